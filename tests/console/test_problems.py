@@ -10,7 +10,7 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
-ERROR = "SNS (ops): the topic did not take the alert: NotFound"
+ERROR = "SNS (ops): the topic did not accept the alert: NotFound"
 
 
 def fail_event(world: World) -> None:

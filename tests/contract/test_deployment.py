@@ -169,7 +169,7 @@ def test_function_that_gives_no_answer_has_no_reason_and_a_denial_is_told_apart(
         world = on_aws()
         with Stubber(clients.client("lambda", once=True, seconds=1)) as lambdas:
             lambdas.add_client_error("invoke", code, http_status_code=status)
-            with pytest.raises(InvocationError, match="did not answer") as failed:
+            with pytest.raises(InvocationError, match="did not respond") as failed:
                 world.deployment.invoke("new_files", {"treadle": "describe"}, seconds=1)
         clients.forget()
 
@@ -274,7 +274,11 @@ def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
 @pytest.mark.parametrize(
     ("code", "status", "remedy"),
     [
-        ("ResourceNotFoundException", 404, "Deploy project files again; or delete the sensor's entry"),
+        (
+            "ResourceNotFoundException",
+            404,
+            "Deploy project files again. If the sensor is no longer needed, delete its entry",
+        ),
         ("AccessDeniedException", 403, "Grant yourself lambda:GetFunctionConfiguration"),
         ("ServiceException", 500, "Try again."),
     ],

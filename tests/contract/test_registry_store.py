@@ -106,7 +106,7 @@ def test_damaged_copy_is_reported_and_made_anew(stores: Stores, packed: bytes) -
         pytest.skip("needs a table")
     _put(stores.registry, registry={"B": packed}, revision={"N": "4"})
 
-    with pytest.raises(UnreadableRecordError, match="Record of the registry's copy cannot be read"):
+    with pytest.raises(UnreadableRecordError, match="Record of the copy of the registry cannot be read"):
         stores.registry.read()
     assert stores.registry.copy() == RegistryCopy(revision=4)
     assert stores.registry.replace(replace(COPY, revision=4))

@@ -260,7 +260,7 @@ def test_what_does_not_wait_is_not_dropped(stores: Stores, state: str) -> None:
     if state != "unknown":
         stores.ticks.put(FULL)
     if state == "handed on in slices":
-        stores.ticks.postpone("files", FULL.tick_id, 50, "3 of 3 slices handed on")
+        stores.ticks.postpone("files", FULL.tick_id, 50, "3 of 3 chunks sent to the dispatch queue")
     if state == "dispatched":
         stores.ticks.postpone("files", FULL.tick_id, 50, "not granted", held=3)
         stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())

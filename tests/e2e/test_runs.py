@@ -259,6 +259,6 @@ def test_deadline_is_scheduled_held_back_and_evaluated_once_in_its_zone(followin
 
     assert schedule["ScheduleExpression"] == DEADLINES
     assert json.loads(schedule["Target"]["Input"])["treadle"] == "deadline"
-    assert (held.value["decision"], held.value["reason"]) == ("DELAYED", "Looked at in 300 s.")
+    assert (held.value["decision"], held.value["reason"]) == ("DELAYED", "Will be evaluated in 300 s.")
     assert tick.trigger == "Deadline 2026-01-28 06:00:00 CET"
-    assert tick.reason == "Job load has not succeeded by 2026-01-28 06:00:00 CET: no run of it was asked for."
+    assert tick.reason == "Job load has not succeeded by 2026-01-28 06:00:00 CET: no run was requested."

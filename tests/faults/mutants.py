@@ -256,7 +256,7 @@ MUTANTS = (
     Mutant(
         "records that cannot be read passed over",
         "ports/records.py",
-        '            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would send_to_dlq them',
+        '            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would bury them',
         "            raise",
         ("tests/contract/test_unreadable.py::test_several_runs_are_read_past_one_that_cannot_be[moto]",),
     ),
@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "reaction that a run's record takes no note of",
         "engine/dispatch.py",
-        "        except StoreRejectedError:\n            # As a record that is as large",
-        "        except ZeroDivisionError:\n            # As a record that is as large",
+        "        except StoreRejectedError:\n            # Such as a record of the maximum size",
+        "        except ZeroDivisionError:\n            # Such as a record of the maximum size",
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
@@ -816,8 +816,8 @@ MUTANTS = (
     Mutant(
         "refusal of a start in doubt taken for one of the first start",
         "engine/launch.py",
-        'return pending_start is not None and pending_start.target != "" and claim is not None and pending_start.token != claim.token',
-        "return False",
+        "        and pending_start.token != claim.token\n    )",
+        "        and False\n    )",
         (f"{MOVED_LAUNCH}a_start_in_doubt_whose_target_is_gone_is_unknown_at_once",),
     ),
     Mutant(
@@ -846,15 +846,15 @@ MUTANTS = (
     Mutant(
         "denial from before the start in doubt",
         "engine/launch.py",
-        "            since = None  # That denial was over when the start was pending_start.",
+        "            since = None  # That denial was over when the start was sent.",
         "            pass",
         (f"{MOVED_LAUNCH}a_denial_from_before_the_start_in_doubt_does_not_count",),
     ),
     Mutant(
         "try without address kept",
         "engine/launch.py",
-        "if run.pending_start is not None and not run.pending_start.target and run.pending_start != pending_start:",
-        "if False:",
+        "            and run.pending_start != pending_start\n        ):",
+        "            and False\n        ):",
         (f"{MOVED_LAUNCH}a_try_from_before_the_job_had_an_address_gives_way_to_the_first_real_one",),
     ),
     Mutant(

@@ -89,8 +89,8 @@ def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_
 ) -> None:
     bad = {
         "version 2 is not 1": body_of("record-asset-report", version=2),
-        "none of them empty": body_of("record-asset-report", asset_key=[]),
-        "65536 are the most": body_of("record-asset-report", metadata={"text": "x" * 66_000}),
+        "one or more strings that are not empty": body_of("record-asset-report", asset_key=[]),
+        "the limit is 65536": body_of("record-asset-report", metadata={"text": "x" * 66_000}),
         "event_id is": body_of("record-asset-report", event_id="x" * 513),
     }
 

@@ -191,7 +191,7 @@ def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: De
     assert treadle("sensor", "cursor", "clear", SENSOR).exit_code == 0
 
     assert (late.exit_code, late.stdout) == (2, "")
-    assert late.stderr == "treadle: Sensor new_objects changed meanwhile: its epoch is no longer 0.\n"
+    assert late.stderr == "treadle: Sensor new_objects was changed meanwhile: its epoch is no longer 0.\n"
     assert told("sensor", "cursor", "show", SENSOR)["cursor"] is None
 
 

@@ -64,7 +64,7 @@ def test_half_a_slice_is_no_whole_tick(deployment: Deployment, body: dict[str, o
     deployment.invoke("engine/dispatch", batch({**tick_message(tick.sensor, tick.tick_id), **body}))
 
     [letter] = deployment.messages("dead")
-    assert "The dispatch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
     assert deployment.messages("launch") == []
 
 

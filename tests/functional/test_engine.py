@@ -177,7 +177,7 @@ def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(depl
 
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
-    assert "ProcessFileStateMachineArn gives no address" in run.failure.cause
+    assert "ProcessFileStateMachineArn has no ARN" in run.failure.cause
 
 
 def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:
@@ -204,7 +204,7 @@ def test_an_execution_that_took_the_name_with_another_input_is_not_taken_for_our
     [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
-    assert "somebody else took its name" in run.failure.cause
+    assert "something other than Treadle started it under this name" in run.failure.cause
 
 
 @pytest.mark.parametrize("body", ['{"treadle":"launch"}', '{"treadle":"else","run_id":"r","attempt":1}'])
@@ -213,14 +213,14 @@ def test_a_launch_message_of_another_form_is_buried(deployment: Deployment, body
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "The launch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The launch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_the_sample_launch_of_a_run_that_was_never_recorded_is_buried(deployment: Deployment) -> None:
     deployment.invoke("engine/launch", sample("launch-message"))
 
     [letter] = deployment.messages("dead")
-    assert "There is no run" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "names an unknown run" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_record_whose_object_was_changed_is_buried_and_nothing_of_it_started(l
 
     [letter] = large.messages("dead")
     reason = letter["MessageAttributes"]["reason"]["StringValue"]
-    assert f"{key} are not those that were committed" in reason
+    assert f"{key} are not the ones that were committed" in reason
     assert large.messages("launch") == []
 
 
@@ -124,7 +124,7 @@ def test_without_the_bucket_nothing_of_the_tick_is_committed(large: Deployment) 
     """The object comes first: a record never names one that is not there."""
     large.setenv(TREADLE_OUTCOMES_BUCKET="no-such-bucket")
 
-    with pytest.raises(Exception, match="S3 did not take"):
+    with pytest.raises(Exception, match="S3 did not store"):
         large.invoke(SENSOR, sample("new_objects-schedule"))
 
     assert large.stores.ticks.latest("new_objects", 5) == []
@@ -136,7 +136,7 @@ def test_the_sample_slice_of_a_tick_that_is_gone_is_buried(deployment: Deploymen
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "There is no tick" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "has no tick" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_dispatch_message_of_another_form_is_buried(
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "The dispatch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_a_slice_meets_a_failing_store_and_comes_again(large: Deployment) -> None:

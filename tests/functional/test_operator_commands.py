@@ -243,7 +243,7 @@ def test_an_unknown_stack_is_one_clear_line(stack: Deployment, arguments: tuple[
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("treadle: Stack 'nowhere' cannot be read: ")
-    assert "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region" in done.stderr
+    assert "AWS_PROFILE and AWS_DEFAULT_REGION select the account and Region" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -253,7 +253,7 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
     done = run("dlq", "redrive", "--stack", "other")
 
     assert done.exit_code == 2
-    assert "has no DispatchFunction: it was not made of Treadle's template" in done.stderr
+    assert "has no DispatchFunction: it was not created from Treadle's template" in done.stderr
 
 
 @pytest.mark.parametrize(

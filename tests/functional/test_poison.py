@@ -147,7 +147,7 @@ class Assets(Objects):
 
         return {
             "partition is a number": wrong(partition=7),
-            "metadata is a text": wrong(metadata="x"),
+            "metadata is a string": wrong(metadata="x"),
             "metadata is a list": wrong(metadata=[1]),
             "metadata is deep": json.dumps(wrong(metadata={"a": 1})).replace("1}", "[" * 2_000 + "]" * 2_000 + "}"),
             "half a pair in the id": wrong(id="\ud800"),
@@ -180,7 +180,7 @@ class Launches(Objects):
         put(self.deployment, "RUNS", {**_item(damaged_run, 1), "tags": {"S": "[]"}})
         return {
             "attempt is true": {**form, "attempt": True},
-            "attempt is a text": {**form, "attempt": "1"},
+            "attempt is a string": {**form, "attempt": "1"},
             "attempt is beyond all": {**form, "attempt": 2**70},
             "run id is empty": {**form, "run_id": ""},
             "run id is long": {**form, "run_id": "x" * 3_000},
@@ -272,7 +272,7 @@ class Records(Objects):
             "event id is half a pair": wrong(event_id="\ud800"),
             "event id is an object": wrong(event_id={"a": 1}),
             "time is true": wrong(time=True),
-            "detail is a text": {**self.good(), "detail": "x"},
+            "detail is a string": {**self.good(), "detail": "x"},
             "kind is a list": {**self.good(), "detail-type": ["x"]},
             "status is a list": {**change, "detail": {**execution, "status": ["x"]}},
             "detail is null": {**change, "detail": None},

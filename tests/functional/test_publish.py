@@ -157,7 +157,7 @@ def test_message_that_is_none_of_publishs_is_a_dead_letter(deployment: Deploymen
     deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": 1}))
     [letter] = deployment.messages("dead")
 
-    assert "The publish queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The publish queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_run_status_sensor_reads_the_record_that_its_event_points_to(
@@ -280,8 +280,8 @@ def test_deadline_is_held_back_for_the_grace_and_then_evaluated_in_its_time_zone
     for _ in range(2):
         handler(batch(message["Body"]), LambdaContext())
 
-    assert held["reason"] == "Looked at in 0 s."
-    assert reasons == ["Job load has not succeeded by 2026-11-25 06:00:00 CET: no run of it was asked for."]
+    assert held["reason"] == "Will be evaluated in 0 s."
+    assert reasons == ["Job load has not succeeded by 2026-11-25 06:00:00 CET: no run was requested."]
 
 
 def test_unknown_time_zone_is_a_settings_error(deployment: Deployment) -> None:

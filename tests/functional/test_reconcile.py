@@ -198,7 +198,7 @@ def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(dep
     assert failed.status is DagsterRunStatus.FAILURE
     assert failed.failure is not None
     assert failed.failure.error == "OutcomeUnknownError"
-    assert "its target knows it no longer" in failed.failure.cause
+    assert "its target no longer knows it" in failed.failure.cause
 
 
 def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deployment) -> None:

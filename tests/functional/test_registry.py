@@ -184,7 +184,7 @@ def test_error_of_parameter_store_is_never_absence(deployment: Deployment) -> No
         clients.forget()
         with pytest.raises(StoreThrottledError, match="did not list /treadle/shop/sensors"):
             ParameterStore(ENGINE).list()
-        with pytest.raises(StoreThrottledError, match="did not give /treadle/shop/jobs/load"):
+        with pytest.raises(StoreThrottledError, match="did not return /treadle/shop/jobs/load"):
             ParameterStore(ENGINE).get("jobs/load")
 
 

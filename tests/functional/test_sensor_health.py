@@ -85,7 +85,7 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
 
     assert reconcile(deployment)["late"] == ()
     [event] = told(deployment)
-    assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It ticks again.")
+    assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It is ticking again.")
 
 
 def test_sensor_right_after_its_deployment_is_not_late(deployment: Deployment) -> None:
@@ -131,7 +131,7 @@ def test_engine_that_has_not_run_for_an_hour_stops_its_sensors(deployment: Deplo
     own = deployment.environment["TREADLE_ENGINE_ID"]
     deployment.stores.engine.write(EngineRecord(own, now() - 61 * MINUTE))
 
-    with pytest.raises(EngineMismatchError, match="Was its stack deleted"):
+    with pytest.raises(EngineMismatchError, match="If its stack was deleted"):
         evaluator(daily)(TICK, LambdaContext())
     reconcile(deployment)
     assert evaluator(daily)(TICK, LambdaContext())["decision"] == "SUCCESS"

@@ -8,7 +8,7 @@ NO_MESSAGES: Mapping[str, str] = {
     "no JSON": "{",
     "empty": "",
     "a list": '[{"treadle": "launch"}]',
-    "a text": '"launch"',
+    "a string": '"launch"',
     "a number": "7",
     "null": "null",
     "deep lists": "[" * 5_000 + "]" * 5_000,

@@ -78,8 +78,8 @@ def test_addresses_are_those_of_the_environment_without_a_secrets_field() -> Non
 def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
     found = looked("sns", TOPIC)
 
-    assert f"SNS topic {TOPIC} is not there" in found.trouble
-    assert "deploy with another TREADLE_ALERT_X" in found.remedy
+    assert f"SNS topic {TOPIC} does not exist" in found.trouble
+    assert "deploy with a different TREADLE_ALERT_X" in found.remedy
 
 
 @pytest.mark.usefixtures("aws")
@@ -112,7 +112,7 @@ def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_secret_is_there_or_is_not() -> None:
-    assert "The secret alerts/slack is not there" in looked("secretsmanager", "alerts/slack").trouble
+    assert "The secret alerts/slack does not exist" in looked("secretsmanager", "alerts/slack").trouble
 
     boto3.client("secretsmanager").create_secret(Name="alerts/slack", SecretString="xoxb")
 
@@ -144,9 +144,9 @@ MISSING, PENDING, VERIFIED = "missing", "pending", "verified"
         (VERIFIED, MISSING, ""),
         (MISSING, VERIFIED, ""),
         (PENDING, VERIFIED, ""),
-        (PENDING, MISSING, "is not verified by SES"),
-        (MISSING, PENDING, "is not verified by SES"),
-        (MISSING, MISSING, "is not there"),
+        (PENDING, MISSING, "is not verified in SES"),
+        (MISSING, PENDING, "is not verified in SES"),
+        (MISSING, MISSING, "does not exist"),
     ],
 )
 def test_sender_needs_a_verified_address_or_domain(by_address: str, by_domain: str, trouble: str) -> None:

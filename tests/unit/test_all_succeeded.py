@@ -201,7 +201,7 @@ class TestDefinition:
         with pytest.raises(DagsterInvalidDefinitionError) as caught:
             when_ready(jobs=[orders], within=timedelta(0), earlier="some")
 
-        for words in ("two or more different jobs", "longer than nothing", "latest, each, all"):
+        for words in ("two or more different jobs", "longer than zero", "latest, each, all"):
             assert words in str(caught.value)
 
     def test_run_config_may_be_made_of_the_batch(self) -> None:

@@ -97,7 +97,7 @@ class TestEachMaterialization:
 
         assert instance.ticks("on_orders") == []
         assert data.skip_message == (
-            "Asset customers: materialization 1: not watched, as the sensor watches shop/orders."
+            "Asset customers: materialization 1: not watched, because the sensor watches shop/orders."
         )
 
     def test_that_failed_waits_and_is_evaluated_again(self) -> None:
@@ -265,7 +265,7 @@ class TestDefinition:
         created = instance.objects.put("bucket", "key", b"")
         assert isinstance(created, ObjectCreated)
 
-        with pytest.raises(Exception, match="takes no events"):
+        with pytest.raises(Exception, match="does not evaluate events"):
             on_orders.evaluate_event(build_sensor_context(), created)
 
 

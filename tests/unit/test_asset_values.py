@@ -53,7 +53,7 @@ def test_a_key_is_shown_as_dagster_shows_it() -> None:
     ("fields", "words"),
     [
         ({"metadata": {"when": datetime.now(UTC)}}, "plain JSON"),
-        ({"metadata": {"text": "x" * MAX_METADATA}}, "store what is large"),
+        ({"metadata": {"text": "x" * MAX_METADATA}}, "Store large values elsewhere"),
         ({"metadata": {"text": "\ud800"}}, "plain JSON"),
         ({"partition": ""}, "partition"),
         ({"partition": 3}, "partition"),

@@ -164,10 +164,10 @@ class TestDefinition:
             ({"any_of": [OTHER]}, "either all_of or any_of"),
             ({"all_of": [ORDERS]}, "two or more different assets"),
             ({"all_of": [ORDERS, ORDERS]}, "two or more different assets"),
-            ({"all_of": ["orders", ORDERS]}, "'orders' is no AssetKey"),
-            ({"within": timedelta(0)}, "longer than nothing"),
+            ({"all_of": ["orders", ORDERS]}, "'orders' is not an AssetKey"),
+            ({"within": timedelta(0)}, "longer than zero"),
             ({"within": 3_600}, "within must be a timedelta, such as"),
-            ({"within": timedelta.max}, "within must be longer than nothing, and 3660 days at most"),
+            ({"within": timedelta.max}, "within must be longer than zero and at most 3660 days"),
         ],
     )
     def test_that_cannot_work_says_why(self, options: dict[str, Any], words: str) -> None:

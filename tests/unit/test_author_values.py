@@ -360,7 +360,7 @@ def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> No
     assert len(result.runs) == 1
     assert result.tick.set_aside == ()
     assert result.tick.log == (
-        "INFO 1 requests repeat earlier ones of this tick, which start their runs once",
+        "INFO 1 requests repeat earlier ones of this tick; each run is started only once",
     )
 
 
@@ -386,7 +386,7 @@ def test_sensor_that_fails_on_invalid_requests_commits_nothing(house: House, inv
 
     (tick,) = house.tick_records()
     assert outcome.decision is Decision.FAILURE
-    assert "made 1 requests that can never run" in outcome.reason
+    assert "returned 1 invalid requests" in outcome.reason
     assert str(invalid.run_key)[:10] in outcome.reason
     assert (tick.status, tick.requests, house.state().cursor) == (TickStatus.FAILURE, (), None)
 
@@ -397,7 +397,7 @@ def test_error_of_many_invalid_requests_names_some_and_counts_all(house: House) 
     with pytest.raises(InvalidResultError) as failed:
         vetted(house, requests, on_invalid="fail")
 
-    assert "made 1000 requests" in str(failed.value)
+    assert "returned 1000 invalid requests" in str(failed.value)
     assert "and 980 more" in str(failed.value)
     assert len(str(failed.value)) < 8_000
 
@@ -549,7 +549,7 @@ def test_endless_generator_is_read_no_further_than_the_cap(function: Callable[[]
     result = TreadleInstance([sensor_of(function)]).tick("watch")
 
     assert result.outcome.decision is Decision.FAILURE
-    assert "more than the cap of 10000" in result.outcome.reason
+    assert "the limit of 10000" in result.outcome.reason
 
 
 def test_generator_that_gives_something_invalid_ends_before_its_resources_are_closed() -> None:

@@ -88,7 +88,7 @@ def test_whatever_a_parser_raises_buries_that_message_alone(error: Exception) ->
     assert {letter.attributes["origin"] for letter in world.letters.letters.values()} == {"step"}
     first, second, third = world.reasons
     assert type(error).__name__ in first
-    assert second.startswith("UnknownEventError: A message is no JSON")
+    assert second.startswith("UnknownEventError: The message is not JSON")
     assert "KeyError" in third
 
 

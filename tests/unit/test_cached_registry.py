@@ -116,7 +116,7 @@ def test_ce_15_stale_copy_is_used_while_the_store_does_not_answer(
     assert step.may_start("load")
     assert not step.may_start("clean")
     assert step.store.reads == 2
-    assert "The registry as it was at" in caplog.text
+    assert "Using the registry as of" in caplog.text
     step.clock.advance(RETRY_MS / 1000)
     step.store.error = None
     step.register("load", "clean")

@@ -41,7 +41,7 @@ def test_evaluation_of_an_event_has_no_cursor_to_set() -> None:
     context = SensorEvaluationContext("watch", _has_cursor=False)
 
     with pytest.raises(
-        DagsterInvariantViolationError, match="Sensor watch evaluates one event and has no cursor"
+        DagsterInvariantViolationError, match="Sensor watch has no cursor when it evaluates an event"
     ):
         context.update_cursor("1")
 

@@ -57,7 +57,7 @@ def test_parts_of_a_newer_engine_are_left_alone() -> None:
     [
         ("2,main", "its version is '2'"),
         ("", "its version is ''"),
-        ("1,main", "it has 2 parts, and engine_id is missing"),
+        ("1,main", "it has 2 parts; engine_id is missing"),
     ],
 )
 def test_contract_that_does_not_fit_is_refused(text: str, problem: str) -> None:
@@ -93,10 +93,10 @@ def test_operators_of_the_next_version_read_what_a_project_that_is_behind_has(ne
 
     assert behind == {"version": str(CONTRACT)} | {part: part for part in PARTS[1:]}
     assert present["added"] == "added"
-    with pytest.raises(DeploymentError, match="it has 22 parts, and added is missing"):
+    with pytest.raises(DeploymentError, match="it has 22 parts; added is missing"):
         parse_contract(",".join([str(next_version), *PARTS[1:]]))
     with pytest.raises(
-        DeploymentError, match=f"is '{next_version + 1}', and this code is for {CONTRACT} and"
+        DeploymentError, match=f"is '{next_version + 1}', but this code supports {CONTRACT} and"
     ):
         parse_contract(",".join([str(next_version + 1), *PARTS[1:], "added"]))
 

@@ -118,7 +118,7 @@ def test_cursor_beyond_the_newest_event_fails_the_tick_and_stays(
 
     assert tick is not None
     assert tick.status is TickStatus.FAILURE
-    assert "cannot go on from its cursor: it is at number 2 of" in str(tick.error)
+    assert "cannot continue from its cursor: it is at number 2 of" in str(tick.error)
     assert "treadle sensor cursor clear watch" in str(tick.error)
     assert later.cursor("watch") == earlier.cursor("watch")
     assert later.runs(lambda run: run.job == "report") == ()
@@ -161,6 +161,6 @@ def test_cursor_of_another_form_fails_the_tick_and_says_what_to_do(name: str, cu
     outcome = instance.tick("watch").outcome
 
     assert outcome.decision is Decision.FAILURE
-    assert "is none of a sensor that waits for several" in outcome.reason
-    assert "Set it to what it was, or clear it to begin anew." in outcome.reason
+    assert "is not a cursor of this kind of sensor" in outcome.reason
+    assert "Set it to its earlier value, or clear it to start over." in outcome.reason
     assert instance.cursor("watch") == cursor

@@ -86,7 +86,7 @@ def test_wrong_name_is_refused_with_the_expected_one() -> None:
 
 
 def test_context_given_twice_is_refused() -> None:
-    with pytest.raises(DagsterInvalidInvocationError, match="argument '_' by place and by name"):
+    with pytest.raises(DagsterInvalidInvocationError, match="argument '_' both by position and by name"):
         with_underscore(None, _=build_sensor_context())
 
 

@@ -124,7 +124,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("sensor roles", {"holders": (PolicyHolder("ann", "user"),)}, "user ann", "has the engine's policies for evaluators"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
-    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),
+    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False, trouble="it no longer exists"),)}, OWNER, "it no longer exists"),
     ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "The last 3 invocations of its function f ended in an error"),
     ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
 ]  # fmt: skip
@@ -295,7 +295,7 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
     assert "It waits for runs of job lode" in found.says
     assert "Registered jobs: load" in found.advice
     unread = replace(
-        HEALTHY, unread=(SkippedCheck("jobs", "what job load launches", "glue:GetJob", "denied"),)
+        HEALTHY, unread=(SkippedCheck("jobs", "the target of job load", "glue:GetJob", "denied"),)
     )
     assert list(of_unknown_jobs(sensors, unread)) == []
 

@@ -99,7 +99,10 @@ def test_delivery_inside_the_interval_is_not_due_and_says_so() -> None:
     outcome = ticking._ticks.tick(NOON + 240_000, Budget())
 
     assert outcome.decision is Decision.NOT_DUE
-    assert outcome.reason == "Not due: the last tick was for 2026-11-22T18:00:00.000Z, the interval is 300 s."
+    assert (
+        outcome.reason
+        == "Not due: the last tick was scheduled for 2026-11-22T18:00:00.000Z, and the interval is 300 s."
+    )
     assert outcome.subject == "watch at 2026-11-22T18:00:00.000Z"
 
 

@@ -75,7 +75,7 @@ def test_another_engine_stops_the_sensor_with_words(world: World) -> None:
 
     for _ in range(2):
         with pytest.raises(
-            EngineMismatchError, match=f"for engine {OWN}, .* by engine {OTHER}. Deploy the project"
+            EngineMismatchError, match=f"for engine {OWN}, .* belong to engine {OTHER}. Deploy the project"
         ):
             world.check.check()
 
@@ -96,7 +96,7 @@ def test_engine_that_runs_no_more_stops_the_sensor_and_one_that_runs_again_start
     world.check.check()
     world.clock.time += CHECKED_MS
 
-    with pytest.raises(EngineMismatchError, match="RECONCILE ran last at 2026-"):
+    with pytest.raises(EngineMismatchError, match="RECONCILE last ran at 2026-"):
         world.check.check()
     world.note()
     world.check.check()

@@ -73,7 +73,7 @@ def test_commands_name_the_run_and_who_asks(function: Lambda) -> None:
 
 @pytest.mark.parametrize("error", [CommandRefusedError, LaunchDeniedError, LaunchDelayedError, StoreError])
 def test_error_of_a_command_is_raised_as_itself(function: Lambda, error: type[Exception]) -> None:
-    function.answer = {"error": error.__name__, "reason": f"Role {ROLE} was not assumed: AccessDenied"}
+    function.answer = {"error": error.__name__, "reason": f"Role {ROLE} could not be assumed: AccessDenied"}
 
     with pytest.raises(error, match=ROLE) as raised:
         EngineFunction(NAME).cancel("r1", "ann")
@@ -116,7 +116,7 @@ def test_function_that_may_not_be_invoked_says_which_permission_is_missing(funct
 def test_function_that_does_not_answer_is_asked_once(function: Lambda) -> None:
     function.refusal = ReadTimeoutError(endpoint_url="lambda")
 
-    with pytest.raises(InvocationError, match="did not answer"):
+    with pytest.raises(InvocationError, match="did not respond"):
         EngineFunction(NAME).cancel("r1", "ann")
 
     assert len(function.asked) == 1
@@ -151,7 +151,7 @@ def test_job_that_the_engine_does_not_know_is_said_to_be_so(function: Lambda) ->
     [target] = taken(roles_probe([LOAD], EngineFunction(NAME)))
 
     assert isinstance(target, JobTarget)
-    assert (target.exists, "does not know it" in target.trouble) == (None, True)
+    assert (target.exists, "does not know this job" in target.trouble) == (None, True)
 
 
 def test_doctor_that_may_not_ask_the_engine_says_so(function: Lambda) -> None:

@@ -97,10 +97,14 @@ def test_nothing_asked_for_is_a_skip_with_its_reason(function: Callable[[], Any]
         pytest.param(answering([a]), "of type <class 'list'>", id="a yielded list"),
         pytest.param(answering(a, returned="b"), "unexpectedly returned output 'b'", id="generator's value"),
         pytest.param(lambda: SensorResult(["a"]), "unexpectedly returned output 'a'", id="str in a result"),  # type: ignore[list-item]
-        pytest.param(answering(None, a), "None beside other results", id="None, then a request"),
-        pytest.param(answering(a, None), "None beside other results", id="a request, then None"),
-        pytest.param(answering(None, returned=a), "None beside other results", id="None, then a value"),
-        pytest.param(lambda: [None, a], "None beside other results", id="None in a list with a request"),
+        pytest.param(answering(None, a), "None together with other results", id="None, then a request"),
+        pytest.param(answering(a, None), "None together with other results", id="a request, then None"),
+        pytest.param(
+            answering(None, returned=a), "None together with other results", id="None, then a value"
+        ),
+        pytest.param(
+            lambda: [None, a], "None together with other results", id="None in a list with a request"
+        ),
         pytest.param(lambda: [a, SkipReason("x")], "received both RunRequest and SkipReason", id="both"),
         pytest.param(answering(SkipReason("x"), a), "both RunRequest and SkipReason", id="both yielded"),
         pytest.param(

@@ -117,5 +117,7 @@ def test_example_of_a_late_sensor_is_what_is_told_and_each_field_is_explained() 
     assert json.loads(example) == dict(event.detail)
     assert set(re.findall(r"`detail\.(\w+)`", HEALTH)) == set(event.detail)
     assert json.loads(rule)["detail-type"] == [event.kind]
-    over = sensor_health_changed(late, namespace, found_at, "It ticks again.", is_late=False).detail["status"]
+    over = sensor_health_changed(late, namespace, found_at, "It is ticking again.", is_late=False).detail[
+        "status"
+    ]
     assert all(f"`{status}`" in HEALTH for status in (event.detail["status"], over))

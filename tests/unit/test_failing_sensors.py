@@ -119,7 +119,7 @@ def test_sensor_is_paused_after_so_many_failures_with_the_reason(fragile: Sensor
     state = instance.state("fragile")
     assert outcome.paused == state.paused
     assert state.paused is not None
-    assert "Paused after 4 failures in a row; start it again." in state.paused
+    assert "Paused after 4 failures in a row. Start it again." in state.paused
     assert "the system is down" in state.paused
     assert state.status is InstigatorStatus.STOPPED
     assert len(instance.ticks("fragile")) == 4
@@ -240,7 +240,7 @@ def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:
 
     assert third is not None
     assert third.decision is Decision.FAILURE
-    assert "ended without a word" in third.reason
+    assert "ended without reporting a result" in third.reason
     assert held_up is not None
     assert held_up.decision is Decision.NOT_DUE
     assert "after 3 failures in a row" in held_up.reason
@@ -259,6 +259,6 @@ def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(house: 
     assert paused is not None
     assert paused.paused is not None
     assert "Paused after 2 failures in a row" in paused.paused
-    assert "ended without a word" in paused.paused
+    assert "ended without reporting a result" in paused.paused
     state = house.state()
     assert (state.status, state.lease_owner, state.paused) == (InstigatorStatus.STOPPED, None, paused.paused)

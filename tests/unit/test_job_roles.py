@@ -40,8 +40,8 @@ from treadle.testing.targets import NAMED, InMemoryTarget
 
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-1A"
 NEXT = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-2B"
-NO_ROLE = LaunchDeniedError(f"Role {ROLE} was not assumed: AccessDenied")
-BUSY = LaunchDelayedError(f"Role {ROLE} was not assumed: Throttling")
+NO_ROLE = LaunchDeniedError(f"Role {ROLE} could not be assumed: AccessDenied")
+BUSY = LaunchDelayedError(f"Role {ROLE} could not be assumed: Throttling")
 ANN = "ann"
 
 

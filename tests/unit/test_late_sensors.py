@@ -141,7 +141,7 @@ def test_a_change_is_announced_once_and_so_is_its_end(watch: Watch) -> None:
 
     assert [each[1:] for each in watch.told()] == [
         ("LATE", f"It has not ticked since {_stamp(since)}, for more than three of its intervals."),
-        ("HEALTHY", "It ticks again."),
+        ("HEALTHY", "It is ticking again."),
     ]
     began, ended = watch.events()
     assert (began.detail["project"], began.detail["namespace"]) == ("shop", NAMESPACE)
@@ -298,7 +298,7 @@ def test_late_sensor_that_is_registered_no_more_is_late_no_more(watch: Watch) ->
     watch.house.tables.registry = replace(watch.house.tables.registry, entries={})
 
     assert watch.pass_by(2 * MINUTE_MS) == ()
-    assert watch.told()[1] == ("watch", "HEALTHY", "It is not registered any more.")
+    assert watch.told()[1] == ("watch", "HEALTHY", "It is no longer registered.")
 
 
 def test_paused_sensor_is_healthy(watch: Watch) -> None:
@@ -392,7 +392,7 @@ def test_times_of_the_future_are_no_signs_of_life(watch: Watch) -> None:
 
 def test_sensor_whose_state_cannot_be_read_ticks_no_more(watch: Watch) -> None:
     watch.register()
-    watch.house.tables.unreadable["watch",] = "its epoch is a text"
+    watch.house.tables.unreadable["watch",] = "its epoch is a string"
 
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
 

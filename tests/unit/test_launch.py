@@ -101,7 +101,7 @@ def test_second_message_for_a_started_attempt_starts_nothing(house: House, queue
     outcome = launch(house)
 
     assert outcome.decision is Decision.DUPLICATE
-    assert outcome.reason == "Attempt 1 was launched before: the run is at 1, STARTED."
+    assert outcome.reason == "Attempt 1 was already launched: the run is at attempt 1, STARTED."
     assert (len(house.target.starts), resent(house)) == (1, [])
 
 
@@ -118,7 +118,7 @@ def test_message_for_another_attempt_than_the_present_starts_nothing(
 
 
 def test_message_for_a_run_that_was_never_recorded_is_unknown(house: House) -> None:
-    with pytest.raises(UnknownEventError, match=f"There is no run {RUN_ID} of job 'process_file'"):
+    with pytest.raises(UnknownEventError, match=f"names an unknown run: {RUN_ID} of job 'process_file'"):
         launch(house)
 
 
@@ -141,7 +141,7 @@ def test_attempt_that_another_launch_holds_is_looked_at_when_that_can_act_no_mor
     outcome = launch(house)
 
     assert outcome.decision is Decision.DELAYED
-    assert "Another launch holds the claim, until 2026-11-22T" in outcome.reason
+    assert "Another launch holds the claim until 2026-11-22T" in outcome.reason
     assert resent(house) == [({**MESSAGE, "hops": 1}, delay)]
     assert (house.only_run(), house.target.starts) == (held, [])
 
@@ -219,7 +219,7 @@ def test_run_whose_input_cannot_be_made_fails_and_says_how_to_repair_it(
     run = house.only_run()
     assert (outcome.decision, run.status, run.next_at) == (Decision.FAILURE, Status.FAILURE, None)
     assert run.failure is not None
-    assert "cannot be made" in run.failure.cause
+    assert "cannot be built" in run.failure.cause
     assert f"treadle run rerun {RUN_ID}" in run.failure.cause
     assert house.target.starts == []
     run.failure.cause.encode()

@@ -83,7 +83,7 @@ def test_a_listing_that_lags_is_looked_at_twice(house: House) -> None:
 
     first = launch(house)
     assert first.decision is Decision.DELAYED
-    assert "a second look follows" in first.reason
+    assert "it will be checked again" in first.reason
     house.launches.drain()
     house.clock.advance(UNSEEN_FOR_MS / 1000)
     assert launch(house).decision is Decision.LAUNCHED
@@ -137,7 +137,7 @@ def test_past_what_token_or_listing_covers_the_run_fails_and_nothing_is_started(
     assert (outcome.decision, run.status, house.target.starts) == (Decision.FAILURE, Status.FAILURE, [])
     assert run.failure is not None
     assert run.failure.error == "OutcomeUnknownError"
-    assert f"{ARN} can no longer be asked for {run.launch_id}" in run.failure.cause
+    assert f"{ARN} can no longer be queried for {run.launch_id}" in run.failure.cause
     assert run.replaceable_request_digest is None
 
 

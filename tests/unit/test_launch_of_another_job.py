@@ -18,7 +18,7 @@ def mistake(house: House) -> None:
         **house.jobs,
         "other": JobSettings("other", "step_functions", OTHER, "OtherStateMachineArn"),
     }
-    with pytest.raises(UnknownEventError, match="There is no run"):
+    with pytest.raises(UnknownEventError, match="names an unknown run"):
         house.launcher().launch(LaunchRequest(RUN_ID, 1, "other"), SECONDS)
 
 

@@ -59,7 +59,7 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
         None,
     )
     assert DENIED_ENDS_MS < house.clock.now() - denied_at < DENIED_ENDS_MS + HOUR
-    for words in (ARN, "not authorized", "former address in its entry (`former`)"):
+    for words in (ARN, "not authorized", "former ARN in its registry entry (`former`)"):
         assert words in run.failure.cause
     assert len(target.executions) == 1
 

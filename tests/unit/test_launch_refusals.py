@@ -34,7 +34,7 @@ def test_job_that_is_not_configured_fails_the_run_and_names_what_gives_its_addre
     house: House, queued: Run
 ) -> None:
     house.jobs = {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")}
-    words = "Job 'process_file' is not configured: ProcessFileStateMachineArn gives no address. Add it and deploy."
+    words = "Job 'process_file' is not configured: ProcessFileStateMachineArn has no ARN. Add it and deploy."
     house.clock.advance(1)
 
     outcome = launch(house)

@@ -150,7 +150,7 @@ def test_more_requests_than_the_cap_fail_the_tick(house: House) -> None:
     outcome = ticks.tick(NOON, Budget())
 
     assert outcome.decision is Decision.FAILURE
-    assert "asked for 2 runs in one tick, more than the cap of 1" in outcome.reason
+    assert "requested 2 runs in one tick; the limit is 1" in outcome.reason
 
 
 def test_delivery_without_nominal_time_is_for_the_present_minute(house: House) -> None:

@@ -42,7 +42,7 @@ def test_beyond_the_depth_nothing_is_started_and_the_tick_says_so(house: House) 
     assert (house.tables.runs, house.launches.messages) == ({}, [])
     assert counts(house, tick) == DispatchCounts(refused=1)
     [refusal] = stored(house, tick).refusals
-    assert "was set off by 5 runs" in refusal
+    assert "5 runs in a row led to this tick" in refusal
     assert "TREADLE_MAX_DEPTH" in refusal
     dispatcher(house, depth=6).dispatch(tick)
     assert len(house.tables.runs) == 1

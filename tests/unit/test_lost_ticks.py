@@ -99,7 +99,7 @@ def test_second_tick_is_refused_while_the_first_holds_the_lease(house: House) ->
     outer = house.leased(sensor_of(function)).tick(NOON, BUDGET)
 
     assert [outcome.decision for outcome in inner] == [Decision.LEASED]
-    assert inner[0].reason == "Another tick holds the lease, until 2026-11-22T18:01:05.000Z at most."
+    assert inner[0].reason == "Another tick holds the lease until 2026-11-22T18:01:05.000Z at the latest."
     assert outer.decision is Decision.SUCCESS
     assert len(house.tick_records()) == 1
 
@@ -130,7 +130,7 @@ def test_next_tick_records_the_death_of_the_one_before_as_its_failure(house: Hou
     assert died.ended_at == NOON + 120_000
     assert died.error is not None
     assert died.error.type == "EvaluationDiedError"
-    assert "due 2026-11-22T18:00:00.000Z ended without a word" in died.error.message
+    assert "scheduled for 2026-11-22T18:00:00.000Z ended without reporting a result" in died.error.message
     assert (ticked.tick_id, ticked.status) == (leased_tick_id(NOON + 120_000, 2), TickStatus.SUCCESS)
 
 

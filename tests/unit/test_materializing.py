@@ -195,7 +195,7 @@ def test_ids_that_cannot_be_kept_are_refused(event_id: Any) -> None:
     ],
 )
 def test_ids_that_treadle_itself_gives_are_refused(event_id: str) -> None:
-    with pytest.raises(InvalidReportError, match="Treadle's own"):
+    with pytest.raises(InvalidReportError, match="reserved for Treadle"):
         replace(REPORT, event_id=event_id)
 
 

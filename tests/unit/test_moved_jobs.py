@@ -54,7 +54,12 @@ def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> No
     )
     assert run.ended_at == NOON + OVERDUE_MS + DENIED_ENDS_MS
     assert (run.unanswered, run.next_at, run.replaceable_request_digest) == (None, None, None)
-    for words in (f"{ARN}:{RUN_ID}-1", "not authorized", "former address in its entry (`former`)", "rerun"):
+    for words in (
+        f"{ARN}:{RUN_ID}-1",
+        "not authorized",
+        "former ARN in its registry entry (`former`)",
+        "rerun",
+    ):
         assert words in run.failure.cause
     assert [each.failed for each in passes[:-1]] == [1] * (len(passes) - 1)
     assert passes[-1] == Reconciled(described=1)
@@ -152,7 +157,7 @@ def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(house: House) ->
     assert passes[0] == Reconciled(failed=1)
     assert failure is not None
     assert failure.error == "OutcomeUnknownError"
-    assert "on which kind of target" in failure.cause
+    assert "The type of target on which" in failure.cause
 
 
 def test_a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs(house: House) -> None:

@@ -255,7 +255,7 @@ class TestCursor:
 
     @pytest.mark.parametrize("cursor", ["no json", "[1]", "{\"AssetKey(['orders'])\": [1]}"])
     def test_of_another_kind_says_so(self, instance: TreadleInstance, cursor: str) -> None:
-        with pytest.raises(DagsterInvariantViolationError, match="none of a multi_asset_sensor"):
+        with pytest.raises(DagsterInvariantViolationError, match="not a cursor of a multi_asset_sensor"):
             seen(instance, cursor)
 
     def test_of_one_asset_leaves_the_others(self, instance: TreadleInstance) -> None:
@@ -384,7 +384,10 @@ class TestPartitions:
 
         assert context.all_partitions_materialized(ORDERS, ["a", "b"])
         assert not context.all_partitions_materialized(ORDERS, ["a", "c"])
-        with pytest.raises(DagsterInvariantViolationError, match="give all_partitions_materialized"):
+        with pytest.raises(
+            DagsterInvariantViolationError,
+            match="pass the partitions to check to all_partitions_materialized",
+        ):
             context.all_partitions_materialized(ORDERS)
         with pytest.raises(DagsterInvalidInvocationError, match="at least one partition"):
             context.all_partitions_materialized(ORDERS, [])
@@ -472,5 +475,5 @@ def test_cursor_of_another_form_is_refused_with_what_to_do(text: str) -> None:
 
     outcome = instance.tick("when_both").outcome
 
-    assert "is none of a multi_asset_sensor" in outcome.reason
-    assert "Set it anew, or clear it." in outcome.reason
+    assert "is not a cursor of a multi_asset_sensor" in outcome.reason
+    assert "Set it again, or clear it." in outcome.reason

@@ -68,7 +68,7 @@ def test_more_than_dispatch_could_hold_in_memory_is_refused_before_it_is_put(
 ) -> None:
     monkeypatch.setattr(outcomes, "MAX_OUTCOME_BYTES", 20)
 
-    with pytest.raises(StoreError, match="there is room for 20"):
+    with pytest.raises(StoreError, match="the limit is 20"):
         Outcomes(blobs).pack(TICK)
 
     assert blobs.blobs == {}
@@ -77,7 +77,9 @@ def test_more_than_dispatch_could_hold_in_memory_is_refused_before_it_is_put(
 def test_a_record_that_names_another_sensors_outcome_is_not_followed(blobs: InMemoryBlobStore) -> None:
     blobs.put("ticks/other/t1-me", b"x")
 
-    with pytest.raises(StoreError, match="sensor files are in ticks/other/t1-me, which is not to be read"):
+    with pytest.raises(
+        StoreError, match="sensor files are in ticks/other/t1-me, which this function may not read"
+    ):
         Outcomes(blobs).unpack("files", Packed(key="ticks/other/t1-me", digest="d"))
 
 

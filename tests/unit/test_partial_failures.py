@@ -75,7 +75,9 @@ def test_a_request_refused_for_one_event_is_put_event_by_event() -> None:
                 )
             else:
                 stub.add_response("put_events", answered(TAKEN), {"Entries": ANY})
-        with pytest.raises(StoreRejectedError, match=r"never take 1 of 4 events: .*over the limit"):
+        with pytest.raises(
+            StoreRejectedError, match=r"rejected 1 of 4 events, which cannot be retried: .*over the limit"
+        ):
             EventBridgeBus("b").publish(EVENTS)
         stub.assert_no_pending_responses()
 

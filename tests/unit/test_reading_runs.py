@@ -117,7 +117,7 @@ def test_runs_are_chosen_by_status_tag_sensor_and_name() -> None:
 
 
 def test_filter_that_leads_to_no_index_is_refused() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="never searched through"):
+    with pytest.raises(DagsterInvalidDefinitionError, match="never scanned"):
         RunsFilter(statuses=[SUCCESS])
     with pytest.raises(DagsterInvalidDefinitionError, match="updated_after must have a time zone"):
         RunsFilter(job_name="orders", updated_after=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused

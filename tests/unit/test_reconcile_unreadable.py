@@ -147,7 +147,7 @@ def test_what_breaks_one_request_is_raised_once_the_others_are_launched(house: H
 
 def test_events_wait_for_the_repair_of_their_sensor_s_state(house: House) -> None:
     """They are as good as before, so none of them is a dead letter at once."""
-    house.tables.unreadable["watch",] = "epoch is a text"
+    house.tables.unreadable["watch",] = "epoch is a string"
 
     with pytest.raises(StoreError, match="watch cannot be read") as caught:
         house.events(sensor_of(keyless)).load_batch_state([])

@@ -172,7 +172,7 @@ def test_foreign_execution_that_took_the_name_changes_nothing(house: House, arn:
     outcome = house.recorder().record(house.change(run, Status.SUCCESS, target=arn))
 
     assert outcome.decision is Decision.FOREIGN
-    assert f"is not what job {JOB!r} launches" in outcome.reason
+    assert f"is not the target of job {JOB!r}" in outcome.reason
     assert house.only_run() == run
 
 

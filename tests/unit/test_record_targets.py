@@ -113,7 +113,7 @@ def test_execution_of_what_no_job_launches_is_foreign_without_asking() -> None:
     outcome = stack.record(glue_change(target=f"{GLUE}-other"))
 
     assert outcome.decision is Decision.FOREIGN
-    assert outcome.reason == f"{GLUE}-other is not what any job launches."
+    assert outcome.reason == f"{GLUE}-other is not the target of any job."
 
 
 def test_execution_that_its_target_knows_no_longer_is_foreign() -> None:
@@ -198,7 +198,7 @@ def test_end_that_the_target_does_not_show_yet_is_asked_for_again() -> None:
     stack, change = Stack("ecs", TASK), task_change()
     stack.runs_as(change.external_id, Status.STARTED)
 
-    with pytest.raises(LaunchDelayedError, match="does not say so yet"):
+    with pytest.raises(LaunchDelayedError, match="but its target does not report that yet"):
         stack.record(change)
 
 
@@ -267,7 +267,7 @@ def test_report_is_refused_for_a_run_whose_target_tells_of_it(kind: str) -> None
     outcome = stack.record(report(Status.SUCCESS))
 
     assert (outcome.decision, outcome.subject) == (Decision.FOREIGN, LAUNCH_ID)
-    assert f"Job 'load' runs on {kind}, which tells of its runs itself" in outcome.reason
+    assert f"Job 'load' runs on {kind}, which publishes the status of its runs itself" in outcome.reason
     assert stack.run == before
 
 
@@ -278,7 +278,7 @@ def test_report_goes_by_what_the_run_was_started_on_and_not_by_what_its_job_is_n
     outcome = stack.record(report(Status.SUCCESS))
 
     assert outcome.decision is Decision.FOREIGN
-    assert "It is not known what job 'load' launches" in outcome.reason
+    assert "The target of job 'load' is unknown" in outcome.reason
 
 
 @pytest.mark.parametrize("name", ["", "load", f"{RUN_ID}-2"])

@@ -60,13 +60,13 @@ def test_address_of_a_job_is_told_as_that_of_its_entry() -> None:
         ("a b", json.dumps(SENSOR), "'a b' cannot name a sensor"),
         ("daily", "{", "it is not JSON"),
         ("daily", "[" * 100_000, "it is not JSON"),
-        ("daily", "[]", "it is a JSON list, and must be an object"),
+        ("daily", "[]", "it is a JSON list; it must be an object"),
         ("daily", json.dumps(SENSOR | {"function": ""}), "it has no function"),
-        ("daily", json.dumps(SENSOR | {"jobs": ["load"]}), r"its jobs is \['load'\], and must be a text"),
+        ("daily", json.dumps(SENSOR | {"jobs": ["load"]}), r"its jobs is \['load'\]; it must be a string"),
         (
             "daily",
             json.dumps(SENSOR | {"contract": "two"}),
-            "its contract is 'two', and must be a whole number",
+            "its contract is 'two'; it must be a whole number",
         ),
         ("daily", json.dumps(SENSOR | {"contract": "0"}), "Deploy its project with a newer version"),
         (
@@ -84,14 +84,14 @@ def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"observed": "yes"}, "its observed is 'yes', and must be true or false"),
-        ({"observed": "true", "target": "lambda"}, "it is observed, and jobs on lambda cannot be"),
-        ({"former": ["load"]}, r"its former is \['load'\], and must be a text"),
+        ({"observed": "yes"}, "its observed is 'yes'; it must be true or false"),
+        ({"observed": "true", "target": "lambda"}, "it is observed, but jobs on lambda cannot be observed"),
+        ({"former": ["load"]}, r"its former is \['load'\]; it must be a string"),
         ({"target": "cron"}, "its target is 'cron'. Use one of: batch, lambda, step_functions"),
         ({"target": ""}, "it has no target"),
-        ({"options": []}, "its options are not an object of texts"),
-        ({"options": {"queue": 1}}, "its options are not an object of texts"),
-        ({"project": 3}, "its project is 3, and must be a text"),
+        ({"options": []}, "its options are not an object of strings"),
+        ({"options": {"queue": 1}}, "its options are not an object of strings"),
+        ({"project": 3}, "its project is 3; it must be a string"),
     ],
 )
 def test_malformed_job_is_refused_with_what_to_do(change: dict[str, object], words: str) -> None:
@@ -137,7 +137,7 @@ def test_what_no_job_can_have_as_its_address_is_no_former_one(target: str, addre
     with pytest.raises(RegistryEntryError) as refused:
         parse_job("load", json.dumps(fields), KINDS)
 
-    assert f"its former has {address!r}, which no job can have as its address" in str(refused.value)
+    assert f"its former has {address!r}, which is not a valid value of arn" in str(refused.value)
 
 
 def registry(*, jobs: str = "load", sensors: str = "", project: str = "shop") -> Registry:

@@ -335,7 +335,7 @@ def test_ce_16_versions_of_the_contract_register_under_the_same_names(engine: En
     engine.updated(DAILY, json.dumps(fields | {"contract": "2"}))
 
     assert engine.registry.sensors["daily"].project == "shop"
-    assert "its contract is 2, and this engine serves 1" in engine.registry.problems[DAILY]
+    assert "its contract is 2, but this engine supports 1" in engine.registry.problems[DAILY]
 
 
 # ---- Since when an entry is as it is

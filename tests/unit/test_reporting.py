@@ -181,7 +181,7 @@ def test_time_without_zone_is_refused() -> None:
 def test_report_that_the_bus_does_not_take_is_an_error() -> None:
     with stubbed("events") as stub:
         stub.add_client_error("put_events", "AccessDeniedException")
-        with pytest.raises(StoreError, match="did not take"):
+        with pytest.raises(StoreError, match="could not be sent to bus b"):
             report_run_status(LAUNCH_ID, "SUCCESS", bus="b")
 
 

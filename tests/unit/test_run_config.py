@@ -74,7 +74,7 @@ def test_invalid_request_is_set_aside_with_the_validations_words() -> None:
         RejectedRequest("bad", "Error in config for job load: run_config.table must be string."),
     )
     assert result.outcome.set_aside == 1
-    assert "1 requests could never run and were set aside" in result.outcome.reason
+    assert "1 invalid requests were rejected" in result.outcome.reason
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -123,7 +123,7 @@ def test_schema_that_is_no_schema_fails_the_tick_by_the_jobs_name() -> None:
     instance, result = ticked(RunRequest("a"), jobs=[broken])
 
     assert result.outcome.decision is Decision.FAILURE
-    assert "The run_config_schema of job broken is no JSON Schema" in result.outcome.reason
+    assert "The run_config_schema of job broken is not a valid JSON Schema" in result.outcome.reason
     assert instance.cursor("watch") is None
 
 
@@ -180,7 +180,7 @@ def test_validate_run_config_refuses_in_the_words_of_the_tick() -> None:
 
 
 def test_validate_run_config_tells_a_broken_schema_from_a_broken_config() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="no JSON Schema"):
+    with pytest.raises(DagsterInvalidDefinitionError, match="not a valid JSON Schema"):
         validate_run_config(broken, {})
 
 

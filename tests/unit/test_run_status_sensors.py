@@ -324,7 +324,7 @@ class TestWhatItStarts:
 
         assert len(instance.runs()) == 10
         [refusal] = [words for tick in instance.ticks("again") for words in tick.refusals]
-        assert "this looks like a loop" in refusal
+        assert "which looks like a loop" in refusal
 
     def test_twelve_events_at_once_are_all_evaluated(self) -> None:
         @run_status_sensor(SUCCESS, request_job=report, monitored_jobs=[load])
@@ -453,7 +453,7 @@ class TestDefinitions:
 
         data = watch.evaluate_tick(build_sensor_context(sensor_name="watch"))
 
-        assert data.skip_message == "Sensor watch evaluates events, and none at a tick."
+        assert data.skip_message == "Sensor watch evaluates events, not ticks."
 
 
 class TestDirectInvocation:

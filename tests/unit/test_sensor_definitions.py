@@ -133,7 +133,9 @@ def test_definition_can_be_called_like_its_function() -> None:
 def test_sensor_without_events_names_the_event_that_it_got(created: ObjectCreated) -> None:
     definition = SensorDefinition("timed", evaluation_fn=nothing)
 
-    with pytest.raises(UnknownEventError, match="Sensor timed takes no events, and got Object Created s3://"):
+    with pytest.raises(
+        UnknownEventError, match="Sensor timed does not evaluate events, but received Object Created s3://"
+    ):
         definition.evaluate_event(SensorEvaluationContext("timed"), created)
 
 

@@ -264,7 +264,7 @@ def test_stop_inside_the_interval_and_start_again_bring_no_extra_tick() -> None:
 def test_an_operator_cannot_set_a_cursor_that_no_table_could_keep() -> None:
     operations = SensorOperations(InMemorySensorStore(InMemoryTables()), VirtualClock())
 
-    with pytest.raises(DagsterInvariantViolationError, match="has 300001 bytes, and 300000 may be kept"):
+    with pytest.raises(DagsterInvariantViolationError, match="has 300001 bytes; the limit is 300000"):
         operations.set_cursor("watch", "c" * 300_001, "ann")
 
     assert operations.set_cursor("watch", "c" * 300_000, "ann").epoch == 1

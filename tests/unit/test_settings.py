@@ -38,7 +38,7 @@ def test_seconds_that_are_no_whole_number_are_a_problem(value: str) -> None:
     settings = Settings({"A": value})
 
     assert settings.number("A", "seconds", 5) == 5
-    assert settings.problems == [f"A is {value!r}, and must be a whole number of seconds"]
+    assert settings.problems == [f"A is {value!r}; it must be a whole number of seconds"]
 
 
 def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
@@ -65,9 +65,9 @@ def test_all_problems_are_told_at_once() -> None:
         settings.check()
 
     assert str(refused.value) == (
-        "The function's environment does not fit: A is not set; "
-        "B is 'soon', and must be a whole number of seconds; "
-        "C is 'Nowhere', and must be a time zone such as Europe/Berlin. See template.yaml."
+        "The function's environment does not fit: A is not set; B is 'soon'; it must be a whole "
+        "number of seconds; C is 'Nowhere'; it must be a time zone such as Europe/Berlin. See "
+        "template.yaml."
     )
 
 
@@ -160,7 +160,7 @@ def test_each_step_names_everything_that_is_missing_once(parts: object, names: l
 def test_kind_that_the_code_is_not_is_a_problem() -> None:
     """What operators are shown is what the code is."""
     with pytest.raises(
-        SettingsError, match="TREADLE_KIND is 'asset', and the sensor of its code is of kind 's3'"
+        SettingsError, match="TREADLE_KIND is 'asset', but the code defines a sensor of kind 's3'"
     ):
         evaluator_parts(s3_sensor(job_name="load")(keyless), {}, {"TREADLE_KIND": "asset"})
 
@@ -171,7 +171,7 @@ def test_kind_that_the_code_is_not_is_a_problem() -> None:
         ("60", None),
         ("300", None),
         (None, None),
-        ("15", "the interval is 15 seconds, and without TREADLE_QUEUE_URL"),
+        ("15", "the interval is 15 seconds, but without TREADLE_QUEUE_URL"),
     ],
 )
 def test_sensor_without_a_queue_ticks_each_minute_at_most(interval: str | None, problem: str | None) -> None:

@@ -98,7 +98,7 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: H
     slices = handed_on(house, tick)
 
     assert slices == [ChunkRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
-    waiting = replace(tick, held=f"{CHUNK_SIZE + 1} requests: 2 of 2 slices handed on")
+    waiting = replace(tick, held=f"{CHUNK_SIZE + 1} requests: 2 of 2 chunks sent to the dispatch queue")
     assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], waiting)
     assert house.ticks.pending(NOON + HANDED_ON_MS, 5) == []
     assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
@@ -203,14 +203,17 @@ def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
 ) -> None:
     committed(house, 2 * CHUNK_SIZE)
 
-    with pytest.raises(UnknownEventError, match=f"has 2 slices, and slice {request_.index} of {request_.of}"):
+    with pytest.raises(
+        UnknownEventError,
+        match=f"has 2 chunks, and the message names chunk {request_.index} of {request_.of}",
+    ):
         dispatched(house, request_)
 
     assert house.tables.runs == {}
 
 
 def test_slice_of_an_unknown_tick_is_refused(house: House) -> None:
-    with pytest.raises(UnknownEventError, match="There is no tick gone of sensor watch"):
+    with pytest.raises(UnknownEventError, match="Sensor watch has no tick gone"):
         dispatched(house, ChunkRequest("watch", "gone", 0, 2))
 
 

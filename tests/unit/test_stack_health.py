@@ -335,7 +335,7 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
 
         [found] = looked(target_probe(JobSettings("load", "step_functions", arn, "LoadArn")))
 
-    assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active (any more).")
+    assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active.")
 
 
 @pytest.mark.parametrize(("account", "exists"), [("000000000000", True), ("123456789012", False)])
@@ -409,7 +409,7 @@ def test_denials_in_a_log_are_told_once_each() -> None:
 
         found = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
 
-    words = "its log says so, at 1970-01-01T00:00:00.000Z"
+    words = "its log shows that at 1970-01-01T00:00:00.000Z"
     assert found == [
         MissingPermission("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)
     ]
@@ -774,7 +774,7 @@ def test_unread_names_what_was_looked_at() -> None:
         [found] = looked(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
 
     assert isinstance(found, SkippedCheck)
-    assert (found.check, found.what, found.action) == ("jobs", "what job load launches", "glue:GetJob")
+    assert (found.check, found.what, found.action) == ("jobs", "the target of job load", "glue:GetJob")
 
 
 # ---- What is gone, and what functions did
@@ -796,7 +796,7 @@ def test_switch_that_was_deleted_is_off_and_not_merely_unread(
         snapshot = seen_of_launch(**{resource[1]: (resource[0], MAPPING)})
 
     assert snapshot.switches == (
-        EventTrigger(kind, "launch", MAPPING, is_on=False, trouble="it does not exist any more"),
+        EventTrigger(kind, "launch", MAPPING, is_on=False, trouble="it no longer exists"),
     )
 
 
@@ -807,9 +807,7 @@ def test_mapping_of_a_sensors_queue_that_was_deleted_is_off() -> None:
         snapshot = seen(replace(SENSOR, queue=f"{URL}q"))
 
     assert snapshot.switches == (
-        EventTrigger(
-            "mapping", "sensor new_objects", "of q", is_on=False, trouble="it does not exist any more"
-        ),
+        EventTrigger("mapping", "sensor new_objects", "of q", is_on=False, trouble="it no longer exists"),
     )
 
 
@@ -878,7 +876,7 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
     assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
     [channel] = [each for each in found if isinstance(each, AlertChannel)]
     assert (channel.address.owner, channel.address.name) == ("alarms", topic)
-    assert "is not there" in channel.trouble
+    assert "does not exist" in channel.trouble
 
 
 def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:

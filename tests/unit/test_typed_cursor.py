@@ -114,13 +114,13 @@ def test_cursor_that_cannot_be_read_fails_the_tick_and_stays() -> None:
     instance = TreadleInstance([paging])
     instance.set_cursor("paging", "41")
 
-    assert "set the cursor anew" in instance.tick("paging").outcome.reason
+    assert "set the cursor again" in instance.tick("paging").outcome.reason
     assert instance.cursor("paging") == "41"
 
 
 def test_text_that_is_nested_without_end_is_no_typed_cursor() -> None:
     with pytest.raises(
-        DagsterInvariantViolationError, match=r"has version 0 and Position version 1: give CursorType"
+        DagsterInvariantViolationError, match=r"has version 0 and Position version 1\. Give CursorType"
     ):
         FIRST.load("[" * 100_000)
 

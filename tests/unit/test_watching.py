@@ -319,7 +319,9 @@ def test_kind_that_lists_nothing_is_named_and_left_out(
     by_hand(observing)
 
     assert pass_over(observing) == NOTHING
-    assert f"Job {JOB} is observed by events alone: step_functions lists nothing" in caplog.messages
+    assert (
+        f"Job {JOB} is observed by events only: step_functions executions cannot be listed" in caplog.messages
+    )
 
 
 def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(house: House) -> None:
@@ -358,4 +360,4 @@ def test_observed_job_that_is_registered_later_is_looked_through_from_then_on(
     jobs[JOB] = JOBS[JOB]
 
     assert watcher.watch(NOON + 50_000).recorded == 1
-    assert caplog.messages == [f"Job {JOB} is observed, and is not registered"]
+    assert caplog.messages == [f"Job {JOB} is observed but not registered"]

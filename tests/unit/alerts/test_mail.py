@@ -252,7 +252,7 @@ class TestSes:
 
     def test_sender_that_is_not_verified_is_refused_in_ses_words(self, ses: Callable[[], list[Any]]) -> None:
         with pytest.raises(
-            AlertError, match=r"SES did not take the e-mail from x@other\.org: .*not verified"
+            AlertError, match=r"SES did not accept the e-mail from x@other\.org: .*not verified"
         ):
             make_email_on_run_failure_sensor("x@other.org", email_to=PEOPLE, service="ses")(failed_context())
 

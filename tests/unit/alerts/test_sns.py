@@ -97,7 +97,7 @@ def test_topic_of_first_in_first_out_takes_a_repeated_event_once() -> None:
 
 
 def test_topic_that_is_not_there_is_named(received: Callable[[], list[dict[str, Any]]]) -> None:
-    with pytest.raises(AlertError, match=f"The topic {TOPIC}x did not take the alert: .*NotFound"):
+    with pytest.raises(AlertError, match=f"The topic {TOPIC}x did not accept the alert: .*NotFound"):
         make_sns_on_run_failure_sensor(f"{TOPIC}x")(failed_context())
 
 

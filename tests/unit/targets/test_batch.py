@@ -103,7 +103,7 @@ def test_job_is_found_by_the_launch_id_and_another_attempts_is_not(deployed: Dep
 
 
 def test_job_that_batch_does_not_know_is_gone(deployed: Deployed) -> None:
-    with pytest.raises(LaunchRejectedError, match="knows no job"):
+    with pytest.raises(LaunchRejectedError, match="does not know job"):
         BatchTarget().describe(JOB)
 
 
@@ -202,7 +202,7 @@ def test_listing_without_end_finds_nothing_out(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(batch, "PAGES", 1)
     with stubbed("batch") as stub:
         stub.add_response("list_jobs", {"jobSummaryList": [], "nextToken": "more"})
-        with pytest.raises(LaunchDelayedError, match="than can be looked through"):
+        with pytest.raises(LaunchDelayedError, match="than can be listed"):
             BatchTarget().resolve(start())
 
 

@@ -132,7 +132,7 @@ def test_task_is_described_and_stopped_by_its_arn_alone(deployed: Deployed) -> N
 
 
 def test_task_that_ecs_does_not_know_is_gone(deployed: Deployed) -> None:
-    with pytest.raises(LaunchRejectedError, match="knows no task"):
+    with pytest.raises(LaunchRejectedError, match="does not know task"):
         EcsTarget().describe(TASK)
 
 
@@ -203,16 +203,16 @@ def test_listed_values_of_the_run_config_become_variables_and_none_of_treadles()
     [
         ("TREADLE_RUN_CONFIG", "Treadle sets it itself"),
         ("treadle_anything", "Treadle sets it itself"),
-        ("AWS_ENDPOINT_URL", "whose rights"),
-        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "whose rights"),
-        ("ECS_CONTAINER_METADATA_URI", "whose rights"),
+        ("AWS_ENDPOINT_URL", "the job's credentials"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the job's credentials"),
+        ("ECS_CONTAINER_METADATA_URI", "the job's credentials"),
         ("LD_PRELOAD", "which code"),
         ("PATH", "which code"),
         ("PYTHONPATH", "which code"),
         ("NODE_OPTIONS", "which code"),
         ("JAVA_TOOL_OPTIONS", "which code"),
         ("BASH_ENV", "which code"),
-        ("https_proxy", "talks to"),
+        ("https_proxy", "which services the job calls"),
     ],
 )
 def test_variable_that_says_what_runs_is_refused(name: str, reason: str) -> None:
@@ -244,7 +244,7 @@ def test_launch_type_that_ecs_does_not_have_is_refused() -> None:
 
 
 def test_run_config_beyond_what_ecs_takes_is_refused_before_it_is_sent() -> None:
-    with pytest.raises(LaunchRejectedError, match="ECS takes 8192"):
+    with pytest.raises(LaunchRejectedError, match="the limit of ECS is 8192"):
         EcsTarget().start(start(config={"a": "x" * 8_000}))
 
 
@@ -310,12 +310,12 @@ def test_task_that_an_earlier_call_started_and_ecs_has_forgotten_is_ours() -> No
 
 
 def test_task_of_somebody_else_under_our_token_is_not_ours() -> None:
-    with pytest.raises(LaunchRejectedError, match="somebody else started it"):
+    with pytest.raises(LaunchRejectedError, match="something other than Treadle started it"):
         conflicting({"tasks": [task_of(startedBy="me")]})
 
 
 def test_conflict_that_names_no_task_is_uncertain() -> None:
-    with pytest.raises(LaunchUncertainError, match="ECS names none"):
+    with pytest.raises(LaunchUncertainError, match="ECS did not return its ARN"):
         conflicting({}, [])
 
 

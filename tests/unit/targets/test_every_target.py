@@ -207,7 +207,7 @@ def test_target_that_tells_nothing_says_so(kind: str) -> None:
     target = LazyTargets()[kind]
 
     assert target.resolve(ROWS[kind].start) is None
-    with pytest.raises(LaunchRejectedError, match="cannot be asked how it stands"):
+    with pytest.raises(LaunchRejectedError, match="has no status to query"):
         target.describe("arn/1", "")
     with pytest.raises(LaunchRejectedError, match="cannot be canceled"):
         target.cancel("arn/1", "")

@@ -62,19 +62,19 @@ def test_listed_values_of_the_run_config_become_arguments_and_others_do_not() ->
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("extra-py-files", "what code the job runs"),
-        ("extra-anything-new", "what code the job runs"),
-        ("scriptLocation", "what code the job runs"),
-        ("additional-python-modules", "what code the job runs"),
-        ("job-language", "what code the job runs"),
-        ("class", "what code the job runs"),
-        ("conf", "what code the job runs"),
-        ("TempDir", "a setting of its own"),
-        ("JOB_NAME", "a setting of its own"),
-        ("enable-glue-datacatalog", "a setting of its own"),
+        ("extra-py-files", "which code the job runs"),
+        ("extra-anything-new", "which code the job runs"),
+        ("scriptLocation", "which code the job runs"),
+        ("additional-python-modules", "which code the job runs"),
+        ("job-language", "which code the job runs"),
+        ("class", "which code the job runs"),
+        ("conf", "which code the job runs"),
+        ("TempDir", "one of Glue's own settings"),
+        ("JOB_NAME", "one of Glue's own settings"),
+        ("enable-glue-datacatalog", "one of Glue's own settings"),
         ("treadle-launch-id", "Treadle sets it itself"),
-        ("two words", "a name is a letter"),
-        ("--day", "a name is a letter"),
+        ("two words", "a name must begin with a letter"),
+        ("--day", "a name must begin with a letter"),
     ],
 )
 def test_argument_that_says_what_runs_is_refused_whatever_the_config(name: str, reason: str) -> None:
@@ -177,7 +177,7 @@ def test_job_with_too_many_runs_since_is_not_taken_for_one_without_the_attempt(
 def test_search_that_is_not_answered_finds_nothing_out() -> None:
     with stubbed("glue") as stub:
         stub.add_client_error("get_job_runs", "InternalServiceException", "sorry", 500)
-        with pytest.raises(LaunchDelayedError, match="could not be looked through"):
+        with pytest.raises(LaunchDelayedError, match="could not be listed"):
             GlueTarget().resolve(start_of("glue", JOB))
 
 

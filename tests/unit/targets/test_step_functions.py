@@ -55,7 +55,7 @@ def test_name_that_somebody_else_took_is_not_ours(aws: None) -> None:
     start = start_of("step_functions", arn)
     target.start(replace(start, payload='{"else":1}'))
 
-    with pytest.raises(LaunchRejectedError, match="somebody else took its name"):
+    with pytest.raises(LaunchRejectedError, match="something other than Treadle started it under this name"):
         target.start(start)
 
 

@@ -70,7 +70,7 @@ def publish(topic: str, subject: str, message: str, options: Mapping[str, Any]) 
     try:
         _aws("sns").publish(TopicArn=topic, Subject=subject, Message=message, **options)
     except (BotoCoreError, ClientError) as error:
-        raise _alert_error(f"The topic {topic} did not take the alert", error) from None
+        raise _alert_error(f"The topic {topic} did not accept the alert", error) from None
 
 
 def send_mail(sender: str, to: Sequence[str], subject: str, html: str) -> None:
@@ -98,7 +98,7 @@ def send_mail(sender: str, to: Sequence[str], subject: str, html: str) -> None:
             FromEmailAddress=sender, Destination={"ToAddresses": list(to)}, Content=content
         )
     except (BotoCoreError, ClientError) as error:
-        raise _alert_error(f"SES did not take the e-mail from {sender}", error) from None
+        raise _alert_error(f"SES did not accept the e-mail from {sender}", error) from None
 
 
 def _aws(service: str) -> Any:

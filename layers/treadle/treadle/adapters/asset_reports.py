@@ -77,13 +77,13 @@ def _key(told: object) -> AssetKey:
 
 def _metadata(told: object) -> Mapping[str, Any]:
     if told is not None and not isinstance(told, Mapping):
-        msg = f"metadata is a {type(told).__name__}, and must be an object"
+        msg = f"metadata is a {type(told).__name__}; it must be an object"
         raise ValueError(msg)
     return told or {}
 
 
 def _text(told: object) -> str:
     if not isinstance(told, str):
-        msg = f"{told!r} must be a text"
+        msg = f"{told!r} must be a string"
         raise TypeError(msg)
     return told

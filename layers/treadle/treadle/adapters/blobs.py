@@ -19,7 +19,7 @@ class S3BlobStore:
                 Bucket=self._bucket, Key=key, Body=body, ContentType="application/octet-stream"
             )
         except (ClientError, BotoCoreError) as error:
-            msg = f"S3 did not take the {len(body)} bytes of s3://{self._bucket}/{key}: {error}"
+            msg = f"S3 did not store the {len(body)} bytes of s3://{self._bucket}/{key}: {error}"
             raise store_error(code_of(error), msg) from error
 
     def get(self, key: str) -> bytes:
@@ -27,12 +27,12 @@ class S3BlobStore:
         try:
             body: bytes = client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
-            msg = f"S3 did not give s3://{self._bucket}/{key}: {error}{_hint(error)}"
+            msg = f"S3 did not return s3://{self._bucket}/{key}: {error}{_hint(error)}"
             raise store_error(code_of(error), msg) from error
         return body
 
 
 def _hint(error: Exception) -> str:
     # S3 reports a missing object only to callers that may list the bucket.
-    words = " (which S3 also says of an object that is not there)"
+    words = " (S3 also returns this for an object that does not exist)"
     return words if code_of(error) == "AccessDenied" else ""

@@ -67,7 +67,10 @@ class EventBridgeBus:
         if batch:
             rejected += self._put(batch)
         if rejected:
-            msg = f"The bus {self._name} will never take {len(rejected)} of {len(entries)} events: {rejected[0]}"
+            msg = (
+                f"The bus {self._name} rejected {len(rejected)} of {len(entries)} events, which cannot "
+                f"be retried: {rejected[0]}"
+            )
             raise StoreRejectedError(msg)
 
     def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> list[str]:
@@ -78,7 +81,7 @@ class EventBridgeBus:
                 answer = client("events").put_events(Entries=entries)
             except (ClientError, BotoCoreError) as error:
                 if not _is_rejected(code_of(error), error):
-                    msg = f"The bus {self._name} did not take {len(entries)} events: {error}"
+                    msg = f"{len(entries)} events could not be sent to bus {self._name}: {error}"
                     raise StoreError(msg) from error
                 if len(entries) == 1:
                     return [*rejected, str(error)]

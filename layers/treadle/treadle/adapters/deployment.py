@@ -76,13 +76,13 @@ class StackDeployment:
             answer = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
             told = json.loads(answer["Payload"].read())
         except (ClientError, BotoCoreError, ValueError) as error:
-            msg = f"The function of sensor {sensor} did not answer: {error}"
+            msg = f"The function of sensor {sensor} did not respond: {error}"
             raise InvocationError(msg, is_denied=is_denied(error)) from error
         if answer.get("FunctionError") or not isinstance(told, dict):
             words = told.get("errorMessage") or told if isinstance(told, dict) else told
             kind = told.get("errorType", "") if isinstance(told, dict) else ""
             reason = f"{kind}: {words}" if kind else str(words)
-            msg = f"The function of sensor {sensor} failed: {reason}. Its log says more."
+            msg = f"The function of sensor {sensor} failed: {reason}. See its log."
             raise InvocationError(msg, reason=reason)
         return told
 
@@ -178,8 +178,8 @@ def _remedy(entry: SensorEntry, error: ClientError | BotoCoreError) -> str:
         return "Grant yourself lambda:GetFunctionConfiguration on its function and events:DescribeRule on its rule."
     if code_of(error) == "ResourceNotFoundException":
         return (
-            f"Deploy project {entry.project} again; or delete the sensor's entry in Parameter Store, if the sensor "
-            "is no longer needed."
+            f"Deploy project {entry.project} again. If the sensor is no longer needed, delete its "
+            "entry in Parameter Store instead."
         )
     return "Try again."
 

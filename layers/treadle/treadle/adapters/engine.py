@@ -50,7 +50,7 @@ class EngineFunction:
         kind = getattr(errors, str(answer["error"]), None)
         if isinstance(kind, type) and issubclass(kind, (CommandRefusedError, LaunchError, StoreError)):
             raise kind(str(answer.get("reason")))
-        msg = f"RECONCILE did not carry out the command: {answer['error']}: {answer.get('reason')}"
+        msg = f"RECONCILE did not execute the command: {answer['error']}: {answer.get('reason')}"
         raise InvocationError(msg, reason=str(answer.get("reason")))
 
     def _invoke(self, event: Mapping[str, str]) -> Mapping[str, Any]:
@@ -61,14 +61,16 @@ class EngineFunction:
             told = json.loads(answer["Payload"].read())
         except (ClientError, BotoCoreError, ValueError) as error:
             msg = (
-                f"RECONCILE, which assumes the roles of jobs, did not answer: {error}. "
-                f"Allow lambda:InvokeFunction on {self._function}."
+                (
+                    f"RECONCILE, which assumes the roles of jobs, did not respond: {error}. Allow "
+                    f"lambda:InvokeFunction on {self._function}."
+                )
                 if is_denied(error)
-                else f"RECONCILE, which assumes the roles of jobs, did not answer: {error}. Try again."
+                else f"RECONCILE, which assumes the roles of jobs, did not respond: {error}. Try again."
             )
             raise InvocationError(msg, is_denied=is_denied(error)) from error
         if answer.get("FunctionError") or not isinstance(told, dict):
             words = told.get("errorMessage") if isinstance(told, dict) else told
-            msg = f"RECONCILE failed: {words}. Its log says more."
+            msg = f"RECONCILE failed: {words}. See its log."
             raise InvocationError(msg, reason=str(words))
         return told

@@ -58,7 +58,7 @@ def protect(stack: str) -> None:
         )
         client("cloudformation").set_stack_policy(StackName=stack, StackPolicyBody=json.dumps(POLICY))
     except (ClientError, BotoCoreError) as error:
-        msg = f"The engine's stack {stack} is deployed, and not protected: {error}. Deploy it again."
+        msg = f"The engine's stack {stack} is deployed but not protected: {error}. Deploy it again."
         raise DeploymentError(msg) from error
 
 
@@ -86,7 +86,9 @@ def delete_stack(stack: str) -> KeptStores:
         client("cloudformation").delete_stack(StackName=stack)
         client("cloudformation").get_waiter("stack_delete_complete").wait(StackName=stack)
     except (ClientError, BotoCoreError, WaiterError) as error:
-        msg = f"The engine's stack {stack} was not deleted: {error}. CloudFormation's events of the stack say why."
+        msg = (
+            f"The engine's stack {stack} was not deleted: {error}. See the stack's events in CloudFormation."
+        )
         raise DeploymentError(msg) from error
     return KeptStores(outputs["ExistingStores"], outputs["Namespace"])
 
@@ -100,6 +102,9 @@ def _outputs(stack: str) -> dict[str, str]:
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     missing = {"EngineName", "ExistingStores", "Namespace"} - outputs.keys()
     if missing:
-        msg = f"Stack {stack} is no engine's: it has no output {sorted(missing)[0]}. Name the engine's stack."
+        msg = (
+            f"Stack {stack} is not an engine: it has no output {sorted(missing)[0]}. Give the name of "
+            "the engine's stack."
+        )
         raise DeploymentError(msg)
     return outputs

@@ -52,7 +52,7 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     parser = parsers.get((source, kind))
     if parser is None:
         known = ", ".join(f"{a} / {b}" for a, b in parsers)
-        msg = f"Nobody here knows events of {source} / {kind}; known are: {known}."
+        msg = f"Unknown event type {source} / {kind}; known types: {known}."
         raise UnknownEventError(unicode_text(msg))
     try:
         return parser(event)
@@ -61,7 +61,7 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     except Exception as error:
         # A parser reads values of any shape: the errors it may raise cannot be listed.
         words = f"{error!r:.300}".encode(errors="backslashreplace").decode()
-        msg = f"An event of {source} / {kind} lacks a field or has it in another form: {words}."
+        msg = f"An event of type {source} / {kind} has a missing or malformed field: {words}."
         raise UnknownEventError(msg) from error
 
 
@@ -141,6 +141,6 @@ def _namespace(event: Json) -> str:
     """Return the namespace of an event, after checking it against the event's account and Region."""
     location = text(event["detail"]["namespace"])
     if not location.startswith(f"{event['account']}/{event['region']}/"):
-        msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
+        msg = f"it names {location}, but comes from {event['account']}/{event['region']}"
         raise ValueError(msg)
     return location

@@ -15,8 +15,8 @@ def merging_command(bucket: str) -> str:
 def silence(bucket: str) -> str:
     """Describe that the bucket sends no events, the consequence, and the fix."""
     return (
-        "The bucket sends no events to EventBridge, so its objects wait for the sweep. "
-        f"Switch them on: {merging_command(bucket)}"
+        "The bucket sends no events to EventBridge, so its objects are found only by the sweep. "
+        f"Enable them: {merging_command(bucket)}"
     )
 
 
@@ -28,6 +28,6 @@ def versioning_command(bucket: str) -> str:
 def without_versioning(bucket: str) -> str:
     """Describe that a bucket watched by version is not versioned, the consequence, and the fix."""
     return (
-        "The bucket's versioning is not enabled, so with identity version an object that is stored over another gets "
+        "The bucket's versioning is not enabled, so with identity version an overwritten object gets "
         f"a run only if its etag differs. Enable it: {versioning_command(bucket)}"
     )

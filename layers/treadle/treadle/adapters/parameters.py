@@ -48,7 +48,7 @@ class ParameterStore:
         except (ClientError, BotoCoreError) as error:
             if code_of(error) == "ParameterNotFound":
                 return None
-            raise store_error(code_of(error), f"Parameter Store did not give {name}: {error}") from error
+            raise store_error(code_of(error), f"Parameter Store did not return {name}: {error}") from error
         return value
 
 

@@ -77,7 +77,7 @@ class SqsQueue:
         try:
             answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
         except (ClientError, BotoCoreError) as error:
-            msg = f"SQS did not take {len(entries)} messages for {self._url}: {error}"
+            msg = f"SQS did not accept {len(entries)} messages for {self._url}: {error}"
             raise store_error(code_of(error), msg) from error
         return answer.get("Failed", [])
 
@@ -88,7 +88,10 @@ class SqsQueue:
                 QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=seconds
             )
         except (ClientError, BotoCoreError) as error:
-            msg = f"A message of {self._url} was not postponed, and comes when its time is up: {error}"
+            msg = (
+                f"A message of {self._url} was not postponed and returns when its visibility timeout "
+                f"ends: {error}"
+            )
             raise store_error(code_of(error), msg) from error
 
 
@@ -110,7 +113,7 @@ class SqsDeadLetters:
                 },
             )
         except (ClientError, BotoCoreError) as error:
-            msg = f"The dead-letter queue {self._url} did not take a record of {origin}: {error}"
+            msg = f"The dead-letter queue {self._url} did not accept a record of {origin}: {error}"
             raise StoreError(msg) from error
 
 
@@ -153,7 +156,7 @@ class SqsDeadLetterQueue:
         try:
             client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=letter.handle)
         except (ClientError, BotoCoreError) as error:
-            msg = f"Letter {letter.message_id} could not be deleted from {self._url}: {error}"
+            msg = f"Dead letter {letter.message_id} could not be deleted from {self._url}: {error}"
             raise StoreError(msg) from error
 
     def give_back(self, letter: DeadLetter) -> None:
@@ -165,7 +168,7 @@ class SqsDeadLetterQueue:
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(_GONE):
                 return
-            msg = f"Letter {letter.message_id} could not be given back to {self._url}: {error}"
+            msg = f"Dead letter {letter.message_id} could not be returned to {self._url}: {error}"
             raise StoreError(msg) from error
 
 

@@ -15,7 +15,7 @@ _ENGINE = "Engine"
 """The parameter that refers to an engine's contract, in projects and other stacks that use an engine."""
 
 _QUEUE = "AWS::SQS::Queue"
-_CHOSEN = "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region, as for every AWS tool."
+_CHOSEN = "AWS_PROFILE and AWS_DEFAULT_REGION select the account and Region, as for every AWS tool."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
         environment: dict[str, str] = {}
         for function in functions:
             if function not in physical_ids:
-                msg = f"Stack {name!r} has no {function}: it was not made of Treadle's template."
+                msg = f"Stack {name!r} has no {function}: it was not created from Treadle's template."
                 raise DeploymentError(msg)
             told = client("lambda").get_function_configuration(FunctionName=physical_ids[function])
             environment |= told.get("Environment", {}).get("Variables", {})
@@ -156,6 +156,6 @@ def caller() -> str:
     try:
         arn: str = client("sts").get_caller_identity()["Arn"]
     except (ClientError, BotoCoreError) as error:
-        msg = f"AWS does not say who you are: {error}. {_CHOSEN}"
+        msg = f"AWS did not return your identity: {error}. {_CHOSEN}"
         raise DeploymentError(msg) from error
     return arn

@@ -138,7 +138,7 @@ def _invocation(event: Json) -> StatusChange:
     address = ":".join(str(context["functionArn"]).split(":")[:7])
     # Anyone who may put events on a bus can send this: its source is not reserved for AWS.
     if address.split(":")[4] != str(event["account"]):
-        msg = f"it tells of {address}, and comes from account {event['account']}"
+        msg = f"it names {address}, but comes from account {event['account']}"
         raise ValueError(msg)
     failure = None
     if event["detail-type"] == _FAILED:
@@ -179,14 +179,14 @@ def _report(event: Json) -> StatusChange:
 
 def _status(told: object, statuses: Mapping[str, Status]) -> Status:
     if not isinstance(told, str) or told not in statuses:
-        msg = f"status {told!r} is none of {sorted(statuses)}"
+        msg = f"status {told!r} is not one of {sorted(statuses)}"
         raise ValueError(msg)
     return statuses[str(told)]
 
 
 def _objects(value: object) -> Sequence[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        msg = f"a list of objects is missing: {type(value).__name__}"
+        msg = f"expected a list of objects, got {type(value).__name__}"
         raise ValueError(msg)
     return value
 

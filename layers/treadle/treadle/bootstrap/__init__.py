@@ -1,1 +1,1 @@
-"""The composition root: from settings to adapters to engine, once per process; a module per front door."""
+"""The composition root: from settings to adapters to engine, once per process; one module per entry point."""

@@ -1,4 +1,4 @@
-"""The parts of what RECONCILE does for operators."""
+"""The objects that execute operators' commands in RECONCILE."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ from treadle.operate.runs import RunOperations
 from treadle.ports.targets import JobSettings
 
 SESSION = "reconcile"
-"""The name of RECONCILE's sessions of the roles that jobs bring."""
+"""The session name under which RECONCILE assumes the roles of jobs."""
 
 
 def command_parts(environment: Mapping[str, str]) -> Commands:
-    """What carries out operators' commands in RECONCILE.
+    """Create what executes operators' commands in RECONCILE.
 
     Raises:
         SettingsError: with all problems at once.

@@ -1,4 +1,4 @@
-"""An evaluator's parts."""
+"""The objects that an evaluator needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from treadle.engine.preview import Previewer
 
 SCHEDULE_SECONDS = 60
-"""How often a sensor's schedule invokes it; slots in between come through its queue."""
+"""How often a sensor's schedule invokes it; scheduled times in between are sent through its queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorParts:
-    """What an evaluator needs."""
+    """The objects that an evaluator needs."""
 
     name: str
     settings: TickSettings
@@ -52,12 +52,12 @@ class EvaluatorParts:
 def evaluator_parts(
     definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
 ) -> EvaluatorParts:
-    """An evaluator's parts.
+    """Create the objects of an evaluator.
 
     Args:
         definition: the sensor.
-        resources: by key, what it may use.
-        environment: the function's.
+        resources: what it may use, by key.
+        environment: the function's environment.
 
     Raises:
         SettingsError: with all problems at once.
@@ -76,7 +76,7 @@ def evaluator_parts(
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
     kind = settings.text("TREADLE_KIND", definition.kind)
     if kind != definition.kind:
-        problem = f"TREADLE_KIND is {kind!r}, and the sensor of its code is of kind {definition.kind!r}"
+        problem = f"TREADLE_KIND is {kind!r}, but the code defines a sensor of kind {definition.kind!r}"
         settings.problems.append(problem)
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     zone = settings.zone("TREADLE_TIME_ZONE")
@@ -92,7 +92,7 @@ def evaluator_parts(
     default = DefaultSensorStatus(status)
     millis = (interval or 0) * 1000
     phase = phase_of(definition.name, millis)
-    # A paused sensor drops events, so one that takes them is only slowed.
+    # A paused sensor drops events, so one that takes them is only slowed down.
     pauses = 0 if definition.takes_events else pause_after or 0
     ticking = TickSettings(millis, default, pauses, phase, project)
     return EvaluatorParts(
@@ -112,13 +112,14 @@ def evaluator_parts(
 
 
 def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> Inbox:
-    """The sensor's queue, which one that only ticks each minute or more rarely may do without."""
+    """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
     takes_messages = definition.takes_events or definition.is_woken
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
     if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
         settings.problems.append(
-            f"the interval is {interval} seconds, and without TREADLE_QUEUE_URL the sensor ticks each minute at most: "
-            f"give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or more"
+            f"the interval is {interval} seconds, but without TREADLE_QUEUE_URL the sensor ticks at "
+            f"most once a minute: give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or "
+            "more"
         )
     return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
 

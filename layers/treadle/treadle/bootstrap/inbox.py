@@ -1,4 +1,4 @@
-"""The queue that a step takes its messages from."""
+"""The queue from which a component receives its messages."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from treadle.ports.system import DeadLetters, InboxQueue
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """A queue that a step takes its messages from.
+    """A component's queue, with its dead-letter queue.
 
     Attributes:
-        origin: the step, as dead letters name it.
-        queue: takes what is to be handled later.
-        dead_letters: takes what cannot be handled.
+        origin: the component, as dead letters name it.
+        queue: the queue, also for messages to handle later.
+        dead_letters: the destination of what cannot be handled.
     """
 
     origin: str
@@ -23,13 +23,13 @@ class Inbox:
 
     @classmethod
     def of(cls, origin: str, settings: Settings, name: str, *, is_needed: bool = True) -> "Inbox":
-        """The queue whose URL a variable of the environment holds.
+        """Return the queue whose URL is in an environment variable.
 
         Args:
-            origin: the step.
-            settings: of the environment.
-            name: the variable's.
-            is_needed: whether the step cannot do without a queue; else the variable may be missing.
+            origin: the component.
+            settings: the environment's settings.
+            name: the variable's name.
+            is_needed: False if the component works without a queue, and the variable may be missing.
         """
         url = settings.text(name, None if is_needed else "")
         letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")

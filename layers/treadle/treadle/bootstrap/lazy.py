@@ -1,4 +1,4 @@
-"""Parts that are imported and made once they are used, so that a cold start pays only for those that its event needs."""
+"""Objects imported and created on first use, so that a cold start pays only for what its event needs."""
 
 from collections.abc import Callable
 from functools import cache
@@ -8,10 +8,10 @@ Part = TypeVar("Part")
 
 
 def lazy(make: Callable[[], Part]) -> Part:
-    """A part that is made when it is first used.
+    """Return a proxy for an object that is created on first use.
 
     Args:
-        make: imports and makes it.
+        make: imports and creates it.
     """
     return cast("Part", _Lazy(cache(make)))
 

@@ -1,4 +1,4 @@
-"""What an operator of a deployed stack works with."""
+"""The objects that an operator of a deployed stack works with."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,26 +34,26 @@ ENGINE_QUEUES = {
     "publish": "PublishQueue",
     "record": "RecordQueue",
 }
-"""The engine's steps as dead letters name them, and the queues that each takes its messages from."""
+"""The engine's components as dead letters name them, and the queue from which each receives its messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorParts:
-    """What an operator of a deployed stack needs.
+    """The objects that an operator of a deployed stack works with.
 
     Attributes:
-        deployment: which sensors there are, their functions and logs.
-        overview: all sensors at a glance.
-        sensors: starts, stops and resets them, and sets cursors.
+        deployment: lists sensors, their functions and logs.
+        overview: summarizes all sensors.
+        sensors: starts, stops and resets sensors, and sets cursors.
         ticks: reads ticks.
-        direct: has sensors' functions evaluate now, or show what they would do.
-        runs: reads runs; another attempt for one, and the end of one.
+        direct: makes sensors' functions evaluate now, or preview.
+        runs: reads, reruns and cancels runs.
         assets: reads assets.
-        redriver: sends dead letters again.
-        replayer: tells a sensor of runs once more.
+        redriver: redrives dead letters.
+        replayer: sends the events of recorded runs to a sensor again.
         why: explains why something did or did not run.
-        doctor: looks for what is wrong.
-        drops: drops what ticks wait for.
+        doctor: finds problems.
+        drops: drops the requests for which ticks wait.
         jobs: the names of the registered jobs.
     """
 
@@ -73,16 +73,16 @@ class OperatorParts:
 
 
 def operator_parts(stack: str) -> OperatorParts:
-    """An operator's parts, for a stack in the account and Region that boto3 finds.
+    """Create an operator's objects, for a stack in the account and Region that boto3 finds.
 
     Args:
         stack: its name.
 
     Raises:
         DeploymentError: if the stack cannot be read.
-        SettingsError: if its functions are not set up as the template does it.
+        SettingsError: if its functions are not configured as by the template.
     """
-    # Imported here, as no function needs them.
+    # Imported here because no Lambda function needs them.
     from treadle.adapters.blobs import S3BlobStore
     from treadle.adapters.deployment import StackDeployment
     from treadle.adapters.engine import EngineFunction
@@ -118,7 +118,7 @@ def operator_parts(stack: str) -> OperatorParts:
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
     jobs = RegisteredJobs(registry)
-    # The last part of the ARN, as the template gives it to evaluators.
+    # The last part of the ARN, which the template passes to evaluators.
     environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
     registrations = Registrations(registry.current, environment, clock)
     queues = SensorQueues(registry.current, deployed)
@@ -180,7 +180,7 @@ def operator_parts(stack: str) -> OperatorParts:
 
 
 def _of_engine(stack: "DeployedStack") -> "list[Destination]":
-    """The queues of the engine's steps, to which dead letters can go again."""
+    """Return the queues of the engine's components, to which dead letters can be redriven."""
     from treadle.operate.redrive_routes import Destination
 
     return [

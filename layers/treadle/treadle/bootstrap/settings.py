@@ -1,4 +1,4 @@
-"""A function's environment, read once and complained of at once."""
+"""A function's environment, read once; all its problems are reported together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settings:
-    """A function's environment, read with all problems kept until the end.
+    """A function's environment, which collects all problems until the end.
 
     Args:
         environment: names and values, such as `os.environ`.
@@ -25,7 +25,7 @@ class Settings:
     problems: list[str] = field(default_factory=list)
 
     def text(self, name: str, default: str | None = None) -> str:
-        """The value; a missing one without default is a problem."""
+        """Return the value; a missing one without default is a problem."""
         value = self.environment.get(name, default)
         if value is None:
             problem = f"{name} is not set"
@@ -35,48 +35,48 @@ class Settings:
         return value
 
     def number(self, name: str, of: str, default: int | None = None) -> int | None:
-        """A whole number, 0 or more, of what `of` says; the default where it is not set or empty."""
+        """Return a whole number, 0 or more, of the unit `of`; the default if it is not set or empty."""
         value = self.environment.get(name, "")
         if not value:
             return default
         if not value.isdecimal():
-            self.problems.append(f"{name} is {value!r}, and must be a whole number of {of}")
+            self.problems.append(f"{name} is {value!r}; it must be a whole number of {of}")
             return default
         return int(value)
 
     def zone(self, name: str) -> tzinfo:
-        """A time zone by its name, such as Europe/Berlin; UTC where it is not set."""
+        """Return a time zone by its name, such as Europe/Berlin; UTC if it is not set."""
         value = self.environment.get(name, "")
         if not value:
             return UTC
-        # Imported here, as few sensors need it.
+        # Imported here because few sensors need it.
         from zoneinfo import ZoneInfo
 
         try:
             return ZoneInfo(value)
         except (KeyError, ValueError):
-            self.problems.append(f"{name} is {value!r}, and must be a time zone such as Europe/Berlin")
+            self.problems.append(f"{name} is {value!r}; it must be a time zone such as Europe/Berlin")
             return UTC
 
     def tables(self) -> TableNames:
-        """The tables' names."""
+        """Return the tables' names."""
         names = (self.text(f"TREADLE_{table}_TABLE") for table in ("SENSORS", "TICKS", "RUNS", "EVENTS"))
         return TableNames(*names)
 
     def granted(self) -> frozenset[str] | None:
-        """The jobs that this sensor may start; None where the environment does not say."""
+        """Return the jobs that this sensor may start; None if the environment does not say."""
         value = self.environment.get("TREADLE_GRANTED_JOBS")
         return None if value is None else frozenset(names_in(value))
 
     def limits(self) -> "Limits":
-        """What a sensor may start at most."""
+        """Return the limits for what a sensor may start."""
         from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
 
         depth = self.number("TREADLE_MAX_DEPTH", "runs", DEFAULT_DEPTH)
         return Limits(depth or DEFAULT_DEPTH, self.number("TREADLE_RUNS_PER_HOUR", "runs") or 0)
 
     def check(self) -> None:
-        """Complain about everything at once.
+        """Raise one error for all problems.
 
         Raises:
             SettingsError: if anything was missing or malformed.

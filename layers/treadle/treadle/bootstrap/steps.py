@@ -1,4 +1,4 @@
-"""The parts of the engine's steps."""
+"""The objects that the engine's components need."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,18 +31,18 @@ from treadle.ports.system import Bus, Queue
 from treadle.ports.ticks import Tick
 
 DISPATCH_WORKERS = 8
-"""DISPATCH waits for DynamoDB most of its time, so it writes so many run records at a time."""
+"""How many run records DISPATCH writes concurrently, as it mostly waits for DynamoDB."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherParts:
-    """What DISPATCH needs.
+    """The objects that DISPATCH needs.
 
     Attributes:
-        dispatcher: applies ticks.
-        read: the tick that an image of the ticks table's stream holds.
-        bus: where it is told what happened.
-        inbox: the queue of slices.
+        dispatcher: dispatches ticks.
+        read: decodes a tick from an image in the ticks table's stream.
+        bus: the engine's bus.
+        inbox: the queue of chunks and whole ticks.
     """
 
     dispatcher: Dispatcher
@@ -52,7 +52,7 @@ class DispatcherParts:
 
 
 def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
-    """DISPATCH's parts.
+    """Create DISPATCH's objects.
 
     Raises:
         SettingsError: with all problems at once.
@@ -67,12 +67,12 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
 
 @dataclass(frozen=True, slots=True)
 class PublisherParts:
-    """What PUBLISH needs.
+    """The objects that PUBLISH needs.
 
     Attributes:
-        publisher: tells of runs.
-        read: the record that an image of the runs table's stream holds.
-        inbox: the queue of what could not be told at once.
+        publisher: publishes status changes of runs.
+        read: decodes a run from an image in the runs table's stream.
+        inbox: the queue of events to publish later.
     """
 
     publisher: Publisher
@@ -81,7 +81,7 @@ class PublisherParts:
 
 
 def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
-    """PUBLISH's parts.
+    """Create PUBLISH's objects.
 
     Raises:
         SettingsError: with all problems at once.
@@ -98,10 +98,10 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
 
 @dataclass(frozen=True, slots=True)
 class ReconcilerParts:
-    """What RECONCILE needs.
+    """The objects that RECONCILE needs.
 
     Attributes:
-        reconciler: finds what is late, and takes over what is registered.
+        reconciler: finds what is overdue, and copies the registry.
         engine: the engine's name, under which projects register.
     """
 
@@ -110,7 +110,7 @@ class ReconcilerParts:
 
 
 def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
-    """RECONCILE's parts.
+    """Create RECONCILE's objects.
 
     Raises:
         SettingsError: with all problems at once.
@@ -148,7 +148,7 @@ _Made = tuple[Dispatcher, DynamoStores, Queue, Bus, CachedRegistry]
 
 
 def _dispatcher(settings: Settings) -> Callable[[], _Made]:
-    """Makes the dispatcher, its stores, the launch queue, the bus and the registry, once the settings are checked."""
+    """Read the settings of DISPATCH; return a function that creates its objects once they are checked."""
     tables, limits = settings.tables(), settings.limits()
     launch_url = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
@@ -176,7 +176,7 @@ def _dispatcher(settings: Settings) -> Callable[[], _Made]:
 
 
 def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
-    """LAUNCH's parts.
+    """Create LAUNCH's objects.
 
     Raises:
         SettingsError: with all problems at once.
@@ -195,11 +195,11 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
 
 @dataclass(frozen=True, slots=True)
 class RecorderParts:
-    """What RECORD needs.
+    """The objects that RECORD needs.
 
     Attributes:
-        runs: folds what targets report.
-        assets: records what is told of assets.
+        runs: applies status changes and reports of runs.
+        assets: records reports and events of assets.
         inbox: the queue of both.
     """
 
@@ -209,7 +209,7 @@ class RecorderParts:
 
 
 def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
-    """RECORD's parts.
+    """Create RECORD's objects.
 
     Raises:
         SettingsError: with all problems at once.

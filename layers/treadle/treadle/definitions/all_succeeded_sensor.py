@@ -44,7 +44,7 @@ class AllSucceededDefinition(BatchSensorDefinition):
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
         # Start at the number itself: reading that end costs no further request, and checks the cursor.
         found = context.ended_runs.after(name, max(number - 1, 0), PAGE + 1 if number else PAGE)
-        check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=bool(found))
+        check_is_recorded(self.name, f"the completed runs of job {name}", number, is_recorded=bool(found))
         return [UpstreamEvent(name, _upstream(run), self._key(run)) for run in found if run.number > number]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:

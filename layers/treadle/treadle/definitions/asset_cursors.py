@@ -69,7 +69,10 @@ def load_cursors(text: str | None, keys: Sequence[AssetKey]) -> dict[AssetKey, A
             content = {str(keys[0]): [None, content, {}]} if len(keys) == 1 else {}
         return {key: _asset_cursor(content.get(str(key))) for key in keys}
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        msg = f"The cursor {(text or '')[:200]!r} is none of a multi_asset_sensor: {error}. Set it anew, or clear it."
+        msg = (
+            f"The cursor {(text or '')[:200]!r} is not a cursor of a multi_asset_sensor: {error}. Set "
+            "it again, or clear it."
+        )
         raise DagsterInvariantViolationError(msg) from error
 
 
@@ -89,9 +92,10 @@ def dump_cursors(cursors: Mapping[AssetKey, AssetCursor]) -> str:
     for key, cursor in cursors.items():
         if len(cursor.unconsumed) > MAX_UNCONSUMED:
             msg = (
-                f"You have reached the maximum number of trailing unconsumed events ({MAX_UNCONSUMED}) for asset "
-                f"{key} and no more events can be added. Get them by get_trailing_unconsumed_events and pass them "
-                "to advance_cursor, or call advance_all_cursors, which leaves none."
+                "You have reached the maximum number of trailing unconsumed events "
+                f"({MAX_UNCONSUMED}) for asset {key} and no more events can be added. Get them with "
+                "get_trailing_unconsumed_events and pass them to advance_cursor, or call "
+                "advance_all_cursors, which consumes all of them."
             )
             raise DagsterInvariantViolationError(msg)
     return json.dumps(

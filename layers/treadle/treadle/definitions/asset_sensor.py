@@ -69,7 +69,7 @@ class AssetSensorDefinition(SensorDefinition):
     ) -> None:
         super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
         if not isinstance(asset_key, AssetKey):
-            msg = f"Sensor {self.name!r} cannot work: asset_key is {asset_key!r}, and must be an AssetKey."
+            msg = f"Sensor {self.name!r} cannot work: asset_key must be an AssetKey, not {asset_key!r}."
             raise DagsterInvalidDefinitionError(msg)
         self.asset_key = asset_key
 
@@ -80,14 +80,16 @@ class AssetSensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: materializations arrive as events."""
         del context
-        return SensorExecutionData((), f"{self._nothing_new}: each comes as an event of its own.")
+        return SensorExecutionData((), f"{self._nothing_new}: each one arrives as its own event.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate one materialization."""
         if not isinstance(event, AssetMaterialized):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
-            reason = f"{event.summary}: not watched, as the sensor watches {self.asset_key.to_user_string()}."
+            reason = (
+                f"{event.summary}: not watched, because the sensor watches {self.asset_key.to_user_string()}."
+            )
             return SensorExecutionData((), reason)
         seen = replace(AssetSensorEvaluationContext.extending(context), _cursor=str(event.storage_id))
         values = flatten(self._called(seen, EventLogEntry.of(event)), self.name)

@@ -38,15 +38,15 @@ class AssetKey:
         if isinstance(given, str | Sequence):
             parts = (given,) if isinstance(given, str) else tuple(given)
         if not parts or not all(isinstance(part, str) and part for part in parts):
-            msg = f"An asset's key is a text or several, none of them empty, and not {shown(path)}."
+            msg = f"An asset key must be one or more strings that are not empty, not {shown(path)}."
             raise InvalidReportError(msg)
         texts = tuple(text_value(part, "An asset's key", InvalidReportError) for part in parts)
         object.__setattr__(self, "path", texts)
         text = self.to_user_string()
         if text.startswith("#") or any("\\" in part for part in self.path) or not _fits(text, MAX_KEY):
             msg = (
-                f"The asset key {text[:80]!r} cannot be kept: it must not begin with '#', "
-                f"nor have a backslash, nor more than {MAX_KEY} bytes."
+                f"The asset key {text[:80]!r} cannot be stored: it must not begin with '#', contain "
+                f"a backslash or exceed {MAX_KEY} bytes."
             )
             raise InvalidReportError(msg)
 
@@ -164,7 +164,7 @@ class AssetMaterialization:
         object.__setattr__(self, "description", description)
         given: object = metadata or {}
         if not isinstance(given, Mapping):
-            msg = f"Metadata of asset {key.to_user_string()} must be a mapping, and is {shown(given)}."
+            msg = f"Metadata of asset {key.to_user_string()} must be a mapping, not {shown(given)}."
             raise InvalidReportError(msg)
         values = {str(name): MetadataValue.of(value) for name, value in given.items()}
         if len(values) < len(given):
@@ -182,7 +182,7 @@ class AssetMaterialization:
         for name, text in words.items():
             if text is not None and not isinstance(text, str):
                 msg = (
-                    f"{name} of asset {self.asset_key.to_user_string()} must be a text, and is {shown(text)}."
+                    f"{name} of asset {self.asset_key.to_user_string()} must be a string, not {shown(text)}."
                 )
                 raise InvalidReportError(msg)
             if text is not None:
@@ -192,14 +192,17 @@ class AssetMaterialization:
                 msg = f"{name} of asset {self.asset_key.to_user_string()} {problem}"
                 raise InvalidReportError(msg)
         if self.partition is not None and not (self.partition and _fits(self.partition, MAX_PARTITION)):
-            msg = f"The partition of asset {self.asset_key.to_user_string()} has 1 to {MAX_PARTITION} bytes."
+            msg = (
+                f"The partition of asset {self.asset_key.to_user_string()} must have 1 to "
+                f"{MAX_PARTITION} bytes."
+            )
             raise InvalidReportError(msg)
         what = f"Metadata of asset {self.asset_key.to_user_string()}"
         size = byte_size(json_text([self.plain_metadata, self.description], what, InvalidReportError))
         if size > MAX_METADATA:
             msg = (
-                f"Metadata of asset {self.asset_key.to_user_string()} has {size} bytes, and {MAX_METADATA} "
-                "are the most: store what is large, and give its address."
+                f"Metadata of asset {self.asset_key.to_user_string()} has {size} bytes; the limit "
+                f"is {MAX_METADATA}. Store large values elsewhere and give their location."
             )
             raise InvalidReportError(msg)
 

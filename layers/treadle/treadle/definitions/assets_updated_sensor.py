@@ -58,7 +58,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
     ) -> None:
         given: Sequence[object] = [*all_of, *any_of]
         keys = [key for key in given if isinstance(key, AssetKey)]
-        problems = [f"{key!r} is no AssetKey" for key in given if not isinstance(key, AssetKey)]
+        problems = [f"{key!r} is not an AssetKey" for key in given if not isinstance(key, AssetKey)]
         if bool(all_of) == bool(any_of):
             problems.append("name assets by either all_of or any_of")
         elif len(set(given)) < len(given) or len(all_of) == 1:

@@ -152,8 +152,9 @@ class Waiting:
             read = {name: _whole(number) for name, number in stored["read"].items()}
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             msg = (
-                f"The cursor {cursor[:200]!r} is none of a sensor that waits for several: {type(error).__name__}: "
-                f"{error}. Set it to what it was, or clear it to begin anew."
+                f"The cursor {cursor[:200]!r} is not a cursor of this kind of sensor: "
+                f"{type(error).__name__}: {error}. Set it to its earlier value, or clear it to "
+                "start over."
             )
             raise DagsterInvariantViolationError(msg) from error
         return cls(read, parts, done)
@@ -217,14 +218,14 @@ class Waiting:
 
 def _whole(value: object) -> int:
     if type(value) is not int or not 0 <= value < _EVER:
-        msg = f"{value!r:.100} is no number of an event, and no time"
+        msg = f"{value!r:.100} is neither an event number nor a time"
         raise ValueError(msg)
     return value
 
 
 def _stored(run_id: object, number: object, time: object, depth: object) -> Upstream:
     if not isinstance(run_id, str):
-        msg = f"{run_id!r:.100} is no run's id"
+        msg = f"{run_id!r:.100} is not a run id"
         raise TypeError(msg)
     return Upstream(run_id, _whole(number), _whole(time), _whole(depth))
 
@@ -273,7 +274,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         if wrong:
             found.append(wrong)
         if earlier not in EARLIER:
-            found.append(f"earlier is {earlier!r}, and must be one of {', '.join(EARLIER)}")
+            found.append(f"earlier is {earlier!r}; it must be one of {', '.join(EARLIER)}")
         if found:
             msg = f"Sensor {name!r} cannot work: {'; '.join(found)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -441,7 +442,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         waiting.done = {}
         for _, key, name, last in room.newest(sorted(done, key=_waiting_place), KEPT_FOR_LATE):
             waiting.done.setdefault(key, {})[name] = (last.time, last.number)
-        reason = f"There is no room for all {self._things} that wait for others: this one of {{}} is dropped."
+        reason = f"Too many {self._things} are waiting for others: this one of {{}} is dropped."
         return tuple(
             (f"{job}:{run.run_id or run.number}", reason.format(moment(time)))
             for time, _, job, run in surplus

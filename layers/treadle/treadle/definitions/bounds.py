@@ -96,4 +96,4 @@ def error_text(error: BaseException) -> str:
     try:
         return f"{name}: {error}"
     except Exception:  # noqa: BLE001 - str() of an error is the code of whoever defined it
-        return f"{name}: <its message cannot be read>"
+        return f"{name}: <unreadable message>"

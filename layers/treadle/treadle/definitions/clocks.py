@@ -58,7 +58,7 @@ def duration_problem(
 
 def within_problem(within: object) -> str | None:
     """Return the problem of a window's length; None if it is valid."""
-    words = f"longer than nothing, and {MAX_WITHIN.days} days at most"
+    words = f"longer than zero and at most {MAX_WITHIN.days} days"
     return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, words)
 
 
@@ -82,11 +82,14 @@ def check_time_zone(subject: str, time: object, *, is_kept: bool = True) -> date
         DagsterInvalidDefinitionError: if it is not a time, has no time zone, or is not from 1970 to 9998.
     """
     if not isinstance(time, datetime):
-        msg = f"{subject} is {time!r}, and must be a datetime with a time zone."
+        msg = f"{subject} is {time!r}; it must be a datetime with a time zone."
         raise DagsterInvalidDefinitionError(msg)
     if time.utcoffset() is None:
-        msg = f"{subject} must have a time zone, such as datetime.now(timezone.utc), and {time} has none."
+        msg = (
+            f"{subject} is {time}, which has no time zone. Give a time with one, such as "
+            "datetime.now(timezone.utc)."
+        )
         raise DagsterInvalidDefinitionError(msg)
     if is_kept and not can_be_kept(time):
-        raise DagsterInvalidDefinitionError(f"{subject} is {time}, and must be from 1970 to 9998.")
+        raise DagsterInvalidDefinitionError(f"{subject} is {time}; it must be from 1970 to 9998.")
     return time

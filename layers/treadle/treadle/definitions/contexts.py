@@ -31,8 +31,8 @@ def check_cursor_size(sensor_name: str, cursor: str | None) -> None:
     size = byte_size(cursor or "")
     if size > MAX_CURSOR_BYTES:
         msg = (
-            f"The cursor of sensor {sensor_name} has {size} bytes, and {MAX_CURSOR_BYTES} may be kept: "
-            "keep a position in it, not all that was seen."
+            f"The cursor of sensor {sensor_name} has {size} bytes; the limit is {MAX_CURSOR_BYTES}. "
+            "Store a position in it, not everything that was seen."
         )
         raise DagsterInvariantViolationError(msg)
 
@@ -120,8 +120,8 @@ class SensorEvaluationContext:
         """
         if not self._has_cursor:
             msg = (
-                f"Sensor {self.sensor_name} evaluates one event and has no cursor then, nor for one object of a "
-                "sweep: any number of them are evaluated side by side. Remove update_cursor."
+                f"Sensor {self.sensor_name} has no cursor when it evaluates an event or an object "
+                "of a sweep, because these are evaluated concurrently. Remove update_cursor."
             )
             raise DagsterInvariantViolationError(msg)
         value: object = cursor
@@ -205,8 +205,8 @@ class SensorEvaluationContext:
         """
         if self._ended_runs is None:
             msg = (
-                f"The context of sensor {self.sensor_name} was made without ended runs: "
-                "test the sensor in a TreadleInstance."
+                f"The context of sensor {self.sensor_name} was built without completed runs. Test "
+                "the sensor in a TreadleInstance."
             )
             raise DagsterInvariantViolationError(msg)
         return self._ended_runs()

@@ -41,7 +41,7 @@ class CursorType(Generic[C]):
     def __post_init__(self) -> None:
         schema: object = self.schema
         if not dataclasses.is_dataclass(schema):
-            msg = f"{self.schema!r} cannot type a cursor: make it a dataclass."
+            msg = f"{self.schema!r} cannot be the type of a cursor: make it a dataclass."
             raise DagsterInvariantViolationError(msg)
 
     def load(self, text: str | None) -> C:
@@ -60,7 +60,7 @@ class CursorType(Generic[C]):
             if self.migrate is None or version > self.version:
                 msg = (
                     f"The stored cursor has version {version} and {self.schema.__name__} version "
-                    f"{self.version}: give CursorType a migrate function, or set the cursor anew."
+                    f"{self.version}. Give CursorType a migrate function, or set the cursor again."
                 )
                 raise DagsterInvariantViolationError(msg)
             fields = self.migrate(fields, version)

@@ -81,7 +81,7 @@ class DeadlineSensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: a deadline arrives as an event."""
         del context
-        return SensorExecutionData((), f"Sensor {self.name} evaluates deadlines, and none at a tick.")
+        return SensorExecutionData((), f"Sensor {self.name} evaluates deadlines, not ticks.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Check whether the job has succeeded in time, and call the function if not."""
@@ -148,13 +148,13 @@ class DeadlineSensorDefinition(SensorDefinition):
 def _reason(job: str, deadline: datetime, last: RunRecord | None) -> str:
     missed = f"Job {job} has not succeeded by {deadline:%Y-%m-%d %H:%M:%S %Z}"
     if last is None:
-        return f"{missed}: no run of it was asked for."
+        return f"{missed}: no run was requested."
     run = last.dagster_run
     if run.failure is not None and run.is_failure_or_canceled:
         return f"{missed}: run {run.run_id} ended as {run.status}: {run.failure.error}: {run.failure.cause}"
     if run.is_success:
         return f"{missed}: run {run.run_id} succeeded too late."
-    return f"{missed}: run {run.run_id} is at {run.status}."
+    return f"{missed}: run {run.run_id} has status {run.status}."
 
 
 def deadline_sensor(

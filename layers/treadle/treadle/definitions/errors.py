@@ -153,7 +153,7 @@ class UnreadableRecordError(TreadleError):
         reason: str,
         *,
         is_noted: bool = False,
-        remedy: str = "Repair the item in its table, or delete it.",
+        remedy: str = "Fix the item in its table, or delete it.",
     ) -> None:
         reason = reason.removeprefix("unreadable: ")
         super().__init__(f"Record of {record} cannot be read: {reason.rstrip('.')}. {remedy}")

@@ -72,8 +72,8 @@ def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> l
                 values.append(_checked(value, sensor_name, also))
         else:
             msg = (
-                f"Sensor {sensor_name} yielded more than the cap of {MAX_REQUESTS} results in one tick. Yield fewer "
-                "and go on from the cursor at the next tick."
+                f"Sensor {sensor_name} yielded more results than the limit of {MAX_REQUESTS} in one tick. Yield "
+                "fewer and continue from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
     finally:
@@ -84,7 +84,7 @@ def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> l
 
 
 def _none_beside_others(sensor_name: str) -> InvalidResultError:
-    msg = f"Sensor {sensor_name} gave None beside other results. Return or yield only what you ask for."
+    msg = f"Sensor {sensor_name} returned None together with other results. Leave None out."
     return InvalidResultError(msg)
 
 

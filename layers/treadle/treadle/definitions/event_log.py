@@ -174,7 +174,7 @@ class EventRecordsFilter:
     def __post_init__(self) -> None:
         problems = []
         if self.event_type is not DagsterEventType.ASSET_MATERIALIZATION:
-            problems.append(f"event_type is {self.event_type}: only ASSET_MATERIALIZATION is recorded so")
+            problems.append(f"event_type is {self.event_type}: only ASSET_MATERIALIZATION is recorded")
         _check(self, problems, "after_cursor", "before_cursor")
 
     @property
@@ -264,7 +264,7 @@ class EventRecordsResult:
 def _check(wanted: EventRecordsFilter | AssetRecordsFilter, problems: list[str], *places: str) -> None:
     key: object = wanted.asset_key
     if not isinstance(key, AssetKey):
-        problems.append(f"asset_key is {key!r}: give an AssetKey, as events are read by their asset")
+        problems.append(f"asset_key is {key!r}: give an AssetKey, because events are read by asset")
     problems += [
         f"{name} is {value!r}: give a whole number, an event's storage_id"
         for name in places
@@ -277,5 +277,5 @@ def _check(wanted: EventRecordsFilter | AssetRecordsFilter, problems: list[str],
         and (isinstance(value, bool) or not isinstance(value, int | float))
     ]
     if problems:
-        msg = f"{type(wanted).__name__} cannot be read by: {'; '.join(problems)}."
+        msg = f"{type(wanted).__name__} is not valid: {'; '.join(problems)}."
         raise DagsterInvalidDefinitionError(msg)

@@ -3,8 +3,8 @@
 from treadle.definitions.errors import DagsterInvariantViolationError
 
 _REMEDY = (
-    "The sensors table and the events table are not of one stack: take over both from the earlier one "
-    '(docs/guide/delete-recreate-move.md), or begin anew with "treadle sensor cursor clear {}".'
+    "The sensors table and the events table are from different stacks: reuse both from the earlier "
+    'one (docs/guide/delete-recreate-move.md), or start over with "treadle sensor cursor clear {}".'
 )
 
 
@@ -24,7 +24,7 @@ def check_is_recorded(sensor: str, what: str, number: int, *, is_recorded: bool)
     """
     if number > 0 and not is_recorded:
         msg = (
-            f"Sensor {sensor} cannot go on from its cursor: it is at number {number} of {what}, and no event with "
-            f"that number is recorded. {_REMEDY.format(sensor)}"
+            f"Sensor {sensor} cannot continue from its cursor: it is at number {number} of {what}, "
+            f"but no event with that number is recorded. {_REMEDY.format(sensor)}"
         )
         raise DagsterInvariantViolationError(msg)

@@ -80,8 +80,8 @@ class Signature:
         # A function without a context parameter may still be called with the context it gets at a tick.
         if surplus and (len(args) > 1 or not isinstance(args[0], SensorEvaluationContext | None)):
             msg = (
-                f"Sensor invocation got {len(args)} arguments by place: you may not provide resources as "
-                "positional arguments, only by name."
+                f"Sensor invocation got {len(args)} positional arguments: you may not provide "
+                "resources as positional arguments, only by name."
             )
             raise DagsterInvalidInvocationError(msg)
         given = dict(zip(self.values, args, strict=False))
@@ -91,7 +91,7 @@ class Signature:
                 msg = f"Sensor invocation expected argument '{expected}'. It got '{name}'."
                 raise DagsterInvalidInvocationError(msg)
             if name in given:
-                msg = f"Sensor invocation got argument '{name}' by place and by name. Give it once."
+                msg = f"Sensor invocation got argument '{name}' both by position and by name. Give it once."
                 raise DagsterInvalidInvocationError(msg)
             given[name] = value
         missing = [name for name in self.values if name not in given]

@@ -150,8 +150,8 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         """
         if partitions is None:
             msg = (
-                f"Nothing defines which partitions the asset {asset_key} has: "
-                "give all_partitions_materialized the partitions to look for."
+                f"The partitions of asset {asset_key} are not defined: pass the partitions to check "
+                "to all_partitions_materialized."
             )
             raise DagsterInvariantViolationError(msg)
         if not partitions:

@@ -53,8 +53,8 @@ class MultiAssetSensorDefinition(SensorDefinition):
         keys = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
         if not keys or not all(isinstance(key, AssetKey) for key in keys):
             msg = (
-                f"Sensor {self.name!r} cannot work: the value passed to monitored_assets must be one or more "
-                f"AssetKeys, and is {given!r}."
+                f"Sensor {self.name!r} cannot work: the value passed to monitored_assets must be "
+                f"one or more AssetKeys, not {given!r}."
             )
             raise DagsterInvalidDefinitionError(msg)
         self.monitored_assets: tuple[AssetKey, ...] = tuple(dict.fromkeys(keys))

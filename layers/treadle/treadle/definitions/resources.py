@@ -188,7 +188,7 @@ class ResourceScope:
         if self.outer is not None and isinstance(definition, ResourceDefinition) and definition.reusable:
             return self.outer.get(key, wanted_by)
         if key in self._making:
-            msg = f"Resources depend on each other in a circle: {' -> '.join([*self._making, key])}."
+            msg = f"Resources depend on each other in a cycle: {' -> '.join([*self._making, key])}."
             raise DagsterInvalidDefinitionError(msg)
         self._making.append(key)
         try:

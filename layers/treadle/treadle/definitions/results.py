@@ -162,8 +162,8 @@ def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
     values = given if isinstance(given, Sequence) else list(islice(given, MAX_REQUESTS + 1))
     if values is not given and len(values) > MAX_REQUESTS:
         msg = (
-            f"{what} are more than the cap of {MAX_REQUESTS} in one tick. Give fewer and go on from the cursor at the "
-            "next tick."
+            f"{what} exceed the limit of {MAX_REQUESTS} in one tick. Give fewer and continue from "
+            "the cursor at the next tick."
         )
         raise InvalidResultError(msg)
     for each in values:

@@ -108,6 +108,6 @@ def _validator(schema: _Schema) -> Callable[[Any], Any]:
             dict(job.run_config_schema or {}), use_default=False
         )
     except Exception as error:
-        msg = f"The run_config_schema of job {job.name} is no JSON Schema: {error}."
+        msg = f"The run_config_schema of job {job.name} is not a valid JSON Schema: {error}."
         raise DagsterInvalidDefinitionError(msg) from error
     return compiled

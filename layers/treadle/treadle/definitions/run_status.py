@@ -171,7 +171,7 @@ class RunStatusSensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: status changes arrive as events."""
         del context
-        return SensorExecutionData((), f"Sensor {self.name} evaluates events, and none at a tick.")
+        return SensorExecutionData((), f"Sensor {self.name} evaluates events, not ticks.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate a status change of a run."""

@@ -100,8 +100,8 @@ def build_run_status_sensor_context(
     """
     if partition_key is not None and partition_key != dagster_run.partition_key:
         msg = (
-            f"partition_key is {partition_key!r}, and the run's tag dagster/partition says "
-            f"{dagster_run.partition_key!r}: ask for the run with that partition_key."
+            f"partition_key is {partition_key!r}, but the run's tag dagster/partition is "
+            f"{dagster_run.partition_key!r}. Give that partition_key."
         )
         raise DagsterInvalidInvocationError(msg)
     base = context or build_sensor_context(

@@ -196,8 +196,8 @@ class RunsFilter:
             raise DagsterInvalidDefinitionError(msg)
         if self.job_name is None and self.run_ids is None and self.sensor_name is None:
             msg = (
-                "RunsFilter needs a job_name, run_ids, or the tag dagster/sensor_name: "
-                "runs are read by an index, and never searched through."
+                "RunsFilter needs a job_name, run_ids, or the tag dagster/sensor_name: runs are "
+                "read by an index, and the table is never scanned."
             )
             raise DagsterInvalidDefinitionError(msg)
 

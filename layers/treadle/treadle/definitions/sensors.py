@@ -230,7 +230,10 @@ class SensorDefinition:
         Raises:
             UnknownEventError: if the sensor does not accept such an event.
         """
-        msg = f"Sensor {self.name} takes no events, and got {event.summary} for {context.sensor_name}."
+        msg = (
+            f"Sensor {self.name} does not evaluate events, but received {event.summary} for "
+            f"{context.sensor_name}."
+        )
         raise UnknownEventError(msg)
 
     def described(self) -> dict[str, Any]:

@@ -39,8 +39,9 @@ def unicode_problem(text: str) -> str | None:
         text.encode()
     except UnicodeEncodeError as error:
         return (
-            f"cannot be written as UTF-8: {shown(text)} has a lone surrogate at position {error.start}, as the name "
-            "of a file that is not UTF-8 has. Replace it, as by text.encode(errors='replace').decode()."
+            f"cannot be written as UTF-8: {shown(text)} has a lone surrogate at position "
+            f"{error.start}, as in a file name that is not UTF-8. Replace it, for example with "
+            "text.encode(errors='replace').decode()."
         )
     return None
 

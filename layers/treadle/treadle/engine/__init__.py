@@ -1,1 +1,1 @@
-"""The protocol: tick, dispatch, launch, record, over ports. Knows nothing of AWS."""
+"""The protocol: tick, dispatch, launch and record, implemented over ports and independent of AWS."""

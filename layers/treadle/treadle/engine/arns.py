@@ -1,4 +1,4 @@
-"""Whether what a target tells of is what the deployment named, which may have left out what goes without saying."""
+"""Comparison of ARNs that targets report with the deployment's addresses, which may be abbreviated."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,17 @@ from treadle.ports.runs import PendingStart, Run
 from treadle.ports.targets import JobSettings, kind_of
 
 _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
-"""For kinds whose address may be a bare name: the service, and the folder that the name is in."""
+"""For target types whose address may be a plain name: the service, and the resource type of the name."""
 
 _FUNCTION_PARTS = 7
 
 
 def kind_of_run(run: Run, settings: JobSettings | None) -> str:
-    """The kind of target that a run was started on, whatever its job launches by now; "" if that is not known.
+    """Return the type of target that a run was started on, even if its job's has changed; "" if unknown.
 
     Args:
-        run: its record.
-        settings: what its job launches by now; None if the job is gone.
+        run: the run's record.
+        settings: the job's current settings; None if the job is gone.
     """
     pending_start = run.pending_start
     if pending_start is not None and pending_start.kind:
@@ -26,11 +26,14 @@ def kind_of_run(run: Run, settings: JobSettings | None) -> str:
 
 
 def role_of_start(pending_start: PendingStart, settings: JobSettings) -> str:
-    """The role for what was tried: the deployed one if the job is, or says that it was, at that address, else that of then.
+    """Return the role for a pending start.
+
+    It is the deployed role if the job's current or a former address is that of the start, else the role that
+    was recorded.
 
     Args:
-        pending_start: with an address.
-        settings: what the job launches by now.
+        pending_start: one with an address.
+        settings: the job's current settings.
     """
     kind = pending_start.kind or settings.target
     is_there = (kind, pending_start.target) == (settings.target, settings.arn)
@@ -41,11 +44,11 @@ def role_of_start(pending_start: PendingStart, settings: JobSettings) -> str:
 
 
 def role_of_run(run: Run, settings: JobSettings | None) -> str:
-    """The role with which a run is looked at and canceled; "" for the engine's own permissions.
+    """Return the role for describing and canceling a run; "" for the engine's own permissions.
 
     Args:
-        run: its record.
-        settings: what its job launches by now; None if the job is gone.
+        run: the run's record.
+        settings: the job's current settings; None if the job is gone.
     """
     pending_start = run.pending_start
     if pending_start is None or not pending_start.target:
@@ -54,16 +57,12 @@ def role_of_run(run: Run, settings: JobSettings | None) -> str:
 
 
 def former_of(settings: JobSettings) -> Iterator[tuple[str, str]]:
-    """The addresses that a job had before, each with the kind of target that it is of.
-
-    Args:
-        settings: what the job launches by now.
-    """
+    """Return a job's former addresses, each with its target type."""
     return ((kind_of(each) or settings.target, each) for each in settings.former)
 
 
 def _is_same(kind: str, one: str, other: str) -> bool:
-    """Whether two addresses may name the same, where one may be the bare name of what the other is the ARN of."""
+    """Return whether two addresses may be the same, where one may be the plain name in the other's ARN."""
     return arn_matches(kind, one, other, _place_of(one)) or arn_matches(kind, other, one, _place_of(other))
 
 
@@ -84,16 +83,17 @@ def is_elsewhere(address: str | None, place: str) -> bool:
 
 
 def arn_matches(kind: str, told: str, given: str | None, place: str) -> bool:
-    """Whether an address that a target told is the given one.
+    """Return whether the address that a target reports matches the given one.
 
-    A bare name stands for what bears it in the own account and region, a job definition without revision for
-    all of its revisions, and a function with alias for the function: its events name none.
+    A plain name is looked up in the engine's account and region, a job definition without revision matches
+    all its revisions, and a function with an alias matches the function, because its events do not contain
+    the alias.
 
     Args:
-        kind: of the target.
-        told: an ARN.
-        given: an ARN or a name, as the deployment has it.
-        place: the own account and region, as `account/region`, and whatever follows.
+        kind: the target type.
+        told: the reported ARN.
+        given: the ARN or name in the deployment.
+        place: the engine's account and region, as `account/region`, and optionally more.
     """
     if not told or not given:
         return False
@@ -109,12 +109,12 @@ def arn_matches(kind: str, told: str, given: str | None, place: str) -> bool:
 
 
 def full_address(kind: str, given: str, place: str) -> str:
-    """The ARN of what an address names: a bare name is in the own account and region.
+    """Return the ARN for an address; a plain name is in the engine's account and region.
 
     Args:
-        kind: of the target.
+        kind: the target type.
         given: an ARN or a name.
-        place: the own account and region, as `account/region`, and whatever follows.
+        place: the engine's account and region, as `account/region`, and optionally more.
     """
     if given.startswith("arn:") or kind not in _FOLDERS:
         return given
@@ -125,6 +125,6 @@ def full_address(kind: str, given: str, place: str) -> str:
 
 
 def partition_of(region: str) -> str:
-    """The partition that a region is in."""
+    """Return the AWS partition of a region."""
     apart = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
     return next((name for prefix, name in apart.items() if region.startswith(prefix)), "aws")

@@ -1,4 +1,4 @@
-"""Materializations as they are kept: an event under its asset's key."""
+"""Materializations in stored form: an event under the asset's key."""
 
 import json
 
@@ -15,11 +15,7 @@ from treadle.ports.records import integer, reader, text, text_or_none
 
 
 def asset_event(told: AssetMaterialized) -> AssetEvent:
-    """A materialization in the form in which it is kept.
-
-    Args:
-        told: which.
-    """
+    """Return a materialization in stored form."""
     made = told.materialization
     body = {
         "description": made.description,
@@ -40,13 +36,10 @@ def asset_event(told: AssetMaterialized) -> AssetEvent:
 
 
 def materialized(kept: AssetEvent) -> AssetMaterialized:
-    """The materialization that is kept.
-
-    Args:
-        kept: an event of an asset.
+    """Return the materialization that an event stores.
 
     Raises:
-        UnreadableRecordError: if it is none.
+        UnreadableRecordError: if it stores none.
     """
     return _read(kept)
 

@@ -1,4 +1,4 @@
-"""What is told of assets: recorded once for each event id, numbered, and told on the bus."""
+"""The recorder of materializations: each event id is stored once, numbered, and published on the bus."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ from treadle.ports.ticks import Tick
 logger = logging.getLogger(__name__)
 
 MAX_EVENT_ID = 512
-"""Bytes: with the name of the stack that it comes from it still fits into a key of the table."""
+"""Bytes: with the name of the stack that it comes from, it still fits into a key of the table."""
 
 MAX_RUN_ID = 512
 MAX_NAMESPACE = 256
@@ -40,16 +40,16 @@ _OWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AssetReport:
-    """What somebody reports of an asset.
+    """A report of a materialization.
 
     Attributes:
-        materialization: what was made.
-        event_id: a second report of the same repeats it.
-        time: when it was made.
-        run_id: the run, or its launch id, that made it.
+        materialization: what was materialized.
+        event_id: the same when it is reported again.
+        time: when it was materialized.
+        run_id: the id or launch id of the run that did it.
 
     Raises:
-        InvalidReportError: if an id or the time does not fit.
+        InvalidReportError: if an id or the time is invalid.
     """
 
     materialization: AssetMaterialization
@@ -66,14 +66,14 @@ class AssetReport:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMaterialization:
-    """What another stack tells of an asset.
+    """A materialization that another stack published.
 
     Attributes:
-        told: the materialization, in the other stack's numbering.
-        namespace: the stack that tells of it.
+        told: the materialization, with the other stack's sequence number.
+        namespace: the stack that published it.
 
     Raises:
-        InvalidReportError: if it cannot be kept.
+        InvalidReportError: if it cannot be stored.
     """
 
     told: AssetMaterialized
@@ -86,7 +86,7 @@ class RemoteMaterialization:
         if self.told.run_id is not None:
             _check_text("run_id", self.told.run_id, MAX_RUN_ID)
         if self.told.depth < 0:
-            msg = f"depth is {self.told.depth}, and no number of runs."
+            msg = f"depth is {self.told.depth}: it must be a number of runs, 0 or more."
             raise InvalidReportError(msg)
 
 
@@ -94,11 +94,11 @@ class AssetRecorder:
     """Records materializations.
 
     Args:
-        events: numbers them.
-        bus: where they are told.
+        events: stores and numbers them.
+        bus: publishes them.
         namespace: the engine's, as `account/region/namespace`.
-        runs: knows how many runs led to one that made something.
-        clock: the time; None where nothing comes from outside.
+        runs: provides the chain depth of the run that materialized something.
+        clock: the clock; None where nothing comes from outside.
     """
 
     def __init__(
@@ -111,41 +111,41 @@ class AssetRecorder:
         self._clock = clock
 
     def record(self, reported: AssetReport | RemoteMaterialization) -> Outcome:
-        """Record what was reported here, or what another stack tells of; again it is told as it was at first.
+        """Record a report, or what another stack published; a repeated one is published as it was at first.
 
-        Whatever is said to have been made far in the future was made now: sensors take the times for an order.
-
-        Args:
-            reported: by whomever.
+        A time far in the future is replaced by the current time, because sensors rely on the order of the
+        times.
 
         Raises:
-            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+            StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         if isinstance(reported, AssetReport):
             return self._recorded(self._reported(reported))
         told, namespace = reported.told, reported.namespace
         if namespace == self._namespace or told.location != namespace:
             reason = (
-                f"Told by {namespace} of {told.location}: what went through a stack is not recorded again."
+                f"Published by {namespace} about {told.location}: an event that another stack "
+                "forwarded is not recorded again."
             )
             return Outcome(Decision.FOREIGN, reason, told.event_id)
         return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
 
     def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
-        """Record what a tick tells of; again it is told as it was at first.
+        """Record the materializations of a tick; repeated ones are published as they were at first.
 
-        It is one step further from its beginning than the tick, so that sensors which set each other off by
-        assets alone come to an end as well.
+        Their chain depth is one more than the tick's, so that sensors that trigger each other only by assets
+        stop as well.
 
         Args:
             tick: a committed one.
-            again: True once all of it has been published: says what is refused, and publishes nothing.
+            again: True once all of it has been published: only the refusals are returned, and nothing is
+                published.
 
         Returns:
-            Why some of it can never be recorded, or told; one for each such event.
+            Why some events can never be recorded or published; one reason for each.
 
         Raises:
-            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+            StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         made = [
             AssetMaterialized(
@@ -163,13 +163,13 @@ class AssetRecorder:
         except Exception as error:
             if is_passing(error):
                 raise
-            # One of them is at fault: the others are recorded one by one.
+            # One of them is invalid: record the others one by one.
             refusals = (self._refusal(each, publishes=not again) for each in made)
             return [refusal for refusal in refusals if refusal]
         return []
 
     def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
-        """Why an event cannot be recorded, or told; None once it was."""
+        """Record an event; return why that is impossible, or None."""
         try:
             self._tell([made], publishes=publishes)
         except Exception as error:
@@ -204,11 +204,15 @@ class AssetRecorder:
         now, time = self._clock.now(), int(made.time.timestamp() * 1000)
         if not is_ahead(time, now):
             return made
-        logger.warning("%s is said to have been made at %s: taken for now", made.summary, timestamp(time))
+        logger.warning(
+            "%s is reported to have been made at %s, which is in the future: recorded with the current time",
+            made.summary,
+            timestamp(time),
+        )
         return replace(made, time=moment(now))
 
     def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
-        """Number them, then tell of them; whoever dies in between does both again."""
+        """Store the events, then publish them; after a crash in between, both are repeated."""
         made = [self._believed(each) for each in made]
         told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
         if publishes:
@@ -217,19 +221,19 @@ class AssetRecorder:
 
 
 def _check_event_id(event_id: str) -> None:
-    """Complain of an id that is empty, too long, has control characters, or is one that Treadle gives."""
+    """Raise InvalidReportError if an id is empty, too long, has control characters, or is reserved."""
     _check_text("event_id", event_id, MAX_EVENT_ID)
     if _OWN.fullmatch(event_id):
-        msg = f"event_id is {event_id!r}: ids of this form are Treadle's own; give one of yours."
+        msg = f"event_id is {event_id!r}: ids of this form are reserved for Treadle. Choose another one."
         raise InvalidReportError(msg)
 
 
 def _check_time(time: datetime) -> None:
     if time.utcoffset() is None:
-        msg = f"time is {time}, which has no time zone: give one, such as datetime.now(UTC)."
+        msg = f"time is {time}, which has no time zone. Give a time with one, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
     if not can_be_kept(time):
-        msg = f"time is {time}, and must be from 1970 to 9998."
+        msg = f"time is {time}: it must be from 1970 to 9998."
         raise InvalidReportError(msg)
 
 
@@ -240,5 +244,8 @@ def _check_text(name: str, text: object, most: int) -> None:
         or not 0 < byte_size(text) <= most
         or _CONTROL.search(text)
     ):
-        msg = f"{name} is {str(text)[:80]!r}, and must be a text of 1 to {most} bytes without control characters."
+        msg = (
+            f"{name} is {str(text)[:80]!r}: it must be a string of 1 to {most} bytes without control "
+            "characters."
+        )
         raise InvalidReportError(msg)

@@ -1,4 +1,4 @@
-"""The next attempt of a run, however it comes about: a later request for its key, or an operator."""
+"""The next attempt of a run, created for a later request with its key or by an operator."""
 
 from dataclasses import replace
 
@@ -8,15 +8,15 @@ from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Run, request_digest
 
 KEPT_TICKS = 100
-"""So many of the ticks that asked for attempts are noted on a run, the last ones: none asks for two."""
+"""The number of ticks that a run remembers as having requested attempts, the latest; none requests two."""
 
 
 def queue_next_attempt(run: Run, now: int) -> Run:
-    """The run as it waits for its next attempt: nothing of the last one is left but what that reached.
+    """Return the run queued for its next attempt, with nothing left of the last one but its statuses.
 
     Args:
         run: one that has ended.
-        now: the time.
+        now: the current time.
     """
     attempt = run.attempt + 1
     return replace(
@@ -41,11 +41,11 @@ def queue_next_attempt(run: Run, now: int) -> Run:
 
 
 def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
-    """The run at its next attempt for a later tick's request, if it may start again, or yields its key.
+    """Return the run at its next attempt for a later request, if it may start again or yields its key.
 
     Args:
-        run: as it stands.
-        fresh: the run that the request would have made.
+        run: the existing run.
+        fresh: the run that the request would have created.
         committed_at: when the request's tick was committed.
     """
     changed = run.replaceable_request_digest not in {
@@ -70,11 +70,12 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
 
 
 def _is_later(run: Run, fresh: Run, committed_at: int) -> bool:
-    """Whether a request was committed after the run's present attempt was made.
+    """Return whether a request was committed after the run's current attempt was created.
 
-    Ticks' ids say nothing of it: one begins with the time at which its tick was due, the other with that of its event.
+    Tick ids do not show this: one begins with the scheduled time of its tick, another with the time of its
+    event.
     """
     if fresh.tick_id in {run.tick_id, *run.earlier_ticks}:
         return False
-    # A clock that was far ahead must not hold the key until the others have come so far.
+    # A clock that was far ahead must not block the key until the other clocks catch up.
     return committed_at >= run.attempted_at or is_ahead(run.attempted_at, fresh.created_at)

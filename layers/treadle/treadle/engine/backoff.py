@@ -1,9 +1,9 @@
-"""What failures in a row do to a scheduled sensor: it slows down, and at last it is paused."""
+"""Backoff of scheduled sensors: after several consecutive failures they slow down, and finally are paused."""
 
 from dataclasses import dataclass
 
 FAILURES_BEFORE_BACKOFF = 3
-"""Failures in a row after which each further one doubles the wait."""
+"""The number of consecutive failures after which each further one doubles the wait."""
 
 MAX_WAIT_MS = 3_600_000
 MIN_WAIT_MS = 60_000
@@ -11,21 +11,21 @@ MIN_WAIT_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """How failures in a row are met.
+    """The response to consecutive failures.
 
     Attributes:
-        interval: the sensor's, in milliseconds.
-        pause_after: failures in a row after which the sensor is paused; 0 for never.
+        interval: the sensor's interval in milliseconds.
+        pause_after: consecutive failures after which the sensor is paused; 0 for never.
     """
 
     interval: int
     pause_after: int = 0
 
     def resume_at(self, streak: int, now: int) -> int | None:
-        """The time before which no tick is due; None where the interval alone decides.
+        """Return the time before which no tick is due; None if only the interval decides.
 
         Args:
-            streak: failures in a row.
+            streak: consecutive failures.
             now: when the last of them ended.
         """
         if streak < FAILURES_BEFORE_BACKOFF:
@@ -34,12 +34,12 @@ class FailurePolicy:
         return now + min(wait, max(MAX_WAIT_MS, self.interval))
 
     def pause(self, streak: int, words: str) -> str | None:
-        """Why the sensor is to be paused; None if it is not.
+        """Return why the sensor is to be paused; None if it is not.
 
         Args:
-            streak: failures in a row.
-            words: of the last of them.
+            streak: consecutive failures.
+            words: the last one's message.
         """
         if not self.pause_after or streak < self.pause_after:
             return None
-        return f"Paused after {streak} failures in a row; start it again. The last one: {words}"[:1_000]
+        return f"Paused after {streak} failures in a row. Start it again. Last failure: {words}"[:1_000]

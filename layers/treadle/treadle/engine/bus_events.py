@@ -1,4 +1,4 @@
-"""What Treadle tells on its bus; the form of each event is documented and versioned."""
+"""The events that Treadle publishes on its bus; the format of each is documented and versioned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ REPORTED_STATUSES = (
     DagsterRunStatus.FAILURE,
     DagsterRunStatus.CANCELED,
 )
-"""What may be reported of a run whose target tells nothing of it."""
+"""The statuses that may be reported for a run whose target emits no events."""
 
 MAX_PUBLISHED_TAGS = 50
 _MAX_TAG = 256
-"""So many tags are told of, and none with more characters: an event is a pointer to the record."""
+"""The limits for published tags, in number and in characters of each: an event is a pointer to the record."""
 
 _MAX_CAUSE = 1_000
 _MAX_RECORDED_CAUSE = 2_000
 
 
 def sensor_paused(tick: Tick) -> BusEvent:
-    """That a sensor was paused after its failures.
+    """Return the event that a sensor was paused after its failures.
 
     Args:
         tick: the last that failed.
@@ -60,14 +60,14 @@ def sensor_paused(tick: Tick) -> BusEvent:
 def sensor_health_changed(
     sensor: LateSensor, namespace: str, now: int, reason: str, *, is_late: bool
 ) -> BusEvent:
-    """That a sensor has not ticked for three of its intervals, or that this is over.
+    """Return the event that a sensor has not ticked for three of its intervals, or has recovered.
 
     Args:
-        sensor: which, and since when.
+        sensor: the sensor, and since when it is late.
         namespace: the engine's, as `account/region/namespace`.
-        now: when that was found.
-        reason: what is the case, as a sentence.
-        is_late: False if it is over.
+        now: when the change was detected.
+        reason: a sentence that describes the change.
+        is_late: False if it has recovered.
     """
     status = "LATE" if is_late else "HEALTHY"
     return BusEvent(
@@ -88,14 +88,14 @@ def sensor_health_changed(
 
 @dataclass(frozen=True, slots=True)
 class RunStatusChange:
-    """That a run reached a status.
+    """A status that a run reached.
 
     Attributes:
         run: its record, as of then or later.
-        attempt: which start.
+        attempt: the attempt's number.
         retry: the target's own count of retries or redrives.
-        status: which status.
-        time: when.
+        status: the status.
+        time: when it was reached.
     """
 
     run: Run
@@ -106,18 +106,18 @@ class RunStatusChange:
 
     @property
     def event_id(self) -> str:
-        """The same for whoever tells of it."""
+        """The event's id, the same for every publisher."""
         return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
 
 
 def run_status_changed(reached: RunStatusChange, namespace: str, number: int) -> BusEvent:
-    """That a run reached a status.
+    """Return the event that a run reached a status.
 
     Args:
-        reached: which run, and which status.
+        reached: the run and the status.
         namespace: the engine's, as `account/region/namespace`.
-        number: its place among the ended runs of its job; 0 for a status that is no end, and where it does
-            not matter.
+        number: its sequence number among the completed runs of its job; 0 for a status that is not final, and
+            where it does not matter.
     """
     run = reached.run
     failure = run.failure if reached.status in _FAILED else None
@@ -144,11 +144,11 @@ def run_status_changed(reached: RunStatusChange, namespace: str, number: int) ->
 
 
 def asset_materialized(told: AssetMaterialized, namespace: str) -> BusEvent:
-    """That a materialization was recorded.
+    """Return the event that a materialization was recorded.
 
     Args:
-        told: which, at its place.
-        namespace: of the stack that recorded it.
+        told: the materialization, with its sequence number.
+        namespace: the stack that recorded it.
     """
     made = told.materialization
     return BusEvent(
@@ -171,11 +171,11 @@ def asset_materialized(told: AssetMaterialized, namespace: str) -> BusEvent:
 
 
 def envelope(event: BusEvent, namespace: str) -> dict[str, object]:
-    """An event of the bus as EventBridge delivers it, as far as it is read.
+    """Return a bus event as EventBridge delivers it, with the fields that Treadle reads.
 
     Args:
-        event: what was told.
-        namespace: of the stack that told it.
+        event: the event.
+        namespace: the stack that published it.
     """
     account, region, _ = namespace.split("/", 2)
     return {
@@ -190,14 +190,14 @@ def envelope(event: BusEvent, namespace: str) -> dict[str, object]:
 def run_status_report(
     launch_id: str, status: DagsterRunStatus, time: str, *, error: str | None, cause: str | None
 ) -> BusEvent:
-    """That somebody says how far a run has come, of source `REPORT_SOURCE`.
+    """Return the event, of source `REPORT_SOURCE`, that reports a status of a run.
 
     Args:
-        launch_id: of the run's attempt.
+        launch_id: the launch id of the run's attempt.
         status: one of `REPORTED_STATUSES`.
-        time: when, in ISO 8601.
+        time: ISO 8601.
         error: the error's name.
-        cause: the error's words, as many as are kept.
+        cause: the error's message; truncated to what is stored.
     """
     words = {"error": fit_some(error, MAX_NAME), "cause": cause and unicode_text(cause[:_MAX_RECORDED_CAUSE])}
     detail = {"version": VERSION, "launch_id": launch_id, "status": status.value, "time": time}
@@ -207,13 +207,13 @@ def run_status_report(
 def asset_materialization_report(
     made: AssetMaterialization, event_id: str, time: str, *, run_id: str | None
 ) -> BusEvent:
-    """That somebody says that an asset was made, of source `REPORT_SOURCE`.
+    """Return the event, of source `REPORT_SOURCE`, that reports a materialization.
 
     Args:
-        made: which, and what is said of it.
-        event_id: repeated where the same is reported again.
-        time: when, in ISO 8601.
-        run_id: the run, or its launch id, that made it.
+        made: the materialization.
+        event_id: the same when it is reported again.
+        time: ISO 8601.
+        run_id: the id or launch id of the run that did it.
     """
     words: dict[str, object] = {
         "metadata": made.plain_metadata,
@@ -236,7 +236,7 @@ _FAILED = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 
 
 def published_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that are told of: short ones, Treadle's and Dagster's own before others."""
+    """Return the tags to publish: short ones, Treadle's and Dagster's own before others."""
     short = {name: value for name, value in tags.items() if len(name) + len(value) <= _MAX_TAG}
     own = sorted(short, key=lambda name: (not name.startswith(("treadle/", "dagster/")), name))
     return {name: short[name] for name in own[:MAX_PUBLISHED_TAGS]}

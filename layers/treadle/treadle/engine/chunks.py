@@ -1,4 +1,4 @@
-"""The slices in which DISPATCH takes a tick with many requests, so that each fits into one invocation."""
+"""The chunks in which DISPATCH processes a tick with many requests, so that each fits into one invocation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from treadle.ports.ticks import Tick
 T = TypeVar("T")
 
 CHUNK_SIZE = 500
-"""A tick with more requests than these is dispatched in slices of so many at most."""
+"""The maximum size of a chunk; a tick with more requests is dispatched in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRequest:
-    """Which slice of which tick is to be dispatched.
+    """A request to dispatch one chunk of a tick.
 
     Attributes:
-        sensor: whose tick.
-        tick_id: which tick.
-        index: of the slice, from 0.
-        of: how many slices the tick has.
+        sensor: the sensor's name.
+        tick_id: the tick's id.
+        index: the chunk's number, from 0.
+        of: the tick's number of chunks.
     """
 
     sensor: str
@@ -31,35 +31,30 @@ class ChunkRequest:
 
 @dataclass(frozen=True, slots=True)
 class TickRequest:
-    """Which tick is to be dispatched, all of it.
-
-    Attributes:
-        sensor: whose tick.
-        tick_id: which tick.
-    """
+    """A request to dispatch a whole tick."""
 
     sensor: str
     tick_id: str
 
 
 def chunk_count(tick: Tick) -> int:
-    """How many slices a tick has: as many as its first one said, however large they are now."""
+    """Return a tick's number of chunks: fixed by the first chunk processed, even if `CHUNK_SIZE` changes."""
     return tick.slicing.of if tick.slicing else -(-len(tick.requests) // CHUNK_SIZE)
 
 
 def chunk(requests: Sequence[T], index: int, of: int) -> Sequence[T]:
-    """One of the slices, which are disjoint, as even as can be, and all requests together.
+    """Return one chunk; chunks are disjoint, as even as possible, and cover all requests.
 
     Args:
-        requests: the tick's.
-        index: which slice, from 0.
-        of: how many there are.
+        requests: the tick's requests.
+        index: the chunk's number, from 0.
+        of: the number of chunks.
     """
     return requests[len(requests) * index // of : len(requests) * (index + 1) // of]
 
 
 def chunk_message(tick: Tick, index: int, of: int) -> dict[str, object]:
-    """The message that asks DISPATCH for one slice."""
+    """Return the message that requests DISPATCH to process one chunk."""
     return {
         "treadle": "dispatch",
         "sensor": tick.sensor,
@@ -70,5 +65,5 @@ def chunk_message(tick: Tick, index: int, of: int) -> dict[str, object]:
 
 
 def tick_message(sensor: str, tick_id: str) -> dict[str, object]:
-    """The message that asks DISPATCH for a whole tick, once more."""
+    """Return the message that requests DISPATCH to process a whole tick again."""
     return {"treadle": "dispatch", "sensor": sensor, "tick_id": tick_id}

@@ -1,4 +1,4 @@
-"""What a run's target says of it when it is asked."""
+"""The query of a run's status from its target."""
 
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -9,22 +9,24 @@ from treadle.ports.targets import Target
 
 
 def described(run: Run, external_id: str, target: Target, role: str, now: int) -> Report:
-    """How a run's execution stands; that its outcome is unknown, if its target knows it no longer.
+    """Return the status of a run's execution as a report.
+
+    If the target does not know the execution any more, the report is a failure with an unknown outcome.
 
     Args:
-        run: of which one execution is asked for.
-        external_id: how the target names it.
-        target: asked once.
-        role: with which.
-        now: the time.
+        run: the run.
+        external_id: the target's id of the execution.
+        target: queried once.
+        role: the role to query it with.
+        now: the current time.
 
     Raises:
-        LaunchError: if the target does not say; it may say so later.
+        LaunchError: if the target does not answer; a later query may succeed.
     """
     try:
         execution = target.describe(external_id, role)
     except LaunchRejectedError as error:
-        words = f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
+        words = f"The run was started, but its target no longer knows it, so its result is unknown: {error}"
         failure = Failure(OUTCOME_UNKNOWN, words, assumed=True)
         return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
     return Report(
@@ -34,7 +36,7 @@ def described(run: Run, external_id: str, target: Target, role: str, now: int) -
         retry=execution.retry,
         started_at=execution.started_at,
         external_id=execution.external_id,
-        target=run.target or execution.target,  # As it was launched, however the target spells it.
+        target=run.target or execution.target,  # As launched, not as the target spells it.
         failure=execution.failure,
         observed_at=now,
     )

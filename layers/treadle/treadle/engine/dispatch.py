@@ -34,32 +34,32 @@ logger = logging.getLogger(__name__)
 
 SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_SLICE = 2
-"""So many of a tick's refusals, and of each of its slices, are noted with their reason; all are counted."""
+"""The number of refusals recorded with a reason, for a tick and for each of its chunks; all are counted."""
 
 _SHOWN_JOBS = 5
 
 HANDED_ON_MS = 900_000
-"""Slices that have not all been done after so long are handed on again."""
+"""Chunks that are not all completed after this time are sent again."""
 
 UNGRANTED_MS = 600_000
-"""Requests for a job that is not granted are looked at again after ten minutes; and once the registry changes."""
+"""Requests for a job without a grant are checked again after ten minutes, and when the registry changes."""
 
 
 DEFAULT_DEPTH = 10
 
-_NOT_NOTED = "That sensor %s acted on %s is not noted"
+_NOT_NOTED = "The note that sensor %s acted on %s was not written"
 
 KEPT_REACTIONS = 100
-"""So many reactions are noted on a run, the last ones."""
+"""The number of reactions that are kept on a run, the latest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What keeps sensors that set each other off from running away.
+    """Limits that stop sensors which trigger each other from running away.
 
     Attributes:
-        depth: how many runs may follow from one another.
-        runs_per_hour: how many runs one sensor may start within an hour of the clock; 0 for any number.
+        depth: the maximum chain depth.
+        runs_per_hour: how many runs one sensor may start per clock hour; 0 for no limit.
     """
 
     depth: int = DEFAULT_DEPTH
@@ -68,10 +68,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """What became of some of a tick's requests.
+    """The results of some of a tick's requests.
 
     Attributes:
-        counts: in numbers.
+        counts: the numbers.
         refusals: why some were refused.
         ungranted: those that wait for a grant.
         limited: how many wait for the next hour.
@@ -84,23 +84,23 @@ class _Applied:
 
     @property
     def held(self) -> int:
-        """How many wait."""
+        """How many requests wait."""
         return len(self.ungranted) + self.limited
 
 
 class Dispatcher:
-    """Applies committed ticks.
+    """Dispatches committed ticks.
 
     Args:
-        ticks: keeps tick records.
-        runs: keeps run records; its conditional put is the authority on run keys.
-        launches: where LAUNCH takes its work from.
-        grants: say which sensor may start which jobs.
-        clock: the time.
-        assets: records what ticks tell of assets.
-        limits: what a sensor may start at most.
-        slices: where a large tick's slices go, to be dispatched one by one; None takes every tick in one pass.
-        workers: how many run records are written at a time; stores must then bear threads.
+        ticks: stores tick records.
+        runs: stores run records; its conditional put is the authority on run keys.
+        launches: LAUNCH's queue.
+        grants: which sensor may start which jobs.
+        clock: the clock.
+        assets: records the materializations of ticks.
+        limits: limits for a sensor.
+        slices: the queue for a large tick's chunks; None to dispatch every tick in one pass.
+        workers: how many run records are written concurrently; above 1, stores must be thread-safe.
     """
 
     def __init__(
@@ -128,20 +128,20 @@ class Dispatcher:
         self._workers = workers
 
     def dispatch(self, tick: Tick) -> Outcome:
-        """Give each request of a tick its run, or hand a large tick's slices on; again changes nothing.
+        """Create the runs for a tick's requests, or send a large tick's chunks to their queue; idempotent.
 
         Args:
             tick: as committed.
 
         Raises:
-            StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
+            StoreError: if a store or the queue did not answer; it is safe to retry.
         """
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if tick.dispatched is not None:
-            return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
+            return Outcome(Decision.DUPLICATE, "The tick was already dispatched.", tick.tick_id)
         self._note_reaction(tick)
-        # Requests are held after this was done once, and looked at again every ten minutes.
+        # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         untold = [] if was_held else self._tell_of_assets(tick)
         if self._slices is not None and len(tick.requests) > CHUNK_SIZE:
@@ -152,10 +152,15 @@ class Dispatcher:
             held = self._hold(tick, applied, granted)
             if held is not None:
                 return held
-            # Another dispatch has ended it meanwhile: where that was by an operator's drop, its count comes again.
+            # Another dispatch completed it meanwhile. If that was because an operator dropped it, it is
+            # counted again here.
             tick = self.committed(tick.sensor, tick.tick_id)
             if tick.dropped is None:
-                return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
+                return Outcome(
+                    Decision.DUPLICATE,
+                    "The tick was dispatched by another invocation meanwhile.",
+                    tick.tick_id,
+                )
             applied = self._apply(tick, tick.requests, granted)
         if was_held:
             untold = self._tell_of_assets(tick, again=True)
@@ -166,7 +171,7 @@ class Dispatcher:
         return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started, refused=refused)
 
     def _note_reaction(self, tick: Tick) -> None:
-        """Note on a run's record that a sensor acted on it, once; a run of another stack has none here."""
+        """Record once on a run that a sensor acted on it; a run of another stack has no record here."""
         event_id = tick.acted_on
         if event_id is None:
             return
@@ -187,15 +192,15 @@ class Dispatcher:
         try:
             update_with_optimistic_lock(self._runs, run, noted)
         except StoreRejectedError:
-            # As a record that is as large as one may be: what the tick asks for is worth more than the note.
+            # Such as a record of the maximum size: the tick's requests matter more than the note.
             logger.exception(_NOT_NOTED, tick.sensor, event_id)
 
     def _tell_of_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
-        """Record what the tick tells of assets; or why it is not recorded."""
+        """Record the tick's materializations; return the refusals."""
         if not tick.asset_events:
             return []
         if tick.depth >= self._limits.depth:
-            refusal = self._too_deep(tick, f"tell of {len(tick.asset_events)} asset events")
+            refusal = self._too_deep(tick, f"record {len(tick.asset_events)} asset events")
             logger.error(refusal)
             return [refusal]
         refusals = self._assets.record_tick(tick, again=again)
@@ -204,11 +209,7 @@ class Dispatcher:
         return refusals
 
     def committed(self, sensor: str, tick_id: str) -> Tick:
-        """A tick as it is kept.
-
-        Args:
-            sensor: whose.
-            tick_id: which.
+        """Return a tick as stored.
 
         Raises:
             UnknownEventError: if there is none.
@@ -216,33 +217,35 @@ class Dispatcher:
         """
         tick = self._ticks.get(sensor, tick_id)
         if tick is None:
-            raise UnknownEventError(f"There is no tick {tick_id} of sensor {sensor}: it may have expired.")
+            raise UnknownEventError(f"Sensor {sensor} has no tick {tick_id}: it may have expired.")
         return tick
 
     def dispatch_chunk(self, request: ChunkRequest) -> Outcome:
-        """Give each request of a slice its run, once; the last slice of a tick ends the tick's dispatch.
+        """Create the runs for a chunk's requests, once; the last chunk completes the tick's dispatch.
 
         Args:
-            request: which slice.
+            request: which chunk.
 
         Raises:
-            UnknownEventError: if there is no such slice.
-            StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
+            UnknownEventError: if there is no such chunk.
+            StoreError: if a store or the queue did not answer; it is safe to retry.
         """
         tick = self.committed(request.sensor, request.tick_id)
         if request.of != chunk_count(tick) or not 0 <= request.index < request.of:
             raise UnknownEventError(_no_such_chunk(request, chunk_count(tick)))
-        name = f"Slice {request.index + 1} of {request.of}"
+        name = f"Chunk {request.index + 1} of {request.of}"
         slicing = tick.slicing
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
-            return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
+            return Outcome(Decision.DUPLICATE, f"{name} was already dispatched.", tick.tick_id)
         granted = self._granted(tick)
         applied = self._apply(tick, chunk(tick.requests, request.index, request.of), granted)
         counts = applied.counts
         if applied.held:
             held = self._hold(tick, applied, granted)
-            return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
+            return held or Outcome(
+                Decision.DUPLICATE, f"{name} was dispatched by another invocation meanwhile.", tick.tick_id
+            )
         shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, counts, shown)
         unrecorded = self._finish(tick, slicing) if slicing is not None else 0
@@ -253,31 +256,35 @@ class Dispatcher:
         slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
         queue.send([chunk_message(tick, index, slicing.of) for index in left])
-        reason = f"{len(tick.requests)} requests: {len(left)} of {slicing.of} slices handed on"
+        reason = (
+            f"{len(tick.requests)} requests: {len(left)} of {slicing.of} chunks sent to the dispatch queue"
+        )
         if left:
-            # It is pending until its last slice is done, which may take a while.
+            # It stays pending until its last chunk is completed, which may take a while.
             self._ticks.postpone(tick.sensor, tick.tick_id, self._clock.now() + HANDED_ON_MS, reason)
         refused = self._finish(tick, slicing)
         return Outcome(Decision.SUCCESS, reason, tick.tick_id, refused=refused)
 
     def _finish(self, tick: Tick, slicing: ChunkProgress) -> int:
-        """End the tick's dispatch once all slices are done; how many of its asset events were refused."""
-        # Also for a slice that was noted before: whoever noted the last one may have died before this.
+        """Complete the dispatch once all chunks are; return the number of refused asset events."""
+        # Also for a chunk that was completed before: after the last one, the process may have died before
+        # this.
         if not slicing.is_complete or tick.dispatched is not None:
             return 0
-        untold = self._tell_of_assets(tick, again=True)  # As slices note nothing of asset events.
+        untold = self._tell_of_assets(tick, again=True)  # Chunks record nothing about asset events.
         counts = slicing.counts + DispatchCounts(refused=len(untold))
         self._ticks.mark_dispatched(tick, counts, [*untold, *slicing.refusals][:SHOWN_REFUSALS])
         return len(untold)
 
     def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
-        """Let the tick wait; what has been started of it stays so. None if it waits no more."""
+        """Defer the tick; runs already started stay so. Return None if it is not pending any more."""
         reasons = []
         until = self._fuse.window_end()
         if applied.ungranted:
             reasons.append(self._ungranted(tick, applied.ungranted))
         if not all(request.job in granted for request in tick.requests):
-            # All slices of a tick have one time: the last of them must not put off what waits for a grant.
+            # All chunks of a tick share one time: the last of them must not delay requests that wait for a
+            # grant.
             again = self._clock.now() + UNGRANTED_MS
             until = min(again, until) if applied.limited else again
         if applied.limited:
@@ -306,16 +313,17 @@ class Dispatcher:
         )
 
     def _granted(self, tick: Tick) -> Set[str]:
-        """The jobs that the tick's sensor may start, of those that it asks for.
+        """Return the jobs that the tick's sensor may start, among those requested.
 
-        A no is of a time after the tick's commit: what a deployment of the sensor has registered before is known.
+        A refusal is never older than the tick's commit: entries that a deployment of the sensor registered
+        before it are known.
         """
         jobs = sorted({request.job for request in tick.requests})
         since = min(tick.ended_at, self._clock.now())
         return frozenset(job for job in jobs if self._grants.may_start(tick.sensor, job, since))
 
     def _apply(self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]) -> _Applied:
-        """What became of the requests."""
+        """Process the requests and return the results."""
         refusals: dict[int, str] = {}
         for index, request in enumerate(requests):
             if request.job in granted and tick.depth >= self._limits.depth:
@@ -338,7 +346,7 @@ class Dispatcher:
         self._launches.send([launch_message(run) for run in waiting])
         broken = next((record for record in records if isinstance(record, Exception)), None)
         if broken is not None:
-            raise broken  # Once the others have gone on: of them nothing is done twice.
+            raise broken  # Only after the others were processed: none of them is processed twice.
         return _Applied(
             DispatchCounts(len(started), records.count(_SkipCause.FREE), len(reasons)),
             [fit(reason, MAX_REFUSAL) for reason in reasons],
@@ -349,7 +357,7 @@ class Dispatcher:
     def _recorded(
         self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]
     ) -> "list[Run | _SkipCause | str | Exception]":
-        """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
+        """Return, for each request, the run that the tick started, or a cause, refusal or error."""
         if self._workers == 1:
             return [self._tried(tick, request, granted) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
@@ -358,11 +366,14 @@ class Dispatcher:
     def _tried(
         self, tick: Tick, request: PlannedRun, granted: Set[str]
     ) -> "Run | _SkipCause | str | Exception":
-        """What became of one request, whatever became of those before it."""
+        """Return the result of one request, independent of those before it."""
         try:
             return self._record(tick, request, granted)
         except (UnreadableRecordError, StoreRejectedError) as error:
-            return f"The request for run key {request.run_key!r} of sensor {tick.sensor} got no run: {error}"
+            return (
+                f"The request for run key {request.run_key!r} of sensor {tick.sensor} was not recorded "
+                f"as a run: {error}"
+            )
         except Exception as error:
             if is_passing(error):
                 raise
@@ -371,8 +382,9 @@ class Dispatcher:
     @staticmethod
     def _too_deep(tick: Tick, what: str) -> str:
         return (
-            f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not {what}: "
-            "this looks like a loop. If it is none, raise TREADLE_MAX_DEPTH of DISPATCH and RECONCILE."
+            f"Sensor {tick.sensor} may not {what}: {tick.depth} runs in a row led to this tick, "
+            "which looks like a loop. If it is not a loop, raise TREADLE_MAX_DEPTH of DISPATCH and "
+            "RECONCILE."
         )
 
     def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
@@ -393,17 +405,17 @@ class Dispatcher:
         return made
 
     def _standing(self, tick: Tick, request: PlannedRun, why: "_SkipCause") -> "Run | _SkipCause":
-        """What there is already for a request that starts nothing now; where there is nothing, why."""
+        """Return the existing run of a request that starts nothing now, or why there is none."""
         standing = self._runs.get(request.run_id)
         if standing is None or self._next_attempt(tick, standing, self._new_run(tick, request)):
             return why
         return standing if standing.tick_id == tick.tick_id else _SkipCause.FREE
 
     def _next_attempt(self, tick: Tick, existing: Run, fresh: Run) -> Run | None:
-        """The existing run at its next attempt, if the tick's request may start that."""
+        """Return the existing run at its next attempt, if the tick's request may start one."""
         again = attempt_for_request(existing, fresh, tick.ended_at)
-        # A stream's record shows the tick as it was committed: this may be a second delivery, and the run may have
-        # been under way at the first one. An attempt is rare enough to look.
+        # A stream record shows the tick as it was committed: this may be a second delivery, and the run may
+        # have been in progress at the first one. Attempts are rare enough for another read.
         if again is None or self._ticks.is_dispatched(tick.sensor, tick.tick_id):
             return None
         return again
@@ -429,10 +441,10 @@ class Dispatcher:
 class _SkipCause(Enum):
     """Why a request has no run of its own."""
 
-    FREE = "its key was taken already"
-    NOW = "the sensor has started all it may in this hour"
-    GRANTED = "the deployment does not let the sensor start its job"
-    WANTED = "an operator has dropped it"
+    FREE = "its key was already taken"
+    NOW = "the sensor has started all the runs that it may start in this hour"
+    GRANTED = "the sensor has no grant to start its job"
+    WANTED = "an operator dropped it"
 
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:
@@ -444,6 +456,6 @@ def _dropped(request: PlannedRun, drop: Drop) -> str:
 
 def _no_such_chunk(request: ChunkRequest, of: int) -> str:
     return (
-        f"Tick {request.tick_id} of sensor {request.sensor} has {of} slices, "
-        f"and slice {request.index} of {request.of} is none of them."
+        f"Tick {request.tick_id} of sensor {request.sensor} has {of} chunks, and the message names "
+        f"chunk {request.index} of {request.of}."
     )

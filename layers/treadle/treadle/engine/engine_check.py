@@ -1,7 +1,7 @@
-"""Whether the engine for which a function was deployed is there: RECONCILE notes it, and evaluators look before they tick.
+"""The check that the engine of a deployed function exists: RECONCILE writes a heartbeat, evaluators read it.
 
-Tables are kept when an engine is deleted, and another engine may have others: without this, evaluators would go on
-committing to tables that nobody reads.
+Tables are retained when an engine is deleted, and another engine may use other tables: without this check,
+evaluators would keep committing to tables that nobody reads.
 """
 
 import logging
@@ -14,26 +14,20 @@ from treadle.ports.system import Clock
 logger = logging.getLogger(__name__)
 
 NOTED_MS = 600_000
-"""RECONCILE notes that it runs every ten minutes."""
+"""RECONCILE writes its heartbeat every ten minutes."""
 
 STALE_MS = 3_600_000
-"""An engine whose RECONCILE has not run for so long is taken for gone."""
+"""An engine whose RECONCILE has not run for this long is considered gone."""
 
 CHECKED_MS = 3_600_000
-"""An evaluator that has found its engine looks again after so long."""
+"""How long an evaluator relies on a successful check."""
 
 UNKNOWN_MS = 600_000
-"""The same where no engine has noted itself yet."""
+"""The same where no engine has written a heartbeat yet."""
 
 
 class Heartbeat:
-    """Notes which engine reads the tables, and that it runs.
-
-    Args:
-        store: keeps the note.
-        engine_id: the engine's.
-        clock: the time.
-    """
+    """Records which engine uses the tables, and that it is running."""
 
     def __init__(self, store: EngineStore, engine_id: str, clock: Clock) -> None:
         self._store = store
@@ -42,10 +36,10 @@ class Heartbeat:
         self._noted_at: int | None = None
 
     def note_if_due(self) -> None:
-        """Note it unless this process did within the last ten minutes.
+        """Write the heartbeat unless this process did within the last ten minutes.
 
         Raises:
-            StoreError: if the store did not answer; the next call notes it.
+            StoreError: if the store did not answer; the next call tries again.
         """
         now = self._clock.now()
         if self._noted_at is None or now - self._noted_at >= NOTED_MS:
@@ -54,14 +48,15 @@ class Heartbeat:
 
 
 class EngineCheck:
-    """Compares the engine that reads the tables with the one for which this function was deployed.
+    """Compares the engine that uses the tables with the one for which this function was deployed.
 
-    One request per process and hour. Nothing is committed by a tick that this refuses, so cursors and events stay.
+    It takes one request per process and hour. A tick that it refuses commits nothing, so cursors and events
+    are kept.
 
     Args:
-        store: keeps which engine reads the tables.
-        engine_id: of the engine for which this function was deployed; "" if that is not known, and nothing is checked.
-        clock: the time.
+        store: stores which engine uses the tables.
+        engine_id: the engine for which this function was deployed; "" if unknown, and nothing is checked.
+        clock: the clock.
     """
 
     def __init__(self, store: EngineStore, engine_id: str, clock: Clock) -> None:
@@ -71,10 +66,10 @@ class EngineCheck:
         self._good_until = 0
 
     def check(self) -> None:
-        """Look at the engine, unless that was done within the last hour.
+        """Check the engine, unless that was done within the last hour.
 
         Raises:
-            EngineMismatchError: if it is another engine, or does not run.
+            EngineMismatchError: if it is another engine, or is not running.
         """
         now = self._clock.now()
         if not self._engine_id or now < self._good_until:
@@ -85,14 +80,16 @@ class EngineCheck:
             return
         if found.engine_id != self._engine_id:
             msg = (
-                f"The function was deployed for engine {self._engine_id}, and its tables are read by engine "
-                f"{found.engine_id}. Deploy the project again, with the present contract of its engine."
+                f"The function was deployed for engine {self._engine_id}, but its tables now belong "
+                f"to engine {found.engine_id}. Deploy the project again, so that it reads its "
+                "engine's current contract."
             )
             raise EngineMismatchError(msg)
         if now - found.seen_at > STALE_MS:
             msg = (
-                f"The engine does not run: its RECONCILE ran last at {timestamp(found.seen_at)}. Was its stack deleted? "
-                "Deploy the engine, then the project; or look at RECONCILE's schedule and log."
+                f"The engine is not running: its RECONCILE last ran at {timestamp(found.seen_at)}. "
+                "If its stack was deleted, deploy the engine, then the project. Otherwise check "
+                "RECONCILE's schedule and log."
             )
             raise EngineMismatchError(msg)
         self._good_until = now + CHECKED_MS
@@ -101,6 +98,7 @@ class EngineCheck:
         try:
             return self._store.read()
         except (StoreError, UnreadableRecordError) as error:
-            # What keeps a tick from being committed says so by itself, and nobody is known to be another.
-            logger.warning("Which engine reads the tables is not known: %s", error)
+            # An outage that prevents commits is reported by itself, and no other engine is known to have
+            # taken over.
+            logger.warning("It is unknown which engine the tables belong to: %s", error)
             return None

@@ -1,4 +1,4 @@
-"""One evaluation, inside the boundary, to the parts of a tick record."""
+"""One evaluation of a sensor's function, and the tick record made from its result."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ Evaluate = Callable[[SensorEvaluationContext], SensorExecutionData]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long a tick may take.
+    """The time limit of a tick.
 
     Attributes:
         seconds: until the process is stopped from outside.
@@ -34,13 +34,13 @@ class Budget:
 
     @property
     def for_user_code(self) -> float:
-        """What user code may use: a fifth, at most five seconds, is kept for the commit."""
+        """The time for user code: a fifth of the total, at most five seconds, is reserved for the commit."""
         return self.seconds - min(self.seconds / 5, 5.0) if self.seconds != float("inf") else self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TickContext:
-    """What is known of a tick before it is evaluated; `epoch` is the sensor's, as a leased tick has raised it."""
+    """What is known about a tick before its evaluation; `epoch` is already incremented by a leased tick."""
 
     tick_id: str
     kind: TickKind
@@ -54,15 +54,15 @@ class TickContext:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """An evaluation's result.
+    """The result of an evaluation.
 
     Attributes:
         tick: the record to commit.
-        plan: what it asks for; None if it failed.
-        cursor: the bookmark after it.
-        cursor_changed: whether it differs from the one before.
-        wait_seconds: after how long to evaluate the event again, with nothing committed; 0 to commit.
-        measures: what an operator may want to watch.
+        plan: its requests; None if it failed.
+        cursor: the cursor after it.
+        cursor_changed: True if it differs from the one before.
+        wait_seconds: when to evaluate the event again, with nothing committed; 0 to commit.
+        measures: metrics for operators.
     """
 
     tick: Tick
@@ -74,19 +74,19 @@ class EvaluationResult:
 
 
 def is_unstorable(error: Exception) -> bool:
-    """Whether a record can never be written: a store rejects it, or it cannot even be sent to one."""
+    """Return whether a record can never be written: a store rejects it, or it cannot even be serialized."""
     return isinstance(error, StoreRejectedError) or not isinstance(error, TreadleError)
 
 
 def unstorable(evaluated: EvaluationResult, cursor: str | None, error: Exception) -> EvaluationResult:
-    """The failure that is recorded in place of a tick which no store will ever take.
+    """Return the failure to record in place of a tick that no store will ever accept.
 
-    It is small: what cannot be kept of the tick, its log included, is left out.
+    It is small: parts that cannot be stored, including the log, are left out.
 
     Args:
-        evaluated: what was to be recorded.
-        cursor: the bookmark before the evaluation, which does not move.
-        error: why it cannot be.
+        evaluated: the original result.
+        cursor: the cursor before the evaluation, which stays unchanged.
+        error: why it cannot be stored.
     """
     tick = evaluated.tick
     told = unrecorded(tick.sensor, error)
@@ -112,11 +112,11 @@ class Evaluator:
     """Runs a sensor's function.
 
     Args:
-        planner: for the sensor.
-        clock: the time.
-        resources: by key, what evaluations may use; those declared reusable are kept between ticks.
-        instance: makes the recorded runs, as evaluations may read them, for one that does.
-        ended_runs: makes the ended runs of each job, in order.
+        planner: the sensor's planner.
+        clock: the clock.
+        resources: resources for evaluations, by key; those declared reusable are kept between ticks.
+        instance: creates the instance that gives access to recorded runs, when an evaluation first uses it.
+        ended_runs: creates the reader of completed runs, by job and in order.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class Evaluator:
     def run(
         self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
     ) -> EvaluationResult:
-        """Evaluate and plan; a failure is a result, too.
+        """Evaluate and plan; a failure is also returned as a result.
 
         Args:
             frame: the tick.
-            state: the sensor's, as it was before.
-            cursor: the bookmark; ignored for an event.
+            state: the sensor's state before it.
+            cursor: the cursor; ignored for an event.
             function: the definition's evaluation, given the context.
-            budget: how long it may take.
+            budget: the time limit.
         """
         started_at = self.clock.now()
         self._planner.known.start_tick(state.epoch, frame.epoch, started_at)
@@ -215,7 +215,7 @@ class Evaluator:
         log: Sequence[str],
     ) -> EvaluationResult:
         plan = self._planner.plan(vetted)
-        # What was asked for and is taken already was acted on before.
+        # Requests whose keys are all taken were acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
         does_something = plan.runs or acted_on or vetted.data.asset_events
         status = TickStatus.SUCCESS if does_something else TickStatus.SKIPPED
@@ -256,7 +256,7 @@ class Evaluator:
 
 
 def _started_by_operator(state: SensorState) -> float | None:
-    """When an operator last started the sensor; where its default decides, the state says when it first ticked."""
+    """Return when an operator last started the sensor; None if its default status applies."""
     return _seconds(state.started_at) if state.status is InstigatorStatus.RUNNING else None
 
 

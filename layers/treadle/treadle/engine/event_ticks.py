@@ -1,4 +1,4 @@
-"""Event ticks: one event, one evaluation, one conditional put. Any number side by side, no cursor."""
+"""Event ticks: one event, one evaluation, one conditional put. Any number in parallel, no cursor."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -33,22 +33,22 @@ from treadle.ports.ticks import Tick, TickKind, TickStore
 logger = logging.getLogger(__name__)
 
 STATUS_MS = 1_000
-"""A sensor's status that was read longer ago is read again before an event is evaluated, and before its commit.
+"""A sensor status older than this is read again before an event is evaluated, and before the commit.
 
-The commit itself has no condition on the status: a transaction with the sensor's item would double its price, and
-the events of one sensor, evaluated side by side, would conflict on that item.
+The commit itself has no condition on the status: a transaction with the sensor's item would double its price,
+and the concurrent events of one sensor would conflict on that item.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatchState:
-    """What was read once for a batch of events.
+    """The state that was read once for a batch of events.
 
     Attributes:
-        state: the sensor's.
+        state: the sensor's state.
         read_at: when that was read.
         known: status and attempts of the events' ticks that exist already.
-        runs: the records of the runs that the events are about, as far as this stack keeps them.
+        runs: the records of the runs in the events, as far as this stack has them.
     """
 
     state: SensorState
@@ -58,7 +58,7 @@ class EventBatchState:
 
 
 def tick_id_of(event: SensorEvent) -> str:
-    """The id of the tick that evaluates an event."""
+    """Return the id of the tick that evaluates an event."""
     return event_tick_id(int(event.time.timestamp() * 1000), event.identity)
 
 
@@ -67,11 +67,11 @@ class EventTicks:
 
     Args:
         evaluator: runs the sensor's function.
-        sensors: keeps its state.
-        ticks: keeps tick records.
-        tokens: names evaluations.
-        default_status: what holds where no operator has said anything.
-        runs: keeps run records.
+        sensors: stores the sensor's state.
+        ticks: stores tick records.
+        tokens: generates tokens for evaluations.
+        default_status: the status until an operator sets another one.
+        runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
         project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
     """
@@ -115,7 +115,7 @@ class EventTicks:
         if self._project and state.project is None:
             state = self._sensors.claim(self._definition.name, self._project)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
-        # Imported here, as a tick by schedule meets no event.
+        # Imported here because scheduled ticks do not need it.
         from treadle.definitions.run_events import RunStatusEvent
 
         own = [each.run for each in events if isinstance(each, RunStatusEvent)]
@@ -123,18 +123,19 @@ class EventTicks:
         return EventBatchState(state, read_at, known, self._runs.get_many(run_ids) if run_ids else {})
 
     def evaluate(self, event: SensorEvent, batch_state: EventBatchState, budget: Budget) -> Outcome:
-        """Evaluate an event unless that was done, and commit what came of it.
+        """Evaluate an event unless that was done before, and commit the result.
 
-        Where nothing can be said of it yet, nothing is committed, and the outcome says when to come again.
+        If it is too early to decide, nothing is committed, and the outcome says when to evaluate the event
+        again.
 
         Args:
-            event: what happened.
+            event: the event.
             batch_state: what `load_batch_state` read for it.
-            budget: how long this may take.
+            budget: the time limit.
 
         Raises:
-            SensorEvaluationError: if the function failed, or the sensor's state is another project's; the tick says
-                so, and the event is to be delivered again.
+            SensorEvaluationError: if the function failed, or the sensor's state belongs to another project; the
+                tick is recorded, and the event is to be redelivered.
             StoreError: if a store did not answer.
         """
         tick_id = tick_id_of(event)
@@ -190,7 +191,7 @@ class EventTicks:
         return _ended(tick if self._ticks.put(tick) else None, event)
 
     def _kept(self, result: EvaluationResult) -> Tick | None:
-        """The tick as it was committed; None if it was committed before."""
+        """Commit the tick and return it; None if it was committed before."""
         tick = result.tick
         try:
             return tick if self._ticks.put(tick) else None
@@ -205,7 +206,7 @@ class EventTicks:
         try:
             return self._sensors.get(self._definition.name)
         except UnreadableRecordError as error:
-            # The events are as good as before: they wait until the sensor's state is repaired.
+            # The events are still valid: they wait until the sensor's state is repaired.
             raise StoreError(str(error)) from error
 
     def _stopped(self, event: SensorEvent, consequence: str) -> Outcome:
@@ -213,7 +214,7 @@ class EventTicks:
         return Outcome(Decision.STOPPED, reason, tick_id_of(event), trigger=event.summary)
 
     def _as_recorded(self, event: SensorEvent, batch_state: EventBatchState) -> SensorEvent:
-        """The event of a run with its record, which says more than the event, and may say it later."""
+        """Return a run's event with the run's record, which has more details, and may be later."""
         from treadle.definitions.run_events import RunStatusEvent
         from treadle.engine.views import dagster_run
 
@@ -236,5 +237,5 @@ def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:
 
 
 def _duplicate(tick_id: str, event: SensorEvent) -> Outcome:
-    reason = "The event was evaluated before; this is a second delivery."
+    reason = "The event was already evaluated: this is a second delivery."
     return Outcome(Decision.DUPLICATE, reason, tick_id, trigger=event.summary)

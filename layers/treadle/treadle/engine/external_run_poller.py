@@ -1,4 +1,4 @@
-"""What RECONCILE does for observed jobs: it lists what others started, and records that of which no event came."""
+"""RECONCILE's poller of observed jobs: lists external runs, and records those for which no event arrived."""
 
 import logging
 from collections.abc import Mapping
@@ -19,23 +19,23 @@ from treadle.ports.targets import Execution, JobSettings
 logger = logging.getLogger(__name__)
 
 LOOK_MS = 600_000
-"""The target of a job is looked through every ten minutes."""
+"""The target of each job is polled every ten minutes."""
 
 OVERLAP_MS = 900_000
-"""Listings lag, and clocks differ: each look begins a quarter of an hour before the last one."""
+"""Each poll begins 15 minutes before the last one, because listings lag and clocks differ."""
 
 MEMORY_MS = 7 * 86_400_000
-"""A job that was not looked at for longer does not bring all its past; Batch keeps no older one."""
+"""How far back a poll reads, so a job not polled for longer brings in no old history; Batch keeps no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one pass over the observed jobs came to.
+    """The result of one pass over the observed jobs.
 
     Attributes:
-        recorded: runs that are recorded now, or further than before.
+        recorded: runs that were created or updated.
         failed: executions that could not be recorded, and jobs whose target could not be listed.
-        is_complete: False if time ran out, and the next pass goes on.
+        is_complete: False if time ran out, and the next pass continues.
     """
 
     recorded: int = 0
@@ -44,18 +44,19 @@ class PollResult:
 
 
 class ExternalRunPoller:
-    """Looks through what runs of observed jobs, and records what is not recorded yet.
+    """Lists the executions of observed jobs, and records those that are not recorded yet.
 
-    A look that runs out of time is gone on with; it moves on only when all that it saw is recorded.
+    A poll that runs out of time is continued later; its checkpoint advances only when everything listed is
+    recorded.
 
     Args:
-        observer: which jobs, and how their runs are named.
-        runs: keeps run records, and how far was looked.
-        jobs: what each job's name launches.
-        targets: each kind of target.
-        recorder: takes what is missing.
-        clock: the time.
-        place: the own account and region, as `account/region`.
+        observer: the observed jobs, and how their runs are named.
+        runs: stores run records and poll checkpoints.
+        jobs: the settings of each job.
+        targets: the targets by type.
+        recorder: records what is missing.
+        clock: the clock.
+        place: the engine's account and region, as `account/region`.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class ExternalRunPoller:
         self._warned: set[str] = set()
 
     def watch(self, ends_at: int) -> PollResult:
-        """Look through the targets of all jobs whose time has come, those first that have waited longest.
+        """Poll the targets of all jobs that are due, longest overdue first.
 
         Args:
             ends_at: when to stop.
 
         Raises:
-            StoreError: if it could not be read how far was looked.
+            StoreError: if a poll checkpoint could not be read.
         """
         found = PollResult()
         for settings, look in self._due():
@@ -92,25 +93,25 @@ class ExternalRunPoller:
                 return replace(found, is_complete=False)
             try:
                 one = self._look(settings, look, ends_at)
-            except Exception:  # whatever it is, the other jobs must be looked at
-                logger.exception("The target of job %s could not be looked through", settings.job)
+            except Exception:  # whatever it is, the other jobs must be polled
+                logger.exception("The executions of job %s could not be polled", settings.job)
                 one = PollResult(failed=1)
             is_complete = found.is_complete and one.is_complete
             found = PollResult(found.recorded + one.recorded, found.failed + one.failed, is_complete)
         return found
 
     def _listed(self) -> list[JobSettings]:
-        """The observed jobs, as they are registered now, whose targets tell what ran of late."""
+        """Return the observed jobs, as currently registered, whose targets list recent executions."""
         jobs = dict(self._jobs)
         listed = []
         for name in sorted(self._observer.jobs):
             settings = jobs.get(name)
             if settings is None:
-                self._warn(name, "is observed, and is not registered")
+                self._warn(name, "is observed but not registered")
             elif settings.arn and self._targets[settings.target].contract.lists:
                 listed.append(settings)
             elif settings.arn:
-                self._warn(name, f"is observed by events alone: {settings.target} lists nothing")
+                self._warn(name, f"is observed by events only: {settings.target} executions cannot be listed")
         return listed
 
     def _warn(self, job: str, words: str) -> None:
@@ -124,11 +125,11 @@ class ExternalRunPoller:
         return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
 
     def _looked(self, job: str) -> PollCheckpoint | None:
-        """How far was looked; where that cannot be read, all is looked through that may be news."""
+        """Return the poll checkpoint; if it is unreadable, one from which everything possibly new is read."""
         try:
             return self._runs.poll_checkpoint(job)
         except UnreadableRecordError:
-            logger.exception("How far job %s was looked through is not known", job)
+            logger.exception("The poll checkpoint of job %s cannot be read", job)
             return PollCheckpoint(self._clock.now() - MEMORY_MS, again_at=0)
 
     def _look(self, settings: JobSettings, look: PollCheckpoint, ends_at: int) -> PollResult:
@@ -141,15 +142,15 @@ class ExternalRunPoller:
                 if self._clock.now() >= ends_at:
                     break
                 if look.down_to is not None and listed.at > look.down_to:
-                    continue  # Recorded by the pass before, or news for the next look.
+                    continue  # Recorded by the previous pass, or left for the next poll.
                 try:
                     recorded += self._is_recorded(settings, listed.execution)
-                except Exception:  # whatever it is, those behind it must go on
+                except Exception:  # whatever it is, the remaining ones must be processed
                     logger.exception("Execution %s was not recorded", listed.execution.external_id)
                     failed += 1
                 down_to = down_to if failed else listed.at
             else:
-                # What failed may be among the newest: the next look begins anew.
+                # A failed one may be among the newest: the next poll starts over.
                 done_at = look.done_at if failed else began_at
                 self._runs.put_poll_checkpoint(settings.job, PollCheckpoint(done_at, now + LOOK_MS))
                 return PollResult(recorded, failed)
@@ -162,18 +163,18 @@ class ExternalRunPoller:
         return PollResult(recorded, failed, is_complete=again_at > now)
 
     def _is_recorded(self, settings: JobSettings, execution: Execution) -> bool:
-        """Whether the execution is recorded now, and was not, or not so far."""
+        """Record the execution if it is not recorded yet, or not as far; return whether that was done."""
         change = self._change(settings, execution)
         launch = parse_launch_id(change.name or "")
         if launch is not None and self._runs.get(launch[0]) is not None:
-            return False  # Our own are asked about when they are due.
+            return False  # Our own runs are queried when they are due.
         run = self._runs.get(self._observer.run_ids.observed(change.kind, change.external_id))
         if run is not None and _is_told(run, change):
             return False
         return self._recorder.record(change).decision is Decision.RECORDED
 
     def _change(self, settings: JobSettings, execution: Execution) -> StatusChange:
-        """What an event would have told, in the same words: the record's name is made of them."""
+        """Return the status change exactly as an event would report it: the run id derives from it."""
         target = full_address(settings.target, execution.target, self._place)
         beyond = execution.external_id.removeprefix(execution.target)
         external_id = execution.external_id if beyond == execution.external_id else f"{target}{beyond}"
@@ -191,6 +192,6 @@ class ExternalRunPoller:
 
 
 def _is_told(run: Run, change: StatusChange) -> bool:
-    """Whether a record has the status, and why if the execution failed."""
+    """Return whether a record has the status, and the reason if the execution failed."""
     lacks_reason = run.status in {Status.FAILURE, Status.CANCELED} and run.failure is None
     return change.status in run.reached.get(f"1/{change.retry}", {}) and not lacks_reason

@@ -1,4 +1,4 @@
-"""Records of executions that Treadle did not start, for the jobs that a deployment observes."""
+"""Records of external runs, for the jobs that a deployment observes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ OBSERVED_TAG = "treadle/observed"
 
 @dataclass(frozen=True, slots=True)
 class ExternalRunRecorder:
-    """Which foreign executions get a record, and under which id.
+    """Decides which external runs get a record, and under which id.
 
     Attributes:
-        jobs: the names of the jobs, as it is now.
-        run_ids: names their records.
+        jobs: the names of the observed jobs, as currently registered.
+        run_ids: generates the ids of their records.
     """
 
     jobs: Collection[str]
@@ -26,13 +26,13 @@ class ExternalRunRecorder:
 
 
 def observed_run(run_id: str, job: str, execution: Execution, observed_at: int) -> Run:
-    """The first record of an execution: as its target described it, and never a launch that is due.
+    """Return the first record of an external run, as its target described it; it is never due for a launch.
 
     Args:
-        run_id: of the record.
-        job: whose target it runs on.
+        run_id: the record's id.
+        job: the job whose target it runs on.
         execution: as the target described it.
-        observed_at: when.
+        observed_at: when it did.
     """
     began = bounded(execution.started_at, observed_at)
     run = Run(

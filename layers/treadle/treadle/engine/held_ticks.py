@@ -1,4 +1,4 @@
-"""What RECONCILE does for held ticks: a deployment may have removed what they are held for."""
+"""RECONCILE's check of held ticks: a deployment may have removed what they are held for."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -12,9 +12,10 @@ from treadle.ports.ticks import TickStore
 logger = logging.getLogger(__name__)
 
 AGAIN_MS = 300_000
-"""A deployment changes one function after the other, so what RECONCILE hands on may meet an old DISPATCH.
+"""When held ticks are checked a second time.
 
-And while the registry changes, DISPATCH may be about to hold a tick that is not held yet at the first look.
+A deployment updates one function after another, so a tick may meet an old DISPATCH. And while the registry
+changes, DISPATCH may be about to hold a tick that is not yet held at the first check.
 """
 
 FIRST_PAGE = 1_000
@@ -24,14 +25,14 @@ FAR = 1 << 52
 
 @dataclass(frozen=True, slots=True)
 class HeldTicksResult:
-    """What became of the ticks that waited.
+    """The results of the ticks that waited.
 
     Attributes:
-        dispatched: ticks that wait no more.
-        failed: ticks that could not be dispatched; they come again at their own time.
-        held: requests that wait still.
+        dispatched: ticks that no longer wait.
+        failed: ticks that could not be dispatched; they are retried when they are due.
+        held: requests that still wait.
         refused: requests and asset events that were refused.
-        is_complete: False if time ran out, and the next look goes on.
+        is_complete: False if time ran out, and the next check continues.
     """
 
     dispatched: int = 0
@@ -42,16 +43,11 @@ class HeldTicksResult:
 
 
 class HeldTicks:
-    """Dispatches every tick that waits for a grant or for the next hour, whatever time it was put off to.
+    """Dispatches every tick that waits for a grant or for the next hour, regardless of when it is due.
 
-    New settings come with a new process: Lambda starts no invocation in a process with the environment from
-    before an update. So a process does it first thing, and once more a little later; and so it does when the
-    registry has changed. What it has not come to is next in the same process.
-
-    Args:
-        ticks: keeps tick records.
-        dispatcher: applies ticks.
-        clock: the time.
+    New settings come with a new process: Lambda starts no invocation in a process whose environment is from
+    before an update. So each process does this first, and once more a little later; and again when the
+    registry has changed. Ticks that it did not get to are next in the same process.
     """
 
     def __init__(self, ticks: TickStore, dispatcher: Dispatcher, clock: Clock) -> None:
@@ -64,12 +60,12 @@ class HeldTicks:
         self._page = FIRST_PAGE
 
     def renew(self) -> None:
-        """Look at all of them next, as at first: the registry has changed."""
+        """Check all of them again, as at first, because the registry has changed."""
         self._due_at, self._again_at = 0, None
         self._seen, self._page = set(), FIRST_PAGE
 
     def check(self, ends_at: int) -> HeldTicksResult:
-        """Dispatch what waits, if this process is still to do so.
+        """Dispatch the waiting ticks, if this process still has to.
 
         Args:
             ends_at: when to stop, in milliseconds.
@@ -94,7 +90,7 @@ class HeldTicks:
                 self._seen.add(key)
             if len(keys) < self._page:
                 break
-            # Those that wait on are listed again: only a longer list shows what is behind them.
+            # Ticks that still wait are listed again: only a longer list shows those after them.
             self._page *= 2
         self._due_at = self._again_at if self._due_at == 0 else None
         self._seen, self._page = set(), FIRST_PAGE
@@ -104,12 +100,12 @@ class HeldTicks:
         try:
             tick = self._ticks.get(sensor, tick_id)
             if tick is None or not tick.held_requests or not tick.is_to_be_dispatched:
-                return found  # About to be dispatched by its stream, or as slices.
+                return found  # About to be dispatched by its stream, or in chunks.
             outcome = self._dispatcher.dispatch(tick)
         except UnreadableRecordError:
-            return found  # Set apart, and counted, when it is due.
-        except Exception:  # Whatever it is, those behind it must go on.
-            logger.exception("Tick %s of sensor %s waits, and could not be dispatched", tick_id, sensor)
+            return found  # Deferred and counted when it is due.
+        except Exception:  # Whatever it is, the remaining ones must be processed.
+            logger.exception("Held tick %s of sensor %s could not be dispatched", tick_id, sensor)
             return replace(found, failed=found.failed + 1)
         if outcome.decision is Decision.HELD:
             return replace(found, held=found.held + outcome.held)

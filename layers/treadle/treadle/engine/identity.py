@@ -1,4 +1,4 @@
-"""Names that are the same whenever the same thing is named: run ids, tick ids."""
+"""Deterministic ids: run ids and tick ids."""
 
 import hashlib
 import re
@@ -16,50 +16,50 @@ LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-
 
 
 def timestamp(millis: int) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC; sorts by time."""
+    """Return milliseconds since the epoch as ISO 8601 in UTC; it sorts by time."""
     moment = datetime.fromtimestamp(millis // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
 
 
 def timestamp_of(text: str) -> datetime:
-    """A time as AWS writes it, from 1970 to 9998; UTC where it names no zone.
+    """Parse a time as AWS writes it, from 1970 to 9998; UTC if it has no time zone.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not such a time.
     """
     moment = datetime.fromisoformat(text)
     time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if not can_be_kept(time):
-        msg = f"{time} is no time from 1970 to 9998"
+        msg = f"{time} is not a time from 1970 to 9998"
         raise ValueError(msg)
     return time
 
 
 def leased_tick_id(nominal: int, epoch: int) -> str:
-    """The id of a leased tick.
+    """Return the id of a leased tick.
 
     Args:
-        nominal: when it was due.
-        epoch: of its lease.
+        nominal: its scheduled time.
+        epoch: the epoch of its lease.
     """
     return f"{timestamp(nominal)}-{epoch:09d}"
 
 
 def event_tick_id(time: int, identity: Sequence[str]) -> str:
-    """The id of an event's tick, made only of what a redelivery repeats.
+    """Return the id of an event's tick, which a redelivery does not change.
 
     Args:
-        time: the event's own.
-        identity: what makes it the same event.
+        time: the event's time.
+        identity: what identifies the event.
     """
-    # A lone surrogate can be in any JSON, and one message's must not fail its whole batch.
+    # A lone surrogate can occur in any JSON, and must not fail the whole batch.
     text = canonical_json(list(identity)).encode(errors="surrogatepass")
     digest = hashlib.sha256(text).hexdigest()
     return f"{timestamp(time)}-{digest[:24]}"
 
 
 def tick_time(tick_id: str) -> int | None:
-    """The time that a tick's id begins with, in milliseconds; None for an id that is none."""
+    """Return the time at the beginning of a tick id, in milliseconds; None if it is not a tick id."""
     try:
         moment = datetime.fromisoformat(tick_id[:_TIMESTAMP])
     except ValueError:
@@ -72,30 +72,30 @@ class RunIds:
     """Run ids within one namespace: stacks never share one, and a rebuilt stack keeps its own.
 
     Args:
-        namespace: the UUID that stands for account, region and the parameter `Namespace`.
+        namespace: the UUID for account, region and the parameter `Namespace`.
     """
 
     namespace: UUID
 
     @classmethod
     def of(cls, namespace: str) -> "RunIds":
-        """The ids within a namespace given in words, such as "account/region/name"."""
+        """Return the ids within a namespace given as text, such as "account/region/name"."""
         return cls(uuid5(ROOT, namespace))
 
     def keyed(self, sensor: str, run_key: str) -> str:
-        """The id of the only run that ever exists for a sensor's run key."""
+        """Return the id of the only run that ever exists for a sensor's run key."""
         return str(uuid5(self.namespace, canonical_json(["key", sensor, run_key])))
 
     def keyless(self, sensor: str, tick_id: str, index: int) -> str:
-        """The id of the run for one request of one tick."""
+        """Return the id of the run for one request of one tick."""
         return str(uuid5(self.namespace, canonical_json(["tick", sensor, tick_id, index])))
 
     def observed(self, kind: str, external_id: str) -> str:
-        """The id of the run that stands for an execution that Treadle did not start."""
+        """Return the id of the record of an external run."""
         return str(uuid5(self.namespace, canonical_json(["observed", kind, external_id])))
 
 
 def parse_launch_id(name: str) -> tuple[str, int] | None:
-    """Run id and attempt of a launch id; None for a name that is none."""
+    """Parse a launch id into run id and attempt; None if it is not one."""
     match = LAUNCH_ID.fullmatch(name)
     return (match[1], int(match[2])) if match else None

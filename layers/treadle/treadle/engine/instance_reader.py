@@ -1,4 +1,4 @@
-"""What a sensor may ask of recorded runs and assets, answered by the stores."""
+"""The sensors' read access to recorded runs and assets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from treadle.ports.records import each_readable
 
 @dataclass(frozen=True, slots=True)
 class InstanceReader(RunReader):
-    """A `DagsterInstance` over the stores.
+    """A `DagsterInstance` that reads from the stores.
 
     Args:
-        events: numbers the materializations of each asset.
+        events: stores the materializations of each asset.
     """
 
     events: RecordedEvents
@@ -32,7 +32,7 @@ class InstanceReader(RunReader):
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
     ) -> list[EventLogRecord]:
-        """An asset's materializations that fit."""
+        """Return the materializations of an asset that match a filter."""
         wanted = event_records_filter
         most = DEFAULT_LIMIT if limit is None else limit
         if most < 1:
@@ -48,15 +48,15 @@ class InstanceReader(RunReader):
         cursor: str | None = None,
         ascending: bool = False,
     ) -> EventRecordsResult:
-        """A page of an asset's materializations."""
+        """Return a page of an asset's materializations."""
         if limit < 1:
-            msg = f"limit is {limit}: a page has one record or more."
+            msg = f"limit is {limit}: it must be 1 or more."
             raise DagsterInvariantViolationError(msg)
         if isinstance(records_filter, AssetKey):
             records_filter = AssetRecordsFilter(records_filter)
         wanted = records_filter.beyond(_place(cursor), ascending=ascending)
         records = self.get_event_records(wanted, limit, ascending)
-        # Nothing lies beyond the place of an empty page, yet; going back, nothing ever does.
+        # After an empty page there is nothing yet; in descending order there never will be.
         end = str(records[-1].storage_id) if records else cursor or "0"
         return EventRecordsResult(records, end, len(records) == limit)
 
@@ -71,20 +71,20 @@ class InstanceReader(RunReader):
         return iter(found if ascending else found[::-1])
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
-        """The materialization of an asset that was recorded last."""
+        """Return the materialization of an asset that was recorded last."""
         return self.get_latest_materialization_events([asset_key])[asset_key]
 
     def get_latest_materialization_events(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogEntry | None]:
-        """Of each asset the materialization that was recorded last."""
+        """Return the materialization of each asset that was recorded last."""
         records = self.get_latest_materialization_records(asset_keys)
         return {key: record.event_log_entry if record else None for key, record in records.items()}
 
     def get_latest_materialization_records(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
-        """The same with their storage ids."""
+        """Return the same with their storage ids."""
         found = self.events.newest({key.to_user_string() for key in asset_keys})
         records = {record.asset_key: record for record in each_readable(_record, found.values())}
         return {key: records.get(key) for key in asset_keys}
@@ -97,7 +97,7 @@ class InstanceReader(RunReader):
         *,
         partitions: Sequence[str] | None = None,
     ) -> set[str]:
-        """The partitions of an asset that were materialized."""
+        """Return the partitions of an asset that were materialized."""
         key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
         events = self.events.between(key, after_cursor or 0, before_cursor, ascending=False)
@@ -115,7 +115,7 @@ def _place(cursor: str | None) -> int | None:
         return None
     if cursor.isascii() and cursor.isdecimal():
         return int(cursor)
-    msg = f"cursor is {cursor[:80]!r}: give what the page before gave as its cursor, or None for the first."
+    msg = f"cursor is {cursor[:80]!r}: give the cursor of the previous page, or None for the first page."
     raise DagsterInvariantViolationError(msg)
 
 

@@ -1,4 +1,4 @@
-"""Finds sensors that have not ticked for three of their intervals, and announces each change once."""
+"""Detection of sensors that have not ticked for three of their intervals; each change is published once."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from treadle.ports.system import Bus, Clock
 logger = logging.getLogger(__name__)
 
 INTERVALS = 3
-"""A sensor that has not ticked for so many of its intervals is late."""
+"""A sensor that has not ticked for this many of its intervals is late."""
 
 DELIVERY_MS = MINUTE_MS
-"""A schedule invokes its target within a minute of the time.
+"""A schedule invokes its target within a minute of the scheduled time.
 
 Source: "Schedule types in EventBridge Scheduler" in its user guide: 60 second precision.
 """
@@ -30,35 +30,38 @@ LONGEST_LEASE_MS = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + MAX_SKEW_MS
 
 
 def patience(interval: float) -> float:
-    """Milliseconds from a sign of life until a sensor is late. A schedule delivers each minute at most.
+    """Return the milliseconds after its last activity when a sensor is late.
+
+    A schedule invokes a sensor once a minute at most.
 
     Args:
-        interval: milliseconds from one tick to the next.
+        interval: milliseconds between two ticks.
     """
     return INTERVALS * max(interval, MINUTE_MS) + DELIVERY_MS
 
 
 def longest_interval(entry: SensorEntry, state: SensorState) -> int:
-    """Milliseconds from one tick to the next, the longer where the entry and the last tick differ.
+    """Return the milliseconds between two ticks; the longer interval if the entry and the last tick differ.
 
-    One of them is of before a deployment then; and an interval that only the code gives is in no entry.
+    One of them is then from before a deployment; and an interval that is set only in code is in no entry.
 
     Args:
-        entry: what is registered of it.
-        state: what is stored of it.
+        entry: the sensor's registry entry.
+        state: the sensor's stored state.
     """
     return max(entry.interval_seconds * 1000, state.interval or 0)
 
 
 def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
-    """When a sensor last ticked or completed a tick, was started or was registered; or until when it must not tick.
+    """Return when a sensor was last active, or until when it must not tick.
 
-    After failures it must not tick for a while, nor beside an evaluation that is at work.
+    It is active when it ticks or completes a tick, is started or registered. It must not tick during a
+    backoff after failures, nor while an evaluation is in progress.
 
     Args:
-        entry: what is registered of it.
-        state: what is stored of it.
-        now: the time.
+        entry: the sensor's registry entry.
+        state: the sensor's stored state.
+        now: the current time.
     """
     signs = [entry.registered_at, state.started_at, state.last_nominal, state.last_completion]
     past = [each for each in signs if each is not None and not is_ahead(each, now)]
@@ -69,15 +72,15 @@ def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
 
 
 class LateSensors:
-    """Looks at the sensors that a schedule ticks. A sensor is not read again before it can be late.
+    """Checks the sensors that a schedule ticks. A sensor is not read again before it can be late.
 
     Args:
-        registry: what is registered.
-        sensors: keeps the sensors' states.
-        late: keeps which sensors were announced as late.
-        bus: where each change is announced.
+        registry: the registered sensors.
+        sensors: stores the sensors' states.
+        late: stores which sensors were reported as late.
+        bus: publishes each change.
         namespace: the engine's, as `account/region/namespace`.
-        clock: the time.
+        clock: the clock.
     """
 
     def __init__(
@@ -97,15 +100,16 @@ class LateSensors:
         self._clock = clock
         self._next_looks: dict[str, tuple[int, int]] = {}
         self.late: Sequence[str] = ()
-        self._has_late = True  # Until the store says that there is none.
+        self._has_late = True  # Until the store shows that there is none.
 
     def check(self) -> None:
-        """Find the sensors that are late, which `late` has then; also if their announcement fails.
+        """Find the late sensors and store them in `late`, even if publishing them fails.
 
-        A change is announced before it is noted: whoever dies in between announces it twice, and not never.
+        A change is published before it is stored: after a crash in between it is published twice, but never
+        lost.
 
         Raises:
-            StoreError: if a store or the bus did not answer; what has changed is announced by the next look.
+            StoreError: if a store or the bus did not answer; the next check publishes the changes.
         """
         now = self._clock.now()
         ticked = {name: entry for name, entry in self._registry.current().sensors.items() if entry.is_ticked}
@@ -126,14 +130,14 @@ class LateSensors:
         return now > at or registered_at != entry.registered_at
 
     def _judged(self, entry: SensorEntry, state: SensorState, now: int) -> LateSensor | None:
-        """The sensor if it is late; and when it is to be looked at again."""
-        # A state that cannot be read stands as stopped: no tick can come past it, whatever it was.
+        """Return the sensor if it is late; also set when it is checked next."""
+        # An unreadable state is shown as stopped: no tick can proceed, whatever the status was.
         is_unreadable = (state.paused or "").startswith(UNREADABLE)
         is_running = (SensorState(entry.name) if is_unreadable else state).is_running(entry.default_status)
-        # One that does not run has as long from when it is started.
+        # A sensor that is not running has the same time once it is started.
         since = last_sign(entry, state, now) if is_running else now
         ends_at = since + int(patience(longest_interval(entry, state)))
-        # The interval may be shortened meanwhile, as far as the entry says nothing of it.
+        # The interval may become shorter meanwhile, if the entry does not state it.
         next_at = min(ends_at, now + int(patience(entry.interval_seconds * 1000)))
         self._next_looks[entry.name] = entry.registered_at, next_at
         return LateSensor(entry.name, entry.project, since) if now > ends_at else None
@@ -146,7 +150,7 @@ class LateSensors:
         now: int,
     ) -> None:
         known = self._late.read()
-        # Another process may have announced a sensor that this one need not look at yet.
+        # Another process may have reported a sensor that this one need not check yet.
         unread = {name: each for name, each in known.items() if name in ticked and name not in states}
         began = [each for name, each in late.items() if name not in known]
         ended = [each for name, each in known.items() if name not in late and name not in unread]
@@ -166,20 +170,16 @@ class LateSensors:
 
 
 def late_words(sensor: LateSensor) -> str:
-    """That a sensor is late, as a sentence.
-
-    Args:
-        sensor: which.
-    """
+    """Return a sentence that says since when a sensor is late."""
     return f"It has not ticked since {timestamp(sensor.since)}, for more than three of its intervals."
 
 
 def _words(sensor: LateSensor, entry: SensorEntry | None, state: SensorState | None) -> str:
-    """Why a sensor is late no more."""
+    """Return why a sensor is not late any more."""
     if entry is None or state is None:
-        return "It is not registered any more."
+        return "It is no longer registered."
     if not state.is_running(entry.default_status):
         return "It is paused." if state.paused else "It is stopped."
     if (state.last_nominal or 0) > sensor.since:
-        return "It ticks again."
-    return "It was started or deployed again, and has three intervals to tick."
+        return "It is ticking again."
+    return "It was started or deployed again, and has three intervals in which to tick."

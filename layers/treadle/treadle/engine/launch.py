@@ -1,4 +1,4 @@
-"""LAUNCH: claims a run's attempt and starts it at its target, once as far as the target can promise it."""
+"""LAUNCH: claims a run's attempt and starts it at its target, once as far as the target can guarantee it."""
 
 import json
 import zlib
@@ -30,13 +30,13 @@ from treadle.ports.system import Clock, IdGenerator, Queue
 from treadle.ports.targets import Execution, JobSettings, Start, Target
 
 TAKEOVER_MARGIN_MS = 60_000
-"""Added to the function's own time limit: then the holder of a claim cannot act any more."""
+"""Added to the function's timeout: after that the holder of a claim cannot act any more."""
 
 DENIED_FOR_MS = 300_000
-"""New permissions take a while to be seen everywhere; after that a denial is final."""
+"""New permissions take a while to take effect everywhere; after this time a denial is final."""
 
 UNSEEN_FOR_MS = 60_000
-"""A listing may lag: what was tried has not started if two looks so far apart show nothing."""
+"""A listing may lag: a pending start has not started if two queries this far apart do not find it."""
 
 RETRY_SECONDS = 20
 MAX_DELAY_SECONDS = 900
@@ -44,14 +44,14 @@ MAX_DELAY_SECONDS = 900
 _SHOWN_REASON = 500
 
 MESSAGE_LOST_MS = 120_000
-"""A message that is so late is taken for lost, and RECONCILE sends it again."""
+"""A message that is this late is considered lost, and RECONCILE sends it again."""
 
 Targets = Mapping[str, Target]
-"""Each kind of target by the name that job settings give it."""
+"""The targets by the type that job settings name."""
 
 
 def payload(run: Run) -> str:
-    """What the job receives: canonical JSON, the same for each start under one launch id."""
+    """Return the job's input: canonical JSON, the same for each start under one launch id."""
     return canonical_json(
         {
             "run_id": run.run_id,
@@ -68,14 +68,14 @@ def payload(run: Run) -> str:
 
 
 def start_of(run: Run, settings: JobSettings) -> Start:
-    """The start of a run's present attempt."""
+    """Return the start request of a run's current attempt."""
     tried_at = run.pending_start.at if run.pending_start else run.created_at
     return Start(settings, run.launch_id, run.run_id, run.run_config, run.tags, payload(run), tried_at)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lazy:
-    """That an attempt cannot be started now."""
+    """An attempt that cannot be started now."""
 
     seconds: int
     reason: str
@@ -85,13 +85,13 @@ class Launcher:
     """Starts claimed attempts.
 
     Args:
-        runs: keeps run records.
-        launches: where a start that has to wait is sent again.
-        jobs: what each job's name launches.
-        targets: each kind of target.
-        clock: the time.
-        tokens: names this process's claims.
-        place: the own account and region, as `account/region`.
+        runs: stores run records.
+        launches: the queue to which a start that has to wait is sent again.
+        jobs: the settings of each job.
+        targets: the targets by type.
+        clock: the clock.
+        tokens: generates tokens for this process's claims.
+        place: the engine's account and Region, as `account/region`.
     """
 
     def __init__(
@@ -113,26 +113,26 @@ class Launcher:
         self._place = place
 
     def launch(self, request: LaunchRequest, seconds: float) -> Outcome:
-        """Start an attempt unless that was done, or is being done.
+        """Start an attempt unless it has been started, or is being started.
 
         Args:
             request: which attempt.
-            seconds: after which this process certainly cannot act any more.
+            seconds: after this time this process certainly cannot act any more.
 
         Raises:
             UnknownEventError: if there is no such run.
-            StoreError: if a store or the queue did not answer; the message is to be delivered again.
+            StoreError: if a store or the queue did not answer; the message is to be redelivered.
         """
         now = self._clock.now()
         ends_at = now + int(seconds * 1000)
         claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
         settings = self._jobs.get(request.job)
-        # Before the try is noted: what cannot be prepared for is sent to nobody, and leaves no start in doubt.
+        # Before the pending start is recorded: if this fails nothing was sent, and no start is in doubt.
         unprepared = self._unprepared(settings)
         pending_start = _pending_start(claim, now, None if unprepared else settings)
         run = self._runs.claim(request.run_id, request.job, request.attempt, claim, pending_start)
         if run is None or run.job != request.job:
-            msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
+            msg = f"The launch message names an unknown run: {request.run_id} of job {request.job!r}."
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
@@ -141,7 +141,7 @@ class Launcher:
             and not run.pending_start.target
             and run.pending_start != pending_start
         ):
-            # That launch died before the job had an address, so it has reached nobody: this one is the first.
+            # That launch died before the job had an address, so nothing was sent: this one is the first.
             run = self._amended(run, unseen_at=None, pending_start=pending_start)
         at = pinned_settings(settings or JobSettings(run.job, "", "", "?"), run.pending_start)
         if not at.arn and settings is None:
@@ -157,7 +157,7 @@ class Launcher:
         return self._start(run, start, ends_at, request.hops, unprepared)
 
     def _unprepared(self, settings: JobSettings | None) -> LaunchError | None:
-        """Why a job cannot be started now, before its target is asked; None if it can."""
+        """Return why a job cannot be started now, before anything is sent to its target; None if it can."""
         target = self._targets.get(settings.target) if settings is not None and settings.arn else None
         if settings is None or target is None:
             return None
@@ -170,9 +170,12 @@ class Launcher:
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
-            reason = f"Another launch holds the claim, until {timestamp(run.claim.expires_at)} at most."
+            reason = f"Another launch holds the claim until {timestamp(run.claim.expires_at)} at the latest."
             return self._later(run, _Lazy(delay, reason), request.hops)
-        reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
+        reason = (
+            f"Attempt {request.attempt} was already launched: the run is at attempt {run.attempt}, "
+            f"{run.status}."
+        )
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
     def _start(
@@ -188,7 +191,7 @@ class Launcher:
                 return self._release(run, found, hops)
             if found is None:
                 if self._clock.now() >= ends_at:
-                    late = _Lazy(1, "The launch ran out of time before it had started.")
+                    late = _Lazy(1, "The launch ran out of time before it started.")
                     return self._release(run, late, hops)
                 found = target.start(start)
         except (LaunchRejectedError, LaunchDeniedError) as error:
@@ -204,7 +207,7 @@ class Launcher:
     def _resolve_pending_start(
         self, run: Run, target: Target, start: Start
     ) -> tuple[Run, Execution | _Lazy | None]:
-        """What is known of an earlier try: its execution, that it is to be waited for, or None to start."""
+        """Resolve an earlier start: return its execution, that it must be waited for, or None to start."""
         pending_start, claim, contract, now = run.pending_start, run.claim, target.contract, self._clock.now()
         if (
             pending_start is None
@@ -223,7 +226,9 @@ class Launcher:
         if run.unseen_at is None or now - run.unseen_at < UNSEEN_FOR_MS:
             run = self._amended(run, unseen_at=run.unseen_at or now)
             left = UNSEEN_FOR_MS - (now - (run.unseen_at or now))
-            reason = f"An earlier start of {run.launch_id} may have come through; a second look follows."
+            reason = (
+                f"An earlier start of {run.launch_id} may have reached the target; it will be checked again."
+            )
             return run, _Lazy(left // 1000 + 1, reason)
         return self._amended(
             run, unseen_at=None, pending_start=_pending_start(claim, now, start.settings)
@@ -244,7 +249,7 @@ class Launcher:
             folded = fold(current, report)
             if folded.attempt != run.attempt:
                 return folded
-            # What cannot be asked how it stands need not be looked at again.
+            # A run whose status cannot be queried need not be checked again.
             return (
                 with_look_elsewhere(folded, self._place, self._clock.now())
                 if describes
@@ -259,7 +264,7 @@ class Launcher:
         )
 
     def _refused(self, run: Run, start: Start, target: Target, error: LaunchError, hops: int) -> Outcome:
-        """What it means that a target refuses a start: of an earlier one in doubt it says nothing."""
+        """Handle a target's refusal of a start, which says nothing about an earlier start in doubt."""
         in_doubt, deployed = _is_in_doubt(run), self._jobs.get(run.job)
         has_moved = deployed is not None and deployed.arn and deployed != start.settings
         if has_moved and (not in_doubt or target.contract.is_at_least_once):
@@ -271,7 +276,7 @@ class Launcher:
         return self._fail(run, "LaunchRejectedError", str(error))
 
     def _go_to(self, run: Run, deployed: JobSettings | None, reason: str, hops: int) -> Outcome:
-        """Start where the job is by now; with `deployed`, as a second start that the target's promise allows."""
+        """Start at the job's current target; `deployed` is given for a second start the target allows."""
         pending_start = (
             _pending_start(run.claim, self._clock.now(), deployed) if run.claim and deployed else None
         )
@@ -282,13 +287,13 @@ class Launcher:
             return replace(current, pending_start=pending_start, unseen_at=None, denied_at=None)
 
         run = update_with_optimistic_lock(self._runs, run, elsewhere)
-        later = _Lazy(1, f"The job has moved, and is started where it is by now: {reason}")
+        later = _Lazy(1, f"The job has moved and is started at its current target: {reason}")
         return self._release(run, later, hops, reached=pending_start is not None)
 
     def _denied(self, run: Run, start: Start, error: LaunchDeniedError, hops: int) -> Outcome:
         now, since, in_doubt = self._clock.now(), run.denied_at, _is_in_doubt(run)
         if in_doubt and run.pending_start is not None and since is not None and since < run.pending_start.at:
-            since = None  # That denial was over when the start was tried.
+            since = None  # That denial was over when the start was sent.
         if since is not None and now - since > (DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS):
             if in_doubt:
                 return self._fail(run, OUTCOME_UNKNOWN, _unsettled(run, start, error), reached=True)
@@ -297,7 +302,7 @@ class Launcher:
         return self._release(run, later, hops, denied_at=since or now)
 
     def _unregistered(self, run: Run, hops: int) -> Outcome:
-        """Wait for a job's entry, which may be replaced just now; after as long as for a permission, fail."""
+        """Wait for a job's entry, which may be being replaced; fail after the time for a permission."""
         now, since, reason = self._clock.now(), run.denied_at, _not_configured(run, None)
         if since is not None and now - since > DENIED_FOR_MS:
             return self._fail(run, "JobNotConfiguredError", reason)
@@ -316,15 +321,15 @@ class Launcher:
     def _release(
         self, run: Run, later: _Lazy, hops: int, *, reached: bool = False, denied_at: int | None = None
     ) -> Outcome:
-        """Give the claim back, and start later; what happens in between is found by the time noted."""
+        """Release the claim, and start later; a message lost in between is detected by the recorded time."""
         now = self._clock.now()
         delay = LaunchBackoff(later.reason[:_SHOWN_REASON], now, now + later.seconds * 1000)
-        # Where no message follows, RECONCILE sends the next one, and with it begins a new chain.
+        # If no message follows, RECONCILE sends the next one, which begins a new chain.
         next_at = delay.until + (MESSAGE_LOST_MS if hops < MOST_HOPS else 0)
 
         def released(current: Run) -> Run:
             if current.claim != run.claim or current.status is not Status.QUEUED:
-                return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
+                return current  # Taken over, or reported as started meanwhile: do not retry.
             free = current if reached else _clear_pending_start(run, current)
             denied = denied_at or free.denied_at
             return replace(free, claim=None, next_at=next_at, denied_at=denied, delayed=delay)
@@ -339,14 +344,14 @@ class Launcher:
         return Outcome(Decision.DELAYED, later.reason, run.launch_id)
 
     def _wait(self, run: Run) -> int:
-        """Seconds to the next try: half as long as the run waits already, less a part by chance."""
+        """Return the seconds to the next try: half the run's wait so far, minus jitter."""
         queued = run.reached[f"{run.attempt}/0"][Status.QUEUED.value]
         waited = (self._clock.now() - queued) / 2_000
         chance = zlib.crc32(run.claim.token.encode() if run.claim else b"") / 2**32
         return int(min(MAX_DELAY_SECONDS, max(RETRY_SECONDS, waited)) * (1 - chance / 2))
 
     def _amended(self, run: Run, *, unseen_at: int | None, pending_start: PendingStart | None = None) -> Run:
-        """The run with what was found out about an earlier try, as long as the claim is ours."""
+        """Record what was found out about an earlier start, as long as the claim is ours; return the run."""
 
         def noted(current: Run) -> Run:
             if current.claim != run.claim:
@@ -357,7 +362,7 @@ class Launcher:
 
 
 class _UnknownOutcomeError(Exception):
-    """Whether an attempt was started cannot be found out any more."""
+    """It cannot be determined any more whether an attempt was started."""
 
 
 def _pending_start(claim: Claim, now: int, settings: JobSettings | None) -> PendingStart:
@@ -367,13 +372,14 @@ def _pending_start(claim: Claim, now: int, settings: JobSettings | None) -> Pend
 
 
 def pinned_settings(settings: JobSettings, pending_start: PendingStart | None) -> JobSettings:
-    """What is deployed, or what was when the attempt may have been started.
+    """Return the deployed settings, or those under which the attempt may have been started.
 
-    Where the address is still the deployed one, the role is, too: the one of then may have been replaced.
+    If the address is still the deployed one, the deployed role is used too: the recorded role may have been
+    replaced.
 
     Args:
-        settings: what is deployed.
-        pending_start: that the attempt may have been started.
+        settings: the deployed settings.
+        pending_start: the pending start of the attempt.
     """
     if pending_start is None or not pending_start.target:
         return settings
@@ -387,7 +393,7 @@ def pinned_settings(settings: JobSettings, pending_start: PendingStart | None) -
 
 
 def _is_in_doubt(run: Run) -> bool:
-    """Whether an earlier launch than the present one may have reached the target."""
+    """Return whether an earlier launch than the current one may have reached the target."""
     pending_start, claim = run.pending_start, run.claim
     return (
         pending_start is not None
@@ -398,15 +404,15 @@ def _is_in_doubt(run: Run) -> bool:
 
 
 def _check_prepared(run: Run, target: Target, start: Start, unprepared: LaunchError | None) -> None:
-    """Raise what keeps a start from being sent, before anything is."""
+    """Raise what prevents a start from being sent, before anything is sent."""
     if _is_in_doubt(run):
-        target.prepare(start.settings)  # Where it was tried, which need not be where the job is now.
+        target.prepare(start.settings)  # For the recorded target, which may not be the job's current one.
     elif unprepared is not None:
         raise unprepared
 
 
 def _clear_pending_start(run: Run, current: Run) -> Run:
-    """The record without the try of this very claim, which certainly has not reached the target."""
+    """Return the record without this very claim's pending start, which certainly was not received."""
     ours = current.pending_start and run.claim and current.pending_start.token == run.claim.token
     return replace(current, pending_start=None, unseen_at=None) if ours else current
 
@@ -414,24 +420,25 @@ def _clear_pending_start(run: Run, current: Run) -> Run:
 def _unknown(run: Run, start: Start) -> str:
     at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
-        f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
-        f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
+        f"The outcome of the start at {at} is unknown: there was no response, and "
+        f"{start.settings.arn} can no longer be queried for {start.launch_id}. Check the target; if "
+        "it did not run, rerun the run."
     )
 
 
 def _no_input(run: Run, error: Exception) -> str:
     return (
-        f"The input of {run.launch_id} cannot be made: {reason_of(error)}. Repair run_config and tags of the run's "
-        f"item in its table. Then: treadle run rerun {run.run_id}"
+        f"The input of {run.launch_id} cannot be built: {reason_of(error)}. Fix run_config and tags "
+        f"of the run's item in its table. Then: treadle run rerun {run.run_id}"
     )
 
 
 def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
     at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
-        f"The outcome of the start of {start.launch_id} at {at} is unknown: no answer came, and "
-        f"{start.settings.arn} refuses to settle it: {str(error).rstrip('.')}. Look there; if it has not run, rerun "
-        f"the run. {KEEP_FORMER}"
+        f"The outcome of the start of {start.launch_id} at {at} is unknown: there was no response, "
+        f"and {start.settings.arn} rejects the query for it: {str(error).rstrip('.')}. Check the "
+        f"target; if it did not run, rerun the run. {KEEP_FORMER}"
     )
 
 
@@ -442,6 +449,4 @@ def _not_configured(run: Run, settings: JobSettings | None) -> str:
             f"Job {run.job!r} is not configured: no project has registered it. Add its entry to a project's "
             f"template.yaml and deploy. {then}"
         )
-    return (
-        f"Job {run.job!r} is not configured: {settings.parameter} gives no address. Add it and deploy. {then}"
-    )
+    return f"Job {run.job!r} is not configured: {settings.parameter} has no ARN. Add it and deploy. {then}"

@@ -1,4 +1,4 @@
-"""What the steps say to each other on their queues."""
+"""The messages that components send each other through queues."""
 
 from dataclasses import dataclass, field
 
@@ -7,11 +7,11 @@ from treadle.ports.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """Which attempt of which run is to be started.
+    """A request to start an attempt of a run.
 
     Attributes:
-        run_id: of the run.
-        attempt: which start.
+        run_id: the run's id.
+        attempt: the attempt's number.
         job: the run's job.
         hops: how often LAUNCH has sent the message on to itself.
     """
@@ -23,5 +23,5 @@ class LaunchRequest:
 
 
 def launch_message(run: Run) -> dict[str, object]:
-    """The message that asks LAUNCH for a run's present attempt, the first of its chain."""
+    """Return the message that requests LAUNCH to start a run's current attempt, the first of its chain."""
     return {"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt, "job": run.job}

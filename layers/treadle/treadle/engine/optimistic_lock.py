@@ -7,12 +7,12 @@ from treadle.ports.runs import Run, RunStore
 
 
 def update_with_optimistic_lock(runs: RunStore, run: Run, change: Callable[[Run], Run]) -> Run:
-    """The record with a change written to it, made anew as often as others write in between.
+    """Apply a change to a record and return it; apply the change again if others write in between.
 
     Args:
-        runs: keeps it.
+        runs: stores the record.
         run: as last read.
-        change: from the record to the record; an equal record means that nothing is to be written.
+        change: from the record to the record; if the result is equal, nothing is written.
 
     Raises:
         StoreError: if the store did not answer.

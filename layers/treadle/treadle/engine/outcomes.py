@@ -1,4 +1,4 @@
-"""What each step decided, with its reason; logs, metrics and answers are made of these."""
+"""The decision of each component on its input, with the reason; used for logs, metrics and responses."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from treadle.definitions.results import Measure
 
 
 class Decision(StrEnum):
-    """What became of one input."""
+    """The result of one input."""
 
     SUCCESS = "SUCCESS"
     SKIPPED = "SKIPPED"
@@ -27,23 +27,22 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A step's decision on one input.
+    """A component's decision on one input.
 
     Attributes:
-        decision: what became of it.
-        reason: why, in words for an operator.
+        decision: the result.
+        reason: why, for an operator.
         subject: the tick or run.
-        count: how many runs were asked for, or started.
-        trigger: what set it off, in one line.
-        set_aside: how many requests could never run.
+        count: how many runs were requested or started.
+        trigger: what triggered it, in one line.
+        set_aside: the number of rejected requests.
         held: how many requests wait for a grant, or for the next hour.
-        refused: how many requests and asset events were refused, but for those that an operator has dropped.
+        refused: how many requests and asset events were refused, not counting those that an operator dropped.
         paused: why the sensor was paused by it, if it was.
-        latency: of a start, milliseconds since what the tick was about happened, or was due; None for a later
-            attempt.
-        recorded_failures: how many failed ticks before this one were recorded by it, as they had died unrecorded.
-        wait_seconds: after how long the input is to be given again, if it was too early.
-        measures: what an operator may want to watch.
+        latency: of a start, milliseconds since the tick's event or scheduled time; None for a later attempt.
+        recorded_failures: how many earlier ticks it recorded as failed because they had died unrecorded.
+        wait_seconds: when the input is to be processed again, if it was too early.
+        measures: metrics for operators.
     """
 
     decision: Decision
@@ -61,5 +60,5 @@ class Outcome:
     measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
-        # It is logged, and the answer of an invocation: a target's or a store's message may have any length.
+        # It is logged and returned from invocations: a target's or a store's message may have any length.
         object.__setattr__(self, "reason", fit(self.reason, MAX_MESSAGE))

@@ -1,4 +1,4 @@
-"""A message's text as JSON that can be stored, written again and walked through; whoever has sent it."""
+"""Parsing of untrusted messages into JSON that can be stored, serialized again and traversed."""
 
 import json
 import math
@@ -9,25 +9,28 @@ from typing import Any
 from treadle.definitions.errors import UnknownEventError
 
 MAX_NESTING = 100
-"""Levels of JSON in a message. Nothing of AWS's or Treadle's comes near it, and Python's own limit is about 1,000."""
+"""Levels of JSON in a message.
+
+AWS's and Treadle's own stay far below, and Python's own limit is about 1,000.
+"""
 
 MAX_MESSAGE = 1_048_576
-"""Bytes. SQS takes no larger message (quotas of Amazon SQS), and neither do we from elsewhere."""
+"""Bytes. SQS accepts no larger message (quotas of Amazon SQS), and neither do we from elsewhere."""
 
 _HALF_PAIR = r"\\u[dD][89a-fA-F]"
-"""How JSON writes one half of a surrogate pair; most messages have none, and are not looked through."""
+"""How JSON writes one half of a surrogate pair; most messages have none and skip the check."""
 
 
 def parse_message(body: str) -> Mapping[str, Any]:
-    """A message's JSON object: valid Unicode, finite numbers, and nested no deeper than `MAX_NESTING`.
+    """Parse a message as a JSON object: valid Unicode, finite numbers, and nested at most `MAX_NESTING` deep.
 
-    What passes here can be written as JSON again, be stored, and be walked through by recursion.
+    What passes can be serialized again, stored, and traversed by recursion.
 
     Args:
-        body: the text, from anybody.
+        body: the text, untrusted.
 
     Raises:
-        UnknownEventError: if it is none.
+        UnknownEventError: if it is not such an object.
     """
     try:
         _check_size(body)
@@ -37,29 +40,29 @@ def parse_message(body: str) -> Mapping[str, Any]:
         if re.search(_HALF_PAIR, body) or not body.isascii():
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        msg = f"A message is no JSON: {str(error)[:200]}."
+        msg = f"The message is not JSON: {str(error)[:200]}."
         raise UnknownEventError(msg.encode(errors="backslashreplace").decode()) from error
     if not isinstance(value, dict):
-        msg = f"A message must be a JSON object, and is a {type(value).__name__}."
+        msg = f"The message must be a JSON object, not a {type(value).__name__}."
         raise UnknownEventError(msg)
     return value
 
 
 def _check_size(body: str) -> None:
     if len(body) > MAX_MESSAGE:
-        msg = f"it has {len(body)} characters, and {MAX_MESSAGE} are the most"
+        msg = f"it has {len(body)} characters; the limit is {MAX_MESSAGE}"
         raise ValueError(msg)
 
 
 def _no_number(name: str) -> None:
-    msg = f"{name} is no number"
+    msg = f"{name} is not a number"
     raise ValueError(msg)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        msg = f"{digits[:40]} is too large a number"
+        msg = f"{digits[:40]} is too large"
         raise ValueError(msg)
     return number
 

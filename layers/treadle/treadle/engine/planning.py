@@ -1,4 +1,4 @@
-"""From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
+"""Planning: from an evaluation's requests to what its tick commits, with ids, limits and claimed keys."""
 
 import json
 import logging
@@ -31,34 +31,35 @@ if TYPE_CHECKING:
     from treadle.ports.runs import RunStore
 
 MAX_REQUEST_BYTES = 200_000
-"""Of run config and tags, as they are sent to the job's target."""
+"""The maximum size of run config and tags, as they are sent to the job's target."""
 
 MAX_RECORD_BYTES = 250_000
-"""Of all that a request adds to its run's record, in the form in which it is stored or sent, whichever is longer.
+"""The maximum size of what a request adds to its run's record, as stored or as sent, whichever is longer.
 
-So it fits into an item of DynamoDB (400 KB: "Quotas" in its developer guide) with all that a run gathers later, and
-into the input of each target that takes one document: 262,144 bytes of UTF-8 for Step Functions ("Quotas" in its
-developer guide), no less for the others. Targets that take less refuse it themselves, and the run fails.
+So it fits into an item of DynamoDB (400 KB: "Quotas" in its developer guide) with all that the run collects
+later, and into the input of each target that takes one document: 262,144 bytes of UTF-8 for Step Functions
+("Quotas" in its developer guide), no less for the others. Targets with a lower limit reject it themselves,
+and the run fails.
 """
 
 _OWN_BYTES = 40_000
-"""More than a request's keys and Treadle's own tags have as JSON, in which the author's may triple."""
+"""An upper bound for a request's keys and Treadle's own tags as JSON; the author's may triple in size."""
 
 MAX_OUTCOME_BYTES = 15_000_000
-"""What a tick may ask for altogether: DISPATCH has to hold it in its memory, several times over."""
+"""The maximum size of all of a tick's requests: DISPATCH holds several copies of them in memory."""
 
 
 MAX_ASSET_EVENTS = 500
-"""In one tick: DISPATCH records all of them in one go."""
+"""The maximum number in one tick: DISPATCH records all of them at once."""
 
 SHOWN_JOBS = 5
 
 OVERHEAD_BYTES = 200
-"""About what ids, key and names of a request take."""
+"""The approximate size of a request's ids, key and names."""
 
 MAX_SET_ASIDE_ENTRIES = 10_000
 SHOWN_INVALID = 20
-"""So many invalid requests are named by the error of a sensor with `on_invalid="fail"`; all are counted."""
+"""How many invalid requests the error of a sensor with `on_invalid="fail"` names; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,10 @@ class Plan:
 
     Attributes:
         runs: requests whose run may start.
-        existing_keys: keys that were asked for and taken already.
-        set_aside: requests that could never run.
+        existing_keys: requested keys that were taken already.
+        set_aside: rejected requests.
         reason: why no run will start; None if one will.
-        last_run_key: the last key asked for, taken or not.
+        last_run_key: the last requested key, taken or not.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -82,14 +83,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedRequests:
-    """An evaluation's requests, without those that could never run.
+    """An evaluation's valid requests.
 
     Attributes:
-        data: what the evaluation asked for.
+        data: the evaluation's result.
         runs: each run once.
-        set_aside: requests that could never run.
-        contradicting: by run id, requests that differ from an earlier one of their run key; nothing is to be said
-            of those whose key was taken before.
+        set_aside: rejected requests.
+        contradicting: by run id, requests that differ from an earlier one with the same run key; they are
+            reported only if that key was not taken before.
     """
 
     data: SensorExecutionData
@@ -104,11 +105,11 @@ class Planner:
 
     Args:
         definition: the sensor.
-        run_ids: names runs.
-        runs: knows which keys are taken; asked as an economy, DISPATCH has the last word.
-        cap: the most requests that one tick may make.
-        granted: the jobs that the deployment lets the sensor start; None where that is not known here, and DISPATCH
-            holds what is not granted.
+        run_ids: generates run ids.
+        runs: queried for claimed keys to save work; DISPATCH has the final say.
+        cap: the maximum number of requests per tick.
+        granted: the jobs that the deployment lets the sensor start; None where that is not known here, and
+            DISPATCH holds what is not granted.
     """
 
     definition: SensorDefinition
@@ -122,29 +123,31 @@ class Planner:
         object.__setattr__(self, "known", RunKeyCache(self.runs))
 
     def validate_requests(self, data: SensorExecutionData, tick_id: str) -> ValidatedRequests:
-        """What of the requests could run at all.
+        """Validate requests, and reject those that can never become a run.
 
         Args:
-            data: what the evaluation asked for.
-            tick_id: of the tick, which names keyless requests.
+            data: the evaluation's result.
+            tick_id: the tick's id, from which the run ids of keyless requests derive.
 
         Raises:
-            InvalidResultError: if it asks for more runs than the cap, for more bytes than can be kept, or for a
-                job that the deployment does not grant: the cursor must not move past what would not run; if a
-                request was changed to something invalid after it was made; if one can never run and the sensor's
-                `on_invalid` is "fail".
-            DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
+            InvalidResultError: if there are more runs than the cap, more bytes than can be stored, or a job
+                that the deployment does not grant, because the cursor must not move past requests that would
+                not run; if a request was changed to something invalid after it was created; if one can never
+                run and the sensor's `on_invalid` is "fail".
+            DagsterInvalidDefinitionError: if a job's schema is not a valid JSON Schema.
         """
         if len(data.run_requests) > self.cap:
             msg = (
-                f"Sensor {self.definition.name} asked for {len(data.run_requests)} runs in one tick, "
-                f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} requested {len(data.run_requests)} runs in one "
+                f"tick; the limit is {self.cap}. Return fewer and continue from the cursor at the "
+                "next tick."
             )
             raise InvalidResultError(msg)
         if len(data.asset_events) > MAX_ASSET_EVENTS:
             msg = (
-                f"Sensor {self.definition.name} told of {len(data.asset_events)} asset events in one tick, "
-                f"and {MAX_ASSET_EVENTS} are the most. Tell of fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} returned {len(data.asset_events)} asset events in "
+                f"one tick; the limit is {MAX_ASSET_EVENTS}. Return fewer and continue from the "
+                "cursor at the next tick."
             )
             raise InvalidResultError(msg)
         self._check_granted(data.run_requests)
@@ -169,7 +172,9 @@ class Planner:
                 repeated += 1
         if repeated:
             logger = logging.getLogger(f"treadle.sensor.{self.definition.name}")
-            logger.info("%d requests repeat earlier ones of this tick, which start their runs once", repeated)
+            logger.info(
+                "%d requests repeat earlier ones of this tick; each run is started only once", repeated
+            )
         differing = [aside for _, aside in contradicting]
         self._check_valid([*invalid, *differing])
         set_aside = _bounded([*(RejectedRequest(*each) for each in data.set_aside), *invalid])
@@ -179,7 +184,7 @@ class Planner:
         return ValidatedRequests(data, tuple(planned.values()), set_aside, tuple(contradicting))
 
     def plan(self, vetted: ValidatedRequests) -> Plan:
-        """What becomes of the requests that could run: those whose key is taken are left out.
+        """Return the plan for valid requests; those whose key is taken are left out.
 
         Raises:
             StoreError: if the store did not answer.
@@ -195,7 +200,7 @@ class Planner:
         return Plan(runs, existing, set_aside, reason, last)
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
-        """Those of the run keys that can start no run any more.
+        """Return the run keys that can start no run any more.
 
         Args:
             run_keys: by run id.
@@ -212,10 +217,11 @@ class Planner:
         shown = ", ".join(map(repr, jobs[:SHOWN_JOBS])) + (", …" if len(jobs) > SHOWN_JOBS else "")
         it, job = ("it", "job") if len(jobs) == 1 else ("them", "jobs")
         msg = (
-            f"Sensor {self.definition.name} asked for {len(ungranted)} runs of {job} {shown} (the first with run "
-            f"key {ungranted[0].run_key!r}), and the deployment does not let it start {it}: it may start "
-            f"{', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. Add {it} to "
-            "TREADLE_GRANTED_JOBS and to the jobs of its registry entry in template.yaml, and deploy."
+            f"Sensor {self.definition.name} requested {len(ungranted)} runs of {job} {shown} (the "
+            f"first with run key {ungranted[0].run_key!r}), but has no grant to start {it}: its "
+            f"granted jobs are {', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. "
+            f"Add {it} to TREADLE_GRANTED_JOBS and to the jobs of its registry entry in "
+            "template.yaml, and deploy."
         )
         raise InvalidResultError(msg)
 
@@ -225,28 +231,31 @@ class Planner:
         each = (f"run key {aside.run_key!r}: {fit(aside.reason, SHORT)}" for aside in invalid[:SHOWN_INVALID])
         more = f"; and {len(invalid) - SHOWN_INVALID} more" if len(invalid) > SHOWN_INVALID else ""
         msg = (
-            f"Sensor {self.definition.name} made {len(invalid)} requests that can never run, and its on_invalid is "
-            f'"fail": {"; ".join(each)}{more}. Nothing of this tick was committed: change what it asks for.'
+            f"Sensor {self.definition.name} returned {len(invalid)} invalid requests, and its "
+            f'on_invalid is "fail": {"; ".join(each)}{more}. Nothing of this tick was committed. '
+            "Correct the requests."
         )
         raise InvalidResultError(msg)
 
     def _check_size(self, size: int) -> None:
         if size > MAX_OUTCOME_BYTES:
             msg = (
-                f"Sensor {self.definition.name} asked for runs with {size} bytes of run config and tags in one tick, "
-                f"its asset events included, and {MAX_OUTCOME_BYTES} can be kept. Return fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} returned run requests and asset events with {size} "
+                f"bytes of run config and tags in one tick; the limit is {MAX_OUTCOME_BYTES}. "
+                "Return fewer and continue from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
 
     def _unfit(self, request: RunRequest, run: PlannedRun, size: int, tick_id: str, depth: int) -> str | None:
-        """Why the request could never run; None if it could."""
+        """Return why the request can never become a run; None if it can."""
         problem = config_problem(self.definition.job_named(run.job), request.plain_config)
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:
             return (
-                f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel. "
-                "Ask for several runs, or store what is large and hand over its address."
+                f"Run request too large: run_config and tags have {size} bytes; the limit is "
+                f"{MAX_REQUEST_BYTES}. Request several smaller runs, or store the large values and "
+                "pass their location."
             )
         for name, key, most in (
             ("run key", run.run_key, MAX_RUN_KEY),
@@ -254,7 +263,8 @@ class Planner:
         ):
             if key and byte_size(key) > most:
                 return (
-                    f"The request's {name} has {byte_size(key)} bytes; {most} may be kept. Use a shorter one."
+                    f"The request's {name} has {byte_size(key)} bytes; the limit is {most}. Use a "
+                    "shorter one."
                 )
         if 3 * size <= MAX_RECORD_BYTES - _OWN_BYTES:
             return None
@@ -263,9 +273,9 @@ class Planner:
         whole = byte_size(run.run_config) + len(json.dumps([tags, run.run_key, run.partition_key]))
         if whole > MAX_RECORD_BYTES:
             return (
-                f"The request has {whole} bytes of run key, partition key, tags and run config as they are stored; "
-                f"{MAX_RECORD_BYTES} may be kept. Ask for several runs, or store what is large and hand over its "
-                "address."
+                f"Run request too large: run key, partition key, tags and run_config have {whole} "
+                f"bytes as stored; the limit is {MAX_RECORD_BYTES}. Request several smaller runs, "
+                "or store the large values and pass their location."
             )
         return None
 
@@ -281,7 +291,7 @@ class Planner:
             run_id=run_id,
             run_key=request.run_key or None,
             job=job,
-            # Both are read once, here: the author's code may have changed them since the request was made.
+            # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
             tags=tag_texts({**job_tags, **request.tags}),
             partition_key=request.partition_key,
@@ -294,17 +304,17 @@ def _size(run: PlannedRun) -> int:
 
 
 def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
-    """Why the second request for a run key of one tick starts nothing: the first one has the key."""
+    """Return why the second request with a run key in one tick starts nothing: the first one has the key."""
     parts = {"job": "job", "run_config": "run config", "tags": "tags", "partition_key": "partition key"}
     differing = [words for name, words in parts.items() if getattr(first, name) != getattr(second, name)]
     return (
-        f"Run key {second.run_key!r} was requested twice in this tick, with different {', '.join(differing)}; the "
-        "first request has the key. Give each run a run key of its own."
+        f"Run key {second.run_key!r} was requested twice in this tick, with different "
+        f"{', '.join(differing)}; the first request keeps it. Give each run its own run key."
     )
 
 
 def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
-    """What was set aside, with reasons as long as there is room for, and the last entry for what there is none for."""
+    """Return the rejected requests, with reasons while space permits; a last entry counts the rest."""
     room = MAX_SET_ASIDE_BYTES
     bounded: list[RejectedRequest] = []
     for aside in found[:MAX_SET_ASIDE_ENTRIES]:
@@ -312,13 +322,13 @@ def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
         bounded.append(aside if room > 0 else RejectedRequest(aside.run_key, fit(aside.reason, SHORT)))
     left = len(found) - MAX_SET_ASIDE_ENTRIES
     if left > 0:
-        bounded.append(RejectedRequest(None, f"{left} more were set aside."))
+        bounded.append(RejectedRequest(None, f"{left} more were rejected."))
     return tuple(bounded)
 
 
 def _checked_again(made: "AssetMaterialization") -> "AssetMaterialization":
-    """The same materialization, which the author's code may have changed since it was made."""
-    # Imported here, as most sensors tell of none.
+    """Validate a materialization again, which the author's code may have changed since it was created."""
+    # Imported here because most sensors report none.
     from treadle.definitions.assets import AssetMaterialization
 
     return AssetMaterialization(made.asset_key, made.description, made.plain_metadata, made.partition)
@@ -333,7 +343,7 @@ def _reason(
     data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[RejectedRequest, ...]
 ) -> str:
     if set_aside:
-        return f"{len(set_aside)} requests could never run and were set aside: {set_aside[0].reason}"
+        return f"{len(set_aside)} invalid requests were rejected: {set_aside[0].reason}"
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
         return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"

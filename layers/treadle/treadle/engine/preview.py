@@ -1,4 +1,4 @@
-"""Preview: evaluate with a given cursor or event, and commit nothing."""
+"""Preview: evaluates with a given cursor or event, and commits nothing."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from treadle.definitions.sensors import SensorEvent
 
 STORED = object()
-"""Stands for the cursor that is stored."""
+"""A sentinel for the stored cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,7 @@ class Preview:
     """What a tick would do.
 
     Attributes:
-        tick: the record it would commit: requests, keys that are taken, what would be set aside, reason,
-            error, log.
+        tick: the record it would commit: requests, claimed keys, rejected requests, reason, error, log.
         cursor_before: the cursor it was evaluated with.
         cursor_after: the cursor it would commit.
     """
@@ -35,13 +34,7 @@ class Preview:
 
 
 class Previewer:
-    """Evaluates without committing.
-
-    Args:
-        evaluator: runs the sensor's function.
-        sensors: keeps its state, which is read only.
-        clock: the time.
-    """
+    """Evaluates without committing; the sensor's state is only read."""
 
     def __init__(self, evaluator: Evaluator, sensors: SensorStore, clock: Clock) -> None:
         self._evaluator = evaluator
@@ -51,12 +44,12 @@ class Previewer:
     def preview(
         self, budget: Budget, *, cursor: object = STORED, event: "SensorEvent | None" = None
     ) -> Preview:
-        """What a tick would do now.
+        """Evaluate and return what a tick would do now.
 
         Args:
-            budget: how long this may take.
+            budget: the time limit.
             cursor: a string or None to evaluate with; the stored one by default.
-            event: to evaluate instead of a leased tick.
+            event: evaluate this event instead of a leased tick.
 
         Raises:
             StoreError: if a store did not answer.

@@ -1,4 +1,4 @@
-"""PUBLISH: tells on the bus which statuses runs have reached, and numbers the ended runs of each job."""
+"""PUBLISH: publishes runs' status changes on the bus, and numbers the completed runs of each job."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -14,13 +14,13 @@ from treadle.ports.system import Bus
 
 
 def statuses_reached(run: Run, before: Reached | None = None) -> list[RunStatusChange]:
-    """The statuses that a record shows and an earlier one did not, in the order in which they follow.
+    """Return the statuses that a record has and an earlier version did not, in order.
 
-    A status that Treadle assumed, and that is reported afterwards, was reached once.
+    A status that Treadle inferred and that is reported later is returned once.
 
     Args:
         run: the record.
-        before: what the earlier one had reached; None if there was none.
+        before: the statuses of the earlier version; None if there was none.
     """
     known = {(place, _plain(name)) for place, times in (before or {}).items() for name in times}
     fresh: dict[tuple[int, int, int, str], RunStatusChange] = {}
@@ -39,17 +39,17 @@ def _plain(name: str) -> str:
 
 
 def publish_message(run_id: str) -> dict[str, object]:
-    """The message that lets PUBLISH tell of all that a run has reached, once more."""
+    """Return the message that requests PUBLISH to publish all statuses of a run again."""
     return {"treadle": "publish", "run_id": run_id}
 
 
 class Publisher:
-    """Tells of runs.
+    """Publishes status changes of runs.
 
     Args:
-        runs: keeps run records.
-        events: numbers the ended runs of each job, in the order in which they are told of.
-        bus: where it is told.
+        runs: stores run records.
+        events: numbers the completed runs of each job, in the order in which they are published.
+        bus: the bus.
         namespace: the engine's, as `account/region/namespace`.
     """
 
@@ -60,13 +60,10 @@ class Publisher:
         self._namespace = namespace
 
     def publish(self, news: Sequence[RunStatusChange]) -> None:
-        """Tell of each status, at least once; an end is numbered before, once.
-
-        Args:
-            news: any number, of any runs.
+        """Publish each status, at least once; a final one is numbered before, exactly once.
 
         Raises:
-            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+            StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         ends = [each for each in news if each.status.is_finished]
         numbered = self._events.append([_numbered(each) for each in ends])
@@ -76,11 +73,11 @@ class Publisher:
         )
 
     def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> int:
-        """Tell once more of statuses that a run has reached; how many.
+        """Publish statuses of a run again; return how many.
 
         Args:
-            run_id: of the run.
-            event_ids: which statuses; those that the record does not show are passed over. None for all.
+            run_id: the run's id.
+            event_ids: which statuses; those that the record does not have are skipped. None for all.
 
         Raises:
             UnknownEventError: if there is no such run.
@@ -88,7 +85,7 @@ class Publisher:
         """
         run = self._runs.get(run_id)
         if run is None:
-            raise UnknownEventError(f"There is no run {run_id} to tell of.")
+            raise UnknownEventError(f"There is no run {run_id} to publish.")
         news = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
         self.publish(news)
         return len(news)

@@ -1,4 +1,4 @@
-"""The hourly fuse: how many runs one sensor may start within an hour of the clock."""
+"""The hourly rate limit: how many runs one sensor may start per clock hour."""
 
 import logging
 import threading
@@ -12,16 +12,16 @@ logger = logging.getLogger(__name__)
 HOUR_MS = 3_600_000
 
 SHARE = 100
-"""A process asks for so small a part of the hour's runs at once; what it does not use of it is lost to the hour."""
+"""A process reserves one part in this many of the hourly limit; unused reservations are lost to the hour."""
 
 
 class RunRateLimiter:
-    """Gives out what is left of each sensor's hour, and counts most of it in this process.
+    """Reserves runs from each sensor's hourly limit in small batches, and counts them in this process.
 
     Args:
-        ticks: keeps the count that all processes share.
-        clock: the time.
-        limit: runs per hour; 0 for any number.
+        ticks: stores the count that all processes share.
+        clock: the clock.
+        limit: runs per hour; 0 for no limit.
     """
 
     def __init__(self, ticks: TickStore, clock: Clock, limit: int) -> None:
@@ -32,7 +32,7 @@ class RunRateLimiter:
         self._lock = threading.Lock()
 
     def take(self, sensor: str) -> bool:
-        """Whether the sensor may start one run more.
+        """Try to reserve one run of a sensor; return whether it may start.
 
         Raises:
             StoreError: if the store did not answer.
@@ -44,7 +44,7 @@ class RunRateLimiter:
             left = self._left.get((sensor, hour))
             if not left:
                 if left is None:
-                    # Of earlier hours nothing is needed any more.
+                    # Earlier hours are not needed any more.
                     self._left = {key: rest for key, rest in self._left.items() if key[1] == hour}
                 share = max(1, self._limit // SHARE)
                 left = self._admitted(sensor, hour, share)
@@ -52,22 +52,24 @@ class RunRateLimiter:
             return left > 0
 
     def _admitted(self, sensor: str, hour: int, share: int) -> int:
-        """How many runs more may start; none where the count cannot be read: the next hour has one of its own."""
+        """Return how many more runs may start; 0 if the count is unreadable, until the next hour's count."""
         try:
             return self._ticks.admit(sensor, hour, share, self._limit)
         except (UnreadableRecordError, StoreRejectedError):
-            logger.exception("The runs of sensor %s in this hour cannot be counted: they wait", sensor)
+            logger.exception(
+                "The runs of sensor %s in this hour cannot be counted: its requests wait", sensor
+            )
             return 0
 
     def give_back(self, sensor: str) -> None:
-        """Take back what `take` counted, as no run was started."""
+        """Release a reservation, because no run was started."""
         if self._limit:
             with self._lock:
                 key = (sensor, self._hour())
                 self._left[key] = self._left.get(key, 0) + 1
 
     def window_end(self) -> int:
-        """When the next hour begins, in milliseconds."""
+        """Return when the next hour begins, in milliseconds."""
         return self._hour() + HOUR_MS
 
     def _hour(self) -> int:

@@ -1,4 +1,4 @@
-"""RECONCILE: finds what a step has lost, and puts it back on its way. Bounded; what it leaves comes next time."""
+"""RECONCILE: finds what other components have lost, and repairs it. Time-limited; the next pass continues."""
 
 import json
 import logging
@@ -46,40 +46,40 @@ from treadle.ports.ticks import TickStore
 logger = logging.getLogger(__name__)
 
 DISPATCH_LATE_MS = 120_000
-"""A tick that has been pending for so long is taken for lost by its stream."""
+"""A tick that has been pending for this long is considered lost by its stream."""
 
 RETRY_MS = 900_000
-"""What could not be put on its way is looked at again after a quarter of an hour."""
+"""What could not be repaired is retried after 15 minutes."""
 
 UNREADABLE_MS = 86_400_000
-"""A record that cannot be read is looked at again once a day: by then it may be repaired, or this code another."""
+"""A record that cannot be read is checked again once a day: by then it, or this code, may have been fixed."""
 
 ORIGIN = "reconcile"
-"""As dead letters name RECONCILE."""
+"""RECONCILE's name in dead letters."""
 
-_NOT_PUT_OFF = "The table takes no change of %s, which is looked at again in the next pass"
+_NOT_PUT_OFF = "The table rejected the change of %s; the next pass tries again"
 
 PAGE = 100
-"""So many ticks, and runs, are asked for at once."""
+"""How many ticks, and runs, are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What one pass came to.
+    """The result of one pass.
 
     Attributes:
         dispatched: ticks that had not been dispatched, and now are.
-        relaunched: runs whose launch was asked for again.
-        described: runs that their target was asked about.
-        observed: runs that others started, and that are recorded now, or further than before.
-        failed: ticks and runs that could not be put on their way, and come again later.
+        relaunched: runs whose launch message was sent again.
+        described: runs whose target was queried.
+        observed: external runs that were recorded or updated.
+        failed: ticks and runs that could not be repaired, and are retried later.
         unreadable: those of them whose record cannot be read.
-        held: requests of ticks that were looked at, and wait still.
-        refused: requests and asset events of such ticks that were refused.
-        registered: entries of the registry that have changed.
-        invalid: entries of the registry that cannot be taken.
+        held: requests that still wait, of ticks that were checked.
+        refused: requests and asset events that were refused, of such ticks.
+        registered: registry entries that have changed.
+        invalid: registry entries that are invalid.
         late: the sensors that have not ticked for three of their intervals, by name.
-        is_complete: False if time ran out, and the next pass goes on.
+        is_complete: False if time ran out, and the next pass continues.
     """
 
     dispatched: int = 0
@@ -96,42 +96,42 @@ class Reconciled:
     is_complete: bool = True
 
     def __str__(self) -> str:
-        """In words."""
+        """Return a one-line summary."""
         words = (
             f"{self.dispatched} ticks dispatched, {self.relaunched} launches sent again, "
-            f"{self.described} runs asked about, {self.observed} of others recorded, "
-            f"{self.failed} left for later"
+            f"{self.described} runs polled, {self.observed} external runs recorded, {self.failed} "
+            "failed and left for later"
         )
         if self.unreadable:
-            words = f"{words}, {self.unreadable} of them as their records cannot be read"
+            words = f"{words}, {self.unreadable} of them with unreadable records"
         if self.held:
             words = f"{words}, {self.held} requests held"
         if self.registered:
-            words = f"{words}, {self.registered} entries of the registry changed"
+            words = f"{words}, {self.registered} registry entries changed"
         if self.invalid:
-            words = f"{words}, {self.invalid} entries of the registry not valid"
+            words = f"{words}, {self.invalid} registry entries invalid"
         if self.late:
             words = f"{words}, late sensors: {', '.join(self.late)}"
-        return words if self.is_complete else f"{words}; more is left"
+        return words if self.is_complete else f"{words}; more work is left"
 
 
 class Reconciler:
-    """Looks for what is late, by two sparse indexes, and for what others started of observed jobs.
+    """Finds what is overdue, by two sparse indexes, and polls observed jobs for external runs.
 
     Args:
-        ticks: keeps tick records.
-        runs: keeps run records.
-        launches: where LAUNCH takes its work from.
-        dispatcher: applies ticks.
-        jobs: what each job's name launches.
-        targets: each kind of target.
-        clock: the time.
-        watcher: looks for what others started of observed jobs; None where none is observed.
-        dead_letters: takes note of each record that cannot be read, once; None for the log alone.
-        registry: copies what projects register; None where nothing is registered.
-        heartbeat: notes that RECONCILE runs; None to leave that out.
-        sensors: looks for sensors that do not tick; None to leave that out.
-        place: the own account and region, as `account/region`; runs in other accounts are asked about more often.
+        ticks: stores tick records.
+        runs: stores run records.
+        launches: LAUNCH's queue.
+        dispatcher: dispatches ticks.
+        jobs: the settings of each job.
+        targets: the targets by type.
+        clock: the clock.
+        watcher: polls observed jobs; None where none is observed.
+        dead_letters: receives each record that cannot be read, once; None to only log it.
+        registry: copies registry entries; None where nothing is registered.
+        heartbeat: records that RECONCILE runs; None to leave that out.
+        sensors: finds late sensors; None to leave that out.
+        place: the engine's account and Region, as `account/region`; runs in other accounts are polled more often.
     """
 
     def __init__(
@@ -166,18 +166,18 @@ class Reconciler:
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
-        """Put on its way what is late, until there is no more or time runs out.
+        """Repair what is overdue, until nothing is left or time runs out.
 
         Args:
-            seconds: how long this may take.
+            seconds: the time limit.
 
         Raises:
-            StoreError: if an index could not be read; nothing is lost by doing it again.
+            StoreError: if an index could not be read; it is safe to retry.
         """
         ends_at = self._clock.now() + int(seconds * 1000)
         found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
         found = self._look_at_sensors(found)
-        # What waits may be much: half of the time is kept for what is late.
+        # There may be many held ticks: half of the time is reserved for what is overdue.
         found = self._look_at_held(found, self._clock.now() + int(seconds * 500))
         has_looked = found.is_complete
         for look in (self._dispatch_late, self._look_at_runs):
@@ -196,15 +196,15 @@ class Reconciler:
         return replace(found, observed=watched.recorded, failed=failed, is_complete=is_complete)
 
     def register(self, path: str, seconds: float, *, is_deleted: bool) -> Reconciled:
-        """Take over one entry of the registry, and look at what is held if it has changed.
+        """Copy one registry entry, and check the held ticks if it has changed.
 
         Args:
-            path: of the entry below the engine's, such as "jobs/load".
-            seconds: how long this may take.
-            is_deleted: whether it was reported as deleted.
+            path: the entry's path below the engine's, such as "jobs/load".
+            seconds: the time limit.
+            is_deleted: True if it was reported as deleted.
 
         Raises:
-            StoreError: if an index could not be read; nothing is lost by doing it again.
+            StoreError: if an index could not be read; it is safe to retry.
         """
         registry = self._registry
         if registry is None:
@@ -214,14 +214,17 @@ class Reconciler:
         return self._look_at_held(found, ends_at) if found.registered else found
 
     def _synced(self, sync: Callable[[], int]) -> Reconciled:
-        """What a look at the registry came to. Whatever it meets, the rest of the pass must go on."""
+        """Synchronize the registry and return the result.
+
+        Errors are logged, so that the rest of the pass goes on.
+        """
         if self._registry is None:
             return Reconciled()
         changed, failed = 0, 0
         try:
             changed = sync()
         except Exception:
-            logger.exception("The registry could not be brought up to date")
+            logger.exception("The copy of the registry could not be updated")
             failed = 1
         if changed:
             self._held.renew()
@@ -231,19 +234,22 @@ class Reconciler:
             return Reconciled(registered=changed, failed=1)
 
     def _look_at_sensors(self, found: Reconciled) -> Reconciled:
-        """Note that the engine runs, and find sensors that do not. Whatever it meets, the rest of the pass must go on."""
+        """Write the heartbeat, and find late sensors.
+
+        Errors are logged, so that the rest of the pass goes on.
+        """
         try:
             if self._heartbeat is not None:
                 self._heartbeat.note_if_due()
         except Exception:
-            logger.exception("That RECONCILE runs could not be noted")
+            logger.exception("The time of this RECONCILE pass could not be recorded")
             found = replace(found, failed=found.failed + 1)
         if self._sensors is None:
             return found
         try:
             self._sensors.check()
         except Exception:
-            logger.exception("Which sensors are late could not be found out, or not be announced")
+            logger.exception("The late sensors could not be determined or published")
             found = replace(found, failed=found.failed + 1)
         return replace(found, late=tuple(self._sensors.late))
 
@@ -272,12 +278,12 @@ class Reconciler:
                 held, refused = found.held + outcome.held, found.refused + outcome.refused
                 found = replace(found, dispatched=done, held=held, refused=refused)
             except UnreadableRecordError as error:
-                # The dead letter first: whoever dies in between sends it twice, and not never.
+                # The dead letter first: after a crash in between it is sent twice, but never lost.
                 found = self._set_apart(
                     found, error, tick_message(sensor, tick_id), is_new=not error.is_noted
                 )
                 self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)
-            except Exception as error:  # whatever it is, it is of this tick: those behind it must go on
+            except Exception as error:  # whatever it is, it concerns only this tick: go on with the next
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
                 reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
                 found = replace(found, failed=found.failed + 1)
@@ -293,24 +299,24 @@ class Reconciler:
     def _set_apart(
         self, found: Reconciled, error: Exception, body: Mapping[str, object], *, is_new: bool
     ) -> Reconciled:
-        """Count a record that nothing can be done with until it is repaired; once, it is a dead letter too."""
+        """Count a record that needs repair to be processed; the first time, send it as a dead letter."""
         logger.error("%s", error, exc_info=not isinstance(error, TreadleError))
         if is_new and self._dead_letters is not None:
             reason = f"{type(error).__name__}: {error}"
             try:
                 self._dead_letters.send(json.dumps(body), origin=ORIGIN, reason=reason)
             except StoreError:
-                # The log, the metric and the record itself say it, and those behind it must go on.
-                logger.exception("No dead letter was kept of %s", body)
+                # The log, the metric and the record itself show it; go on with the next.
+                logger.exception("The dead letter was not sent: %s", body)
         return replace(found, failed=found.failed + 1, unreadable=found.unreadable + 1)
 
     def _noted(self, mark: Callable[..., bool], *key: str, reason: str) -> None:
-        """Put a record that cannot be read off to the next day, with the reason as far as there is room for it."""
+        """Defer an unreadable record to the next day, with the reason if it has room for it."""
         for words in (reason, "?"):
             try:
                 mark(*key, self._next_day(), words)
             except StoreRejectedError:
-                # An item may have 400 KB (DynamoDB's quotas), and this one has as many without the reason.
+                # An item may have 400 KB (DynamoDB's quotas), and this one is full even without the reason.
                 logger.exception(_NOT_PUT_OFF, " ".join(key))
             else:
                 return
@@ -331,7 +337,7 @@ class Reconciler:
             except UnreadableRecordError as error:
                 found = self._set_run_apart(found, run_id, error)
                 continue
-            # The index may lag: those that have moved on meanwhile are left alone.
+            # The index may lag: skip those that have changed meanwhile.
             if run and self._is_due(run):
                 due.append(run)
         queued = [run for run in due if run.status is Status.QUEUED]
@@ -345,17 +351,17 @@ class Reconciler:
         return found, len(run_ids) < PAGE
 
     def _look_at(self, found: Reconciled, run: Run) -> Reconciled:
-        """The same, once a started run was looked at."""
+        """Check a started run, and return the updated result."""
         try:
             if self._is_silent(run):
-                self._look_again(run, None)  # Its end is reported, or nobody ever knows of it.
+                self._look_again(run, None)  # Its end is either reported or never known.
                 return found
             if self._ask(run):
                 return replace(found, described=found.described + 1)
         except Exception as error:
             if is_passing(error):
                 raise
-            # Whatever else it is, it is of this run: those behind it must go on.
+            # Whatever else it is, it concerns only this run: go on with the next.
             return self._set_run_apart(found, run.run_id, error)
         return replace(found, failed=found.failed + 1)
 
@@ -363,14 +369,14 @@ class Reconciler:
         return run.next_at is not None and run.next_at <= self._clock.now()
 
     def _send_again(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
-        """Ask for launches whose message was lost, or whose launch died."""
+        """Send launch messages again for runs whose message was lost, or whose launch died."""
         now = self._clock.now()
         free = [run for run in runs if run.claim is None or run.claim.expires_at < now]
         try:
             self._launches.send([launch_message(run) for run in free])
             found = replace(found, relaunched=found.relaunched + len(free))
-        except StoreRejectedError:  # all but what the queue will never take were sent
-            logger.exception("Of %d launches not all could be sent again", len(free))
+        except StoreRejectedError:  # all were sent except those that the queue will never accept
+            logger.exception("Not all of %d launches could be sent again", len(free))
             found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
@@ -384,18 +390,18 @@ class Reconciler:
         return found
 
     def _ask(self, run: Run) -> bool:
-        """Ask the target how a run stands, and take that in; whether it is known now, or given up."""
+        """Query a run's status from its target and apply it; return whether it is known now, or given up."""
         now = self._clock.now()
         try:
             report = self._described(run, now)
         except LaunchError as error:
-            logger.warning("The target of run %s does not say how it stands: %s", run.run_id, error)
+            logger.warning("The target of run %s did not return its status: %s", run.run_id, error)
             return self._not_answered(run, error, now)
 
         def answered(current: Run) -> Run:
             folded = fold(current, report)
             if folded.attempt != run.attempt:
-                return folded  # An operator has asked for another attempt meanwhile.
+                return folded  # An operator has requested another attempt meanwhile.
             looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
             return with_look_elsewhere(looked_at, self._place, now)
 
@@ -403,20 +409,20 @@ class Reconciler:
         return True
 
     def _described(self, run: Run, now: int) -> Report:
-        """How the target says that the run stands.
+        """Return the run's status according to its target.
 
         Raises:
-            LaunchError: if it does not say, or it is not known where it runs.
+            LaunchError: if the target does not answer, or it is not known where the run was started.
         """
         target = self._target_of(run)
         if target is None or run.external_id is None:
-            msg = f"It is not known on which kind of target run {run.run_id} of job {run.job!r} was started."
+            msg = f"The type of target on which run {run.run_id} of job {run.job!r} was started is unknown."
             raise LaunchDeniedError(msg)
         role = role_of_run(run, self._jobs.get(run.job))
         return described(run, run.external_id, target, role, now)
 
     def _not_answered(self, run: Run, error: LaunchError, now: int) -> bool:
-        """Note that the target cannot be queried; whether the run is given up for it."""
+        """Record that the target cannot be queried; return whether the run is given up."""
         unanswered = noted(run, error, now)
         end = ends_at(unanswered, error)
         if now >= end:
@@ -425,7 +431,7 @@ class Reconciler:
                 self._runs, run, lambda current: fold(current, report) if self._is_due(current) else current
             )
             return True
-        # Soon at first: a deployment may have taken the permission away, and the next one gives it back.
+        # Soon at first: a deployment may have removed the permission, and the next one may restore it.
         wait = min(max(now - unanswered.since, RETRY_MS), OVERDUE_MS)
 
         def still_open(current: Run) -> Run:
@@ -437,7 +443,7 @@ class Reconciler:
         return False
 
     def _target_of(self, run: Run) -> Target | None:
-        """Where the run was started, whatever its job is by now."""
+        """Return the target on which the run was started, even if its job's has changed."""
         return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
 
     def _is_silent(self, run: Run) -> bool:
@@ -451,7 +457,7 @@ class Reconciler:
 
 
 def _unknown(run: Run, failure: Failure, now: int) -> Report:
-    """That nobody can say how the run ended, of the retry at which the target was last seen."""
+    """Return the report of a run with an unknown end, for the target's last known retry."""
     return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
 
 

@@ -1,4 +1,4 @@
-"""RECORD: folds what targets report into run records."""
+"""RECORD: applies the status changes that targets report to run records."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,24 +23,24 @@ from treadle.ports.system import Clock
 from treadle.ports.targets import Execution, JobSettings
 
 REPORT = "report"
-"""Stands for the kind of target in a change that somebody reported of a run, whatever it runs on."""
+"""The target type in a status change that was reported for a run, whatever the run's target is."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """A target's word on one of its executions.
+    """A target's report of one of its executions.
 
     Attributes:
-        kind: the kind of target, such as "step_functions".
-        name: what the execution bears as its launch id; None where the target has to be asked.
-        external_id: how the target names it.
+        kind: the target type, such as "step_functions".
+        name: the execution's launch id, if it has one; None where the target has to be queried for it.
+        external_id: the target's id of the execution.
         target: the address of what runs.
-        status: how far it has come.
-        time: when.
-        started_at: when it started.
+        status: the status.
+        time: when it was reached.
+        started_at: when the execution started.
         retry: the target's own count of retries or redrives.
         failure: why it failed, where the event says so.
-        is_sure: False where only the target can tell how it ended, and this is what it looks like.
+        is_sure: False where only the target knows how it ended, and this is a guess.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A change, in the words of the run that it is about, with what the target was asked already."""
+    """A change in the spelling of its run's record, with the run, and what the target returned already."""
 
     run: Run
     attempt: int
@@ -66,17 +66,18 @@ class _Found:
 
 
 class Recorder:
-    """Folds status changes.
+    """Applies status changes.
 
     Args:
-        runs: keeps run records.
-        jobs: what each job's name launches.
-        targets: each kind of target, asked for what an event does not say.
-        clock: the time.
-        place: the own account and region, as `account/region`; jobs that are given by their bare names are
+        runs: stores run records.
+        jobs: the settings of each job.
+        targets: the targets by type, queried for what an event lacks.
+        clock: the clock.
+        place: the engine's account and region, as `account/region`; jobs whose address is a plain name are
             there.
-        observed: what makes records of executions that Treadle did not start; None for nothing.
-        jobs_changed: whether a look past the cache shows other jobs than were known; None where they never change.
+        observed: decides which external runs get a record; None for none.
+        jobs_changed: reads the registry past the cache and returns whether its jobs differ; None where they
+            never change.
     """
 
     def __init__(
@@ -98,19 +99,19 @@ class Recorder:
         self._jobs_changed = jobs_changed
 
     def record(self, change: StatusChange) -> Outcome:
-        """Take a change into its run's record; a foreign execution changes nothing.
+        """Apply a change to its run's record; an execution that is not a known run changes nothing.
 
         Args:
             change: what the target reported.
 
         Raises:
             StoreError: if the store did not answer.
-            LaunchError: if the target did not say what the event leaves open. Where that is only why the
-                execution failed, the status is recorded all the same, and a second delivery adds the reason.
+            LaunchError: if the target did not return what the event lacks. If that is only why the execution
+                failed, the status is recorded anyway, and a redelivery adds the reason.
         """
         found = self._find(change)
         if isinstance(found, str) and self._jobs_changed is not None and self._jobs_changed():
-            found = self._find(change)  # Its job was registered, or has moved, a moment ago.
+            found = self._find(change)  # Its job was registered, or has moved, just now.
         if isinstance(found, str):
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
         told, unknown = self._explained(found)
@@ -141,15 +142,15 @@ class Recorder:
         )
 
     def _find(self, change: StatusChange) -> _Found | str:
-        """The run that a change is about; or why it is about none."""
+        """Return the run that a change belongs to, or why it belongs to none."""
         name, described = change.name, None
         if name is None:
             if self._has_moved_from(change) and not self._is_of_former(change):
-                return f"{change.target} is not what any job launches."
+                return f"{change.target} is not the target of any job."
             try:
                 described = self._described(change)
             except LaunchRejectedError as error:
-                return f"Which run this is cannot be found out any more: {error}"
+                return f"It can no longer be determined which run this is: {error}"
             name = described.launch_id
         launch = parse_launch_id(name or "")
         run = self._runs.get(launch[0]) if launch else None
@@ -161,29 +162,32 @@ class Recorder:
             return self._refusal(run, launch[1]) or _Found(run, launch[1], change, described)
         address = self._address(run, change) or self._address_before(run, launch[1], change)
         if address is None:
-            return f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
+            return (
+                f"{change.target} is not the target of job {run.job!r}: an execution that Treadle did "
+                "not start has the run's name."
+            )
         return _Found(run, launch[1], _at(address, change), described)
 
     def _foreign(self, change: StatusChange, described: Execution | None) -> _Found | str:
-        """The run that stands for an execution that Treadle did not start, if its job is observed."""
+        """Return the record of an external run, if its job is observed, or why there is none."""
         jobs = (settings for settings in self._jobs.values() if self._is_of(settings, change))
         job = next((each.job for each in jobs if self._observed and each.job in self._observed.jobs), None)
         if self._observed is None or (job is None and not self._is_of_former(change)):
             return _UNKNOWN
         if job is not None and not self._targets[change.kind].contract.describes:
-            return _UNKNOWN  # Nobody could be asked what it is, or how it stands.
+            return _UNKNOWN  # Its details and status could not be queried.
         run_id = self._observed.run_ids.observed(change.kind, change.external_id)
         run = self._runs.get(run_id)
         if run is not None:
             return _Found(run, 1, change, described)
         if job is None:
-            return _UNKNOWN  # Whose it was is not known any more: what began before the move has a record.
+            return _UNKNOWN  # Its job is not known any more: what began before the job moved has a record.
         try:
             described = described or self._described(change)
         except LaunchRejectedError as error:
-            return f"An execution that its target does not know is not recorded: {error}"
+            return f"The execution is not recorded, because its target does not know it: {error}"
         if described.target != change.target:
-            return f"{change.external_id} is of {described.target}, and not of {change.target}."
+            return f"{change.external_id} belongs to {described.target}, not to {change.target}."
         made = observed_run(run_id, job, described, self._clock.now())
         return _Found(self._runs.create(made) or made, 1, change, described)
 
@@ -202,9 +206,9 @@ class Recorder:
         return self._given(former_of(settings), change) is not None
 
     def _address(self, run: Run, change: StatusChange) -> str | None:
-        """The address of what the run launches, as it was given, if the change is of that.
+        """Return the address of the run's target, as configured, if the change belongs to it.
 
-        A run keeps the address where it was tried: what its job launches by now is another matter.
+        A run keeps the address to which it was sent, whatever its job's current target is.
         """
         settings, pending_start = self._jobs.get(run.job), run.pending_start
         own = [(change.kind, run.target)]
@@ -215,7 +219,7 @@ class Recorder:
         return self._given(own, change)
 
     def _address_before(self, run: Run, attempt: int, change: StatusChange) -> str | None:
-        """The same for an attempt that another has followed, whose address is no longer in the record."""
+        """Return the same for an earlier attempt, whose address is no longer in the record."""
         if attempt == run.attempt:
             return None
         settings = self._jobs.get(run.job)
@@ -223,32 +227,37 @@ class Recorder:
         return self._given([*own, (settings.target, settings.arn)] if settings else own, change)
 
     def _given(self, own: Iterable[tuple[str, str | None]], change: StatusChange) -> str | None:
-        """The first of some addresses, each of a kind of target, that a change is of."""
+        """Return the first of some addresses, each with its target type, that a change matches."""
         of_kind = (given for kind, given in own if kind == change.kind)
         return next(
             (given for given in of_kind if arn_matches(change.kind, change.target, given, self._place)), None
         )
 
     def _refusal(self, run: Run, attempt: int) -> str | None:
-        """Why nobody may report of a run: its target does so itself, or it is not known which that is."""
+        """Return why reports of a run are not accepted: its target reports itself, or is not known."""
         if attempt == run.attempt and is_unknown(run):
-            return None  # Its target can no longer be asked, so whoever has looked there may say.
+            return None  # Its target can no longer be queried, so reports are accepted.
         kind = kind_of_run(run, self._jobs.get(run.job))
         target = self._targets.get(kind)
         if target is None:
-            return f"It is not known what job {run.job!r} launches, so no report of its runs is taken."
+            return f"The target of job {run.job!r} is unknown, so no report of its runs is accepted."
         if target.contract.describes:
             return (
-                f"Job {run.job!r} runs on {kind}, which tells of its runs itself: no report of them is taken."
+                f"Job {run.job!r} runs on {kind}, which publishes the status of its runs itself: "
+                "reports of them are not accepted."
             )
         return None
 
     def _described(self, change: StatusChange, run: Run | None = None) -> Execution:
-        """How the target says that an execution stands."""
+        """Query the execution of a change from its target."""
         return self._targets[change.kind].describe(change.external_id, self._role(change, run))
 
     def _role(self, change: StatusChange, run: Run | None) -> str:
-        """The role of a job that is, or else was, where a change is from; else that of the run's try, or of a job of that kind."""
+        """Return the role for querying the execution of a change.
+
+        It is the role of the job that has the address of the change, or else had it; else that of the run's
+        pending start, or of any job with the target type.
+        """
         jobs = [self._jobs[run.job]] if run is not None and run.job in self._jobs else []
         jobs += self._jobs.values()
         for is_of in (self._is_of, self._was_of):
@@ -263,7 +272,7 @@ class Recorder:
         return next((each.role for each in jobs if each.target == change.kind), "")
 
     def _explained(self, found: _Found) -> tuple[StatusChange, LaunchError | None]:
-        """The change with why the execution failed; and what kept that from being known, if it may be later."""
+        """Add a failure's reason to a change; also return the error, if the reason may be known later."""
         change, described = found.change, found.described
         if change.status not in _FAILED or (change.is_sure and change.failure is not None):
             return change, None
@@ -276,26 +285,26 @@ class Recorder:
             if not change.is_sure:
                 raise
             if isinstance(error, LaunchDeniedError) and self._has_moved_from(change):
-                # The permission has gone with the job: no later delivery is told more.
+                # The permission moved with the job: a redelivery would learn no more.
                 unknown = change.failure or Failure(UNKNOWN_FAILURE, str(error)[:2_000])
                 return replace(change, failure=unknown), None
             return change, error
         if described.retry != change.retry:
-            return change, None  # It goes on already: what is told now is not of this end.
+            return change, None  # It is running again: the target's answer is not about this end.
         if change.is_sure:
             return replace(change, failure=described.failure), None
         if not described.status.is_finished:
-            msg = f"{change.external_id} has ended, and its target does not say so yet."
+            msg = f"{change.external_id} has ended, but its target does not report that yet."
             raise LaunchDelayedError(msg)
         return replace(change, status=described.status, failure=described.failure), None
 
 
-_UNKNOWN = "No run of Treadle bears this name."
+_UNKNOWN = "No run of Treadle has this name."
 _FAILED = {Status.FAILURE, Status.CANCELED}
 
 
 def _at(address: str, change: StatusChange) -> StatusChange:
-    """The change under the address that was given, which LAUNCH uses too."""
+    """Return the change with the configured address, which LAUNCH uses too."""
     beyond = change.external_id.removeprefix(change.target)
     external_id = change.external_id if beyond == change.external_id else f"{address}{beyond}"
     return replace(change, target=address, external_id=external_id)

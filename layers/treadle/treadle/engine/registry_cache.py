@@ -1,4 +1,4 @@
-"""What is registered, as a step sees it: a copy that is a minute old at most, and read again before it says no."""
+"""The registry as a component sees it: a copy at most a minute old, read again before it denies anything."""
 
 import logging
 import threading
@@ -16,57 +16,50 @@ MAX_AGE_MS = 60_000
 """An older copy is read again."""
 
 ABSENT_MS = 5_000
-"""What an older copy lacks is looked for again."""
+"""If an older copy lacks an entry, the copy is read again."""
 
 RETRY_MS = 5_000
-"""A store that did not answer is not asked again before."""
+"""A store that did not answer is not queried again before this time."""
 
 
 class Grants(Protocol):
-    """Says which sensor may start which jobs."""
+    """Decides which sensor may start which jobs."""
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
-        """Whether a sensor may start a job; a no is of `since` or later, unless nobody answers.
+        """Return whether a sensor may start a job.
+
+        A denial is based on data from `since` or later, unless the store does not answer.
 
         Args:
             sensor: the sensor's name.
             job: the job's name.
-            since: milliseconds; a later time than now is taken for now.
+            since: milliseconds; a time in the future counts as now.
 
         Raises:
             StoreError: if it is not known.
         """
 
     def obstacle(self, sensor: str, job: str) -> str:
-        """What keeps a sensor from starting a job, and what to do; "" if it is nothing but the sensor's own list.
-
-        Args:
-            sensor: the sensor's name.
-            job: the job's name.
-        """
+        """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
 
 
 class CachedRegistry:
-    """The registry's copy, read once a minute. Where the store does not answer, the last copy that was read is used.
+    """The registry's copy, read once a minute and thread-safe.
 
-    Several threads may use it.
-
-    Args:
-        store: keeps the copy.
-        clock: the time.
+    If the store does not answer, the last copy is used.
     """
 
     def __init__(self, store: RegistryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        # Reentrant, as what goes on while a read hangs may be of the same thread.
+        # Reentrant: the same thread may come here again while a read is blocked.
         self._lock = threading.RLock()
         self._found: Registry | None = None
         self._read_at = 0
         self._retry_at = 0
 
     def current(self) -> Registry:
-        """The copy, a minute old at most.
+        """Return the copy, at most a minute old.
 
         Raises:
             StoreError: if none could be read yet.
@@ -74,10 +67,10 @@ class CachedRegistry:
         return self.read_since(self._clock.now() - MAX_AGE_MS)
 
     def read_since(self, since: int) -> Registry:
-        """The copy as it was at some time or later; an older one if the store does not answer.
+        """Return the copy as of some time or later; an older one if the store does not answer.
 
         Args:
-            since: milliseconds; a later time than now is taken for now.
+            since: milliseconds; a time in the future counts as now.
 
         Raises:
             StoreError: if none could be read yet.
@@ -90,48 +83,40 @@ class CachedRegistry:
                 found = self._store.read()
             except (StoreError, UnreadableRecordError) as error:
                 if self._found is None:
-                    # Whatever asked for it is not what cannot be read.
+                    # The caller's own record is not the unreadable one.
                     raise error if isinstance(error, StoreError) else StoreError(str(error)) from error
-                logger.warning("The registry as it was at %s is used: %s", self._read_at, error)
+                logger.warning("Using the registry as of %s: %s", self._read_at, error)
                 self._retry_at = now + RETRY_MS
                 return self._found
             self._found, self._read_at = found, now
             return found
 
     def forget(self) -> None:
-        """Read the copy again when it is next asked for: it was just written."""
+        """Invalidate the cache, because the copy was just written."""
         with self._lock:
             self._read_at = self._retry_at = 0
 
     def job(self, name: str) -> JobEntry | None:
-        """A job's entry; one that is not there is looked for past the cache, once in a few seconds.
-
-        Args:
-            name: the job's.
-        """
+        """Return a job's entry; if the cache lacks it, read the copy again, at most once in a few seconds."""
         found = self.current().jobs.get(name)
         return found or self.read_since(self._clock.now() - ABSENT_MS).jobs.get(name)
 
     def jobs_changed(self) -> bool:
-        """Whether a look past the cache shows other jobs than were known; not more than one in a few seconds."""
+        """Read the copy again, at most once in a few seconds; return whether its jobs have changed."""
         before = self.current().jobs
         return self.read_since(self._clock.now() - ABSENT_MS).jobs != before
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
-        """Whether a sensor may start a job; a no is of `since` or later, unless the store does not answer."""
+        """Return whether a sensor may start a job, as `Grants` specifies it."""
         return self.current().may_start(sensor, job) or self.read_since(since).may_start(sensor, job)
 
     def obstacle(self, sensor: str, job: str) -> str:
-        """What keeps a sensor from starting a job, and what to do; "" if it is nothing but the sensor's own list."""
+        """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
         return self.current().obstacle(sensor, job)
 
 
 class RegisteredJobs(Mapping[str, JobSettings]):
-    """What each registered job's name launches, as it is now. One that is not there is looked for past the cache.
-
-    Args:
-        registry: the registry.
-    """
+    """The current settings of each registered job. If the cache lacks a job, the registry is read again."""
 
     def __init__(self, registry: CachedRegistry) -> None:
         self._registry = registry
@@ -148,18 +133,18 @@ class RegisteredJobs(Mapping[str, JobSettings]):
     def __len__(self) -> int:
         return len(self._registry.current().jobs)
 
-    # All at once: the copy may be read again while they are gone through.
+    # As one snapshot: the copy may be read again during an iteration.
 
     def keys(self) -> KeysView[str]:
-        """Their names."""
+        """Return their names."""
         return self._all().keys()
 
     def values(self) -> ValuesView[JobSettings]:
-        """What they launch."""
+        """Return their settings."""
         return self._all().values()
 
     def items(self) -> ItemsView[str, JobSettings]:
-        """Both."""
+        """Return both."""
         return self._all().items()
 
     def _all(self) -> dict[str, JobSettings]:
@@ -167,11 +152,7 @@ class RegisteredJobs(Mapping[str, JobSettings]):
 
 
 class ObservedJobs(Collection[str]):
-    """The names of the jobs whose executions get records whoever starts them, as it is now.
-
-    Args:
-        registry: the registry.
-    """
+    """The names of the jobs that are currently observed, so that their external runs are recorded."""
 
     def __init__(self, registry: CachedRegistry) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""Keeps the registry's copy in step with Parameter Store: by full listings, and by the events of single entries."""
+"""Synchronization of the registry's copy with Parameter Store, by full listings and by events of entries."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -14,27 +14,28 @@ logger = logging.getLogger(__name__)
 LIST_MS = 600_000
 """Parameter Store's events are delivered on a best-effort basis, so all entries are listed every ten minutes.
 
-Source: "Setting up notifications or trigger actions based on Parameter Store events" in the user guide of Systems
-Manager.
+Source: "Setting up notifications or trigger actions based on Parameter Store events" in the user guide of
+Systems Manager.
 """
 
 _TRIES = 20
-"""A deployment changes many entries at once, each with an event of its own, and all update one copy."""
+"""A deployment changes many entries at once, each with its own event, and all update one copy."""
 
 
 class RegistrySync:
     """Copies entries from Parameter Store.
 
-    A malformed value never replaces a valid one. Nothing is taken for absent because Parameter Store did not answer:
-    an entry goes only once it is reported as deleted and is not found, or two listings in a row lack it.
+    A malformed value never replaces a valid one. An unavailable Parameter Store never makes an entry absent:
+    an entry is removed only if it is reported as deleted and is not found, or if two consecutive listings
+    lack it.
 
     Args:
-        store: keeps the copy.
+        store: stores the copy.
         source: Parameter Store.
         registry: the copy as this process has read it.
         engine: the engine's name.
-        kinds: the known kinds of targets.
-        clock: the time.
+        kinds: the known target types.
+        clock: the clock.
     """
 
     def __init__(
@@ -55,36 +56,38 @@ class RegistrySync:
         self._missed = False
 
     def list_if_due(self) -> int:
-        """List all entries if there is no copy, if the last listing was ten minutes ago, or an update has failed.
+        """List all entries if there is no copy, the last listing is ten minutes old, or an update failed.
 
         Returns:
             How many entries have changed.
 
         Raises:
-            StoreError: if a store did not answer; the copy is as before.
+            StoreError: if a store did not answer; the copy is unchanged.
         """
         found = self._registry.current()
         is_listed = found.engine == self._engine and self._clock.now() - found.listed_at < LIST_MS
         return 0 if is_listed and not self._missed else self._list()
 
     def update(self, path: str, *, is_deleted: bool) -> int:
-        """Take over one entry.
+        """Copy one entry.
 
         Args:
-            path: of the entry below the engine's, such as "jobs/load".
-            is_deleted: whether it was reported as deleted.
+            path: the entry's path below the engine's, such as "jobs/load".
+            is_deleted: True if it was reported as deleted.
 
         Returns:
             How many entries have changed.
 
         Raises:
-            StoreError: if a store did not answer; the copy is as before, and the next look lists all entries.
+            StoreError: if a store did not answer; the copy is unchanged, and the next pass lists all entries.
         """
         self._missed = True
         read_at = self._clock.now()
         text = self._source.get(path)
         if text is None and not is_deleted:
-            logger.warning("Entry %s was reported as changed, and is not found: it is kept as it was", path)
+            logger.warning(
+                "Entry %s was reported as changed but is not found: the earlier copy is kept", path
+            )
             changed = 0
         elif self._store.copy().engine != self._engine:
             changed = self._list()
@@ -94,11 +97,7 @@ class RegistrySync:
         return changed
 
     def invalid(self) -> int:
-        """How many entries could not be taken.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return how many entries are invalid."""
         return len(self._registry.current().problems)
 
     def _list(self) -> int:
@@ -117,14 +116,17 @@ class RegistrySync:
             if self._store.replace(after):
                 self._registry.forget()
                 return _changes(before, after)
-        msg = f"The registry's copy was written by others {_TRIES} times; it is updated by the next listing."
+        msg = (
+            f"The copy of the registry was changed by other writers {_TRIES} times; the next listing "
+            "updates it."
+        )
         raise StoreThrottledError(msg)
 
     def _listed(self, copy: RegistryCopy, found: Mapping[str, str], began_at: int) -> RegistryCopy:
-        """The copy after a listing; what was read after the listing began is newer than it."""
+        """Return the copy after a listing; entries read after the listing began are newer than it."""
         known = copy.entries
         if copy.engine != self._engine:
-            known = {}  # Another engine's, whose tables this one has taken over.
+            known = {}  # The copy of another engine, whose tables this one has taken over.
         elif copy.listed_at >= began_at:
             return copy
         entries: dict[str, KeptEntry] = {}
@@ -139,7 +141,7 @@ class RegistrySync:
         return RegistryCopy(self._engine, entries, began_at, copy.revision)
 
     def _updated(self, copy: RegistryCopy, path: str, text: str | None, read_at: int) -> RegistryCopy:
-        """The copy after one entry was read; of a deleted one it is kept when that was."""
+        """Return the copy after one entry was read; for a deleted entry, it keeps the time of deletion."""
         kept = copy.entries.get(path)
         if kept is not None and kept.read_at > read_at:
             return copy
@@ -150,7 +152,7 @@ class RegistrySync:
         try:
             parse_entry(path, text, self._kinds)
         except RegistryEntryError as error:
-            logger.warning("Entry %s of the registry is not valid: %s", path, error)
+            logger.warning("Registry entry %s is not valid: %s", path, error)
             before = kept or KeptEntry("", read_at)
             return KeptEntry(before.text, read_at, str(error), changed_at=before.changed_at)
         is_known = kept is not None and kept.text == text
@@ -158,7 +160,7 @@ class RegistrySync:
 
 
 def _changes(before: RegistryCopy, after: RegistryCopy) -> int:
-    """How many entries have another value, or another problem."""
+    """Return how many entries have another value, or another problem."""
     old, new = (
         {path: (kept.text, kept.problem) for path, kept in copy.entries.items()} for copy in (before, after)
     )

@@ -1,6 +1,6 @@
-"""Run keys that this process has found taken until an operator frees them: they need not be asked for again.
+"""Run keys that this process has found final, until an operator releases them, so that they need no query.
 
-It must not know why a key is free: whoever frees one edits the sensor, and that raises its epoch.
+It must not know why a key is free: releasing one edits the sensor, and that increments its epoch.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from treadle.ports.runs import RunStore
 
 MAX_KEYS = 50_000
-"""About 7 MB. Of more keys those that were met first are remembered, as a sweep meets them in the same order."""
+"""About 7 MB. Beyond this the first keys seen are kept, because a sweep visits them in the same order."""
 
 MAX_AGE_MS = 600_000
-"""All is forgotten after ten minutes, for what is changed behind everybody's back."""
+"""The cache is cleared after ten minutes, in case of changes outside the protocol."""
 
 
 class RunKeyCache:
-    """The keys of one sensor.
+    """The run keys of one sensor.
 
     A run that was started, and has no attempt left, can start again only after an operator's command, which
-    edits the sensor. So what was read of it holds as long as the sensor's epoch was raised by nobody but the
-    ticks of this process.
+    edits the sensor. So what was read stays valid as long as only this process's ticks incremented the
+    sensor's epoch.
 
     Args:
-        runs: is asked for what is not known.
+        runs: queried for keys that are not cached.
     """
 
     def __init__(self, runs: "RunStore") -> None:
@@ -38,12 +38,12 @@ class RunKeyCache:
         self._since = 0
 
     def start_tick(self, read: int, own: int, now: int) -> None:
-        """Begin a tick: forget everything if the sensor may have been edited since the last one.
+        """Begin a tick; clear the cache if the sensor may have been edited since the last one.
 
         Args:
-            read: the sensor's epoch as it stood before the tick.
-            own: its epoch now, which a leased tick has raised.
-            now: the time.
+            read: the sensor's epoch before the tick.
+            own: its epoch now, which a leased tick has incremented.
+            now: the current time.
         """
         self._free.clear()
         if read != self._epoch or now - self._since > MAX_AGE_MS:
@@ -52,9 +52,9 @@ class RunKeyCache:
         self._epoch = own
 
     def claimed(self, requests: Mapping[str, PlannedRun | None]) -> set[str]:
-        """Those of the run ids whose run cannot start again for the request.
+        """Return the run ids whose run cannot start again for the request.
 
-        What was free when it was asked for in this tick is not asked for again: DISPATCH has the last word.
+        Keys that were free earlier in this tick are not queried again: DISPATCH has the final say.
 
         Args:
             requests: by run id; None where the request is not known yet.
@@ -66,7 +66,7 @@ class RunKeyCache:
         unknown = requests.keys() - known - self._free
         if not unknown:
             return known
-        # Imported here, as most ticks ask for nothing.
+        # Imported here because most ticks request nothing.
         from treadle.ports.runs import KeyState
 
         states = self._runs.key_states({id_: _digest(run) for id_, run in requests.items() if id_ in unknown})
@@ -77,7 +77,7 @@ class RunKeyCache:
 
 
 def _digest(run: PlannedRun | None) -> str | None:
-    # Imported here, as most ticks ask for nothing.
+    # Imported here because most ticks request nothing.
     from treadle.ports.runs import request_digest
 
     return None if run is None else request_digest(run.job, run.run_config, run.partition_key)

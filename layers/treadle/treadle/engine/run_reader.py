@@ -1,4 +1,4 @@
-"""What a sensor may ask of recorded runs, answered by the stores."""
+"""The sensors' read access to recorded runs."""
 
 import json
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ _ORDERS = {None: False, "create_timestamp": False, "update_timestamp": True}
 
 @dataclass(frozen=True, slots=True)
 class RunReader:
-    """A `DagsterInstance` over a run store.
+    """A `DagsterInstance` that reads from a run store.
 
     Args:
-        runs: keeps run records.
+        runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
     """
 
@@ -34,19 +34,19 @@ class RunReader:
     namespace: str
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
-        """A run by its name."""
+        """Return a run by its id."""
         run = self.runs.get(run_id)
         return dagster_run(run, self.namespace) if run else None
 
     def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
-        """A run's record by its name."""
+        """Return a run's record by its id."""
         run = self.runs.get(run_id)
         return run_record(run, self.namespace) if run else None
 
     def get_runs(
         self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False
     ) -> list[DagsterRun]:
-        """The runs that fit."""
+        """Return the runs that match a filter."""
         return [dagster_run(run, self.namespace) for run in self._find(filters, limit, None, ascending)]
 
     def get_run_records(
@@ -57,7 +57,7 @@ class RunReader:
         order_by: str | None = None,
         ascending: bool = False,
     ) -> list[RunRecord]:
-        """The records that fit."""
+        """Return the records that match a filter."""
         return [run_record(run, self.namespace) for run in self._find(filters, limit, order_by, ascending)]
 
     def _find(
@@ -65,9 +65,7 @@ class RunReader:
     ) -> list[Run]:
         given: object = filters
         if not isinstance(given, RunsFilter):
-            msg = (
-                "Runs are read by a filter: give RunsFilter(job_name=...), as none is ever searched through."
-            )
+            msg = "Runs are read by a filter only: give RunsFilter(job_name=...). The table is never scanned."
             raise DagsterInvariantViolationError(msg)
         if order_by not in _ORDERS:
             known = ", ".join(str(order) for order in _ORDERS if order)
@@ -91,24 +89,19 @@ class RunReader:
 
 @dataclass(frozen=True, slots=True)
 class CompletedRunReader:
-    """An `EndedRuns` over an event store.
-
-    Args:
-        events: numbers the ended runs of each job.
-        clock: the time.
-    """
+    """An `EndedRuns` that reads from an event store."""
 
     events: EventStore
     clock: Clock
 
     def now(self) -> datetime:
-        """The time."""
+        """Return the current time."""
         return moment(self.clock.now())
 
     def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
-        """Those numbered higher, in order."""
+        """Return the completed runs with higher numbers, in order."""
         found: list[EndedRun] = []
-        # Whoever reads on from the last of them must get past a whole page that cannot be read.
+        # A reader that continues from the last one must get past a whole page of unreadable events.
         while len(found) < limit:
             events = self.events.after(ended_runs_key(job_name), number, limit)
             found += each_readable(reader(partial(_ended_run, job_name), _name), events)
@@ -118,7 +111,7 @@ class CompletedRunReader:
         return found[:limit]
 
     def number_at(self, job_name: str, moment: datetime) -> int:
-        """The number behind which all lie that ended at a moment or later."""
+        """Return the number after which all runs are found that ended at a time or later."""
         return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
 
 

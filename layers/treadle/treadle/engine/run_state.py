@@ -1,4 +1,4 @@
-"""How a run record takes in what is learnt of it; the order of arrival does not matter."""
+"""How reports are applied to a run record; their order of arrival does not matter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ from treadle.engine.arns import is_elsewhere
 from treadle.ports.runs import Failure, Run
 
 LAUNCH_DUE_MS = 900_000
-"""A run that no launch has taken up within 15 minutes is looked at."""
+"""A run that no launch has claimed within 15 minutes is checked."""
 
 OVERDUE_MS = 3_600_000
-"""A started run is looked at again after an hour without news."""
+"""A started run is checked after an hour without events."""
 
 ELSEWHERE_MS = 300_000
 """The same in another account, whose events may not come here: only there can be seen whether rules deliver them."""
 
 ASSUMED = "?"
-"""Marks a status that Treadle concluded and no target reported; a reported end outranks it."""
+"""Marks a status that Treadle inferred and no target reported; a reported end outranks it."""
 
 UNKNOWN_FAILURE = "UnknownFailureError"
-"""The name of a failure of which the target has forgotten the reason."""
+"""The name of a failure whose reason the target no longer has."""
 
 _STARTED = (Status.QUEUED, Status.STARTING, Status.STARTED)
 _IMPLIED: Mapping[Status, tuple[Status, ...]] = {
@@ -33,18 +33,18 @@ _IMPLIED: Mapping[Status, tuple[Status, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was learnt of one attempt.
+    """A report about one attempt.
 
     Attributes:
-        attempt: which start.
-        status: how far it has come.
-        time: when.
+        attempt: the attempt's number.
+        status: the status.
+        time: when it was reached.
         retry: the target's own count of retries or redrives.
-        started_at: when the attempt started, where that is told too; implies STARTED.
-        external_id: how the target names it.
+        started_at: when the attempt started, where that is reported too; implies STARTED.
+        external_id: the target's id of the execution.
         target: the address of what runs.
-        failure: why it failed; `assumed` in it says that Treadle concluded it.
-        observed_at: when Treadle learnt of it; None for at once.
+        failure: why it failed; its `assumed` says that Treadle inferred it.
+        observed_at: when Treadle received it; None for at once.
     """
 
     attempt: int
@@ -59,19 +59,19 @@ class Report:
 
     @property
     def place(self) -> str:
-        """The attempt and retry, as `Run.reached` names them."""
+        """The attempt and retry, as a key of `Run.reached`."""
         return f"{self.attempt}/{self.retry}"
 
 
 def fold(run: Run, report: Report) -> Run:
-    """The record with the report taken in; equal to the record itself if it says nothing new.
+    """Apply a report to a record; return an equal record if nothing is new.
 
-    Statuses are only ever added, each with the earliest time told of it. So the result is the same in
-    whatever order reports come.
+    Statuses are only ever added, each with the earliest time reported. So the result does not depend on the
+    order of the reports.
 
     Args:
         run: the record.
-        report: of this attempt or another one.
+        report: of the current or another attempt.
     """
     report = _believed(report)
     reached = _add_statuses(run.reached, report)
@@ -91,7 +91,7 @@ def fold(run: Run, report: Report) -> Run:
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
         next_at=run.next_at if reached == run.reached else _next_look(status, times),
     )
-    # A late word of an earlier retry does not name the execution anew.
+    # A late report of an earlier retry does not change the execution's id.
     if report.place == place or (report.attempt == folded.attempt and run.external_id is None):
         folded = replace(
             folded,
@@ -118,7 +118,7 @@ def with_look_elsewhere(run: Run, place: str, now: int) -> Run:
 
 
 def _believed(report: Report) -> Report:
-    """The report with times that can be: nothing has happened far ahead of when it became known."""
+    """Return the report with plausible times: nothing happened long after it was observed."""
     now = report.observed_at
     if now is None or not any(is_ahead(time, now) for time in (report.time, report.started_at or 0)):
         return report
@@ -127,11 +127,7 @@ def _believed(report: Report) -> Report:
 
 
 def retry_of(run: Run) -> int:
-    """The target's own count of retries of the present attempt, as far as it is known.
-
-    Args:
-        run: the record.
-    """
+    """Return the target's own count of retries of the current attempt, as far as it is known."""
     return max((retry for attempt, retry in map(_order, run.reached) if attempt == run.attempt), default=0)
 
 
@@ -174,15 +170,15 @@ def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
     is_told = folded.status in folded.reached[top]
     known = [run.failure] if stands else []
     news = [report.failure] if report.place == top and report.status is folded.status else []
-    # What Treadle assumed explains an end only until that is told.
+    # An inferred reason counts only until the end is reported.
     reasons = [each for each in known + news if each is not None and not (each.assumed and is_told)]
     return max(reasons, key=_weight, default=None)
 
 
 def _weight(failure: Failure) -> tuple[object, ...]:
-    """Which of two reasons for one end is kept: the fuller one.
+    """Return the sort key that selects between two reasons for one end: the more detailed one wins.
 
-    What follows the length only makes that the same, whichever comes first.
+    The parts after the length only make the choice independent of the order.
     """
     return (
         failure.error != UNKNOWN_FAILURE,

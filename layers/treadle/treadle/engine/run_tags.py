@@ -1,17 +1,17 @@
-"""The tags that a run's record gets beside the author's: which sensor, tick, run key and partition it is of."""
+"""The tags that Treadle adds to a run's record: sensor, tick, run key, partition and chain depth."""
 
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.ports.ticks import PlannedRun
 
 
 def run_tags(request: PlannedRun, sensor: str, tick_id: str, depth: int) -> dict[str, str]:
-    """All tags of the run that a request starts; the author's lose against those that Treadle sets.
+    """Return all tags of the run that a request starts; Treadle's own override the author's.
 
     Args:
         request: with the author's tags.
-        sensor: whose request it is.
-        tick_id: of the tick that committed it.
-        depth: how many runs, one after the other, led to the run, itself included.
+        sensor: the sensor's name.
+        tick_id: the tick that committed the request.
+        depth: the chain depth of the run.
     """
     tags = {
         **request.tags,

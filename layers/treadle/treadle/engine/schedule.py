@@ -1,4 +1,4 @@
-"""When ticks are due."""
+"""Scheduled times of ticks."""
 
 import hashlib
 
@@ -8,12 +8,12 @@ MINUTE_MS = 60_000
 
 
 def slot(nominal: int, interval: int, phase: int = 0) -> int:
-    """The latest multiple of the interval (plus the phase) that is not after a delivery's nominal time.
+    """Return the latest multiple of the interval (plus the phase) that is not after a scheduled time.
 
     Args:
-        nominal: the delivery's nominal time, in milliseconds.
-        interval: in milliseconds; 0 where each nominal time is a slot of its own.
-        phase: shifts the slots, in milliseconds, less than the interval.
+        nominal: the delivery's scheduled time, in milliseconds.
+        interval: in milliseconds; 0 to use each scheduled time as it is.
+        phase: the offset in milliseconds, less than the interval.
     """
     if interval <= 0:
         return nominal
@@ -21,12 +21,12 @@ def slot(nominal: int, interval: int, phase: int = 0) -> int:
 
 
 def minute(now: int) -> int:
-    """The minute that a moment lies in: the nominal time of a delivery that does not carry one."""
+    """Return the start of the minute: the scheduled time of a delivery that does not state one."""
     return slot(now, MINUTE_MS)
 
 
 def later_slots(nominal: int, interval: int) -> list[int]:
-    """The slots after a minute and before the next one, for a sensor that ticks more often than that.
+    """Return the scheduled times within a minute after its start, for a sensor with a shorter interval.
 
     Args:
         nominal: the minute, in milliseconds.
@@ -39,13 +39,13 @@ def later_slots(nominal: int, interval: int) -> list[int]:
 
 
 def phase_of(sensor: str, interval: int) -> int:
-    """How far a sensor's slots are shifted, so that sensors of one interval do not all tick at once.
+    """Return the offset of a sensor's scheduled times, which spreads the ticks of sensors with one interval.
 
-    Whole minutes, as schedules fire once a minute: a shift by seconds would cost a message per tick.
+    Whole minutes, as schedules fire once a minute: an offset in seconds would cost a message per tick.
 
     Args:
-        sensor: its name, which alone decides.
-        interval: in milliseconds; below two minutes there is no shift.
+        sensor: its name, which alone determines the offset.
+        interval: in milliseconds; there is no offset below two minutes.
     """
     minutes, rest = divmod(interval, MINUTE_MS)
     if minutes < 2 or rest:
@@ -55,7 +55,7 @@ def phase_of(sensor: str, interval: int) -> int:
 
 
 def deadline_message(at: int) -> dict[str, object]:
-    """The message that a deadline is there, as a sensor's schedule brings it and its queue holds it.
+    """Return the message that a deadline was reached, as a sensor's schedule sends it and its queue holds it.
 
     Args:
         at: the deadline, in milliseconds.

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LEASE_SECONDS = 900
-"""Lambda's longest timeout: the lease of a tick without a budget."""
+"""Lambda's maximum timeout: the lease of a tick without a budget."""
 
 LEASE_MARGIN_MS = 5_000
-"""Added to a tick's budget, for clocks that differ."""
+"""Added to a tick's budget, to allow for clock skew."""
 
 _SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
@@ -61,14 +61,14 @@ _SHOWN_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class TickSettings:
-    """What the deployment says of a sensor's ticks.
+    """The deployment's settings for a sensor's ticks.
 
     Attributes:
-        interval: milliseconds from one tick to the next; 0 for each scheduled minute.
-        default_status: what holds where no operator has said anything.
-        pause_after: failures in a row after which the sensor is paused; 0 for never.
-        phase: how far the slots are shifted, in milliseconds.
-        project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
+        interval: milliseconds between two ticks; 0 for each scheduled minute.
+        default_status: the status until an operator sets another one.
+        pause_after: consecutive failures after which the sensor is paused; 0 for never.
+        phase: the offset of the scheduled times, in milliseconds.
+        project: the sensor's project; "" if unknown, in which case any state is treated as its own.
     """
 
     interval: int
@@ -79,16 +79,16 @@ class TickSettings:
 
 
 class ScheduledTickRunner:
-    """Evaluates a sensor at its nominal times.
+    """Evaluates a sensor at its scheduled times.
 
     Args:
         evaluator: runs the sensor's function.
-        sensors: keeps its state.
-        ticks: keeps the records of ticks that get no lease as the state is another project's.
-        clock: the time.
-        tokens: names this process's leases.
-        settings: the deployment's word.
-        slots: the sensor's own queue, which brings the slots below a minute.
+        sensors: stores its state.
+        ticks: stores the ticks that get no lease because the state belongs to another project.
+        clock: the clock.
+        tokens: generates tokens for this process's leases.
+        settings: the deployment's settings.
+        slots: the sensor's own queue, which delivers the scheduled times within a minute.
     """
 
     def __init__(
@@ -114,16 +114,17 @@ class ScheduledTickRunner:
     def tick(
         self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
     ) -> Outcome:
-        """Evaluate once if a tick is due, and commit what came of it.
+        """Evaluate once if a tick is due, and commit the result.
 
         Args:
-            nominal: when the delivery was due; None if it does not say, then the present minute. So it is, too,
-                if the time lies further ahead than clocks differ.
-            budget: how long this may take.
-            at_once: True for an operator who will not wait for the interval, nor for what failures hold up. The
-                tick takes the present slot, so that the schedule's own for it, if it comes later, is not due.
-            sends_ahead: True for a schedule's delivery, which sends the minute's further slots ahead; what
-                it sent never sends more.
+            nominal: the delivery's scheduled time; the current minute if it is None, or further ahead than
+                clock skew explains.
+            budget: the time limit.
+            at_once: True for an operator who does not wait for the interval or a backoff after failures. The
+                tick takes the current scheduled time, so that the schedule's own tick for it, if it comes
+                later, is not due.
+            sends_ahead: True for a schedule's delivery, which sends messages for the minute's later scheduled
+                times; those messages never send more.
 
         Raises:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
@@ -151,7 +152,7 @@ class ScheduledTickRunner:
             self._sensors.release(lease)
             decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
         except (StoreThrottledError, StoreRejectedError):
-            # Nobody died: without this, the next tick would wait for the lease, and count a failure.
+            # This was not a crash: otherwise the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
                 self._sensors.release(lease)
             raise
@@ -174,13 +175,14 @@ class ScheduledTickRunner:
         return outcome(tick)
 
     def _believable(self, nominal: int | None, now: int) -> int:
-        """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
+        """Return the scheduled time unless it is far ahead, which would block the sensor until then."""
         if nominal is None:
             return minute(now)
         if not is_ahead(nominal, now):
             return nominal
         logger.warning(
-            "Sensor %s got a delivery with nominal time %s, which lies ahead: the present minute is used instead.",
+            "Sensor %s received a message with nominal time %s, which is in the future: the "
+            "current minute is used instead.",
             self._definition.name,
             timestamp(nominal),
         )
@@ -207,7 +209,7 @@ class ScheduledTickRunner:
         return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
 
     def _cursor(self, lease: Lease) -> "tuple[str | None, Evaluate]":
-        """The bookmark, and what is evaluated with it: without a readable one, the failure that says so."""
+        """Return the cursor and the function to evaluate, which raises if the cursor is unreadable."""
         try:
             return self._sensors.cursor(lease.before), self._definition.evaluate_tick
         except UnreadableRecordError as error:
@@ -228,8 +230,8 @@ class ScheduledTickRunner:
             try:
                 self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
             except StoreError:
-                # The tick that holds the lease goes on: what is lost is made up for a minute later.
-                logger.exception("The further slots of the minute were not sent ahead")
+                # The current tick goes on: a lost message is made up for a minute later.
+                logger.exception("The messages for the remaining ticks of this minute were not sent")
 
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
@@ -238,7 +240,7 @@ class ScheduledTickRunner:
             owner=self._tokens.new(),
             nominal=max(
                 slot(nominal, self._settings.interval, self._settings.phase), 0
-            ),  # no store has earlier
+            ),  # stores accept none before that
             interval=self._settings.interval,
             now=now,
             expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,
@@ -247,13 +249,14 @@ class ScheduledTickRunner:
         )
 
     def _record_death(self, lease: Lease, now: int) -> Completion | None:
-        """Record that the tick before died with its lease, if it did; ends this lease if that holds it up."""
+        """Record a failure if the previous tick died with its lease; end this one if it must not go on."""
         before = lease.before
         if before.lease_owner is None or before.last_nominal is None:
             return None
         reason = (
-            f"The evaluation due {timestamp(before.last_nominal)} ended without a word before its lease did "
-            f"at {timestamp(before.lease_expires)}: out of memory, out of time, or stopped."
+            f"The evaluation scheduled for {timestamp(before.last_nominal)} ended without reporting "
+            f"a result; its lease expired at {timestamp(before.lease_expires)}. It probably ran out "
+            "of memory or time, or was killed."
         )
         tick = Tick(
             sensor=lease.sensor,
@@ -287,7 +290,7 @@ class ScheduledTickRunner:
 
 
 def outcome(tick: Tick) -> Outcome:
-    """What a committed tick amounts to."""
+    """Return the outcome of a committed tick."""
     words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
     decision = Decision(tick.status.value)
     return Outcome(
@@ -327,7 +330,7 @@ def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
 
 
 def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
-    """The one record that stands for a streak of skipped ticks."""
+    """Return the one record that represents a streak of skipped ticks."""
     return Tick(
         sensor=sensor,
         tick_id=skips.first_tick_id,
@@ -350,22 +353,24 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
         return Outcome(Decision.STOPPED, reason, subject)
     if state.lease_owner is not None and state.lease_expires >= request.now:
         until = timestamp(state.lease_expires)
-        return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
+        return Outcome(Decision.LEASED, f"Another tick holds the lease until {until} at the latest.", subject)
     if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
         until = timestamp(state.resume_at)
-        reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
+        reason = f"Backing off until {until}, after {state.failure_streak} failures in a row."
         return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
     if request.at_once and (state.last_completion or 0) > request.now:
         done = timestamp(state.last_completion or 0)
         reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
     last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
-    reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
+    reason = (
+        f"Not due: the last tick was scheduled for {last}, and the interval is {request.interval / 1000:g} s."
+    )
     return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
 
 
 def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
-    """After how long a tick that is not due will be; a second where that cannot be said."""
+    """Return the seconds until a tick will be due; at least 1, also where that is not known."""
     due = max(
         (state.last_nominal or 0) + request.interval,
         (state.last_completion or 0) + request.interval // 2,

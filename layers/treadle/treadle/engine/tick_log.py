@@ -1,4 +1,4 @@
-"""The log of one tick: each line bears sensor and tick, and the lines are kept with the tick's record."""
+"""The log of one tick: each line has sensor and tick, and the lines are stored in the tick's record."""
 
 import json
 import logging
@@ -10,27 +10,22 @@ from treadle.definitions.bounds import MAX_LOG, unicode_text
 
 MAX_LINES = 200
 MAX_CHARACTERS = 16_000
-"""In all; fewer where written as JSON in ASCII, as they are stored, they have more than `MAX_LOG` bytes."""
+"""The total; fewer if the lines exceed `MAX_LOG` bytes as JSON in ASCII, which is how they are stored."""
 
 
 _STORED_CHARACTER = 12
-"""As many bytes as JSON in ASCII has for a character at most: an escaped pair of surrogates."""
+"""The maximum number of bytes of a character as JSON in ASCII: an escaped surrogate pair."""
 
 
 class TickLog(logging.LoggerAdapter[logging.Logger]):
-    """The sensor's logger.
-
-    Args:
-        sensor: its name.
-        tick_id: of the tick.
-    """
+    """The sensor's logger."""
 
     def __init__(self, sensor: str, tick_id: str) -> None:
         logger = logging.getLogger(f"treadle.sensor.{sensor}")
         super().__init__(logger, {"sensor": sensor, "tick_id": tick_id})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add sensor and tick to what the author adds."""
+        """Add sensor and tick to the author's extra fields."""
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
 
 
@@ -61,10 +56,10 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def capture(logger_name: str) -> Iterator[list[str]]:
-    """The lines logged in the block, the first 200 of them and no more than 16,000 characters.
+    """Capture the lines logged in the block: the first 200, and at most 16,000 characters.
 
     Args:
-        logger_name: whose lines; from INFO on, if nobody has said otherwise.
+        logger_name: the logger; captured from INFO on, unless its level is set.
     """
     logger = logging.getLogger(logger_name)
     handler = _Lines()

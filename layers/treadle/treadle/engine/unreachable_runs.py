@@ -1,67 +1,62 @@
-"""A run whose target cannot be queried: since when, for how long that goes on, and how it ends."""
+"""Runs whose target cannot be queried: since when, how long that is tolerated, and how they end."""
 
 from treadle.definitions.errors import LaunchDeniedError, LaunchError
 from treadle.engine.identity import timestamp
 from treadle.ports.runs import Failure, Run, Unanswered
 
 DENIED_ENDS_MS = 86_400_000
-"""A target that has denied access to a run for a day ends it as unknown: by then no permission is on its way."""
+"""After a day of denied access a run ends as unknown: by then no permission is going to arrive."""
 
 SILENT_ENDS_MS = 7 * 86_400_000
-"""A target that answers nothing else in place of a denial may be out of order, and is given a week."""
+"""A target that fails in another way may be having an outage, and is given a week."""
 
 OUTCOME_UNKNOWN = "OutcomeUnknownError"
-"""The name of the failure of a run of which nobody can say whether it has run, or how it ended."""
+"""The failure of a run if it is unknown whether it has run, or how it ended."""
 
 KEEP_FORMER = (
-    "If the job has moved, keep its former address in its entry (`former`) and in its role's statements while runs are "
-    "under way there."
+    "If the job has moved, keep its former ARN in its registry entry (`former`) and in its role's "
+    "statements while runs are in progress there."
 )
-"""What is to be done before a run ends like this."""
+"""The advice to prevent such an end."""
 
 _REASON = 500
 _CAUSE = 2_000
 
 
 def noted(run: Run, error: LaunchError, now: int) -> Unanswered:
-    """What the record says of a query that brought no answer; the time of the first one stays.
+    """Return the record of a failed query; the time of the first one is kept.
 
     Args:
-        run: its record.
-        error: why.
-        now: the time.
+        run: the run's record.
+        error: why it failed.
+        now: the current time.
     """
     since = now if run.unanswered is None else run.unanswered.since
     return Unanswered(str(error)[:_REASON], since, now)
 
 
 def ends_at(unanswered: Unanswered, error: LaunchError) -> int:
-    """When the run ends as unknown if its target goes on like this.
+    """Return when the run ends as unknown if its target remains unreachable.
 
     Args:
         unanswered: since when.
-        error: why the last query brought no answer.
+        error: why the last query failed.
     """
     is_denied = isinstance(error, LaunchDeniedError)
     return unanswered.since + (DENIED_ENDS_MS if is_denied else SILENT_ENDS_MS)
 
 
 def unknown_end(run: Run, unanswered: Unanswered) -> Failure:
-    """The end of a run whose target could not be queried for too long.
-
-    Args:
-        run: its record.
-        unanswered: since when, and why.
-    """
+    """Return the failure that ends a run whose target could not be queried for too long."""
     where = run.external_id or run.target or f"The target of job {run.job!r}"
     words = (
-        f"{where} could not be queried since {timestamp(unanswered.since)}, so it is unknown how the run ended: "
-        f"{unanswered.reason.rstrip('.')}. Look there, and rerun the run if it has not succeeded, or report its "
-        f"status. {KEEP_FORMER}"
+        f"{where} could not be queried since {timestamp(unanswered.since)}, so the result of the "
+        f"run is unknown: {unanswered.reason.rstrip('.')}. Check the target, and rerun the run if "
+        f"it has not succeeded, or report its status. {KEEP_FORMER}"
     )
     return Failure(OUTCOME_UNKNOWN, words[:_CAUSE], assumed=True)
 
 
 def is_unknown(run: Run) -> bool:
-    """Whether a run has ended, and nobody could say how."""
+    """Return whether a run has ended in an unknown way."""
     return run.failure is not None and run.failure.assumed and run.failure.error == OUTCOME_UNKNOWN

@@ -1,4 +1,4 @@
-"""The one place where user code runs: its errors become values, and its time is bounded."""
+"""The one place where user code runs: its errors are converted, and its time is limited."""
 
 import os
 import signal
@@ -22,12 +22,12 @@ _MAX_MESSAGE = 2_000
 
 
 class _DeadlineReachedError(BaseException):
-    """Raised inside user code; no `except Exception` there can hold it up."""
+    """Raised inside user code; `except Exception` does not catch it."""
 
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Stop the block after so many seconds; without effect outside the main thread, as in some tests."""
+    """Stop the block after a timeout; no effect outside the main thread, as in some tests."""
     if seconds == float("inf") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -53,15 +53,15 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
-    """The function's value.
+    """Call the function and return its value.
 
     Args:
-        sensor_name: for the error's words.
+        sensor_name: for the error's message.
         function: runs the user's code to its end.
-        seconds: after which it is stopped.
+        seconds: the timeout.
 
     Raises:
-        SensorTimeoutError: if it was stopped.
+        SensorTimeoutError: if it timed out.
         SensorEvaluationError: if it raised anything, with the stack of the user's own frames.
     """
     try:
@@ -69,8 +69,9 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
             return function()
     except _DeadlineReachedError as error:
         message = (
-            f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it had returned. "
-            "Raise the Timeout of its function, or return early with a cursor by context.remaining_seconds."
+            f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it returned. Raise the "
+            "Timeout of its function, or check context.remaining_seconds and return early with a "
+            "cursor."
         )
         raise SensorTimeoutError(message, error_type="SensorTimeoutError", stack=_stack(error)) from None
     except KeyboardInterrupt:
@@ -81,27 +82,23 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
 
 
 def unrecorded(sensor_name: str, error: Exception) -> SensorEvaluationError:
-    """The error of a tick whose evaluation ended well, and whose result cannot be recorded.
+    """Return the error of a tick whose evaluation succeeded, and whose result cannot be recorded.
 
     Args:
-        sensor_name: for the error's words.
+        sensor_name: for the error's message.
         error: why it cannot.
     """
     message = (
-        f"The result of sensor {sensor_name} cannot be recorded: {shown_error(error)}. "
-        "Nothing of it was committed: change what the sensor returns."
+        f"The result of sensor {sensor_name} cannot be recorded: {shown_error(error)}. Nothing was "
+        "committed. Change what the sensor returns."
     )
     return SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error))
 
 
 def shown_error(error: BaseException) -> str:
-    """An error's type and message, whatever its own code does.
-
-    Args:
-        error: raised by user code.
-    """
+    """Return an error's type and message; user code in the error cannot make this fail."""
     try:
-        # Not str(error), which is the user's code, too, and may raise.
+        # Not str(error), which is also user code, and may raise.
         words = f"{type(error).__name__}: {traceback.TracebackException.from_exception(error)}"
     except Exception:  # noqa: BLE001 - it reads attributes of the error, which are the user's code as well
         words = error_text(error)
@@ -109,7 +106,7 @@ def shown_error(error: BaseException) -> str:
 
 
 def _stack(error: BaseException) -> str:
-    """The traceback without our own leading frames; all of it where user code has no frame at all."""
+    """Return the traceback without our own leading frames; all of it if there is no frame of user code."""
     try:
         return _formatted(error)
     except Exception:  # noqa: BLE001 - as above

@@ -10,11 +10,11 @@ _SUCCESS = DagsterRunStatus.SUCCESS.value
 
 
 def dagster_run(run: Run, location: str = "") -> DagsterRun:
-    """The run of a record.
+    """Return the run of a record.
 
     Args:
         run: the record.
-        location: the stack that keeps it, as `account/region/namespace`.
+        location: the stack that stores it, as `account/region/namespace`.
     """
     return DagsterRun(
         run.run_id,
@@ -32,18 +32,18 @@ def dagster_run(run: Run, location: str = "") -> DagsterRun:
 
 
 def run_failure(failure: Failure | None) -> RunFailure | None:
-    """A failure as an author sees it."""
+    """Return a failure as an author sees it."""
     if failure is None:
         return None
     return RunFailure(failure.error, failure.cause, failure.steps)
 
 
 def run_record(run: Run, location: str = "") -> RunRecord:
-    """The record with its times.
+    """Return the record with its times.
 
     Args:
         run: the record.
-        location: the stack that keeps it.
+        location: the stack that stores it, as `account/region/namespace`.
     """
     return RunRecord(
         dagster_run(run, location),

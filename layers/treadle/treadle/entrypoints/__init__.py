@@ -1,1 +1,1 @@
-"""Turns a definition or an engine step into a Lambda handler, in one line; each is imported from its own module."""
+"""Lambda handlers, made in one line from a definition or an engine component; each has its own module."""

@@ -1,4 +1,4 @@
-"""A sensor's Lambda handler: schedule ticks, queued events and direct invocation alike."""
+"""A sensor's Lambda handler for scheduled ticks, queued events and direct invocations."""
 
 import functools
 import json
@@ -41,31 +41,33 @@ if TYPE_CHECKING:
     from treadle.engine.event_ticks import EventBatchState
 
 UNRESOLVED = "<aws.scheduler"
-"""What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
+"""The prefix of the schedule's time where the scheduler does not fill it in, as on some emulators."""
 
 
 WAKE: Mapping[str, object] = {"treadle": "wake"}
 
 WAKE_AGAIN_SECONDS = 5
-"""How long a wake-up waits that met another tick or an operator's edit; twice as long each further time."""
+"""The delay of a wake-up that met another tick or an operator's edit; it doubles each time."""
 
 
 MAX_PREVIEW_BYTES = 2_000_000
-"""Of the lists in a preview, as JSON: with two cursors, a log and a stack the answer stays below 6 MB, as much as
-Lambda returns ("Lambda quotas" in its developer guide)."""
+"""The maximum size of the lists in a preview, as JSON.
+
+With two cursors, a log and a stack the response stays below 6 MB, the most that Lambda returns ("Lambda
+quotas" in its developer guide).
+"""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
-    """The Lambda handler that evaluates a sensor.
+    """Return the Lambda handler that evaluates a sensor.
 
-    It takes a schedule's tick, a batch of queued events, or one event as it is; and, only as the event of
-    a direct invocation: `{"treadle": "preview", "cursor": …}`, which commits nothing;
-    `{"treadle": "tick", "at_once": true}`, which evaluates now; `{"treadle": "describe"}`, which says what
-    the sensor is.
+    It accepts a schedule's tick, a batch of queued events, or a single event; and, only in a direct
+    invocation: `{"treadle": "preview", "cursor": …}`, which commits nothing; `{"treadle": "tick", "at_once":
+    true}`, which evaluates now; `{"treadle": "describe"}`, which describes the sensor.
 
     Args:
         definition: the sensor.
-        resources: by key, a `ResourceDefinition` or the resource itself: what the sensor may use.
+        resources: what the sensor may use, by key: a `ResourceDefinition` or the resource itself.
     """
 
     @functools.cache
@@ -85,10 +87,10 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
 
 
 def nominal_time(event: Mapping[str, Any]) -> int | None:
-    """When a schedule's delivery was due, in milliseconds; None if it does not say.
+    """Return the scheduled time of a schedule's delivery, in milliseconds; None if it does not state one.
 
     Raises:
-        UnknownEventError: if it says something else than a time.
+        UnknownEventError: if it is not a time.
     """
     text = str(event.get("nominal_time") or "")
     if not text or text.startswith(UNRESOLVED):
@@ -96,8 +98,11 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     try:
         return integer(int(timestamp_of(text).timestamp() * 1000))
     except (ValueError, OverflowError) as error:
-        # A time before 1970 would be kept, and the sensor's state could not be read any more.
-        msg = f"nominal_time is {shown(text)}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
+        # A time before 1970 would be stored, and make the sensor's state unreadable.
+        msg = (
+            f"nominal_time is {shown(text)}; it must be a time from 1970 to 9998, such as "
+            "2026-11-22T18:00:00Z."
+        )
         raise UnknownEventError(msg) from error
 
 
@@ -114,16 +119,16 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
     try:
         outcome = parts.leased.tick(nominal, budget, sends_ahead=not at_once, at_once=at_once)
     except StoreThrottledError as error:
-        # Nothing was committed, and the next minute's tick comes by itself.
+        # Nothing was committed, and the schedule sends the next tick anyway.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
     return _report(parts, outcome)
 
 
 def _check_engine(parts: EvaluatorParts, subject: str = "") -> None:
-    """Refuse to tick for an engine that is not there.
+    """Raise an error instead of ticking for an engine that does not exist.
 
-    A schedule's next tick comes by itself, and an event is delivered again until its project's dead-letter queue keeps
-    it: nothing is lost.
+    Nothing is lost: a schedule sends its next tick anyway, and an event is redelivered until it ends in its
+    project's dead-letter queue.
 
     Raises:
         EngineMismatchError: if the engine for which this function was deployed is gone, or another one.
@@ -179,7 +184,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
 
 
 def _fitting(lists: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
-    """As many of each list's first entries as there is room for, and how many are left out of the others."""
+    """Return the first entries of each list that fit into the limit, and how many others are left out."""
     room, kept = MAX_PREVIEW_BYTES, {}
     for name, entries in lists.items():
         sizes = accumulate(len(json.dumps(each)) for each in entries)
@@ -196,11 +201,11 @@ def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
 
 
 def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-    """Hold a schedule's deadline back for the grace, in the sensor's own queue."""
+    """Delay a schedule's deadline by the grace period, in the sensor's own queue."""
     del budget
     deadline = nominal_time(event) or minute(parts.clock.now())
     parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=parts.grace_seconds)
-    reason = f"Looked at in {parts.grace_seconds} s."
+    reason = f"Will be evaluated in {parts.grace_seconds} s."
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
 
 
@@ -222,10 +227,10 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
 def _evaluated(
     parts: EvaluatorParts, event: SensorEvent, batch_state: "EventBatchState", budget: Budget
 ) -> tuple[Outcome, dict[str, Any]]:
-    """What came of an event, and the report of it; a failure is reported, too, before it is raised.
+    """Evaluate an event; return the outcome and its report. A failure is also reported before it is raised.
 
     Raises:
-        SensorEvaluationError: if its evaluation failed, so that the event is delivered again.
+        SensorEvaluationError: if the evaluation failed, so that the event is redelivered.
     """
     try:
         outcome = parts.events.evaluate(event, batch_state, budget)
@@ -252,7 +257,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
     @functools.cache
     def woken() -> None:
-        """All that would wake the sensor is one tick, which reads for itself what there is."""
+        """Evaluate one tick for all wake-ups in the batch; it finds all new input by itself."""
         _wake(parts, Budget(remaining_seconds(context)), max(hops))
 
     def handle(message: _Message) -> None:
@@ -280,7 +285,7 @@ class _Message:
 
     Attributes:
         body: its JSON.
-        event: what is to be evaluated; None where a tick reads for itself what there is.
+        event: the event to evaluate; None if a tick finds the input by itself.
     """
 
     body: Mapping[str, Any]
@@ -288,13 +293,13 @@ class _Message:
 
 
 def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
-    """What a message asks for; what no sensor can take is found here, before others are read together with it."""
+    """Parse a message; an invalid one fails here, before others are processed with it."""
     if body.get("treadle") == "slot":
         nominal_time(body)
         return _Message(body)
     if parts.is_woken:
         if body.get("treadle") != WAKE["treadle"]:
-            _event(body)  # What is no event is a dead letter, and wakes nobody.
+            _event(body)  # An invalid event becomes a dead letter, and wakes nothing.
         return _Message(body)
     from treadle.engine.event_ticks import tick_id_of
 
@@ -304,9 +309,9 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
 
 
 def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: int) -> None:
-    """Send a message that came too early once more, before it is acknowledged: two of them are one tick.
+    """Send a message that came too early again, before it is acknowledged: duplicates are one tick.
 
-    What has waited for ten hops of a quarter of an hour is left to the sweep, which every sensor over objects has.
+    After ten hops of 15 minutes it is left to the sweep, which every sensor of objects has.
     """
     if not wait_seconds:
         return
@@ -314,19 +319,21 @@ def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: in
         parts.inbox.queue.send([one_hop_on(body)], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
         return
     logger().info(
-        f"Not sent again, as a chain of messages must end: a sweep finds the object in {wait_seconds} s."
+        "Not sent again, because the message has reached its hop limit: a sweep finds the object "
+        f"in {wait_seconds} s."
     )
 
 
 def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
-    """Tick now; where that cannot be, be woken again a little later, before this is acknowledged."""
+    """Tick now; if that is not possible, send another wake-up before this one is acknowledged."""
     outcome = parts.leased.tick(parts.clock.now(), budget)
     _report(parts, outcome)
     if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
         return
     if hops == MOST_HOPS:
         logger().info(
-            "Not woken again, as a chain of messages must end: the schedule's next tick looks for itself."
+            "No further wake-up is sent, because the message has reached its hop limit: the "
+            "schedule's next tick follows."
         )
         return
     wait = outcome.wait_seconds or WAKE_AGAIN_SECONDS << hops
@@ -335,7 +342,7 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
 
 
 def _event(body: Mapping[str, Any]) -> SensorEvent:
-    # Imported here, as ticks by schedule need none of it.
+    # Imported here because scheduled ticks do not need it.
     from treadle.adapters.events import parse_sensor_event
 
     return parse_sensor_event(body)
@@ -344,24 +351,25 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     given: object = body
     if not isinstance(given, Mapping):
-        msg = f"The event is {shown(given)}, and must be a JSON object, as a rule or a queue brings it."
+        msg = f"The event is {shown(given)}; it must be a JSON object as a rule or a queue sends it."
         raise UnknownEventError(msg)
     return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
 
 def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
-    """The event to be evaluated; one of the future is none.
+    """Parse the event to evaluate; reject one in the future.
 
     Raises:
-        UnknownEventError: if it is none, or lies in the future.
+        UnknownEventError: if it is not an event, or lies in the future.
     """
     event = _parse(parts, body)
     now, time = parts.clock.now(), int(event.time.timestamp() * 1000)
     if is_ahead(time, now):
-        # Its tick would be the sensor's last one in every list until that time has come.
+        # Until that time, its tick would be the sensor's latest in every list.
         msg = (
-            f"{event.summary} is of {timestamp(time)}, and it is {timestamp(now)}: nothing happens in the future. "
-            "Set the clock of what sends it, and send it again with its right time."
+            f"{event.summary} has the time {timestamp(time)}, which is in the future: it is "
+            f"{timestamp(now)}. Correct the clock of its sender and send the event again with the "
+            "right time."
         )
         raise UnknownEventError(msg)
     return event

@@ -1,4 +1,4 @@
-"""What all handlers share: structured logs, metrics, tracing, and the processing of queues."""
+"""What all handlers share: structured logs, metrics, tracing, and queue processing."""
 
 import functools
 import os
@@ -33,24 +33,26 @@ T = TypeVar("T")
 Handler = Callable[[dict[str, Any], Any], Any]
 
 MAX_RECEIVES = 5
-"""A failure at this delivery or a later one ends in the dead-letter queue, with the reason. The queues' redrive policies
-allow no fewer, or SQS would take the message there without it."""
+"""A failure at this delivery or a later one goes to the dead-letter queue, with the reason.
+
+The queues' redrive policies allow no fewer, or SQS would move the message there without it.
+"""
 
 RETRY_SECONDS = (30, 120, 480, 1_800)
-"""After its first, second, third and fourth failure a message comes again about so much later."""
+"""The approximate redelivery delays of a message after its first, second, third and fourth failure."""
 
 THROTTLED_SECONDS = (15, 60)
-"""How long a message that met a throttled store waits, by chance between these; twice as long each further time."""
+"""The range of random delays of a message that met a throttled store; it doubles each time."""
 
 MAX_DELAY_SECONDS = 900
-"""As long as SQS can hold a message back."""
+"""SQS's maximum delay of a message."""
 
 LAST_TRIES = 8
 LAST_PAUSE_SECONDS = (0.05, 0.25)
-"""A message that can be sent anew no more is tried so often, with pauses between these, before it counts as failed."""
+"""The tries, and the pauses between them, of a message at its last hop, before it counts as failed."""
 
 SEND_TRIES = 4
-"""A message is sent anew so often, if the queue is throttled as well."""
+"""How often sending a message again is tried, if the queue is throttled as well."""
 
 _PERMANENT = (
     UnknownEventError,
@@ -64,25 +66,25 @@ _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
 
 @functools.cache
 def logger() -> Logger:
-    """The process's logger; the library's own loggers are its children."""
+    """Return the process's logger; the library's own loggers are its children."""
     return Logger(service="treadle", serialize_stacktrace=False)
 
 
 @functools.cache
 def metrics() -> Metrics:
-    """The process's metrics, written to the log in CloudWatch's embedded format; `service` is the engine."""
+    """Return the process's metrics, logged in CloudWatch's embedded format; `service` is the engine."""
     return Metrics(namespace="Treadle")
 
 
 def instrumented(function: Handler) -> Handler:
-    """The handler with context on each log line, metrics written at its end, and traced if that is on.
+    """Wrap a handler to add context to log lines, flush metrics at its end, and trace it if that is enabled.
 
     Args:
         function: takes Lambda's event and context.
     """
     traced = function
     if os.environ.get("POWERTOOLS_TRACE_DISABLED", "true").lower() != "true":
-        # Imported here, as X-Ray's library costs each cold start.
+        # Imported here because X-Ray's library slows down each cold start.
         from aws_lambda_powertools import Tracer
 
         traced = Tracer(service="treadle").capture_lambda_handler(function)
@@ -99,12 +101,12 @@ def instrumented(function: Handler) -> Handler:
 
 
 def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
-    """Log and count what was decided; the answer to whoever invoked directly.
+    """Log and count a decision; return the response to a direct invocation.
 
     Args:
-        outcome: what was decided.
-        step: which step decided it, such as "tick" or "launch".
-        keys: what else every line is to bear.
+        outcome: the decision.
+        step: the component, such as "tick" or "launch".
+        keys: additional fields of the log lines.
     """
     facts = {"decision": outcome.decision.value, "subject": outcome.subject, "count": outcome.count}
     level = logger().debug if outcome.decision in _QUIET else logger().info
@@ -131,11 +133,11 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
 
 
 def count(name: str, number: int = 1) -> None:
-    """Count something; what waits for a person is counted as that, too.
+    """Increment a metric; one that needs an operator is also counted as ACTION_NEEDED.
 
     Args:
-        name: the metric's, one of `metric_names`.
-        number: how many.
+        name: one of `metric_names`.
+        number: the increment.
     """
     metrics().add_metric(name, MetricUnit.Count, number)
     if name in metric_names.FOR_A_PERSON:
@@ -143,15 +145,15 @@ def count(name: str, number: int = 1) -> None:
 
 
 def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
-    """Write a metric that each sensor has for itself, such as how far it is behind its events.
+    """Write a metric with the sensor as a dimension, such as the age of its events.
 
     Args:
-        sensor: its name.
-        name: the metric's.
-        value: what was measured.
-        unit: as CloudWatch names it, such as "Seconds".
+        sensor: the sensor's name.
+        name: the metric's name.
+        value: the value.
+        unit: CloudWatch's name of the unit, such as "Seconds".
     """
-    # Imported here, as most invocations need none of it.
+    # Imported here because most invocations do not need it.
     from aws_lambda_powertools.metrics import single_metric
 
     dimensions = {"sensor": sensor}
@@ -168,7 +170,7 @@ def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
 
 
 def remaining_seconds(context: Any) -> float:
-    """Seconds until Lambda stops this invocation."""
+    """Return the seconds until Lambda stops this invocation."""
     return float(context.get_remaining_time_in_millis()) / 1000
 
 
@@ -182,29 +184,29 @@ def process_queue(
     *,
     kept_in_tables: bool = False,
 ) -> dict[str, Any]:
-    """Handle each message of a batch; those that failed, and only those, are delivered again.
+    """Handle each message of a batch; those that failed, and only those, are redelivered.
 
-    A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
-    with the reason. One that only met a throttled store is sent anew instead, as often as a chain of messages may
-    be long, which takes more than an hour; after that, it is left to the tables or tried several times in place.
+    A message that can never be handled, or has failed for the last time, goes to the dead-letter queue with
+    the reason. One that only met a throttled store is sent again instead, up to the maximum number of hops,
+    which takes more than an hour; after that, it is left to the tables or tried several times in place.
 
-    Each message is parsed once, by itself and before any is handled. Whatever a parser raises is about that
-    message alone: it would raise the same at the next delivery, so the message is a dead letter at once.
+    Each message is parsed once, by itself and before any is handled. Whatever a parser raises concerns that
+    message alone: it would raise the same at the next delivery, so the message becomes a dead letter at once.
 
     Args:
         event: SQS's batch.
         context: Lambda's.
         handle: takes a parsed message.
-        inbox: where the batch came from.
-        parse: makes of a message's JSON what the handler takes; by default nothing else.
-        begin: takes all that could be parsed, before the first is handled, and raises nothing.
-        kept_in_tables: True where RECONCILE finds what a message is about without it: one that has met a throttled
-            store as often as a chain may be long is acknowledged then.
+        inbox: the batch's queue.
+        parse: converts a message's JSON to what the handler takes; unchanged by default.
+        begin: takes all parsed messages before the first is handled, and raises nothing.
+        kept_in_tables: True if RECONCILE finds the work of a message without it: a message that met a
+            throttled store at its last hop is then acknowledged.
 
     Returns:
         SQS's partial batch response.
     """
-    # Imported here, as ticks by schedule need none of it.
+    # Imported here because scheduled ticks do not need it.
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
@@ -220,11 +222,13 @@ def process_queue(
                 count(metric_names.MESSAGES_THROTTLED)
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
-                    logger().warning(f"Sent anew, to be handled later: {error}")
+                    logger().warning(f"Sent again, to be handled later: {error}")
                     _requeue(body, inbox.queue)
                     return
                 if kept_in_tables:
-                    logger().warning(f"Left to RECONCILE, as a chain of messages must end: {error}")
+                    logger().warning(
+                        f"Left to RECONCILE, because the message has reached its hop limit: {error}"
+                    )
                     return
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
@@ -239,30 +243,30 @@ def process_queue(
 
 @dataclass(frozen=True, slots=True)
 class _Parsed(Generic[T]):
-    """What a message says, and how often it was sent on."""
+    """A parsed message, and its number of hops."""
 
     value: T
     hops: int
 
 
 def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T] | TreadleError:
-    """What a message says, or why that cannot be known."""
+    """Parse a message; return the error if that fails."""
     try:
         body = parse_body(record["body"])
         return _Parsed(parse(body), hops_of(body))
     except TreadleError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message
-        msg = f"A message cannot be read: {reason_of(error)}."
+        msg = f"The message cannot be read: {reason_of(error)}."
         unread = UnknownEventError(msg)
         unread.__cause__ = error
         return unread
 
 
 def _handled(handle: Callable[[T], object], message: _Parsed[T] | TreadleError, *, is_kept: bool) -> None:
-    """Handle a message; at its last hop again if it meets a throttled store, unless the tables keep its work.
+    """Handle a message; at its last hop, retry if a store is throttled, unless the tables keep its work.
 
-    The same calls are safe to send however often.
+    Repeating the same calls is safe.
     """
     if not isinstance(message, _Parsed):
         raise message
@@ -278,10 +282,10 @@ def _handled(handle: Callable[[T], object], message: _Parsed[T] | TreadleError, 
 
 
 def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> None:
-    """Let a message come again after a while, longer each time; that it does, the batch's answer says."""
+    """Defer the redelivery of a message, longer each time; the batch response requests the redelivery."""
     wait = int(RETRY_SECONDS[receives - 1] * random.uniform(0.75, 1.25))  # noqa: S311 - jitter is no secret
     logger().warning(
-        f"Will be delivered again in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
+        f"Will be redelivered in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
     )
     count(metric_names.MESSAGES_RETRIED)
     try:
@@ -307,21 +311,21 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
     """Send what cannot be handled to the dead-letter queue, with the reason.
 
     Args:
-        body: as it came.
+        body: as received.
         error: why it cannot be handled.
-        dead_letters: takes it.
-        origin: which step this is.
+        dead_letters: the queue.
+        origin: the component.
 
     Raises:
-        StoreError: if it could not be kept.
+        StoreError: if it could not be sent.
     """
     reason = f"{type(error).__name__}: {error}"
-    logger().error(f"To the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
+    logger().error(f"Sent to the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
     count(metric_names.DEAD_LETTERS)
     try:
         dead_letters.send(body, origin=origin, reason=reason)
     except StoreError as unkept:
-        # Said here, as the batch processor keeps what it catches to itself.
+        # Logged here because the batch processor does not log what it catches.
         logger().error(str(unkept))
         raise
 
@@ -329,20 +333,20 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
 def send_record_to_dlq(
     record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox
 ) -> list[dict[str, str]]:
-    """Send what stands for a record of a stream to the dead-letter queue.
+    """Send a stream record, or what represents it, to the dead-letter queue.
 
     Args:
-        record: as the stream brought it.
-        body: what is kept of it.
+        record: the stream record.
+        body: the message to send.
         error: why it cannot be handled.
-        inbox: takes it.
+        inbox: the component's queues.
 
     Returns:
-        Nothing; or, if the queue did not take it, the `batchItemFailures` by which the stream goes on with this
-        very record, so that none before it is handled, or kept, a second time.
+        Nothing; or, if it could not be sent, the `batchItemFailures` that make the stream continue with this
+        very record, so that none before it is handled, or sent, a second time.
 
     Raises:
-        StoreError: if it could not be kept, and has no place in the stream.
+        StoreError: if it could not be sent, and has no sequence number in the stream.
     """
     try:
         send_to_dlq(body, error, inbox.dead_letters, inbox.origin)
@@ -355,12 +359,12 @@ def send_record_to_dlq(
 
 
 def parse_body(body: str) -> Json:
-    """A message's JSON object.
+    """Parse a message's JSON object.
 
     Raises:
-        UnknownEventError: if it is none.
+        UnknownEventError: if it is not one.
     """
-    # Imported here, as ticks by schedule come without.
+    # Imported here because scheduled ticks have no messages.
     from treadle.engine.parsing import parse_message
 
     return parse_message(body)

@@ -1,7 +1,7 @@
 """The names of Treadle's metrics. All are in one namespace, with the engine as the dimension `service`.
 
-What happens each minute of an idle sensor is not counted: CloudWatch charges a metric for each hour in which it is
-written, and Lambda's own metric Invocations says the same.
+What happens each minute for an idle sensor is not counted: CloudWatch charges a metric for each hour in which
+it is written, and Lambda's own metric Invocations shows the same.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ FOR_A_PERSON = frozenset(
         UNREADABLE_RECORDS,
     }
 )
-"""What is counted as ACTION_NEEDED, too, so that one alarm covers it."""
+"""Metrics that are also counted as ACTION_NEEDED, so that one alarm covers them."""
 
 _STEPS: Mapping[str, str] = {
     "tick": "Ticks",
@@ -70,10 +70,10 @@ _DECISIONS: Mapping[Decision, str] = {
 
 
 def of_decision(step: str, decision: Decision) -> str | None:
-    """Name the metric that counts a step's decision, such as "TicksFailed"; None for what is not counted.
+    """Return the metric that counts a decision, such as "TicksFailed"; None if it is not counted.
 
     Args:
-        step: which step decided it, such as "tick" or "launch".
-        decision: what it decided.
+        step: the component, such as "tick" or "launch".
+        decision: its decision.
     """
     return f"{_STEPS[step]}{_DECISIONS[decision]}" if decision in _DECISIONS else None

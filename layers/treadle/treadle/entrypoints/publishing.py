@@ -1,4 +1,4 @@
-"""PUBLISH as a Lambda handler: the runs table's stream, and what could not be told at once."""
+"""PUBLISH as a Lambda handler: the runs table's stream, and the queue of events to publish later."""
 
 import functools
 import json
@@ -29,14 +29,14 @@ from treadle.ports.runs import Reached
 
 TRIES = 3
 MAX_EVENTS = 200
-"""No run has reached more statuses at once."""
+"""The maximum number of status events in a message; no run has reached more at once."""
 
 
 def publisher() -> Handler:
-    """The handler of PUBLISH: changes of the runs table's stream, and its own queue.
+    """Return the handler of PUBLISH, for the runs table's stream and its own queue.
 
-    It never fails a record of the stream, which would hold up those behind it: what could not be told goes
-    to its own queue, and if that takes it neither, to the dead-letter queue with the reason.
+    It never fails a stream record, which would block those after it: what could not be published is sent to
+    its own queue, or else to the dead-letter queue with the reason.
     """
     parts = functools.cache(lambda: publisher_parts(os.environ))
 
@@ -48,7 +48,7 @@ def publisher() -> Handler:
         def handle(body: Mapping[str, Any]) -> None:
             run_id, event_ids = parse_publish(body)
             told = found.publisher.publish_again(run_id, event_ids)
-            logger().info(f"Told of {told} statuses again", extra={"step": "publish", "run_id": run_id})
+            logger().info(f"Published {told} statuses again", extra={"step": "publish", "run_id": run_id})
 
         return process_queue(event, context, handle, found.inbox)
 
@@ -56,10 +56,10 @@ def publisher() -> Handler:
 
 
 def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
-    """The run, and its status events by their ids, that a message of PUBLISH's queue names; None for all.
+    """Parse a message of PUBLISH's queue into the run and the ids of its status events; None for all.
 
     Raises:
-        UnknownEventError: if it names none.
+        UnknownEventError: if it is malformed.
     """
     run_id, event_ids = body.get("run_id"), body.get("events")
     if body.get("treadle") == "publish" and isinstance(run_id, str) and "events" not in body:
@@ -71,7 +71,10 @@ def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
         or not 0 < len(event_ids) <= MAX_EVENTS
         or not all(isinstance(each, str) for each in event_ids)
     ):
-        msg = f"The publish queue takes {{treadle: publish, run_id, events}}, and got keys {sorted(body)}."
+        msg = (
+            "The publish queue accepts {treadle: publish, run_id, events}, but received the keys "
+            f"{sorted(body)}."
+        )
         raise UnknownEventError(msg)
     return run_id, frozenset(event_ids)
 
@@ -92,8 +95,8 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
     try:
         _with_tries(parts, all_news)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
-        logger().warning(f"Will be told one by one: {error}", extra={"step": "publish"})
-        # One by one, so that a run that cannot be told of holds up no other.
+        logger().warning(f"Will be published one by one: {error}", extra={"step": "publish"})
+        # One by one, so that a run that cannot be published blocks no other.
         told = 0
         for change, of_record in news:
             unkept = _publish_or_defer(parts, change, of_record)
@@ -109,19 +112,20 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
 def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[RunStatusChange]:
     image = change.get("NewImage") or {}
     if "reached" not in image:
-        return []  # Deleted, or no run.
+        return []  # Deleted, or not a run.
     return statuses_reached(parts.read(image), _before(change.get("OldImage") or {}))
 
 
 def _before(image: Mapping[str, Any]) -> Reached | None:
-    """What the record had reached before; nothing if that cannot be read, as all is told then once more."""
+    """Return the statuses of the old image; None if it is unreadable, so that all are published again."""
     if "reached" not in image:
         return None
     try:
         return {place: dict(times) for place, times in json.loads(image["reached"]["S"]).items()}
     except Exception:  # noqa: BLE001 - whatever is in it
         logger().warning(
-            "What the record had reached before cannot be read: all is told again", exc_info=True
+            "The earlier statuses of the record cannot be read: all statuses are published again",
+            exc_info=True,
         )
         return None
 
@@ -138,8 +142,8 @@ def _with_tries(parts: PublisherParts, news: Sequence[RunStatusChange]) -> None:
 
 
 def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Exception) -> bool:
-    """Whether PUBLISH's own queue has taken what could not be told for now."""
-    logger().warning(f"Will be told later: {error}", extra={"step": "publish", "run_id": body["run_id"]})
+    """Send what could not be published for now to PUBLISH's own queue; return whether that succeeded."""
+    logger().warning(f"Will be published later: {error}", extra={"step": "publish", "run_id": body["run_id"]})
     try:
         parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
     except StoreError:
@@ -150,7 +154,7 @@ def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Excep
 def _publish_or_defer(
     parts: PublisherParts, record: Mapping[str, Any], news: Sequence[RunStatusChange]
 ) -> int | list[dict[str, str]]:
-    """How many were told of, as the others will be later; or that the record must be delivered again."""
+    """Return how many were published, the others later; or the failure that redelivers the record."""
     if not news:
         return 0
     run_id = news[0].run.run_id

@@ -1,4 +1,4 @@
-"""The engine's steps as Lambda handlers."""
+"""The engine's components as Lambda handlers."""
 
 import functools
 import json
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
 
 DISPATCH_TRIES = 3
 LAUNCH_WORKERS = 5
-"""LAUNCH waits for DynamoDB and for targets most of its time, so it starts so many runs of a batch at a time."""
+"""How many runs of a batch LAUNCH starts concurrently, as it mostly waits for DynamoDB and for targets."""
 
 MAX_ATTEMPT = 10**9
-"""As a launch id's digits go."""
+"""The limit of a launch id's digits."""
 
 MAX_NAME = 512
-"""No sensor's name and no tick id is longer, in characters."""
+"""The maximum length of sensor names and tick ids, in characters."""
 
 
 def dispatcher() -> Handler:
-    """The handler of DISPATCH: inserts of the ticks table's stream, and the queue of slices and of whole ticks.
+    """Return the handler of DISPATCH, for the ticks table's stream and the queue of chunks and whole ticks.
 
-    It never fails a record of the stream, which would hold up those behind it: after its own tries, key
-    and reason go to the dead-letter queue.
+    It never fails a stream record, which would block those after it: after its own tries, key and reason go
+    to the dead-letter queue.
     """
     parts = functools.cache(lambda: dispatcher_parts(os.environ))
 
@@ -88,13 +88,13 @@ def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> d
         try:
             _with_tries(lambda image=record["dynamodb"]["NewImage"]: _dispatch_one(parts, image))
         except StoreThrottledError as error:
-            # Still pending: RECONCILE comes to it.
+            # Still pending: RECONCILE will dispatch it.
             keys = record["dynamodb"].get("Keys", {})
             subject = str(keys.get("tick_id", {}).get("S", ""))
             report(Outcome(Decision.DELAYED, str(error), subject), step="dispatch", tick_id=subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             keys = record.get("dynamodb", {}).get("Keys", {})
-            # Whoever reads the letter needs to know which tick it was: without keys, all there is.
+            # The dead letter must identify its tick: without keys, it has the whole record.
             named = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
             text = json.dumps(named if keys else record, default=str)
             failures = send_record_to_dlq(record, text, error, parts.inbox)
@@ -116,7 +116,7 @@ def _with_tries(function: Any) -> None:
 
 def _dispatch_one(parts: DispatcherParts, image: dict[str, Any]) -> None:
     if is_underway(image):
-        return  # The stream also tells of each slice that is noted.
+        return  # The stream also has a record for each completed chunk.
     _dispatch_tick(parts, parts.read(_decoded(image)))
 
 
@@ -128,7 +128,7 @@ def _dispatch_tick(parts: DispatcherParts, tick: Tick) -> None:
 
 
 def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
-    """A stream's image with its binary values decoded, as the client gives them."""
+    """Return a stream's image with its binary values decoded, as the client returns them."""
     import base64
 
     return {
@@ -137,10 +137,10 @@ def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_dispatch(body: Mapping[str, Any]) -> ChunkRequest | TickRequest:
-    """The slice of a tick that a message names, or the whole tick if it names no slice.
+    """Parse a message into a chunk of a tick, or the whole tick if it names no chunk.
 
     Raises:
-        UnknownEventError: if it names neither.
+        UnknownEventError: if it is malformed.
     """
     names = [body.get("sensor"), body.get("tick_id")]
     numbers = [body[name] for name in ("slice", "of") if name in body]
@@ -150,8 +150,8 @@ def parse_dispatch(body: Mapping[str, Any]) -> ChunkRequest | TickRequest:
         or not all(type(number) is int and 0 <= number <= DEFAULT_CAP for number in numbers)
         or len(numbers) == 1
     ):
-        form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one slice of the tick"
-        msg = f"The dispatch queue takes {form}, and got {_shown(body)}."
+        form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one chunk of the tick"
+        msg = f"The dispatch queue accepts {form}, but received {_shown(body)}."
         raise UnknownEventError(msg)
     sensor, tick_id = map(str, names)
     if not numbers:
@@ -160,7 +160,7 @@ def parse_dispatch(body: Mapping[str, Any]) -> ChunkRequest | TickRequest:
 
 
 def launcher() -> Handler:
-    """The handler of LAUNCH: the launch queue."""
+    """Return the handler of LAUNCH, for the launch queue."""
     parts = functools.cache(lambda: launcher_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def launcher() -> Handler:
                 begun.update({each: pool.submit(start, each) for each in dict.fromkeys(requests)})
 
             def handle(request: LaunchRequest) -> None:
-                # A message that is there twice is launched twice, one after the other.
+                # A duplicate message is launched again, after the first one.
                 outcome = begun.pop(request).result() if request in begun else start(request)
                 report(outcome, step="launch", run_id=request.run_id)
 
@@ -186,19 +186,20 @@ def launcher() -> Handler:
 
 
 def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
-    """The attempt that a launch message names.
+    """Parse a launch message.
 
     Raises:
-        UnknownEventError: if it is no launch message.
+        UnknownEventError: if it is malformed.
     """
     run_id, attempt, job = body.get("run_id"), body.get("attempt"), body.get("job")
-    # True is an int to Python.
+    # True is an int in Python.
     is_number = type(attempt) is int and 0 < attempt <= MAX_ATTEMPT
     is_launch = body.get("treadle") == "launch" and is_number
     if not (is_launch and _is_name(run_id) and _is_name(job)):
         msg = (
-            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got {_shown(body)}: run_id and "
-            f"job are texts of 1 to {MAX_NAME} characters, and attempt a whole number from 1."
+            "The launch queue accepts {treadle: launch, run_id, attempt, job}, but received "
+            f"{_shown(body)}: run_id and job must be strings of 1 to {MAX_NAME} characters, and "
+            "attempt a whole number from 1."
         )
         raise UnknownEventError(msg)
     return LaunchRequest(str(run_id), int(str(attempt)), str(job), hops_of(body))
@@ -209,12 +210,12 @@ def _is_name(value: object) -> bool:
 
 
 def _shown(body: Mapping[str, Any]) -> str:
-    """The fields of a message that tell which it is, cut."""
+    """Return the fields of a message that identify it, truncated."""
     return ", ".join(f"{name}={body[name]!r:.40}" for name in sorted(body))[:300] or "an empty object"
 
 
 RECONCILE_MARGIN_SECONDS = 10.0
-"""Kept of RECONCILE's time limit, for what it has begun."""
+"""Reserved from RECONCILE's time limit, to finish what it has begun."""
 
 _RECONCILED: Mapping[str, str] = {
     "dispatched": metric_names.TICKS_RECOVERED,
@@ -231,7 +232,10 @@ _RECONCILED: Mapping[str, str] = {
 
 
 def reconciler() -> Handler:
-    """The handler of RECONCILE: changes of the registry, operators' commands, and a schedule, which is any other event."""
+    """Return the handler of RECONCILE.
+
+    It handles changes of the registry and operators' commands; any other event is its schedule.
+    """
     parts = functools.cache(lambda: reconciler_parts(os.environ))
     commands = functools.cache(_commands)
 
@@ -260,14 +264,14 @@ def reconciler() -> Handler:
 
 
 def _commands() -> "Commands":
-    # Imported here, as hardly any pass needs them.
+    # Imported here because hardly any pass needs them.
     from treadle.bootstrap.commands import command_parts
 
     return command_parts(os.environ)
 
 
 def recorder() -> Handler:
-    """The handler of RECORD: state-change events of targets, and what is told of assets."""
+    """Return the handler of RECORD, for status events of targets, and reports and events of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What the engine needs from outside, as Protocols, and the values that cross them. Knows no technology.
+"""The interfaces through which the engine reaches the outside, as Protocols, and the values they exchange.
 
-All times are whole milliseconds since the epoch, UTC, named `*_at`, `*_time` or `now`.
+No technology is named here. All times are whole milliseconds since the epoch, UTC, named `*_at`, `*_time` or
+`now`.
 """

@@ -1,4 +1,4 @@
-"""Events in the order in which they were committed: of assets, and of a job's runs that ended."""
+"""Events of assets, and of a job's completed runs, in the order in which they were committed."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from treadle.definitions.errors import UnreadableRecordError
 
 @dataclass(frozen=True, slots=True)
 class AssetEvent:
-    """Something became of an asset, or of a job's run.
+    """An event of an asset, or of a job's completed run.
 
     Attributes:
-        asset_key: which asset, its parts joined by "/"; for a job's runs `ended_runs_key` of the job.
-        event_id: repeated by a redelivery.
+        asset_key: the asset's key, its parts joined by "/"; for a job's runs, the job's `ended_runs_key`.
+        event_id: the same on a redelivery.
         kind: such as "ASSET_MATERIALIZATION".
         time: when it happened.
         body: canonical JSON: metadata, partition, run id.
-        storage_id: its place in the asset's order; 0 until it is stored.
+        storage_id: its sequence number under its key; 0 until it is stored.
     """
 
     asset_key: str
@@ -29,26 +29,22 @@ class AssetEvent:
 
 
 UNREADABLE = "UNREADABLE"
-"""The kind of what stands for an event that cannot be read."""
+"""The kind of a placeholder for an event that cannot be read."""
 
 
 def unreadable_event(asset_key: str, storage_id: int, reason: str) -> AssetEvent:
-    """What stands for an event that cannot be read: its place, and why. Whoever decodes it skips it.
+    """Return a placeholder for an event that cannot be read. Decoders skip it.
 
     Args:
-        asset_key: which asset's.
-        storage_id: its place; 0 where that is not known.
+        asset_key: the event's key.
+        storage_id: its sequence number; 0 where that is not known.
         reason: why it cannot be read.
     """
     return AssetEvent(asset_key, "", UNREADABLE, 0, reason, storage_id)
 
 
 def check_readable(event: AssetEvent) -> None:
-    """Complain of what stands for an event that cannot be read.
-
-    Raises:
-        UnreadableRecordError: if it is that.
-    """
+    """Raise UnreadableRecordError if an event is a placeholder for one that cannot be read."""
     if event.kind == UNREADABLE:
         raise UnreadableRecordError(f"event {event.storage_id} of {event.asset_key}", event.body)
 
@@ -56,23 +52,23 @@ def check_readable(event: AssetEvent) -> None:
 AT_ONCE = 100
 
 OLD_NEWS = 1_000
-"""So many events in a row that happened before a time end the search backwards for those that did not."""
+"""A backward search for events since a time stops after this many consecutive events from before it."""
 
 
 def ended_runs_key(job: str) -> str:
-    """Under which the ended runs of a job are numbered; no asset's key begins so."""
+    """Return the key under which the completed runs of a job are stored; no asset key has this prefix."""
     return f"#ended/{job}"
 
 
 def is_ended_runs_key(key: str) -> bool:
-    """Whether a key is one of a job's ended runs, and so no asset's."""
+    """Return whether a key is that of a job's completed runs, not an asset's."""
     return key.startswith("#ended/")
 
 
 class RecordedEvents(Protocol):
-    """Reads events by key and number, strongly, and only what is asked for.
+    """Reads events by key and sequence number, strongly consistent, and no more than were requested.
 
-    In place of one that is there and cannot be read it gives an `unreadable_event`.
+    An event that exists but cannot be read is returned as an `unreadable_event`.
     """
 
     def between(
@@ -84,54 +80,51 @@ class RecordedEvents(Protocol):
         ascending: bool = True,
         at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
-        """The events numbered higher than one number and lower than another, as they are asked for.
+        """Iterate lazily over the events between two sequence numbers, both exclusive.
 
         Args:
-            asset_key: their key.
-            after: 0 for all.
-            before: None for no limit.
-            ascending: False for those numbered highest first.
-            at_once: so many are read by one request, and paid for.
+            asset_key: the key of the events.
+            after: the lower bound; 0 for none.
+            before: the upper bound; None for none.
+            ascending: False for descending order.
+            at_once: how many events one request reads, and is billed for.
         """
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
-        """The events with these numbers that exist, in order; a hundred cost one request."""
+        """Return the events with these numbers that exist, in order; a request reads up to a hundred."""
 
     def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
-        """The event numbered highest of each key that has any; a hundred keys cost two requests."""
+        """Return the latest event of each key that has any; a hundred keys take two requests."""
 
 
 class EventStore(RecordedEvents, Protocol):
-    """Keeps events, by key; each has a number that follows commit order under its key."""
+    """Stores events by key; under each key, sequence numbers follow commit order."""
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """The events as stored: numbered now, or as they were when their ids were first appended.
+        """Store events and return them with their numbers; an event id stored before keeps its number.
 
         Args:
-            events: of any keys, in order; those of one key cost a few requests together.
+            events: of any keys, in order; the events of one key share a few requests.
 
         Raises:
-            StoreError: if the store did not answer; some may have been stored.
+            StoreError: if the store did not answer; some events may have been stored.
         """
 
     def asset_keys(self, after: str, limit: int) -> list[str]:
-        """The keys of assets that have any event, in order, read strongly; from a directory of their own.
+        """List the keys of assets with any event, in order, strongly consistent, from a separate directory.
 
         Args:
             after: only keys that sort after this one; empty for all.
-            limit: how many at most.
-
-        Raises:
-            StoreError: if the store did not answer.
+            limit: the maximum number.
         """
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
-        """The events numbered higher, in order, read strongly."""
+        """Return the events with higher numbers, in order, strongly consistent."""
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The number behind which all events lie that happened at a time or later, read strongly; 0 for all.
+        """Return the number after which all events since a time are found, strongly consistent; 0 for all.
 
-        It looks backwards from the last event, so it costs what has happened since. Numbers follow the order in
-        which Treadle learned of events, not that in which they happened: it looks on until `OLD_NEWS` events in a
-        row happened before the time.
+        The search goes backward from the last event, so its cost is the number of events since that time.
+        Numbers follow the order in which Treadle received the events, not the order in which they happened:
+        the search continues until `OLD_NEWS` consecutive events happened before the time.
         """

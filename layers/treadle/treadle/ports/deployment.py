@@ -1,4 +1,4 @@
-"""A deployment as its operator finds it: which sensors it has, their functions, and what these have logged."""
+"""A deployment as its operator sees it: its sensors, their functions, and the logs of those functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,22 +7,22 @@ from typing import Protocol
 from treadle.definitions.status import DefaultSensorStatus
 
 UNKNOWN_KIND = "unknown"
-"""Of a sensor whose deployment does not say what it is."""
+"""The kind of a sensor whose deployment does not state one."""
 
 EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
-"""Sensors that evaluate events, each by itself, and nothing at a tick."""
+"""Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a sensor's rule lets through to it.
+    """The events that a sensor's rule matches.
 
     Attributes:
-        jobs: of whose runs it hears; empty for those of all, or of none.
-        assets: of which assets, their parts joined by "/".
-        statuses: which of a run's statuses it hears of; none if it hears of no runs.
-        buckets: of whose objects.
-        is_on: False if the rule is switched off.
+        jobs: the jobs whose run events it matches; empty for all jobs, or if it matches no run events.
+        assets: the assets, their key parts joined by "/".
+        statuses: the run statuses; empty if it matches no run events.
+        buckets: the buckets whose object events it matches.
+        is_on: False if the rule is disabled.
     """
 
     jobs: tuple[str, ...] = ()
@@ -37,27 +37,29 @@ class DeployedSensor:
     """A sensor as it is deployed.
 
     Attributes:
-        name: the sensor's.
+        name: the sensor's name.
         kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated" or
-            "deadline", as its function checks when it begins; `UNKNOWN_KIND` where the deployment does not say.
-        description: what it is for, in words.
-        jobs: those it may start, by name.
-        default_status: what holds where no operator has said anything.
-        interval_seconds: from one tick to the next, as deployed; None if it has no interval of its own: it hears
-            of events, or ticks each minute.
+            "deadline", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
+            state it.
+        description: its description for operators.
+        jobs: the names of the jobs it may start.
+        default_status: the status until an operator sets another one.
+        interval_seconds: the deployed interval between two ticks; None if it has none: it is evaluated by
+            events, or ticks each minute.
         function: its function's name.
         queue: the URL of its queue; None if it has none.
-        subscription: what its rule lets through; None if it has no rule.
+        subscription: the events that its rule matches; None if it has no rule.
         settings: its function's environment.
         project: the stack that registered it.
-        rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
-        log_group: where its function writes.
+        rule: the EventBridge rule that feeds it, by CloudFormation's name; "" if it has none.
+        log_group: its function's log group.
         role: the ARN of its function's role; "" if that is not known.
-        problem: why its function or its rule cannot be read; "" if both can. Of such a sensor, no more than its
-            entry in the registry is known.
-        remedy: what to do then.
+        problem: why its function or its rule cannot be read; "" if both can. With a problem, only its
+            registry entry is known.
+        remedy: what to do about the problem.
         dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
-        deployed_at: when its function last got code or settings, in milliseconds; None if that is not known.
+        deployed_at: when the code or settings of its function last changed, in milliseconds; None if that is
+            not known.
     """
 
     name: str
@@ -77,19 +79,19 @@ class DeployedSensor:
     problem: str = ""
     remedy: str = ""
     dead_letters: str = ""
-    # Not part of what it is: the same sensor, deployed again, is the same.
+    # Not part of its identity: a redeployed sensor compares equal.
     deployed_at: int | None = field(default=None, compare=False)
 
     @property
     def is_ticked(self) -> bool:
-        """Whether a schedule ticks it: each minute, if it has no interval of its own."""
+        """True if a schedule ticks it, each minute if it has no interval of its own."""
         if self.kind == UNKNOWN_KIND:
             return self.interval_seconds is not None
         return self.kind not in EVENT_KINDS
 
     @property
     def has_schedule(self) -> bool:
-        """Whether a schedule invokes it: to tick it, or at its deadlines."""
+        """True if a schedule invokes it, to tick it or at its deadlines."""
         return self.is_ticked or self.kind == "deadline"
 
 
@@ -98,9 +100,9 @@ class LogLine:
     """A line of a function's log.
 
     Attributes:
-        line_id: the same whenever the line is read.
+        line_id: stable across reads.
         at: when it was written.
-        text: as it was written; anybody may have had a hand in it.
+        text: the unmodified line; untrusted, as anyone may have contributed to it.
     """
 
     line_id: str
@@ -111,16 +113,16 @@ class LogLine:
 CANCEL, REFRESH, TARGETS = "cancel", "refresh", "targets"
 
 COMMANDS = frozenset({CANCEL, REFRESH, TARGETS})
-"""What the field `treadle` of an event says that RECONCILE takes as an operator's command."""
+"""The values of an event's `treadle` field that RECONCILE accepts as operator commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:
-    """What became of a command that the engine carried out.
+    """The result of a command that the engine executed.
 
     Attributes:
         is_new: False if there was nothing left to do.
-        reason: what was done, or why nothing was, in words.
+        reason: what was done, or why nothing was.
     """
 
     is_new: bool
@@ -128,27 +130,20 @@ class CommandAnswer:
 
 
 class EngineCommands(Protocol):
-    """What the engine does for an operator, as the roles that jobs bring trust its functions and no person."""
+    """Commands that the engine executes for operators, as job roles trust its functions and not people."""
 
     def cancel(self, run_id: str, by: str) -> CommandAnswer:
-        """Ask a run's target to end it.
-
-        Args:
-            run_id: of the run.
-            by: who asks.
+        """Request cancellation of a run from its target.
 
         Raises:
             CommandRefusedError: if it cannot be canceled.
-            LaunchError: if the target did not take the request, or the job's role may not be assumed.
+            LaunchError: if the target did not accept the request, or the job's role cannot be assumed.
             StoreError: if the store did not answer.
             InvocationError: if the engine did not answer.
         """
 
     def refresh(self, run_id: str) -> CommandAnswer:
-        """Ask a run's target how it stands, and record that.
-
-        Args:
-            run_id: of the run.
+        """Query the status of a run from its target, and record it.
 
         Raises:
             CommandRefusedError, LaunchError, StoreError, InvocationError: as for `cancel`.
@@ -156,16 +151,16 @@ class EngineCommands(Protocol):
 
 
 class Deployment(Protocol):
-    """One deployed engine, with the sensors of all its projects."""
+    """A deployed engine, with the sensors of all its projects."""
 
     @property
     def name(self) -> str:
-        """The engine's stack's."""
+        """The name of the engine's stack."""
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
-        """The registered sensors by name, in order; may be a minute old.
+        """Return the registered sensors by name, in order; up to a minute old.
 
-        A sensor that cannot be read is among them, with its problem.
+        A sensor that cannot be read is included, with its problem.
 
         Raises:
             StoreError: if the registry cannot be read.
@@ -174,12 +169,12 @@ class Deployment(Protocol):
     def invoke(
         self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
     ) -> Mapping[str, object]:
-        """What a sensor's function answers to a direct invocation, which is sent once.
+        """Invoke a sensor's function directly, without retries, and return its response.
 
         Args:
-            sensor: its name.
+            sensor: the sensor's name.
             event: such as `{"treadle": "preview"}`.
-            seconds: how long the answer is awaited; None for as long as a function may take.
+            seconds: the timeout; None for the maximum duration of a function.
 
         Raises:
             CommandRefusedError: if there is no such sensor.
@@ -187,12 +182,12 @@ class Deployment(Protocol):
         """
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
-        """The lines that a sensor's function wrote, oldest first, read as they are asked for; may lag a little.
+        """Iterate lazily over the log lines of a sensor's function, oldest first; the latest may be missing.
 
         Args:
-            sensor: its name.
-            since: when the first of interest was written.
-            until: when the last of interest was; None for all that there are.
+            sensor: the sensor's name.
+            since: the start of the time range.
+            until: its end; None for no end.
 
         Raises:
             CommandRefusedError: if there is no such sensor.

@@ -1,4 +1,4 @@
-"""What an engine notes beside the states of sensors: which engine it is and that it runs, and which sensors are late."""
+"""State of the engine itself: its identity, when it ran last, and which sensors are late."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """Which engine reads the tables.
+    """The engine that uses the tables.
 
     Attributes:
-        engine_id: the engine's; another one for each engine stack.
-        seen_at: when RECONCILE ran last, to some minutes, in milliseconds.
+        engine_id: differs for each engine stack.
+        seen_at: when RECONCILE ran last, in milliseconds, accurate to a few minutes.
     """
 
     engine_id: str
@@ -19,10 +19,10 @@ class EngineRecord:
 
 
 class EngineStore(Protocol):
-    """Keeps which engine reads the tables, where evaluators may read it, and write nothing."""
+    """Stores which engine uses the tables, in an item that evaluators may read and not write."""
 
     def read(self) -> EngineRecord | None:
-        """Which engine reads the tables; None if none has noted itself yet.
+        """Return the engine that uses the tables; None if none has written its record yet.
 
         Raises:
             StoreError: if the store did not answer.
@@ -30,22 +30,15 @@ class EngineStore(Protocol):
         """
 
     def write(self, record: EngineRecord) -> None:
-        """Note it in place of what stands there.
-
-        Args:
-            record: which engine.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Replace the stored record."""
 
 
 @dataclass(frozen=True, slots=True)
 class LateSensor:
-    """A sensor that has not ticked when it should have.
+    """A sensor that did not tick when it should have.
 
     Attributes:
-        name: the sensor's.
+        name: the sensor's name.
         project: the stack that registered it.
         since: when it last ticked, was started or was registered, in milliseconds.
     """
@@ -56,21 +49,17 @@ class LateSensor:
 
 
 class LateSensorStore(Protocol):
-    """Keeps which sensors were announced as late, so that each change is announced once."""
+    """Stores which sensors were reported as late, so that each change is reported once."""
 
     def read(self) -> Mapping[str, LateSensor]:
-        """The late sensors by name; none if what stands there is damaged.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the late sensors by name; none if the stored record is damaged."""
 
     def write(self, late: Mapping[str, LateSensor]) -> None:
-        """Keep these in place of those.
+        """Replace the stored late sensors.
 
         Args:
             late: by name.
 
         Raises:
-            StoreError: if the store did not answer, or rejected it.
+            StoreError: if the store did not answer, or rejected the write.
         """

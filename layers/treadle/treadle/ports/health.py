@@ -1,4 +1,4 @@
-"""How the parts of a deployment are at one moment: what is switched on, what waits, what is denied."""
+"""A snapshot of a deployment's health: what is enabled, what waits in queues, what is denied."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,14 +9,15 @@ HOLDERS = "sensor roles"
 
 @dataclass(frozen=True, slots=True)
 class EventTrigger:
-    """Something that feeds a step, and may be off.
+    """A trigger that feeds a component, and may be disabled.
 
     Attributes:
         kind: "schedule", "rule", or "mapping" (from a queue or stream to its function).
-        owner: what it feeds, as dead letters name it: "launch", "sensor new_objects".
-        name: AWS's.
-        is_on: whether it is enabled.
-        trouble: what AWS says went wrong when it last worked, or that it is gone; "" if nothing did.
+        owner: the component that it feeds, as dead letters name it: "launch", "sensor new_objects".
+        name: its AWS name.
+        is_on: True if it is enabled.
+        trouble: the error that AWS reports for its last invocation, or that it does not exist; "" if there is
+            none.
     """
 
     kind: str
@@ -28,14 +29,14 @@ class EventTrigger:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in a queue or stream.
+    """The messages in a queue or records in a stream.
 
     Attributes:
-        owner: who takes it: "launch", "sensor new_objects"; "" for the dead letters.
-        name: the queue's or function's.
-        waiting: messages that can be received, or are held back; None for a stream.
-        in_flight: messages that somebody is at work on.
-        oldest_seconds: how long the oldest has waited; None if it is not told, as of an idle queue.
+        owner: the consumer: "launch", "sensor new_objects"; "" for the dead letters.
+        name: the name of the queue or function.
+        waiting: messages that are visible or delayed; None for a stream.
+        in_flight: messages that are being processed.
+        oldest_seconds: the age of the oldest message; None if AWS does not report it, as for an idle queue.
     """
 
     owner: str
@@ -50,13 +51,14 @@ class Bucket:
     """A bucket that a sensor watches.
 
     Attributes:
-        sensor: its name.
-        name: the bucket's; "" if the deployment names none.
+        sensor: the sensor's name.
+        name: the bucket's name; "" if the deployment names none.
         trouble: why it cannot be watched; "" if it can.
-        announces: whether it sends its events to EventBridge; None if that could not be asked.
-        remedy: what switches that on.
-        has_versions: whether its versioning is enabled; None if the sensor needs none, or that could not be asked.
-        versioning_remedy: what enables that.
+        announces: True if it sends its events to EventBridge; None if that could not be checked.
+        remedy: the command that enables those events.
+        has_versions: True if versioning is enabled; None if the sensor does not need it, or that could not be
+            checked.
+        versioning_remedy: the command that enables versioning.
     """
 
     sensor: str
@@ -70,15 +72,15 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class JobTarget:
-    """What a job launches.
+    """The target of a job.
 
     Attributes:
-        job: its name.
-        address: of what is launched; "" where the deployment left it out.
-        parameter: what gives the address, for messages.
-        exists: whether it is there; None if nobody can say.
-        trouble: what AWS says of it.
-        role: the role that was assumed for the look; "" for none.
+        job: the job's name.
+        address: the target's ARN or name; "" where the deployment left it out.
+        parameter: what sets the address, for messages.
+        exists: whether the target exists; None if that could not be checked.
+        trouble: the error that AWS reports.
+        role: the role that was assumed for the check; "" for none.
     """
 
     job: str
@@ -91,13 +93,13 @@ class JobTarget:
 
 @dataclass(frozen=True, slots=True)
 class MissingPermission:
-    """A permission that a step needs and does not have.
+    """A permission that a component needs and does not have.
 
     Attributes:
-        owner: the step.
+        owner: the component.
         action: such as "sqs:SendMessage".
-        resource: on what; "" where it is not known.
-        words: how that is known.
+        resource: the resource; "" where it is not known.
+        words: the evidence for it.
     """
 
     owner: str
@@ -125,10 +127,10 @@ class PolicyHolder:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm that is in ALARM.
+    """An alarm in state ALARM.
 
     Attributes:
-        name: its name.
+        name: the alarm's name.
         since: when it went off, in milliseconds.
         words: its description and AWS's reason.
     """
@@ -140,13 +142,13 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class AlertAddress:
-    """Where alerts go, as far as AWS can be asked about it.
+    """A destination of alerts, as far as AWS can be queried about it.
 
     Attributes:
-        owner: who sends them: "sensor failure_alert", or "alarms".
+        owner: the sender: "sensor failure_alert", or "alarms".
         service: "sns" for a topic, "secretsmanager" for a secret, "ses" for a sender.
         name: the topic's ARN, the secret's name or ARN, the sender's address.
-        setting: where the deployment names it, such as "TREADLE_ALERT_SNS_TOPIC".
+        setting: the setting that names it, such as "TREADLE_ALERT_SNS_TOPIC".
     """
 
     owner: str
@@ -157,13 +159,13 @@ class AlertAddress:
 
 @dataclass(frozen=True, slots=True)
 class AlertChannel:
-    """Whether alerts can arrive.
+    """Whether a destination can receive alerts.
 
     Attributes:
-        address: where they go.
-        trouble: why they cannot; "" if nothing speaks against it.
-        remedy: what to do then.
-        is_unused: whether all is in order but for receivers, of which nobody has added any.
+        address: the destination.
+        trouble: why alerts cannot arrive; "" if no problem was found.
+        remedy: what to do about the problem.
+        is_unused: True if everything is in order except that nobody has subscribed.
     """
 
     address: AlertAddress
@@ -174,13 +176,14 @@ class AlertChannel:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How often a function was invoked lately.
+    """Recent invocations of a function.
 
     Attributes:
-        owner: the step.
-        name: the function's.
-        invocations: how many there were.
-        errors: how many of the last ones, none of which ended well, ended in an error of the function or its runtime.
+        owner: the component.
+        name: the function's name.
+        invocations: the number of invocations.
+        errors: how many of the latest invocations, back to the last one that succeeded, ended in an error of
+            the function or its runtime.
     """
 
     owner: str
@@ -191,13 +194,13 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class SkippedCheck:
-    """Something that could not be looked at.
+    """Something that could not be checked.
 
     Attributes:
-        check: which check lacks it, such as "queues".
-        what: in words, such as "the log of launch".
-        action: the permission that is missing, such as "sqs:GetQueueAttributes"; "" if something else went wrong.
-        words: what AWS said.
+        check: the check that is incomplete, such as "queues".
+        what: what could not be read, such as "the log of launch".
+        action: the missing permission, such as "sqs:GetQueueAttributes"; "" if something else went wrong.
+        words: AWS's error message.
     """
 
     check: str
@@ -208,20 +211,20 @@ class SkippedCheck:
 
 @dataclass(frozen=True, slots=True)
 class HealthSnapshot:
-    """How a deployment is.
+    """The health of a deployment.
 
     Attributes:
         switches: schedules, rules and mappings.
-        backlogs: queues, the dead letters' among them, and streams.
-        buckets: those that sensors watch.
-        targets: what jobs launch.
+        backlogs: queues, including the dead-letter queues, and streams.
+        buckets: the buckets that sensors watch.
+        targets: the targets of jobs.
         denials: missing permissions of the deployment's own roles.
-        holders: who has the engine's policies for evaluators.
-        alarms: those that are in ALARM.
-        channels: where alerts and alarms go.
-        activities: how often functions were invoked within the last quarter of an hour.
-        clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS told no time.
-        unread: what could not be looked at.
+        holders: the principals that have the engine's policies for evaluators.
+        alarms: the alarms in state ALARM.
+        channels: the destinations of alerts and alarms.
+        activities: the functions' invocations in the last 15 minutes.
+        clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS returned no time.
+        unread: what could not be checked.
     """
 
     switches: tuple[EventTrigger, ...] = ()
@@ -238,11 +241,12 @@ class HealthSnapshot:
 
 
 class Health(Protocol):
-    """Looks at a deployment."""
+    """Checks a deployment."""
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
-        """How it is now; what cannot be read is said to be so, and never raised.
+        """Return the current health; what cannot be read is reported in the snapshot, and never raised.
 
         Args:
-            owner: only what feeds one step, such as "sensor new_objects": its switches and its queue; None for all.
+            owner: check only the triggers and the queue of one component, such as "sensor new_objects"; None
+                for everything.
         """

@@ -1,4 +1,4 @@
-"""An object as a sensor comes to it, for who asks what became of it."""
+"""An S3 object as a sensor sees it, for operators who ask why it was not processed."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,23 +6,24 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectInspection:
-    """What a sensor makes of a key at this moment.
+    """A sensor's current assessment of an object key.
 
     Attributes:
-        watched: what the sensor watches, in words.
-        is_watched: whether that takes in the key.
-        run_key: of the object, or of its group; None if it cannot be told, as the object is gone.
+        watched: a description of what the sensor watches.
+        is_watched: True if that includes the key.
+        run_key: the run key of the object, or of its group; None if it cannot be derived because the object
+            is gone.
         modified_at: when the object was stored; None if there is none.
-        is_in_parts: whether it was uploaded in parts, and so appeared later than `modified_at` says.
-        waits: why it does not count yet, such as a group that is not complete; "" if it does.
-        counts_since: what was stored before this does not count; 0 if all does, None if no sweep has begun.
-        round_started: when the sweep's present round began; None if none is under way.
-        is_passed: whether that round has passed the key already.
-        complete_round: when the sweep's last complete round began; None if there was none.
-        was_there_before: whether it does not count, as it was there before `counts_since`; an upload in parts may have
-            ended since, though it was begun before.
-        announces: whether the bucket sends its events to EventBridge; None if that may not be asked.
-        remedy: what switches that on.
+        is_in_parts: True for a multipart upload, which appeared later than `modified_at` says.
+        waits: why the object is not processed yet, such as an incomplete group; "" if it is.
+        counts_since: objects stored before this time are ignored; 0 if none are, None if no sweep has begun.
+        round_started: when the current round of the sweep began; None if none is in progress.
+        is_passed: True if that round has already passed the key.
+        complete_round: when the last complete round of the sweep began; None if there was none.
+        was_there_before: True if the object is ignored because it existed before `counts_since`; a multipart
+            upload may have completed since, though it was initiated before.
+        announces: True if the bucket sends its events to EventBridge; None if reading that is not permitted.
+        remedy: the command that enables those events.
     """
 
     watched: str
@@ -41,20 +42,21 @@ class ObjectInspection:
 
 
 class ObjectLookup(Protocol):
-    """Looks at objects as a sensor does."""
+    """Inspects objects as a sensor does."""
 
     def inspect(
         self, sensor: str, bucket: str, key: str, cursor: str | None, now: int
     ) -> ObjectInspection | None:
-        """What the sensor makes of a key; None if it watches no bucket.
+        """Assess a key as the sensor would; return None if the sensor does not watch a bucket.
 
         Args:
-            sensor: its name.
+            sensor: the sensor's name.
             bucket: the bucket's name.
-            key: the whole key.
-            cursor: the sensor's, which says how far its sweep has come.
+            key: the full key.
+            cursor: the sensor's cursor, which records the progress of its sweep.
             now: milliseconds since the epoch.
 
         Raises:
-            TreadleError: if the bucket is missing or may not be listed, or the sensor's selection cannot be read.
+            TreadleError: if the bucket is missing or may not be listed, or the sensor's selection cannot be
+                read.
         """

@@ -1,4 +1,4 @@
-"""Reading one record: whatever goes wrong with it is an error of that record, and those behind it are read."""
+"""Decoding of single records: any error is attributed to its record, and later records are still read."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,21 +15,21 @@ LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: no later time can be written as a date."""
 
 UNREADABLE = "unreadable: "
-"""With this begins what lists show in place of a record that cannot be read."""
+"""The prefix of what lists show in place of a record that cannot be read."""
 
 _SHOWN = 300
 
 
 def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], R]:
-    """The decoder with one error for all that it may meet in a record that was not written by this code.
+    """Wrap a decoder so that all its errors on an invalid record become one type.
 
-    A missing attribute, one of another type, bytes that are no zlib, JSON that is nested without end: each
-    raises another exception, and no caller can know all of them. A `StoreError` passes, as it is about the
-    store that did not answer and not about the record.
+    A missing attribute, an attribute of another type, bytes that are not zlib, JSON nested too deeply: each
+    raises a different exception, and no caller can know all of them. A `StoreError` is passed through,
+    because it is about the store that did not answer and not about the record.
 
     Args:
-        decode: makes the value.
-        name: says which record it is, by its key alone.
+        decode: decodes a record.
+        name: returns the record's name for messages, from its key alone.
 
     Returns:
         The decoder, which raises `UnreadableRecordError`.
@@ -48,10 +48,10 @@ def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], 
 
 
 def each_readable(read: Callable[[S], R], records: Iterable[S]) -> Iterator[R]:
-    """What can be read, in order; each other record is logged with its key and passed over.
+    """Yield the records that can be read, in order; log the key of each other one and skip it.
 
     Args:
-        read: as `reader` makes it.
+        read: a decoder made by `reader`.
         records: any number.
     """
     for record in records:
@@ -62,36 +62,28 @@ def each_readable(read: Callable[[S], R], records: Iterable[S]) -> Iterator[R]:
 
 
 def reason_of(error: Exception) -> str:
-    """The exception's class and words, bounded; characters that cannot be stored are escaped."""
+    """Return the exception's class and message, truncated; escape characters that cannot be stored."""
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return words[:_SHOWN].encode(errors="backslashreplace").decode()
 
 
 def text(value: object) -> str:
-    """The value, which must be text.
-
-    Raises:
-        TypeError: if it is none.
-    """
+    """Return the value; raise TypeError if it is not a string."""
     if not isinstance(value, str):
-        raise _unexpected(value, "a text")
+        raise _unexpected(value, "a string")
     return value
 
 
 def text_or_none(value: object) -> str | None:
-    """The value, which must be text or nothing.
-
-    Raises:
-        TypeError: if it is neither.
-    """
+    """Return the value; raise TypeError if it is neither a string nor None."""
     return None if value is None else text(value)
 
 
 def integer(value: object, least: int = 0, most: int = LATEST_MS) -> int:
-    """The value as a whole number within bounds; true and false are none.
+    """Return the value as a whole number within bounds; booleans are not accepted.
 
     Raises:
-        TypeError: if it is none.
+        TypeError: if it is not a number.
         ValueError: if it is out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -103,15 +95,11 @@ def integer(value: object, least: int = 0, most: int = LATEST_MS) -> int:
 
 
 def texts(value: object) -> dict[str, str]:
-    """The value, which must be an object with texts alone.
-
-    Raises:
-        TypeError: if it is none.
-    """
+    """Return the value; raise TypeError if it is not an object whose values are all strings."""
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _unexpected(value, "an object of texts")
+        raise _unexpected(value, "an object of strings")
     return value
 
 
 def _unexpected(value: object, wanted: str) -> TypeError:
-    return TypeError(f"{value!r:.80} is a {type(value).__name__}, and must be {wanted}")
+    return TypeError(f"{value!r:.80} is a {type(value).__name__}; it must be {wanted}")

@@ -1,4 +1,4 @@
-"""The registry: the sensors and jobs that projects have registered with their engine, and who may start what."""
+"""The registry: the sensors and jobs that projects register with their engine, and which may start which."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -12,26 +12,22 @@ from treadle.ports.deployment import EVENT_KINDS
 from treadle.ports.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
-"""The version of the contract between an engine and its projects that this code was written for."""
+"""The contract version of this code."""
 
 SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
-"""The versions that an engine of this code serves, and that operators can read: this one and the one before."""
+"""The contract versions that this code supports, in the engine and for operators: this one and the last."""
 
 ROOT = "/treadle"
 
 _MOST_DIGITS = 9
-"""Of an interval in seconds: thirty years."""
+"""The maximum number of digits of an interval in seconds: about thirty years."""
 
 SENSORS, JOBS = "sensors", "jobs"
 """The folders of an engine's path."""
 
 
 def path_of(engine: str) -> str:
-    """The path under which an engine's entries are in Parameter Store.
-
-    Args:
-        engine: the engine's name.
-    """
+    """Return the Parameter Store path of an engine's entries."""
     return f"{ROOT}/{engine}/"
 
 
@@ -40,19 +36,20 @@ class SensorEntry:
     """A registered sensor.
 
     Attributes:
-        name: the sensor's.
+        name: the sensor's name.
         project: the stack that registered it.
         function: the name of its Lambda function.
         kind: such as "schedule" or "s3".
         jobs: the names of the jobs that it may start.
         queue: the URL of its queue; "" if it has none.
-        rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
-        log_group: where its function writes.
-        contract: the version of the contract that its project was built for.
-        default_status: what holds where no operator has said anything, as its function has it, too.
-        interval_seconds: from one tick to the next, as its function has it, too; 0 where the template gives none.
+        rule: the EventBridge rule that feeds it, by CloudFormation's name; "" if it has none.
+        log_group: its function's log group.
+        contract: the contract version that its project was built for.
+        default_status: the status until an operator sets another one; its function has the same value.
+        interval_seconds: the interval between two ticks; its function has the same value. 0 where the
+            template gives none.
         dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
-        registered_at: since when the engine has known this value of the entry, in milliseconds.
+        registered_at: when the engine first read this value of the entry, in milliseconds.
     """
 
     name: str
@@ -67,12 +64,12 @@ class SensorEntry:
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED
     interval_seconds: int = 0
     dead_letters: str = ""
-    # Not part of what it is: the same entry, registered again, is the same.
+    # Not part of its identity: the same entry, registered again, compares equal.
     registered_at: int = field(default=0, compare=False)
 
     @property
     def is_ticked(self) -> bool:
-        """Whether a schedule ticks it."""
+        """True if a schedule ticks it."""
         return self.kind not in EVENT_KINDS
 
 
@@ -81,12 +78,12 @@ class JobEntry:
     """A registered job.
 
     Attributes:
-        name: the job's.
+        name: the job's name.
         project: the stack that registered it.
-        settings: what its name launches.
-        sensors: the sensors that may start it, whatever their project; empty for those of its own project.
-        contract: the version of the contract that its project was built for.
-        is_observed: whether executions get records whoever starts them.
+        settings: the target that it starts.
+        sensors: the sensors that may start it, of any project; empty for those of its own project.
+        contract: the contract version that its project was built for.
+        is_observed: True if external runs are recorded too.
     """
 
     name: str
@@ -97,25 +94,21 @@ class JobEntry:
     is_observed: bool = False
 
     def accepts(self, sensor: SensorEntry) -> bool:
-        """Whether a sensor may start this job, as far as the job's owner is concerned.
-
-        Args:
-            sensor: which.
-        """
+        """Return whether the job's entry allows a sensor to start it."""
         return sensor.name in self.sensors if self.sensors else sensor.project == self.project
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A copy of all entries.
+    """All registry entries, parsed.
 
     Attributes:
         sensors: the registered sensors by name.
         jobs: the registered jobs by name.
-        problems: why an entry could not be taken, by its path below the engine's, such as "jobs/load"; where there
-            was a valid entry before, that one is still in use.
+        problems: why an entry is invalid, by its path below the engine's, such as "jobs/load"; an earlier
+            valid version of it remains in use.
         listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
-        engine: the name of the engine whose entries these are; "" if no copy was made yet.
+        engine: the engine's name; "" if no copy has been made yet.
     """
 
     sensors: Mapping[str, SensorEntry] = field(default_factory=dict)
@@ -125,12 +118,7 @@ class Registry:
     engine: str = ""
 
     def may_start(self, sensor: str, job: str) -> bool:
-        """Whether a sensor may start a job: its own entry names the job, and the job's entry accepts it.
-
-        Args:
-            sensor: the sensor's name.
-            job: the job's name.
-        """
+        """Return whether a sensor may start a job: its entry names it, and the job's entry accepts that."""
         list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
         return (
             list_by_sensor is not None
@@ -140,12 +128,7 @@ class Registry:
         )
 
     def obstacle(self, sensor: str, job: str) -> str:
-        """What keeps a sensor from starting a job, and what to do; "" if it is nothing but the sensor's own list.
-
-        Args:
-            sensor: the sensor's name.
-            job: the job's name.
-        """
+        """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
         list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
         if list_by_sensor is None:
             return f"sensor {sensor} is not registered. Deploy its project"
@@ -153,7 +136,7 @@ class Registry:
             return ""
         if of_job is None:
             known = ", ".join(sorted(self.jobs)) or "none"
-            return f"job {job!r} is not registered, known are: {known}. Deploy its project"
+            return f"job {job!r} is not registered; registered jobs: {known}. Deploy its project"
         return (
             ""
             if of_job.accepts(list_by_sensor)
@@ -163,14 +146,14 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class KeptEntry:
-    """What the engine's copy holds of one entry.
+    """One entry in the engine's copy.
 
     Attributes:
         text: the last valid value; "" if there was none, or the entry is deleted.
-        read_at: when Parameter Store was asked for it last, in milliseconds.
-        problem: why a later value could not be taken; "" if there is none.
+        read_at: when it was last read from Parameter Store, in milliseconds.
+        problem: why a later value is invalid; "" if there is none.
         is_missing: True if the last listing lacked it.
-        changed_at: when this text was read first, in milliseconds; 0 if that is not known.
+        changed_at: when this text was first read, in milliseconds; 0 if that is not known.
     """
 
     text: str
@@ -181,19 +164,19 @@ class KeptEntry:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it only says when the entry was deleted."""
+        """True if it only records when the entry was deleted."""
         return not self.text and not self.problem
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryCopy:
-    """The engine's copy of the registry, as it is kept.
+    """The engine's copy of the registry, as stored.
 
     Attributes:
-        engine: the engine's name; "" if no copy was made yet.
+        engine: the engine's name; "" if no copy has been made yet.
         entries: by the entry's path below the engine's, such as "jobs/load".
         listed_at: when the last full listing began, in milliseconds; 0 if there was none.
-        revision: raised by each write; 0 if no copy was made yet.
+        revision: incremented by each write; 0 if no copy has been made yet.
     """
 
     engine: str = ""
@@ -202,10 +185,10 @@ class RegistryCopy:
     revision: int = 0
 
     def registry(self, kinds: Collection[str]) -> Registry:
-        """The entries as this code understands them; those that it does not are among the problems.
+        """Parse the entries; those that this code cannot parse are reported as problems.
 
         Args:
-            kinds: the known kinds of targets.
+            kinds: the known target types.
         """
         sensors: dict[str, SensorEntry] = {}
         jobs: dict[str, JobEntry] = {}
@@ -228,10 +211,10 @@ class RegistryCopy:
 
 
 class RegistryStore(Protocol):
-    """Keeps the engine's copy of the registry."""
+    """Stores the engine's copy of the registry."""
 
     def read(self) -> Registry:
-        """The copy, read strongly; an empty one if none was made yet.
+        """Return the parsed copy, strongly consistent; an empty one if none has been made yet.
 
         Raises:
             StoreError: if the store did not answer.
@@ -239,23 +222,19 @@ class RegistryStore(Protocol):
         """
 
     def copy(self) -> RegistryCopy:
-        """The copy as it is kept, read strongly; one without entries if none was made yet, or it is damaged.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the copy as stored, strongly consistent; without entries if none exists or it is damaged."""
 
     def replace(self, copy: RegistryCopy) -> bool:
         """Write a copy under the next revision, unless another was written since this one was read.
 
         Args:
-            copy: made of the one that was read, with its revision.
+            copy: derived from the one that was read, with its revision.
 
         Returns:
             Whether it was written.
 
         Raises:
-            StoreError: if the store did not answer, or rejected it.
+            StoreError: if the store did not answer, or rejected the write.
         """
 
 
@@ -263,33 +242,26 @@ class EntrySource(Protocol):
     """Parameter Store, where projects register their sensors and jobs with an engine."""
 
     def list(self) -> Mapping[str, str]:
-        """All values, by path below the engine's, such as "jobs/load".
+        """Return all values, by path below the engine's, such as "jobs/load".
 
         Raises:
-            StoreError: if it did not answer, or not completely.
+            StoreError: if it did not answer, or the answer was incomplete.
         """
 
     def get(self, path: str) -> str | None:
-        """One value; None only if there certainly is no such entry.
-
-        Args:
-            path: below the engine's.
-
-        Raises:
-            StoreError: if it did not answer.
-        """
+        """Return the value at a path below the engine's; None only if the entry certainly does not exist."""
 
 
 def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry:
-    """An entry, as its project's template writes it.
+    """Parse an entry, as its project's template writes it.
 
     Args:
-        path: of the entry below the engine's, such as "jobs/load".
+        path: the entry's path below the engine's, such as "jobs/load".
         text: its value.
-        kinds: the known kinds of targets.
+        kinds: the known target types.
 
     Raises:
-        RegistryEntryError: if it is malformed, or neither a sensor's nor a job's.
+        RegistryEntryError: if it is malformed, or describes neither a sensor nor a job.
     """
     folder, _, name = path.partition("/")
     if folder == SENSORS:
@@ -301,14 +273,14 @@ def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | J
 
 
 def parse_sensor(name: str, text: str) -> SensorEntry:
-    """A sensor's entry, as its project's template writes it.
+    """Parse a sensor's entry, as its project's template writes it.
 
     Args:
         name: the last part of the entry's path.
-        text: the value, a JSON object of texts: `project`, `function` and `kind`; and where there are any, `jobs`
-            (names joined by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or STOPPED, what holds
-            where no operator has said anything; STOPPED if it is left out), `interval` (seconds from one tick to the
-            next) and `dead_letters` (the URL of the project's dead-letter queue).
+        text: the value, a JSON object of strings: `project`, `function` and `kind`; and optionally `jobs`
+            (names separated by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or
+            STOPPED: the status until an operator sets another one; default STOPPED), `interval` (seconds
+            between two ticks) and `dead_letters` (the URL of the project's dead-letter queue).
 
     Raises:
         RegistryEntryError: if it is malformed.
@@ -331,16 +303,16 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
 
 
 def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
-    """A job's entry, as its project's template writes it.
+    """Parse a job's entry, as its project's template writes it.
 
     Args:
         name: the last part of the entry's path.
-        text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
-            ARN of the role that the engine assumes), `parameter` (what gives the ARN, if not the entry itself),
-            `sensors` (names joined by commas), `observed` ("true" if executions get records whoever starts them),
-            `former` (addresses that the job had before, joined by commas), `contract`, and `options`, an object of
-            texts.
-        kinds: the known kinds of targets.
+        text: the value, a JSON object of strings: `project` and `target`; and optionally `arn`, `role` (the
+            ARN of the role that the engine assumes), `parameter` (what sets the ARN, if not the entry
+            itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
+            `former` (earlier addresses of the job, separated by commas), `contract`, and `options`, an object
+            of strings.
+        kinds: the known target types.
 
     Raises:
         RegistryEntryError: if it is malformed.
@@ -352,7 +324,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         raise RegistryEntryError(msg)
     options = fields.get("options", {})
     if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
-        msg = "its options are not an object of texts. Write each option as a text."
+        msg = "its options are not an object of strings. Write each option as a string."
         raise RegistryEntryError(msg)
     settings = JobSettings(
         name,
@@ -383,7 +355,7 @@ def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
         msg = f"it is not JSON: {error}. Deploy its project again."
         raise RegistryEntryError(msg) from error
     if not isinstance(fields, dict):
-        msg = f"it is a JSON {type(fields).__name__}, and must be an object. Deploy its project again."
+        msg = f"it is a JSON {type(fields).__name__}; it must be an object. Deploy its project again."
         raise RegistryEntryError(msg)
     return fields
 
@@ -391,7 +363,7 @@ def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        msg = f"its {name} is {value!r}, and must be a text. Correct it in its project's template."
+        msg = f"its {name} is {value!r}; it must be a string. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return value
 
@@ -407,7 +379,7 @@ def _required(fields: Mapping[str, Any], name: str) -> str:
 def _switch(fields: Mapping[str, Any], name: str) -> bool:
     text = _text(fields, name)
     if text not in {"", "true", "false"}:
-        msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
+        msg = f"its {name} is {text!r}; it must be true or false. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "true"
 
@@ -416,8 +388,8 @@ def _observed(fields: Mapping[str, Any], target: str) -> bool:
     is_observed = _switch(fields, "observed")
     if is_observed and target in UNANSWERING:
         msg = (
-            f"it is observed, and jobs on {target} cannot be: nobody can be asked what runs there. Take out observed in "
-            "its project's template."
+            f"it is observed, but jobs on {target} cannot be observed: their runs cannot be "
+            "queried. Remove observed in its project's template."
         )
         raise RegistryEntryError(msg)
     return is_observed
@@ -432,10 +404,10 @@ _RESOURCES = {
     "sqs": "",
     "eventbridge": "event-bus/",
 }
-"""How the last part of the ARN begins of what a job can start, by the kind of its target."""
+"""The prefix of the resource part of a target's ARN, by target type."""
 
 _NAMED = {"glue", "batch"}
-"""Kinds whose addresses may be bare names."""
+"""Target types whose addresses may be plain names."""
 
 
 def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
@@ -443,15 +415,15 @@ def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
     for each in addresses:
         if not _is_address(each, target):
             msg = (
-                f"its former has {each!r}, which no job can have as its address. Write values that its arn had, joined by "
-                "commas, in its project's template."
+                f"its former has {each!r}, which is not a valid value of arn. List earlier values "
+                "of its arn, separated by commas, in its project's template."
             )
             raise RegistryEntryError(msg)
     return addresses
 
 
 def _is_address(text: str, target: str) -> bool:
-    """Whether a text names one target: not one of its executions, and not several, as the resources of a role may."""
+    """Return whether a text names exactly one target: not an execution, and not a pattern as in a policy."""
     if any(mark in text for mark in "*?"):
         return False
     if not text.startswith("arn:"):
@@ -463,7 +435,7 @@ def _is_address(text: str, target: str) -> bool:
 def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
     text = _text(fields, "status") or DefaultSensorStatus.STOPPED.value
     if text not in set(DefaultSensorStatus):
-        msg = f"its status is {text!r}, and must be RUNNING or STOPPED. Correct it in its project's template."
+        msg = f"its status is {text!r}; it must be RUNNING or STOPPED. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return DefaultSensorStatus(text)
 
@@ -471,7 +443,10 @@ def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
 def _seconds(fields: Mapping[str, Any], name: str) -> int:
     text = _text(fields, name)
     if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        msg = f"its {name} is {text!r}, and must be a whole number of seconds. Correct it in its project's template."
+        msg = (
+            f"its {name} is {text!r}; it must be a whole number of seconds. Correct it in its project's "
+            "template."
+        )
         raise RegistryEntryError(msg)
     return int(text or 0)
 
@@ -479,13 +454,15 @@ def _seconds(fields: Mapping[str, Any], name: str) -> int:
 def _contract(fields: Mapping[str, Any]) -> int:
     text = _text(fields, "contract") or str(CONTRACT)
     if not (text.isascii() and text.isdecimal() and len(text) <= 4):
-        msg = f"its contract is {text!r}, and must be a whole number. Deploy its project again."
+        msg = f"its contract is {text!r}; it must be a whole number. Deploy its project again."
         raise RegistryEntryError(msg)
     contract = int(text)
     if contract not in SERVED:
         msg = (
-            f"its contract is {contract}, and this engine serves {', '.join(map(str, sorted(SERVED)))}. "
-            f"Deploy {'the engine' if contract > CONTRACT else 'its project'} with a newer version of Treadle."
+            f"its contract is {contract}, but this engine supports "
+            f"{', '.join(map(str, sorted(SERVED)))}. Deploy "
+            f"{'the engine' if contract > CONTRACT else 'its project'} with a newer version of "
+            "Treadle."
         )
         raise RegistryEntryError(msg)
     return contract

@@ -1,4 +1,4 @@
-"""How run records are asked for: by name, of a job or a sensor, in an order, or page by page."""
+"""Queries for run records: by id, job or sensor, ordered or by page."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which records are asked for: by name, of a job, or of a sensor; and in what order.
+    """A query for run records: by id, job or sensor, with filters and an order.
 
     Attributes:
-        run_ids: by name; nothing else leads to records then.
+        run_ids: only these records; no index is used then.
         job: the job's name.
-        sensor: the sensor that asked.
-        statuses: any of them; None for all.
-        tags: all of them, with these values.
-        created: whose record was made later than the first, and earlier than the second time.
-        updated: whose status was last learnt of later than the first, and earlier than the second time.
-        by_update: True orders by the last news, False by the record's making.
-        newest_first: the order.
-        limit: how many at most.
+        sensor: the sensor that requested the run.
+        statuses: any of these; None for all.
+        tags: all of these, with these values.
+        created: created after the first and before the second time.
+        updated: status last updated after the first and before the second time.
+        by_update: True orders by last update, False by creation.
+        newest_first: True for descending order.
+        limit: the maximum number of records.
     """
 
     run_ids: tuple[str, ...] | None = None
@@ -39,7 +39,7 @@ class RunQuery:
     limit: int = 1_000
 
     def matches(self, run: "Run") -> bool:
-        """Whether a record is asked for."""
+        """Return whether a record matches the query."""
         return (
             (self.run_ids is None or run.run_id in self.run_ids)
             and (self.job is None or run.job == self.job)
@@ -51,7 +51,7 @@ class RunQuery:
         )
 
     def ordered(self, runs: "Iterable[Run]") -> "list[Run]":
-        """The records in the order asked for, as many as asked for."""
+        """Return the records in the requested order, up to the limit."""
 
         def place(run: "Run") -> tuple[int, str]:
             return (run.updated_at if self.by_update else run.created_at, run.run_id)
@@ -66,11 +66,11 @@ def _is_between(time: int, bounds: tuple[int | None, int | None]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Some run records, newest first.
+    """A page of run records, newest first.
 
     Attributes:
-        runs: those found.
-        next: where the next page goes on, as `RunStore.page` takes it; None if there is nothing more.
+        runs: the records on this page.
+        next: the start of the next page, for `RunStore.page`; None if there is nothing more.
     """
 
     runs: "tuple[Run, ...]"
@@ -78,15 +78,15 @@ class RunPage:
 
 
 MOST_LOOKED_AT = 1_000
-"""So many records at most are looked through for one page."""
+"""The maximum number of records that are read for one page."""
 
 
 def place_of(run: "Run") -> str:
-    """Where a page ends that ends with this run."""
+    """Return the page token of a page that ends with this run."""
     return f"{run.created_at}/{run.run_id}"
 
 
 def parse_place(text: str) -> tuple[int, str] | None:
-    """When the run was made with which a page ended, and its id; None for a text that says neither."""
+    """Parse a page token into its last run's creation time and id; None if it is malformed."""
     time, _, run_id = text.partition("/")
     return (int(time), run_id) if time.isdecimal() and len(time) <= 15 and 0 < len(run_id) <= 64 else None

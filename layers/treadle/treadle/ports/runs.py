@@ -1,4 +1,4 @@
-"""The run record, which is also the claim on its run key, and the store that guards it."""
+"""The run record, which is also the claim on its run key, and the store that enforces that."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
 
 MAX_STEPS = 10
-"""Of so many failed parts of a run its record tells."""
+"""The maximum number of a run's failed steps in its record."""
 
 Reached = Mapping[str, Mapping[str, int]]
-"""For each `attempt/retry`: the statuses reached, and when; what Treadle only assumed bears a "?"."""
+"""The statuses reached and their times, by `attempt/retry`; a status that Treadle inferred has a "?"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to start one attempt.
+    """The exclusive right to start one attempt.
 
     Attributes:
-        token: of the launch that holds it.
+        token: identifies the launch that holds it.
         expires_at: when that launch certainly cannot act any more.
     """
 
@@ -37,16 +37,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class PendingStart:
-    """That a start of the present attempt may have reached its target.
+    """A start of the current attempt that may have reached its target.
 
     Attributes:
-        token: of the claim under which it was tried first.
-        at: when.
-        target: the address it was sent to; a second try goes there too, whatever is deployed by then.
-        kind: the kind of target.
-        options: what else the target was given, such as the queue or the cluster.
-        role: the ARN of the role that was assumed for it; "" for the engine's own permissions, None if that was
-            not noted, as before jobs brought roles.
+        token: the token of the claim under which it was first sent.
+        at: when it was first sent.
+        target: the address it was sent to; a repetition goes there too, regardless of later deployments.
+        kind: the target type.
+        options: the target's other options, such as the queue or the cluster.
+        role: the ARN of the role that was assumed for it; "" for the engine's own permissions, None if it was
+            not recorded, as before jobs had roles.
     """
 
     token: str
@@ -59,11 +59,11 @@ class PendingStart:
 
 @dataclass(frozen=True, slots=True)
 class LaunchBackoff:
-    """That a start of the present attempt has to wait.
+    """The wait of an attempt that could not be started.
 
     Attributes:
-        reason: why, such as the target's words; shortened.
-        at: since when, as the last try found.
+        reason: such as the target's error message; truncated.
+        at: when the last try found it so.
         until: when it is tried again.
     """
 
@@ -77,12 +77,12 @@ class LaunchBackoff:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """That the target of an attempt under way does not say how it stands.
+    """A period during which the target of a current attempt cannot be queried.
 
     Attributes:
-        reason: why, such as the target's denial; shortened.
-        since: the first query that brought no answer, with none after it that did.
-        at: the last one.
+        reason: such as the target's error message; truncated.
+        since: the first query that failed, with no successful one after it.
+        at: the last query that failed.
     """
 
     reason: str
@@ -92,12 +92,12 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class RetryGrant:
-    """That somebody granted a run another attempt.
+    """An operator's permission for another attempt of a run.
 
     Attributes:
-        attempts: how many there might be from then on.
-        by: who.
-        at: when.
+        attempts: the number of attempts allowed from then on.
+        by: the operator.
+        at: when it was given.
     """
 
     attempts: int
@@ -114,9 +114,9 @@ class Failure:
 
     Attributes:
         error: the error's name.
-        cause: the target's words, shortened.
-        assumed: True if Treadle concluded it, False if the target reported it.
-        steps: the parts of the run that failed, as far as its target tells of them; ten at most.
+        cause: the target's error message, truncated.
+        assumed: True if Treadle inferred the failure, False if the target reported it.
+        steps: the failed steps of the run, as far as its target reports them; at most ten.
     """
 
     error: str
@@ -132,13 +132,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """That a sensor acted on a status of a run.
+    """A record that a sensor acted on a status of a run.
 
     Attributes:
-        sensor: which sensor.
+        sensor: the sensor's name.
         event_id: the status, as `run/attempt/retry/status`.
-        tick_id: of the sensor's tick.
-        at: when it was noted.
+        tick_id: the sensor's tick.
+        at: when it was recorded.
     """
 
     sensor: str
@@ -149,40 +149,42 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: asked for by one request, started once per attempt.
+    """A run: created by one request, started once per attempt.
 
     Attributes:
-        run_id: derived from the sensor and the run key, or from the tick and the request's place in it.
+        run_id: derived from the sensor and the run key, or from the tick and the request's position in it.
         job: the job's name.
-        sensor: the sensor that asked.
-        run_key: under which it was asked for.
-        tick_id: of the tick that asked for the present attempt.
-        earlier_ticks: of the ticks that asked for those before; the last hundred.
+        sensor: the sensor that requested it.
+        run_key: the request's run key.
+        tick_id: the tick that requested the current attempt.
+        earlier_ticks: the ticks that requested the attempts before; the last hundred.
         run_config: canonical JSON.
-        tags: Treadle's, the job's and the request's.
+        tags: those of Treadle, the job and the request.
         partition_key: the partition it is for.
-        status: the highest reached, by attempt, the target's own retries, and rank.
-        attempt: the number of the present start, from 1.
-        granted: how many there may be, whatever became of those before: 1, and what was granted since.
-        retries: how many more there may be as long as none has succeeded, as the sensor declared.
-        allowances: who granted attempts, and when.
+        status: the highest status reached, ordered by attempt, the target's own retry, and rank.
+        attempt: the number of the current start, from 1.
+        granted: how many attempts are allowed regardless of the outcome of earlier ones: 1, plus those
+            granted since.
+        retries: how many more are allowed as long as none has succeeded, as the sensor declared.
+        allowances: the retry grants.
         reached: all statuses reached, by attempt and retry.
-        claim: the right to start the present attempt.
-        pending_start: that a start of the present attempt may have reached its target; None if none has.
-        unseen_at: when the target was first asked for what was tried, and showed nothing.
-        denied_at: when the present attempt was first denied.
-        delayed: why the present attempt waits for its start, as its last try found; None if nothing was in its way.
-        unanswered: since when the target cannot be queried, and why; None if it can, or was not.
-        external_id: how the target names the execution.
+        claim: the right to start the current attempt.
+        pending_start: a start of the current attempt that may have reached its target; None if there is none.
+        unseen_at: when the target was first queried for the pending start and did not have it.
+        denied_at: when the current attempt was first denied.
+        delayed: why the current attempt waits, as of its last try; None if it does not.
+        unanswered: since when the target cannot be queried, and why; None if it can, or was not queried.
+        external_id: the target's id of the execution.
         target: the address of what was started.
-        created_at: when the record was made.
-        started_at: when the present attempt started.
+        created_at: when the record was created.
+        started_at: when the current attempt started.
         ended_at: when it ended.
         failure: why it failed.
-        updated_at: when Treadle last learnt of a status, at first its making; later than the status by as long as the news took.
-        reactions: which sensors acted on its statuses; the last hundred.
-        next_at: when it must be looked at if nothing has happened until then; None once it has ended.
-        revision: raised by every write; a write needs it unchanged.
+        updated_at: when Treadle last received a status, initially the creation time; later than the status
+            itself by the event's delay.
+        reactions: the sensors that acted on its statuses; the last hundred.
+        next_at: when it must be checked if nothing has happened by then; None once it has ended.
+        revision: incremented by every write; a write requires that it is unchanged.
     """
 
     run_id: str
@@ -222,35 +224,35 @@ class Run:
 
     @property
     def launch_id(self) -> str:
-        """The name under which the target knows the present attempt."""
+        """The target's name or idempotency token for the current attempt."""
         return f"{self.run_id}-{self.attempt}"
 
     @property
     def attempted_at(self) -> int:
-        """When the present attempt was made, by the clock of whoever made it."""
+        """When the current attempt was created, by the clock of its creator."""
         return self.reached.get(f"{self.attempt}/0", {}).get(DagsterRunStatus.QUEUED, self.created_at)
 
     @property
     def attempts_allowed(self) -> int:
-        """How many attempts there may be as things stand."""
+        """How many attempts the run may currently have."""
         if self.status is DagsterRunStatus.SUCCESS:
             return self.granted
         return max(self.granted, 1 + self.retries)
 
     @property
     def may_start_again(self) -> bool:
-        """Whether a later request for its key can start another attempt."""
+        """True if a later request with its run key can start another attempt."""
         return self.attempt < self.attempts_allowed
 
     @property
     def is_final(self) -> bool:
-        """Whether it was started and has no attempt left: its key is taken until an operator frees it."""
+        """True if it was started and has no attempt left: its key is taken until an operator releases it."""
         started = any(DagsterRunStatus.STARTED in times for times in self.reached.values())
         return started and not self.may_start_again
 
     @property
     def replaceable_request_digest(self) -> str | None:
-        """The digest of a request that never reached its target: a changed one may have the key; else None."""
+        """The digest of a request that never reached its target, so a changed one may take its key."""
         if self.status is not DagsterRunStatus.FAILURE or self.pending_start or self.external_id:
             return None
         if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
@@ -259,7 +261,7 @@ class Run:
 
 
 def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
-    """What tells a changed request from the same one again.
+    """Return a digest that distinguishes a changed request from a repeated one.
 
     Args:
         job: the job's name.
@@ -272,13 +274,13 @@ def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PollCheckpoint:
-    """How far an observed job's target has been looked through for what others started.
+    """How far an observed job's external runs have been listed.
 
     Attributes:
-        done_at: whatever was news before is recorded.
-        again_at: when it is looked through again.
-        began_at: when the look began that is under way; None if none is.
-        down_to: what was news at this time or later, and before that look began, is recorded; None if nothing is.
+        done_at: all changes before this time are recorded.
+        again_at: when the target is polled again.
+        began_at: when the poll in progress began; None if none is in progress.
+        down_to: changes at or after this time, and before that poll began, are recorded; None if none are.
     """
 
     done_at: int
@@ -288,7 +290,7 @@ class PollCheckpoint:
 
 
 class KeyState(Enum):
-    """What a run leaves to a further request for its key."""
+    """What an existing run means for another request with its run key."""
 
     OPEN = "the run may start again for it"
     TAKEN = "it may not"
@@ -296,13 +298,13 @@ class KeyState(Enum):
 
 
 def unreadable_run(run_id: str, job: str, sensor: str, created_at: int, reason: str) -> Run:
-    """What stands in a list for a record that cannot be read: a failure with the reason, and nothing else.
+    """Return a placeholder for a record that cannot be read: a failed run with the reason, and nothing else.
 
     Args:
-        run_id: which.
+        run_id: the run's id.
         job: the job's name, as far as it is known.
-        sensor: the sensor's, as far as it is known.
-        created_at: when the record was made.
+        sensor: the sensor's name, as far as it is known.
+        created_at: when the record was created.
         reason: why it cannot be read.
     """
     failure = Failure(UnreadableRecordError.__name__, reason, assumed=True)
@@ -312,30 +314,22 @@ def unreadable_run(run_id: str, job: str, sensor: str, created_at: int, reason: 
 
 
 class RunStore(Protocol):
-    """Keeps run records; none is ever deleted to free its key.
+    """Stores run records; none is ever deleted to release its key.
 
-    Whatever gives one record raises `UnreadableRecordError` if it is there and cannot be read. Whatever gives
-    several passes over such a record and logs it; a page shows an `unreadable_run` in its place.
+    Methods that return one record raise `UnreadableRecordError` if it exists and cannot be read. Methods that
+    return several skip and log such a record; a page shows an `unreadable_run` in its place.
     """
 
     def get(self, run_id: str) -> Run | None:
-        """The record, read strongly."""
+        """Return the record, strongly consistent."""
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """Those of the records that exist, by name, read strongly; a hundred cost one request.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the records that exist, by id, strongly consistent; a request reads up to a hundred."""
 
     def find(self, query: RunQuery) -> list[Run]:
-        """The records asked for, in order: found by an index, which may lag by a moment, then read strongly.
+        """Return the records that match a query, in order.
 
-        Args:
-            query: which.
-
-        Raises:
-            StoreError: if the store did not answer.
+        They are found by an eventually consistent index, then read strongly consistent.
         """
 
     def page(
@@ -347,117 +341,90 @@ class RunStore(Protocol):
         before: str | None = None,
         limit: int,
     ) -> RunPage:
-        """The runs of a sensor or of a job, newest first: found by an index, then read strongly.
+        """Return a page of a sensor's or a job's runs, newest first, found by an index and read consistently.
 
         Args:
-            sensor: the sensor that asked; or else
+            sensor: the sensor that requested the runs; alternatively
             job: the job's name.
-            statuses: any of them; None for all.
-            before: what the page before gave as `next`; None for the newest.
-            limit: how many at most. Where few of the records have one of the statuses, there may be fewer, or
-                none, and more to come: no more than `MOST_LOOKED_AT` are looked through at once.
+            statuses: any of these; None for all.
+            before: the previous page's `next`; None for the first page.
+            limit: the maximum number. If few records have one of the statuses, a page may have fewer, or
+                none, although more follow: at most `MOST_LOOKED_AT` records are read for one page.
 
         Raises:
-            StoreError: if the store did not answer, or neither sensor nor job is given, or `before` is no
+            StoreError: if the store did not answer, or neither sensor nor job is given, or `before` is not a
                 page's `next`.
         """
 
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
-        """How many of a sensor's runs that were made later than a time have which status, by an index.
+        """Count the runs of a sensor by status, by an index.
 
         Args:
-            sensor: the sensor that asked.
-            since: the time.
-            limit: how many are counted at most, the newest.
-
-        Raises:
-            StoreError: if the store did not answer.
+            sensor: the sensor that requested the runs.
+            since: only runs created after this time.
+            limit: count at most this many, the newest.
         """
 
     def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
-        """The newest runs that a sensor asked for, newest first; may lag by a moment."""
+        """Return the newest runs that a sensor requested, newest first; eventually consistent."""
 
     def due(self, now: int, limit: int) -> list[str]:
-        """The ids of runs whose `next_at` has passed, by the index, which may lag by a moment.
-
-        Args:
-            now: the time.
-            limit: how many at most.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the ids of runs whose `next_at` has passed, by an eventually consistent index."""
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        """How the keys stand whose run exists, by its id; those of the others are free.
+        """Return the state of each run key whose run exists, by run id; the other keys are free.
 
         Args:
-            requests: by run id, the request's digest; None where it is not known yet, and may have changed.
-                Any number; a hundred cost one request.
+            requests: the request's digest by run id, in any number (a hundred take one request); None where
+                the digest is not known yet, and may have changed.
         """
 
     def create(self, run: Run) -> Run | None:
-        """Put the record if there is none: None if it was put, else the record that stands.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Write the record if none exists; return None, or the existing record."""
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
-        """Take the right to start an attempt, if it is queued and nobody else can act on it any more.
+        """Claim an attempt if it is queued and no other launch can still act on it.
 
         Args:
-            run_id: of the run.
-            job: the run's; of another one nothing is claimed.
-            attempt: which start.
-            claim: the right.
-            pending_start: noted with it, unless an earlier try is noted still; its time is now.
+            run_id: the run's id.
+            job: the run's job; if it is another one, nothing is claimed.
+            attempt: the attempt's number.
+            claim: the claim.
+            pending_start: recorded with it, unless an earlier pending start exists; its time is now.
 
         Returns:
-            The record afterwards: it bears the given claim exactly if that was taken. None if there is
-            no such run.
+            The record afterwards: it has exactly the given claim if that was successful. None if there is no
+            such run.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def replace(self, run: Run) -> Run | None:
-        """Write what has changed if the revision is still the given one.
-
-        Returns:
-            None if it was written, else the record that stands.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Write the changes if the revision is unchanged; return None, or the existing record."""
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
-        """Let a run that is to be looked at wait whose record cannot be read, and note why on the record.
+        """Defer the check of a due run whose record cannot be read, and note why on the record.
 
         Args:
-            run_id: which.
-            until: when it is looked at again.
+            run_id: the run's id.
+            until: when it is checked again.
             reason: why it cannot be read.
 
         Returns:
-            True if it was not marked so before; False also if it is not to be looked at any more.
+            True if it was not marked so before; False also if it is not due for a check any more.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
-        """How far an observed job's target has been looked through, read strongly; None if it never was.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the poll checkpoint of an observed job, strongly consistent; None if it was never polled."""
 
     def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
-        """Keep that, unless a later look is done already; it is no run, and nobody finds it as one.
+        """Store a poll checkpoint, unless a later poll has completed.
 
-        Raises:
-            StoreError: if the store did not answer.
+        It is not a run, and no query returns it.
         """

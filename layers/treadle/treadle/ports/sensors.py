@@ -1,4 +1,4 @@
-"""A sensor's stored state, the lease on it, and the store that guards both."""
+"""A sensor's stored state, the lease on it, and the store that enforces both."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from treadle.ports.ticks import Tick
 
 @dataclass(frozen=True, slots=True)
 class SkipStreak:
-    """Skipped ticks in a row, kept in the sensor's state until the next tick that is no skip.
+    """Consecutive skipped ticks, kept in the sensor's state until the next tick that is not a skip.
 
     Attributes:
-        first_tick_id: the id that the first of them had.
-        first_at: when the first was due.
-        last_at: when the last was due.
-        count: how many.
-        reason: the last one's reason.
+        first_tick_id: the id of the first one.
+        first_at: the scheduled time of the first one.
+        last_at: the scheduled time of the last one.
+        count: how many there are.
+        reason: the last one's skip reason.
     """
 
     first_tick_id: str
@@ -30,26 +30,26 @@ class SkipStreak:
 
 @dataclass(frozen=True, slots=True)
 class SensorState:
-    """What is stored of a sensor.
+    """The stored state of a sensor.
 
     Attributes:
         sensor: its name.
-        status: as an operator left it.
-        epoch: raised by every lease and every operator's edit.
+        status: as an operator set it.
+        epoch: incremented by every lease and every operator's edit.
         lease_owner: the token of the tick that holds the lease, if one does.
         lease_expires: when that tick certainly cannot act any more.
-        last_nominal: the nominal time of the last leased tick.
+        last_nominal: the scheduled time of the last leased tick.
         last_completion: when a tick last ended.
         started_at: when the sensor was last started, or reset; else when it first ticked.
-        failure_streak: failed ticks in a row.
-        skips: skipped ticks in a row.
-        cursor: the bookmark, unless it is kept apart.
-        cursor_apart: True if the bookmark is in an item of its own.
-        last_run_key: the last run key asked for.
+        failure_streak: consecutive failed ticks.
+        skips: consecutive skipped ticks.
+        cursor: the cursor, unless it is stored in its own item.
+        cursor_apart: True if the cursor is stored in its own item.
+        last_run_key: the last run key requested.
         resume_at: no tick is due before this, after failures.
-        paused: why Treadle stopped the sensor, if it did.
-        interval: milliseconds from one tick to the next, as its last tick had it; 0 for each scheduled minute.
-        project: the project that it belongs to; None until a tick of one takes it.
+        paused: why Treadle paused the sensor, if it did.
+        interval: milliseconds between two ticks, as of its last tick; 0 for each scheduled minute.
+        project: the project that it belongs to; None until a project's tick claims it.
     """
 
     sensor: str
@@ -67,14 +67,14 @@ class SensorState:
     last_run_key: str | None = None
     resume_at: int | None = None
     paused: str | None = None
-    interval: int | None = field(default=None, compare=False)  # Of the deployment, kept here for RECONCILE.
+    interval: int | None = field(default=None, compare=False)  # Stored for RECONCILE.
     project: str | None = field(default=None, compare=False)  # Of the deployment, too.
 
     def is_running(self, default: DefaultSensorStatus) -> bool:
-        """Whether the sensor evaluates.
+        """Return whether the sensor evaluates.
 
         Args:
-            default: what holds where no operator has said anything.
+            default: the status until an operator sets another one.
         """
         if self.status is InstigatorStatus.DECLARED_IN_CODE:
             return default is DefaultSensorStatus.RUNNING
@@ -91,18 +91,18 @@ class SensorState:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A tick's wish to be the only one of its sensor.
+    """A tick's request to be its sensor's only one.
 
     Attributes:
-        sensor: which sensor.
+        sensor: the sensor's name.
         owner: this tick's token.
-        nominal: when the tick was due.
-        interval: milliseconds from one tick to the next; 0 for every nominal time.
-        now: the time.
+        nominal: the tick's scheduled time.
+        interval: milliseconds between two ticks; 0 for every scheduled time.
+        now: the current time.
         expires_at: when this tick certainly cannot act any more.
-        default_status: what holds where no operator has said anything.
-        at_once: True for an operator's tick: no interval is awaited, nor what failures hold up.
-        project: whose sensor ticks; "" if that is not known.
+        default_status: the status until an operator sets another one.
+        at_once: True for an operator's tick, which ignores the interval and the backoff after failures.
+        project: the project whose sensor ticks; "" if unknown.
     """
 
     sensor: str
@@ -121,11 +121,11 @@ class Lease:
     """The right to commit one tick.
 
     Attributes:
-        sensor: which sensor.
+        sensor: the sensor's name.
         owner: the token under which it was given.
-        epoch: the epoch it was given at; a commit needs both unchanged.
-        nominal: when the tick was due.
-        before: the state as it was before.
+        epoch: the epoch at which it was given; a commit requires that both are unchanged.
+        nominal: the tick's scheduled time.
+        before: the state before it.
     """
 
     sensor: str
@@ -137,10 +137,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No lease was given.
+    """A denied lease.
 
     Attributes:
-        state: what stood against it; None if nothing is stored of the sensor.
+        state: the state that prevented it; None if nothing is stored for the sensor.
     """
 
     state: SensorState | None
@@ -148,19 +148,19 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """How a leased tick leaves its sensor.
+    """The result of a leased tick for its sensor's state.
 
     Attributes:
-        at: when it ended.
-        cursor: the bookmark afterwards.
-        cursor_changed: False where the stored one is to be left alone.
-        failure_streak: failed ticks in a row, this one included.
-        last_run_key: the last run key asked for.
-        skips: the streak of skipped ticks, this one included; None ends it.
-        ticks: the tick records that become durable with it; none for a skip.
+        at: when the tick ended.
+        cursor: the cursor afterwards.
+        cursor_changed: False to leave the stored one unchanged.
+        failure_streak: consecutive failed ticks, including this one.
+        last_run_key: the last run key requested.
+        skips: the streak of skipped ticks, including this one; None ends it.
+        ticks: the tick records that are committed with it; none for a skip.
         resume_at: no tick is due before this, after failures.
-        paused: why the sensor is to be stopped, if it is.
-        keeps_lease: True where the lease's own tick is still to come.
+        paused: why the sensor is to be paused, if it is.
+        keeps_lease: True if the lease's own tick is still to come.
         stands_in: True for the failure that is recorded in place of a completion which the store rejected.
     """
 
@@ -179,18 +179,18 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What an operator changes of a sensor; what is left out stays.
+    """An operator's change to a sensor; attributes that are left out stay unchanged.
 
     Attributes:
-        at: the time.
-        by: who asks.
-        status: the new status; RUNNING and DECLARED_IN_CODE also end a pause and what failures held up.
-        sets_cursor: whether the bookmark is changed.
-        cursor: the new bookmark, if it is.
-        if_epoch: the epoch that the operator saw; None to change it whatever came in between.
-        freed_key: a run key of the sensor that may start its run again, if that is all.
-        project: the project that the state belongs to from now on. If the bookmark is changed with it, the last run
-            key, a pause and what failures held up end, too: the sensor begins anew.
+        at: when it is made.
+        by: the operator.
+        status: the new status; RUNNING and DECLARED_IN_CODE also end a pause and the backoff after failures.
+        sets_cursor: True if the cursor is changed.
+        cursor: the new cursor, if it is.
+        if_epoch: the epoch that the operator saw; None to apply the edit unconditionally.
+        freed_key: a run key of the sensor to release; nothing else is changed then.
+        project: the project that the state belongs to from now on. If the cursor is changed with it, the last run
+            key, a pause and the backoff after failures end, too: the sensor starts over.
     """
 
     at: int
@@ -209,23 +209,24 @@ class Edit:
 
 
 KEPT_EDITS = 50
-"""So many of a sensor's edits are remembered; the oldest go first."""
+"""The number of a sensor's edits that are kept; the oldest are deleted first."""
 
 _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEdit:
-    """What an operator changed of a sensor.
+    """An operator's change to a sensor, as recorded.
 
     Attributes:
-        at: when.
-        by: who, shortened.
-        action: "start", "stop", "reset", "set_cursor", "release", "adopt" or "adopt_fresh".
-        before: the status before it, PAUSED where Treadle had stopped the sensor; or the cursor, shortened; or the
-            project, with the cursor if that was cleared.
-        after: the same afterwards; or the run key that was released, shortened.
-        epoch: the sensor's afterwards.
+        at: when it was made.
+        by: the operator, truncated.
+        action: "start", "stop", "reset", "set_cursor", "release", "adopt" or
+            "adopt_fresh".
+        before: the status before it, PAUSED where Treadle had paused the sensor; or the cursor, truncated; or
+            the project, with the cursor if that was cleared.
+        after: the same afterwards; or the run key that was released, truncated.
+        epoch: the sensor's epoch afterwards.
     """
 
     at: int
@@ -237,12 +238,7 @@ class RecordedEdit:
 
 
 def unreadable_state(sensor: str, reason: str) -> SensorState:
-    """What stands in a list for a state that cannot be read: nothing runs on it, and that is why.
-
-    Args:
-        sensor: whose.
-        reason: why it cannot be read.
-    """
+    """Return a placeholder for a state that cannot be read: a stopped sensor, with the reason."""
     return SensorState(sensor, status=InstigatorStatus.STOPPED, paused=reason)
 
 
@@ -254,12 +250,12 @@ _ACTIONS = {
 
 
 def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit:
-    """What is remembered of an edit.
+    """Return the record of an edit.
 
     Args:
         edit: the edit.
-        state: the sensor's before it.
-        cursor: the bookmark before it.
+        state: the sensor's state before it.
+        cursor: the cursor before it.
     """
     by, epoch = fit(edit.by, _SHOWN), state.epoch + 1
     if edit.freed_key is not None:
@@ -280,36 +276,37 @@ def _shown(text: str | None) -> str | None:
 
 
 class SensorStore(Protocol):
-    """Keeps each sensor's state; every write is conditional.
+    """Stores each sensor's state; every write is conditional.
 
-    Whatever gives one state raises `UnreadableRecordError` if it is there and cannot be read; `get_many` gives
-    an `unreadable_state` in its place.
+    Methods that return one state raise `UnreadableRecordError` if it exists and cannot be read; `get_many`
+    returns an `unreadable_state` in its place.
     """
 
     def get(self, sensor: str) -> SensorState:
-        """The state, read strongly; a fresh one where nothing is stored."""
+        """Return the state, strongly consistent; a new one where nothing is stored."""
 
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
-        """The states by name, read strongly, fresh ones where nothing is stored; a hundred cost one request.
+        """Return the states by name, strongly consistent, new ones where nothing is stored.
 
-        Raises:
-            StoreError: if the store did not answer.
+        A request reads up to a hundred.
         """
 
     def cursor(self, state: SensorState) -> str | None:
-        """The bookmark that the state names, read strongly if it is kept apart."""
+        """Return the cursor of a state, strongly consistent if it is stored in its own item."""
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
-        """Take the lease in one conditional write.
+        """Acquire the lease in one conditional write.
 
-        Given if the sensor is running, its state belongs to the requesting project or to none, no live lease is on
-        it, `nominal` is at least one interval after
-        the last nominal time (and later than it), half an interval has passed since the last completion,
-        and failures do not hold it up. At once, all of that is waived but that it is running, whose it is, that no live
-        lease is on it, that its last nominal time is no later one, and that no tick has completed since the
-        request was made, so that a request which arrives late takes no lease. A last nominal time more than
-        `MAX_SKEW_MS` ahead of the request's time counts as none; so does, but at once, a last completion.
-        A repeated call with the same owner gets the same lease, with the same state before it.
+        It is given if the sensor is running, its state belongs to the requesting project or to none, no
+        unexpired lease exists, `nominal` is at least one interval after the last scheduled time (and later
+        than it), half an interval has passed since the last completion, and no backoff after failures is in
+        effect. With `at_once`, the only conditions are that the sensor is running, that the state does not
+        belong to another project, that no unexpired lease exists, that the last scheduled time is not later,
+        and that no tick has completed since the request was made, so that a request that arrives late takes
+        no lease. A last scheduled time more than `MAX_SKEW_MS` ahead of the request's time is ignored; so is
+        a last completion, except with `at_once`. A repeated call with the same owner returns the same lease,
+        with the same state before it.
+
         A state that belonged to no project belongs to the requesting one afterwards.
 
         Raises:
@@ -317,23 +314,23 @@ class SensorStore(Protocol):
         """
 
     def claim(self, sensor: str, project: str) -> SensorState:
-        """Take a state that belongs to no project.
+        """Claim a state that belongs to no project.
 
         Args:
-            sensor: whose.
-            project: which takes it.
+            sensor: the sensor's name.
+            project: the project that claims it.
 
         Returns:
-            The state afterwards, which belongs to another project if that came first.
+            The state afterwards, which belongs to another project if that one was first.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def commit(self, lease: Lease, completion: Completion) -> None:
-        """Make a tick durable, all of it or nothing: state, bookmark, tick records; the lease ends.
+        """Commit a tick, all of it or nothing: state, cursor, tick records; the lease ends.
 
-        One that keeps the lease changes only the failure streak, and writes tick records.
+        A completion that keeps the lease changes only the failure streak, and writes tick records.
 
         Raises:
             LeaseLostError: if owner or epoch are no longer the lease's; nothing was written.
@@ -341,16 +338,12 @@ class SensorStore(Protocol):
         """
 
     def release(self, lease: Lease) -> None:
-        """Give up a lease that can commit nothing any more, so that it is not taken for a death.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Release a lease that can no longer commit anything, so that it is not mistaken for a crash."""
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
-        """Change a sensor as an operator asks; the epoch rises, so that a tick in flight commits nothing.
+        """Apply an operator's edit; the epoch is incremented, so that a tick in progress is not committed.
 
-        The edit is remembered in the same transaction, where no evaluator may write.
+        The edit is recorded in the same transaction, in an item that evaluators may not write.
 
         Returns:
             The state afterwards.
@@ -361,8 +354,4 @@ class SensorStore(Protocol):
         """
 
     def edits(self, sensor: str) -> list[RecordedEdit]:
-        """The sensor's last edits, newest first, read strongly; `KEPT_EDITS` at most.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return the sensor's last edits, newest first, strongly consistent; at most `KEPT_EDITS`."""

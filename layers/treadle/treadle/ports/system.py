@@ -6,46 +6,46 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time."""
+    """A clock."""
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return the current time in milliseconds since the epoch."""
 
 
 class IdGenerator(Protocol):
-    """Unguessable names for owners of leases and claims."""
+    """A generator of unguessable tokens for owners of leases and claims."""
 
     def new(self) -> str:
-        """36 characters, never given before."""
+        """Return a token of 36 characters that was never returned before."""
 
 
 class DeadLetters(Protocol):
-    """Where a record ends that cannot be processed, so that those behind it can."""
+    """The destination of records that cannot be processed, so that the records after them can be."""
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
-        """Keep a record.
+        """Send a record to the dead-letter queue.
 
         Args:
-            body: the record as it came.
-            origin: which step could not process it.
-            reason: why, in words for an operator.
+            body: the record as it was received.
+            origin: the component that could not process it.
+            reason: why, for an operator.
 
         Raises:
-            StoreError: if it could not be kept; the record must then not be acknowledged.
+            StoreError: if it could not be sent; the record must then not be acknowledged.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter queue.
+    """A message in a dead-letter queue.
 
     Attributes:
-        message_id: its name.
-        handle: by which it is deleted, or given back.
-        body: as it came.
-        attributes: what was written beside it, such as `origin` and `reason`.
-        source: the ARN of the queue from which it was moved here after too many deliveries, if it was.
-        project: in whose queue it is; "" for the engine's.
+        message_id: its id.
+        handle: the receipt handle by which it is deleted or released.
+        body: as it was received.
+        attributes: its message attributes, such as `origin` and `reason`.
+        source: the ARN of the queue from which it was moved after too many deliveries, if it was.
+        project: the project whose queue it is in; "" for the engine's.
     """
 
     message_id: str
@@ -57,62 +57,42 @@ class DeadLetter:
 
 
 class DeadLetterQueue(Protocol):
-    """Where dead letters are read."""
+    """Reads dead letters."""
 
     def receive(self) -> list[DeadLetter]:
-        """Some letters, which nobody else is given for ten minutes; none if there are no more.
-
-        Raises:
-            StoreError: if the queue did not answer.
-        """
+        """Receive some dead letters, which stay invisible to others for ten minutes; none if none is left."""
 
     def count(self) -> int:
-        """How many letters there are, those that somebody was given among them; about, where many write and read.
-
-        Raises:
-            StoreError: if the queue could not be asked.
-        """
+        """Return the approximate number of dead letters, including those received and not yet deleted."""
 
     def delete(self, letter: DeadLetter) -> None:
-        """Take a letter out for good.
-
-        Raises:
-            StoreError: if the queue did not answer.
-        """
+        """Delete a dead letter."""
 
     def give_back(self, letter: DeadLetter) -> None:
-        """Let others be given the letter again at once; nothing happens to one that is gone.
-
-        Raises:
-            StoreError: if the queue did not answer.
-        """
+        """Make a received dead letter visible to others again at once; do nothing if it is gone."""
 
 
 class BlobStore(Protocol):
-    """Keeps what is too large for a record."""
+    """Stores values that are too large for a record."""
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep a value, in place of one that has the key already.
-
-        Raises:
-            StoreError: if it could not be kept.
-        """
+        """Store a value, replacing an existing one."""
 
     def get(self, key: str) -> bytes:
-        """The value.
+        """Return the value.
 
         Raises:
-            StoreError: if there is none, or the store did not answer; says which and where.
+            StoreError: if there is none, or the store did not answer; names the key and its location.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class BusEvent:
-    """Something that others may want to hear of.
+    """An event for the bus.
 
     Attributes:
         kind: the event's detail type, such as "Sensor Paused".
-        detail: what happened, plain JSON; `id` in it is repeated by a redelivery.
+        detail: what happened, plain JSON; its `id` is the same on a redelivery.
     """
 
     kind: str
@@ -120,16 +100,13 @@ class BusEvent:
 
 
 class Bus(Protocol):
-    """Where Treadle tells of what happened."""
+    """The bus on which Treadle publishes events."""
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Tell of all the events, at least once.
-
-        Args:
-            events: any number.
+        """Publish all the events, at least once.
 
         Raises:
-            StoreError: if one of them could not be told; others may have been.
+            StoreError: if one of them could not be published; others may have been.
         """
 
 
@@ -141,7 +118,8 @@ class Queue(Protocol):
 
         Args:
             bodies: JSON objects.
-            delay_seconds: 0 to 900, for all or for each; how long it stays invisible.
+            delay_seconds: how long each message stays invisible, 0 to 900; one value for all, or one for
+                each.
 
         Raises:
             StoreError: if one of them could not be sent; others may have been.
@@ -149,15 +127,16 @@ class Queue(Protocol):
 
 
 class InboxQueue(Queue, Protocol):
-    """A queue that a step takes its own messages from."""
+    """A queue from which a component receives its own messages."""
 
     def postpone(self, handle: str, seconds: int) -> None:
-        """Let a message that was received, and not handled, come again after a while.
+        """Defer the redelivery of a message that was received and not handled.
 
         Args:
-            handle: by which it was received.
+            handle: its receipt handle.
             seconds: 0 to 43,200.
 
         Raises:
-            StoreError: if the queue did not answer; the message then comes again when its time is up.
+            StoreError: if the queue did not answer; the message is then redelivered after its visibility
+                timeout.
         """

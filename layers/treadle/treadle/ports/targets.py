@@ -1,4 +1,4 @@
-"""Targets that start job runs, and the deployment's word on which job starts what."""
+"""Targets that start runs of jobs, and the deployment's settings of each job."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Failure
 
 UNANSWERING = frozenset({"lambda", "sqs", "eventbridge"})
-"""Kinds of targets that can neither be asked how a run of theirs stands, nor what runs."""
+"""Target types whose executions can be neither queried nor listed."""
 
 _KINDS = {
     "batch": "batch",
@@ -19,31 +19,28 @@ _KINDS = {
     "sqs": "sqs",
     "states": "step_functions",
 }
-"""Kinds of targets by the service that an ARN names."""
+"""Target types by the service in an ARN."""
 
 
 def kind_of(address: str) -> str:
-    """The kind of target that an ARN is of; "" for a bare name, and for an unknown service.
-
-    Args:
-        address: an ARN or a name.
-    """
+    """Return the target type of an ARN; "" for a plain name, and for an unknown service."""
     parts = address.split(":")
     return _KINDS.get(parts[2], "") if parts[0] == "arn" and len(parts) > 3 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """What a job's name launches here.
+    """The target that a job starts in this deployment.
 
     Attributes:
         job: the job's name.
-        target: the kind of target, such as "step_functions".
-        arn: the address of what is started; empty where the deployment left it out.
-        parameter: what gives the address, for messages: the job's registry entry, or what that entry names.
-        options: what else the target needs, such as "queue"; empty texts where the deployment left it out.
-        role: the ARN of the role that the engine assumes for its target; "" for the engine's own permissions.
-        former: addresses that it had before, where runs may still be under way; its role has permissions there.
+        target: the target type, such as "step_functions".
+        arn: the target's address; empty where the deployment left it out.
+        parameter: what sets the address, for messages: the job's registry entry, or what that entry names.
+        options: the target's other options, such as "queue"; values are empty where the deployment left them
+            out.
+        role: the ARN of the role that the engine assumes for the target; "" for the engine's own permissions.
+        former: earlier addresses, where runs may still be in progress; the role has permissions there.
     """
 
     job: str
@@ -55,27 +52,23 @@ class JobSettings:
     former: tuple[str, ...] = ()
 
     def missing(self, options: Sequence[str]) -> str:
-        """Say which options are missing, and what to do.
-
-        Args:
-            options: their names.
-        """
+        """Return a message that says which options are missing, and what to do."""
         what, them = ("option", "it") if len(options) == 1 else ("options", "them")
         return f"its registry entry lacks the {what} {', '.join(options)}. Add {them} and deploy."
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start of one attempt, the same however often it is asked for.
+    """A request to start one attempt, the same for each repetition.
 
     Attributes:
         settings: what to start.
-        launch_id: the name or token of the attempt.
-        run_id: of the run.
+        launch_id: the name or idempotency token of the attempt.
+        run_id: the run's id.
         run_config: canonical JSON.
-        tags: the run's.
-        payload: canonical JSON of all there is to know, for targets that take one document.
-        tried_at: when it may have been tried first; nothing older is it.
+        tags: the run's tags.
+        payload: canonical JSON of all of this, for targets that take one document.
+        tried_at: the earliest time it may have been sent; an older execution is not its result.
     """
 
     settings: JobSettings
@@ -89,17 +82,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class StartContract:
-    """What keeps a target from starting an attempt twice when it is not known whether a start came through.
+    """How a target prevents an attempt from starting twice when the outcome of a start is unknown.
 
     A target with neither a token nor a listing starts at least once.
 
     Attributes:
-        token_ms: milliseconds after the first call during which the same start again is no second one;
-            None for a target without token.
+        token_ms: milliseconds after the first call during which a repeated call does not start a second
+            execution; None for a target without an idempotency token.
         listing_ms: milliseconds after the first call during which an execution is found by its launch id;
             None for a target that cannot be searched.
-        describes: whether the target tells how an execution stands, so that it can be asked again.
-        lists: whether it tells what ran of late, whoever started that.
+        describes: True if the target returns the status of an execution.
+        lists: True if it lists recent executions, whoever started them.
     """
 
     token_ms: int | None = None
@@ -109,23 +102,23 @@ class StartContract:
 
     @property
     def is_at_least_once(self) -> bool:
-        """Whether a start whose outcome is not known is simply sent again."""
+        """True if a start with an unknown outcome is simply repeated."""
         return self.token_ms is None and self.listing_ms is None
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A run as its target sees it.
+    """A run as its target reports it.
 
     Attributes:
-        external_id: how the target names it.
+        external_id: the target's id of the execution.
         target: the address of what runs.
-        status: how far it has come.
+        status: its status.
         started_at: when it started.
         ended_at: when it ended.
         failure: why it failed.
         retry: the target's own count of retries or redrives.
-        launch_id: what it bears as launch id; None where it bears none, or was not asked for it.
+        launch_id: its launch id; None where it has none, or that was not queried.
     """
 
     external_id: str
@@ -143,8 +136,8 @@ class Listed:
     """An execution as its target lists it.
 
     Attributes:
-        at: by which the listing is in order: when it was made, began or ended, as the target sorts them.
-        execution: as far as a listing tells of it; how it ended is told by `Target.describe`.
+        at: the sort key of the listing: when it was created, began or ended, depending on the target.
+        execution: as far as a listing describes it; `Target.describe` returns how it ended.
     """
 
     at: int
@@ -152,28 +145,28 @@ class Listed:
 
 
 class Target(Protocol):
-    """One kind of service that runs jobs."""
+    """A service that runs jobs."""
 
     @property
     def contract(self) -> StartContract:
-        """What keeps it from starting an attempt twice."""
+        """How it prevents an attempt from starting twice."""
 
     def prepare(self, settings: JobSettings) -> None:
-        """Obtain what calls for this job need, such as the credentials of its role; nothing reaches the job.
+        """Obtain what calls for this job need, such as its role's credentials; nothing is sent to the job.
 
         Args:
-            settings: of the job.
+            settings: the job's settings.
 
         Raises:
-            LaunchDeniedError: if its role may not be assumed.
-            LaunchDelayedError: if that cannot be done now.
+            LaunchDeniedError: if the role cannot be assumed.
+            LaunchDelayedError: if it cannot be assumed now.
         """
 
     def start(self, start: Start) -> Execution:
-        """Start an attempt, in one call that is not repeated by itself where there is no token.
+        """Start an attempt, in one call that is not retried automatically if there is no idempotency token.
 
         Args:
-            start: what, and under which launch id.
+            start: what to start, and under which launch id.
 
         Raises:
             LaunchRejectedError: if it will never be accepted.
@@ -183,46 +176,46 @@ class Target(Protocol):
         """
 
     def resolve(self, start: Start) -> Execution | None:
-        """The execution that an earlier call for this start made; None if none is to be seen (yet).
+        """Find the execution that an earlier call for this start created; None if there is none (yet).
 
         Raises:
-            LaunchError: if the target does not say.
+            LaunchError: if the target does not answer.
         """
 
     def describe(self, external_id: str, role: str) -> Execution:
-        """How the execution stands, with the reason if it failed.
+        """Return the status of an execution, with the reason if it failed.
 
         Args:
-            external_id: how the target names it.
-            role: the ARN of the role that its job brings; "" for the engine's own permissions.
+            external_id: the target's id of the execution.
+            role: the ARN of the job's role; "" for the engine's own permissions.
 
         Raises:
-            LaunchRejectedError: if the target knows no such execution (any more).
-            LaunchError: if the target does not say.
+            LaunchRejectedError: if the target does not have such an execution (any more).
+            LaunchError: if the target does not answer.
         """
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """What ran of late, whoever started it, the newest first; read page by page as it is asked for.
+        """List recent executions, whoever started them, newest first; pages are read lazily.
 
-        An execution is in it at least once while it is as young as that, and may lag by a moment.
+        An execution younger than `since` is listed at least once. The listing is eventually consistent.
 
         Args:
-            settings: of which job.
-            since: when the oldest of interest was made, began or ended.
+            settings: the job's settings.
+            since: the earliest creation, start or end of interest.
 
         Raises:
-            LaunchRejectedError: if the target cannot list, or knows no such job.
-            LaunchError: if the target does not say.
+            LaunchRejectedError: if the target cannot list, or there is no such job.
+            LaunchError: if the target does not answer.
         """
 
     def cancel(self, external_id: str, role: str) -> None:
-        """Ask the target to end an execution; that it has ended is reported as any other end.
+        """Request that the target end an execution; its end is reported like any other.
 
         Args:
-            external_id: how the target names it.
+            external_id: the target's id of the execution.
             role: as for `describe`.
 
         Raises:
-            LaunchRejectedError: if the target cannot end it, or knows no such execution.
-            LaunchError: if the target did not take the request.
+            LaunchRejectedError: if the target cannot end it, or does not have such an execution.
+            LaunchError: if the target did not accept the request.
         """

@@ -35,7 +35,7 @@ class TickKind(StrEnum):
 
 
 class TickTrouble(StrEnum):
-    """What keeps a tick that has not failed from being well."""
+    """A problem of a tick that has not failed."""
 
     HELD = "HELD"
     REFUSED = "REFUSED"
@@ -47,8 +47,8 @@ class PlannedRun:
     """A run request that a tick committed.
 
     Attributes:
-        run_id: of the record that will be its claim.
-        run_key: as asked for; None for a run each time.
+        run_id: the id of its run record.
+        run_key: the requested run key; None for a new run each time.
         job: the job's name.
         run_config: canonical JSON.
         tags: the request's and the job's.
@@ -67,11 +67,11 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRequest:
-    """A request that could never run, with the reason.
+    """A request that cannot become a run, with the reason.
 
     Attributes:
-        run_key: the key it asked for, which stays free; cut if no run could have it.
-        reason: why it could never run, in words; cut.
+        run_key: the requested key, which stays free; truncated if it is too long for any run.
+        reason: why it cannot become a run; truncated.
     """
 
     run_key: str | None
@@ -88,8 +88,8 @@ class ErrorInfo:
 
     Attributes:
         type: the exception's class name.
-        message: in words; cut.
-        stack: the user's own frames; cut at its beginning.
+        message: the exception's message; truncated.
+        stack: the user's own frames; truncated at the beginning.
     """
 
     type: str
@@ -104,12 +104,12 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class DispatchCounts:
-    """What became of a tick's requests.
+    """The results of dispatching a tick's requests.
 
     Attributes:
-        started: runs that this tick gave rise to.
+        started: runs that this tick created or started.
         existing: requests whose key was taken already.
-        refused: requests and asset events that look like a loop, and requests that an operator has dropped.
+        refused: requests and asset events that look like a loop, and requests that an operator dropped.
     """
 
     started: int = 0
@@ -117,7 +117,7 @@ class DispatchCounts:
     refused: int = 0
 
     def __add__(self, other: "DispatchCounts") -> "DispatchCounts":
-        """Both together."""
+        """Return the sums."""
         return DispatchCounts(
             self.started + other.started,
             self.existing + other.existing,
@@ -125,19 +125,19 @@ class DispatchCounts:
         )
 
     def __str__(self) -> str:
-        """In words."""
+        """Return a one-line summary."""
         return f"{self.started} runs, {self.existing} keys taken already, {self.refused} refused"
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgress:
-    """How far a tick has come that is dispatched in slices.
+    """The progress of a tick that is dispatched in chunks.
 
     Attributes:
-        of: how many slices it has.
-        noted: those that are done, by their numbers from 0.
-        counts: what became of their requests.
-        refusals: why some of these were refused.
+        of: the number of chunks.
+        noted: the numbers of the completed chunks, from 0.
+        counts: the results of their requests.
+        refusals: why some of these requests were refused.
     """
 
     of: int
@@ -147,18 +147,18 @@ class ChunkProgress:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all slices are done."""
+        """True if all chunks are completed."""
         return len(self.noted) == self.of
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An operator's decision that what a tick still waits for is not to run.
+    """An operator's decision to drop the requests for which a tick waits.
 
     Attributes:
         at: when it was made.
         by: who made it.
-        reason: why, in the operator's words.
+        reason: the operator's reason.
     """
 
     at: int
@@ -168,38 +168,38 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One evaluation, as it is kept: whatever text it is made of can be stored, and is cut to its bound.
+    """The record of one evaluation; its texts are made storable, and truncated to their limits.
 
     Attributes:
-        sensor: whose.
+        sensor: the sensor's name.
         tick_id: sorts by time.
-        kind: leased or of one event.
+        kind: leased, or of one event.
         status: how it ended.
-        time: its nominal time, or its event's.
+        time: its scheduled time, or its event's time.
         started_at: when the evaluation began.
-        ended_at: when it was over.
-        reason: why nothing was asked for.
+        ended_at: when it ended.
+        reason: the skip reason.
         error: why it failed.
-        requests: what is to be dispatched.
-        existing_keys: run keys that were asked for and taken already.
-        set_aside: requests that could never run.
-        cursor: the bookmark afterwards, shortened.
+        requests: the run requests to dispatch.
+        existing_keys: requested run keys that were taken already.
+        set_aside: rejected requests.
+        cursor: the cursor afterwards, truncated.
         trigger: what was evaluated, in one line.
-        attempts: evaluations of this event so far, this one included.
+        attempts: evaluations of this event so far, including this one.
         owner: the token of the evaluation.
-        skips: how many skipped ticks this record stands for.
-        last_time: the nominal time of the last of those.
-        dispatched: what became of the requests; None until then.
+        skips: the number of skipped ticks that this record stands for.
+        last_time: the scheduled time of the last of those.
+        dispatched: the results of its requests; None until it is dispatched.
         refusals: why requests were refused.
-        slicing: how far its slices have come; None unless one of them is done.
-        log: what the evaluation logged, bounded.
+        slicing: the progress of its chunks; None until one of them is completed.
+        log: the evaluation's log, truncated.
         paused: why the sensor was paused by it, if it was.
-        depth: how many runs of Treadle's led to it, one after the other.
+        depth: its chain depth, the number of Treadle's runs that led to it, one after the other.
         held: why its dispatch waits, if it does.
-        held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched in
-            slices, those of the slice that was looked at last.
-        dropped: that an operator has dropped what still waits.
-        acted_on: what the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
+        held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched
+            in chunks, those of the chunk that was processed last.
+        dropped: an operator's decision to drop the requests that still wait.
+        acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
         asset_events: materializations that DISPATCH is to record.
     """
 
@@ -246,12 +246,12 @@ class Tick:
 
     @property
     def is_to_be_dispatched(self) -> bool:
-        """Whether DISPATCH has something to do for it still."""
+        """True if DISPATCH still has something to do for it."""
         return bool(self.requests or self.acted_on or self.asset_events) and self.dispatched is None
 
     @property
     def trouble(self) -> TickTrouble | None:
-        """What keeps it from being well, though it has not failed."""
+        """Its problem, if it has one though it has not failed."""
         held = self.held_requests if self.is_to_be_dispatched else 0
         return _trouble(self.status, held, self.dispatched, len(self.set_aside))
 
@@ -268,12 +268,12 @@ _BOUNDS = (
 
 @dataclass(frozen=True, slots=True)
 class TickSummary:
-    """A tick's record without what it asked for and logged; see `Tick` for the attributes.
+    """A tick's record without its requests and log; see `Tick` for the other attributes.
 
     Attributes:
-        is_pending: whether its dispatch is still to come.
-        set_aside: how many requests could never run.
-        is_dropped: whether an operator has dropped what waited.
+        is_pending: True if it is yet to be dispatched.
+        set_aside: the number of rejected requests.
+        is_dropped: True if an operator dropped the requests that waited.
     """
 
     sensor: str
@@ -300,7 +300,7 @@ class TickSummary:
 
     @property
     def trouble(self) -> TickTrouble | None:
-        """What keeps it from being well, though it has not failed."""
+        """Its problem, if it has one though it has not failed."""
         held = self.held_requests if self.is_pending else 0
         return _trouble(self.status, held, self.dispatched, self.set_aside)
 
@@ -308,7 +308,7 @@ class TickSummary:
 def _trouble(
     status: TickStatus, held: int, dispatched: DispatchCounts | None, set_aside: int
 ) -> TickTrouble | None:
-    """The worst of what is not well: what waits for an operator is before what has ended."""
+    """Return the worst problem: one that an operator can still act on comes before a final one."""
     if status is TickStatus.FAILURE:
         return None
     if held:
@@ -319,7 +319,7 @@ def _trouble(
 
 
 def outline(tick: Tick) -> TickSummary:
-    """The record without what it asked for and logged."""
+    """Return the record without its requests and log."""
     return TickSummary(
         sensor=tick.sensor,
         tick_id=tick.tick_id,
@@ -346,12 +346,12 @@ def outline(tick: Tick) -> TickSummary:
 
 
 def unreadable_tick(sensor: str, tick_id: str, time: int, reason: str) -> Tick:
-    """What stands in a list for a record that cannot be read: a failure with the reason, and nothing else.
+    """Return a placeholder for a record that cannot be read: a failed tick with the reason, and nothing else.
 
     Args:
-        sensor: whose.
-        tick_id: which.
-        time: with which its id begins.
+        sensor: the sensor's name.
+        tick_id: the tick's id.
+        time: the time in its id.
         reason: why it cannot be read.
     """
     error = ErrorInfo(UnreadableRecordError.__name__, reason)
@@ -359,16 +359,16 @@ def unreadable_tick(sensor: str, tick_id: str, time: int, reason: str) -> Tick:
 
 
 MOST_READ = 1_000
-"""So many records at most are looked through for one page."""
+"""The maximum number of records that are read for one page."""
 
 
 @dataclass(frozen=True, slots=True)
 class TickPage:
-    """Some of a sensor's ticks, newest first.
+    """A page of a sensor's ticks, newest first.
 
     Attributes:
-        ticks: those found.
-        next: the tick id before which the next page goes on; None if there is nothing more.
+        ticks: the ticks on this page.
+        next: the tick id before which the next page begins; None if there is nothing more.
     """
 
     ticks: tuple[TickSummary, ...]
@@ -376,24 +376,20 @@ class TickPage:
 
 
 class TickStore(Protocol):
-    """Keeps tick records; none is ever written twice with another outcome, but for failures of events.
+    """Stores tick records; none is ever overwritten with another result, except failures of events.
 
-    Whatever gives one record raises `UnreadableRecordError` if it is there and cannot be read. Whatever gives
-    several shows an `unreadable_tick` in its place.
+    Methods that return one record raise `UnreadableRecordError` if it exists and cannot be read. Methods that
+    return several show an `unreadable_tick` in its place.
     """
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
-        """The record, read strongly."""
+        """Return the record, strongly consistent."""
 
     def is_dispatched(self, sensor: str, tick_id: str) -> bool:
-        """Whether a tick's requests have been dispatched, or its record has expired since, read strongly.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Return whether a tick was dispatched, or its record has expired since, strongly consistent."""
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
-        """The newest records of a sensor, newest first."""
+        """Return the newest records of a sensor, newest first."""
 
     def page(
         self,
@@ -403,74 +399,70 @@ class TickStore(Protocol):
         limit: int,
         statuses: "Collection[TickStatus | TickTrouble] | None" = None,
     ) -> TickPage:
-        """A sensor's ticks, newest first, without what they asked for.
+        """Return a page of a sensor's ticks, newest first, without their requests.
 
         Args:
-            sensor: whose.
+            sensor: the sensor's name.
             before: only ticks whose id sorts before this one; None for the newest.
-            limit: how many at most. Where few of the records have one of the statuses, there may be fewer, or
-                none, and more to come: no more than `MOST_READ` are looked through at once.
-            statuses: only ticks that ended so, or have such trouble; None for all.
+            limit: the maximum number. If few records have one of the statuses, a page may have fewer, or
+                none, although more follow: at most `MOST_READ` records are read for one page.
+            statuses: only ticks with one of these statuses or problems; None for all.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
-        """Status and attempts of those ticks that are stored, read strongly, at most 100 at a time."""
+        """Return status and attempts of the ticks that exist, strongly consistent, for at most 100 ids."""
 
     def put(self, tick: Tick) -> bool:
-        """Keep the record if there is none, or one of a failure; False if it stands already.
+        """Write the record if none exists, or only one of a failure; return False if it exists already.
 
-        A repeated call with the same record is True.
-
-        Raises:
-            StoreError: if the store did not answer.
+        A repeated call with the same record returns True.
         """
 
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
     ) -> ChunkProgress | None:
-        """Note once that a slice of a tick's requests is done; a second note of it changes nothing.
+        """Record once that a chunk of a tick's requests is completed; a repeated call changes nothing.
 
-        Nor does one that disagrees with those before it on how many slices there are.
+        Nor does a call whose number of chunks differs from that of earlier ones.
 
         Args:
-            tick: whose.
-            index: of the slice, from 0.
-            of: how many slices there are.
-            counts: what became of the slice's requests.
+            tick: the tick.
+            index: the chunk's number, from 0.
+            of: the number of chunks.
+            counts: the results of the chunk's requests.
             refusals: why some of these were refused.
 
         Returns:
-            How far the tick has come; None if its record is gone.
+            The tick's progress; None if its record is gone.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """Sensor and id of ticks not yet dispatched that are due to be, by the index, which may lag.
+        """Return sensor and id of ticks that are due to be dispatched, by an eventually consistent index.
 
         Args:
-            before: those that have been pending since an earlier time, or were postponed until then.
-            limit: how many at most.
-
-        Raises:
-            StoreError: if the store did not answer.
+            before: only ticks that have been pending since before this time, or were postponed until before
+                it.
+            limit: the maximum number.
         """
 
     def postpone(
         self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
     ) -> bool:
-        """Let a pending tick wait; nothing changes if it is not pending any more.
+        """Defer a pending tick; change nothing if it is not pending any more.
 
         Args:
-            sensor: whose.
-            tick_id: which.
+            sensor: the sensor's name.
+            tick_id: the tick's id.
             until: when it is due to be dispatched again.
-            reason: why it waits, in words for an operator.
-            held: how many of its requests wait for a grant or for the next hour; None leaves the number as it is.
+            reason: why it waits, for an operator.
+            held: how many of its requests wait for a grant or for the next hour; None leaves the number
+                unchanged.
 
         Returns:
             Whether it is still pending.
@@ -480,30 +472,30 @@ class TickStore(Protocol):
         """
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
-        """Note that an operator has dropped what a tick waits for; nothing changes unless requests of it are held.
+        """Record that an operator dropped a tick's held requests; change nothing if it has none.
 
-        A repeated call with the same decision is True.
+        A repeated call with the same decision returns True.
 
         Args:
-            sensor: whose.
-            tick_id: which.
+            sensor: the sensor's name.
+            tick_id: the tick's id.
             drop: the decision.
             due: when it is due to be dispatched again.
-            reason: why it still waits until then, in words for an operator.
+            reason: why it still waits until then, for an operator.
 
         Returns:
-            Whether the decision is noted.
+            Whether the decision is recorded.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
-        """Let a pending tick wait whose record cannot be read, and note why on the record.
+        """Defer a pending tick whose record cannot be read, and note why on the record.
 
         Args:
-            sensor: whose.
-            tick_id: which.
+            sensor: the sensor's name.
+            tick_id: the tick's id.
             until: when it is due to be dispatched again.
             reason: why it cannot be read.
 
@@ -518,10 +510,10 @@ class TickStore(Protocol):
         """Count runs that a sensor is about to start against its limit for the hour.
 
         Args:
-            sensor: which sensor.
+            sensor: the sensor's name.
             hour: when the hour began, in milliseconds.
-            number: how many runs.
-            limit: how many there may be in an hour.
+            number: the number of runs.
+            limit: the maximum number in an hour.
 
         Returns:
             How many of them may start: all, fewer, or none.
@@ -531,8 +523,4 @@ class TickStore(Protocol):
         """
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
-        """Note what became of the requests; from then on the record may expire.
-
-        Raises:
-            StoreError: if the store did not answer.
-        """
+        """Record the results of the requests; from then on the record may expire."""

@@ -66,7 +66,7 @@ class DynamoEventStore:
                 continue  # Another append was committed in between.
             known = [numbers[f"id#{e.event_id}"] for e in events if e.event_id not in numbered]
             return [*numbered.values(), *self._stored(key, known)]
-        msg = f"{len(events)} events under {key} met others {_TRIES} times; send them again."
+        msg = f"{len(events)} events of {key} conflicted with other writes {_TRIES} times. Send them again."
         raise StoreThrottledError(msg)
 
     def _stored(self, key: str, numbers: Collection[int]) -> list[AssetEvent]:

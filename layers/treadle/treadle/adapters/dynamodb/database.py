@@ -282,7 +282,7 @@ class Database:
             else:
                 return None
             self._pause(attempt)
-        msg = f"A transaction of {len(writes)} writes met others {_TRIES} times; try again."
+        msg = f"A transaction of {len(writes)} writes conflicted with other writes {_TRIES} times. Try again."
         raise StoreThrottledError(msg)
 
     def _transact_item(self, write: Write) -> dict[str, Any]:

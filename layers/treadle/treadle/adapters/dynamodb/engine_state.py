@@ -48,7 +48,7 @@ class DynamoLateSensorStore:
         try:
             return {} if item is None else _read_late(item)
         except UnreadableRecordError:
-            logger.exception("Which sensors were announced as late is not known, and is noted anew")
+            logger.exception("The record of late sensors cannot be read and is written again")
             return {}
 
     def write(self, late: Mapping[str, LateSensor]) -> None:

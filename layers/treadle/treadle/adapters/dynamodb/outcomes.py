@@ -86,9 +86,10 @@ class Outcomes:
         if self._blobs is None or len(content) > MAX_OUTCOME_BYTES:
             room = MAX_OUTCOME_BYTES if self._blobs else MAX_REQUESTS_BYTES
             msg = (
-                f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} and "
-                f"{len(tick.asset_events)} asset events have {len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
-                "Return fewer, and go on from the cursor at the next tick."
+                f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} "
+                f"and {len(tick.asset_events)} asset events have {len(content)} bytes, "
+                f"{len(packed)} compressed; the limit is {room}. Return fewer and continue from the "
+                "cursor at the next tick."
             )
             raise StoreRejectedError(msg)
         # The owner is unique to this evaluation: no other evaluation of the tick may change this blob.
@@ -111,10 +112,10 @@ class Outcomes:
         inflater = zlib.decompressobj()
         content = inflater.decompress(inline, MAX_OUTCOME_BYTES)
         if inflater.unconsumed_tail:
-            msg = f"An outcome of sensor {sensor} has more than {MAX_OUTCOME_BYTES} bytes."
+            msg = f"The payload of a tick of sensor {sensor} has more than {MAX_OUTCOME_BYTES} bytes."
             raise StoreRejectedError(msg)
         if not inflater.eof:
-            raise UnreadableRecordError(f"a tick of sensor {sensor}", "what it asked for is cut off")
+            raise UnreadableRecordError(f"a tick of sensor {sensor}", "its payload is truncated")
         found: dict[str, list[Any]] = json.loads(content)
         malformed: list[RejectedRequest] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))
@@ -125,14 +126,14 @@ class Outcomes:
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
         if self._blobs is None or not key.startswith(_folder(sensor)):
-            msg = f"The requests of a tick of sensor {sensor} are in {key}, which is not to be read here."
+            msg = f"The requests of a tick of sensor {sensor} are in {key}, which this function may not read."
             raise StoreError(msg)
         blob = self._blobs.get(key)
         actual = hashlib.sha256(blob).hexdigest()
         if actual != digest:
             msg = (
-                f"The requests of a tick of sensor {sensor} in {key} are not those that were committed: "
-                f"their SHA-256 is {actual}, and the record names {digest}."
+                f"The requests of a tick of sensor {sensor} in {key} are not the ones that were "
+                f"committed: their SHA-256 is {actual}, but the record has {digest}."
             )
             raise StoreError(msg)
         return blob

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 KEY = "#registry"
 """The item's key."""
 
-_NAME = "the registry's copy"
+_NAME = "the copy of the registry"
 
 
 class DynamoRegistryStore:
@@ -41,7 +41,7 @@ class DynamoRegistryStore:
         try:
             return _read_copy(item)
         except UnreadableRecordError:
-            logger.exception("The registry's copy is made anew")
+            logger.exception("The copy of the registry cannot be read and is built again")
             return RegistryCopy(revision=_read_revision(item))
 
     def replace(self, copy: RegistryCopy) -> bool:

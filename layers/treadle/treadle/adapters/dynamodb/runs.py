@@ -242,20 +242,20 @@ def _index_for(query: RunQuery) -> tuple[str, str, _Bounds, bool]:
         return "by_job", query.job, query.created, not query.by_update
     if query.sensor is not None:
         return "by_sensor", query.sensor, query.created, not query.by_update
-    msg = "A query of runs needs a job, a sensor or the runs' names: nothing is searched through."
+    msg = "A query of runs needs a job, a sensor or run ids: the table is never scanned."
     raise StoreError(msg)
 
 
 def _start(attribute: str, of: str | None, before: str | None) -> Item | None:
     """Return the index key after which a page begins."""
     if not of:
-        msg = "A page of runs needs a sensor or a job: nothing is searched through."
+        msg = "A page of runs needs a sensor or a job: the table is never scanned."
         raise StoreError(msg)
     if before is None:
         return None
     place = parse_place(before)
     if place is None:
-        msg = f"No page of runs ends at {before[:80]!r}: take what the page before gave as next."
+        msg = f"{before[:80]!r} is not a page token of runs: use the `next` of the previous page."
         raise StoreError(msg)
     return {attribute: {"S": of}, "created_at": {"N": str(place[0])}, "run_id": {"S": place[1]}}
 
@@ -276,7 +276,7 @@ def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
     if failed is None:
         return None
     if failed.standing is None:
-        msg = f"Run {run_id} was there and is gone: a run record must never be deleted."
+        msg = f"Run {run_id} existed and is gone: a run record must never be deleted."
         raise StoreError(msg)
     return _run(failed.standing)
 
@@ -460,4 +460,4 @@ def _run_of(item: Item) -> Run:
 
 _NAME = named("run", "run_id")
 _run = reader(_run_of, _NAME)
-_read_look = reader(_look, named("the look", "run_id"))
+_read_look = reader(_look, named("the poll checkpoint", "run_id"))

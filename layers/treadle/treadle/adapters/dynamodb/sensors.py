@@ -82,7 +82,7 @@ class DynamoSensorStore:
             return _read_cursor(item or {})
         except UnreadableRecordError as error:
             name = f"the cursor of sensor {state.sensor}"
-            remedy = f"Set it anew: treadle sensor cursor set {state.sensor} VALUE, or cursor clear."
+            remedy = f"Set it again: treadle sensor cursor set {state.sensor} VALUE, or cursor clear."
             raise UnreadableRecordError(name, error.reason, remedy=remedy) from error
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
@@ -162,8 +162,8 @@ class DynamoSensorStore:
                 return
         if failed:
             msg = (
-                f"The lease of sensor {lease.sensor} at epoch {lease.epoch} is no longer held: it ran out, "
-                "or an operator changed the sensor. Nothing of this tick was committed."
+                f"The lease of sensor {lease.sensor} at epoch {lease.epoch} is no longer held: it "
+                "expired, or an operator changed the sensor. Nothing of this tick was committed."
             )
             raise LeaseLostError(msg)
 
@@ -183,11 +183,11 @@ class DynamoSensorStore:
         for _ in range(_TRIES):
             state = self.get(sensor)
             if edit.if_epoch not in {None, state.epoch}:
-                msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
+                msg = f"Sensor {sensor} was changed meanwhile: its epoch is no longer {edit.if_epoch}."
                 raise LeaseLostError(msg)
             if self._database.transact(self._edit_writes(edit, state), str(uuid4())) is None:
                 return self.get(sensor)
-        msg = f"Sensor {sensor} changed {_TRIES} times while it was to be edited; try again."
+        msg = f"Sensor {sensor} was not edited: other writes changed it {_TRIES} times meanwhile. Try again."
         raise StoreThrottledError(msg)
 
     def edits(self, sensor: str) -> list[RecordedEdit]:
@@ -402,6 +402,10 @@ def _state_of(item: Item) -> SensorState:
 _NAME = named("the state of sensor", "sensor")
 _state = reader(_state_of, _NAME)
 _read_prior = reader(_prior, _NAME)
-_read_cursor = reader(lambda item: text(Model.from_raw_data(item).cursor), named("the cursor", "sensor"))
-_read_edits = reader(lambda item: list(Model.from_raw_data(item).edits or ()), named("the edits", "sensor"))
-_read_edit = reader(_edit, lambda _: "one edit of a sensor")
+_read_cursor = reader(
+    lambda item: text(Model.from_raw_data(item).cursor), named("the cursor of sensor", "sensor")
+)
+_read_edits = reader(
+    lambda item: list(Model.from_raw_data(item).edits or ()), named("the audit log of sensor", "sensor")
+)
+_read_edit = reader(_edit, lambda _: "an audit log entry of a sensor")

@@ -57,8 +57,8 @@ def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Prob
         except ClientError as error:
             if code_of(error) not in question.gone:
                 raise
-            trouble = f"{question.what} {address.name} is not there: {str(error)[:_SHOWN]}"
-            yield AlertChannel(address, trouble, f"Create it, or deploy with another {address.setting}.")
+            trouble = f"{question.what} {address.name} does not exist: {str(error)[:_SHOWN]}"
+            yield AlertChannel(address, trouble, f"Create it, or deploy with a different {address.setting}.")
             return
         fault = question.fault(answer)
         trouble, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
@@ -70,7 +70,10 @@ def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Prob
     return Probe("alerts", f"{question.what} {address.name}", question.action, look)
 
 
-_UNUSED = ("has no subscription", "Subscribe to it, such as by AlertEmail, if somebody is to be notified.")
+_UNUSED = (
+    "has no subscription",
+    "Subscribe to it, for example with AlertEmail, if somebody should be notified.",
+)
 
 
 def _topic(arn: str) -> Mapping[str, Any]:
@@ -93,14 +96,17 @@ def _topic_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if answer["Attributes"].get("IsUnused") == "True":
         return _UNUSED
-    return "has no confirmed subscription", "Subscribe to it, and confirm that by the link in SNS's mail."
+    return (
+        "has no confirmed subscription",
+        "Subscribe to it, and confirm the subscription with the link in the e-mail from SNS.",
+    )
 
 
 def _secret_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
     if "DeletedDate" not in answer:
         return None
     restore = f"aws secretsmanager restore-secret --secret-id {answer.get('ARN', '')}"
-    return f"is scheduled for deletion, and cannot be read since {answer['DeletedDate']}", restore
+    return f"is scheduled for deletion and has been unreadable since {answer['DeletedDate']}", restore
 
 
 def _identity(sender: str) -> Mapping[str, Any]:
@@ -122,7 +128,10 @@ def _identity(sender: str) -> Mapping[str, Any]:
 def _identity_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
     if answer.get("VerifiedForSendingStatus"):
         return None
-    return "is not verified by SES, which sends no mail from it", "Verify the address or its domain in SES."
+    return (
+        "is not verified in SES, so SES sends no e-mail from it",
+        "Verify the address or its domain in SES.",
+    )
 
 
 _NO_IDENTITY = ("NotFoundException", "BadRequestException")

@@ -15,7 +15,7 @@ from treadle.ports.health import JobTarget, SkippedCheck
 from treadle.ports.targets import JobSettings
 
 _SHOWN = 300
-_WITH_ROLES = "what the jobs launch that bring a role"
+_WITH_ROLES = "the targets of jobs with a role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
             raise
         return False, str(error)[:_SHOWN]
     is_there = question.is_there(answer)
-    return is_there, "" if is_there else "It is not active (any more)."
+    return is_there, "" if is_there else "It is not active."
 
 
 def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
@@ -151,7 +151,7 @@ def target_probe(settings: JobSettings) -> Probe:
         exists, trouble = _found(settings, Roles()) if settings.arn else (False, "")
         yield JobTarget(*named, exists, trouble)
 
-    return Probe("jobs", f"what job {settings.job} launches", _QUESTIONS[settings.target].action, look)
+    return Probe("jobs", f"the target of job {settings.job}", _QUESTIONS[settings.target].action, look)
 
 
 def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
@@ -170,7 +170,7 @@ def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
             yield SkippedCheck("jobs", _WITH_ROLES, action, str(error)[:_SHOWN])
             return
         for each in jobs:
-            told = found.get(each.job, {"error": "RECONCILE does not know it (yet)."})
+            told = found.get(each.job, {"error": "RECONCILE does not know this job yet."})
             trouble = str(told.get("error") or told.get("trouble") or "")
             exists = None if "error" in told else bool(told.get("exists"))
             yield JobTarget(each.job, each.arn, each.parameter, exists, trouble, each.role)

@@ -124,7 +124,9 @@ def _denied(need: Need, result: dict[str, Any]) -> MissingPermission | SkippedCh
     if missing - need.context.keys():
         what = f"{need.owner}'s permission for {action}"
         names = ", ".join(sorted(missing))
-        words = f"a policy of its role looks at {names}, which cannot be simulated for {need.resource}"
+        words = (
+            f"a policy of its role has a condition on {names}, which cannot be simulated for {need.resource}"
+        )
         return SkippedCheck("permissions", what, "", words)
     words = _DECISIONS.get(result["EvalDecision"], result["EvalDecision"])
     return MissingPermission(need.owner, action, need.resource, words)
@@ -149,7 +151,7 @@ def log_probe(owner: str, group: str, since: int) -> Probe:
             if found is None or found[1] in told:
                 continue
             told.add(found[1])
-            words = f"its log says so, at {timestamp(event['timestamp'])}"
+            words = f"its log shows that at {timestamp(event['timestamp'])}"
             resource = next(filter(None, found.groups()[1:]), "")
             yield MissingPermission(owner, found[1], resource, words)
 

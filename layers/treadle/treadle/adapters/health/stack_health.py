@@ -45,7 +45,7 @@ METRIC_MINUTES = 15
 
 DEAD_LETTERS = "DeadLetterQueue"
 
-GONE = "it does not exist any more"
+GONE = "it no longer exists"
 
 _ALARM = "AWS::CloudWatch::Alarm"
 _FUNCTION = "AWS::Lambda::Function"

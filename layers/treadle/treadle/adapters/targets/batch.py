@@ -78,7 +78,7 @@ class BatchTarget(AwsTarget):
                 if job["jobName"] == start.launch_id and _is_of(job.get("jobDefinition"), settings.arn):
                     return _execution(job, settings.arn)
             if number == PAGES and not is_last:
-                msg = f"{_of(settings)} has more jobs by the name of {start.launch_id} than can be looked through."
+                msg = f"{_of(settings)} has more jobs with the name {start.launch_id} than can be listed."
                 raise LaunchDelayedError(msg)
         return None
 
@@ -107,7 +107,7 @@ class BatchTarget(AwsTarget):
                     **token,
                 )
             except AwsError as error:
-                raise not_answered(error, f"The jobs of {queue} could not be looked through") from error
+                raise not_answered(error, f"The jobs of {queue} could not be listed") from error
             yield answer["jobSummaryList"], not answer.get("nextToken")
             if not answer.get("nextToken"):
                 return
@@ -117,7 +117,7 @@ class BatchTarget(AwsTarget):
         """Describe a job, with its own reason and that of its last attempt if it failed."""
         found = self._described([_job_id(external_id)], f"Batch job {external_id}", role)
         if not found:
-            msg = f"Batch knows no job {external_id} (any more)."
+            msg = f"Batch does not know job {external_id}, or no longer does."
             raise LaunchRejectedError(msg)
         [job] = found
         return _execution(job, job["jobDefinition"])
@@ -137,14 +137,14 @@ class BatchTarget(AwsTarget):
         try:
             answer = self._roles.call("batch", role, "describe_jobs", jobs=list(ids))
         except AwsError as error:
-            raise not_answered(error, f"{what} could not be looked at") from error
+            raise not_answered(error, f"{what} could not be described") from error
         found: list[dict[str, Any]] = answer["jobs"]
         return found
 
 
 def why_no_parameter(name: str) -> str | None:
     """Return why a run config may not set a parameter of the job definition; None if it may."""
-    return "Treadle's own names begin so" if name.lower().startswith("treadle") else None
+    return "names that begin so are reserved for Treadle" if name.lower().startswith("treadle") else None
 
 
 def _execution(job: Mapping[str, Any], definition: str) -> Execution:

@@ -79,7 +79,10 @@ class EcsTarget(AwsTarget):
         """Return the task of an earlier call with the same token and other parameters, which is ours as well."""
         tasks = error.response.get("resourceIds") or []
         if not tasks:
-            msg = f"A task of {_of(start.settings)} bears the token {start.launch_id}, and ECS names none: {error}"
+            msg = (
+                f"A task of {_of(start.settings)} already has the token {start.launch_id}, but ECS did "
+                f"not return its ARN: {error}"
+            )
             raise LaunchUncertainError(msg) from error
         try:
             task = self._task(tasks[0], start.settings.role)
@@ -91,7 +94,8 @@ class EcsTarget(AwsTarget):
             return Execution(tasks[0], start.settings.arn, Status.STARTED, start.tried_at)
         if task.get("startedBy") != start.launch_id:
             msg = (
-                f"Task {tasks[0]} has the token {start.launch_id}, and somebody else started it. Look at it."
+                f"Task {tasks[0]} has the token {start.launch_id}, but something other than Treadle "
+                "started it. Check it."
             )
             raise LaunchRejectedError(msg) from error
         return self._execution(task, start.settings.role)
@@ -105,14 +109,17 @@ class EcsTarget(AwsTarget):
         """Describe a task: it succeeded if every essential container ended with exit code 0."""
         task = self._task(external_id, role)
         if task is None:
-            msg = f"ECS knows no task {external_id} (any more): it forgets one about an hour after its end."
+            msg = (
+                f"ECS does not know task {external_id}, or no longer does: it forgets a task about an "
+                "hour after it stops."
+            )
             raise LaunchRejectedError(msg)
         return self._execution(task, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         """Refuse: ECS publishes each task's events at least once, and forgets a task an hour after its end."""
         del since
-        msg = f"Tasks of {_of(settings)} are not listed: ECS tells of each at least once."
+        msg = f"Tasks of {_of(settings)} are not listed: ECS publishes events for each at least once."
         raise LaunchRejectedError(msg)
 
     def cancel(self, external_id: str, role: str = "") -> None:
@@ -128,14 +135,14 @@ class EcsTarget(AwsTarget):
         try:
             answer = self._roles.call("ecs", role, "describe_tasks", cluster=_cluster(arn), tasks=[arn])
         except AwsError as error:
-            what = f"Task {arn} could not be looked at"
+            what = f"Task {arn} could not be described"
             raise not_answered(error, what, gone={"ClusterNotFoundException"}) from error
         found: list[dict[str, Any]] = answer["tasks"]
         if found:
             return found[0]
         reasons = {each.get("reason") for each in answer.get("failures", [])}
         if reasons - {"MISSING"}:
-            msg = f"Task {arn} could not be looked at: {sorted(map(str, reasons))}"
+            msg = f"Task {arn} could not be described: {sorted(map(str, reasons))}"
             raise LaunchDelayedError(msg)
         return None
 
@@ -174,7 +181,7 @@ class EcsTarget(AwsTarget):
             try:
                 answer = self._roles.call("ecs", role, "describe_task_definition", taskDefinition=definition)
             except AwsError as error:
-                raise not_answered(error, f"Task definition {definition} could not be looked at") from error
+                raise not_answered(error, f"Task definition {definition} could not be described") from error
             containers = answer["taskDefinition"]["containerDefinitions"]
             names = frozenset(each["name"] for each in containers if each.get("essential", True))
             self._essential_of[definition] = names
@@ -190,8 +197,9 @@ def _request(start: Start) -> dict[str, Any]:
     size = len(json.dumps(overrides, separators=(",", ":"), ensure_ascii=False))
     if size > MAX_OVERRIDES:
         msg = (
-            f"The run config is too large for an ECS task: with it the overrides have {size} characters, and ECS "
-            f"takes {MAX_OVERRIDES}. Put it into an object and hand over its name."
+            f"The run config is too large for an ECS task: with it the overrides have {size} "
+            f"characters; the limit of ECS is {MAX_OVERRIDES}. Store it in an S3 object and pass "
+            "the object's key."
         )
         raise LaunchRejectedError(msg)
     return {

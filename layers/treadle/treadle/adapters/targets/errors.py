@@ -95,7 +95,7 @@ def not_started(
         return LaunchDeniedError(msg)
     if 400 <= status < 500 and status not in {408, 409} and code not in unknown:
         return LaunchRejectedError(msg)
-    return LaunchUncertainError(f"Whether {what} was started is not known: {error}")
+    return LaunchUncertainError(f"It is unknown whether {what} was started: {error}")
 
 
 def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> LaunchError:
@@ -116,7 +116,7 @@ def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> 
 
 def not_assumed(error: Exception, role: str) -> LaunchError:
     """Return the error of a failed request for a role's credentials; nothing was sent to a target."""
-    msg = f"Role {role} was not assumed: {error}"
+    msg = f"Role {role} could not be assumed: {error}"
     if isinstance(error, (*_NO_CREDENTIALS, ParamValidationError)):
         return LaunchDeniedError(msg)
     is_busy = code_of(error) in _BUSY or _http_status(error) == 429

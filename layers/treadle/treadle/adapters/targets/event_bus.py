@@ -29,7 +29,7 @@ class EventBridgeTarget(FireAndForgetTarget):
         settings = start.settings
         [source, detail_type] = required(settings, "source", "detail_type")
         if source == SOURCE or source.startswith(("aws.", f"{SOURCE}.")):
-            msg = f"The source of job {settings.job!r} is {source!r}, which is not for jobs. Use another one."
+            msg = f"The source of job {settings.job!r} is {source!r}, which is reserved. Use another one."
             raise LaunchRejectedError(msg)
         try:
             answer = self._roles.call(
@@ -57,7 +57,7 @@ class EventBridgeTarget(FireAndForgetTarget):
 
 def _refused(settings: JobSettings, code: str, words: str) -> LaunchError:
     """Return the error for an entry that the bus rejected; such an entry is certainly not on the bus."""
-    msg = f"{_of(settings)} did not take the event: {code}: {words}"
+    msg = f"{_of(settings)} rejected the event: {code}: {words}"
     if code in _AGAIN:
         return LaunchDelayedError(msg)
     return LaunchDeniedError(msg) if code in _DENIED else LaunchRejectedError(msg)

@@ -26,18 +26,18 @@ class FireAndForgetTarget(AwsTarget):
     def describe(self, external_id: str, role: str = "") -> Execution:
         """Refuse, with the reason."""
         del role
-        self._cannot(external_id, "be asked how it stands")
+        self._cannot(external_id, "has no status to query")
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         """Refuse, with the reason."""
         del since
-        self._cannot(f"What {settings.arn} took", "be listed")
+        self._cannot(f"What {settings.arn} receives", "cannot be listed")
 
     def cancel(self, external_id: str, role: str = "") -> None:
         """Refuse, with the reason."""
         del role
-        self._cannot(external_id, "be canceled")
+        self._cannot(external_id, "cannot be canceled")
 
     def _cannot(self, external_id: str, what: str) -> NoReturn:
-        msg = f"{external_id} is {self.called}, and cannot {what}: whoever took it up knows of it alone."
+        msg = f"{external_id} is {self.called}, which {what}: the target is fire-and-forget. Check its consumer."
         raise LaunchRejectedError(msg)

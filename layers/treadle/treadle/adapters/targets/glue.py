@@ -111,7 +111,10 @@ class GlueTarget(AwsTarget):
         for run in self._runs(settings, start.tried_at - _CLOCKS_DIFFER_MS, range(PAGES)):
             if run is None:
                 if found is None:
-                    msg = f"{_of(settings)} has had over {PAGE * PAGES} runs since; {start.launch_id} may be older."
+                    msg = (
+                        f"{_of(settings)} has had more than {PAGE * PAGES} runs since then; "
+                        f"{start.launch_id} may be older than those listed."
+                    )
                     raise LaunchDelayedError(msg)
                 break
             if run.get("Arguments", {}).get("--treadle-launch-id") == start.launch_id:
@@ -136,7 +139,7 @@ class GlueTarget(AwsTarget):
                     "glue", settings.role, "get_job_runs", JobName=job, MaxResults=PAGE, **token
                 )
             except AwsError as error:
-                what = f"The runs of {_of(settings)} could not be looked through"
+                what = f"The runs of {_of(settings)} could not be listed"
                 raise not_answered(error, what, gone=_GONE) from error
             for run in answer["JobRuns"]:
                 if millis_of(run["StartedOn"]) < since:
@@ -153,7 +156,7 @@ class GlueTarget(AwsTarget):
         try:
             answer = self._roles.call("glue", role, "get_job_run", JobName=_name(address), RunId=run_id)
         except AwsError as error:
-            raise not_answered(error, f"Glue run {external_id} could not be looked at", gone=_GONE) from error
+            raise not_answered(error, f"Glue run {external_id} could not be described", gone=_GONE) from error
         return _execution(address, answer["JobRun"])
 
     def cancel(self, external_id: str, role: str = "") -> None:
@@ -182,9 +185,9 @@ def why_no_argument(name: str) -> str | None:
     if argument.startswith("--treadle-"):
         return "Treadle sets it itself"
     if argument in _CODE or argument.startswith("--extra-"):
-        return "Glue takes it for what code the job runs"
+        return "Glue chooses by it which code the job runs"
     if argument in _GLUES_OWN or _GLUES_PREFIXES.match(argument):
-        return "Glue takes it for a setting of its own"
+        return "it is one of Glue's own settings"
     return None
 
 

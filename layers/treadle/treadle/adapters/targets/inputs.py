@@ -75,7 +75,11 @@ def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]
     config = json.loads(start.run_config)
     values: dict[str, str] = {}
     for name in names_in(settings.options.get(_OPTION, "")):
-        reason = why_not(name) if NAME.fullmatch(name) else "a name is a letter and letters, digits, _ and -"
+        reason = (
+            why_not(name)
+            if NAME.fullmatch(name)
+            else "a name must begin with a letter and have only letters, digits, _ and -"
+        )
         if reason is not None:
             msg = f"The {_OPTION} of job {settings.job!r} list {name!r}, which run config may not fill: {reason}."
             raise LaunchRejectedError(msg)
@@ -93,7 +97,7 @@ def no_options(values: Mapping[str, str]) -> Mapping[str, str]:
     """
     for name, value in values.items():
         if value.startswith("-") and not _NUMBER.fullmatch(value):
-            msg = f"The run config's {name!r} begins with a hyphen: the job would take it for an option."
+            msg = f"The run config's {name!r} begins with a hyphen: the job would read it as an option."
             raise LaunchRejectedError(msg)
     return values
 
@@ -114,9 +118,9 @@ def why_no_variable(name: str) -> str | None:
     if upper.startswith("TREADLE_"):
         return "Treadle sets it itself"
     if upper.startswith(("AWS_", "ECS_")):
-        return "it says whose rights the job has, and which services it talks to"
+        return "it determines the job's credentials and the services that it calls"
     if upper in _LOADERS or upper.startswith(_LOADER_PREFIXES):
-        return "it says which code the job runs"
+        return "it determines which code the job runs"
     if upper.endswith("_PROXY"):
-        return "it says which services the job talks to"
+        return "it determines which services the job calls"
     return None

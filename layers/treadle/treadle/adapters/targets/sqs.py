@@ -55,7 +55,10 @@ class SqsTarget(FireAndForgetTarget):
         if settings.arn not in self._urls:
             account, _, name = settings.arn.rpartition(":")
             if not account.startswith("arn:"):
-                msg = f"The address of job {settings.job!r} is {settings.arn!r}. Use the ARN of the queue ({settings.parameter})."
+                msg = (
+                    f"The arn of job {settings.job!r} is {settings.arn!r}. Use the ARN of the queue "
+                    f"({settings.parameter})."
+                )
                 raise LaunchRejectedError(msg)
             owner = account.rpartition(":")[2]
             try:
@@ -63,7 +66,7 @@ class SqsTarget(FireAndForgetTarget):
                     "sqs", settings.role, "get_queue_url", QueueName=name, QueueOwnerAWSAccountId=owner
                 )
             except AwsError as error:
-                raise not_answered(error, f"{_of(settings)} could not be looked up", gone=_GONE) from error
+                raise not_answered(error, f"{_of(settings)} could not be found", gone=_GONE) from error
             self._urls[settings.arn] = answer["QueueUrl"]
         return self._urls[settings.arn]
 

@@ -93,12 +93,12 @@ class StepFunctionsTarget(AwsTarget):
                 _SERVICE, settings.role, "describe_state_machine", stateMachineArn=settings.arn
             )
         except AwsError as error:
-            what = f"{_of(settings)} could not be looked at"
+            what = f"{_of(settings)} could not be described"
             raise not_answered(error, what, gone=_NO_MACHINE) from error
         if answer["type"] != "STANDARD":
             msg = (
-                f"{_of(settings)} is an Express state machine: it starts as often as it is asked to, and tells "
-                f"nobody how that ended. Make it a Standard one."
+                f"{_of(settings)} is an Express state machine: it does not deduplicate starts, and "
+                "its executions publish no status. Make it a Standard one."
             )
             raise LaunchRejectedError(msg)
         self._standard.add(settings.arn)
@@ -119,10 +119,13 @@ class StepFunctionsTarget(AwsTarget):
         try:
             answer = self._roles.call(_SERVICE, settings.role, "describe_execution", executionArn=arn)
         except (*AwsError, LaunchError) as error:  # The start itself succeeded.
-            msg = f"Execution {arn} could not be looked at: {error}"
+            msg = f"Execution {arn} could not be described: {error}"
             raise LaunchUncertainError(msg) from error
         if answer.get("input") != start.payload:
-            msg = f"Execution {arn} exists with another input: somebody else took its name. Look at it."
+            msg = (
+                f"Execution {arn} exists with a different input: something other than Treadle started "
+                "it under this name. Check it."
+            )
             raise LaunchRejectedError(msg)
         return Execution(arn, settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
@@ -132,7 +135,7 @@ class StepFunctionsTarget(AwsTarget):
             answer = self._roles.call(_SERVICE, role, "describe_execution", executionArn=external_id)
         except AwsError as error:
             raise not_answered(
-                error, f"Execution {external_id} could not be looked at", gone=_GONE
+                error, f"Execution {external_id} could not be described", gone=_GONE
             ) from error
         failure = None
         if STATUSES[answer["status"]] in {Status.FAILURE, Status.CANCELED}:
