@@ -79,7 +79,10 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_beside_the_ot
     assert [each["kind"] for each in gone["problems"]] == ["UNREADABLE", "REGISTRATION"]
     assert ", not found" in listed
     assert "! orders: Its function orders-Function-1X cannot be read:" in listed
-    assert "  Deploy project orders again; or delete the sensor's entry in Parameter Store" in listed
+    assert (
+        "  Deploy project orders again. If the sensor is no longer needed, delete its entry in Parameter Store"
+        in listed
+    )
     assert "job process_file, and project shop, whose job that is, does not accept the sensor." in listed
     assert "project       files" in treadle("sensor", "show", SENSOR).stdout
 
