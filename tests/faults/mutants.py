@@ -151,7 +151,7 @@ MUTANTS = (
     Mutant(
         "STS that is invalid, final",
         "adapters/targets/errors.py",
-        "        # Also what STS calls invalid: a role is corrected without this start, so it is no reason to give it up.\n        return LaunchDeniedError(msg)",
+        "        # Includes what STS calls invalid: a role can be fixed separately, so the start is not rejected.\n        return LaunchDeniedError(msg)",
         "        return LaunchRejectedError(msg)",
         (f"{ASSUMED}whatever_sts_refuses_may_pass",),
     ),
@@ -646,8 +646,8 @@ MUTANTS = (
     Mutant(
         "SDK retries off",
         "adapters/clients.py",
-        "return _client(service, 1 if once else ATTEMPTS, seconds)",
-        "return _client(service, ATTEMPTS, seconds)",
+        "return _client(service, 1 if once else PACED.get(service, ATTEMPTS), seconds)",
+        "return _client(service, PACED.get(service, ATTEMPTS), seconds)",
         (
             "tests/unit/targets/test_every_target.py::test_start_that_the_service_failed_on_was_sent_once_and_is_uncertain",
         ),

@@ -112,7 +112,7 @@ def test_a_second_delivery_of_an_event_is_a_duplicate(deployment: Deployment) ->
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("no json", "is no JSON"),
+        ("no json", "is not JSON"),
         ('["a list"]', "must be a JSON object"),
         ('{"source":"aws.ec2","detail-type":"x"}', "Unknown event type aws.ec2 / x"),
         ('{"source":"aws.s3","detail-type":"Object Created","detail":{}}', "missing or malformed field"),
@@ -237,7 +237,7 @@ def test_a_command_inside_a_record_is_not_obeyed(deployment: Deployment, command
 
     assert deployment.stores.sensors.get("new_objects").epoch == 0
     [letter] = deployment.messages("dead")
-    assert "Unknown event type events" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "Unknown event type None" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_a_slot_that_was_sent_ahead_ticks(deployment: Deployment) -> None:
@@ -351,7 +351,7 @@ def test_tick_at_once_is_an_operators_word_as_the_outer_event_only(deployment: D
     assert [first["decision"], second["decision"]] == ["SUCCESS", "SUCCESS"]
     assert len(deployment.stores.ticks.latest("new_objects", 5)) == 2
     [letter] = deployment.messages("dead")
-    assert "Unknown event type events" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "Unknown event type None" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_death_of_the_tick_before_counts_as_a_failed_tick(

@@ -153,7 +153,9 @@ def test_a_buried_message_is_redriven_and_handled(stack: Deployment) -> None:
     # Those that still name no run are buried anew, each once.
     letters = stack.messages("dead")
     assert len(letters) == 2
-    assert all("There is no run" in each["MessageAttributes"]["reason"]["StringValue"] for each in letters)
+    assert all(
+        "names an unknown run" in each["MessageAttributes"]["reason"]["StringValue"] for each in letters
+    )
 
 
 def test_a_tick_that_dispatch_gave_up_is_redriven_and_handled(stack: Deployment) -> None:

@@ -301,7 +301,7 @@ def _refusals(given: Collection[str]) -> list[str]:
 
 def is_underway(item: Mapping[str, Any]) -> bool:
     """Return whether the dispatch of an item's tick has begun: chunks of it are done, or it is held."""
-    return "chunk_count" in item or "held" in item
+    return "slices_of" in item or "held" in item
 
 
 def _tick(model: Model, asked: Unpacked) -> Tick:
