@@ -69,8 +69,8 @@ def test_page_shows_tests() -> None:
     assert len(set(shown)) == 5
 
 
-def test_what_a_function_may_give() -> None:
-    instance = TreadleInstance([run("What a function may give").by_weekday])
+def test_what_a_function_may_return() -> None:
+    instance = TreadleInstance([run("What a function may return").by_weekday])
 
     results = [instance.tick("by_weekday") for _ in range(4)]
 
