@@ -90,7 +90,7 @@ def test_report_follows_both(title: str, name: str) -> None:
 
 
 def test_missed_deadline_is_told_as_the_page_says() -> None:
-    module = run("Be told what did not happen")
+    module = run("Alert on missed deadlines")
     instance = TreadleInstance([module.nightly_is_late], start=datetime(2026, 11, 25, 6, tzinfo=UTC))
     instance.reach_deadline(datetime(2026, 11, 25, 6, tzinfo=ZoneInfo("Europe/Berlin")))
 
