@@ -98,8 +98,8 @@ def test_methods_of_the_context_and_numbers_are_the_codes() -> None:
     assert f"up to {MAX_UNCONSUMED:,} partitions of each asset" in TEXT
 
 
-def test_words_on_the_cursor_are_true() -> None:
-    [told] = re.findall(r"words: `(The cursor .*?)`", TEXT)
+def test_message_on_the_cursor_is_true() -> None:
+    [told] = re.findall(r"message: `(The cursor .*?)`", TEXT)
 
     def sets_cursor(context: SensorEvaluationContext) -> None:
         context.update_cursor("1")
