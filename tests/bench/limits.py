@@ -26,14 +26,14 @@ PARTITION_WRITES = Limit(
     "write units a second of one key of a table or index",
     1_000,
     "DynamoDB developer guide, bp-partition-key-design; cannot be raised",
-    "a throttled write is tried again, then its message is sent anew; indexes that all runs share are sharded",
+    "a throttled write is retried, then its message is requeued; indexes that all runs share are sharded",
     checked="2026-11",
 )
 TABLE_WRITES = Limit(
     "write units a second of one table",
     40_000,
     "DynamoDB developer guide, ServiceQuotas; a new table begins at 4,000 and doubles",
-    "as above; an engine more has tables of its own",
+    "as above; another engine has its own tables",
     checked="2026-11",
 )
 START_RATE = Limit(
@@ -44,7 +44,7 @@ START_RATE = Limit(
     checked="2026-11",
 )
 START_BUCKET = Limit(
-    "StartExecution at once, on top of the rate",
+    "StartExecution burst, on top of the rate",
     1_300,
     START_RATE.source,
     START_RATE.answer,
@@ -54,39 +54,39 @@ LAMBDA = Limit(
     "concurrent executions, account and Region",
     1_000,
     "Lambda developer guide, lambda-concurrency; new accounts may have less",
-    "messages wait in their queues; ticks by schedule come again a minute later",
+    "messages wait in their queues; scheduled ticks follow a minute later",
     checked="2026-11",
 )
 LAMBDA_SCALING = Limit(
-    "more concurrent executions of one function within ten seconds",
+    "additional concurrent executions of one function within ten seconds",
     1_000,
     "Lambda developer guide, scaling-behavior; cannot be raised",
     "messages wait in their queues",
     checked="2026-11",
 )
 POLLERS = Limit(
-    "more concurrent executions a second for one queue",
+    "additional concurrent executions a second for one queue",
     5,
     "Lambda developer guide, services-sqs-scaling: 5 at first, 300 more a minute, up to 1,250",
     "messages wait in their queue; a provisioned mode of polling can be bought",
     checked="2026-11",
 )
 SHARD = Limit(
-    "batches at a time for one shard of a stream",
+    "concurrent batches for one shard of a stream",
     1,
     "Lambda developer guide, services-ddb-params: ParallelizationFactor, up to 10",
-    "the stream keeps what waits for 24 hours; RECONCILE dispatches what is three minutes old",
+    "the stream keeps waiting records for 24 hours; RECONCILE dispatches ticks that are three minutes old",
     checked="2026-11",
 )
 PUT_EVENTS = Limit(
     "PutEvents requests a second, of ten events each",
     10_000,
     "EventBridge user guide, eb-quota: us-east-1; less in most Regions",
-    "PUBLISH's stream waits, and its queue",
+    "records wait in PUBLISH's stream and its queue",
     checked="2026-11",
 )
 BUS_DELIVERIES = Limit(
-    "deliveries of rules a second",
+    "rule deliveries a second",
     18_750,
     "EventBridge user guide, eb-quota: us-east-1; 750 to 4,500 in smaller Regions",
     "EventBridge delays, and delivers for 24 hours",
@@ -96,7 +96,7 @@ SCHEDULES = Limit(
     "schedules fired a second",
     1_000,
     "EventBridge Scheduler user guide, scheduler-quotas",
-    "a tick comes some seconds late; it has its nominal time with it",
+    "a tick is some seconds late; it carries its scheduled time",
     checked="2026-11",
 )
 LIMITS = (

@@ -39,8 +39,8 @@ _DEPLOYED = """\
 `make large` writes a project of 60 polling sensors and 60 jobs on all kinds of target with `treadle new`, lints and builds
 it, deploys it with an engine to a local cloud that enforces IAM, waits for each sensor's first tick and run, and examines
 it as an operator does. A project of 40 event sensors and 40 jobs is linted and counted.
-It takes minutes, so `make test` goes without it. It ends with 1 if something is not as promised;
-`make large ARGS=--write` writes its output here. The times are those of a machine of two processors, on which the local
+It takes minutes, so `make test` does not run it. It ends with 1 if a promise is not kept;
+`make large ARGS=--write` writes its output here. The times are from a machine with two processors, on which the local
 cloud runs all functions, too.
 """
 
@@ -348,15 +348,15 @@ def page(writes: Mapping[str, int]) -> str:
     lines = [
         "# Scale",
         "",
-        "`python -m tests.bench.scale --write` simulates this, second by second, and writes this page.",
-        "Limits are the services' defaults; what a run writes is counted on the engine's own code;",
-        "the seconds that each step takes of a function are assumed. No AWS was asked.",
+        "`python -m tests.bench.scale --write` runs this simulation, second by second, and writes this page.",
+        "Limits are the services' defaults; the writes of a run are counted on the engine's own code;",
+        "the duration of each step is assumed. No AWS service was called.",
         "",
-        f"A thousand sensors on 25 engines, {SENSORS_OF_AN_ENGINE} with {JOBS_OF_AN_ENGINE} jobs on each, or all on one; in whichever projects;",
-        "all engines in one account and Region, with `MaxConcurrency` of 1,000 unless another one is named;",
-        f"each event starts a run of a Step Functions job of {JOB_SECONDS:.0f} s.",
+        f"A thousand sensors on 25 engines, {SENSORS_OF_AN_ENGINE} with {JOBS_OF_AN_ENGINE} jobs on each, or all on one; in any number of projects;",
+        "all engines in one account and Region, with `MaxConcurrency` of 1,000 unless the row says otherwise;",
+        f"each event starts a run of a Step Functions job that takes {JOB_SECONDS:.0f} s.",
         "",
-        "| what comes | engines | from event to start: median | 99 % | longest | most that waited | what holds it back first |",
+        "| load | engines | from event to start: median | 99 % | longest | longest backlog | first bottleneck |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for scenario, found in results:
@@ -366,7 +366,7 @@ def page(writes: Mapping[str, int]) -> str:
         )
     lines += [
         "",
-        "Nothing is lost in any of them: what waits is in a queue, a stream, or on record with `next_at`.",
+        "Nothing is lost in any of them: waiting work is in a queue, a stream, or a record with `next_at`.",
         "",
     ]
     lines += _use(results)
@@ -376,7 +376,7 @@ def page(writes: Mapping[str, int]) -> str:
     lines += [
         LIMITS_HEADING,
         "",
-        "| limit | value | source | checked | what the design does there |",
+        "| limit | value | source | checked | behavior at the limit |",
     ]
     lines += ["| --- | ---: | --- | --- | --- |"]
     lines += [
@@ -388,7 +388,7 @@ def page(writes: Mapping[str, int]) -> str:
 
 def _use(results: list[tuple[Scenario, Outcome]]) -> list[str]:
     names = list(results[0][1].used)
-    lines = ["## Shares in use in the busiest minute", "", f"| what comes | {' | '.join(names)} |"]
+    lines = ["## Use of each limit in the busiest minute", "", f"| load | {' | '.join(names)} |"]
     lines.append("| --- |" + " ---: |" * len(names))
     lines += [
         f"| {scenario.name} | {' | '.join(f'{100 * found.used[name]:.0f} %' for name in names)} |"
@@ -401,10 +401,10 @@ def _history(writes: Mapping[str, int]) -> list[str]:
     """What a hundred million claimed keys change."""
     counted = ", ".join(f"{name} {count}" for name, count in sorted(writes.items()))
     return [
-        "## What a run writes, and what history costs",
+        "## Writes of a run, and the cost of history",
         "",
         f"One object, from its event to the recorded end of its run: {counted}.",
-        "So one engine's keys let through, a second:",
+        "So one engine's keys allow, per second:",
         "",
         "| step | runs | bounded by |",
         "| --- | ---: | --- |",
@@ -414,11 +414,11 @@ def _history(writes: Mapping[str, int]) -> list[str]:
             if cap < math.inf
         ),
         "",
-        "with a sensor, and its job, that has a quarter of the engine's runs.",
+        "if one sensor and its job have a quarter of the engine's runs.",
         "",
         "10^8 claimed keys are about 100 GB of run records: ten partitions or more by size alone, so a table with a history takes more writes, not fewer.",
-        "No step reads or writes more because of them: a key is asked for by name, and the indexes that RECONCILE reads hold only what is not done.",
-        "They cost $25 a month to keep.",
+        "No step reads or writes more because of them: a key is read by name, and the indexes that RECONCILE reads contain only unfinished work.",
+        "Keeping them costs $25 a month.",
         "",
     ]
 
@@ -429,9 +429,9 @@ def _room() -> list[str]:
         "## What fits into a project's stack",
         "",
         "Counted on the shipped template with further blocks, for names of stack and engine of 32 characters.",
-        "`treadle new` measures the same, and refuses what would be beyond a limit.",
+        "`treadle new` measures the same, and refuses to exceed a limit.",
         "",
-        "| a sensor over …, and a job of its own | resources | fit beside those that are shipped | what is used up first |",
+        "| a sensor over …, and its own job | resources | fit in addition to the shipped ones | first limit reached |",
         "| --- | ---: | ---: | --- |",
         *(f"| {each.what} | {each.resources} | {each.more} | {each.limit} |" for each in fits()),
         "",
