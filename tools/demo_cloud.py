@@ -172,7 +172,7 @@ class DemoCloud:
         content: dict[str, Any] = json.load(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"])
         return f"{content['rows']} rows, {len(content['columns'])} columns"
 
-    def heard_ends(self, sensor: str, job: str) -> int:
+    def received_ends(self, sensor: str, job: str) -> int:
         """Return how many ends of a job's runs a sensor that waits for several jobs has processed."""
         cursor = self.state(sensor).cursor
         return int(json.loads(cursor)["read"].get(job, 0)) if cursor else 0

@@ -69,7 +69,7 @@ def test_failure_is_told() -> None:
     instance = TreadleInstance([upstream, module.tell])
     instance.finish_run(started(instance)["load"], DagsterRunStatus.FAILURE, Failure("DataError", "row 7"))
 
-    assert module.told[0] == 'Execution of run for "load" failed. DataError: row 7'
+    assert module.alerts[0] == 'Execution of run for "load" failed. DataError: row 7'
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
 @sensor.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
-    "--fresh", is_flag=True, help="Clear the cursors, so that the sensors begin anew; run keys stay taken."
+    "--fresh", is_flag=True, help="Clear the cursors, so that the sensors start over; run keys stay taken."
 )
 @stack_option
 @by_option
