@@ -66,7 +66,7 @@ def test_load_is_reported_once_it_has_succeeded() -> None:
 
 def test_failure_is_told() -> None:
     module = run("React to a failure")
-    instance = TreadleInstance([upstream, module.tell])
+    instance = TreadleInstance([upstream, module.alert])
     instance.finish_run(started(instance)["load"], DagsterRunStatus.FAILURE, Failure("DataError", "row 7"))
 
     assert module.alerts[0] == 'Execution of run for "load" failed. DataError: row 7'
