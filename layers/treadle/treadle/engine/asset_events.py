@@ -14,24 +14,24 @@ from treadle.ports.assets import AssetEvent, check_readable
 from treadle.ports.records import integer, reader, text, text_or_none
 
 
-def asset_event(told: AssetMaterialized) -> AssetEvent:
+def asset_event(event: AssetMaterialized) -> AssetEvent:
     """Return a materialization in stored form."""
-    made = told.materialization
+    made = event.materialization
     body = {
         "description": made.description,
         "metadata": made.plain_metadata,
         "partition": made.partition,
-        "run_id": told.run_id,
-        "depth": told.depth,
-        "location": told.location,
+        "run_id": event.run_id,
+        "depth": event.depth,
+        "location": event.location,
     }
     return AssetEvent(
         made.asset_key.to_user_string(),
-        told.event_id,
+        event.event_id,
         ASSET_MATERIALIZATION,
-        int(told.time.timestamp() * 1000),
+        int(event.time.timestamp() * 1000),
         canonical_json(body),
-        told.storage_id,
+        event.storage_id,
     )
 
 

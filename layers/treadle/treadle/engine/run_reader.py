@@ -110,9 +110,9 @@ class CompletedRunReader:
             number = events[-1].storage_id
         return found[:limit]
 
-    def number_at(self, job_name: str, moment: datetime) -> int:
+    def number_at(self, job_name: str, time: datetime) -> int:
         """Return the number after which all runs are found that ended at a time or later."""
-        return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
+        return self.events.number_before(ended_runs_key(job_name), int(time.timestamp() * 1000))
 
 
 def _name(event: AssetEvent) -> str:

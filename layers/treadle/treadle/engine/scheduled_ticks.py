@@ -112,12 +112,12 @@ class ScheduledTickRunner:
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
     def tick(
-        self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
+        self, scheduled_for: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
     ) -> Outcome:
         """Evaluate once if a tick is due, and commit the result.
 
         Args:
-            nominal: the delivery's scheduled time; the current minute if it is None, or further ahead than
+            scheduled_for: the delivery's scheduled time; the current minute if it is None, or further ahead than
                 clock skew explains.
             budget: the time limit.
             at_once: True for an operator who does not wait for the interval or a backoff after failures. The
@@ -130,18 +130,18 @@ class ScheduledTickRunner:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
         """
         now = self._clock.now()
-        nominal = self._believable(nominal, now)
-        request = replace(self._request(nominal, now, budget), at_once=at_once)
+        scheduled_for = self._believable(scheduled_for, now)
+        request = replace(self._request(scheduled_for, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
             if lease.state is not None and self._is_foreign(lease.state):
                 return self._refuse(request, lease.state)
             refusal = _refusal(request, lease.state)
             if sends_ahead and refusal.decision is not Decision.STOPPED:
-                self._send_ahead(nominal, now)
+                self._send_ahead(scheduled_for, now)
             return refusal
         if sends_ahead:
-            self._send_ahead(nominal, now)
+            self._send_ahead(scheduled_for, now)
         death: Completion | None = None
         try:
             death = self._record_death(lease, now)
@@ -174,17 +174,17 @@ class ScheduledTickRunner:
         self._ticks.put(tick)
         return outcome(tick)
 
-    def _believable(self, nominal: int | None, now: int) -> int:
+    def _believable(self, scheduled_for: int | None, now: int) -> int:
         """Return the scheduled time unless it is far ahead, which would block the sensor until then."""
-        if nominal is None:
+        if scheduled_for is None:
             return minute(now)
-        if not is_ahead(nominal, now):
-            return nominal
+        if not is_ahead(scheduled_for, now):
+            return scheduled_for
         logger.warning(
             "Sensor %s received a message with nominal time %s, which is in the future: the "
             "current minute is used instead.",
             self._definition.name,
-            timestamp(nominal),
+            timestamp(scheduled_for),
         )
         return minute(now)
 
@@ -221,8 +221,8 @@ class ScheduledTickRunner:
 
         return None, failing
 
-    def _send_ahead(self, nominal: int, now: int) -> None:
-        slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]
+    def _send_ahead(self, scheduled_for: int, now: int) -> None:
+        slots = [each for each in later_slots(scheduled_for, self._settings.interval) if each > now]
         if slots and self._slots is not None:
             bodies: list[Mapping[str, object]] = [
                 {"treadle": "slot", "nominal_time": timestamp(each)} for each in slots
@@ -233,13 +233,13 @@ class ScheduledTickRunner:
                 # The current tick goes on: a lost message is made up for a minute later.
                 logger.exception("The messages for the remaining ticks of this minute were not sent")
 
-    def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
+    def _request(self, scheduled_for: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
         return LeaseRequest(
             sensor=self._definition.name,
             owner=self._tokens.new(),
             nominal=max(
-                slot(nominal, self._settings.interval, self._settings.phase), 0
+                slot(scheduled_for, self._settings.interval, self._settings.phase), 0
             ),  # stores accept none before that
             interval=self._settings.interval,
             now=now,
@@ -291,10 +291,10 @@ class ScheduledTickRunner:
 
 def outcome(tick: Tick) -> Outcome:
     """Return the outcome of a committed tick."""
-    words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    message = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
     decision = Decision(tick.status.value)
     return Outcome(
-        decision, words, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
+        decision, message, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
     )
 
 
