@@ -198,11 +198,11 @@ class Demo:
         self._wait(
             lambda: self._cloud.waiting_messages() == 0, "the events that were sent again", EVENT_SECONDS
         )
-        swept = self._cloud.state().last_nominal or 0
+        swept = self._cloud.state().last_scheduled_for or 0
 
         def is_swept() -> bool:
             state = self._cloud.state()
-            return (state.last_nominal or 0) > swept and state.lease_owner is None
+            return (state.last_scheduled_for or 0) > swept and state.lease_owner is None
 
         self._wait(is_swept, "one more sweep", SWEEP_SECONDS)
         state = self._cloud.state()

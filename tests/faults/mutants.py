@@ -538,7 +538,7 @@ MUTANTS = (
     Mutant(
         "last_nominal, not written",
         SENSORS,
-        "            Model.last_nominal.set(request.nominal),\n",
+        "            Model.last_nominal.set(request.scheduled_for),\n",
         "",
         (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
     ),

@@ -73,7 +73,7 @@ def test_what_a_step_buried_goes_back_to_its_queue(
 
     assert (done.fate, done.origin) == (RedriveAction.SENT, origin)
     assert stack.sent() == {origin: [body]}
-    assert stack.letters.letters == {}
+    assert stack.letters.messages == {}
 
 
 def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> None:
@@ -104,7 +104,7 @@ def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> No
 
     done = stack.only()
 
-    assert (done.fate, len(stack.letters.letters)) == (RedriveAction.LEFT, 1)
+    assert (done.fate, len(stack.letters.messages)) == (RedriveAction.LEFT, 1)
     assert "treadle sensor replay" in done.reason
 
 
@@ -159,7 +159,7 @@ def test_what_comes_by_itself_is_dropped(
 
     done = stack.only()
 
-    assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (
+    assert (done.fate, done.origin, stack.sent(), stack.letters.messages) == (
         RedriveAction.DROPPED,
         origin,
         {},
@@ -259,7 +259,7 @@ def test_what_nobody_knows_is_left_and_may_be_received_again(
 
     assert stack.only().fate is RedriveAction.LEFT
     assert stack.sent() == {}
-    assert (len(stack.letters.letters), stack.letters.held) == (1, set())
+    assert (len(stack.letters.messages), stack.letters.held) == (1, set())
 
 
 def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
@@ -270,7 +270,7 @@ def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
     actions = [done.fate for done in stack.redriver.redrive(dry_run=True)]
 
     assert actions == [RedriveAction.SENT, RedriveAction.DROPPED, RedriveAction.LEFT]
-    assert (stack.sent(), len(stack.letters.letters), stack.letters.held) == ({}, 3, set())
+    assert (stack.sent(), len(stack.letters.messages), stack.letters.held) == ({}, 3, set())
 
 
 def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
@@ -281,7 +281,7 @@ def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
     done = list(stack.redriver.redrive(origin="launch"))
 
     assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
-    assert ([each.origin for each in done], len(stack.letters.letters)) == (["launch", "launch"], 1)
+    assert ([each.origin for each in done], len(stack.letters.messages)) == (["launch", "launch"], 1)
     assert stack.letters.held == set()
 
 
@@ -291,7 +291,7 @@ def test_no_more_letters_than_asked_for_are_sent_and_the_others_are_given_back(s
 
     assert len(list(stack.redriver.redrive(limit=12))) == 12
 
-    assert (len(stack.sent()["launch"]), len(stack.letters.letters)) == (12, 13)
+    assert (len(stack.sent()["launch"]), len(stack.letters.messages)) == (12, 13)
     assert stack.letters.held == set()
 
 
@@ -313,7 +313,7 @@ def test_what_is_given_up_again_meanwhile_is_not_met_again(stack: Stack) -> None
     stack.add(LAUNCH, origin="launch", reason="x")
 
     assert stack.only().fate is RedriveAction.SENT
-    assert (len(queue.messages), len(stack.letters.letters)) == (1, 1)
+    assert (len(queue.messages), len(stack.letters.messages)) == (1, 1)
 
 
 class Denied(InMemoryQueue):
@@ -334,7 +334,7 @@ def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: 
         (RedriveAction.FAILED, True),
         (RedriveAction.SENT, False),
     ]
-    assert [letter.body for letter in stack.letters.letters.values()] == [json.dumps(LAUNCH)]
+    assert [letter.body for letter in stack.letters.messages.values()] == [json.dumps(LAUNCH)]
     assert stack.letters.held == set()
 
 

@@ -168,7 +168,7 @@ def test_house_without_observed_jobs_asks_nobody(house: House) -> None:
     target = breaking(house, ARN)
 
     assert pass_over(house) == NOTHING
-    assert (house.tables.runs, house.tables.looks, target.starts) == ({}, {}, [])
+    assert (house.tables.runs, house.tables.poll_checkpoints, target.starts) == ({}, {}, [])
 
 
 def test_target_that_refuses_its_listing_is_asked_again_and_nothing_is_missed(observing: House) -> None:
@@ -247,7 +247,7 @@ def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: 
         by_hand(observing, f"e{number}", began=NOON + number)
 
     first = pass_over(observing, 15)
-    stopped = observing.tables.looks[JOB]
+    stopped = observing.tables.poll_checkpoints[JOB]
     second, third = pass_over(observing, 25), pass_over(observing, 25)
 
     assert (first.observed, first.is_complete) == (2, False)
@@ -266,7 +266,7 @@ def test_what_begins_during_a_look_is_seen_by_the_next_one(observing: House) -> 
     meanwhile = by_hand(observing, "meanwhile", began=observing.clock.time)
 
     assert pass_over(observing) == Reconciled(observed=1)
-    assert observing.tables.looks[JOB].done_at == NOON
+    assert observing.tables.poll_checkpoints[JOB].done_at == NOON
     assert meanwhile not in recorded(observing)
     observing.clock.time += POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
@@ -281,7 +281,7 @@ def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observin
         for number in range(5):
             by_hand(observing, f"e{number}", began=NOON + number, arn=arn)
 
-    looks = observing.tables.looks
+    looks = observing.tables.poll_checkpoints
     reached = []
     for _ in range(3):
         assert not pass_over(observing, 15).is_complete
@@ -309,7 +309,7 @@ def test_store_that_does_not_keep_a_look_holds_up_no_other_job(observing: House)
 
     assert (watched.recorded, watched.failed) == (1, 1)
     assert recorded(observing) == {external_id}
-    assert observing.tables.looks.keys() == {JOB}
+    assert observing.tables.poll_checkpoints.keys() == {JOB}
 
 
 def test_kind_that_lists_nothing_is_named_and_left_out(

@@ -63,7 +63,7 @@ def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
         state: the sensor's stored state.
         now: the current time.
     """
-    signs = [entry.registered_at, state.started_at, state.last_nominal, state.last_completion]
+    signs = [entry.registered_at, state.started_at, state.last_scheduled_for, state.last_completion]
     past = [each for each in signs if each is not None and not is_ahead(each, now)]
     waits = [state.resume_at or 0]
     if state.lease_owner is not None and state.lease_expires <= now + LONGEST_LEASE_MS:
@@ -182,6 +182,6 @@ def _end_reason(sensor: LateSensor, entry: SensorEntry | None, state: SensorStat
         return "It is no longer registered."
     if not state.is_running(entry.default_status):
         return "It is paused." if state.paused else "It is stopped."
-    if (state.last_nominal or 0) > sensor.since:
+    if (state.last_scheduled_for or 0) > sensor.since:
         return "It is ticking again."
     return "It was started or deployed again, and has three intervals in which to tick."

@@ -150,7 +150,7 @@ class ScheduledTickRunner:
             decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
         except LeaseLostError as error:
             self._sensors.release(lease)
-            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.scheduled_for, lease.epoch))
         except (StoreThrottledError, StoreRejectedError):
             # This was not a crash: otherwise the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
@@ -166,8 +166,8 @@ class ScheduledTickRunner:
     def _refuse(self, request: LeaseRequest, state: SensorState) -> Outcome:
         """Record that the sensor does not tick on another project's state, of which nothing is changed."""
         # Not the id of a leased tick, as the other project's may be about to commit that.
-        tick_id = event_tick_id(request.nominal, ("refused", self._settings.project))
-        frame = TickContext(tick_id, TickKind.LEASED, request.nominal, request.owner, state.epoch)
+        tick_id = event_tick_id(request.scheduled_for, ("refused", self._settings.project))
+        frame = TickContext(tick_id, TickKind.LEASED, request.scheduled_for, request.owner, state.epoch)
         error = SensorOwnershipError(request.sensor, state.project or "", self._settings.project)
         tick = self._evaluator.refuse(frame, error)
         logger.error(str(error))
@@ -189,8 +189,8 @@ class ScheduledTickRunner:
         return minute(now)
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
-        tick_id = leased_tick_id(lease.nominal, lease.epoch)
-        frame = TickContext(tick_id, TickKind.LEASED, lease.nominal, lease.owner, lease.epoch)
+        tick_id = leased_tick_id(lease.scheduled_for, lease.epoch)
+        frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
         state = replace(lease.before, started_at=started_at)
@@ -238,7 +238,7 @@ class ScheduledTickRunner:
         return LeaseRequest(
             sensor=self._definition.name,
             owner=self._tokens.new(),
-            nominal=max(
+            scheduled_for=max(
                 slot(scheduled_for, self._settings.interval, self._settings.phase), 0
             ),  # stores accept none before that
             interval=self._settings.interval,
@@ -251,20 +251,20 @@ class ScheduledTickRunner:
     def _record_death(self, lease: Lease, now: int) -> Completion | None:
         """Record a failure if the previous tick died with its lease; end this one if it must not go on."""
         before = lease.before
-        if before.lease_owner is None or before.last_nominal is None:
+        if before.lease_owner is None or before.last_scheduled_for is None:
             return None
         reason = (
-            f"The evaluation scheduled for {timestamp(before.last_nominal)} ended without reporting "
+            f"The evaluation scheduled for {timestamp(before.last_scheduled_for)} ended without reporting "
             f"a result; its lease expired at {timestamp(before.lease_expires)}. It probably ran out "
             "of memory or time, or was killed."
         )
         tick = Tick(
             sensor=lease.sensor,
-            tick_id=leased_tick_id(before.last_nominal, before.epoch),
+            tick_id=leased_tick_id(before.last_scheduled_for, before.epoch),
             kind=TickKind.LEASED,
             status=TickStatus.FAILURE,
-            time=before.last_nominal,
-            started_at=before.last_nominal,
+            time=before.last_scheduled_for,
+            started_at=before.last_scheduled_for,
             ended_at=now,
             error=ErrorInfo("EvaluationDiedError", reason),
             owner=before.lease_owner,
@@ -347,7 +347,7 @@ def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
 
 def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     state = state or SensorState(request.sensor)
-    subject = f"{request.sensor} at {timestamp(request.nominal)}"
+    subject = f"{request.sensor} at {timestamp(request.scheduled_for)}"
     if not state.is_running(request.default_status):
         reason = state.paused or f"Sensor {request.sensor} is stopped; start it."
         return Outcome(Decision.STOPPED, reason, subject)
@@ -362,7 +362,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
         done = timestamp(state.last_completion or 0)
         reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
-    last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
+    last = "never" if state.last_scheduled_for is None else timestamp(state.last_scheduled_for)
     reason = (
         f"Not due: the last tick was scheduled for {last}, and the interval is {request.interval / 1000:g} s."
     )
@@ -372,7 +372,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
 def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
     """Return the seconds until a tick will be due; at least 1, also where that is not known."""
     due = max(
-        (state.last_nominal or 0) + request.interval,
+        (state.last_scheduled_for or 0) + request.interval,
         (state.last_completion or 0) + request.interval // 2,
         state.resume_at or 0,
     )

@@ -423,7 +423,7 @@ class RunStore(Protocol):
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """Return the poll checkpoint of an observed job, strongly consistent; None if it was never polled."""
 
-    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
+    def put_poll_checkpoint(self, job: str, checkpoint: PollCheckpoint) -> None:
         """Store a poll checkpoint, unless a later poll has completed.
 
         It is not a run, and no query returns it.

@@ -174,9 +174,9 @@ class TreadleInstance(Recorded):
         """
         parts = self._parts[sensor]
         state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
-        if state.last_nominal is not None:
+        if state.last_scheduled_for is not None:
             rested = (state.last_completion or 0) + interval // 2
-            self.clock.time = max(self.clock.time, state.last_nominal + interval, rested)
+            self.clock.time = max(self.clock.time, state.last_scheduled_for + interval, rested)
         return self.tick_now(sensor)
 
     def tick_now(self, sensor: str) -> TickResult:

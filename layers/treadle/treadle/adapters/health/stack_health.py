@@ -387,7 +387,7 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
                 for each in schedules:
                     yield EventTrigger("schedule", owner, each["Name"], each.get("State") != "DISABLED")
         for function, sensor in missing.items():
-            yield EventTrigger("schedule", _step(sensor), f"of {function}", is_on=False, trouble=GONE)
+            yield EventTrigger("schedule", _step(sensor), f"of {function}", is_on=False, error=GONE)
 
     return look
 
@@ -407,7 +407,7 @@ def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
             yield _switch_of(_step(sensor), each["UUID"], each)
         if not found:
             name = f"of {queue.rpartition(':')[2]}"
-            yield EventTrigger("mapping", _step(sensor), name, is_on=False, trouble=GONE)
+            yield EventTrigger("mapping", _step(sensor), name, is_on=False, error=GONE)
 
     return look
 
@@ -448,7 +448,7 @@ def _gone(kind: str, owner: str, name: str, error: ClientError) -> EventTrigger:
     """
     if code_of(error) != "ResourceNotFoundException":
         raise error
-    return EventTrigger(kind, owner, name, is_on=False, trouble=GONE)
+    return EventTrigger(kind, owner, name, is_on=False, error=GONE)
 
 
 def _queue(owner: str, url: str) -> Any:
