@@ -252,7 +252,7 @@ def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are
 
     done = list(Redriver(box, lambda: [Destination("launch", "arn", queue)]).redrive())
 
-    assert [each.fate for each in done] == ["SENT", "LEFT", "SENT"]
+    assert [each.action for each in done] == ["SENT", "LEFT", "SENT"]
     assert done[1].origin == "launch"
     assert "cannot be read" in done[1].reason or "not a JSON object" in done[1].reason
     assert queue.bodies == [LAUNCH, LAUNCH]

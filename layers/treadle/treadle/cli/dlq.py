@@ -63,7 +63,11 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         found = next(
-            (each for each in parts.redriver.redrive(dry_run=True) if each.letter.message_id == message_id),
+            (
+                each
+                for each in parts.redriver.redrive(dry_run=True)
+                if each.dead_letter.message_id == message_id
+            ),
             None,
         )
     if found is None:
@@ -72,14 +76,18 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
             err=True,
         )
         raise SystemExit(FAILED)
-    told = {**dead_letter_json(found), "attributes": dict(found.letter.attributes), "body": found.letter.body}
+    told = {
+        **dead_letter_json(found),
+        "attributes": dict(found.dead_letter.attributes),
+        "body": found.dead_letter.body,
+    }
     if as_json:
         echo_json(told)
         return
     print_fields({name.replace("_", " "): told[name] for name in _FACTS})
     print_fields(told["attributes"])
     click.echo("body:")
-    echo_lines([plain(line, _LONGEST_BODY) for line in found.letter.body.splitlines()])
+    echo_lines([plain(line, _LONGEST_BODY) for line in found.dead_letter.body.splitlines()])
 
 
 @dlq.command()
@@ -103,7 +111,7 @@ def redrive(
     told = []
     with deployed(stack) as parts:
         for done in parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=dry_run):
-            actions[done.fate.value] += 1
+            actions[done.action.value] += 1
             told.append(dead_letter_json(done))
             if not as_json:
                 click.echo(_line(done))
@@ -129,7 +137,7 @@ def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:
 def _line(done: "RedriveResult") -> str:
     from treadle.operate.redrive_routes import subject_of
 
-    subject = subject_of(done.letter) or done.letter.message_id
-    words = f"{done.fate:<7} {done.origin}: {subject}: {done.reason}"
-    why = done.letter.attributes.get("reason") or done.letter.attributes.get("ERROR_CODE")
+    subject = subject_of(done.dead_letter) or done.dead_letter.message_id
+    words = f"{done.action:<7} {done.origin}: {subject}: {done.reason}"
+    why = done.dead_letter.attributes.get("reason") or done.dead_letter.attributes.get("ERROR_CODE")
     return plain(f"{words} It was given up as {why}" if why else words)

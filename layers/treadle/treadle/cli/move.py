@@ -261,7 +261,7 @@ class Move:
     def _empty_dead_letters(self, old: "OldStack", new: "NewParts") -> None:
         if self._dead_letters == "redrive":
             for done in new.redriver.redrive():
-                echo(f"{done.fate} dead letter of {done.origin}: {done.reason}")
+                echo(f"{done.action} dead letter of {done.origin}: {done.reason}")
         count = new.redriver.count()
         if count != 0 and self._dead_letters != "delete":
             number = "not known" if count is None else count

@@ -9,7 +9,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.late_sensors import patience
 from treadle.engine.schedule import MINUTE_MS
 from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
-from treadle.operate.explanation import closed, error_words
+from treadle.operate.explanation import closed, error_summary
 from treadle.operate.load_checks import LoadCheck
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.sensors import SensorState
@@ -269,4 +269,4 @@ def _late(seen: Observation) -> SensorProblem:
 
 
 def _error_of(tick: TickSummary) -> str:
-    return error_words(tick.error_type or "Error", tick.error_message or "it has no message")
+    return error_summary(tick.error_type or "Error", tick.error_message or "it has no message")
