@@ -761,7 +761,7 @@ def test_versioning_is_looked_at_for_a_sensor_of_versions(answer: dict[str, str]
         s3.add_response("get_bucket_versioning", answer, {"Bucket": "b"})
 
         probes = [each for each in health._buckets() if each.action == "s3:GetBucketVersioning"]
-        seen = [bucket for each in probes for bucket in each.look()]
+        seen = [bucket for each in probes for bucket in each.run()]
 
     assert [each.has_versions for each in seen if isinstance(each, Bucket)] == found
     assert all("put-bucket-versioning --bucket b" in str(each) for each in seen)
