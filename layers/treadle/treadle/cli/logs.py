@@ -48,24 +48,24 @@ def logs(
 
 
 def _say(line: "LogLine", as_json: bool) -> None:
-    told = _parsed(line.text)
-    if "_aws" in told:
+    record = _parsed(line.text)
+    if "_aws" in record:
         return
     if as_json:
         click.echo(json.dumps({"at": line.at, "line_id": line.line_id, "text": line.text}))
         return
     at = f"{datetime.fromtimestamp(line.at / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-    if "message" not in told:
+    if "message" not in record:
         click.echo(f"{at} {plain(line.text)}")
         return
-    more = [f"{name}={told[name]}" for name in _FIELDS if told.get(name)]
-    click.echo(plain(f"{at} {told.get('level', '')} {told['message']} {' '.join(more)}", 2_000).rstrip())
+    more = [f"{name}={record[name]}" for name in _FIELDS if record.get(name)]
+    click.echo(plain(f"{at} {record.get('level', '')} {record['message']} {' '.join(more)}", 2_000).rstrip())
 
 
 def _parsed(text: str) -> dict[str, Any]:
     """Parse a JSON line, as Powertools writes it; return {} for any other."""
     try:
-        told = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return record if isinstance(record, dict) else {}

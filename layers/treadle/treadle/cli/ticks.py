@@ -8,7 +8,7 @@ import click
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
 from treadle.cli.sensors import echo_problems
-from treadle.cli.stack import asking, by_option, deployed, stack_option
+from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import TickTrouble
@@ -108,7 +108,7 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
 
     with deployed(stack) as parts:
         deployed_sensor(parts.deployment, sensor)
-        found = parts.drops.drop(sensor, tick_id, asking(by), reason)
+        found = parts.drops.drop(sensor, tick_id, caller_name(by), reason)
     if as_json:
         echo_json(tick_json(found))
     else:
@@ -151,8 +151,8 @@ def _lost(tick: "TickSummary") -> str | None:
     """Describe how many of its requests were lost; `tick show` has the reasons."""
     refused = tick.dispatched.refused if tick.dispatched else 0
     parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
-    words = ", ".join(part for part in parts if part)
-    return f"{words}: {tick.reason}" if words and tick.reason else words or None
+    text = ", ".join(part for part in parts if part)
+    return f"{text}: {tick.reason}" if text and tick.reason else text or None
 
 
 def _status(tick: "Tick") -> str:

@@ -31,6 +31,6 @@ class Moment(click.ParamType[datetime]):
 MOMENT = Moment()
 
 
-def millis(moment: datetime) -> int:
+def millis(time: datetime) -> int:
     """Return milliseconds since the epoch."""
-    return round(moment.timestamp() * 1000)
+    return round(time.timestamp() * 1000)

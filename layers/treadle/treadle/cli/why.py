@@ -64,5 +64,5 @@ def _line(step: "Step", width: int) -> str:
 
 
 def _text(time: int) -> str:
-    moment = datetime.fromtimestamp(time / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % 1000:03d}Z"
+    shown = datetime.fromtimestamp(time / 1000, UTC)
+    return f"{shown:%Y-%m-%dT%H:%M:%S}.{time % 1000:03d}Z"
