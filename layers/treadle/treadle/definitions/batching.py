@@ -20,7 +20,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.evaluation import combine
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
 from treadle.definitions.run_config import RunConfig
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition
 
 PARTITION_KEY = "partition_key"
@@ -290,7 +290,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         """Return the events with higher numbers under a name, in order: `PAGE` of them, or the rest."""
 
     @abstractmethod
-    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
+    def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
         """Return the number after which all events at or after a time lie; 0 for all."""
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
@@ -305,7 +305,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         first = {name for name in self.upstream if name not in waiting.read}
         for name in first:
             # Events before the first tick count as far as the window reaches.
-            waiting.read[name] = self._number_at(context, name, moment(now - self._window))
+            waiting.read[name] = self._number_at(context, name, from_millis(now - self._window))
         waiting.read = {name: waiting.read[name] for name in self.upstream}
         known_to = self._read_on(context, waiting, now, first)
         batches = self._completed(waiting, known_to)
@@ -444,7 +444,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
             waiting.done.setdefault(key, {})[name] = (last.time, last.number)
         reason = f"Too many {self._things} are waiting for others: this one of {{}} is dropped."
         return tuple(
-            (f"{job}:{run.run_id or run.number}", reason.format(moment(time)))
+            (f"{job}:{run.run_id or run.number}", reason.format(from_millis(time)))
             for time, _, job, run in surplus
         )
 

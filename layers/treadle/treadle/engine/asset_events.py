@@ -9,7 +9,7 @@ from treadle.definitions.assets import (
     AssetMaterialized,
 )
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.ports.assets import AssetEvent, check_readable
 from treadle.ports.records import integer, reader, text, text_or_none
 
@@ -53,7 +53,7 @@ def _materialized(kept: AssetEvent) -> AssetMaterialized:
         made,
         kept.event_id,
         kept.storage_id,
-        moment(kept.time),
+        from_millis(kept.time),
         text_or_none(body["run_id"]),
         integer(body["depth"]),
         text(body["location"]),

@@ -10,7 +10,7 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
-from treadle.definitions.runs import depth_of, moment
+from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
 from treadle.engine.asset_events import asset_event, materialized
 from treadle.engine.bus_events import asset_materialized
@@ -152,7 +152,7 @@ class AssetRecorder:
                 each,
                 f"{tick.sensor}/{tick.tick_id}/{index}",
                 0,
-                moment(tick.ended_at),
+                from_millis(tick.ended_at),
                 depth=tick.depth + 1,
                 location=self._namespace,
             )
@@ -209,7 +209,7 @@ class AssetRecorder:
             made.summary,
             timestamp(time),
         )
-        return replace(made, time=moment(now))
+        return replace(made, time=from_millis(now))
 
     def _append(
         self, made: Sequence[AssetMaterialized], *, publishes: bool = True
