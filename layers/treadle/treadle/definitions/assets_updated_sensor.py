@@ -23,7 +23,7 @@ from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent
 
 _DAY = timedelta(days=1)
-_LOOKED_AT = 100
+_PAGE = 100
 
 _OLD_NEWS = 1_000
 """The search for updates within the window ends after this many consecutive updates from before it."""
@@ -88,14 +88,14 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
             if record.storage_id > number
         ]
 
-    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
+    def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
         key, cursor = AssetKey.from_user_string(name), None
         number: int | None = None
         old = 0
         while True:
             # Records are numbered in order of arrival: an old one, read backwards, may hide others in time.
-            page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
-            in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
+            page = context.instance.fetch_materializations(key, _PAGE, cursor)
+            in_time = [each.storage_id for each in page.records if each.timestamp >= time.timestamp()]
             if number is None:
                 number = page.records[0].storage_id if page.records else 0
             number = min([number, *(each - 1 for each in in_time)])

@@ -184,10 +184,10 @@ class Waiting:
             for name, (time, number) in done.items():
                 done[name] = (bounded(time, now), number)
 
-    def add(self, news: UpstreamEvent) -> None:
+    def add(self, event: UpstreamEvent) -> None:
         """Add a new part, unless it makes no batch."""
-        if news.key is not None:
-            self.parts.setdefault(news.key, {}).setdefault(news.name, []).append(news.upstream)
+        if event.key is not None:
+            self.parts.setdefault(event.key, {}).setdefault(event.name, []).append(event.upstream)
 
     def in_order(self, key: str) -> list[Part]:
         """Return the parts waiting under a key, in the order in which they happened."""
@@ -312,7 +312,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         dropped = self._forget(waiting, min(now, known_to))
         context.update_cursor(waiting.dump())
         requests = [self._request(batch) for batch in batches]
-        data = combine(requests or [SkipReason(self._words(waiting, now))], context, self.job_names)
+        data = combine(requests or [SkipReason(self._skip_text(waiting, now))], context, self.job_names)
         return replace(data, depth=max((batch.depth for batch in batches), default=0), set_aside=dropped)
 
     def _evaluate(self) -> None:
@@ -344,9 +344,9 @@ class BatchSensorDefinition(SensorDefinition, ABC):
             if reached[name] >= 0 and context.remaining_seconds <= _ENOUGH_SECONDS:
                 break
             found = self._read(context, name, waiting.read[name])
-            for news in found:
-                if name not in first or news.upstream.time >= now - self._window:
-                    waiting.add(replace(news, upstream=_bounded(news.upstream, now)))
+            for event in found:
+                if name not in first or event.upstream.time >= now - self._window:
+                    waiting.add(replace(event, upstream=_bounded(event.upstream, now)))
             if found:
                 number += len(found)
                 waiting.read[name] = found[-1].upstream.number
@@ -463,7 +463,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
                         (open_ if is_open else late).append((part.time, key, name, part))
         return sorted(open_, key=_waiting_place), sorted(late, key=_waiting_place)
 
-    def _words(self, waiting: Waiting, now: int) -> str:
+    def _skip_text(self, waiting: Waiting, now: int) -> str:
         present = {name for _, _, name, _ in self._by_prospect(waiting, now)[0]}
         missing = sorted(set(waiting.read) - present)
         if not present:

@@ -73,13 +73,13 @@ class ManyChannels:
                 channel.send(context, lambda ends=ends: max(0.0, ends - time.monotonic()))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - whatever one of them meets, the others are told
                 # The messages of other errors may contain secrets, as nothing has redacted them.
-                words = str(error) if isinstance(error, AlertError) else type(error).__name__
-                problems.append(f"{channel.name}: {words}")
+                text = str(error) if isinstance(error, AlertError) else type(error).__name__
+                problems.append(f"{channel.name}: {text}")
             else:
                 done.add(channel.name)
         if problems:
-            told = f"{len(problems)} of {len(self.channels)} channels did not take the alert"
-            msg = f"{told}, and will be tried again: {'; '.join(problems)}"
+            summary = f"{len(problems)} of {len(self.channels)} channels did not take the alert"
+            msg = f"{summary}, and will be tried again: {'; '.join(problems)}"
             raise AlertDelayedError(msg)
         self._delivered.pop(event)
 
