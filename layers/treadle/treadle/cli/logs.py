@@ -10,7 +10,7 @@ import click
 
 from treadle.cli.output import plain
 from treadle.cli.stack import deployed, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.times import TIME, millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,8 @@ _FIELDS = ("decision", "subject", "tick_id", "trigger")
 @click.command()
 @click.argument("sensor")
 @stack_option
-@click.option("--since", metavar="TIME", type=MOMENT, help="Such as 2h for 2 hours ago.  [default: 10m]")
-@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option("--since", metavar="TIME", type=TIME, help="Such as 2h for 2 hours ago.  [default: 10m]")
+@click.option("--until", metavar="TIME", type=TIME, help="As --since.  [default: now]")
 @click.option("--follow", is_flag=True, help="Print new lines until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 def logs(

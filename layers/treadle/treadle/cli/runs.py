@@ -8,7 +8,7 @@ import click
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
 from treadle.cli.stack import by_option, caller_name, deployed, if_attempt_option, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.times import TIME, millis
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run() -> None:
 @click.option("--job", metavar="JOB", help="Only runs of this job.")
 @statuses_option(DagsterRunStatus, "Only runs with this status")
 @click.option(
-    "--since", metavar="TIME", type=MOMENT, help="Only runs created since then, such as 2h for 2 hours ago."
+    "--since", metavar="TIME", type=TIME, help="Only runs created since then, such as 2h for 2 hours ago."
 )
 @limit_option(10_000)
 @json_option

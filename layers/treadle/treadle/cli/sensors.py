@@ -20,7 +20,7 @@ from treadle.cli.output import (
     when,
 )
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
-from treadle.cli.times import MOMENT
+from treadle.cli.times import TIME
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import UNREADABLE
 
@@ -327,11 +327,11 @@ def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, 
 @click.option(
     "--since",
     metavar="TIME",
-    type=MOMENT,
+    type=TIME,
     required=True,
     help="Such as 2026-11-25T06:00:00Z, or 2h for 2 hours ago.",
 )
-@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option("--until", metavar="TIME", type=TIME, help="As --since.  [default: now]")
 @statuses_option(DagsterRunStatus, "Which statuses of runs", FINISHED_STATUSES)
 @json_option
 def replay(

@@ -9,7 +9,7 @@ from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
 from treadle.cli.sensors import echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import TickTrouble
 
@@ -37,12 +37,8 @@ def tick() -> None:
 @statuses_option(
     [*TickStatus, *TickTrouble], "Only ticks with this status, or with held, refused or set-aside requests"
 )
-@click.option(
-    "--since", metavar="TIME", type=MOMENT, help="Only ticks since then, such as 2h for 2 hours ago."
-)
-@click.option(
-    "--at", metavar="TIME", type=MOMENT, help="Only ticks up to then, such as 2026-11-25T06:00:00Z."
-)
+@click.option("--since", metavar="TIME", type=TIME, help="Only ticks since then, such as 2h for 2 hours ago.")
+@click.option("--at", metavar="TIME", type=TIME, help="Only ticks up to then, such as 2026-11-25T06:00:00Z.")
 @limit_option(10_000)
 @json_option
 def list_ticks(

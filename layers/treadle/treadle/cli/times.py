@@ -7,7 +7,7 @@ import click
 from treadle.operate.time_expressions import parse_time_expression
 
 
-class Moment(click.ParamType[datetime]):
+class Time(click.ParamType[datetime]):
     """A time: ISO 8601, in UTC unless it has an offset; or an age, such as 90s, 15m, 2h, 3d or 1w."""
 
     name = "time"
@@ -28,7 +28,7 @@ class Moment(click.ParamType[datetime]):
         return datetime.fromtimestamp(found / 1000, UTC)
 
 
-MOMENT = Moment()
+TIME = Time()
 
 
 def millis(time: datetime) -> int:

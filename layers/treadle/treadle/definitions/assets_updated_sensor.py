@@ -25,7 +25,7 @@ from treadle.definitions.sensors import SensorEvent
 _DAY = timedelta(days=1)
 _PAGE = 100
 
-_OLD_NEWS = 1_000
+_OLD_EVENTS = 1_000
 """The search for updates within the window ends after this many consecutive updates from before it."""
 
 
@@ -100,7 +100,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
                 number = page.records[0].storage_id if page.records else 0
             number = min([number, *(each - 1 for each in in_time)])
             old = 0 if in_time else old + len(page.records)
-            if old >= _OLD_NEWS or not page.has_more:
+            if old >= _OLD_EVENTS or not page.has_more:
                 return number
             cursor = page.cursor
 

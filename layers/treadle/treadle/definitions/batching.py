@@ -36,7 +36,7 @@ LATE = timedelta(days=1)
 KEPT_FOR_LATE = 100
 """Maximum number of successes kept only for late events: those past their window, or superseded."""
 
-MAX_NEWS = 10_000
+MAX_EVENTS = 10_000
 """Maximum number of events read in one tick: a tick may make as many requests."""
 
 ROOM = 290_000
@@ -338,7 +338,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
             first: names that are read for the first time: events before the window are skipped.
         """
         reached, number = dict.fromkeys(self.upstream, -1), 0
-        while reached and number < MAX_NEWS:
+        while reached and number < MAX_EVENTS:
             name = min(reached, key=lambda name: reached[name])
             # One page of each in any case: a tick that is always short of time must still make progress.
             if reached[name] >= 0 and context.remaining_seconds <= _ENOUGH_SECONDS:

@@ -189,7 +189,7 @@ def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0)
     """
     failed = status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED} and run.failure is not None
     error = SerializableErrorInfo(run.failure.cause, run.failure.error) if failed and run.failure else None
-    message = f'Execution of run for "{run.job_name}" {_WORDS[status]}.'
+    message = f'Execution of run for "{run.job_name}" {_TEXTS[status]}.'
     return DagsterEvent(
         EVENT_TYPES[status].value,
         run.job_name,
@@ -219,7 +219,7 @@ def step_failure_events(run: DagsterRun) -> list[DagsterEvent]:
     ]
 
 
-_WORDS = {
+_TEXTS = {
     DagsterRunStatus.QUEUED: "was enqueued",
     DagsterRunStatus.STARTING: "is starting",
     DagsterRunStatus.STARTED: "started",

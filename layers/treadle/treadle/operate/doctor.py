@@ -39,7 +39,7 @@ from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 LATE_MS = 600_000
 """RECONCILE handles late items within minutes; it does not reach those that are later than this."""
 
-LOOKED_AHEAD_MS = 31 * 86_400_000
+LOOKAHEAD_MS = 31 * 86_400_000
 """Every run in progress is checked again within this time."""
 
 COUNTED = 100
@@ -209,7 +209,7 @@ class Doctor:
         if self._addresses is None:
             return
         # Every run in progress has a time of its next check.
-        names = self._runs.due(self._clock.now() + LOOKED_AHEAD_MS, MOST)
+        names = self._runs.due(self._clock.now() + LOOKAHEAD_MS, MOST)
         found = list(self._addresses.findings(self._runs.get_many(names).values()))
         yield from found
         if not found:

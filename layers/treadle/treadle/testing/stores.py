@@ -11,7 +11,7 @@ from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickS
 from treadle.ports.assets import AssetEvent
 from treadle.ports.engine_state import EngineRecord, LateSensor
 from treadle.ports.registry import RegistryCopy
-from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
+from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
 from treadle.ports.sensors import (
     KEPT_EDITS,
@@ -432,7 +432,7 @@ class InMemoryRunStore:
         listed = map(self._listed, of_all)
         behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
         for read, run in enumerate(behind):
-            if len(found) == limit or read == MOST_LOOKED_AT:
+            if len(found) == limit or read == MOST_SCANNED:
                 return RunPage(tuple(found), last)
             last = place_of(run)
             if statuses is None or run.status in statuses:

@@ -13,7 +13,7 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import each_readable, integer, reader, text, texts
-from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
+from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import (
     Claim,
     Failure,
@@ -133,7 +133,7 @@ class DynamoRunStore:
                 for keys, name in zip(items, names, strict=True)
                 if name in records
             ):
-                if len(found) == limit or scanned == MOST_LOOKED_AT:
+                if len(found) == limit or scanned == MOST_SCANNED:
                     return RunPage(tuple(found), last)
                 scanned, last = scanned + 1, place_of(run)
                 if statuses is None or run.status in statuses:

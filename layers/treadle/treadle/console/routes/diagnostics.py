@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
 from treadle.console.api import NAMES, ApiRequest, Json, Operation
 from treadle.console.routes.errors import not_found
-from treadle.console.routes.params import MOMENT, parsed_time
+from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, list_of, record
 from treadle.console.type_schemas import shape
 from treadle.operate.explain import Subject
@@ -55,7 +55,7 @@ OPERATIONS = (
             "key": KEY,
             "object": {**KEY, "pattern": "^s3://", "description": "Such as s3://bucket/key."},
             "run": NAMES["run_id"],
-            "at": MOMENT,
+            "at": TIME_SCHEMA,
         },
         refusals={
             HTTPStatus.NOT_FOUND: "The sensor or run does not exist, or the sensor does not watch a bucket.",

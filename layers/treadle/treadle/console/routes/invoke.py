@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
 from treadle.console.routes.errors import not_found
-from treadle.console.routes.params import MOMENT, parsed_time
+from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
@@ -120,7 +120,7 @@ OPERATIONS = (
                     "object": _OBJECT,
                     "run_id": {**NAMES["run_id"], "description": "A run whose last status it receives."},
                     "asset_key": {**KEY, "description": "An asset whose newest event it receives."},
-                    "deadline": MOMENT,
+                    "deadline": TIME_SCHEMA,
                 },
                 required=(),
             ),

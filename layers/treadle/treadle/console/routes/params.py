@@ -6,7 +6,7 @@ from treadle.console.api import ApiRequest, Schema
 from treadle.console.schemas import KEY
 from treadle.operate.time_expressions import parse_time_expression
 
-MOMENT: Schema = {**KEY, "description": "Such as 2026-11-28T06:00:00Z, or 2h for 2 hours ago."}
+TIME_SCHEMA: Schema = {**KEY, "description": "Such as 2026-11-28T06:00:00Z, or 2h for 2 hours ago."}
 
 
 def parsed_time(request: ApiRequest, text: str) -> int:

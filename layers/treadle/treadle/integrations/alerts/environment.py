@@ -179,7 +179,7 @@ def alert_addresses(sensor: str, settings: Mapping[str, str]) -> tuple[AlertAddr
     owner = f"sensor {sensor}"
     found = [
         AlertAddress(owner, service, given[name].partition("#")[0], name)
-        for name, service in _ASKED_ABOUT.items()
+        for name, service in _CHECKED_SERVICES.items()
         if name in given
     ]
     return tuple(found)
@@ -196,7 +196,7 @@ def secret_named(text: str) -> Secret:
 
 
 _SECRETS = {SLACK_SECRET, TEAMS_SECRET, PAGERDUTY_SECRET, WEBHOOK_SECRET}
-_ASKED_ABOUT = {SNS_TOPIC: "sns", EMAIL_FROM: "ses"} | dict.fromkeys(sorted(_SECRETS), "secretsmanager")
+_CHECKED_SERVICES = {SNS_TOPIC: "sns", EMAIL_FROM: "ses"} | dict.fromkeys(sorted(_SECRETS), "secretsmanager")
 
 
 def _problems(given: Mapping[str, str], to: Sequence[str], topic: str) -> list[str]:

@@ -31,7 +31,7 @@ LONGEST_WAIT = 30.0
 
 _SPARE = 0.5
 _MAX_ANSWER = 65_536
-_MAX_WORDS = 300
+_MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Post:
         raise AssertionError
 
     def _message(self, answer: _Answer) -> str:
-        said = " ".join(self.hidden(answer.body).split())[:_MAX_WORDS]
+        said = " ".join(self.hidden(answer.body).split())[:_MAX_MESSAGE]
         return f"{self.service} answered {answer.status}: {said or 'nothing'}"
 
     def hidden(self, text: str) -> str:
@@ -132,7 +132,9 @@ class Post:
             # The error's own message shows the malformed value, which is the secret.
             problem = f"{self.service}: its address or a header is malformed; look at the secret"
         except (OSError, HTTPException) as error:
-            return self.hidden(f"{self.service} gave no answer: {type(error).__name__}: {error}")[:_MAX_WORDS]
+            return self.hidden(f"{self.service} gave no answer: {type(error).__name__}: {error}")[
+                :_MAX_MESSAGE
+            ]
         raise AlertError(problem)
 
     def _once(self, body: bytes, seconds: float) -> _Answer:
