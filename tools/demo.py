@@ -109,7 +109,7 @@ class Demo:
         for job in (CUSTOMERS, ORDERS, ORDERS):
             self._let_succeed(job)
             seen.append(len(self._cloud.runs_of(REPORT)))
-            self._say(f"{FOLLOWER} has received it; runs of {REPORT}: {seen[-1]}")
+            self._say(f"{FOLLOWER} has heard of it; runs of {REPORT}: {seen[-1]}")
         started = len(self._cloud.runs_of(ORDERS)) + len(self._cloud.runs_of(CUSTOMERS))
         return [
             Count(f"runs of {CUSTOMERS} and {ORDERS} that others started", 3, started),
@@ -125,7 +125,9 @@ class Demo:
         self._elsewhere.start(job)
         self._say(f"{job} is started by somebody else")
         self._wait(
-            lambda: self._cloud.received_ends(FOLLOWER, job) > before and self._cloud.is_final(FOLLOWER, REPORT),
+            lambda: (
+                self._cloud.received_ends(FOLLOWER, job) > before and self._cloud.is_final(FOLLOWER, REPORT)
+            ),
             f"what follows {job}",
             EVENT_SECONDS,
         )
@@ -174,8 +176,8 @@ class Demo:
 
     def _large_files(self) -> Count:
         """Check that each summary is reported as an asset, and that large files start a second job."""
-        told = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
-        large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in told)
+        summaries = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
+        large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in summaries)
         self._wait(
             lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_final(LARGE_SENSOR, LARGE),
             f"{LARGE} of each file with more than {LARGE_ROWS:,} rows",
@@ -198,11 +200,11 @@ class Demo:
         self._wait(
             lambda: self._cloud.waiting_messages() == 0, "the events that were sent again", EVENT_SECONDS
         )
-        swept = self._cloud.state().last_nominal or 0
+        swept = self._cloud.state().last_scheduled_for or 0
 
         def is_swept() -> bool:
             state = self._cloud.state()
-            return (state.last_nominal or 0) > swept and state.lease_owner is None
+            return (state.last_scheduled_for or 0) > swept and state.lease_owner is None
 
         self._wait(is_swept, "one more sweep", SWEEP_SECONDS)
         state = self._cloud.state()
@@ -235,7 +237,7 @@ class Demo:
         self._console.print(f"\nNot as it must be, after {seconds:.0f} s:", style="bold red")
         for difference in wrong:
             self._console.print(f"  {difference}")
-        self._console.print(self._where_to_look())
+        self._console.print(self._log_hint())
         return 1
 
     def _wait(self, is_over: Callable[[], bool], what: str, seconds: float) -> None:
@@ -245,15 +247,17 @@ class Demo:
                 if time.monotonic() > deadline:
                     missing = [row.key for row in self._rows if not row.is_final]
                     named = f" Still open: {', '.join(missing)}." if missing else ""
-                    msg = f"{what} did not come within {seconds:.0f} s.{named}\n{self._where_to_look()}"
+                    msg = f"{what} did not come within {seconds:.0f} s.{named}\n{self._log_hint()}"
                     raise ToolError(msg)
                 time.sleep(0.2)
 
-    def _where_to_look(self) -> str:
-        letters = [f"A dead letter of {each.origin}: {each.reason}" for each in self._cloud.dead_letters()]
+    def _log_hint(self) -> str:
+        dead_letters = [
+            f"A dead letter of {each.origin}: {each.reason}" for each in self._cloud.dead_letters()
+        ]
         errors = [f"An error: {line}" for line in errors_in(self._local.log.read_text(errors="replace"))]
         logs = f"The functions' logs are in {self._local.log}"
-        return "\n".join([*(letters or ["There are no dead letters."]), *errors, logs])
+        return "\n".join([*(dead_letters or ["There are no dead letters."]), *errors, logs])
 
     def _say(self, text: str) -> None:
         self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}")

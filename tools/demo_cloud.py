@@ -180,8 +180,8 @@ class DemoCloud:
     def is_final(self, sensor: str, job: str) -> bool:
         """Return whether all requests of a sensor were dispatched, and the job's runs have ended."""
         ticks = self._stores.ticks.latest(sensor, _MANY)
-        asked = all(tick.dispatched is not None for tick in ticks if tick.requests)
-        return asked and all(run.status.is_finished for run in self.runs_of(job))
+        is_dispatched = all(tick.dispatched is not None for tick in ticks if tick.requests)
+        return is_dispatched and all(run.status.is_finished for run in self.runs_of(job))
 
     def executions(self) -> int:
         """Return how many executions the job's state machine has had, according to Step Functions."""
@@ -219,14 +219,12 @@ class DemoCloud:
                 QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
             )
             found += answer.get("Messages", [])
-        letters = []
+        parsed = []
         for message in found:
-            told = message.get("MessageAttributes", {})
-            words = {name: value.get("StringValue", "") for name, value in told.items()}
-            letters.append(
-                DeadLetter(words.get("origin", "AWS itself"), words.get("reason", message["Body"]))
-            )
-        return letters
+            attributes = message.get("MessageAttributes", {})
+            texts = {name: value.get("StringValue", "") for name, value in attributes.items()}
+            parsed.append(DeadLetter(texts.get("origin", "AWS itself"), texts.get("reason", message["Body"])))
+        return parsed
 
     def _receive(self, url: str) -> list[str]:
         answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)

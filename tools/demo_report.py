@@ -94,10 +94,10 @@ class Count:
 def row_of(arrival: Arrival, seen: Seen) -> Row:
     """Return the row of an upload with its current status."""
     run = seen.runs.get(arrival.run_key)
-    asking = [tick for tick in seen.ticks if _asks_for(tick, arrival.run_key)]
+    requesting = [tick for tick in seen.ticks if _asks_for(tick, arrival.run_key)]
     if arrival.status is None:
-        return _repeated(arrival, run, asking)
-    tick = next((tick for tick in asking if run is None or tick.tick_id == run.tick_id), None)
+        return _repeated(arrival, run, requesting)
+    tick = next((tick for tick in requesting if run is None or tick.tick_id == run.tick_id), None)
     if tick is None:
         return Row(arrival.key)
     row = Row(arrival.key, FOUND_BY[tick.kind], short_tick(tick), status="requested")
@@ -108,15 +108,15 @@ def row_of(arrival: Arrival, seen: Seen) -> Row:
     return Row(row.key, row.found, row.tick, run.run_id[:8], run.status.value, summary, is_final)
 
 
-def _repeated(arrival: Arrival, run: Run | None, asking: Sequence[Tick]) -> Row:
+def _repeated(arrival: Arrival, run: Run | None, requesting: Sequence[Tick]) -> Row:
     """Return the row of a second upload of an object that has its run: another tick, and nothing else."""
-    tick = next((tick for tick in asking if run and tick.tick_id != run.tick_id), None)
+    tick = next((tick for tick in requesting if run and tick.tick_id != run.tick_id), None)
     if tick is None or run is None:
         return Row(arrival.key)
     is_over = tick.status is TickStatus.SKIPPED or tick.dispatched is not None
-    words = f"the run exists already: {run.run_id[:8]}"
+    text = f"the run exists already: {run.run_id[:8]}"
     return Row(
-        arrival.key, FOUND_BY[tick.kind], short_tick(tick), NO_NEW_RUN, tick.status.value, words, is_over
+        arrival.key, FOUND_BY[tick.kind], short_tick(tick), NO_NEW_RUN, tick.status.value, text, is_over
     )
 
 
@@ -146,7 +146,7 @@ def counts(arrivals: Sequence[Arrival], rows: Sequence[Row], seen: Seen) -> list
     first = [row for row, arrival in zip(rows, arrivals, strict=True) if arrival.status]
     again = [row for row, arrival in zip(rows, arrivals, strict=True) if not arrival.status]
     statuses = [run.status for run in seen.runs.values()]
-    found = {words: sum(row.found == words for row in first) for words in FOUND_BY.values()}
+    found = {label: sum(row.found == label for row in first) for label in FOUND_BY.values()}
     return [
         Count("uploads that were noticed", len(arrivals), sum(row.found != WAITING for row in rows)),
         Count("objects found by the sweep alone", _number(wanted, TickKind.LEASED), found["sweep"]),

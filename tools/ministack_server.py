@@ -278,9 +278,9 @@ def with_attributes(body: bytes) -> bytes:
     except ValueError:
         return body
     tables = request.get("RequestItems") if isinstance(request, dict) else None
-    asked = [each for each in tables.values() if isinstance(each, dict)] if isinstance(tables, dict) else []
+    items = [each for each in tables.values() if isinstance(each, dict)] if isinstance(tables, dict) else []
     found: list[str] = []
-    for each in asked:
+    for each in items:
         names = each.get("ExpressionAttributeNames") or {}
         paths = str(each.get("ProjectionExpression") or "").split(",")
         attributes = [names.get(path.strip(), path.strip()) for path in paths if path.strip()]

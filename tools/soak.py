@@ -39,10 +39,15 @@ def watch(stores: DynamoStores, seen: Watch, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         state = stores.sensors.get(SENSOR)
-        nominal, ended = state.last_nominal, state.last_completion
-        if nominal is not None and ended is not None and nominal > seen.last and ended >= nominal:
-            seen.last = nominal
-            seen.late.append((ended - nominal) / 1000)
+        scheduled_for, ended = state.last_scheduled_for, state.last_completion
+        if (
+            scheduled_for is not None
+            and ended is not None
+            and scheduled_for > seen.last
+            and ended >= scheduled_for
+        ):
+            seen.last = scheduled_for
+            seen.late.append((ended - scheduled_for) / 1000)
         time.sleep(0.2)
 
 

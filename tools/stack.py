@@ -69,7 +69,7 @@ def build(endpoint: str, folder: Path = ROOT) -> None:
     Args:
         endpoint: the local cloud's URL.
         folder: where template.yaml and samconfig.yaml are. One without a build begins with the layers that are built
-            here: SAM builds a layer anew where its sources differ.
+            here: SAM builds a layer again where its sources differ.
 
     Raises:
         ToolError: a sensor has a list of packages that nothing installs, or the build failed; with the end of

@@ -42,7 +42,7 @@ def test_nothing_of_it_is_taken_for_a_sensor(stores: Stores) -> None:
     stores.late_sensors.write(LATE)
 
     assert stores.registry.read().sensors == {}
-    assert stores.sensors.get("daily").last_nominal is None
+    assert stores.sensors.get("daily").last_scheduled_for is None
 
 
 def _put(store: DynamoEngineStore | DynamoLateSensorStore, key: str, **values: Any) -> None:

@@ -158,7 +158,7 @@ def test_page_of_rare_runs_ends_where_enough_was_looked_through(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.runs"):
-        monkeypatch.setattr(f"{module}.MOST_LOOKED_AT", 4)
+        monkeypatch.setattr(f"{module}.MOST_SCANNED", 4)
     put(stores, run(1, Status.FAILURE), *(run(n) for n in range(2, 7)))
 
     first = stores.runs.page(job="load", statuses={Status.FAILURE}, limit=2)

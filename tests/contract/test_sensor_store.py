@@ -21,7 +21,7 @@ def request(nominal: int = NOON, **changes: object) -> LeaseRequest:
     wanted = LeaseRequest(
         sensor="files",
         owner=str(uuid4()),
-        nominal=nominal,
+        scheduled_for=nominal,
         interval=MINUTE,
         now=nominal + 1_000,
         expires_at=nominal + 50_000,
@@ -61,9 +61,9 @@ def test_the_first_lease_of_an_unknown_sensor_is_given_at_epoch_one(stores: Stor
     lease = acquired(stores)
 
     assert lease.epoch == 1
-    assert lease.before.last_nominal is None
+    assert lease.before.last_scheduled_for is None
     state = stores.sensors.get("files")
-    assert (state.epoch, state.last_nominal, state.started_at) == (1, NOON, NOON + 1_000)
+    assert (state.epoch, state.last_scheduled_for, state.started_at) == (1, NOON, NOON + 1_000)
 
 
 def test_a_sensor_stopped_by_default_gets_no_lease_and_leaves_no_trace(stores: Stores) -> None:
@@ -131,7 +131,7 @@ def test_last_nominal_time_that_lies_ahead_holds_up_no_tick(stores: Stores, at_o
 
     assert isinstance(stores.sensors.acquire(within_skew), Refused)
     assert isinstance(stores.sensors.acquire(beyond_skew), Lease)
-    assert stores.sensors.get("files").last_nominal == NOON + MINUTE
+    assert stores.sensors.get("files").last_scheduled_for == NOON + MINUTE
 
 
 def test_last_completion_that_lies_ahead_holds_up_no_scheduled_tick(stores: Stores) -> None:
@@ -270,7 +270,7 @@ def test_the_state_before_a_lease_is_what_the_last_commit_left(stores: Stores) -
 
     before = lease.before
     assert (before.cursor, before.last_run_key, before.last_completion) == ("here", "k", NOON + 2_000)
-    assert (before.last_nominal, before.lease_owner, before.started_at) == (NOON, None, NOON + 1_000)
+    assert (before.last_scheduled_for, before.lease_owner, before.started_at) == (NOON, None, NOON + 1_000)
 
 
 def test_an_operators_tick_awaits_neither_interval_nor_rest_nor_what_failures_hold_up(stores: Stores) -> None:

@@ -321,7 +321,7 @@ def test_the_newest_ticks_are_listed_past_one_that_is_damaged_and_has_lost_its_r
 
 def request(owner: str, **fields: Any) -> LeaseRequest:
     given: dict[str, Any] = {
-        "nominal": NOON,
+        "scheduled_for": NOON,
         "interval": 0,
         "now": NOON,
         "expires_at": NOON + 9_000,
@@ -345,7 +345,7 @@ def test_a_lease_whose_state_cannot_be_read_is_given_back(stores: Stores) -> Non
         ExpressionAttributeValues={":number": {"N": "2"}},
     )
     client.close()
-    lease = stores.sensors.acquire(request("b", nominal=NOON + 1, now=NOON + 1))
+    lease = stores.sensors.acquire(request("b", scheduled_for=NOON + 1, now=NOON + 1))
 
     assert isinstance(lease, Lease)
     assert (lease.before.lease_owner, lease.before.failure_streak) == (None, 2)

@@ -82,7 +82,7 @@ def test_the_schedule_ticks_the_sensor_each_minute(deployed: Deployed) -> None:
     deployed.schedule(enabled=True)
     try:
         eventually(
-            lambda: (deployed.stores.sensors.get(SENSOR).last_nominal or 0) > 0,
+            lambda: (deployed.stores.sensors.get(SENSOR).last_scheduled_for or 0) > 0,
             "the schedule ticked",
             seconds=75,
             pause=0.5,
@@ -92,6 +92,6 @@ def test_the_schedule_ticks_the_sensor_each_minute(deployed: Deployed) -> None:
 
     state = deployed.stores.sensors.get(SENSOR)
     deployed.let_time_pass()  # Tests after this one deliver earlier times.
-    nominal = datetime.fromtimestamp((state.last_nominal or 0) / 1000, UTC)
+    nominal = datetime.fromtimestamp((state.last_scheduled_for or 0) / 1000, UTC)
     assert (nominal.second, nominal.microsecond) == (0, 0)
-    assert began - MINUTE < (state.last_nominal or 0) <= began + 75_000
+    assert began - MINUTE < (state.last_scheduled_for or 0) <= began + 75_000

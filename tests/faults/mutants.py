@@ -305,8 +305,8 @@ MUTANTS = (
     Mutant(
         "unreadable record without room for the reason",
         "engine/reconcile.py",
-        '        for words in (reason, "?"):',
-        "        for words in (reason,):",
+        '        for text in (reason, "?"):',
+        "        for text in (reason,):",
         (f"{UNREADABLE}a_tick_that_takes_no_note_of_its_failure_holds_up_no_other",),
     ),
     Mutant(
@@ -382,7 +382,7 @@ MUTANTS = (
     Mutant(
         "held until granted, taken for started",
         "engine/dispatch.py",
-        "        if request.job not in granted:\n            return self._standing(tick, request, _SkipCause.GRANTED)\n",
+        "        if request.job not in granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
@@ -396,7 +396,7 @@ MUTANTS = (
     Mutant(
         "a drop, not heeded",
         "engine/dispatch.py",
-        "        if tick.dropped is not None:\n            return self._standing(tick, request, _SkipCause.WANTED)\n",
+        "        if tick.dropped is not None:\n            return self._existing(tick, request, _SkipCause.WANTED)\n",
         "",
         (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
     ),
@@ -417,14 +417,14 @@ MUTANTS = (
     Mutant(
         "asset events, published at each look at what is held",
         "engine/dispatch.py",
-        "untold = [] if was_held else self._tell_of_assets(tick)",
-        "untold = self._tell_of_assets(tick)",
+        "refusals = [] if was_held else self._record_assets(tick)",
+        "refusals = self._record_assets(tick)",
         (f"{HELD}asset_events_are_published_once_however_often_what_is_held_is_looked_at",),
     ),
     Mutant(
         "refused asset events of a large tick, not counted",
         "engine/dispatch.py",
-        "counts = slicing.counts + DispatchCounts(refused=len(untold))",
+        "counts = slicing.counts + DispatchCounts(refused=len(refusals))",
         "counts = slicing.counts",
         (f"{HELD}refused_asset_event_of_a_large_tick_counts_and_is_noted",),
     ),
@@ -503,7 +503,7 @@ MUTANTS = (
     Mutant(
         "nominal time that lies ahead",
         "engine/scheduled_ticks.py",
-        "if not is_ahead(nominal, now):",
+        "if not is_ahead(scheduled_for, now):",
         "if True:",
         ("tests/unit/test_leased_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
     ),
@@ -538,7 +538,7 @@ MUTANTS = (
     Mutant(
         "last_nominal, not written",
         SENSORS,
-        "            Model.last_nominal.set(request.nominal),\n",
+        "            Model.last_nominal.set(request.scheduled_for),\n",
         "",
         (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
     ),
@@ -704,14 +704,14 @@ MUTANTS = (
     Mutant(
         "RECONCILE off",
         "engine/reconcile.py",
-        "for look in (self._dispatch_late, self._look_at_runs):",
-        "for look in ():",
+        "for check in (self._dispatch_late, self._check_runs):",
+        "for check in ():",
         (f"{WHOLE_FLOW}[named]",),
     ),
     Mutant(
         "looks that move on past what failed",
         "engine/external_run_poller.py",
-        "done_at = look.done_at if failed else began_at",
+        "done_at = checkpoint.done_at if failed else began_at",
         "done_at = began_at",
         (f"{WATCHING}one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again",),
     ),
@@ -788,14 +788,14 @@ MUTANTS = (
     Mutant(
         "assets told as they are kept",
         "engine/asset_recorder.py",
-        "told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
-        "told = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
+        "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
+        "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
     Mutant(
         "what went through a stack",
         "engine/asset_recorder.py",
-        "namespace == self._namespace or told.location != namespace",
+        "namespace == self._namespace or event.location != namespace",
         "namespace == self._namespace",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
@@ -874,8 +874,8 @@ MUTANTS = (
     Mutant(
         "denial remembered after an answer",
         "engine/reconcile.py",
-        "looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)",
-        "looked_at = _looked_at(folded, now + OVERDUE_MS)",
+        "checked = replace(_with_next_check(folded, now + OVERDUE_MS), unanswered=None)",
+        "checked = _with_next_check(folded, now + OVERDUE_MS)",
         (f"{MOVED}an_answer_ends_the_time_that_a_denial_lasts",),
     ),
     Mutant(

@@ -24,7 +24,7 @@ class Model:
         is_running: as the last edit left it.
         may_commit: the lease of the only tick that may commit, if one may.
         held_until: until when its lease keeps others away.
-        last_nominal: of the last lease.
+        last_scheduled_for: of the last lease.
         commits: how many ticks have moved the cursor.
         runs: as they were at the last look.
         ticks: the ids of the records that there were.
@@ -34,7 +34,7 @@ class Model:
     is_running: bool = True
     may_commit: str | None = None
     held_until: int = 0
-    last_nominal: int = 0
+    last_scheduled_for: int = 0
     commits: int = 0
     runs: dict[str, Run] = field(default_factory=dict)
     ticks: set[tuple[str, str]] = field(default_factory=set)
@@ -76,9 +76,9 @@ class ModelWitness:
     def _acquired(self, model: Model, request: LeaseRequest, lease: Lease) -> None:
         assert model.is_running, "I9: a stopped sensor ticks"
         assert model.held_until < request.now, "a lease was given while another one held"
-        assert request.nominal > model.last_nominal, "one nominal time had two ticks"
+        assert request.scheduled_for > model.last_scheduled_for, "one nominal time had two ticks"
         model.may_commit, model.held_until = lease.owner, request.expires_at
-        model.last_nominal = request.nominal
+        model.last_scheduled_for = request.scheduled_for
 
     def _committed(
         self, stack: Stack, model: Model, lease: Lease, completion: Completion, result: Any

@@ -7,7 +7,7 @@ import pytest
 from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_run_poller import LOOK_MS, ExternalRunPoller
+from treadle.engine.external_run_poller import POLL_MS, ExternalRunPoller
 from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.record import Recorder, StatusChange
 from treadle.ports.runs import Failure, RunStore
@@ -103,7 +103,7 @@ class Scene:
         self.step("reconcile", self.look)
         self.inner.finish(f"{ARN}:runs", Status.SUCCESS)
         for _ in range(2):
-            self.clock.time += LOOK_MS
+            self.clock.time += POLL_MS
             self.step("reconcile", self.look)
 
     def check(self) -> None:

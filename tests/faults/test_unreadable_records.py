@@ -58,7 +58,7 @@ def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) ->
         passes = [reconcile(house, letters, Faults()) for _ in range(2)]
 
         assert passes[-1] == Reconciled(), number
-        about = [json.loads(letter.body)["treadle"] for letter in letters.letters.values()]
+        about = [json.loads(letter.body)["treadle"] for letter in letters.messages.values()]
         assert set(about) == {"dispatch", "reconcile"} or fault in {Fault.THROTTLED}, number
         assert len(about) <= 3, number
         assert all(

@@ -106,7 +106,7 @@ def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> 
 
     assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r", "SENT")
     assert (letter["given_up_as"], letter["project"]) == (AWKWARD, None)
-    assert list(stack.letters.letters) == [letter["message_id"]]
+    assert list(stack.letters.messages) == [letter["message_id"]]
 
 
 def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStack, operator: Client) -> None:
@@ -127,7 +127,7 @@ def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> No
     results = operator.post("/api/dead-letters/redrive", {"limit": 2}).json["results"]
 
     assert [each["fate"] for each in results] == ["SENT", "SENT"]
-    assert len(stack.letters.letters) == 1
+    assert len(stack.letters.messages) == 1
     assert len(stack.queues["launch"].messages) == 2
 
 

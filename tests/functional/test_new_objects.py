@@ -226,7 +226,7 @@ def test_a_sensor_that_is_asked_describes_itself_and_evaluates_nothing(deploymen
     assert (described["name"], described["jobs"]) == ("new_objects", ["process_file"])
     assert described["selection"]["bucket"] == BUCKET
     assert deployment.stores.ticks.latest("new_objects", 5) == []
-    assert deployment.stores.sensors.get("new_objects").last_nominal is None
+    assert deployment.stores.sensors.get("new_objects").last_scheduled_for is None
 
 
 @pytest.mark.parametrize("command", ["tick", "preview", "describe"])

@@ -110,7 +110,7 @@ def test_tick_and_events_stop_if_another_engine_reads_the_tables_and_nothing_is_
     answer = deployment.invoke("sensors/new_objects", event)
 
     assert len(answer["batchItemFailures"]) == 1  # It comes again.
-    assert deployment.stores.sensors.get("daily").last_nominal is None
+    assert deployment.stores.sensors.get("daily").last_scheduled_for is None
     assert deployment.stores.ticks.latest("new_objects", 5) == []
     event["Records"][0]["attributes"] = {"ApproximateReceiveCount": "5"}
     assert deployment.invoke("sensors/new_objects", event)["batchItemFailures"] == []

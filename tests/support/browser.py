@@ -114,7 +114,7 @@ class Visit:
 
     def is_told(self, text: str) -> None:
         """Wait for a notification that something was done."""
-        self.page.locator(".told").get_by_text(text).wait_for()
+        self.page.locator(".toast").get_by_text(text).wait_for()
 
     def refused(self, status: int) -> None:
         """Forget the browser's error about a response that the test expects."""

@@ -78,7 +78,7 @@ def test_addresses_are_those_of_the_environment_without_a_secrets_field() -> Non
 def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
     found = looked("sns", TOPIC)
 
-    assert f"SNS topic {TOPIC} does not exist" in found.trouble
+    assert f"SNS topic {TOPIC} does not exist" in found.error
     assert "deploy with a different TREADLE_ALERT_X" in found.remedy
 
 
@@ -87,12 +87,12 @@ def test_topic_is_of_no_use_until_somebody_has_subscribed() -> None:
     boto3.client("sns").create_topic(Name="ops")
 
     found = looked("sns", TOPIC)
-    assert "has no subscription" in found.trouble
+    assert "has no subscription" in found.error
     assert found.is_unused
 
     boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
 
-    assert looked("sns", TOPIC).trouble == ""
+    assert looked("sns", TOPIC).error == ""
 
 
 def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
@@ -103,7 +103,7 @@ def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
 
         found = looked("sns", TOPIC)
 
-    assert "has no confirmed subscription" in found.trouble
+    assert "has no confirmed subscription" in found.error
     assert not found.is_unused
 
 
@@ -112,11 +112,11 @@ def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_secret_is_there_or_is_not() -> None:
-    assert "The secret alerts/slack does not exist" in looked("secretsmanager", "alerts/slack").trouble
+    assert "The secret alerts/slack does not exist" in looked("secretsmanager", "alerts/slack").error
 
     boto3.client("secretsmanager").create_secret(Name="alerts/slack", SecretString="xoxb")
 
-    assert looked("secretsmanager", "alerts/slack").trouble == ""
+    assert looked("secretsmanager", "alerts/slack").error == ""
 
 
 def test_secret_that_is_being_deleted_cannot_be_read() -> None:
@@ -129,7 +129,7 @@ def test_secret_that_is_being_deleted_cannot_be_read() -> None:
 
         found = looked("secretsmanager", "s")
 
-    assert "is scheduled for deletion" in found.trouble
+    assert "is scheduled for deletion" in found.error
     assert found.remedy.startswith("aws secretsmanager restore-secret --secret-id arn:aws:")
 
 
@@ -162,8 +162,8 @@ def test_sender_needs_a_verified_address_or_domain(by_address: str, by_domain: s
 
         found = looked("ses", "Treadle <alerts@example.org>")
 
-    assert trouble in found.trouble
-    assert bool(found.trouble) is bool(trouble)
+    assert trouble in found.error
+    assert bool(found.error) is bool(trouble)
 
 
 # ---- What may not be looked at, and what may not be sent

@@ -178,8 +178,8 @@ def test_what_another_stack_tells_is_read_as_it_was_told(house: House) -> None:
     parsed = parse_asset_event(told_by(house))
 
     assert isinstance(parsed, RemoteMaterialization)
-    assert (parsed.namespace, parsed.told.location, parsed.told.storage_id) == (NAMESPACE, NAMESPACE, 1)
-    assert parsed.told.materialization.plain_metadata == {"rows": 3}
+    assert (parsed.namespace, parsed.event.location, parsed.event.storage_id) == (NAMESPACE, NAMESPACE, 1)
+    assert parsed.event.materialization.plain_metadata == {"rows": 3}
 
 
 def test_a_stack_speaks_of_its_own_account_only(house: House) -> None:

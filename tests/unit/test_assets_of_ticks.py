@@ -16,7 +16,7 @@ from treadle import (
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed
 from treadle.definitions.errors import InvalidResultError, StoreError
 from treadle.definitions.run_events import RunStatusEvent
-from treadle.definitions.runs import DagsterRun, moment
+from treadle.definitions.runs import DagsterRun, from_millis
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
 from treadle.engine.chunks import CHUNK_SIZE
@@ -166,7 +166,7 @@ def test_beyond_the_depth_events_are_refused_so_that_sensors_cannot_set_each_oth
 def test_a_run_status_sensor_that_tells_of_assets_has_acted_on_the_run(house: House) -> None:
     definition = RunStatusSensorDefinition("watch", DagsterRunStatus.SUCCESS, explanation())
     run = DagsterRun("r", JOB, DagsterRunStatus.SUCCESS, tags={"treadle/depth": "2"}, location=NAMESPACE)
-    event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, moment(NOON))
+    event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, from_millis(NOON))
     events = house.events(definition.configured({"TREADLE_NAMESPACE": NAMESPACE}))
 
     events.evaluate(event, events.load_batch_state([event]), Budget())

@@ -40,7 +40,7 @@ class World:
     @property
     def reasons(self) -> list[str]:
         """Of the dead letters, in order."""
-        return [letter.attributes["reason"] for letter in self.letters.letters.values()]
+        return [letter.attributes["reason"] for letter in self.letters.messages.values()]
 
     def process(self, *bodies: object, raises: Mapping[object, Exception] | None = None) -> Any:
         def parse(body: Mapping[str, Any]) -> Any:
@@ -85,7 +85,7 @@ def test_whatever_a_parser_raises_buries_that_message_alone(error: Exception) ->
     assert world.handled == [1, 3, 5]
     assert world.begun == [[1, 3, 5]]
     assert world.parsed == [1, 2, 3, 5]
-    assert {letter.attributes["origin"] for letter in world.letters.letters.values()} == {"step"}
+    assert {letter.attributes["origin"] for letter in world.letters.messages.values()} == {"step"}
     first, second, third = world.reasons
     assert type(error).__name__ in first
     assert second.startswith("UnknownEventError: The message is not JSON")

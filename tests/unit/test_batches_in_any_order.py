@@ -22,7 +22,7 @@ from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.batching import LATE, MAX_WAITING, PAGE, BatchSensorDefinition
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.engine.asset_events import asset_event
 from treadle.engine.instance_reader import InstanceReader
 from treadle.engine.run_reader import CompletedRunReader
@@ -83,7 +83,7 @@ class Known:
             stored = AssetEvent(ended_runs_key(name), event_id, "SUCCESS", time, canonical_json(body))
         else:
             made = AssetMaterialization(name, partition=partition)
-            stored = asset_event(AssetMaterialized(made, event_id, 0, moment(time)))
+            stored = asset_event(AssetMaterialized(made, event_id, 0, from_millis(time)))
         self.events.append([stored])
         self.made.append((at, name, number))
         return self.made[-1]

@@ -14,7 +14,7 @@ import pytest
 from tests.support.project import run
 from tools.project import ROOT
 from treadle.cli.stack import local_environment, stack_option
-from treadle.cli.times import MOMENT
+from treadle.cli.times import TIME
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.operate.log_tail import LATE_MS, follow
 from treadle.ports.deployment import DeployedSensor, LogLine
@@ -66,7 +66,7 @@ def test_template_is_read_without_libyaml_too() -> None:
     ],
 )
 def test_moment_is_read_in_utc_unless_it_says_otherwise(text: str, moment: datetime) -> None:
-    assert MOMENT.convert(text, None, None) == moment
+    assert TIME.convert(text, None, None) == moment
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_moment_may_be_how_long_ago(text: str, ago: timedelta) -> None:
     """To the millisecond."""
     begun = datetime.now(UTC) - timedelta(milliseconds=1)
 
-    found = MOMENT.convert(text, None, None)
+    found = TIME.convert(text, None, None)
 
     assert begun - ago <= found <= datetime.now(UTC) - ago + timedelta(milliseconds=1)
 
@@ -91,7 +91,7 @@ def test_moment_may_be_how_long_ago(text: str, ago: timedelta) -> None:
 @pytest.mark.parametrize("text", ["yesterday", "2 h", "h", "-2h", "25:00", "", "999999w"])
 def test_what_is_no_time_is_refused_in_words(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time"):
-        MOMENT.convert(text, None, None)
+        TIME.convert(text, None, None)
 
 
 @pytest.mark.parametrize(

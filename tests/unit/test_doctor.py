@@ -124,7 +124,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("sensor roles", {"holders": (PolicyHolder("ann", "user"),)}, "user ann", "has the engine's policies for evaluators"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
-    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False, trouble="it no longer exists"),)}, OWNER, "it no longer exists"),
+    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False, error="it no longer exists"),)}, OWNER, "it no longer exists"),
     ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "The last 3 invocations of its function f ended in an error"),
     ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
 ]  # fmt: skip
@@ -180,7 +180,7 @@ def test_job_of_a_paused_sensor_needs_its_target(house: House) -> None:
 
 
 def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:
-    vain = EventTrigger("mapping", "launch", "m", is_on=True, trouble="PROBLEM: Function call failed")
+    vain = EventTrigger("mapping", "launch", "m", is_on=True, error="PROBLEM: Function call failed")
 
     found = only(examined(house, replace(HEALTHY, switches=(vain,))))
 
@@ -231,7 +231,7 @@ def test_paused_sensor_is_a_problem_with_why(house: House) -> None:
 
 def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:
     now = house.clock.now()
-    keep(house, failure_streak=3, resume_at=now + 5, last_nominal=now)
+    keep(house, failure_streak=3, resume_at=now + 5, last_scheduled_for=now)
     error = ErrorInfo("ValueError", "no such column")
     house.ticks.put(Tick("watch", "t", TickKind.LEASED, TickStatus.FAILURE, now, now, now, error=error))
 
@@ -242,13 +242,13 @@ def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:
 
 
 def test_sensor_that_does_not_tick_is_a_problem(house: House) -> None:
-    keep(house, last_nominal=house.clock.now() - 1_000_000)
+    keep(house, last_scheduled_for=house.clock.now() - 1_000_000)
 
     assert only(examined(house)).says == "Its tick is 940 s overdue."
 
 
 def test_sensor_that_somebody_stopped_is_no_problem(house: House) -> None:
-    keep(house, status=InstigatorStatus.STOPPED, last_nominal=1)
+    keep(house, status=InstigatorStatus.STOPPED, last_scheduled_for=1)
 
     assert wrong(examined(house)) == []
 

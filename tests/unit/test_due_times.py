@@ -28,7 +28,7 @@ class Ticking:
         self.times: list[int] = []
 
     def _evaluate(self) -> SkipReason:
-        nominal = self.house.state().last_nominal
+        nominal = self.house.state().last_scheduled_for
         assert nominal is not None
         self.times.append(nominal)
         self.house.clock.advance(self.seconds)

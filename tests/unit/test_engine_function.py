@@ -151,7 +151,7 @@ def test_job_that_the_engine_does_not_know_is_said_to_be_so(function: Lambda) ->
     [target] = taken(roles_probe([LOAD], EngineFunction(NAME)))
 
     assert isinstance(target, JobTarget)
-    assert (target.exists, "does not know this job" in target.trouble) == (None, True)
+    assert (target.exists, "does not know this job" in target.error) == (None, True)
 
 
 def test_doctor_that_may_not_ask_the_engine_says_so(function: Lambda) -> None:

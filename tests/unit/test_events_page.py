@@ -20,7 +20,7 @@ from treadle.engine.bus_events import (
     sensor_health_changed,
     sensor_paused,
 )
-from treadle.engine.late_sensors import late_words
+from treadle.engine.late_sensors import late_reason
 from treadle.ports.engine_state import LateSensor
 from treadle.ports.runs import Failure, Run
 from treadle.ports.ticks import Tick, TickKind
@@ -112,7 +112,7 @@ def test_example_of_a_late_sensor_is_what_is_told_and_each_field_is_explained() 
     example, rule = re.findall(r"```json\n(.*?)```", HEALTH, flags=re.DOTALL)
     late = LateSensor("new_objects", "treadle", 1_795_370_400_000)
     namespace, found_at = "123456789012/eu-west-1/treadle", 1_795_371_362_000
-    event = sensor_health_changed(late, namespace, found_at, late_words(late), is_late=True)
+    event = sensor_health_changed(late, namespace, found_at, late_reason(late), is_late=True)
 
     assert json.loads(example) == dict(event.detail)
     assert set(re.findall(r"`detail\.(\w+)`", HEALTH)) == set(event.detail)

@@ -10,7 +10,7 @@ from tests.support.house import RUN_IDS, House, keyless, sensor_of
 from tests.support.objects import BUCKET, object_of
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine import run_key_cache
 from treadle.engine.evaluation import Budget
@@ -210,7 +210,7 @@ def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None
     events = house.events(definition)
 
     def deliver(second: int) -> Decision:
-        event = ObjectCreated(object_of("in/a.csv"), moment(NOON + second * 1000), str(second))
+        event = ObjectCreated(object_of("in/a.csv"), from_millis(NOON + second * 1000), str(second))
         return events.evaluate(event, events.load_batch_state([event]), Budget(60)).decision
 
     assert [deliver(1), deliver(2)] == [Decision.SKIPPED, Decision.SKIPPED]

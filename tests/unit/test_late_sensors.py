@@ -126,7 +126,7 @@ def test_sensor_that_ticks_no_more_is_late_after_three_intervals_and_a_deliverys
     watch.register(interval="300")
     watch.pass_by(60 * MINUTE_MS // 4)
     watch.tick(interval=300)
-    nominal = watch.house.state().last_nominal or 0
+    nominal = watch.house.state().last_scheduled_for or 0
 
     assert watch.pass_by(nominal + 16 * MINUTE_MS - watch.house.clock.now()) == ()
     assert watch.pass_by(1) == ("watch",)
@@ -334,7 +334,7 @@ def test_sensor_whose_evaluation_is_at_work_is_not_late(watch: Watch) -> None:
     watch.register()
     at, ends_at = watch.house.clock.now(), watch.house.clock.now() + MAX_LEASE_SECONDS * 1000
     watch.house.tables.sensors["watch"] = SensorState(
-        "watch", lease_owner="x", lease_expires=ends_at, last_nominal=at
+        "watch", lease_owner="x", lease_expires=ends_at, last_scheduled_for=at
     )
 
     assert watch.pass_by(ends_at + LATE_MS - watch.house.clock.now()) == ()
@@ -384,7 +384,7 @@ def test_times_of_the_future_are_no_signs_of_life(watch: Watch) -> None:
     watch.register()
     year = watch.house.clock.now() + 365 * 24 * 60 * MINUTE_MS
     watch.house.tables.sensors["watch"] = SensorState(
-        "watch", last_nominal=year, last_completion=year, lease_owner="x", lease_expires=year
+        "watch", last_scheduled_for=year, last_completion=year, lease_owner="x", lease_expires=year
     )
 
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)

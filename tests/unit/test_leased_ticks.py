@@ -69,7 +69,7 @@ def test_tick_with_requests_commits_record_and_state_together(house: House) -> N
     assert house.state() == SensorState(
         "watch",
         epoch=1,
-        last_nominal=NOON,
+        last_scheduled_for=NOON,
         last_completion=NOON + 4_000,
         started_at=NOON + 1_000,
         cursor="c1",
@@ -241,20 +241,20 @@ def test_nominal_time_from_before_1970_is_recorded_as_the_first_that_can_be(
     outcome = house.leased(sensor_of(keyless), interval=3_600).tick(nominal, Budget())
 
     assert outcome.decision is Decision.SUCCESS
-    assert house.state().last_nominal == 0
+    assert house.state().last_scheduled_for == 0
 
 
 def test_last_nominal_time_that_lies_ahead_is_forgotten(house: House) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_nominal=NOON + 86_400_000)
+    house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_scheduled_for=NOON + 86_400_000)
 
     outcome = house.leased(sensor_of(keyless), interval=60).tick(None, Budget())
 
     assert outcome.decision is Decision.SUCCESS
-    assert house.state().last_nominal == NOON
+    assert house.state().last_scheduled_for == NOON
 
 
 def test_operators_tick_that_was_overtaken_says_so(house: House) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", last_nominal=NOON, last_completion=NOON + 500)
+    house.tables.sensors["watch"] = SensorState("watch", last_scheduled_for=NOON, last_completion=NOON + 500)
 
     outcome = house.leased(sensor_of(keyless)).tick(NOON, Budget(), at_once=True)
 

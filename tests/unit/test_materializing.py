@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.house import NAMESPACE, House
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import InvalidReportError
-from treadle.definitions.runs import DEPTH_TAG, moment
+from treadle.definitions.runs import DEPTH_TAG, from_millis
 from treadle.definitions.status import TickStatus
 from treadle.engine.asset_recorder import MAX_EVENT_ID, MAX_NAMESPACE, AssetReport, RemoteMaterialization
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
@@ -222,7 +222,7 @@ def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: Hous
 
 
 def test_clocks_may_differ_by_minutes(house: House) -> None:
-    time = moment(house.clock.now() + 240_000)
+    time = from_millis(house.clock.now() + 240_000)
 
     house.assets.record(replace(REPORT, time=time))
 

@@ -88,7 +88,7 @@ class TestAll:
         instance = TreadleInstance([when_both])
         make(instance, OTHER)
 
-        assert instance.state("when_both").last_nominal is None
+        assert instance.state("when_both").last_scheduled_for is None
 
     def test_what_came_while_it_was_stopped_is_found_by_its_next_tick(self) -> None:
         instance = TreadleInstance([when_both])

@@ -16,7 +16,7 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.engine.event_ticks import tick_id_of
 from treadle.engine.parsing import MAX_NESTING, parse_message
-from treadle.entrypoints.evaluator import nominal_time
+from treadle.entrypoints.evaluator import scheduled_time
 from treadle.entrypoints.publishing import parse_publish
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.operate.redrive import Redriver
@@ -95,7 +95,7 @@ PARSERS: list[tuple[str, Parser, Mapping[str, Any]]] = [
     ("launch", parse_launch, LAUNCH),
     ("dispatch", parse_dispatch, DISPATCH),
     ("publish", parse_publish, PUBLISH),
-    ("slot", nominal_time, SLOT),
+    ("slot", scheduled_time, SLOT),
     ("object", sensor_event, bodies("new_objects-s3-event-direct")[0]),
     ("run status", sensor_event, RUN_STATUS),
     ("asset", sensor_event, ASSET),
@@ -132,7 +132,7 @@ def attempt(parser: Parser, body: Mapping[str, Any]) -> Exception | None:
 )
 def test_nominal_time_that_cannot_be_kept_is_none(time: object) -> None:
     with pytest.raises(UnknownEventError, match="must be a time from 1970 to 9998, such as"):
-        nominal_time({"treadle": "slot", "nominal_time": time})
+        scheduled_time({"treadle": "slot", "nominal_time": time})
 
 
 @pytest.mark.parametrize(("parser", "message"), [each[1:] for each in PARSERS], ids=[p[0] for p in PARSERS])
@@ -252,7 +252,7 @@ def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are
 
     done = list(Redriver(box, lambda: [Destination("launch", "arn", queue)]).redrive())
 
-    assert [each.fate for each in done] == ["SENT", "LEFT", "SENT"]
+    assert [each.action for each in done] == ["SENT", "LEFT", "SENT"]
     assert done[1].origin == "launch"
     assert "cannot be read" in done[1].reason or "not a JSON object" in done[1].reason
     assert queue.bodies == [LAUNCH, LAUNCH]

@@ -26,7 +26,7 @@ def reconciler(house: House) -> tuple[Reconciler, InMemoryDeadLetters]:
 
 
 def bodies(letters: InMemoryDeadLetters) -> list[object]:
-    return [json.loads(letter.body) for letter in letters.letters.values()]
+    return [json.loads(letter.body) for letter in letters.messages.values()]
 
 
 def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day(house: House) -> None:
@@ -43,7 +43,7 @@ def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_d
     assert passes == [Reconciled(dispatched=1, failed=1, unreadable=1), NOTHING, NOTHING]
     assert next_day == Reconciled(failed=1, unreadable=1)
     assert bodies(letters) == [{"treadle": "dispatch", "sensor": "watch", "tick_id": bad.tick_id}]
-    [letter] = letters.letters.values()
+    [letter] = letters.messages.values()
     assert letter.attributes["origin"] == "reconcile"
     assert bad.tick_id in letter.attributes["reason"]
     assert counts(house, good) is not None
@@ -80,7 +80,7 @@ def test_a_page_of_ticks_that_cannot_be_read_does_not_end_the_pass(house: House)
     made, letters = reconciler(house)
 
     assert made.reconcile(50) == Reconciled(dispatched=1, failed=130, unreadable=130)
-    assert len(letters.letters) == 130
+    assert len(letters.messages) == 130
 
 
 def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs(house: House) -> None:

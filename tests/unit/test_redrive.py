@@ -71,15 +71,15 @@ def test_what_a_step_buried_goes_back_to_its_queue(
 
     done = stack.only()
 
-    assert (done.fate, done.origin) == (RedriveAction.SENT, origin)
+    assert (done.action, done.origin) == (RedriveAction.SENT, origin)
     assert stack.sent() == {origin: [body]}
-    assert stack.letters.letters == {}
+    assert stack.letters.messages == {}
 
 
 def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> None:
     stack.add({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, origin="dispatch", reason="x")
 
-    assert stack.only().fate is RedriveAction.SENT
+    assert stack.only().action is RedriveAction.SENT
     assert stack.sent() == {"dispatch": [{"treadle": "dispatch", "sensor": "s", "tick_id": "t"}]}
 
 
@@ -88,7 +88,7 @@ def test_of_a_run_that_the_stream_gave_up_all_is_told_again(stack: Stack) -> Non
     stack.queues["publish"] = InMemoryQueue()
     stack.add(letter, origin="publish", reason="x")
 
-    assert stack.only().fate is RedriveAction.SENT
+    assert stack.only().action is RedriveAction.SENT
     [sent] = stack.sent()["publish"]
     assert parse_publish(sent) == ("r", None)
 
@@ -104,7 +104,7 @@ def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> No
 
     done = stack.only()
 
-    assert (done.fate, len(stack.letters.letters)) == (RedriveAction.LEFT, 1)
+    assert (done.action, len(stack.letters.messages)) == (RedriveAction.LEFT, 1)
     assert "treadle sensor replay" in done.reason
 
 
@@ -127,7 +127,7 @@ def test_input_and_output_of_an_execution_stay_out_of_queues(stack: Stack) -> No
     event = {**EXECUTION, "detail": {"name": "r-1", "status": "FAILED", **secret}}
     stack.add(event, RULE_ARN="rule", TARGET_ARN=PREFIX + "record")
 
-    assert stack.only().fate is RedriveAction.SENT
+    assert stack.only().action is RedriveAction.SENT
     assert stack.sent() == {"record": [EXECUTION]}
 
 
@@ -159,7 +159,7 @@ def test_what_comes_by_itself_is_dropped(
 
     done = stack.only()
 
-    assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (
+    assert (done.action, done.origin, stack.sent(), stack.letters.messages) == (
         RedriveAction.DROPPED,
         origin,
         {},
@@ -185,7 +185,7 @@ def test_a_missed_deadline_goes_to_its_sensor_s_queue(
     """No other comes in its place, however late it is."""
     stack.add(body, **attributes)
 
-    assert (stack.only().fate, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [DEADLINE]})
+    assert (stack.only().action, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [DEADLINE]})
 
 
 BY_LAMBDA = {"RequestID": "0b1c", "ErrorCode": "200", "ErrorMessage": "SQS did not answer"}
@@ -196,7 +196,7 @@ def test_a_deadline_that_its_function_failed_three_times_goes_to_its_sensor_s_qu
     deadline = {**DEADLINE, "sensor": "new_objects"}
     stack.add(deadline, **BY_LAMBDA)
 
-    assert (stack.only().fate, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [deadline]})
+    assert (stack.only().action, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [deadline]})
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_deadline_whose_sensor_is_not_known_is_left_with_the_reason(
 
     done = stack.only()
 
-    assert (done.fate, done.origin) == (RedriveAction.LEFT, "schedule")
+    assert (done.action, done.origin) == (RedriveAction.LEFT, "schedule")
     assert done.reason.startswith("Lambda gave it up after three attempts: SQS did not answer. ")
     assert why in done.reason
 
@@ -229,7 +229,7 @@ def test_a_deadline_for_no_sensor_of_the_stack_is_left(stack: Stack, arn: str) -
 
     done = stack.only()
 
-    assert (done.fate, done.reason) == (
+    assert (done.action, done.reason) == (
         RedriveAction.LEFT,
         f"{arn} is not a function of this stack that receives deadlines.",
     )
@@ -257,9 +257,9 @@ def test_what_nobody_knows_is_left_and_may_be_received_again(
 ) -> None:
     stack.add(body, source, **attributes)
 
-    assert stack.only().fate is RedriveAction.LEFT
+    assert stack.only().action is RedriveAction.LEFT
     assert stack.sent() == {}
-    assert (len(stack.letters.letters), stack.letters.held) == (1, set())
+    assert (len(stack.letters.messages), stack.letters.held) == (1, set())
 
 
 def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
@@ -267,10 +267,10 @@ def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
     stack.add({**LAMBDAS, "requestPayload": TICK})
     stack.add("no JSON")
 
-    actions = [done.fate for done in stack.redriver.redrive(dry_run=True)]
+    actions = [done.action for done in stack.redriver.redrive(dry_run=True)]
 
     assert actions == [RedriveAction.SENT, RedriveAction.DROPPED, RedriveAction.LEFT]
-    assert (stack.sent(), len(stack.letters.letters), stack.letters.held) == ({}, 3, set())
+    assert (stack.sent(), len(stack.letters.messages), stack.letters.held) == ({}, 3, set())
 
 
 def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
@@ -281,7 +281,7 @@ def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
     done = list(stack.redriver.redrive(origin="launch"))
 
     assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
-    assert ([each.origin for each in done], len(stack.letters.letters)) == (["launch", "launch"], 1)
+    assert ([each.origin for each in done], len(stack.letters.messages)) == (["launch", "launch"], 1)
     assert stack.letters.held == set()
 
 
@@ -291,7 +291,7 @@ def test_no_more_letters_than_asked_for_are_sent_and_the_others_are_given_back(s
 
     assert len(list(stack.redriver.redrive(limit=12))) == 12
 
-    assert (len(stack.sent()["launch"]), len(stack.letters.letters)) == (12, 13)
+    assert (len(stack.sent()["launch"]), len(stack.letters.messages)) == (12, 13)
     assert stack.letters.held == set()
 
 
@@ -312,8 +312,8 @@ def test_what_is_given_up_again_meanwhile_is_not_met_again(stack: Stack) -> None
     stack.queues["launch"] = queue
     stack.add(LAUNCH, origin="launch", reason="x")
 
-    assert stack.only().fate is RedriveAction.SENT
-    assert (len(queue.messages), len(stack.letters.letters)) == (1, 1)
+    assert stack.only().action is RedriveAction.SENT
+    assert (len(queue.messages), len(stack.letters.messages)) == (1, 1)
 
 
 class Denied(InMemoryQueue):
@@ -330,11 +330,11 @@ def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: 
 
     done = list(stack.redriver.redrive())
 
-    assert [(each.fate, "access denied" in each.reason) for each in done] == [
+    assert [(each.action, "access denied" in each.reason) for each in done] == [
         (RedriveAction.FAILED, True),
         (RedriveAction.SENT, False),
     ]
-    assert [letter.body for letter in stack.letters.letters.values()] == [json.dumps(LAUNCH)]
+    assert [letter.body for letter in stack.letters.messages.values()] == [json.dumps(LAUNCH)]
     assert stack.letters.held == set()
 
 
@@ -350,7 +350,7 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
     stack.letters = Undying()
     stack.add(LAUNCH, origin="launch", reason="x")
 
-    assert [stack.only().fate, stack.only().fate] == [RedriveAction.FAILED, RedriveAction.FAILED]
+    assert [stack.only().action, stack.only().action] == [RedriveAction.FAILED, RedriveAction.FAILED]
 
     assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
 
@@ -399,8 +399,8 @@ def test_letters_of_the_engine_and_of_every_project_are_sent_again(
 
     done = list(redriver.redrive())
 
-    assert [each.letter.project for each in done] == ["", "billing", "shop"]
-    assert {each.fate for each in done} == {RedriveAction.SENT}
+    assert [each.dead_letter.project for each in done] == ["", "billing", "shop"]
+    assert {each.action for each in done} == {RedriveAction.SENT}
     assert len(stack.sent()["launch"]) == 3
     assert redriver.count() == 0
 
@@ -413,7 +413,7 @@ def test_letters_of_one_project_leave_those_of_others_alone(
 
     [done] = redriver.redrive(project=project)
 
-    assert done.letter.project == project
+    assert done.dead_letter.project == project
     assert redriver.count() == 2
     assert [len(box.receive()) for name, box in boxes.items() if name != project] == [1] * (2 - bool(project))
 

@@ -314,7 +314,7 @@ def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: Hou
         return loads(event)
 
     house.tables.sensors["watch"] = SensorState(
-        "watch", status=InstigatorStatus.RUNNING, last_nominal=house.clock.now() - 9 * 3_600_000
+        "watch", status=InstigatorStatus.RUNNING, last_scheduled_for=house.clock.now() - 9 * 3_600_000
     )
     deployment = InMemoryDeployment([gone()], {"watch": watched})
     overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)

@@ -12,7 +12,7 @@ from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle import DagsterInvalidDefinitionError, FileCount, Marker, RunRequest, S3Object, s3_sensor
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SettingsError
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.groups import directory_of
@@ -171,7 +171,7 @@ def test_group_that_settled_unannounced_is_found_by_the_sweep() -> None:
 
 def test_groups_that_were_complete_before_the_first_enable_are_left_alone() -> None:
     instance = deployed(FileCount(2), start_from="now")
-    before = moment(instance.clock.now() - 1_000)
+    before = from_millis(instance.clock.now() - 1_000)
     for key in ("old/a", "old/b", "half/a"):
         instance.objects.put(BUCKET, key, modified=before)
     instance.clock.advance(60)

@@ -14,7 +14,7 @@ from treadle.adapters import clients
 from treadle.adapters.function import deployed_at
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, SettingsError
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
@@ -66,7 +66,7 @@ def put_each_minute(instance: TreadleInstance, *names: str) -> None:
 
 def test_objects_between_the_deployment_and_the_first_sweep_count() -> None:
     instance = TreadleInstance([sensor()])
-    before = moment(instance.clock.now() - 1_000)
+    before = from_millis(instance.clock.now() - 1_000)
     instance.objects.put(BUCKET, "old", modified=before)
     put_each_minute(instance, "a", "b")
 
@@ -178,7 +178,7 @@ def test_process_that_is_no_function_was_not_deployed(monkeypatch: pytest.Monkey
 def test_objects_count_since_a_time_that_is_given(given: str | datetime) -> None:
     instance = TreadleInstance([sensor(start_from=given)])
     for age in (61, 60, 1):
-        instance.objects.put(BUCKET, f"{age}", modified=moment(TIME - age * 1000))
+        instance.objects.put(BUCKET, f"{age}", modified=from_millis(TIME - age * 1000))
 
     found = instance.tick("watch").runs
 
@@ -243,7 +243,7 @@ def test_time_given_anew_counts_at_once_and_with_another_selection_only_if_it_is
 
 
 def test_time_to_come_is_awaited_with_nothing_listed_and_events_before_it_are_skipped() -> None:
-    start = moment(TIME) + timedelta(hours=1)
+    start = from_millis(TIME) + timedelta(hours=1)
     instance = TreadleInstance([sensor(start_from=start)])
     put_each_minute(instance, "a")
     waiting = instance.tick("watch").outcome
@@ -300,13 +300,13 @@ KNOWN = json.loads(str(SweepCursor(tuple(NOW.fingerprint), 5)))
     ids=str,
 )
 def test_cursor_that_is_no_sweeps_is_refused_with_what_to_do(wrong: dict[str, Any]) -> None:
-    with pytest.raises(DagsterInvariantViolationError, match=r"is no sweep's: .*Clear it to start anew"):
+    with pytest.raises(DagsterInvariantViolationError, match=r"is not a sweep's: .*Clear it to start over"):
         swept(InMemoryLister(), cursor=json.dumps({**KNOWN, **wrong}))
 
 
 @pytest.mark.parametrize("text", ["5", "[]", '"a"', "null", "{}", "[" * 100_000])
 def test_text_that_is_no_object_is_refused_likewise(text: str) -> None:
-    with pytest.raises(DagsterInvariantViolationError, match="is no sweep's"):
+    with pytest.raises(DagsterInvariantViolationError, match="is not a sweep's"):
         swept(InMemoryLister(), cursor=text)
 
 

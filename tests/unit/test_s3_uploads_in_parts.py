@@ -12,7 +12,7 @@ from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
 from treadle import FileCount, RunRequest, s3_sensor
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import S3Object
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection
 from treadle.integrations.s3 import sweep_memory as remembering
@@ -185,7 +185,7 @@ def settling() -> TreadleInstance:
 
 def test_object_settles_from_when_a_sweep_first_saw_it() -> None:
     instance = settling()
-    instance.objects.put(BUCKET, "a", parts=3, modified=moment(instance.clock.now() - 1_800_000))
+    instance.objects.put(BUCKET, "a", parts=3, modified=from_millis(instance.clock.now() - 1_800_000))
 
     ran = [bool(instance.tick("watch").runs) for _ in range(4)]
 
@@ -195,7 +195,7 @@ def test_object_settles_from_when_a_sweep_first_saw_it() -> None:
 def test_upload_that_replaces_another_settles_anew() -> None:
     instance = settling()
     for body in (b"1", b"2"):
-        begun = moment(instance.clock.now() - 1_800_000)
+        begun = from_millis(instance.clock.now() - 1_800_000)
         instance.objects.put(BUCKET, "a", body, parts=3, modified=begun)
         assert [bool(instance.tick("watch").runs) for _ in range(2)] == [False, False]
 
@@ -204,7 +204,7 @@ def test_upload_that_replaces_another_settles_anew() -> None:
 
 def test_event_says_when_the_object_appeared_and_its_run_is_the_only_one() -> None:
     instance = settling()
-    begun = moment(instance.clock.now() - 1_800_000)
+    begun = from_millis(instance.clock.now() - 1_800_000)
     event = instance.objects.put(BUCKET, "a", parts=3, modified=begun)
     assert instance.send(event)["watch"].outcome.decision is Decision.DELAYED
     instance.clock.advance(SETTLE)
@@ -302,7 +302,7 @@ def groups(settle_seconds: int = SETTLE) -> TreadleInstance:
 
 def test_group_settles_from_when_a_sweep_first_saw_these_files() -> None:
     instance = groups()
-    begun = moment(instance.clock.now() - 1_800_000)
+    begun = from_millis(instance.clock.now() - 1_800_000)
     instance.objects.put(BUCKET, "d/a", modified=begun)
     instance.objects.put(BUCKET, "d/b", parts=3, modified=begun)
 
@@ -315,7 +315,7 @@ def test_group_settles_from_when_a_sweep_first_saw_these_files() -> None:
 def test_event_of_one_file_leaves_a_group_to_the_sweep_whose_other_files_bear_an_early_time() -> None:
     """The event says since when its own object is there, and nothing of the others."""
     instance = groups()
-    begun = moment(instance.clock.now() - 1_800_000)
+    begun = from_millis(instance.clock.now() - 1_800_000)
     event = instance.objects.put(BUCKET, "d/a")
     instance.objects.put(BUCKET, "d/b", parts=3, modified=begun)
     instance.clock.advance(SETTLE)
@@ -329,7 +329,7 @@ def test_event_of_one_file_leaves_a_group_to_the_sweep_whose_other_files_bear_an
 
 def test_event_of_the_upload_itself_counts_for_its_group() -> None:
     instance = groups()
-    begun = moment(instance.clock.now() - 1_800_000)
+    begun = from_millis(instance.clock.now() - 1_800_000)
     instance.objects.put(BUCKET, "d/a")
     event = instance.objects.put(BUCKET, "d/b", parts=3, modified=begun)
     assert instance.send(event)["watch"].outcome.decision is Decision.DELAYED
@@ -366,7 +366,7 @@ def test_group_of_uploads_in_parts_and_others_settles_once_and_not_one_after_the
     instance = TreadleInstance([sensor])
     instance.tick("watch")
     instance.clock.advance(3_600)
-    begun = moment(instance.clock.now() - 1_800_000)
+    begun = from_millis(instance.clock.now() - 1_800_000)
     instance.objects.put(BUCKET, "d/a", parts=2, modified=begun)
     instance.objects.put(BUCKET, "d/b")
     appeared = instance.clock.now()

@@ -211,7 +211,9 @@ def test_function_that_stopped_loading_with_its_last_deployment_is_shown_before_
     house: House, kind: DeployedSensor
 ) -> None:
     house.tables.sensors["watch"] = SensorState(
-        "watch", last_nominal=house.clock.now() - 9 * MINUTE, last_completion=house.clock.now() - 9 * MINUTE
+        "watch",
+        last_scheduled_for=house.clock.now() - 9 * MINUTE,
+        last_completion=house.clock.now() - 9 * MINUTE,
     )
     event(house, "fine", TickStatus.SUCCESS, ended=9 * MINUTE)
 
@@ -222,7 +224,7 @@ def test_function_that_stopped_loading_with_its_last_deployment_is_shown_before_
 def test_function_that_stopped_loading_without_a_deployment_is_shown_instead_of_its_being_late(
     house: House,
 ) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", last_nominal=house.clock.now() - HOUR)
+    house.tables.sensors["watch"] = SensorState("watch", last_scheduled_for=house.clock.now() - HOUR)
 
     assert kinds(house, SCHEDULED, function=does_not_load) == [ProblemKind.NOT_LOADING]
     assert kinds(house, SCHEDULED) == [ProblemKind.LATE]
@@ -327,7 +329,7 @@ def test_lag_of_the_first_tick_counts_from_the_first_delivery_after_the_deployme
 
 def test_stopped_sensor_is_not_late_and_after_its_start_nothing_was_due_before(house: House) -> None:
     house.tables.sensors["watch"] = SensorState(
-        "watch", InstigatorStatus.STOPPED, last_nominal=house.clock.now() - 9 * HOUR
+        "watch", InstigatorStatus.STOPPED, last_scheduled_for=house.clock.now() - 9 * HOUR
     )
     assert kinds(house, SCHEDULED) == []
 
@@ -343,7 +345,7 @@ def test_sensor_of_events_is_never_late(house: House) -> None:
 def test_evaluation_that_died_is_a_failure_before_the_next_tick_records_it(house: House) -> None:
     now = house.clock.now()
     state = SensorState(
-        "watch", last_nominal=now - 5 * MINUTE, lease_owner="gone", lease_expires=now - 2 * MINUTE
+        "watch", last_scheduled_for=now - 5 * MINUTE, lease_owner="gone", lease_expires=now - 2 * MINUTE
     )
     house.tables.sensors["watch"] = state
 
@@ -358,11 +360,11 @@ def test_evaluation_that_died_is_a_failure_before_the_next_tick_records_it(house
 
 def test_time_in_the_future_and_a_lease_without_end_block_a_sensor(house: House) -> None:
     now = house.clock.now()
-    house.tables.sensors["watch"] = SensorState("watch", last_nominal=now + 9 * HOUR)
+    house.tables.sensors["watch"] = SensorState("watch", last_scheduled_for=now + 9 * HOUR)
     assert kinds(house, SCHEDULED) == [ProblemKind.BLOCKED]
 
     house.tables.sensors["watch"] = SensorState(
-        "watch", last_nominal=now, lease_owner="nobody", lease_expires=now + 9 * HOUR
+        "watch", last_scheduled_for=now, lease_owner="nobody", lease_expires=now + 9 * HOUR
     )
     assert kinds(house, SCHEDULED) == [ProblemKind.BLOCKED]
 
@@ -426,7 +428,7 @@ def test_why_says_that_events_fail_where_there_is_no_run(house: House) -> None:
 @pytest.mark.parametrize("how", ["reset", "deployed"])
 def test_sensor_that_its_default_starts_after_a_stop_was_due_no_earlier(house: House, how: str) -> None:
     """A deployment with another default is an update of the function."""
-    house.tables.sensors["watch"] = SensorState("watch", last_nominal=house.clock.now() - 9 * HOUR)
+    house.tables.sensors["watch"] = SensorState("watch", last_scheduled_for=house.clock.now() - 9 * HOUR)
     deployed = deployed_at(house, SCHEDULED, 10 * HOUR if how == "reset" else 20_000)
     if how == "reset":
         house.tables.sensors["watch"] = replace(

@@ -225,10 +225,10 @@ def test_setting_the_cursor_keeps_what_is_known_of_start_and_completion() -> Non
 
     after = instance.set_cursor("watch", "10")
 
-    assert (after.started_at, after.last_completion, after.last_nominal) == (
+    assert (after.started_at, after.last_completion, after.last_scheduled_for) == (
         before.started_at,
         before.last_completion,
-        before.last_nominal,
+        before.last_scheduled_for,
     )
 
 

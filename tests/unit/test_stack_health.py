@@ -310,7 +310,7 @@ def test_target_that_is_gone_does_not_exist(
 
     assert isinstance(found, JobTarget)
     assert (found.job, found.exists) == ("load", False)
-    assert code in found.trouble
+    assert code in found.error
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
 
         [found] = looked(target_probe(JobSettings("load", "step_functions", arn, "LoadArn")))
 
-    assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active.")
+    assert found == JobTarget("load", arn, "LoadArn", exists=False, error="It is not active.")
 
 
 @pytest.mark.parametrize(("account", "exists"), [("000000000000", True), ("123456789012", False)])
@@ -521,7 +521,7 @@ def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing
     [found] = simulated(need, {"EvalDecision": "implicitDeny", **missing})
 
     assert isinstance(found, SkippedCheck)
-    assert "ecs:enable-vpc-lattice" in found.words
+    assert "ecs:enable-vpc-lattice" in found.detail
 
 
 @pytest.mark.parametrize("key", ["s3:prefix", "iam:PassedToService"])
@@ -593,7 +593,7 @@ def test_denial_on_one_of_several_resources_is_of_that_one() -> None:
         "launch", "sts:AssumeRole", "arn:1", "none of its role's policies allows it"
     )
     assert isinstance(unread, SkippedCheck)
-    assert "arn:2" in unread.words
+    assert "arn:2" in unread.detail
 
 
 def test_simulations_go_on_at_the_rate_that_iam_allows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -710,7 +710,7 @@ def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
     assert snapshot.alarms == (Alarm("oops", 0, "Too many. Crossed."),)
     [bucket] = snapshot.buckets
     assert isinstance(bucket, Bucket)
-    assert bucket.trouble.startswith("Bucket landing cannot be watched:")
+    assert bucket.error.startswith("Bucket landing cannot be watched:")
     assert snapshot.clock_ahead_ms is not None
     assert snapshot.clock_ahead_ms > 86_400_000
 
@@ -761,7 +761,7 @@ def test_versioning_is_looked_at_for_a_sensor_of_versions(answer: dict[str, str]
         s3.add_response("get_bucket_versioning", answer, {"Bucket": "b"})
 
         probes = [each for each in health._buckets() if each.action == "s3:GetBucketVersioning"]
-        seen = [bucket for each in probes for bucket in each.look()]
+        seen = [bucket for each in probes for bucket in each.run()]
 
     assert [each.has_versions for each in seen if isinstance(each, Bucket)] == found
     assert all("put-bucket-versioning --bucket b" in str(each) for each in seen)
@@ -796,7 +796,7 @@ def test_switch_that_was_deleted_is_off_and_not_merely_unread(
         snapshot = seen_of_launch(**{resource[1]: (resource[0], MAPPING)})
 
     assert snapshot.switches == (
-        EventTrigger(kind, "launch", MAPPING, is_on=False, trouble="it no longer exists"),
+        EventTrigger(kind, "launch", MAPPING, is_on=False, error="it no longer exists"),
     )
 
 
@@ -807,7 +807,7 @@ def test_mapping_of_a_sensors_queue_that_was_deleted_is_off() -> None:
         snapshot = seen(replace(SENSOR, queue=f"{URL}q"))
 
     assert snapshot.switches == (
-        EventTrigger("mapping", "sensor new_objects", "of q", is_on=False, trouble="it no longer exists"),
+        EventTrigger("mapping", "sensor new_objects", "of q", is_on=False, error="it no longer exists"),
     )
 
 
@@ -876,7 +876,7 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
     assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
     [channel] = [each for each in found if isinstance(each, AlertChannel)]
     assert (channel.address.owner, channel.address.name) == ("alarms", topic)
-    assert "does not exist" in channel.trouble
+    assert "does not exist" in channel.error
 
 
 def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_run_poller import LOOK_MS, MEMORY_MS, OVERLAP_MS, ExternalRunPoller
+from treadle.engine.external_run_poller import MEMORY_MS, OVERLAP_MS, POLL_MS, ExternalRunPoller
 from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.reconcile import Reconciled
 from treadle.engine.record import Recorder, StatusChange
@@ -105,7 +105,7 @@ def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
 
 def test_target_is_looked_through_every_ten_minutes(observing: House) -> None:
     pass_over(observing)
-    observing.clock.time += LOOK_MS - 1
+    observing.clock.time += POLL_MS - 1
     external_id = by_hand(observing, began=observing.clock.time)
 
     assert pass_over(observing) == NOTHING
@@ -119,7 +119,7 @@ def test_each_look_begins_a_quarter_of_an_hour_before_the_last_one(observing: Ho
     pass_over(observing)
     late = by_hand(observing, "late", began=NOON - OVERLAP_MS)
     by_hand(observing, "old", began=NOON - OVERLAP_MS - 1)
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
 
     assert pass_over(observing) == Reconciled(observed=1)
     assert recorded(observing) == {late}
@@ -142,7 +142,7 @@ def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: House)
     by_hand(observing)
     assert pass_over(observing) == Reconciled(observed=1)
     before = dict(observing.tables.runs)
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
 
     assert pass_over(observing) == NOTHING
     assert observing.tables.runs == before
@@ -153,10 +153,10 @@ def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: House)
 def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: House) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
-    observing.clock.time += 4 * LOOK_MS
+    observing.clock.time += 4 * POLL_MS
     pass_over(observing)
     observing.target.finish(external_id, Status.SUCCESS)
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
 
     assert observing.clock.time < NOON + OVERDUE_MS
     assert pass_over(observing) == Reconciled(observed=1)
@@ -168,7 +168,7 @@ def test_house_without_observed_jobs_asks_nobody(house: House) -> None:
     target = breaking(house, ARN)
 
     assert pass_over(house) == NOTHING
-    assert (house.tables.runs, house.tables.looks, target.starts) == ({}, {}, [])
+    assert (house.tables.runs, house.tables.poll_checkpoints, target.starts) == ({}, {}, [])
 
 
 def test_target_that_refuses_its_listing_is_asked_again_and_nothing_is_missed(observing: House) -> None:
@@ -178,7 +178,7 @@ def test_target_that_refuses_its_listing_is_asked_again_and_nothing_is_missed(ob
     target.broken = frozenset()
 
     assert pass_over(observing) == NOTHING
-    observing.clock.time += OVERLAP_MS + LOOK_MS
+    observing.clock.time += OVERLAP_MS + POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
     assert recorded(observing) == {external_id}
 
@@ -206,12 +206,12 @@ def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
 
     assert pass_over(observing) == Reconciled(observed=1, failed=1)
     assert recorded(observing) == {older}
-    newer = by_hand(observing, "newer", began=NOON + OVERLAP_MS + LOOK_MS)
-    observing.clock.time = NOON + OVERLAP_MS + LOOK_MS
+    newer = by_hand(observing, "newer", began=NOON + OVERLAP_MS + POLL_MS)
+    observing.clock.time = NOON + OVERLAP_MS + POLL_MS
     assert pass_over(observing) == Reconciled(observed=1, failed=1)
     assert recorded(observing) == {older, newer}
     target.broken = frozenset()
-    observing.clock.time += OVERLAP_MS + LOOK_MS
+    observing.clock.time += OVERLAP_MS + POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
     assert recorded(observing) == {older, newer, bad}
 
@@ -221,12 +221,12 @@ def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observin
     pass_over(observing)
     observing.target.finish(external_id, Status.FAILURE, TOLD)
     target = breaking(observing, external_id)
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
 
     assert pass_over(observing) == Reconciled(failed=1)
     assert (observing.only_run().status, observing.only_run().failure) == (Status.FAILURE, None)
     target.broken = frozenset()
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
     assert observing.only_run().failure == TOLD
 
@@ -247,7 +247,7 @@ def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: 
         by_hand(observing, f"e{number}", began=NOON + number)
 
     first = pass_over(observing, 15)
-    stopped = observing.tables.looks[JOB]
+    stopped = observing.tables.poll_checkpoints[JOB]
     second, third = pass_over(observing, 25), pass_over(observing, 25)
 
     assert (first.observed, first.is_complete) == (2, False)
@@ -266,9 +266,9 @@ def test_what_begins_during_a_look_is_seen_by_the_next_one(observing: House) -> 
     meanwhile = by_hand(observing, "meanwhile", began=observing.clock.time)
 
     assert pass_over(observing) == Reconciled(observed=1)
-    assert observing.tables.looks[JOB].done_at == NOON
+    assert observing.tables.poll_checkpoints[JOB].done_at == NOON
     assert meanwhile not in recorded(observing)
-    observing.clock.time += LOOK_MS
+    observing.clock.time += POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
     assert meanwhile in recorded(observing)
 
@@ -281,7 +281,7 @@ def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observin
         for number in range(5):
             by_hand(observing, f"e{number}", began=NOON + number, arn=arn)
 
-    looks = observing.tables.looks
+    looks = observing.tables.poll_checkpoints
     reached = []
     for _ in range(3):
         assert not pass_over(observing, 15).is_complete
@@ -309,7 +309,7 @@ def test_store_that_does_not_keep_a_look_holds_up_no_other_job(observing: House)
 
     assert (watched.recorded, watched.failed) == (1, 1)
     assert recorded(observing) == {external_id}
-    assert observing.tables.looks.keys() == {JOB}
+    assert observing.tables.poll_checkpoints.keys() == {JOB}
 
 
 def test_kind_that_lists_nothing_is_named_and_left_out(

@@ -124,16 +124,16 @@ class Lab:
                     raise DidNotHoldError(f"{what}: {code_of(error)}") from error
             self.sleep(self.pause)
 
-    def eventually(self, look: Callable[[], Value | None], seconds: float) -> Value | None:
+    def eventually(self, probe: Callable[[], Value | None], seconds: float) -> Value | None:
         """Poll until there is a result and return it; None if there never is.
 
         Args:
-            look: returns None for nothing yet.
+            probe: returns None for nothing yet.
             seconds: how long to poll.
         """
         until = time.monotonic() + seconds
         while True:
-            seen = look()
+            seen = probe()
             if seen is not None or time.monotonic() >= until:
                 return seen
             self.sleep(self.pause)
@@ -147,13 +147,13 @@ class Lab:
         """
         sqs = self.client("sqs")
 
-        def look() -> str | None:
+        def probe() -> str | None:
             for message in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", []):
                 sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
                 return str(message["Body"])
             return None
 
-        return self.eventually(look, seconds)
+        return self.eventually(probe, seconds)
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke a function and return its response."""

@@ -283,7 +283,7 @@ class TestDefinition:
         ]
         assert (sensor.name, sensor.default_status.value) == ("email_on_run_failure", "STOPPED")
         assert (parameters["smtp_host"].default, parameters["smtp_type"].default) == ("smtp.gmail.com", "SSL")
-        assert sensor.description == "Tells of each failed run by e-mail to xxx@example.com."
+        assert sensor.description == "Reports each failed run by e-mail to xxx@example.com."
 
     def test_options_are_handed_on(self) -> None:
         load = JobDefinition("load")

@@ -187,7 +187,7 @@ class TestDefinition:
 
         assert (sensor.name, sensor.default_status.value) == ("slack_on_run_failure", "STOPPED")
         assert (sensor.monitors_everything, sensor.monitored_jobs, sensor.has_jobs) == (False, (), False)
-        assert sensor.description == "Tells of each failed run by Slack (#foo)."
+        assert sensor.description == "Reports each failed run by Slack (#foo)."
 
     def test_options_are_handed_on_under_old_names_too(self) -> None:
         by_new = slack(Service(), monitored_jobs=[load], minimum_interval_seconds=30)

@@ -107,6 +107,6 @@ def test_definition() -> None:
     sensor = make_sns_on_run_failure_sensor(TOPIC, monitored_jobs=[load])
 
     assert (sensor.name, sensor.monitored_jobs) == ("sns_on_run_failure", (load,))
-    assert sensor.description == "Tells of each failed run by SNS (alerts)."
+    assert sensor.description == "Reports each failed run by SNS (alerts)."
     with pytest.raises(DagsterInvalidDefinitionError, match="topic_arn is 'alerts'"):
         make_sns_on_run_failure_sensor("alerts")

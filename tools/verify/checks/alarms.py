@@ -51,12 +51,12 @@ def at_birth(lab: Lab) -> str:
     stack = lab.stacks.find(lab.stack_name)
     created = stack.created if stack and stack.created else datetime.now(UTC)
 
-    def look() -> datetime | None:
+    def check() -> datetime | None:
         [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
         found: datetime = alarm["StateUpdatedTimestamp"]
         return found if alarm["StateValue"] == "ALARM" else None
 
-    rang = lab.eventually(look, max(WATCHED_SECONDS - (datetime.now(UTC) - created).total_seconds(), 0))
+    rang = lab.eventually(check, max(WATCHED_SECONDS - (datetime.now(UTC) - created).total_seconds(), 0))
     if rang:
         raise DidNotHoldError(
             f"it was in ALARM {(rang - created).total_seconds():.0f} s after its creation began"

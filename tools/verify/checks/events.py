@@ -105,14 +105,14 @@ def sources(lab: Lab) -> str:
     problems = []
     if code := refused(*[SOURCE] * 10):
         problems.append(f"ten events of the own source in one request: {code}")
-    for words, names in (
+    for label, names in (
         ("another source", [OTHER]),
         ("own and another source", [SOURCE, OTHER]),
         ("another and own source", [OTHER, SOURCE]),
         ("another source among nine own", [SOURCE] * 5 + [OTHER] + [SOURCE] * 4),
     ):
         if not refused(*names):
-            problems.append(f"{words} in one request: accepted")
+            problems.append(f"{label} in one request: accepted")
     if problems:
         raise DidNotHoldError("; ".join(problems))
     return "ten own events: accepted; another source, alone or among own ones, first or last: denied"
@@ -226,13 +226,13 @@ def parameter_change(lab: Lab) -> str:
     awaited = {"Create", "Update", "Delete"}
     seen: set[str] = set()
 
-    def look() -> bool | None:
+    def check() -> bool | None:
         body = lab.receive(lab.outputs["Queue"], 1)
         if body is not None:
             seen.add(json.loads(body)["detail"]["operation"])
         return True if seen >= awaited else None
 
-    if not lab.eventually(look, CHANGE_SECONDS):
+    if not lab.eventually(check, CHANGE_SECONDS):
         raise DidNotHoldError(
             f"of the events {sorted(awaited)} there came {sorted(seen)} within {CHANGE_SECONDS} s"
         )

@@ -113,12 +113,12 @@ def ended_loop(lab: Lab) -> str:
     highest = hops(lab)
     if highest >= HOPS:
         raise DidNotHoldError(f"no loop was ended within {HOPS} hops")
-    letter = lab.receive(lab.outputs["Dead"], LOOP_SECONDS)
-    if letter is None:
+    message = lab.receive(lab.outputs["Dead"], LOOP_SECONDS)
+    if message is None:
         raise DidNotHoldError(
             f"the chain ended after hop {highest}, but the message is not in the dead-letter queue"
         )
-    return f"the chain ended after hop {highest}; message {letter} is in the dead-letter queue"
+    return f"the chain ended after hop {highest}; message {message} is in the dead-letter queue"
 
 
 def endless_loop(lab: Lab) -> str:
@@ -188,13 +188,13 @@ def given_up_event(lab: Lab) -> str:
     event = json.dumps(GIVEN_UP).encode()
     lab.client("lambda").invoke(FunctionName=lab.outputs["Function"], InvocationType="Event", Payload=event)
 
-    def look() -> Any:
+    def check() -> Any:
         answer = lab.client("sqs").receive_message(
             QueueUrl=lab.outputs["Dead"], MessageAttributeNames=["All"], WaitTimeSeconds=5
         )
         return answer.get("Messages")
 
-    messages = lab.eventually(look, GIVEN_UP_SECONDS)
+    messages = lab.eventually(check, GIVEN_UP_SECONDS)
     if not messages:
         raise DidNotHoldError(f"nothing was in the dead-letter queue within {GIVEN_UP_SECONDS} s")
     [message] = messages
@@ -239,7 +239,7 @@ CHECKS = (
     ),
     Check(
         "loop-settings",
-        "GetFunctionRecursionConfig tells whether a function has RecursiveLoop: Allow",
+        "GetFunctionRecursionConfig returns whether a function has RecursiveLoop: Allow",
         "the doctor's question whether a policy of the organization has undone it",
         LOOPS,
         loop_settings,

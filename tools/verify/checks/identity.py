@@ -139,12 +139,12 @@ def recreated_roles(lab: Lab) -> str:
         lab.once_allowed(lambda: sts.assume_role(RoleArn=target, RoleSessionName="launch"), what)
 
     seen = set()
-    for words in ("the engine's role", "the engine's role, created anew,"):
+    for label in ("the engine's role", "the engine's role, created again,"):
         made = lab.deploy("engine", engine(account, engine_path(account)))
         if not made.is_complete:
             raise NotTriedError(f"the stack of the engine's role failed: {made.reason}")
         seen.add(made.outputs["Role"])
-        assume(made.outputs["Role"], f"{words} cannot assume the job's")
+        assume(made.outputs["Role"], f"{label} cannot assume the job's")
         lab.stacks.delete([made.name])
     stranger = lab.deploy("other", engine(account, f"{account.path}/engine-2/"))
     if not stranger.is_complete:
@@ -279,10 +279,10 @@ def foreign_queues(lab: Lab) -> str:
         raise DidNotHoldError(f"a mapping of the own queue cannot be created: {mapped.reason}")
     if lab.eventually(lambda: True if code("Own") == "" else None, lab.settling) is None:
         raise DidNotHoldError(f"the function may not receive from its own queue: {code('Own')}")
-    for name, words in (("Foreign", "another sensor's queue"), ("Untagged", "a queue without a tag")):
+    for name, label in (("Foreign", "another sensor's queue"), ("Untagged", "a queue without a tag")):
         # The denying policy is attached separately, so it may take effect later than the one that allows.
         if lab.eventually(partial(refusal, name), lab.settling) is None:
-            raise DidNotHoldError(f"the function may receive from {words}")
+            raise DidNotHoldError(f"the function may receive from {label}")
     return "the function may receive from its own queue, and neither from another sensor's nor from one without a tag"
 
 
@@ -367,7 +367,7 @@ CHECKS = (
     ),
     Check(
         "recreated-roles",
-        "Trust by ArnLike on aws:PrincipalArn holds for roles that are created anew under the same path",
+        "Trust by ArnLike on aws:PrincipalArn holds for roles that are created again under the same path",
         "trust of jobs' roles in the engine's, which may be rebuilt",
         PRINCIPAL,
         recreated_roles,

@@ -139,10 +139,10 @@ def columns(lab: Lab) -> str:
             "ExpressionAttributeNames": {f"#{each}": each for each in names},
         }
 
-    for words, read in (("BatchGetItem", batch), ("GetItem", single)):
-        lab.once_allowed(partial(read, **of(*READABLE)), f"{words} of the allowed columns is denied")
-        expect_denied(read, f"{words} without a projection")
-        expect_denied(partial(read, **of("id", "run_config")), f"{words} of run_config")
+    for label, read in (("BatchGetItem", batch), ("GetItem", single)):
+        lab.once_allowed(partial(read, **of(*READABLE)), f"{label} of the allowed columns is denied")
+        expect_denied(read, f"{label} without a projection")
+        expect_denied(partial(read, **of("id", "run_config")), f"{label} of run_config")
     return "BatchGetItem and GetItem: allowed columns are read; without a projection, and run_config: denied"
 
 

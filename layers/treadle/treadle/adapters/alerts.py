@@ -20,7 +20,7 @@ _PASSING = (
     "InternalServiceError",
     "ServiceUnavailable",
 )
-_MAX_WORDS = 500
+_MAX_MESSAGE = 500
 
 
 @cache
@@ -116,4 +116,4 @@ def _alert_error(what: str, error: Exception) -> AlertError:
     # Without a code there was no response at all.
     is_passing = not code or any(known in code for known in _PASSING)
     kind = AlertDelayedError if is_passing else AlertError
-    return kind(f"{what}: {str(error)[:_MAX_WORDS]}")
+    return kind(f"{what}: {str(error)[:_MAX_MESSAGE]}")

@@ -71,19 +71,19 @@ def _detail(event: Json) -> Json:
     return detail
 
 
-def _key(told: object) -> AssetKey:
-    return AssetKey(told) if isinstance(told, list) else AssetKey.from_user_string(_text(told))
+def _key(value: object) -> AssetKey:
+    return AssetKey(value) if isinstance(value, list) else AssetKey.from_user_string(_text(value))
 
 
-def _metadata(told: object) -> Mapping[str, Any]:
-    if told is not None and not isinstance(told, Mapping):
-        msg = f"metadata is a {type(told).__name__}; it must be an object"
+def _metadata(value: object) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        msg = f"metadata is a {type(value).__name__}; it must be an object"
         raise ValueError(msg)
-    return told or {}
+    return value or {}
 
 
-def _text(told: object) -> str:
-    if not isinstance(told, str):
-        msg = f"{told!r} must be a string"
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        msg = f"{value!r} must be a string"
         raise TypeError(msg)
-    return told
+    return value

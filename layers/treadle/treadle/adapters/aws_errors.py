@@ -3,15 +3,15 @@
 from treadle.definitions.errors import StoreError, StoreThrottledError
 
 
-def store_error(code: str, words: str) -> StoreError:
+def store_error(code: str, message: str) -> StoreError:
     """Build the error to raise: a throttled call may be retried any number of times.
 
     Args:
         code: AWS's error code, such as "RequestThrottled" or "KMS.ThrottlingException"; "" without one.
-        words: what failed.
+        message: what failed.
     """
     is_throttled = "throttl" in code.lower() or code == "SlowDown"
-    return (StoreThrottledError if is_throttled else StoreError)(words)
+    return (StoreThrottledError if is_throttled else StoreError)(message)
 
 
 def code_of(error: Exception) -> str:

@@ -34,5 +34,5 @@ class S3BlobStore:
 
 def _hint(error: Exception) -> str:
     # S3 reports a missing object only to callers that may list the bucket.
-    words = " (S3 also returns this for an object that does not exist)"
-    return words if code_of(error) == "AccessDenied" else ""
+    hint = " (S3 also returns this for an object that does not exist)"
+    return hint if code_of(error) == "AccessDenied" else ""

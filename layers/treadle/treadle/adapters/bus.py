@@ -75,7 +75,7 @@ class EventBridgeBus:
 
     def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> list[str]:
         """Put entries, retrying each until it is accepted; return the errors of those that are rejected."""
-        words, rejected = "", list[str]()
+        error_text, rejected = "", list[str]()
         for _ in range(_TRIES):
             try:
                 answer = client("events").put_events(Entries=entries)
@@ -95,8 +95,8 @@ class EventBridgeBus:
             if not again:
                 return rejected
             entries = [entry for entry, _ in again]
-            words = again[0][1].get("ErrorMessage") or again[0][1].get("ErrorCode", "")
-        msg = f"The bus {self._name} refused {len(entries)} events {_TRIES} times: {words}"
+            error_text = again[0][1].get("ErrorMessage") or again[0][1].get("ErrorCode", "")
+        msg = f"The bus {self._name} refused {len(entries)} events {_TRIES} times: {error_text}"
         raise StoreError(msg)
 
 

@@ -74,17 +74,17 @@ class StackDeployment:
             # No retries: a second request would evaluate twice.
             lambdas = client("lambda", once=True, seconds=seconds or LONGEST_SECONDS)
             answer = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
-            told = json.loads(answer["Payload"].read())
+            response = json.loads(answer["Payload"].read())
         except (ClientError, BotoCoreError, ValueError) as error:
             msg = f"The function of sensor {sensor} did not respond: {error}"
             raise InvocationError(msg, is_denied=is_denied(error)) from error
-        if answer.get("FunctionError") or not isinstance(told, dict):
-            words = told.get("errorMessage") or told if isinstance(told, dict) else told
-            kind = told.get("errorType", "") if isinstance(told, dict) else ""
-            reason = f"{kind}: {words}" if kind else str(words)
+        if answer.get("FunctionError") or not isinstance(response, dict):
+            message = response.get("errorMessage") or response if isinstance(response, dict) else response
+            kind = response.get("errorType", "") if isinstance(response, dict) else ""
+            reason = f"{kind}: {message}" if kind else str(message)
             msg = f"The function of sensor {sensor} failed: {reason}. See its log."
             raise InvocationError(msg, reason=reason)
-        return told
+        return response
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
         """Yield the log lines of the sensor's function, page by page."""
@@ -151,17 +151,17 @@ class StackDeployment:
 
     def _subscription(self, rule: str) -> Subscription | None:
         """Return what a rule matches; None if the rule does not exist."""
-        told = describe_rule(self._stack, rule)
-        if told is None:
+        response = describe_rule(self._stack, rule)
+        if response is None:
             return None
-        pattern = json.loads(told.get("EventPattern") or "{}")
+        pattern = json.loads(response.get("EventPattern") or "{}")
         detail = pattern.get("detail", {})
         return Subscription(
             jobs=_texts(detail.get("job")),
             assets=_texts(detail.get("asset_key")),
             statuses=_texts(detail.get("status")),
             buckets=_texts(detail.get("bucket", {}).get("name")),
-            is_on=told.get("State") != "DISABLED",
+            is_on=response.get("State") != "DISABLED",
         )
 
 

@@ -58,7 +58,7 @@ class EngineFunction:
             # No retries: after a lost response, the caller may request it again.
             lambdas = client("lambda", once=True, seconds=ANSWER_SECONDS)
             answer = lambdas.invoke(FunctionName=self._function, Payload=json.dumps(event).encode())
-            told = json.loads(answer["Payload"].read())
+            response = json.loads(answer["Payload"].read())
         except (ClientError, BotoCoreError, ValueError) as error:
             msg = (
                 (
@@ -69,8 +69,8 @@ class EngineFunction:
                 else f"RECONCILE, which assumes the roles of jobs, did not respond: {error}. Try again."
             )
             raise InvocationError(msg, is_denied=is_denied(error)) from error
-        if answer.get("FunctionError") or not isinstance(told, dict):
-            words = told.get("errorMessage") if isinstance(told, dict) else told
-            msg = f"RECONCILE failed: {words}. See its log."
-            raise InvocationError(msg, reason=str(words))
-        return told
+        if answer.get("FunctionError") or not isinstance(response, dict):
+            message = response.get("errorMessage") if isinstance(response, dict) else response
+            msg = f"RECONCILE failed: {message}. See its log."
+            raise InvocationError(msg, reason=str(message))
+        return response

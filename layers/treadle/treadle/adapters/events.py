@@ -60,8 +60,8 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
         raise
     except Exception as error:
         # A parser reads values of any shape: the errors it may raise cannot be listed.
-        words = f"{error!r:.300}".encode(errors="backslashreplace").decode()
-        msg = f"An event of type {source} / {kind} has a missing or malformed field: {words}."
+        error_text = f"{error!r:.300}".encode(errors="backslashreplace").decode()
+        msg = f"An event of type {source} / {kind} has a missing or malformed field: {error_text}."
         raise UnknownEventError(msg) from error
 
 

@@ -36,8 +36,8 @@ class ParameterStore:
                     for parameter in page["Parameters"]:
                         found[parameter["Name"].removeprefix(self._path)] = parameter["Value"]
             except (ClientError, BotoCoreError) as error:
-                words = f"Parameter Store did not list {self._path}{folder}: {error}"
-                raise store_error(code_of(error), words) from error
+                message = f"Parameter Store did not list {self._path}{folder}: {error}"
+                raise store_error(code_of(error), message) from error
         return found
 
     def get(self, path: str) -> str | None:

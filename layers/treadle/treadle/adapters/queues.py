@@ -61,8 +61,8 @@ class SqsQueue:
             return
         # Retryable failures first: then the caller sends all of them again.
         first = next((each for each in failed if not each["SenderFault"]), failed[0])
-        words = first.get("Message", first["Code"])
-        msg = f"SQS refused {len(failed)} of {len(messages)} messages for {self._url}: {words}"
+        message = first.get("Message", first["Code"])
+        msg = f"SQS refused {len(failed)} of {len(messages)} messages for {self._url}: {message}"
         error = store_error(first["Code"], msg)
         if first["SenderFault"] and not isinstance(error, StoreThrottledError):
             raise StoreRejectedError(msg)
@@ -151,24 +151,24 @@ class SqsDeadLetterQueue:
             raise StoreError(msg) from error
         return sum(map(int, answer.get("Attributes", {}).values()))
 
-    def delete(self, letter: DeadLetter) -> None:
+    def delete(self, dead_letter: DeadLetter) -> None:
         """Delete a message."""
         try:
-            client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=letter.handle)
+            client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=dead_letter.handle)
         except (ClientError, BotoCoreError) as error:
-            msg = f"Dead letter {letter.message_id} could not be deleted from {self._url}: {error}"
+            msg = f"Dead letter {dead_letter.message_id} could not be deleted from {self._url}: {error}"
             raise StoreError(msg) from error
 
-    def give_back(self, letter: DeadLetter) -> None:
+    def give_back(self, dead_letter: DeadLetter) -> None:
         """Make a message visible to others immediately."""
         try:
             client("sqs").change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=letter.handle, VisibilityTimeout=0
+                QueueUrl=self._url, ReceiptHandle=dead_letter.handle, VisibilityTimeout=0
             )
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(_GONE):
                 return
-            msg = f"Dead letter {letter.message_id} could not be returned to {self._url}: {error}"
+            msg = f"Dead letter {dead_letter.message_id} could not be returned to {self._url}: {error}"
             raise StoreError(msg) from error
 
 

@@ -347,5 +347,5 @@ def _switch_schedule(name: str, *, on: bool) -> None:
     client("scheduler").update_schedule(**kept, State="ENABLED" if on else "DISABLED")
 
 
-def _millis(moment: datetime | None) -> int:
-    return 0 if moment is None else int(moment.timestamp() * 1000)
+def _millis(time: datetime | None) -> int:
+    return 0 if time is None else int(time.timestamp() * 1000)

@@ -77,8 +77,8 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
             if function not in physical_ids:
                 msg = f"Stack {name!r} has no {function}: it was not created from Treadle's template."
                 raise DeploymentError(msg)
-            told = client("lambda").get_function_configuration(FunctionName=physical_ids[function])
-            environment |= told.get("Environment", {}).get("Variables", {})
+            response = client("lambda").get_function_configuration(FunctionName=physical_ids[function])
+            environment |= response.get("Environment", {}).get("Variables", {})
     except (ClientError, BotoCoreError) as error:
         msg = f"Stack {name!r} cannot be read: {error}. {_CHOSEN}"
         raise DeploymentError(msg) from error

@@ -117,8 +117,8 @@ def _task(event: Json) -> StatusChange:
     status, failure, is_sure = Status.STARTED, None, True
     if detail["lastStatus"] == "STOPPED":
         names = ("stopCode", "stoppedReason")
-        told = {name: text for name in names if (text := _text(detail.get(name)))}
-        status, failure, is_sure = ecs.end_told({**told, "containers": _objects(detail["containers"])})
+        texts = {name: text for name in names if (text := _text(detail.get(name)))}
+        status, failure, is_sure = ecs.task_end({**texts, "containers": _objects(detail["containers"])})
     return StatusChange(
         kind="ecs",
         name=_text(detail.get("startedBy")) or "",
@@ -142,9 +142,11 @@ def _invocation(event: Json) -> StatusChange:
         raise ValueError(msg)
     failure = None
     if event["detail-type"] == _FAILED:
-        told = answer if isinstance(answer, Mapping) else {}
-        error, condition = _text(told.get("errorType")), str(context["condition"])
-        failure = failure_of(error or condition, _text(told.get("errorMessage")), error and f"{condition}.")
+        response = answer if isinstance(answer, Mapping) else {}
+        error, condition = _text(response.get("errorType")), str(context["condition"])
+        failure = failure_of(
+            error or condition, _text(response.get("errorMessage")), error and f"{condition}."
+        )
     payload = detail["requestPayload"]
     return StatusChange(
         kind="lambda",
@@ -177,11 +179,11 @@ def _report(event: Json) -> StatusChange:
     )
 
 
-def _status(told: object, statuses: Mapping[str, Status]) -> Status:
-    if not isinstance(told, str) or told not in statuses:
-        msg = f"status {told!r} is not one of {sorted(statuses)}"
+def _status(value: object, statuses: Mapping[str, Status]) -> Status:
+    if not isinstance(value, str) or value not in statuses:
+        msg = f"status {value!r} is not one of {sorted(statuses)}"
         raise ValueError(msg)
-    return statuses[str(told)]
+    return statuses[str(value)]
 
 
 def _objects(value: object) -> Sequence[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from treadle.adapters.dynamodb.tables import DynamoStores
-from treadle.adapters.health.job_targets import looked_at
+from treadle.adapters.health.job_targets import check_target
 from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import LazyTargets
@@ -34,8 +34,8 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
     registry = CachedRegistry(stores.registry, clock)
     jobs = RegisteredJobs(registry)
 
-    def look(job: JobSettings) -> dict[str, Any]:
-        return looked_at(job, roles)
+    def check(job: JobSettings) -> dict[str, Any]:
+        return check_target(job, roles)
 
     runs = RunOperations(
         stores.runs,
@@ -46,4 +46,4 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
         RunIds.of(namespace),
         clock,
     )
-    return Commands(runs, jobs, look, registry.forget)
+    return Commands(runs, jobs, check, registry.forget)

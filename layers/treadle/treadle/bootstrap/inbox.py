@@ -32,5 +32,5 @@ class Inbox:
             is_needed: False if the component works without a queue, and the variable may be missing.
         """
         url = settings.text(name, None if is_needed else "")
-        letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
-        return cls(origin, SqsQueue(url), SqsDeadLetters(letters))
+        dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+        return cls(origin, SqsQueue(url), SqsDeadLetters(dead_letter_url))

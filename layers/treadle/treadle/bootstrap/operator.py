@@ -113,7 +113,7 @@ def operator_parts(stack: str) -> OperatorParts:
     tables = settings.tables()
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
-    letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
@@ -126,7 +126,7 @@ def operator_parts(stack: str) -> OperatorParts:
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
-        SqsDeadLetterQueue(letters),
+        SqsDeadLetterQueue(dead_letter_url),
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
     )

@@ -118,7 +118,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
     settings = Settings(environment)
     make = _dispatcher(settings)
     namespace = settings.text("TREADLE_NAMESPACE")
-    letters, engine = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"), settings.text("TREADLE_ENGINE")
+    dead_letter_url, engine = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"), settings.text("TREADLE_ENGINE")
     engine_id = settings.text("TREADLE_ENGINE_ID")
     settings.check()
     dispatcher, stores, launches, bus, registry = make()
@@ -135,7 +135,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
         targets,
         clock,
         watcher,
-        SqsDeadLetters(letters),
+        SqsDeadLetters(dead_letter_url),
         RegistrySync(stores.registry, ParameterStore(engine), registry, engine, KINDS, clock),
         Heartbeat(stores.engine, engine_id, clock),
         LateSensors(registry, stores.sensors, stores.late_sensors, bus, namespace, clock),

@@ -28,9 +28,9 @@ from treadle.cli.ticks import tick
 from treadle.cli.why import why
 
 
-def _say_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+def _say_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
     del option
-    if asked and not context.resilient_parsing:
+    if requested and not context.resilient_parsing:
         try:
             click.echo(f"treadle {version('treadle')}")
         except PackageNotFoundError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.output import FAILED, plain
-from treadle.cli.stack import asking, by_option, deployed, stack_option
+from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
@@ -36,7 +36,7 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
     time: whoever has it can do the same.
     """
     with deployed(stack) as parts:
-        server, address = _serving(parts, port, asking(by))
+        server, address = _serving(parts, port, caller_name(by))
     click.echo(f"Stack {plain(stack)} at {address}\nPress Ctrl-C to stop it.")
     if not no_browser:
         webbrowser.open(address)

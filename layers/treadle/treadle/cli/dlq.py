@@ -24,7 +24,7 @@ project_option = click.option(
     metavar="NAME",
     help="Only dead letters in the queue of this project; '' for the engine's.  [default: all]",
 )
-letters_option = limit_option(None, 1_000, "dead letters")
+dead_letters_option = limit_option(None, 1_000, "dead letters")
 
 
 @click.group()
@@ -36,15 +36,15 @@ def dlq() -> None:
 @stack_option
 @project_option
 @origin_option
-@letters_option
+@dead_letters_option
 @json_option
 def list_dead_letters(stack: str, project: str | None, origin: str | None, limit: int, as_json: bool) -> None:
     """List the messages of the dead-letter queues, with what a redrive would do with each; change nothing."""
     from treadle.operate.views import dead_letter_json
 
     with deployed(stack) as parts:
-        letters = parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=True)
-        found = list(map(dead_letter_json, letters))
+        results = parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=True)
+        found = list(map(dead_letter_json, results))
     if as_json:
         echo_json(found)
         return
@@ -63,7 +63,11 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         found = next(
-            (each for each in parts.redriver.redrive(dry_run=True) if each.letter.message_id == message_id),
+            (
+                each
+                for each in parts.redriver.redrive(dry_run=True)
+                if each.dead_letter.message_id == message_id
+            ),
             None,
         )
     if found is None:
@@ -72,14 +76,18 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
             err=True,
         )
         raise SystemExit(FAILED)
-    told = {**dead_letter_json(found), "attributes": dict(found.letter.attributes), "body": found.letter.body}
+    shown = {
+        **dead_letter_json(found),
+        "attributes": dict(found.dead_letter.attributes),
+        "body": found.dead_letter.body,
+    }
     if as_json:
-        echo_json(told)
+        echo_json(shown)
         return
-    print_fields({name.replace("_", " "): told[name] for name in _FACTS})
-    print_fields(told["attributes"])
+    print_fields({name.replace("_", " "): shown[name] for name in _FACTS})
+    print_fields(shown["attributes"])
     click.echo("body:")
-    echo_lines([plain(line, _LONGEST_BODY) for line in found.letter.body.splitlines()])
+    echo_lines([plain(line, _LONGEST_BODY) for line in found.dead_letter.body.splitlines()])
 
 
 @dlq.command()
@@ -87,7 +95,7 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would be done with each dead letter.")
 @project_option
 @origin_option
-@letters_option
+@dead_letters_option
 @json_option
 def redrive(
     stack: str, dry_run: bool, project: str | None, origin: str | None, limit: int, as_json: bool
@@ -100,15 +108,15 @@ def redrive(
     from treadle.operate.views import dead_letter_json
 
     actions: Counter[str] = Counter()
-    told = []
+    results = []
     with deployed(stack) as parts:
         for done in parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=dry_run):
-            actions[done.fate.value] += 1
-            told.append(dead_letter_json(done))
+            actions[done.action.value] += 1
+            results.append(dead_letter_json(done))
             if not as_json:
                 click.echo(_line(done))
     if as_json:
-        echo_json(told)
+        echo_json(results)
     else:
         _print_actions(actions, dry_run, limit)
     if actions["FAILED"]:
@@ -120,7 +128,9 @@ _FACTS = ("message_id", "project", "origin", "subject", "fate", "reason")
 
 
 def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:
-    counted = ", ".join(f"{number} {fate}" for fate, number in sorted(actions.items())) or "no dead letters"
+    counted = (
+        ", ".join(f"{number} {action}" for action, number in sorted(actions.items())) or "no dead letters"
+    )
     click.echo(f"Dry run, nothing was done: {counted}." if dry_run else f"{counted}.")
     if actions.total() == limit:
         click.echo("There may be more: run the command again.")
@@ -129,7 +139,7 @@ def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:
 def _line(done: "RedriveResult") -> str:
     from treadle.operate.redrive_routes import subject_of
 
-    subject = subject_of(done.letter) or done.letter.message_id
-    words = f"{done.fate:<7} {done.origin}: {subject}: {done.reason}"
-    why = done.letter.attributes.get("reason") or done.letter.attributes.get("ERROR_CODE")
-    return plain(f"{words} It was given up as {why}" if why else words)
+    subject = subject_of(done.dead_letter) or done.dead_letter.message_id
+    line = f"{done.action:<7} {done.origin}: {subject}: {done.reason}"
+    why = done.dead_letter.attributes.get("reason") or done.dead_letter.attributes.get("ERROR_CODE")
+    return plain(f"{line} It was given up as {why}" if why else line)

@@ -62,13 +62,13 @@ def _checkout() -> Path:
     return root
 
 
-def _carry_out(root: Path, words: list[str]) -> None:
+def _carry_out(root: Path, command: list[str]) -> None:
     """Run one of the checkout's tools, and exit with its status."""
     try:
-        done = subprocess.run(words, cwd=root, check=False)  # noqa: S603 - no shell reads the words
+        done = subprocess.run(command, cwd=root, check=False)  # noqa: S603 - no shell reads the command
     except OSError as error:
         click.echo(
-            f"treadle: {words[0]} cannot be run: {error.strerror}. `make setup` installs what it needs.",
+            f"treadle: {command[0]} cannot be run: {error.strerror}. `make setup` installs what it needs.",
             err=True,
         )
         raise SystemExit(FAILED) from None

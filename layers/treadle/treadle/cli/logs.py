@@ -10,7 +10,7 @@ import click
 
 from treadle.cli.output import plain
 from treadle.cli.stack import deployed, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.times import TIME, millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,8 @@ _FIELDS = ("decision", "subject", "tick_id", "trigger")
 @click.command()
 @click.argument("sensor")
 @stack_option
-@click.option("--since", metavar="TIME", type=MOMENT, help="Such as 2h for 2 hours ago.  [default: 10m]")
-@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option("--since", metavar="TIME", type=TIME, help="Such as 2h for 2 hours ago.  [default: 10m]")
+@click.option("--until", metavar="TIME", type=TIME, help="As --since.  [default: now]")
 @click.option("--follow", is_flag=True, help="Print new lines until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 def logs(
@@ -48,24 +48,24 @@ def logs(
 
 
 def _say(line: "LogLine", as_json: bool) -> None:
-    told = _parsed(line.text)
-    if "_aws" in told:
+    record = _parsed(line.text)
+    if "_aws" in record:
         return
     if as_json:
         click.echo(json.dumps({"at": line.at, "line_id": line.line_id, "text": line.text}))
         return
     at = f"{datetime.fromtimestamp(line.at / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-    if "message" not in told:
+    if "message" not in record:
         click.echo(f"{at} {plain(line.text)}")
         return
-    more = [f"{name}={told[name]}" for name in _FIELDS if told.get(name)]
-    click.echo(plain(f"{at} {told.get('level', '')} {told['message']} {' '.join(more)}", 2_000).rstrip())
+    more = [f"{name}={record[name]}" for name in _FIELDS if record.get(name)]
+    click.echo(plain(f"{at} {record.get('level', '')} {record['message']} {' '.join(more)}", 2_000).rstrip())
 
 
 def _parsed(text: str) -> dict[str, Any]:
     """Parse a JSON line, as Powertools writes it; return {} for any other."""
     try:
-        told = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return record if isinstance(record, dict) else {}

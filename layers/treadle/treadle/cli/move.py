@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_lines, exit_on_error, when
-from treadle.cli.stack import asking, by_option, local_option
+from treadle.cli.stack import by_option, caller_name, local_option
 from treadle.ports.moving import Part
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Move:
         parts = old_parts(old)
         for name, sensor in old.sensors.items():
             if is_stopped_by_default(sensor, parts.states.get(name)):
-                parts.sensors.stop(name, asking(self._by))
+                parts.sensors.stop(name, caller_name(self._by))
         self._stack.switch(Part.INTAKE, on=False)
         echo(
             f"Stopped the sensors of stack {old.name}: their schedules are disabled, and their queues keep messages."
@@ -227,7 +227,7 @@ class Move:
             )
 
     def _hand_over(self, old: "OldStack", engine: "NewEngine", new: "NewParts") -> None:
-        for name in new.hand_over.start(asking(self._by)):
+        for name in new.hand_over.start(caller_name(self._by)):
             echo(f"Started sensor {name}, which ran in stack {old.name}.")
         for name, count in new.hand_over.replay().items():
             echo(f"Events sent again to sensor {name}: {count}.")
@@ -261,7 +261,7 @@ class Move:
     def _empty_dead_letters(self, old: "OldStack", new: "NewParts") -> None:
         if self._dead_letters == "redrive":
             for done in new.redriver.redrive():
-                echo(f"{done.fate} dead letter of {done.origin}: {done.reason}")
+                echo(f"{done.action} dead letter of {done.origin}: {done.reason}")
         count = new.redriver.count()
         if count != 0 and self._dead_letters != "delete":
             number = "not known" if count is None else count

@@ -15,13 +15,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def statuses_option(
-    known: Iterable[StrEnum], words: str, default: Iterable[str] | None = None
+    known: Iterable[StrEnum], description: str, default: Iterable[str] | None = None
 ) -> Callable[[_Command], _Command]:
     """Add `--status`, which may be repeated; the command takes `statuses`.
 
     Args:
         known: all statuses.
-        words: its description, for the help.
+        description: its description, for the help.
         default: the statuses if it is not given; None for no restriction.
     """
     return click.option(
@@ -31,7 +31,7 @@ def statuses_option(
         type=click.Choice([each.value for each in known]),
         default=None if default is None else sorted(default),
         show_default=default is not None,
-        help=f"{words}; may be repeated.",
+        help=f"{description}; may be repeated.",
     )
 
 

@@ -87,9 +87,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -
 
 def print_fields(values: Mapping[str, Any]) -> None:
     """Print names and values, one per line; None and empty values are omitted."""
-    told = {name: value for name, value in values.items() if value not in (None, "", [], ())}
-    width = max(map(len, told), default=0)
-    for name, value in told.items():
+    shown = {name: value for name, value in values.items() if value not in (None, "", [], ())}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
         click.echo(f"{name:<{width}}  {plain(str(value))}")
 
 

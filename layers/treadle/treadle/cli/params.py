@@ -90,9 +90,9 @@ def _allowed(parameter: dict[str, Any]) -> str:
     return ", ".join(map(str, values)) if values else str(parameter.get("ConstraintDescription", ""))
 
 
-def _has_all(parameter: dict[str, Any], words: tuple[str, ...]) -> bool:
+def _has_all(parameter: dict[str, Any], terms: tuple[str, ...]) -> bool:
     text = f"{parameter['group']} {parameter['name']} {parameter['description']}".lower()
-    return all(word.lower() in text for word in words)
+    return all(word.lower() in text for word in terms)
 
 
 def _row(parameter: dict[str, Any]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
-from treadle.cli.stack import asking, by_option, deployed, if_attempt_option, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.stack import by_option, caller_name, deployed, if_attempt_option, stack_option
+from treadle.cli.times import TIME, millis
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run() -> None:
 @click.option("--job", metavar="JOB", help="Only runs of this job.")
 @statuses_option(DagsterRunStatus, "Only runs with this status")
 @click.option(
-    "--since", metavar="TIME", type=MOMENT, help="Only runs created since then, such as 2h for 2 hours ago."
+    "--since", metavar="TIME", type=TIME, help="Only runs created since then, such as 2h for 2 hours ago."
 )
 @limit_option(10_000)
 @json_option
@@ -85,7 +85,7 @@ def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_js
     recorded with the run.
     """
     with deployed(stack) as parts:
-        _edited(parts.runs.rerun(run_id, asking(by), if_attempt=if_attempt), as_json)
+        _edited(parts.runs.rerun(run_id, caller_name(by), if_attempt=if_attempt), as_json)
 
 
 @run.command()
@@ -99,7 +99,7 @@ def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
     A run that its target stops is CANCELED once the target has reported that.
     """
     with deployed(stack) as parts:
-        _edited(parts.runs.cancel(run_id, asking(by)), as_json)
+        _edited(parts.runs.cancel(run_id, caller_name(by)), as_json)
 
 
 @run.command()
@@ -132,7 +132,7 @@ def release_key(
     run.
     """
     with deployed(stack) as parts:
-        _edited(parts.runs.release(sensor, run_key, asking(by), if_attempt=if_attempt), as_json)
+        _edited(parts.runs.release(sensor, run_key, caller_name(by), if_attempt=if_attempt), as_json)
 
 
 def _found(

@@ -19,8 +19,8 @@ from treadle.cli.output import (
     table,
     when,
 )
-from treadle.cli.stack import asking, by_option, deployed, stack_option
-from treadle.cli.times import MOMENT
+from treadle.cli.stack import by_option, caller_name, deployed, stack_option
+from treadle.cli.times import TIME
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import UNREADABLE
 
@@ -82,7 +82,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         views = parts.overview.sensors()
-        letters = None if as_json else parts.redriver.count()
+        dead_letters = None if as_json else parts.redriver.count()
     if as_json:
         echo_json([sensor_json(each) for each in views])
         return
@@ -92,9 +92,9 @@ def list_sensors(stack: str, as_json: bool) -> None:
         click.echo("")
     for each in views:
         echo_problems(each)
-    if letters:
-        noun = "dead letter" if letters == 1 else "dead letters"
-        click.echo(f"\n! {letters} {noun}: treadle dlq list")
+    if dead_letters:
+        noun = "dead letter" if dead_letters == 1 else "dead letters"
+        click.echo(f"\n! {dead_letters} {noun}: treadle dlq list")
 
 
 @sensor.command()
@@ -125,7 +125,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "lag": None if view.lag_seconds is None else f"{view.lag_seconds:g} s",
             "failures": f"{view.failure_streak} in a row" if view.failure_streak else None,
             "held up until": when(view.resume_at) if view.resume_at else None,
-            "runs in 24 h": _runs_in_words(view),
+            "runs in 24 h": _run_counts(view),
             "cursor": view.cursor,
             "version": view.cursor_epoch,
             "function": view.function,
@@ -194,8 +194,8 @@ def adopt(names: tuple[str, ...], fresh: bool, stack: str, by: str | None, as_js
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
         return parts.sensors.adopt(each.name, each.project, who, fresh=fresh)
 
-    words = "belongs to project {project}" + (" and has no cursor" if fresh else "")
-    _change(tuple(dict.fromkeys(names)), stack, by, change, words, as_json)
+    result = "belongs to project {project}" + (" and has no cursor" if fresh else "")
+    _change(tuple(dict.fromkeys(names)), stack, by, change, result, as_json)
 
 
 @sensor.command()
@@ -289,7 +289,7 @@ def set_cursor(
     """Set a sensor's cursor to VALUE; a tick in progress commits nothing."""
     with deployed(stack) as parts:
         _check(parts, name)
-        state = parts.sensors.set_cursor(name, value, asking(by), if_epoch=if_version)
+        state = parts.sensors.set_cursor(name, value, caller_name(by), if_epoch=if_version)
         _edited(parts, state, "has the cursor", as_json)
 
 
@@ -303,7 +303,7 @@ def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, 
     """Delete a sensor's cursor, so that it starts over; a tick in progress commits nothing."""
     with deployed(stack) as parts:
         _check(parts, name)
-        state = parts.sensors.set_cursor(name, None, asking(by), if_epoch=if_version)
+        state = parts.sensors.set_cursor(name, None, caller_name(by), if_epoch=if_version)
         _edited(parts, state, "has no cursor", as_json)
 
 
@@ -327,11 +327,11 @@ def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, 
 @click.option(
     "--since",
     metavar="TIME",
-    type=MOMENT,
+    type=TIME,
     required=True,
     help="Such as 2026-11-25T06:00:00Z, or 2h for 2 hours ago.",
 )
-@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option("--until", metavar="TIME", type=TIME, help="As --since.  [default: now]")
 @statuses_option(DagsterRunStatus, "Which statuses of runs", FINISHED_STATUSES)
 @json_option
 def replay(
@@ -387,7 +387,7 @@ def _change(
     stack: str,
     by: str | None,
     change: "Callable[[OperatorParts, DeployedSensor, str], SensorState]",
-    words: str,
+    result: str,
     as_json: bool,
 ) -> None:
     """Change sensors, one after the other; if the stack lacks one, none is changed."""
@@ -397,24 +397,24 @@ def _change(
     with deployed(stack) as parts:
         known = parts.deployment.sensors() if names is None else names
         wanted = [deployed_sensor(parts.deployment, name) for name in known]
-        who, views = asking(by), []
+        who, views = caller_name(by), []
         for each in wanted:
             state = change(parts, each, who)
             if as_json:
                 views.append(sensor_json(parts.overview.sensor(each.name)))
             else:
-                echo(f"Sensor {each.name} {words.format(project=each.project)}, at version {state.epoch}.")
+                echo(f"Sensor {each.name} {result.format(project=each.project)}, at version {state.epoch}.")
     if as_json:
         echo_json(views)
 
 
-def _edited(parts: "OperatorParts", state: "SensorState", words: str, as_json: bool) -> None:
+def _edited(parts: "OperatorParts", state: "SensorState", result: str, as_json: bool) -> None:
     from treadle.operate.views import sensor_json
 
     if as_json:
         echo_json(sensor_json(parts.overview.sensor(state.sensor)))
     else:
-        echo(f"Sensor {state.sensor} {words}, at version {state.epoch}.")
+        echo(f"Sensor {state.sensor} {result}, at version {state.epoch}.")
 
 
 def _row(view: "SensorView") -> tuple[object, ...]:
@@ -481,7 +481,7 @@ def _say_preview(found: Mapping[str, Any]) -> None:
     echo_lines([f"log: {line}" for line in tick["log"]], "")
 
 
-def _runs_in_words(view: "SensorView") -> str:
+def _run_counts(view: "SensorView") -> str:
     from treadle.operate.overview import COUNTED
 
     if view.runs_24h < COUNTED:

@@ -92,7 +92,7 @@ def deployed(stack: str) -> Iterator["OperatorParts"]:
         yield operator_parts(stack)
 
 
-def asking(by: str | None) -> str:
+def caller_name(by: str | None) -> str:
     """Return the caller: as given, or else as identified by AWS.
 
     Raises:

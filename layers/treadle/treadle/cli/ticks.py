@@ -8,8 +8,8 @@ import click
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
 from treadle.cli.sensors import echo_problems
-from treadle.cli.stack import asking, by_option, deployed, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.stack import by_option, caller_name, deployed, stack_option
+from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import TickTrouble
 
@@ -37,12 +37,8 @@ def tick() -> None:
 @statuses_option(
     [*TickStatus, *TickTrouble], "Only ticks with this status, or with held, refused or set-aside requests"
 )
-@click.option(
-    "--since", metavar="TIME", type=MOMENT, help="Only ticks since then, such as 2h for 2 hours ago."
-)
-@click.option(
-    "--at", metavar="TIME", type=MOMENT, help="Only ticks up to then, such as 2026-11-25T06:00:00Z."
-)
+@click.option("--since", metavar="TIME", type=TIME, help="Only ticks since then, such as 2h for 2 hours ago.")
+@click.option("--at", metavar="TIME", type=TIME, help="Only ticks up to then, such as 2026-11-25T06:00:00Z.")
 @limit_option(10_000)
 @json_option
 def list_ticks(
@@ -108,7 +104,7 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
 
     with deployed(stack) as parts:
         deployed_sensor(parts.deployment, sensor)
-        found = parts.drops.drop(sensor, tick_id, asking(by), reason)
+        found = parts.drops.drop(sensor, tick_id, caller_name(by), reason)
     if as_json:
         echo_json(tick_json(found))
     else:
@@ -151,8 +147,8 @@ def _lost(tick: "TickSummary") -> str | None:
     """Describe how many of its requests were lost; `tick show` has the reasons."""
     refused = tick.dispatched.refused if tick.dispatched else 0
     parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
-    words = ", ".join(part for part in parts if part)
-    return f"{words}: {tick.reason}" if words and tick.reason else words or None
+    text = ", ".join(part for part in parts if part)
+    return f"{text}: {tick.reason}" if text and tick.reason else text or None
 
 
 def _status(tick: "Tick") -> str:

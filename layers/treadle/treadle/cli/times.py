@@ -7,7 +7,7 @@ import click
 from treadle.operate.time_expressions import parse_time_expression
 
 
-class Moment(click.ParamType[datetime]):
+class Time(click.ParamType[datetime]):
     """A time: ISO 8601, in UTC unless it has an offset; or an age, such as 90s, 15m, 2h, 3d or 1w."""
 
     name = "time"
@@ -28,9 +28,9 @@ class Moment(click.ParamType[datetime]):
         return datetime.fromtimestamp(found / 1000, UTC)
 
 
-MOMENT = Moment()
+TIME = Time()
 
 
-def millis(moment: datetime) -> int:
+def millis(time: datetime) -> int:
     """Return milliseconds since the epoch."""
-    return round(moment.timestamp() * 1000)
+    return round(time.timestamp() * 1000)

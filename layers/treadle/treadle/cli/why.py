@@ -7,7 +7,7 @@ import click
 
 from treadle.cli.output import echo_json, json_option, plain
 from treadle.cli.stack import deployed, stack_option
-from treadle.cli.times import MOMENT, millis
+from treadle.cli.times import TIME, millis
 
 if TYPE_CHECKING:
     from treadle.operate.explanation import Step
@@ -24,7 +24,7 @@ _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 @click.option("--key", metavar="KEY", help="A run key of the sensor.")
 @click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor requested.")
-@click.option("--at", metavar="TIME", type=MOMENT, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
+@click.option("--at", metavar="TIME", type=TIME, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
 @json_option
 def why(
     sensor: str,
@@ -64,5 +64,5 @@ def _line(step: "Step", width: int) -> str:
 
 
 def _text(time: int) -> str:
-    moment = datetime.fromtimestamp(time / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % 1000:03d}Z"
+    shown = datetime.fromtimestamp(time / 1000, UTC)
+    return f"{shown:%Y-%m-%dT%H:%M:%S}.{time % 1000:03d}Z"

@@ -92,10 +92,10 @@ class Console:
             if operation.changes:
                 _check_change(headers, caller.role)
             checked = intake.path(path), intake.query(event), intake.body(event)
-            asked = ApiRequest(self._parts(), caller, self._clock.now(), *checked)
+            request = ApiRequest(self._parts(), caller, self._clock.now(), *checked)
             if operation.changes:
                 _log.info("%s %s by %s", operation.method, event.path, caller.name)
-            return _answer(HTTPStatus.OK, operation.act(asked))
+            return _answer(HTTPStatus.OK, operation.act(request))
 
         return answer
 
@@ -116,8 +116,8 @@ class Console:
             allowed = ["GET"]
         if not allowed or event.http_method in allowed:
             return _refusal(HTTPStatus.NOT_FOUND, error.msg)
-        words = f"{event.path} accepts only {', '.join(allowed)}."
-        refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, words)
+        message = f"{event.path} accepts only {', '.join(allowed)}."
+        refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, message)
         refused.headers["Allow"] = ", ".join(allowed)
         return refused
 
@@ -138,8 +138,8 @@ def _check_change(headers: Mapping[str, str], role: Role) -> None:
         raise ForbiddenError(msg)
 
 
-def _matches(path: str, asked: str) -> bool:
-    return re.fullmatch(re.sub(r"<\w+>", "[^/]+", path), asked) is not None
+def _matches(path: str, requested: str) -> bool:
+    return re.fullmatch(re.sub(r"<\w+>", "[^/]+", path), requested) is not None
 
 
 def _sent(page: Page) -> "Callable[[], Response[Any]]":

@@ -57,8 +57,8 @@ def _operation(operation: Operation) -> Mapping[str, Any]:
         "responses": {
             "200": _content("What was asked for.", operation.answer),
             **{
-                str(status.value): _content(words, ERROR)
-                for status, words in sorted(_refusals(operation).items())
+                str(status.value): _content(description, ERROR)
+                for status, description in sorted(_refusals(operation).items())
             },
         },
     }
@@ -86,5 +86,5 @@ def _refusals(operation: Operation) -> Mapping[HTTPStatus, str]:
     return {**ALWAYS, **named, **bodied, **operation.refusals}
 
 
-def _content(words: str, schema: Schema) -> Mapping[str, Any]:
-    return {"description": words, "content": {JSON_TYPE: {"schema": schema}}}
+def _content(description: str, schema: Schema) -> Mapping[str, Any]:
+    return {"description": description, "content": {JSON_TYPE: {"schema": schema}}}

@@ -47,8 +47,8 @@ class AllSucceededDefinition(BatchSensorDefinition):
         check_is_recorded(self.name, f"the completed runs of job {name}", number, is_recorded=bool(found))
         return [UpstreamEvent(name, _upstream(run), self._key(run)) for run in found if run.number > number]
 
-    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
-        return context.ended_runs.number_at(name, moment)
+    def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
+        return context.ended_runs.number_at(name, time)
 
     def _key(self, run: EndedRun) -> str | None:
         """Return the correlation key of a success; None for a run without one, and for any other status."""

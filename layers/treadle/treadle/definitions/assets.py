@@ -178,8 +178,8 @@ class AssetMaterialization:
         self._check()
 
     def _check(self) -> None:
-        words: dict[str, object] = {"description": self.description, "partition": self.partition}
-        for name, text in words.items():
+        texts: dict[str, object] = {"description": self.description, "partition": self.partition}
+        for name, text in texts.items():
             if text is not None and not isinstance(text, str):
                 msg = (
                     f"{name} of asset {self.asset_key.to_user_string()} must be a string, not {shown(text)}."

@@ -23,9 +23,9 @@ from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent
 
 _DAY = timedelta(days=1)
-_LOOKED_AT = 100
+_PAGE = 100
 
-_OLD_NEWS = 1_000
+_OLD_EVENTS = 1_000
 """The search for updates within the window ends after this many consecutive updates from before it."""
 
 
@@ -88,19 +88,19 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
             if record.storage_id > number
         ]
 
-    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
+    def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
         key, cursor = AssetKey.from_user_string(name), None
         number: int | None = None
         old = 0
         while True:
             # Records are numbered in order of arrival: an old one, read backwards, may hide others in time.
-            page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
-            in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
+            page = context.instance.fetch_materializations(key, _PAGE, cursor)
+            in_time = [each.storage_id for each in page.records if each.timestamp >= time.timestamp()]
             if number is None:
                 number = page.records[0].storage_id if page.records else 0
             number = min([number, *(each - 1 for each in in_time)])
             old = 0 if in_time else old + len(page.records)
-            if old >= _OLD_NEWS or not page.has_more:
+            if old >= _OLD_EVENTS or not page.has_more:
                 return number
             cursor = page.cursor
 

@@ -20,7 +20,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.evaluation import combine
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
 from treadle.definitions.run_config import RunConfig
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition
 
 PARTITION_KEY = "partition_key"
@@ -36,7 +36,7 @@ LATE = timedelta(days=1)
 KEPT_FOR_LATE = 100
 """Maximum number of successes kept only for late events: those past their window, or superseded."""
 
-MAX_NEWS = 10_000
+MAX_EVENTS = 10_000
 """Maximum number of events read in one tick: a tick may make as many requests."""
 
 ROOM = 290_000
@@ -184,10 +184,10 @@ class Waiting:
             for name, (time, number) in done.items():
                 done[name] = (bounded(time, now), number)
 
-    def add(self, news: UpstreamEvent) -> None:
+    def add(self, event: UpstreamEvent) -> None:
         """Add a new part, unless it makes no batch."""
-        if news.key is not None:
-            self.parts.setdefault(news.key, {}).setdefault(news.name, []).append(news.upstream)
+        if event.key is not None:
+            self.parts.setdefault(event.key, {}).setdefault(event.name, []).append(event.upstream)
 
     def in_order(self, key: str) -> list[Part]:
         """Return the parts waiting under a key, in the order in which they happened."""
@@ -290,7 +290,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         """Return the events with higher numbers under a name, in order: `PAGE` of them, or the rest."""
 
     @abstractmethod
-    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
+    def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
         """Return the number after which all events at or after a time lie; 0 for all."""
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
@@ -305,14 +305,14 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         first = {name for name in self.upstream if name not in waiting.read}
         for name in first:
             # Events before the first tick count as far as the window reaches.
-            waiting.read[name] = self._number_at(context, name, moment(now - self._window))
+            waiting.read[name] = self._number_at(context, name, from_millis(now - self._window))
         waiting.read = {name: waiting.read[name] for name in self.upstream}
         known_to = self._read_on(context, waiting, now, first)
         batches = self._completed(waiting, known_to)
         dropped = self._forget(waiting, min(now, known_to))
         context.update_cursor(waiting.dump())
         requests = [self._request(batch) for batch in batches]
-        data = combine(requests or [SkipReason(self._words(waiting, now))], context, self.job_names)
+        data = combine(requests or [SkipReason(self._skip_text(waiting, now))], context, self.job_names)
         return replace(data, depth=max((batch.depth for batch in batches), default=0), set_aside=dropped)
 
     def _evaluate(self) -> None:
@@ -338,15 +338,15 @@ class BatchSensorDefinition(SensorDefinition, ABC):
             first: names that are read for the first time: events before the window are skipped.
         """
         reached, number = dict.fromkeys(self.upstream, -1), 0
-        while reached and number < MAX_NEWS:
+        while reached and number < MAX_EVENTS:
             name = min(reached, key=lambda name: reached[name])
             # One page of each in any case: a tick that is always short of time must still make progress.
             if reached[name] >= 0 and context.remaining_seconds <= _ENOUGH_SECONDS:
                 break
             found = self._read(context, name, waiting.read[name])
-            for news in found:
-                if name not in first or news.upstream.time >= now - self._window:
-                    waiting.add(replace(news, upstream=_bounded(news.upstream, now)))
+            for event in found:
+                if name not in first or event.upstream.time >= now - self._window:
+                    waiting.add(replace(event, upstream=_bounded(event.upstream, now)))
             if found:
                 number += len(found)
                 waiting.read[name] = found[-1].upstream.number
@@ -444,7 +444,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
             waiting.done.setdefault(key, {})[name] = (last.time, last.number)
         reason = f"Too many {self._things} are waiting for others: this one of {{}} is dropped."
         return tuple(
-            (f"{job}:{run.run_id or run.number}", reason.format(moment(time)))
+            (f"{job}:{run.run_id or run.number}", reason.format(from_millis(time)))
             for time, _, job, run in surplus
         )
 
@@ -463,7 +463,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
                         (open_ if is_open else late).append((part.time, key, name, part))
         return sorted(open_, key=_waiting_place), sorted(late, key=_waiting_place)
 
-    def _words(self, waiting: Waiting, now: int) -> str:
+    def _skip_text(self, waiting: Waiting, now: int) -> str:
         present = {name for _, _, name, _ in self._by_prospect(waiting, now)[0]}
         missing = sorted(set(waiting.read) - present)
         if not present:

@@ -40,7 +40,7 @@ def bounded(time: int, now: int) -> int:
 
 
 def duration_problem(
-    name: str, duration: object, least: timedelta, most: timedelta, words: str
+    name: str, duration: object, least: timedelta, most: timedelta, valid_range: str
 ) -> str | None:
     """Return the problem of a duration that an author has given; None if it is valid.
 
@@ -49,17 +49,17 @@ def duration_problem(
         duration: as given.
         least: the minimum.
         most: the maximum.
-        words: the valid range, for the message.
+        valid_range: the valid range, for the message.
     """
     if not isinstance(duration, timedelta):
         return f"{name} must be a timedelta, such as timedelta(hours=2), not {shown(duration)}"
-    return None if least <= duration <= most else f"{name} must be {words}"
+    return None if least <= duration <= most else f"{name} must be {valid_range}"
 
 
 def within_problem(within: object) -> str | None:
     """Return the problem of a window's length; None if it is valid."""
-    words = f"longer than zero and at most {MAX_WITHIN.days} days"
-    return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, words)
+    valid_range = f"longer than zero and at most {MAX_WITHIN.days} days"
+    return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, valid_range)
 
 
 def can_be_kept(time: datetime) -> bool:

@@ -20,7 +20,7 @@ from treadle.definitions.timed import DeadlineReached
 MAX_GRACE = timedelta(minutes=15)
 """The maximum delay of an SQS message."""
 
-_LOOKED_AT = 100
+_PAGE = 100
 _TIMES_MORE = 10
 
 _BEGUN_BEFORE = timedelta(days=1)
@@ -96,8 +96,8 @@ class DeadlineSensorDefinition(SensorDefinition):
             ended = datetime.fromtimestamp(met, event.time.tzinfo)
             reason = f"Job {job} succeeded at {ended:%H:%M:%S %Z}, before {event.time:%H:%M:%S %Z}."
             return combine([SkipReason(reason)], context, self.job_names)
-        asked = RunsFilter(job_name=job, created_after=since, created_before=event.time)
-        last = next(iter(instance.get_run_records(asked, limit=1)), None)
+        runs_filter = RunsFilter(job_name=job, created_after=since, created_before=event.time)
+        last = next(iter(instance.get_run_records(runs_filter, limit=1)), None)
         shown = last or self._still_running(instance, since)
         seen = DeadlineSensorContext.extending(
             context,
@@ -120,13 +120,13 @@ class DeadlineSensorDefinition(SensorDefinition):
         the end if need be. A success counts, whatever the result of a later attempt of its run.
         """
         job, begin, end = self.watched.name, since.timestamp(), until.timestamp()
-        heard = datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC)
-        ended = RunsFilter(job_name=job, statuses=_ENDED, updated_after=heard)
+        observed_since = datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC)
+        ended = RunsFilter(job_name=job, statuses=_ENDED, updated_after=observed_since)
         again = RunsFilter(
             job_name=job, statuses=_UNDER_WAY, created_after=since - _BEGUN_BEFORE, created_before=until
         )
         for wanted, order in ((ended, "update_timestamp"), (again, "create_timestamp")):
-            limit = _LOOKED_AT
+            limit = _PAGE
             while True:
                 found = instance.get_run_records(wanted, order_by=order, ascending=True, limit=limit)
                 times = (time for each in found for time in each.success_times if begin < time <= end)
@@ -140,8 +140,8 @@ class DeadlineSensorDefinition(SensorDefinition):
 
     def _still_running(self, instance: DagsterInstance, since: datetime) -> RunRecord | None:
         """Return the job's last run if it was requested before the window and has not ended yet."""
-        asked = RunsFilter(job_name=self.watched.name, created_before=since + timedelta(milliseconds=1))
-        last = next(iter(instance.get_run_records(asked, limit=1)), None)
+        runs_filter = RunsFilter(job_name=self.watched.name, created_before=since + timedelta(milliseconds=1))
+        last = next(iter(instance.get_run_records(runs_filter, limit=1)), None)
         return None if last is None or last.dagster_run.is_finished else last
 
 

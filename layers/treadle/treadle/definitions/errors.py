@@ -5,7 +5,7 @@
     ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
     ├── DagsterInvalidConfigError           a run config that does not fit its job's schema
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
-    ├── InvalidReportError                  a run's status or an asset is told of with arguments that do not fit
+    ├── InvalidReportError                  a run status or an asset is reported with invalid arguments
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline

@@ -44,15 +44,19 @@ class EventLogEntry:
     dagster_event: DagsterEvent | None = None
 
     @classmethod
-    def of(cls, told: AssetMaterialized) -> "EventLogEntry":
+    def of(cls, materialized: AssetMaterialized) -> "EventLogEntry":
         """Make the entry of a materialization."""
-        made, run_id, time = told.materialization, told.run_id or "", told.time.timestamp()
-        words = made.description or f"Materialized value {told.asset_key.to_user_string()}."
+        made, run_id, time = (
+            materialized.materialization,
+            materialized.run_id or "",
+            materialized.time.timestamp(),
+        )
+        message = made.description or f"Materialized value {materialized.asset_key.to_user_string()}."
         data = EventSpecificData(materialization=made)
         event = DagsterEvent(
-            ASSET_MATERIALIZATION, "", words, run_id, timestamp=time, event_specific_data=data
+            ASSET_MATERIALIZATION, "", message, run_id, timestamp=time, event_specific_data=data
         )
-        return cls(None, logging.INFO, words, run_id, time, dagster_event=event)
+        return cls(None, logging.INFO, message, run_id, time, dagster_event=event)
 
     @property
     def is_dagster_event(self) -> bool:
@@ -111,9 +115,9 @@ class EventLogRecord:
     depth: int = 0
 
     @classmethod
-    def of(cls, told: AssetMaterialized) -> "EventLogRecord":
+    def of(cls, event: AssetMaterialized) -> "EventLogRecord":
         """Make the record of a materialization."""
-        return cls(told.storage_id, EventLogEntry.of(told), told.depth)
+        return cls(event.storage_id, EventLogEntry.of(event), event.depth)
 
     @property
     def run_id(self) -> str:

@@ -163,5 +163,5 @@ class EndedRuns(Protocol):
     def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
         """Return the runs with higher numbers, in order."""
 
-    def number_at(self, job_name: str, moment: datetime) -> int:
+    def number_at(self, job_name: str, time: datetime) -> int:
         """Return the number after which all runs lie that ended at a time or later, even if recorded late."""

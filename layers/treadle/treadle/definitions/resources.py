@@ -104,8 +104,8 @@ def resource(
     """Make a resource of a function; used bare or called. See `ResourceDefinition` for the arguments."""
 
     def decorate(made: Callable[..., Any]) -> ResourceDefinition:
-        words = description or made.__doc__
-        return ResourceDefinition(made, words, frozenset(required_resource_keys or ()), reusable)
+        text = description or made.__doc__
+        return ResourceDefinition(made, text, frozenset(required_resource_keys or ()), reusable)
 
     return decorate if function is None else decorate(function)
 

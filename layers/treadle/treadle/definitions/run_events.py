@@ -189,11 +189,11 @@ def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0)
     """
     failed = status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED} and run.failure is not None
     error = SerializableErrorInfo(run.failure.cause, run.failure.error) if failed and run.failure else None
-    words = f'Execution of run for "{run.job_name}" {_WORDS[status]}.'
+    message = f'Execution of run for "{run.job_name}" {_TEXTS[status]}.'
     return DagsterEvent(
         EVENT_TYPES[status].value,
         run.job_name,
-        f"{words} {error.to_string()}" if error else words,
+        f"{message} {error.to_string()}" if error else message,
         run.run_id,
         timestamp,
         event_specific_data=EventSpecificData(error),
@@ -219,7 +219,7 @@ def step_failure_events(run: DagsterRun) -> list[DagsterEvent]:
     ]
 
 
-_WORDS = {
+_TEXTS = {
     DagsterRunStatus.QUEUED: "was enqueued",
     DagsterRunStatus.STARTING: "is starting",
     DagsterRunStatus.STARTED: "started",

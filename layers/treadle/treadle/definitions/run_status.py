@@ -178,20 +178,20 @@ class RunStatusSensorDefinition(SensorDefinition):
         if not isinstance(event, RunStatusEvent):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
-            words = ", ".join(sorted(self.statuses))
-            reason = f"{event.summary}, of {event.run.location or 'this engine'}: not watched ({words})."
+            text = ", ".join(sorted(self.statuses))
+            reason = f"{event.summary}, of {event.run.location or 'this engine'}: not watched ({text})."
             return SensorExecutionData((), reason)
         seen = self._context_of.of(context, event.run, event.dagster_event)
         values = flatten(self._called(seen), self.name, also=DagsterRunReaction)
         for value in values:
             if isinstance(value, DagsterRunReaction) and value.error is not None:
                 raise value.error
-        asked = [value for value in values if not isinstance(value, DagsterRunReaction)]
-        data = combine(asked, context, self.job_names)
-        if asked and not any(_asks(value) for value in asked):
+        results = [value for value in values if not isinstance(value, DagsterRunReaction)]
+        data = combine(results, context, self.job_names)
+        if results and not any(_asks(value) for value in results):
             return data
-        words = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
-        return replace(data, acted_on=event.event_id, skip_message=None if data.run_requests else words)
+        text = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
+        return replace(data, acted_on=event.event_id, skip_message=None if data.run_requests else text)
 
 
 class RunFailureSensorDefinition(RunStatusSensorDefinition):

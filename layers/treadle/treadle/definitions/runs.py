@@ -185,8 +185,8 @@ class RunsFilter:
         naive = [
             name
             for name in ("updated_after", "updated_before", "created_after", "created_before")
-            if (moment := getattr(self, name)) is not None
-            and (not isinstance(moment, datetime) or moment.utcoffset() is None)
+            if (time := getattr(self, name)) is not None
+            and (not isinstance(time, datetime) or time.utcoffset() is None)
         ]
         if naive:
             msg = (
@@ -207,6 +207,6 @@ class RunsFilter:
         return (self.tags or {}).get("dagster/sensor_name")
 
 
-def moment(millis: int) -> datetime:
+def from_millis(millis: int) -> datetime:
     """Convert milliseconds since the epoch to a time in UTC."""
     return datetime.fromtimestamp(millis / 1000, UTC)

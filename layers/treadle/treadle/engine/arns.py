@@ -82,7 +82,7 @@ def is_elsewhere(address: str | None, place: str) -> bool:
     return bool(place) and account not in ("", place.partition("/")[0])
 
 
-def arn_matches(kind: str, told: str, given: str | None, place: str) -> bool:
+def arn_matches(kind: str, reported: str, given: str | None, place: str) -> bool:
     """Return whether the address that a target reports matches the given one.
 
     A plain name is looked up in the engine's account and region, a job definition without revision matches
@@ -91,21 +91,21 @@ def arn_matches(kind: str, told: str, given: str | None, place: str) -> bool:
 
     Args:
         kind: the target type.
-        told: the reported ARN.
+        reported: the reported ARN.
         given: the ARN or name in the deployment.
         place: the engine's account and region, as `account/region`, and optionally more.
     """
-    if not told or not given:
+    if not reported or not given:
         return False
-    if told == given:
+    if reported == given:
         return True
     if kind == "lambda":
-        return told == ":".join(given.split(":")[:_FUNCTION_PARTS])
+        return reported == ":".join(given.split(":")[:_FUNCTION_PARTS])
     if kind not in _FOLDERS:
         return False
     full = full_address(kind, given, place)
-    name, _, revision = told.rpartition(":")
-    return full in ((told, name) if kind == "batch" and revision.isdecimal() else (told,))
+    name, _, revision = reported.rpartition(":")
+    return full in ((reported, name) if kind == "batch" and revision.isdecimal() else (reported,))
 
 
 def full_address(kind: str, given: str, place: str) -> str:

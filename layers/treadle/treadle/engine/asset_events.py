@@ -9,29 +9,29 @@ from treadle.definitions.assets import (
     AssetMaterialized,
 )
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.ports.assets import AssetEvent, check_readable
 from treadle.ports.records import integer, reader, text, text_or_none
 
 
-def asset_event(told: AssetMaterialized) -> AssetEvent:
+def asset_event(event: AssetMaterialized) -> AssetEvent:
     """Return a materialization in stored form."""
-    made = told.materialization
+    made = event.materialization
     body = {
         "description": made.description,
         "metadata": made.plain_metadata,
         "partition": made.partition,
-        "run_id": told.run_id,
-        "depth": told.depth,
-        "location": told.location,
+        "run_id": event.run_id,
+        "depth": event.depth,
+        "location": event.location,
     }
     return AssetEvent(
         made.asset_key.to_user_string(),
-        told.event_id,
+        event.event_id,
         ASSET_MATERIALIZATION,
-        int(told.time.timestamp() * 1000),
+        int(event.time.timestamp() * 1000),
         canonical_json(body),
-        told.storage_id,
+        event.storage_id,
     )
 
 
@@ -53,7 +53,7 @@ def _materialized(kept: AssetEvent) -> AssetMaterialized:
         made,
         kept.event_id,
         kept.storage_id,
-        moment(kept.time),
+        from_millis(kept.time),
         text_or_none(body["run_id"]),
         integer(body["depth"]),
         text(body["location"]),

@@ -10,7 +10,7 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
-from treadle.definitions.runs import depth_of, moment
+from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
 from treadle.engine.asset_events import asset_event, materialized
 from treadle.engine.bus_events import asset_materialized
@@ -69,24 +69,24 @@ class RemoteMaterialization:
     """A materialization that another stack published.
 
     Attributes:
-        told: the materialization, with the other stack's sequence number.
+        event: the materialization, with the other stack's sequence number.
         namespace: the stack that published it.
 
     Raises:
         InvalidReportError: if it cannot be stored.
     """
 
-    told: AssetMaterialized
+    event: AssetMaterialized
     namespace: str
 
     def __post_init__(self) -> None:
-        _check_text("id", self.told.event_id, MAX_EVENT_ID)
+        _check_text("id", self.event.event_id, MAX_EVENT_ID)
         _check_text("namespace", self.namespace, MAX_NAMESPACE)
-        _check_time(self.told.time)
-        if self.told.run_id is not None:
-            _check_text("run_id", self.told.run_id, MAX_RUN_ID)
-        if self.told.depth < 0:
-            msg = f"depth is {self.told.depth}: it must be a number of runs, 0 or more."
+        _check_time(self.event.time)
+        if self.event.run_id is not None:
+            _check_text("run_id", self.event.run_id, MAX_RUN_ID)
+        if self.event.depth < 0:
+            msg = f"depth is {self.event.depth}: it must be a number of runs, 0 or more."
             raise InvalidReportError(msg)
 
 
@@ -121,14 +121,14 @@ class AssetRecorder:
         """
         if isinstance(reported, AssetReport):
             return self._recorded(self._reported(reported))
-        told, namespace = reported.told, reported.namespace
-        if namespace == self._namespace or told.location != namespace:
+        event, namespace = reported.event, reported.namespace
+        if namespace == self._namespace or event.location != namespace:
             reason = (
-                f"Published by {namespace} about {told.location}: an event that another stack "
+                f"Published by {namespace} about {event.location}: an event that another stack "
                 "forwarded is not recorded again."
             )
-            return Outcome(Decision.FOREIGN, reason, told.event_id)
-        return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
+            return Outcome(Decision.FOREIGN, reason, event.event_id)
+        return self._recorded(replace(event, event_id=f"{namespace}/{event.event_id}", storage_id=0))
 
     def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record the materializations of a tick; repeated ones are published as they were at first.
@@ -152,14 +152,14 @@ class AssetRecorder:
                 each,
                 f"{tick.sensor}/{tick.tick_id}/{index}",
                 0,
-                moment(tick.ended_at),
+                from_millis(tick.ended_at),
                 depth=tick.depth + 1,
                 location=self._namespace,
             )
             for index, each in enumerate(tick.asset_events)
         ]
         try:
-            self._tell(made, publishes=not again)
+            self._append(made, publishes=not again)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -171,7 +171,7 @@ class AssetRecorder:
     def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
         """Record an event; return why that is impossible, or None."""
         try:
-            self._tell([made], publishes=publishes)
+            self._append([made], publishes=publishes)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -195,8 +195,8 @@ class AssetRecorder:
         )
 
     def _recorded(self, made: AssetMaterialized) -> Outcome:
-        [told] = self._tell([made])
-        return Outcome(Decision.RECORDED, told.summary, told.event_id)
+        [recorded] = self._append([made])
+        return Outcome(Decision.RECORDED, recorded.summary, recorded.event_id)
 
     def _believed(self, made: AssetMaterialized) -> AssetMaterialized:
         if self._clock is None:
@@ -209,15 +209,17 @@ class AssetRecorder:
             made.summary,
             timestamp(time),
         )
-        return replace(made, time=moment(now))
+        return replace(made, time=from_millis(now))
 
-    def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
+    def _append(
+        self, made: Sequence[AssetMaterialized], *, publishes: bool = True
+    ) -> list[AssetMaterialized]:
         """Store the events, then publish them; after a crash in between, both are repeated."""
         made = [self._believed(each) for each in made]
-        told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
+        stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
         if publishes:
-            self._bus.publish([asset_materialized(each, self._namespace) for each in told])
-        return told
+            self._bus.publish([asset_materialized(each, self._namespace) for each in stored])
+        return stored
 
 
 def _check_event_id(event_id: str) -> None:

@@ -33,13 +33,13 @@ class FailurePolicy:
         wait = max(self.interval, MIN_WAIT_MS) * (1 << min(streak - FAILURES_BEFORE_BACKOFF + 1, 30))
         return now + min(wait, max(MAX_WAIT_MS, self.interval))
 
-    def pause(self, streak: int, words: str) -> str | None:
+    def pause(self, streak: int, message: str) -> str | None:
         """Return why the sensor is to be paused; None if it is not.
 
         Args:
             streak: consecutive failures.
-            words: the last one's message.
+            message: the last one's message.
         """
         if not self.pause_after or streak < self.pause_after:
             return None
-        return f"Paused after {streak} failures in a row. Start it again. Last failure: {words}"[:1_000]
+        return f"Paused after {streak} failures in a row. Start it again. Last failure: {message}"[:1_000]

@@ -143,29 +143,29 @@ def run_status_changed(reached: RunStatusChange, namespace: str, number: int) ->
     )
 
 
-def asset_materialized(told: AssetMaterialized, namespace: str) -> BusEvent:
+def asset_materialized(event: AssetMaterialized, namespace: str) -> BusEvent:
     """Return the event that a materialization was recorded.
 
     Args:
-        told: the materialization, with its sequence number.
+        event: the materialization, with its sequence number.
         namespace: the stack that recorded it.
     """
-    made = told.materialization
+    made = event.materialization
     return BusEvent(
         ASSET_MATERIALIZED,
         {
             "version": VERSION,
-            "id": told.event_id,
+            "id": event.event_id,
             "namespace": namespace,
-            "origin": told.location,
+            "origin": event.location,
             "asset_key": made.asset_key.to_user_string(),
-            "storage_id": told.storage_id,
-            "time": timestamp(int(told.time.timestamp() * 1000)),
+            "storage_id": event.storage_id,
+            "time": timestamp(int(event.time.timestamp() * 1000)),
             "partition": made.partition,
             "description": made.description,
             "metadata": made.plain_metadata,
-            "run_id": told.run_id,
-            "depth": told.depth,
+            "run_id": event.run_id,
+            "depth": event.depth,
         },
     )
 
@@ -199,9 +199,9 @@ def run_status_report(
         error: the error's name.
         cause: the error's message; truncated to what is stored.
     """
-    words = {"error": fit_some(error, MAX_NAME), "cause": cause and unicode_text(cause[:_MAX_RECORDED_CAUSE])}
+    texts = {"error": fit_some(error, MAX_NAME), "cause": cause and unicode_text(cause[:_MAX_RECORDED_CAUSE])}
     detail = {"version": VERSION, "launch_id": launch_id, "status": status.value, "time": time}
-    return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in words.items() if text}})
+    return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in texts.items() if text}})
 
 
 def asset_materialization_report(
@@ -215,7 +215,7 @@ def asset_materialization_report(
         time: ISO 8601.
         run_id: the id or launch id of the run that did it.
     """
-    words: dict[str, object] = {
+    optional: dict[str, object] = {
         "metadata": made.plain_metadata,
         "partition": made.partition,
         "description": made.description,
@@ -228,7 +228,7 @@ def asset_materialization_report(
         "time": time,
     }
     return BusEvent(
-        ASSET_MATERIALIZATION_REPORT, {**detail, **{name: each for name, each in words.items() if each}}
+        ASSET_MATERIALIZATION_REPORT, {**detail, **{name: each for name, each in optional.items() if each}}
     )
 
 

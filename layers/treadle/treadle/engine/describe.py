@@ -26,8 +26,8 @@ def described(run: Run, external_id: str, target: Target, role: str, now: int) -
     try:
         execution = target.describe(external_id, role)
     except LaunchRejectedError as error:
-        words = f"The run was started, but its target no longer knows it, so its result is unknown: {error}"
-        failure = Failure(OUTCOME_UNKNOWN, words, assumed=True)
+        message = f"The run was started, but its target no longer knows it, so its result is unknown: {error}"
+        failure = Failure(OUTCOME_UNKNOWN, message, assumed=True)
         return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
     return Report(
         run.attempt,

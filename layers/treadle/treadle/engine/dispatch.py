@@ -143,7 +143,7 @@ class Dispatcher:
         self._note_reaction(tick)
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
-        untold = [] if was_held else self._tell_of_assets(tick)
+        refusals = [] if was_held else self._record_assets(tick)
         if self._slices is not None and len(tick.requests) > CHUNK_SIZE:
             return self._fan_out_chunks(tick, self._slices)
         granted = self._granted(tick)
@@ -163,12 +163,12 @@ class Dispatcher:
                 )
             applied = self._apply(tick, tick.requests, granted)
         if was_held:
-            untold = self._tell_of_assets(tick, again=True)
-        counts = applied.counts + DispatchCounts(refused=len(untold))
-        self._ticks.mark_dispatched(tick, counts, [*untold, *applied.refusals][:SHOWN_REFUSALS])
-        words = str(counts) if tick.requests or untold else tick.reason or ""
-        refused = len(untold) if tick.dropped else counts.refused
-        return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started, refused=refused)
+            refusals = self._record_assets(tick, again=True)
+        counts = applied.counts + DispatchCounts(refused=len(refusals))
+        self._ticks.mark_dispatched(tick, counts, [*refusals, *applied.refusals][:SHOWN_REFUSALS])
+        reason = str(counts) if tick.requests or refusals else tick.reason or ""
+        refused = len(refusals) if tick.dropped else counts.refused
+        return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started, refused=refused)
 
     def _note_reaction(self, tick: Tick) -> None:
         """Record once on a run that a sensor acted on it; a run of another stack has no record here."""
@@ -195,7 +195,7 @@ class Dispatcher:
             # Such as a record of the maximum size: the tick's requests matter more than the note.
             logger.exception(_NOT_NOTED, tick.sensor, event_id)
 
-    def _tell_of_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
+    def _record_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record the tick's materializations; return the refusals."""
         if not tick.asset_events:
             return []
@@ -271,10 +271,10 @@ class Dispatcher:
         # this.
         if not slicing.is_complete or tick.dispatched is not None:
             return 0
-        untold = self._tell_of_assets(tick, again=True)  # Chunks record nothing about asset events.
-        counts = slicing.counts + DispatchCounts(refused=len(untold))
-        self._ticks.mark_dispatched(tick, counts, [*untold, *slicing.refusals][:SHOWN_REFUSALS])
-        return len(untold)
+        refusals = self._record_assets(tick, again=True)  # Chunks record nothing about asset events.
+        counts = slicing.counts + DispatchCounts(refused=len(refusals))
+        self._ticks.mark_dispatched(tick, counts, [*refusals, *slicing.refusals][:SHOWN_REFUSALS])
+        return len(refusals)
 
     def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
         """Defer the tick; runs already started stay so. Return None if it is not pending any more."""
@@ -389,11 +389,11 @@ class Dispatcher:
 
     def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
         if tick.dropped is not None:
-            return self._standing(tick, request, _SkipCause.WANTED)
+            return self._existing(tick, request, _SkipCause.WANTED)
         if request.job not in granted:
-            return self._standing(tick, request, _SkipCause.GRANTED)
+            return self._existing(tick, request, _SkipCause.GRANTED)
         if not self._fuse.take(tick.sensor):
-            return self._standing(tick, request, _SkipCause.NOW)
+            return self._existing(tick, request, _SkipCause.NOW)
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
@@ -404,12 +404,12 @@ class Dispatcher:
             made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
         return made
 
-    def _standing(self, tick: Tick, request: PlannedRun, why: "_SkipCause") -> "Run | _SkipCause":
+    def _existing(self, tick: Tick, request: PlannedRun, why: "_SkipCause") -> "Run | _SkipCause":
         """Return the existing run of a request that starts nothing now, or why there is none."""
-        standing = self._runs.get(request.run_id)
-        if standing is None or self._next_attempt(tick, standing, self._new_run(tick, request)):
+        current = self._runs.get(request.run_id)
+        if current is None or self._next_attempt(tick, current, self._new_run(tick, request)):
             return why
-        return standing if standing.tick_id == tick.tick_id else _SkipCause.FREE
+        return current if current.tick_id == tick.tick_id else _SkipCause.FREE
 
     def _next_attempt(self, tick: Tick, existing: Run, fresh: Run) -> Run | None:
         """Return the existing run at its next attempt, if the tick's request may start one."""

@@ -89,8 +89,8 @@ def unstorable(evaluated: EvaluationResult, cursor: str | None, error: Exception
         error: why it cannot be stored.
     """
     tick = evaluated.tick
-    told = unrecorded(tick.sensor, error)
-    info = ErrorInfo(told.error_type, str(told), told.stack)
+    unrecorded_error = unrecorded(tick.sensor, error)
+    info = ErrorInfo(unrecorded_error.error_type, str(unrecorded_error), unrecorded_error.stack)
     failed = Tick(
         sensor=tick.sensor,
         tick_id=tick.tick_id,

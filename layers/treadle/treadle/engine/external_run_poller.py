@@ -18,7 +18,7 @@ from treadle.ports.targets import Execution, JobSettings
 
 logger = logging.getLogger(__name__)
 
-LOOK_MS = 600_000
+POLL_MS = 600_000
 """The target of each job is polled every ten minutes."""
 
 OVERLAP_MS = 900_000
@@ -88,11 +88,11 @@ class ExternalRunPoller:
             StoreError: if a poll checkpoint could not be read.
         """
         found = PollResult()
-        for settings, look in self._due():
+        for settings, checkpoint in self._due():
             if self._clock.now() >= ends_at:
                 return replace(found, is_complete=False)
             try:
-                one = self._look(settings, look, ends_at)
+                one = self._poll(settings, checkpoint, ends_at)
             except Exception:  # whatever it is, the other jobs must be polled
                 logger.exception("The executions of job %s could not be polled", settings.job)
                 one = PollResult(failed=1)
@@ -114,17 +114,21 @@ class ExternalRunPoller:
                 self._warn(name, f"is observed by events only: {settings.target} executions cannot be listed")
         return listed
 
-    def _warn(self, job: str, words: str) -> None:
+    def _warn(self, job: str, problem: str) -> None:
         if job not in self._warned:
-            logger.warning("Job %s %s", job, words)
+            logger.warning("Job %s %s", job, problem)
             self._warned.add(job)
 
     def _due(self) -> list[tuple[JobSettings, PollCheckpoint]]:
         now = self._clock.now()
-        looks = [(each, self._looked(each.job) or PollCheckpoint(now, again_at=0)) for each in self._listed()]
-        return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
+        checkpoints = [
+            (each, self._checkpoint(each.job) or PollCheckpoint(now, again_at=0)) for each in self._listed()
+        ]
+        return sorted(
+            (each for each in checkpoints if each[1].again_at <= now), key=lambda each: each[1].again_at
+        )
 
-    def _looked(self, job: str) -> PollCheckpoint | None:
+    def _checkpoint(self, job: str) -> PollCheckpoint | None:
         """Return the poll checkpoint; if it is unreadable, one from which everything possibly new is read."""
         try:
             return self._runs.poll_checkpoint(job)
@@ -132,16 +136,16 @@ class ExternalRunPoller:
             logger.exception("The poll checkpoint of job %s cannot be read", job)
             return PollCheckpoint(self._clock.now() - MEMORY_MS, again_at=0)
 
-    def _look(self, settings: JobSettings, look: PollCheckpoint, ends_at: int) -> PollResult:
+    def _poll(self, settings: JobSettings, checkpoint: PollCheckpoint, ends_at: int) -> PollResult:
         now = self._clock.now()
-        began_at = now if look.began_at is None else look.began_at
-        since = max(look.done_at - OVERLAP_MS, now - MEMORY_MS)
-        down_to, recorded, failed, again_at = look.down_to, 0, 0, now
+        began_at = now if checkpoint.began_at is None else checkpoint.began_at
+        since = max(checkpoint.done_at - OVERLAP_MS, now - MEMORY_MS)
+        down_to, recorded, failed, again_at = checkpoint.down_to, 0, 0, now
         try:
             for listed in self._targets[settings.target].recent(settings, since):
                 if self._clock.now() >= ends_at:
                     break
-                if look.down_to is not None and listed.at > look.down_to:
+                if checkpoint.down_to is not None and listed.at > checkpoint.down_to:
                     continue  # Recorded by the previous pass, or left for the next poll.
                 try:
                     recorded += self._is_recorded(settings, listed.execution)
@@ -151,14 +155,14 @@ class ExternalRunPoller:
                 down_to = down_to if failed else listed.at
             else:
                 # A failed one may be among the newest: the next poll starts over.
-                done_at = look.done_at if failed else began_at
-                self._runs.put_poll_checkpoint(settings.job, PollCheckpoint(done_at, now + LOOK_MS))
+                done_at = checkpoint.done_at if failed else began_at
+                self._runs.put_poll_checkpoint(settings.job, PollCheckpoint(done_at, now + POLL_MS))
                 return PollResult(recorded, failed)
         except LaunchError:
             logger.exception("The executions of job %s could not be listed", settings.job)
-            failed, again_at = failed + 1, now + LOOK_MS
+            failed, again_at = failed + 1, now + POLL_MS
         self._runs.put_poll_checkpoint(
-            settings.job, PollCheckpoint(look.done_at, again_at, began_at, down_to)
+            settings.job, PollCheckpoint(checkpoint.done_at, again_at, began_at, down_to)
         )
         return PollResult(recorded, failed, is_complete=again_at > now)
 
@@ -169,7 +173,7 @@ class ExternalRunPoller:
         if launch is not None and self._runs.get(launch[0]) is not None:
             return False  # Our own runs are queried when they are due.
         run = self._runs.get(self._observer.run_ids.observed(change.kind, change.external_id))
-        if run is not None and _is_told(run, change):
+        if run is not None and _has_status(run, change):
             return False
         return self._recorder.record(change).decision is Decision.RECORDED
 
@@ -191,7 +195,7 @@ class ExternalRunPoller:
         )
 
 
-def _is_told(run: Run, change: StatusChange) -> bool:
+def _has_status(run: Run, change: StatusChange) -> bool:
     """Return whether a record has the status, and the reason if the execution failed."""
     lacks_reason = run.status in {Status.FAILURE, Status.CANCELED} and run.failure is None
     return change.status in run.reached.get(f"1/{change.retry}", {}) and not lacks_reason

@@ -86,7 +86,7 @@ class HeldTicks:
                     continue
                 if self._clock.now() >= ends_at:
                     return replace(found, is_complete=False)
-                found = self._look_at(*key, found)
+                found = self._dispatch(*key, found)
                 self._seen.add(key)
             if len(keys) < self._page:
                 break
@@ -96,7 +96,7 @@ class HeldTicks:
         self._seen, self._page = set(), FIRST_PAGE
         return found
 
-    def _look_at(self, sensor: str, tick_id: str, found: HeldTicksResult) -> HeldTicksResult:
+    def _dispatch(self, sensor: str, tick_id: str, found: HeldTicksResult) -> HeldTicksResult:
         try:
             tick = self._ticks.get(sensor, tick_id)
             if tick is None or not tick.held_requests or not tick.is_to_be_dispatched:

@@ -17,8 +17,8 @@ LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-
 
 def timestamp(millis: int) -> str:
     """Return milliseconds since the epoch as ISO 8601 in UTC; it sorts by time."""
-    moment = datetime.fromtimestamp(millis // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+    time = datetime.fromtimestamp(millis // 1000, UTC)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
 
 
 def timestamp_of(text: str) -> datetime:
@@ -27,22 +27,22 @@ def timestamp_of(text: str) -> datetime:
     Raises:
         ValueError: if it is not such a time.
     """
-    moment = datetime.fromisoformat(text)
-    time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    parsed = datetime.fromisoformat(text)
+    time = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     if not can_be_kept(time):
         msg = f"{time} is not a time from 1970 to 9998"
         raise ValueError(msg)
     return time
 
 
-def leased_tick_id(nominal: int, epoch: int) -> str:
+def leased_tick_id(scheduled_for: int, epoch: int) -> str:
     """Return the id of a leased tick.
 
     Args:
-        nominal: its scheduled time.
+        scheduled_for: its scheduled time.
         epoch: the epoch of its lease.
     """
-    return f"{timestamp(nominal)}-{epoch:09d}"
+    return f"{timestamp(scheduled_for)}-{epoch:09d}"
 
 
 def event_tick_id(time: int, identity: Sequence[str]) -> str:
@@ -61,10 +61,10 @@ def event_tick_id(time: int, identity: Sequence[str]) -> str:
 def tick_time(tick_id: str) -> int | None:
     """Return the time at the beginning of a tick id, in milliseconds; None if it is not a tick id."""
     try:
-        moment = datetime.fromisoformat(tick_id[:_TIMESTAMP])
+        time = datetime.fromisoformat(tick_id[:_TIMESTAMP])
     except ValueError:
         return None
-    return round(moment.timestamp() * 1000) if moment.tzinfo else None
+    return round(time.timestamp() * 1000) if time.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,10 +101,10 @@ class InstanceReader(RunReader):
         key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
         events = self.events.between(key, after_cursor or 0, before_cursor, ascending=False)
-        for told in each_readable(materialized, events):
+        for event in each_readable(materialized, events):
             if sought is not None and sought <= found:
                 break
-            partition = told.materialization.partition
+            partition = event.materialization.partition
             if partition is not None and (sought is None or partition in sought):
                 found.add(partition)
         return found

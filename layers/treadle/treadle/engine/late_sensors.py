@@ -63,7 +63,7 @@ def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
         state: the sensor's stored state.
         now: the current time.
     """
-    signs = [entry.registered_at, state.started_at, state.last_nominal, state.last_completion]
+    signs = [entry.registered_at, state.started_at, state.last_scheduled_for, state.last_completion]
     past = [each for each in signs if each is not None and not is_ahead(each, now)]
     waits = [state.resume_at or 0]
     if state.lease_owner is not None and state.lease_expires <= now + LONGEST_LEASE_MS:
@@ -98,7 +98,7 @@ class LateSensors:
         self._bus = bus
         self._namespace = namespace
         self._clock = clock
-        self._next_looks: dict[str, tuple[int, int]] = {}
+        self._next_checks: dict[str, tuple[int, int]] = {}
         self.late: Sequence[str] = ()
         self._has_late = True  # Until the store shows that there is none.
 
@@ -114,7 +114,7 @@ class LateSensors:
         now = self._clock.now()
         ticked = {name: entry for name, entry in self._registry.current().sensors.items() if entry.is_ticked}
         due = [name for name, entry in ticked.items() if self._is_due(entry, now)]
-        self._next_looks = {name: each for name, each in self._next_looks.items() if name in ticked}
+        self._next_checks = {name: each for name, each in self._next_checks.items() if name in ticked}
         if not due and not self._has_late:
             self.late = ()
             return
@@ -126,7 +126,7 @@ class LateSensors:
             self._announce(late, ticked, states, now)
 
     def _is_due(self, entry: SensorEntry, now: int) -> bool:
-        registered_at, at = self._next_looks.get(entry.name, (entry.registered_at, 0))
+        registered_at, at = self._next_checks.get(entry.name, (entry.registered_at, 0))
         return now > at or registered_at != entry.registered_at
 
     def _judged(self, entry: SensorEntry, state: SensorState, now: int) -> LateSensor | None:
@@ -139,7 +139,7 @@ class LateSensors:
         ends_at = since + int(patience(longest_interval(entry, state)))
         # The interval may become shorter meanwhile, if the entry does not state it.
         next_at = min(ends_at, now + int(patience(entry.interval_seconds * 1000)))
-        self._next_looks[entry.name] = entry.registered_at, next_at
+        self._next_checks[entry.name] = entry.registered_at, next_at
         return LateSensor(entry.name, entry.project, since) if now > ends_at else None
 
     def _announce(
@@ -155,31 +155,33 @@ class LateSensors:
         began = [each for name, each in late.items() if name not in known]
         ended = [each for name, each in known.items() if name not in late and name not in unread]
         if began or ended:
-            told = [(each, late_words(each)) for each in began]
-            told += [(each, _words(each, ticked.get(each.name), states.get(each.name))) for each in ended]
-            for each, reason in told:
+            reasons = [(each, late_reason(each)) for each in began]
+            reasons += [
+                (each, _end_reason(each, ticked.get(each.name), states.get(each.name))) for each in ended
+            ]
+            for each, reason in reasons:
                 logger.warning("Sensor %s of project %s: %s", each.name, each.project, reason)
             self._bus.publish(
                 [
                     sensor_health_changed(each, self._namespace, now, reason, is_late=each.name in late)
-                    for each, reason in told
+                    for each, reason in reasons
                 ]
             )
             self._late.write({**unread, **late})
         self._has_late = bool(unread or late)
 
 
-def late_words(sensor: LateSensor) -> str:
+def late_reason(sensor: LateSensor) -> str:
     """Return a sentence that says since when a sensor is late."""
     return f"It has not ticked since {timestamp(sensor.since)}, for more than three of its intervals."
 
 
-def _words(sensor: LateSensor, entry: SensorEntry | None, state: SensorState | None) -> str:
+def _end_reason(sensor: LateSensor, entry: SensorEntry | None, state: SensorState | None) -> str:
     """Return why a sensor is not late any more."""
     if entry is None or state is None:
         return "It is no longer registered."
     if not state.is_running(entry.default_status):
         return "It is paused." if state.paused else "It is stopped."
-    if (state.last_nominal or 0) > sensor.since:
+    if (state.last_scheduled_for or 0) > sensor.since:
         return "It is ticking again."
     return "It was started or deployed again, and has three intervals in which to tick."

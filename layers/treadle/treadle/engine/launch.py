@@ -22,7 +22,7 @@ from treadle.engine.message_hops import MOST_HOPS, one_hop_on
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.run_state import Report, fold, with_look_elsewhere
+from treadle.engine.run_state import Report, fold, with_early_check
 from treadle.engine.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.ports.records import reason_of
 from treadle.ports.runs import Claim, Failure, LaunchBackoff, PendingStart, Run, RunStore
@@ -251,14 +251,14 @@ class Launcher:
                 return folded
             # A run whose status cannot be queried need not be checked again.
             return (
-                with_look_elsewhere(folded, self._place, self._clock.now())
+                with_early_check(folded, self._place, self._clock.now())
                 if describes
                 else replace(folded, next_at=None)
             )
 
         update_with_optimistic_lock(self._runs, run, started)
-        asked = tick_time(run.tick_id) if run.attempt == 1 else None
-        latency = None if asked is None else execution.started_at - asked
+        requested_at = tick_time(run.tick_id) if run.attempt == 1 else None
+        latency = None if requested_at is None else execution.started_at - requested_at
         return Outcome(
             Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1, latency=latency
         )

@@ -21,7 +21,7 @@ def update_with_optimistic_lock(runs: RunStore, run: Run, change: Callable[[Run]
         changed = change(run)
         if changed == run:
             return run
-        standing = runs.replace(changed)
-        if standing is None:
+        current = runs.replace(changed)
+        if current is None:
             return replace(changed, revision=changed.revision + 1)
-        run = standing
+        run = current

@@ -155,7 +155,7 @@ class Planner:
         invalid: list[RejectedRequest] = []
         contradicting: list[tuple[str, RejectedRequest]] = []
         repeated = 0
-        total = sum(_told_size(_checked_again(each)) for each in data.asset_events)
+        total = sum(_event_size(_checked_again(each)) for each in data.asset_events)
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
             size = _size(run)
@@ -306,7 +306,7 @@ def _size(run: PlannedRun) -> int:
 def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
     """Return why the second request with a run key in one tick starts nothing: the first one has the key."""
     parts = {"job": "job", "run_config": "run config", "tags": "tags", "partition_key": "partition key"}
-    differing = [words for name, words in parts.items() if getattr(first, name) != getattr(second, name)]
+    differing = [text for name, text in parts.items() if getattr(first, name) != getattr(second, name)]
     return (
         f"Run key {second.run_key!r} was requested twice in this tick, with different "
         f"{', '.join(differing)}; the first request keeps it. Give each run its own run key."
@@ -334,9 +334,9 @@ def _checked_again(made: "AssetMaterialization") -> "AssetMaterialization":
     return AssetMaterialization(made.asset_key, made.description, made.plain_metadata, made.partition)
 
 
-def _told_size(made: "AssetMaterialization") -> int:
-    told = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
-    return len(canonical_json(told).encode()) + OVERHEAD_BYTES
+def _event_size(made: "AssetMaterialization") -> int:
+    texts = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
+    return len(canonical_json(texts).encode()) + OVERHEAD_BYTES
 
 
 def _reason(

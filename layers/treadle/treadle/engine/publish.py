@@ -59,17 +59,17 @@ class Publisher:
         self._bus = bus
         self._namespace = namespace
 
-    def publish(self, news: Sequence[RunStatusChange]) -> None:
+    def publish(self, changes: Sequence[RunStatusChange]) -> None:
         """Publish each status, at least once; a final one is numbered before, exactly once.
 
         Raises:
             StoreError: if the store or the bus did not answer; it is safe to retry.
         """
-        ends = [each for each in news if each.status.is_finished]
+        ends = [each for each in changes if each.status.is_finished]
         numbered = self._events.append([_numbered(each) for each in ends])
         numbers = {event.event_id: event.storage_id for event in numbered}
         self._bus.publish(
-            [run_status_changed(each, self._namespace, numbers.get(each.event_id, 0)) for each in news]
+            [run_status_changed(each, self._namespace, numbers.get(each.event_id, 0)) for each in changes]
         )
 
     def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> int:
@@ -86,9 +86,9 @@ class Publisher:
         run = self._runs.get(run_id)
         if run is None:
             raise UnknownEventError(f"There is no run {run_id} to publish.")
-        news = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
-        self.publish(news)
-        return len(news)
+        changes = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
+        self.publish(changes)
+        return len(changes)
 
 
 def _numbered(reached: RunStatusChange) -> AssetEvent:

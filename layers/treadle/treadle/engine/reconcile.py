@@ -34,7 +34,7 @@ from treadle.engine.run_state import (
     Report,
     fold,
     retry_of,
-    with_look_elsewhere,
+    with_early_check,
 )
 from treadle.engine.unreachable_runs import ends_at, noted, unknown_end
 from treadle.ports.records import reason_of
@@ -97,22 +97,22 @@ class Reconciled:
 
     def __str__(self) -> str:
         """Return a one-line summary."""
-        words = (
+        text = (
             f"{self.dispatched} ticks dispatched, {self.relaunched} launches sent again, "
             f"{self.described} runs polled, {self.observed} external runs recorded, {self.failed} "
             "failed and left for later"
         )
         if self.unreadable:
-            words = f"{words}, {self.unreadable} of them with unreadable records"
+            text = f"{text}, {self.unreadable} of them with unreadable records"
         if self.held:
-            words = f"{words}, {self.held} requests held"
+            text = f"{text}, {self.held} requests held"
         if self.registered:
-            words = f"{words}, {self.registered} registry entries changed"
+            text = f"{text}, {self.registered} registry entries changed"
         if self.invalid:
-            words = f"{words}, {self.invalid} registry entries invalid"
+            text = f"{text}, {self.invalid} registry entries invalid"
         if self.late:
-            words = f"{words}, late sensors: {', '.join(self.late)}"
-        return words if self.is_complete else f"{words}; more work is left"
+            text = f"{text}, late sensors: {', '.join(self.late)}"
+        return text if self.is_complete else f"{text}; more work is left"
 
 
 class Reconciler:
@@ -176,18 +176,18 @@ class Reconciler:
         """
         ends_at = self._clock.now() + int(seconds * 1000)
         found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
-        found = self._look_at_sensors(found)
+        found = self._check_sensors(found)
         # There may be many held ticks: half of the time is reserved for what is overdue.
-        found = self._look_at_held(found, self._clock.now() + int(seconds * 500))
-        has_looked = found.is_complete
-        for look in (self._dispatch_late, self._look_at_runs):
+        found = self._check_held(found, self._clock.now() + int(seconds * 500))
+        is_checked = found.is_complete
+        for check in (self._dispatch_late, self._check_runs):
             while self._clock.now() < ends_at:
-                found, is_last = look(found, ends_at)
+                found, is_last = check(found, ends_at)
                 if is_last:
                     break
             else:
                 return replace(found, is_complete=False)
-        found = replace(found, is_complete=has_looked)
+        found = replace(found, is_complete=is_checked)
         if self._watcher is None:
             return found
         watched = self._watcher.watch(ends_at)
@@ -211,7 +211,7 @@ class Reconciler:
             return Reconciled()
         ends_at = self._clock.now() + int(seconds * 1000)
         found = self._synced(lambda: registry.update(path, is_deleted=is_deleted))
-        return self._look_at_held(found, ends_at) if found.registered else found
+        return self._check_held(found, ends_at) if found.registered else found
 
     def _synced(self, sync: Callable[[], int]) -> Reconciled:
         """Synchronize the registry and return the result.
@@ -233,7 +233,7 @@ class Reconciler:
         except StoreError:
             return Reconciled(registered=changed, failed=1)
 
-    def _look_at_sensors(self, found: Reconciled) -> Reconciled:
+    def _check_sensors(self, found: Reconciled) -> Reconciled:
         """Write the heartbeat, and find late sensors.
 
         Errors are logged, so that the rest of the pass goes on.
@@ -253,15 +253,15 @@ class Reconciler:
             found = replace(found, failed=found.failed + 1)
         return replace(found, late=tuple(self._sensors.late))
 
-    def _look_at_held(self, found: Reconciled, ends_at: int) -> Reconciled:
-        looked = self._held.check(ends_at)
+    def _check_held(self, found: Reconciled, ends_at: int) -> Reconciled:
+        checked = self._held.check(ends_at)
         return replace(
             found,
-            dispatched=found.dispatched + looked.dispatched,
-            failed=found.failed + looked.failed,
-            held=found.held + looked.held,
-            refused=found.refused + looked.refused,
-            is_complete=looked.is_complete,
+            dispatched=found.dispatched + checked.dispatched,
+            failed=found.failed + checked.failed,
+            held=found.held + checked.held,
+            refused=found.refused + checked.refused,
+            is_complete=checked.is_complete,
         )
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
@@ -312,9 +312,9 @@ class Reconciler:
 
     def _noted(self, mark: Callable[..., bool], *key: str, reason: str) -> None:
         """Defer an unreadable record to the next day, with the reason if it has room for it."""
-        for words in (reason, "?"):
+        for text in (reason, "?"):
             try:
-                mark(*key, self._next_day(), words)
+                mark(*key, self._next_day(), text)
             except StoreRejectedError:
                 # An item may have 400 KB (DynamoDB's quotas), and this one is full even without the reason.
                 logger.exception(_NOT_PUT_OFF, " ".join(key))
@@ -328,7 +328,7 @@ class Reconciler:
         self._noted(self._runs.mark_unreadable, run_id, reason=reason)
         return found
 
-    def _look_at_runs(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
+    def _check_runs(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         run_ids = self._runs.due(self._clock.now(), PAGE)
         due: list[Run] = []
         for run_id in run_ids:
@@ -347,14 +347,14 @@ class Reconciler:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
-            found = self._look_at(found, run)
+            found = self._check_run(found, run)
         return found, len(run_ids) < PAGE
 
-    def _look_at(self, found: Reconciled, run: Run) -> Reconciled:
+    def _check_run(self, found: Reconciled, run: Run) -> Reconciled:
         """Check a started run, and return the updated result."""
         try:
             if self._is_silent(run):
-                self._look_again(run, None)  # Its end is either reported or never known.
+                self._check_again(run, None)  # Its end is either reported or never known.
                 return found
             if self._ask(run):
                 return replace(found, described=found.described + 1)
@@ -382,7 +382,7 @@ class Reconciler:
             held = run.claim is not None and run.claim.expires_at >= now
             at = run.claim.expires_at + 1 if held and run.claim else now + LAUNCH_DUE_MS
             try:
-                self._look_again(run, at)
+                self._check_again(run, at)
             except Exception as error:
                 if is_passing(error):
                     raise
@@ -402,8 +402,8 @@ class Reconciler:
             folded = fold(current, report)
             if folded.attempt != run.attempt:
                 return folded  # An operator has requested another attempt meanwhile.
-            looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
-            return with_look_elsewhere(looked_at, self._place, now)
+            checked = replace(_with_next_check(folded, now + OVERDUE_MS), unanswered=None)
+            return with_early_check(checked, self._place, now)
 
         update_with_optimistic_lock(self._runs, run, answered)
         return True
@@ -450,9 +450,11 @@ class Reconciler:
         target = self._target_of(run)
         return target is not None and not target.contract.describes
 
-    def _look_again(self, run: Run, at: int | None) -> None:
+    def _check_again(self, run: Run, at: int | None) -> None:
         update_with_optimistic_lock(
-            self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current
+            self._runs,
+            run,
+            lambda current: _with_next_check(current, at) if self._is_due(current) else current,
         )
 
 
@@ -461,5 +463,5 @@ def _unknown(run: Run, failure: Failure, now: int) -> Report:
     return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
 
 
-def _looked_at(run: Run, next_at: int | None) -> Run:
+def _with_next_check(run: Run, next_at: int | None) -> Run:
     return run if run.next_at is None else replace(run, next_at=next_at)

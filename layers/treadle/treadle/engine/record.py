@@ -16,7 +16,7 @@ from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.run_state import UNKNOWN_FAILURE, Report, fold, with_look_elsewhere
+from treadle.engine.run_state import UNKNOWN_FAILURE, Report, fold, with_early_check
 from treadle.engine.unreachable_runs import is_unknown
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock
@@ -114,8 +114,8 @@ class Recorder:
             found = self._find(change)  # Its job was registered, or has moved, just now.
         if isinstance(found, str):
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
-        told, unknown = self._explained(found)
-        report = self._report(found.attempt, told)
+        explained, unknown = self._explained(found)
+        report = self._report(found.attempt, explained)
         folded = update_with_optimistic_lock(
             self._runs, found.run, lambda current: self._folded(current, report)
         )
@@ -125,8 +125,8 @@ class Recorder:
 
     def _folded(self, run: Run, report: Report) -> Run:
         folded = fold(run, report)
-        # What says nothing new puts off no look.
-        return folded if folded == run else with_look_elsewhere(folded, self._place, self._clock.now())
+        # A report with nothing new does not postpone the next check.
+        return folded if folded == run else with_early_check(folded, self._place, self._clock.now())
 
     def _report(self, attempt: int, change: StatusChange) -> Report:
         return Report(

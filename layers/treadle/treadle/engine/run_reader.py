@@ -7,7 +7,7 @@ from functools import partial
 
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.instance import EndedRun
-from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, moment
+from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, from_millis
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.views import dagster_run, run_record
 from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
@@ -96,7 +96,7 @@ class CompletedRunReader:
 
     def now(self) -> datetime:
         """Return the current time."""
-        return moment(self.clock.now())
+        return from_millis(self.clock.now())
 
     def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
         """Return the completed runs with higher numbers, in order."""
@@ -110,9 +110,9 @@ class CompletedRunReader:
             number = events[-1].storage_id
         return found[:limit]
 
-    def number_at(self, job_name: str, moment: datetime) -> int:
+    def number_at(self, job_name: str, time: datetime) -> int:
         """Return the number after which all runs are found that ended at a time or later."""
-        return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
+        return self.events.number_before(ended_runs_key(job_name), int(time.timestamp() * 1000))
 
 
 def _name(event: AssetEvent) -> str:
@@ -127,7 +127,7 @@ def _ended_run(job_name: str, event: AssetEvent) -> EndedRun:
         text(body["run_id"]),
         job_name,
         DagsterRunStatus(event.kind),
-        moment(event.time),
+        from_millis(event.time),
         texts(body["tags"]),
         text_or_none(body["partition_key"]),
         integer(body["depth"]),

@@ -89,7 +89,7 @@ def fold(run: Run, report: Report) -> Run:
         attempt=_order(place)[0],
         started_at=times.get(Status.STARTED),
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
-        next_at=run.next_at if reached == run.reached else _next_look(status, times),
+        next_at=run.next_at if reached == run.reached else _next_check(status, times),
     )
     # A late report of an earlier retry does not change the execution's id.
     if report.place == place or (report.attempt == folded.attempt and run.external_id is None):
@@ -101,8 +101,8 @@ def fold(run: Run, report: Report) -> Run:
     return replace(folded, failure=_failure(run, report, folded))
 
 
-def with_look_elsewhere(run: Run, place: str, now: int) -> Run:
-    """The record, its next look within minutes if it was started in another account.
+def with_early_check(run: Run, place: str, now: int) -> Run:
+    """Return the record, with its next check within minutes if it was started in another account.
 
     Args:
         run: the record.
@@ -148,14 +148,14 @@ def _order(place: str) -> tuple[int, int]:
 
 
 def _highest(times: Mapping[str, int]) -> Status:
-    told = [Status(name) for name in times if not name.endswith(ASSUMED)]
+    reported = [Status(name) for name in times if not name.endswith(ASSUMED)]
     assumed = [Status(name.removesuffix(ASSUMED)) for name in times if name.endswith(ASSUMED)]
-    if assumed and not any(status.is_finished for status in told):
-        told += assumed
-    return max(told, key=lambda status: status.rank)
+    if assumed and not any(status.is_finished for status in reported):
+        reported += assumed
+    return max(reported, key=lambda status: status.rank)
 
 
-def _next_look(status: Status, times: Mapping[str, int]) -> int | None:
+def _next_check(status: Status, times: Mapping[str, int]) -> int | None:
     if status.is_finished:
         return None
     started = times.get(Status.STARTED)
@@ -167,11 +167,11 @@ def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
         return None
     top = max(folded.reached, key=_order)
     stands = run.status is folded.status and max(run.reached, key=_order) == top
-    is_told = folded.status in folded.reached[top]
+    is_reported = folded.status in folded.reached[top]
     known = [run.failure] if stands else []
-    news = [report.failure] if report.place == top and report.status is folded.status else []
+    new = [report.failure] if report.place == top and report.status is folded.status else []
     # An inferred reason counts only until the end is reported.
-    reasons = [each for each in known + news if each is not None and not (each.assumed and is_told)]
+    reasons = [each for each in known + new if each is not None and not (each.assumed and is_reported)]
     return max(reasons, key=_weight, default=None)
 
 

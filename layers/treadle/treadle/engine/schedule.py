@@ -7,17 +7,17 @@ from treadle.engine.identity import timestamp
 MINUTE_MS = 60_000
 
 
-def slot(nominal: int, interval: int, phase: int = 0) -> int:
+def slot(scheduled_for: int, interval: int, phase: int = 0) -> int:
     """Return the latest multiple of the interval (plus the phase) that is not after a scheduled time.
 
     Args:
-        nominal: the delivery's scheduled time, in milliseconds.
+        scheduled_for: the delivery's scheduled time, in milliseconds.
         interval: in milliseconds; 0 to use each scheduled time as it is.
         phase: the offset in milliseconds, less than the interval.
     """
     if interval <= 0:
-        return nominal
-    return nominal - (nominal - phase) % interval
+        return scheduled_for
+    return scheduled_for - (scheduled_for - phase) % interval
 
 
 def minute(now: int) -> int:
@@ -25,17 +25,17 @@ def minute(now: int) -> int:
     return slot(now, MINUTE_MS)
 
 
-def later_slots(nominal: int, interval: int) -> list[int]:
+def later_slots(scheduled_for: int, interval: int) -> list[int]:
     """Return the scheduled times within a minute after its start, for a sensor with a shorter interval.
 
     Args:
-        nominal: the minute, in milliseconds.
+        scheduled_for: the minute, in milliseconds.
         interval: in milliseconds.
     """
     if not 0 < interval < MINUTE_MS:
         return []
-    first = slot(nominal, interval) + interval
-    return list(range(first, nominal + MINUTE_MS, interval))
+    first = slot(scheduled_for, interval) + interval
+    return list(range(first, scheduled_for + MINUTE_MS, interval))
 
 
 def phase_of(sensor: str, interval: int) -> int:

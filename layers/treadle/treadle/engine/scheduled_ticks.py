@@ -112,12 +112,12 @@ class ScheduledTickRunner:
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
     def tick(
-        self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
+        self, scheduled_for: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
     ) -> Outcome:
         """Evaluate once if a tick is due, and commit the result.
 
         Args:
-            nominal: the delivery's scheduled time; the current minute if it is None, or further ahead than
+            scheduled_for: the delivery's scheduled time; the current minute if it is None, or further ahead than
                 clock skew explains.
             budget: the time limit.
             at_once: True for an operator who does not wait for the interval or a backoff after failures. The
@@ -130,18 +130,18 @@ class ScheduledTickRunner:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
         """
         now = self._clock.now()
-        nominal = self._believable(nominal, now)
-        request = replace(self._request(nominal, now, budget), at_once=at_once)
+        scheduled_for = self._believable(scheduled_for, now)
+        request = replace(self._request(scheduled_for, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
             if lease.state is not None and self._is_foreign(lease.state):
                 return self._refuse(request, lease.state)
             refusal = _refusal(request, lease.state)
             if sends_ahead and refusal.decision is not Decision.STOPPED:
-                self._send_ahead(nominal, now)
+                self._send_ahead(scheduled_for, now)
             return refusal
         if sends_ahead:
-            self._send_ahead(nominal, now)
+            self._send_ahead(scheduled_for, now)
         death: Completion | None = None
         try:
             death = self._record_death(lease, now)
@@ -150,7 +150,7 @@ class ScheduledTickRunner:
             decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
         except LeaseLostError as error:
             self._sensors.release(lease)
-            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.scheduled_for, lease.epoch))
         except (StoreThrottledError, StoreRejectedError):
             # This was not a crash: otherwise the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
@@ -166,31 +166,31 @@ class ScheduledTickRunner:
     def _refuse(self, request: LeaseRequest, state: SensorState) -> Outcome:
         """Record that the sensor does not tick on another project's state, of which nothing is changed."""
         # Not the id of a leased tick, as the other project's may be about to commit that.
-        tick_id = event_tick_id(request.nominal, ("refused", self._settings.project))
-        frame = TickContext(tick_id, TickKind.LEASED, request.nominal, request.owner, state.epoch)
+        tick_id = event_tick_id(request.scheduled_for, ("refused", self._settings.project))
+        frame = TickContext(tick_id, TickKind.LEASED, request.scheduled_for, request.owner, state.epoch)
         error = SensorOwnershipError(request.sensor, state.project or "", self._settings.project)
         tick = self._evaluator.refuse(frame, error)
         logger.error(str(error))
         self._ticks.put(tick)
         return outcome(tick)
 
-    def _believable(self, nominal: int | None, now: int) -> int:
+    def _believable(self, scheduled_for: int | None, now: int) -> int:
         """Return the scheduled time unless it is far ahead, which would block the sensor until then."""
-        if nominal is None:
+        if scheduled_for is None:
             return minute(now)
-        if not is_ahead(nominal, now):
-            return nominal
+        if not is_ahead(scheduled_for, now):
+            return scheduled_for
         logger.warning(
             "Sensor %s received a message with nominal time %s, which is in the future: the "
             "current minute is used instead.",
             self._definition.name,
-            timestamp(nominal),
+            timestamp(scheduled_for),
         )
         return minute(now)
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
-        tick_id = leased_tick_id(lease.nominal, lease.epoch)
-        frame = TickContext(tick_id, TickKind.LEASED, lease.nominal, lease.owner, lease.epoch)
+        tick_id = leased_tick_id(lease.scheduled_for, lease.epoch)
+        frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
         state = replace(lease.before, started_at=started_at)
@@ -221,8 +221,8 @@ class ScheduledTickRunner:
 
         return None, failing
 
-    def _send_ahead(self, nominal: int, now: int) -> None:
-        slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]
+    def _send_ahead(self, scheduled_for: int, now: int) -> None:
+        slots = [each for each in later_slots(scheduled_for, self._settings.interval) if each > now]
         if slots and self._slots is not None:
             bodies: list[Mapping[str, object]] = [
                 {"treadle": "slot", "nominal_time": timestamp(each)} for each in slots
@@ -233,13 +233,13 @@ class ScheduledTickRunner:
                 # The current tick goes on: a lost message is made up for a minute later.
                 logger.exception("The messages for the remaining ticks of this minute were not sent")
 
-    def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
+    def _request(self, scheduled_for: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
         return LeaseRequest(
             sensor=self._definition.name,
             owner=self._tokens.new(),
-            nominal=max(
-                slot(nominal, self._settings.interval, self._settings.phase), 0
+            scheduled_for=max(
+                slot(scheduled_for, self._settings.interval, self._settings.phase), 0
             ),  # stores accept none before that
             interval=self._settings.interval,
             now=now,
@@ -251,20 +251,20 @@ class ScheduledTickRunner:
     def _record_death(self, lease: Lease, now: int) -> Completion | None:
         """Record a failure if the previous tick died with its lease; end this one if it must not go on."""
         before = lease.before
-        if before.lease_owner is None or before.last_nominal is None:
+        if before.lease_owner is None or before.last_scheduled_for is None:
             return None
         reason = (
-            f"The evaluation scheduled for {timestamp(before.last_nominal)} ended without reporting "
+            f"The evaluation scheduled for {timestamp(before.last_scheduled_for)} ended without reporting "
             f"a result; its lease expired at {timestamp(before.lease_expires)}. It probably ran out "
             "of memory or time, or was killed."
         )
         tick = Tick(
             sensor=lease.sensor,
-            tick_id=leased_tick_id(before.last_nominal, before.epoch),
+            tick_id=leased_tick_id(before.last_scheduled_for, before.epoch),
             kind=TickKind.LEASED,
             status=TickStatus.FAILURE,
-            time=before.last_nominal,
-            started_at=before.last_nominal,
+            time=before.last_scheduled_for,
+            started_at=before.last_scheduled_for,
             ended_at=now,
             error=ErrorInfo("EvaluationDiedError", reason),
             owner=before.lease_owner,
@@ -291,10 +291,10 @@ class ScheduledTickRunner:
 
 def outcome(tick: Tick) -> Outcome:
     """Return the outcome of a committed tick."""
-    words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    message = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
     decision = Decision(tick.status.value)
     return Outcome(
-        decision, words, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
+        decision, message, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
     )
 
 
@@ -347,7 +347,7 @@ def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
 
 def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     state = state or SensorState(request.sensor)
-    subject = f"{request.sensor} at {timestamp(request.nominal)}"
+    subject = f"{request.sensor} at {timestamp(request.scheduled_for)}"
     if not state.is_running(request.default_status):
         reason = state.paused or f"Sensor {request.sensor} is stopped; start it."
         return Outcome(Decision.STOPPED, reason, subject)
@@ -362,7 +362,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
         done = timestamp(state.last_completion or 0)
         reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
-    last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
+    last = "never" if state.last_scheduled_for is None else timestamp(state.last_scheduled_for)
     reason = (
         f"Not due: the last tick was scheduled for {last}, and the interval is {request.interval / 1000:g} s."
     )
@@ -372,7 +372,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
 def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
     """Return the seconds until a tick will be due; at least 1, also where that is not known."""
     due = max(
-        (state.last_nominal or 0) + request.interval,
+        (state.last_scheduled_for or 0) + request.interval,
         (state.last_completion or 0) + request.interval // 2,
         state.resume_at or 0,
     )

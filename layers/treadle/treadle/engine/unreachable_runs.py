@@ -49,12 +49,12 @@ def ends_at(unanswered: Unanswered, error: LaunchError) -> int:
 def unknown_end(run: Run, unanswered: Unanswered) -> Failure:
     """Return the failure that ends a run whose target could not be queried for too long."""
     where = run.external_id or run.target or f"The target of job {run.job!r}"
-    words = (
+    message = (
         f"{where} could not be queried since {timestamp(unanswered.since)}, so the result of the "
         f"run is unknown: {unanswered.reason.rstrip('.')}. Check the target, and rerun the run if "
         f"it has not succeeded, or report its status. {KEEP_FORMER}"
     )
-    return Failure(OUTCOME_UNKNOWN, words[:_CAUSE], assumed=True)
+    return Failure(OUTCOME_UNKNOWN, message[:_CAUSE], assumed=True)
 
 
 def is_unknown(run: Run) -> bool:

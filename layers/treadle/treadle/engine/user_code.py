@@ -99,10 +99,10 @@ def shown_error(error: BaseException) -> str:
     """Return an error's type and message; user code in the error cannot make this fail."""
     try:
         # Not str(error), which is also user code, and may raise.
-        words = f"{type(error).__name__}: {traceback.TracebackException.from_exception(error)}"
+        text = f"{type(error).__name__}: {traceback.TracebackException.from_exception(error)}"
     except Exception:  # noqa: BLE001 - it reads attributes of the error, which are the user's code as well
-        words = error_text(error)
-    return words[:_MAX_MESSAGE]
+        text = error_text(error)
+    return text[:_MAX_MESSAGE]
 
 
 def _stack(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import json
 
-from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, moment
+from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, from_millis
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Failure, Run
 
@@ -47,8 +47,8 @@ def run_record(run: Run, location: str = "") -> RunRecord:
     """
     return RunRecord(
         dagster_run(run, location),
-        moment(run.created_at),
-        moment(run.updated_at),
+        from_millis(run.created_at),
+        from_millis(run.updated_at),
         None if run.started_at is None else run.started_at / 1000,
         None if run.ended_at is None else run.ended_at / 1000,
         tuple(sorted(reached[_SUCCESS] / 1000 for reached in run.reached.values() if _SUCCESS in reached)),

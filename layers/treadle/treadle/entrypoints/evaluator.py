@@ -86,7 +86,7 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
     return instrumented(handler)
 
 
-def nominal_time(event: Mapping[str, Any]) -> int | None:
+def scheduled_time(event: Mapping[str, Any]) -> int | None:
     """Return the scheduled time of a schedule's delivery, in milliseconds; None if it does not state one.
 
     Raises:
@@ -115,9 +115,9 @@ def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
 def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     _check_engine(parts, str(event.get("nominal_time", "")))
     at_once = event.get("at_once") is True
-    nominal = parts.clock.now() if at_once else nominal_time(event)
+    scheduled_for = parts.clock.now() if at_once else scheduled_time(event)
     try:
-        outcome = parts.leased.tick(nominal, budget, sends_ahead=not at_once, at_once=at_once)
+        outcome = parts.leased.tick(scheduled_for, budget, sends_ahead=not at_once, at_once=at_once)
     except StoreThrottledError as error:
         # Nothing was committed, and the schedule sends the next tick anyway.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
@@ -203,7 +203,7 @@ def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
 def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Delay a schedule's deadline by the grace period, in the sensor's own queue."""
     del budget
-    deadline = nominal_time(event) or minute(parts.clock.now())
+    deadline = scheduled_time(event) or minute(parts.clock.now())
     parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=parts.grace_seconds)
     reason = f"Will be evaluated in {parts.grace_seconds} s."
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
@@ -264,7 +264,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         _check_engine(parts)
         budget = Budget(remaining_seconds(context))
         if message.body.get("treadle") == "slot":
-            _report(parts, parts.leased.tick(nominal_time(message.body), budget))
+            _report(parts, parts.leased.tick(scheduled_time(message.body), budget))
         elif message.event is None:
             woken()
         else:
@@ -295,7 +295,7 @@ class _Message:
 def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
     """Parse a message; an invalid one fails here, before others are processed with it."""
     if body.get("treadle") == "slot":
-        nominal_time(body)
+        scheduled_time(body)
         return _Message(body)
     if parts.is_woken:
         if body.get("treadle") != WAKE["treadle"]:
@@ -378,7 +378,7 @@ def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
 def _reached(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     from treadle.definitions.timed import DeadlineReached
 
-    deadline = nominal_time(body)
+    deadline = scheduled_time(body)
     if deadline is None:
         msg = "A deadline needs its nominal_time, such as 2026-11-22T06:00:00Z."
         raise UnknownEventError(msg)

@@ -47,8 +47,10 @@ def publisher() -> Handler:
 
         def handle(body: Mapping[str, Any]) -> None:
             run_id, event_ids = parse_publish(body)
-            told = found.publisher.publish_again(run_id, event_ids)
-            logger().info(f"Published {told} statuses again", extra={"step": "publish", "run_id": run_id})
+            published = found.publisher.publish_again(run_id, event_ids)
+            logger().info(
+                f"Published {published} statuses again", extra={"step": "publish", "run_id": run_id}
+            )
 
         return process_queue(event, context, handle, found.inbox)
 
@@ -80,36 +82,36 @@ def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
 
 
 def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    news: list[tuple[Mapping[str, Any], list[RunStatusChange]]] = []
+    changes: list[tuple[Mapping[str, Any], list[RunStatusChange]]] = []
     failures: list[dict[str, str]] = []
     for record in records:
         try:
-            news.append((record, _news(parts, record["dynamodb"])))
+            changes.append((record, _changes(parts, record["dynamodb"])))
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             named = {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
             failures = send_record_to_dlq(record, json.dumps(named, default=str), error, parts.inbox)
             if failures:
                 break
-    all_news = [each for _, of_record in news for each in of_record]
-    told = len(all_news)
+    all_changes = [each for _, of_record in changes for each in of_record]
+    published = len(all_changes)
     try:
-        _with_tries(parts, all_news)
+        _with_tries(parts, all_changes)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
         logger().warning(f"Will be published one by one: {error}", extra={"step": "publish"})
         # One by one, so that a run that cannot be published blocks no other.
-        told = 0
-        for change, of_record in news:
+        published = 0
+        for change, of_record in changes:
             unkept = _publish_or_defer(parts, change, of_record)
             if isinstance(unkept, list):
                 failures = unkept
                 break
-            told += unkept
-    if told:
-        count(metric_names.STATUSES_PUBLISHED, told)
+            published += unkept
+    if published:
+        count(metric_names.STATUSES_PUBLISHED, published)
     return {"batchItemFailures": failures}
 
 
-def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[RunStatusChange]:
+def _changes(parts: PublisherParts, change: Mapping[str, Any]) -> list[RunStatusChange]:
     image = change.get("NewImage") or {}
     if "reached" not in image:
         return []  # Deleted, or not a run.
@@ -130,10 +132,10 @@ def _before(image: Mapping[str, Any]) -> Reached | None:
         return None
 
 
-def _with_tries(parts: PublisherParts, news: Sequence[RunStatusChange]) -> None:
+def _with_tries(parts: PublisherParts, changes: Sequence[RunStatusChange]) -> None:
     for attempt in range(1, TRIES + 1):
         try:
-            parts.publisher.publish(news)
+            parts.publisher.publish(changes)
         except StoreError as error:
             if attempt == TRIES or not error.retryable or isinstance(error, StoreThrottledError):
                 raise
@@ -152,17 +154,17 @@ def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Excep
 
 
 def _publish_or_defer(
-    parts: PublisherParts, record: Mapping[str, Any], news: Sequence[RunStatusChange]
+    parts: PublisherParts, record: Mapping[str, Any], changes: Sequence[RunStatusChange]
 ) -> int | list[dict[str, str]]:
     """Return how many were published, the others later; or the failure that redelivers the record."""
-    if not news:
+    if not changes:
         return 0
-    run_id = news[0].run.run_id
-    body = {"treadle": "publish", "run_id": run_id, "events": [each.event_id for each in news]}
+    run_id = changes[0].run.run_id
+    body = {"treadle": "publish", "run_id": run_id, "events": [each.event_id for each in changes]}
     try:
-        parts.publisher.publish(news)
+        parts.publisher.publish(changes)
     except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
         if is_passing(error) and _is_deferred(parts, body, error):
             return 0
         return send_record_to_dlq(record, json.dumps(body), error, parts.inbox) or 0
-    return len(news)
+    return len(changes)

@@ -54,11 +54,11 @@ def report_run_status(
         SettingsError: if no bus is named.
         StoreError: if the bus did not accept the report.
     """
-    for name, words in (("error", error), ("cause", cause)):
-        _check_words(name, words)
+    for name, text in (("error", error), ("cause", cause)):
+        _check_text(name, text)
     reported = _reported(launch_id, status, error or cause)
-    told = timestamp(int(_moment(time).timestamp() * 1000))
-    _send(run_status_report(launch_id, reported, told, error=error, cause=cause), bus)
+    reported_at = timestamp(int(_checked_time(time).timestamp() * 1000))
+    _send(run_status_report(launch_id, reported, reported_at, error=error, cause=cause), bus)
 
 
 def report_asset_materialization(
@@ -96,9 +96,9 @@ def report_asset_materialization(
     made = _made(asset_key, description, metadata, partition)
     # Always with an id, as a request to the bus may be sent again.
     named = str(uuid4()) if event_id is None else event_id
-    report = AssetReport(made, named, _moment(time), run_id)
-    told = timestamp(int(report.time.timestamp() * 1000))
-    _send(asset_materialization_report(made, named, told, run_id=run_id), bus)
+    report = AssetReport(made, named, _checked_time(time), run_id)
+    reported_at = timestamp(int(report.time.timestamp() * 1000))
+    _send(asset_materialization_report(made, named, reported_at, run_id=run_id), bus)
     return named
 
 
@@ -116,7 +116,7 @@ def _made(
     return given
 
 
-def _moment(time: datetime | None) -> datetime:
+def _checked_time(time: datetime | None) -> datetime:
     now = datetime.now(UTC)
     given: object = now if time is None else time
     if not isinstance(given, datetime):
@@ -139,9 +139,9 @@ def _moment(time: datetime | None) -> datetime:
     return given
 
 
-def _check_words(name: str, words: object) -> None:
-    if words is not None and not isinstance(words, str):
-        msg = f"{name} must be a string or None, not {type(words).__name__}: {shown(words)}. Write it as a string."
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        msg = f"{name} must be a string or None, not {type(value).__name__}: {shown(value)}. Write it as a string."
         raise InvalidReportError(msg)
 
 
@@ -154,7 +154,7 @@ def _send(event: BusEvent, bus: str | None) -> None:
     EventBridgeBus(name, REPORT_SOURCE).publish([event])
 
 
-def _reported(launch_id: str, status: DagsterRunStatus | str, words: str | None) -> DagsterRunStatus:
+def _reported(launch_id: str, status: DagsterRunStatus | str, reason: str | None) -> DagsterRunStatus:
     """Return the status, if it and its details are valid."""
     if parse_launch_id(str(launch_id)) is None:
         msg = f"launch_id is {launch_id!r}: give what the job was given as launch_id, `<run id>-<attempt>`."
@@ -164,7 +164,7 @@ def _reported(launch_id: str, status: DagsterRunStatus | str, words: str | None)
         msg = f"status is {status!r}: use {known}."
         raise InvalidReportError(msg)
     reported = DagsterRunStatus(status)
-    if words and reported not in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}:
+    if reason and reported not in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}:
         msg = f"error and cause say why a run failed or was canceled, and status is {reported}."
         raise InvalidReportError(msg)
     return reported

@@ -18,7 +18,7 @@ class Commands:
     Args:
         runs: cancels and refreshes runs.
         jobs: the settings of each job, by name.
-        look: checks a job's target; returns the fields `exists` and `trouble`, or `error` if that is unknown.
+        check: checks a job's target; returns the fields `exists` and `trouble`, or `error` if that is unknown.
         renew: reads the registry again, as an operator may have just changed it.
     """
 
@@ -26,12 +26,12 @@ class Commands:
         self,
         runs: RunOperations,
         jobs: Mapping[str, JobSettings],
-        look: Callable[[JobSettings], Answer],
+        check: Callable[[JobSettings], Answer],
         renew: Callable[[], None],
     ) -> None:
         self._runs = runs
         self._jobs = jobs
-        self._look = look
+        self._check = check
         self._renew = renew
 
     def answer(self, event: Mapping[str, Any]) -> Answer:
@@ -44,7 +44,7 @@ class Commands:
         self._renew()
         if event.get("treadle") == TARGETS:
             with_role = (each for each in self._jobs.values() if each.role and each.arn)
-            return {"targets": {each.job: {"role": each.role, **self._look(each)} for each in with_role}}
+            return {"targets": {each.job: {"role": each.role, **self._check(each)} for each in with_role}}
         try:
             edit = self._edit(event)
         except (CommandRefusedError, LaunchError, StoreError) as error:

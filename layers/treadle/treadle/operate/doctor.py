@@ -39,7 +39,7 @@ from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 LATE_MS = 600_000
 """RECONCILE handles late items within minutes; it does not reach those that are later than this."""
 
-LOOKED_AHEAD_MS = 31 * 86_400_000
+LOOKAHEAD_MS = 31 * 86_400_000
 """Every run in progress is checked again within this time."""
 
 COUNTED = 100
@@ -97,7 +97,7 @@ class Doctor:
             StoreError: if a store did not respond.
         """
         with ThreadPoolExecutor(2) as pool:
-            looking = pool.submit(self._health.snapshot)
+            pending_snapshot = pool.submit(self._health.snapshot)
             # First, so that the views know which functions load, and do not invoke them again.
             findings = [*self._configuration()]
             if self._registrations is not None:
@@ -105,7 +105,7 @@ class Doctor:
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
             findings += self._under_way()
-            snapshot = looking.result()
+            snapshot = pending_snapshot.result()
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # A function that does not load also crashes: that is one finding.
         broken = {each.subject for each in findings if each.check == "configuration"}
@@ -182,12 +182,12 @@ class Doctor:
             return of_unreadable_tick(sensor, tick_id, str(error))
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
-        for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
-            page = self._ticks.page(sensor, limit=COUNTED, statuses={trouble})
+        for problem in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
+            page = self._ticks.page(sensor, limit=COUNTED, statuses={problem})
             # What an operator dropped needs no attention.
             ticks = [tick for tick in page.ticks if tick.ended_at >= since and not tick.is_dropped]
             if ticks:
-                yield of_lost(sensor, trouble, ticks, is_all=len(page.ticks) < COUNTED)
+                yield of_lost(sensor, problem, ticks, is_all=len(page.ticks) < COUNTED)
 
     def _lateness(self) -> Iterator[Finding]:
         """Find ticks and runs that are overdue."""
@@ -209,7 +209,7 @@ class Doctor:
         if self._addresses is None:
             return
         # Every run in progress has a time of its next check.
-        names = self._runs.due(self._clock.now() + LOOKED_AHEAD_MS, MOST)
+        names = self._runs.due(self._clock.now() + LOOKAHEAD_MS, MOST)
         found = list(self._addresses.findings(self._runs.get_many(names).values()))
         yield from found
         if not found:

@@ -38,8 +38,8 @@ class TickDrops:
             CommandRefusedError: if the tick does not exist, or none of its requests wait.
             StoreError: if the store did not respond.
         """
-        words = reason.strip().encode(errors="replace").decode()[:MAX_REASON]
-        drop = Drop(self._clock.now(), by, words or NO_REASON)
+        text = reason.strip().encode(errors="replace").decode()[:MAX_REASON]
+        drop = Drop(self._clock.now(), by, text or NO_REASON)
         held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE applies it within about a minute."
         # Due at RECONCILE's next pass.
         due = drop.at - DISPATCH_LATE_MS - 1

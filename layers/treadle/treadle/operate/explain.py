@@ -59,7 +59,7 @@ class Explainer:
         run_ids: the deployment's run ids.
         objects: inspects objects as the sensors do.
         health: checks the resources that deliver events.
-        letters: reads the dead letters.
+        redriver: reads the dead letters.
         clock: the clock.
         registrations: checks the registry; None to skip that.
     """
@@ -73,7 +73,7 @@ class Explainer:
         run_ids: RunIds,
         objects: ObjectLookup,
         health: Health,
-        letters: Redriver,
+        redriver: Redriver,
         clock: Clock,
         registrations: Registrations | None = None,
     ) -> None:
@@ -84,8 +84,8 @@ class Explainer:
         self._clock = clock
         self._registrations = registrations
         self._loads = LoadChecks(deployment, clock)
-        self._asked = RequestTracer(deployment, ticks, runs, run_ids, letters)
-        self._of_objects = ObjectExplainer(self._asked, ticks, runs, sensors, objects, health)
+        self._tracer = RequestTracer(deployment, ticks, runs, run_ids, redriver)
+        self._of_objects = ObjectExplainer(self._tracer, ticks, runs, sensors, objects, health)
 
     def explain(self, sensor: str, subject: Subject) -> Explanation:
         """Explain what happened to a run key, an object or a run, or what a sensor did at a time.
@@ -98,19 +98,19 @@ class Explainer:
             CommandRefusedError: if the sensor or run does not exist, or the sensor does not watch a bucket.
             StoreError: if a store did not respond.
         """
-        standing = self._standing(sensor)
-        explanation = ExplanationBuilder(standing.now, standing.stopped_at)
+        status = self._status(sensor)
+        explanation = ExplanationBuilder(status.now, status.stopped_at)
         if subject.run_id is not None:
             return self._of_run(explanation, sensor, subject.run_id)
         if subject.object is not None:
-            return self._of_objects.explain(explanation, standing, subject.object)
+            return self._of_objects.explain(explanation, status, subject.object)
         if subject.run_key is not None:
-            return self._of_key(explanation, standing, subject.run_key)
+            return self._of_key(explanation, status, subject.run_key)
         if subject.at is not None:
-            return self._of_moment(explanation, standing, subject.at)
+            return self._of_time(explanation, status, subject.at)
         raise CommandRefusedError("Nothing to explain: name a run key, an object, a run or a time.")
 
-    def _standing(self, sensor: str) -> SensorStatus:
+    def _status(self, sensor: str) -> SensorStatus:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
         failed = self._last_failure(sensor) if state.failure_streak else None
         edits, now = self._sensors.edits(sensor), self._clock.now()
@@ -138,55 +138,55 @@ class Explainer:
         if run.sensor != sensor:
             requester = f"by sensor {run.sensor}" if run.sensor else "outside any sensor"
             raise CommandRefusedError(f"Run {run_id} was requested {requester}, not by {sensor}.")
-        return self._asked.of_run(explanation, run)
+        return self._tracer.of_run(explanation, run)
 
-    def _of_key(self, explanation: ExplanationBuilder, standing: SensorStatus, run_key: str) -> Explanation:
-        story = self._asked.by_key(explanation, standing.name, run_key)
+    def _of_key(self, explanation: ExplanationBuilder, status: SensorStatus, run_key: str) -> Explanation:
+        story = self._tracer.by_key(explanation, status.name, run_key)
         if story is not None:
             return story
-        last = self._ticks.latest(standing.name, RECENT)
+        last = self._ticks.latest(status.name, RECENT)
         for tick in last[:1]:
             add_tick(explanation, tick)
         none = f"None of the last {len(last)} recorded ticks" if last else "No tick"
-        words = f"{none} of sensor {standing.name} requested run key {run_key!r}, and no run has it"
-        return explanation.end(self._with_status(explanation, standing, words))
+        text = f"{none} of sensor {status.name} requested run key {run_key!r}, and no run has it"
+        return explanation.end(self._with_status(explanation, status, text))
 
-    def _with_status(self, explanation: ExplanationBuilder, standing: SensorStatus, words: str) -> str:
+    def _with_status(self, explanation: ExplanationBuilder, status: SensorStatus, text: str) -> str:
         """Append what keeps the sensor from evaluating, or the time of its next tick."""
-        troubles = (
-            standing.stopped,
-            standing.not_loading,
-            standing.foreign,
-            standing.failing,
-            standing.not_evaluating,
+        reasons = (
+            status.stopped,
+            status.not_loading,
+            status.foreign,
+            status.failing,
+            status.not_evaluating,
         )
-        for trouble in troubles:
-            if trouble is not None:
-                explanation.add("sensor", None, trouble, ok=False)
-                return f"{words}: {closed(trouble)}"
-        skips, upcoming = standing.state.skips, standing.next_tick
+        for reason in reasons:
+            if reason is not None:
+                explanation.add("sensor", None, reason, ok=False)
+                return f"{text}: {closed(reason)}"
+        skips, upcoming = status.state.skips, status.next_tick
         last = f"; the last one, due {timestamp(skips.last_at)}, was skipped: {skips.reason}" if skips else ""
-        return closed(f"{words}{last}") + (f" The next tick is due at {upcoming}." if upcoming else "")
+        return closed(f"{text}{last}") + (f" The next tick is due at {upcoming}." if upcoming else "")
 
-    def _of_moment(self, explanation: ExplanationBuilder, standing: SensorStatus, at: int) -> Explanation:
-        skips, step = standing.state.skips, max((standing.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
+    def _of_time(self, explanation: ExplanationBuilder, status: SensorStatus, at: int) -> Explanation:
+        skips, step = status.state.skips, max((status.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
         if skips is not None and skips.first_at <= at < skips.last_at + step:
-            words = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
-            explanation.add("tick", skips.last_at, f"{words}: {skips.reason}", ok=False)
-            return explanation.end(f"No runs were requested: {words}. The last one: {closed(skips.reason)}")
-        stop = standing.stopped_at(at)
-        found = self._ticks.page(standing.name, before=timestamp(at + 1), limit=1).ticks
+            text = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
+            explanation.add("tick", skips.last_at, f"{text}: {skips.reason}", ok=False)
+            return explanation.end(f"No runs were requested: {text}. The last one: {closed(skips.reason)}")
+        stop = status.stopped_at(at)
+        found = self._ticks.page(status.name, before=timestamp(at + 1), limit=1).ticks
         last = found[0] if found else None
         if stop is not None and (last is None or last.started_at < stop.at):
             explanation.add("sensor", stop.at, f"stopped by {stop.by}", ok=False)
             since = f"It had been stopped by {stop.by} at {timestamp(stop.at)}"
-            return explanation.end(f"Sensor {standing.name} did not evaluate at {timestamp(at)}: {since}.")
-        tick = self._ticks.get(standing.name, last.tick_id) if last else None
+            return explanation.end(f"Sensor {status.name} did not evaluate at {timestamp(at)}: {since}.")
+        tick = self._ticks.get(status.name, last.tick_id) if last else None
         if tick is not None and at < (tick.last_time or tick.time) + 2 * step:
             add_tick(explanation, tick)
             return explanation.end(describe_tick(tick))
-        words = f"No tick of sensor {standing.name} is recorded for {timestamp(at)}"
+        text = f"No tick of sensor {status.name} is recorded for {timestamp(at)}"
         if tick is not None:
             add_tick(explanation, tick)
-            words = f"{words}; the previous one is {tick.tick_id} ({tick.status})"
-        return explanation.end(self._with_status(explanation, standing, words))
+            text = f"{text}; the previous one is {tick.tick_id} ({tick.status})"
+        return explanation.end(self._with_status(explanation, status, text))

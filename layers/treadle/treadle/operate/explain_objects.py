@@ -2,7 +2,7 @@
 
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
-from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_words
+from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
 from treadle.operate.findings import Finding, Severity, of_backlog, of_bucket, of_switch
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
@@ -30,7 +30,7 @@ class ObjectExplainer:
     """Explains objects.
 
     Args:
-        asked: traces requests.
+        tracer: traces requests.
         ticks: tick records.
         runs: run records.
         sensors: the sensors' state.
@@ -40,26 +40,26 @@ class ObjectExplainer:
 
     def __init__(
         self,
-        asked: RequestTracer,
+        tracer: RequestTracer,
         ticks: TickStore,
         runs: RunStore,
         sensors: SensorStore,
         objects: ObjectLookup,
         health: Health,
     ) -> None:
-        self._asked = asked
+        self._tracer = tracer
         self._ticks = ticks
         self._runs = runs
         self._sensors = sensors
         self._objects = objects
         self._health = health
 
-    def explain(self, explanation: ExplanationBuilder, standing: SensorStatus, location: str) -> Explanation:
+    def explain(self, explanation: ExplanationBuilder, status: SensorStatus, location: str) -> Explanation:
         """Explain what happened to an object.
 
         Args:
             explanation: the steps so far.
-            standing: the sensor's status.
+            status: the sensor's status.
             location: `s3://bucket/key`.
 
         Raises:
@@ -69,11 +69,11 @@ class ObjectExplainer:
         bucket, _, key = location.removeprefix(_PREFIX).partition("/")
         if not location.startswith(_PREFIX) or not bucket or not key:
             raise CommandRefusedError(f"{location!r} is not an object. Write it as s3://bucket/key.")
-        sighting = self._inspected(explanation, standing, bucket, key)
-        ticks, is_complete = self._event_ticks(standing.name, location, sighting)
+        sighting = self._inspected(explanation, status, bucket, key)
+        ticks, is_complete = self._event_ticks(status.name, location, sighting)
         if ticks:
-            return self._of_events(explanation, standing, ticks)
-        story = self._without_event(explanation, standing.name, location, sighting)
+            return self._of_events(explanation, status, ticks)
+        story = self._without_event(explanation, status.name, location, sighting)
         if story is not None:
             return story
         if sighting is None:
@@ -81,27 +81,27 @@ class ObjectExplainer:
         if not sighting.is_watched:
             explanation.add("sensor", None, f"{location} is not watched", ok=False)
             return explanation.end(
-                f"Sensor {standing.name} does not watch {location}; it watches {sighting.watched}."
+                f"Sensor {status.name} does not watch {location}; it watches {sighting.watched}."
             )
         if not is_complete:
             return explanation.end(
                 f"None of the {MOST_READ:,} ticks that were searched evaluated an event of {location}, and there are more "
                 "from the time when it was stored: use its run key, or the time of its event, instead."
             )
-        return self._missing(explanation, standing, location, sighting)
+        return self._missing(explanation, status, location, sighting)
 
     def _inspected(
-        self, explanation: ExplanationBuilder, standing: SensorStatus, bucket: str, key: str
+        self, explanation: ExplanationBuilder, status: SensorStatus, bucket: str, key: str
     ) -> ObjectInspection | None:
-        cursor, location = self._sensors.cursor(standing.state), f"{_PREFIX}{bucket}/{key}"
+        cursor, location = self._sensors.cursor(status.state), f"{_PREFIX}{bucket}/{key}"
         try:
-            found = self._objects.inspect(standing.name, bucket, key, cursor, standing.now)
+            found = self._objects.inspect(status.name, bucket, key, cursor, status.now)
         except TreadleError as error:
             explanation.add("object", None, str(error), ok=False)
             return None
         if found is None:
             raise CommandRefusedError(
-                f"Sensor {standing.name} does not watch a bucket: use a run key, a run or a time instead."
+                f"Sensor {status.name} does not watch a bucket: use a run key, a run or a time instead."
             )
         if found.is_watched:
             is_there = found.modified_at is not None
@@ -134,35 +134,35 @@ class ObjectExplainer:
         return found[::-1], False
 
     def _of_events(
-        self, explanation: ExplanationBuilder, standing: SensorStatus, ticks: list[TickSummary]
+        self, explanation: ExplanationBuilder, status: SensorStatus, ticks: list[TickSummary]
     ) -> Explanation:
         """Explain the evaluation of the newest event."""
-        tick = self._ticks.get(standing.name, ticks[-1].tick_id)
+        tick = self._ticks.get(status.name, ticks[-1].tick_id)
         if tick is None:
             return explanation.end(f"Tick {ticks[-1].tick_id} evaluated it; its record has expired.")
         if tick.requests:
-            return self._asked.of_request(explanation, tick, tick.requests[0])
+            return self._tracer.of_request(explanation, tick, tick.requests[0])
         if tick.existing_keys:
-            story = self._asked.by_key(explanation, standing.name, tick.existing_keys[0])
+            story = self._tracer.by_key(explanation, status.name, tick.existing_keys[0])
             if story is not None:
                 return story
         add_tick(explanation, tick)
         if tick.error is not None:
-            return self._failed(explanation, standing, tick)
+            return self._failed(explanation, status, tick)
         if tick.set_aside:
             return explanation.end(f"Its request was set aside: {closed(tick.set_aside[0].reason)}")
         return explanation.end(
             f"Its event was evaluated, but no run was requested: {closed(tick.reason or 'no reason given')}"
         )
 
-    def _failed(self, explanation: ExplanationBuilder, standing: SensorStatus, tick: Tick) -> Explanation:
-        error = closed(error_words(tick.error.type, tick.error.message)) if tick.error else ""
+    def _failed(self, explanation: ExplanationBuilder, status: SensorStatus, tick: Tick) -> Explanation:
+        error = closed(error_summary(tick.error.type, tick.error.message)) if tick.error else ""
         tries = f"{tick.attempts} times" if tick.attempts > 1 else "once"
-        words = f"The function of sensor {standing.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
+        text = f"The function of sensor {status.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
         key = (tick.trigger or "").partition(f"{_PREFIX}")[2].partition("/")[2].rpartition(" (")[0]
-        letter = self._asked.letter(explanation, key)
+        dead_letter = self._tracer.dead_letter(explanation, key)
         return explanation.end(
-            f"{words} {letter or 'The event is delivered again automatically, five times in all.'}"
+            f"{text} {dead_letter or 'The event is delivered again automatically, five times in all.'}"
         )
 
     def _without_event(
@@ -170,43 +170,43 @@ class ObjectExplainer:
     ) -> Explanation | None:
         """Explain an object that a sweep found, or that no longer exists."""
         if sighting is not None and sighting.run_key is not None:
-            return self._asked.by_key(explanation, sensor, sighting.run_key)
+            return self._tracer.by_key(explanation, sensor, sighting.run_key)
         known = (
             run
             for run in self._runs.list_by_sensor(sensor, RUNS)
             if (run.run_key or "").startswith(f"{location}#")
         )
         run = next(known, None)
-        return self._asked.of_run(explanation, run) if run else None
+        return self._tracer.of_run(explanation, run) if run else None
 
     def _missing(
         self,
         explanation: ExplanationBuilder,
-        standing: SensorStatus,
+        status: SensorStatus,
         location: str,
         sighting: ObjectInspection,
     ) -> Explanation:
         """Explain why no event of a watched object was evaluated, and when the sweep will find it."""
-        words = f"No event of {location} was evaluated, and no sweep has requested a run for it"
-        letter = self._asked.letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
-        if letter is not None:
-            return explanation.end(f"{words}. {letter}")
+        text = f"No event of {location} was evaluated, and no sweep has requested a run for it"
+        dead_letter = self._tracer.dead_letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
+        if dead_letter is not None:
+            return explanation.end(f"{text}. {dead_letter}")
         if sighting.modified_at is None:
-            return explanation.end(f"{words}: the object does not exist (any longer).")
-        for trouble in (standing.stopped, standing.not_loading, sighting.waits, _too_old(sighting)):
-            if trouble:
-                explanation.add("sensor", None, trouble, ok=False)
-                return explanation.end(f"{words}: {closed(trouble)}")
-        found = self._wiring(standing.name, sighting)
+            return explanation.end(f"{text}: the object does not exist (any longer).")
+        for problem in (status.stopped, status.not_loading, sighting.waits, _too_old(sighting)):
+            if problem:
+                explanation.add("sensor", None, problem, ok=False)
+                return explanation.end(f"{text}: {closed(problem)}")
+        found = self._wiring(status.name, sighting)
         for each in found:
             explanation.add(each.check, None, f"{each.says} {each.advice}", ok=False)
-        dropped = _before_start(standing, sighting)
+        dropped = _before_start(status, sighting)
         events = [_with_advice(each) for each in found if each.check != "schedules"]
         why = (
             f": {dropped or events[0]}" if dropped or events else "; the delivery of its events is in order."
         )
         schedule = next((each for each in found if each.check == "schedules"), None)
-        return explanation.end(f"{words}{why} {_sweep(standing, sighting, schedule)}")
+        return explanation.end(f"{text}{why} {_sweep(status, sighting, schedule)}")
 
     def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
         """Return the faults in what delivers the object's events."""
@@ -239,8 +239,8 @@ def _too_old(sighting: ObjectInspection) -> str:
     )
 
 
-def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
-    start = next((each for each in standing.edits if each.action == "start"), None)
+def _before_start(status: SensorStatus, sighting: ObjectInspection) -> str:
+    start = next((each for each in status.edits if each.action == "start"), None)
     if start is None or sighting.modified_at is None or sighting.modified_at >= start.at:
         return ""
     if sighting.is_in_parts:
@@ -249,7 +249,7 @@ def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
     return f"the sensor {when}, and a stopped sensor drops its events."
 
 
-def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
+def _sweep(status: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
     """Describe when the sweep reaches the object, or that it has."""
     stored, done = sighting.modified_at or 0, sighting.complete_round
     if done is not None and done > stored and not sighting.is_in_parts:
@@ -257,13 +257,13 @@ def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | No
     if done is not None and done > stored:
         return (
             f"If its upload had ended by {timestamp(done)}, the sweep that began then evaluated it, and the sensor's "
-            f"function requested no run; otherwise the sweep due at {standing.next_tick or 'the next minute'} finds it."
+            f"function requested no run; otherwise the sweep due at {status.next_tick or 'the next minute'} finds it."
         )
     if off is not None:
         return f"The sweep does not reach it: {_with_advice(off)}"
-    if standing.failing:
-        return f"The sweep does not reach it: {closed(standing.failing)}"
-    due = standing.next_tick or "the next minute"
+    if status.failing:
+        return f"The sweep does not reach it: {closed(status.failing)}"
+    due = status.next_tick or "the next minute"
     if sighting.is_passed:
         return f"The current round of the sweep has passed its key; the next round finds it. The sweep continues at {due}."
     return f"The sweep will find it: it continues at {due}."

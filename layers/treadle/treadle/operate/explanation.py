@@ -81,10 +81,10 @@ def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
         explanation.add("event", tick.time, tick.trigger)
     if isinstance(tick, Tick):
         requested = len(tick.requests)
-        error = tick.error and error_words(tick.error.type, tick.error.message)
+        error = tick.error and error_summary(tick.error.type, tick.error.message)
     else:
         requested = None
-        error = error_words(tick.error_type, tick.error_message or "") if tick.error_type else None
+        error = error_summary(tick.error_type, tick.error_message or "") if tick.error_type else None
     result = error or tick.reason or (f"{requested} runs requested" if requested is not None else "")
     skipped = f" ({tick.skips} ticks, to {timestamp(tick.last_time or tick.time)})" if tick.skips > 1 else ""
     tries = f", evaluation {tick.attempts}" if tick.attempts > 1 else ""
@@ -221,7 +221,7 @@ def describe_tick(tick: Tick) -> str:
     """Describe a tick's result in one sentence."""
     what = f"Tick {tick.tick_id}"
     if tick.error is not None:
-        return f"{what} failed: {closed(error_words(tick.error.type, tick.error.message))}"
+        return f"{what} failed: {closed(error_summary(tick.error.type, tick.error.message))}"
     if tick.status is TickStatus.SKIPPED:
         return f"{what} requested no runs: {closed(tick.reason or 'the function gave no reason')}"
     requested = f"{what} requested {len(tick.requests)} runs"
@@ -265,7 +265,7 @@ def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[st
     return f"{what} was dispatched ({tick.dispatched}), but the run does not exist.", False
 
 
-def error_words(kind: str, message: str) -> str:
+def error_summary(kind: str, message: str) -> str:
     """Return an error's name and message; most messages contain the name already."""
     return message if f"{kind}: " in message else f"{kind}: {message}"
 

@@ -79,13 +79,13 @@ def of_switch(switch: EventTrigger) -> Iterator[Finding]:
     if not switch.is_on:
         advice = _SWITCH_ON[switch.kind].format(name=switch.name)
         gone = ""
-        if switch.trouble:
-            gone, advice = f" ({switch.trouble})", "Deploy the template again."
+        if switch.error:
+            gone, advice = f" ({switch.error})", "Deploy the template again."
         yield Finding(
             check, switch.owner, Severity.PROBLEM, f"{template.format(name=switch.name)}{gone}.", advice
         )
-    elif switch.trouble:
-        says = f"Its {switch.kind} {switch.name} has no effect: {switch.trouble}."
+    elif switch.error:
+        says = f"Its {switch.kind} {switch.name} has no effect: {switch.error}."
         yield Finding(
             check,
             switch.owner,
@@ -118,20 +118,20 @@ def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
 
 
 def of_lost(
-    sensor: str, trouble: TickTrouble, ticks: Sequence[TickSummary], *, is_all: bool = True
+    sensor: str, problem: TickTrouble, ticks: Sequence[TickSummary], *, is_all: bool = True
 ) -> Finding:
     """Report requests of a sensor that were refused or rejected within a day.
 
     Args:
         sensor: the sensor's name.
-        trouble: refused or rejected.
+        problem: refused or rejected.
         ticks: the ticks with such requests, newest first; at least one.
         is_all: False if there may be more.
     """
-    what = "refused" if trouble is TickTrouble.REFUSED else "set aside because they could never run"
+    what = "refused" if problem is TickTrouble.REFUSED else "set aside because they could never run"
     says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}; the newest is {ticks[0].tick_id}."
     advice = f"For the reason: treadle tick show {sensor} {ticks[0].tick_id}"
-    severity = Severity.PROBLEM if trouble is TickTrouble.REFUSED else Severity.WARNING
+    severity = Severity.PROBLEM if problem is TickTrouble.REFUSED else Severity.WARNING
     return Finding("requests", f"sensor {sensor}", severity, says, advice)
 
 
@@ -160,12 +160,12 @@ def of_backlog(backlog: Backlog) -> Iterator[Finding]:
 def of_bucket(bucket: Bucket) -> Iterator[Finding]:
     """Find watched buckets that cannot be watched, or that send no events."""
     owner = f"sensor {bucket.sensor}"
-    if bucket.trouble:
+    if bucket.error:
         yield Finding(
             "buckets",
             owner,
             Severity.PROBLEM,
-            bucket.trouble,
+            bucket.error,
             "Correct the sensor's bucket, or its permission.",
         )
     elif bucket.announces is False:
@@ -196,13 +196,13 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         advice = "Set the address in the job's block of the project's template, and deploy."
         yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
     elif target.exists is False:
-        says = f"Its target does not exist: {target.address}. {target.trouble}".rstrip()
+        says = f"Its target does not exist: {target.address}. {target.error}".rstrip()
         if not is_needed:
             says = f"Its target does not exist yet: {target.address}; no running sensor may start it."
         advice = "Create it again, or correct the address in the job's block of the project's template, and deploy."
         yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
-    elif target.exists is None and target.trouble:
-        says = closed(f"{target.address} cannot be described with role {target.role}: {target.trouble}")
+    elif target.exists is None and target.error:
+        says = closed(f"{target.address} cannot be described with role {target.role}: {target.error}")
         advice = "Compare the role's trust policy and permissions with the job's block in template.yaml, and deploy."
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
 
@@ -218,8 +218,8 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
     if not known or any(each.check == "jobs" for each in snapshot.unread):
         return  # The registered jobs are unknown.
     for sensor in sensors:
-        heard = sensor.subscription.jobs if sensor.subscription else ()
-        for name in sorted(set(heard) - set(known)):
+        subscribed = sensor.subscription.jobs if sensor.subscription else ()
+        for name in sorted(set(subscribed) - set(known)):
             says = f"It waits for runs of job {name}, but no project has registered that job."
             advice = f"Correct its monitored jobs, and deploy. Registered jobs: {', '.join(known)}."
             yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
@@ -228,7 +228,7 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
 def of_denial(denial: MissingPermission) -> Finding:
     """Report a component that lacks a permission it needs."""
     where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
-    says = f"It is denied {denial.action} {where}: {denial.words}."
+    says = f"It is denied {denial.action} {where}: {denial.detail}."
     advice = (
         f"Deploy the template again if its role has lost {denial.action}; look for a permissions boundary or a "
         "service control policy that denies it; or correct the parameter that names the resource."
@@ -239,14 +239,14 @@ def of_denial(denial: MissingPermission) -> Finding:
 def of_alarm(alarm: Alarm) -> Finding:
     """Report an alarm in state ALARM."""
     since = f" since {timestamp(alarm.since)}" if alarm.since is not None else ""
-    says = f"In ALARM{since}: {alarm.words}"
+    says = f"In ALARM{since}: {alarm.detail}"
     return Finding("alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md explains each alarm.")
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
     """Find channels on which alerts or alarms cannot arrive; a warning if nobody has subscribed."""
-    if channel.trouble:
-        says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
+    if channel.error:
+        says = f"Alerts do not arrive: {channel.error} ({channel.address.setting})"
         severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
         yield Finding("alerts", channel.address.owner, severity, closed(says), closed(channel.remedy))
 
@@ -274,6 +274,6 @@ def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
 
 def of_unread(unread: SkippedCheck) -> Finding:
     """Report something that could not be checked."""
-    says = f"Not checked: {unread.words}"
+    says = f"Not checked: {unread.detail}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."
     return Finding(unread.check, unread.what, Severity.WARNING, says, advice)

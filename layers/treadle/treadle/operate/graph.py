@@ -70,8 +70,8 @@ def _edges(sensor: DeployedSensor, jobs: set[str]) -> Iterator[Edge]:
     if subscription is None:
         return
     # A rule without jobs matches the runs of all jobs.
-    heard = subscription.jobs or (sorted(jobs) if subscription.statuses else ())
-    for job in heard:
+    upstream = subscription.jobs or (sorted(jobs) if subscription.statuses else ())
+    for job in upstream:
         yield Edge(Node("job", job), own)
     for asset in subscription.assets:
         yield Edge(Node("asset", asset), own)

@@ -82,20 +82,20 @@ class SensorInvoker:
         """
         if event is None:
             self._check_ticks(sensor, "give it one to preview")
-        asked: dict[str, object] = {"treadle": "preview"}
+        request: dict[str, object] = {"treadle": "preview"}
         if cursor is not STORED:
-            asked["cursor"] = cursor
+            request["cursor"] = cursor
         if event is not None:
-            asked["event"] = dict(event)
-        told = self._deployment.invoke(sensor, asked)
-        failed = told.get("decision") == "FAILURE"
-        error = {"message": told.get("reason"), "stack": told.get("stack") or ""} if failed else None
-        lists = {name: told.get(name) or [] for name in _LISTS}
-        reason = None if failed else told.get("reason")
-        tick = {"status": told.get("decision"), "reason": reason, "error": error, **lists}
-        if told.get("left_out"):
-            tick["left_out"] = told["left_out"]
-        return PreviewResult(tick, told.get("cursor_before"), told.get("cursor_after"))
+            request["event"] = dict(event)
+        response = self._deployment.invoke(sensor, request)
+        failed = response.get("decision") == "FAILURE"
+        error = {"message": response.get("reason"), "stack": response.get("stack") or ""} if failed else None
+        lists = {name: response.get(name) or [] for name in _LISTS}
+        reason = None if failed else response.get("reason")
+        tick = {"status": response.get("decision"), "reason": reason, "error": error, **lists}
+        if response.get("left_out"):
+            tick["left_out"] = response["left_out"]
+        return PreviewResult(tick, response.get("cursor_before"), response.get("cursor_after"))
 
     def tick(self, sensor: str) -> ManualTickResult:
         """Evaluate now, regardless of the interval and of backoff; still one tick at a time.
@@ -108,11 +108,11 @@ class SensorInvoker:
             InvocationError: if its function failed or did not respond; the tick may have been committed.
         """
         self._check_ticks(sensor, "preview one, or replay what it missed")
-        told = self._deployment.invoke(sensor, {"treadle": "tick", "at_once": True})
-        decision = str(told.get("decision"))
+        response = self._deployment.invoke(sensor, {"treadle": "tick", "at_once": True})
+        decision = str(response.get("decision"))
         has_record = decision in _RECORDED
         return ManualTickResult(
-            decision, str(told.get("reason")), str(told.get("subject")) if has_record else None
+            decision, str(response.get("reason")), str(response.get("subject")) if has_record else None
         )
 
     def _check_ticks(self, sensor: str, instead: str) -> None:

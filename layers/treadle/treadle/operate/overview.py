@@ -277,14 +277,14 @@ def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
     if not deployed.is_ticked:
         return None
     started = state.started_at or 0
-    if state.last_nominal is None:
+    if state.last_scheduled_for is None:
         if deployed.deployed_at is None:
             return 0
         return _next_delivery(deployed, state, max(deployed.deployed_at, started))
     # While it was stopped nothing was due; by its default status, the last deployment may have started it.
     if state.status is InstigatorStatus.DECLARED_IN_CODE and deployed.deployed_at is not None:
         started = max(started, _next_delivery(deployed, state, deployed.deployed_at))
-    return max(state.last_nominal + interval_of(deployed, state), state.resume_at or 0, started)
+    return max(state.last_scheduled_for + interval_of(deployed, state), state.resume_at or 0, started)
 
 
 def _next_delivery(deployed: DeployedSensor, state: SensorState, earliest: int) -> int:

@@ -9,7 +9,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.late_sensors import patience
 from treadle.engine.schedule import MINUTE_MS
 from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
-from treadle.operate.explanation import closed, error_words
+from treadle.operate.explanation import closed, error_summary
 from treadle.operate.load_checks import LoadCheck
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.sensors import SensorState
@@ -90,7 +90,7 @@ class Observation:
     @property
     def has_never_ticked(self) -> bool:
         """Return whether no scheduled tick has ever begun."""
-        return self.state.last_nominal is None
+        return self.state.last_scheduled_for is None
 
     @property
     def is_late(self) -> bool:
@@ -201,7 +201,7 @@ def _unfinished(seen: Observation) -> SensorProblem | None:
     state = seen.state
     if state.lease_owner is None or not 0 < state.lease_expires < seen.now - SKEW_MS:
         return None
-    due = f" due {timestamp(state.last_nominal)}" if state.last_nominal is not None else ""
+    due = f" due {timestamp(state.last_scheduled_for)}" if state.last_scheduled_for is not None else ""
     says = (
         f"Its evaluation{due} has not ended, and its lease expired at {timestamp(state.lease_expires)}: "
         "out of memory, timed out, or stopped. The next tick records it as a failure."
@@ -243,8 +243,8 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
 def _blocked(seen: Observation) -> Iterator[SensorProblem]:
     """Report stored state that prevents ticks for a while."""
     state = seen.state
-    if state.last_nominal is not None and state.last_nominal > seen.now + SKEW_MS:
-        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick until then."
+    if state.last_scheduled_for is not None and state.last_scheduled_for > seen.now + SKEW_MS:
+        says = f"Its last scheduled time, {timestamp(state.last_scheduled_for)}, is in the future: it does not tick until then."
         advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out what sent it that time."
         yield SensorProblem(ProblemKind.BLOCKED, says, advice)
     longest = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + SKEW_MS
@@ -269,4 +269,4 @@ def _late(seen: Observation) -> SensorProblem:
 
 
 def _error_of(tick: TickSummary) -> str:
-    return error_words(tick.error_type or "Error", tick.error_message or "it has no message")
+    return error_summary(tick.error_type or "Error", tick.error_message or "it has no message")

@@ -28,15 +28,15 @@ class RedriveResult:
     """What was done with a dead letter; in a dry run, what would be done.
 
     Attributes:
-        letter: as received.
+        dead_letter: as received.
         origin: the component that it came from.
-        fate: what was done.
+        action: what was done.
         reason: a description.
     """
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     origin: str
-    fate: RedriveAction
+    action: RedriveAction
     reason: str
 
 
@@ -46,8 +46,8 @@ ENGINE = ""
 _Key = tuple[str, str]
 
 
-def _key(letter: DeadLetter) -> _Key:
-    return letter.project, letter.message_id
+def _key(dead_letter: DeadLetter) -> _Key:
+    return dead_letter.project, dead_letter.message_id
 
 
 class Redriver:
@@ -104,16 +104,20 @@ class Redriver:
         deleted: set[_Key] = set()
         try:
             wanted = self._receive(boxes, received, limit, origin)
-            for letter, route in wanted:
-                box = boxes[letter.project]
-                done = self._planned(letter, route) if dry_run else self._execute(box, letter, route, deleted)
+            for dead_letter, route in wanted:
+                box = boxes[dead_letter.project]
+                done = (
+                    self._planned(dead_letter, route)
+                    if dry_run
+                    else self._execute(box, dead_letter, route, deleted)
+                )
                 yield done
         finally:
-            for key, (letter, _) in received.items():
+            for key, (dead_letter, _) in received.items():
                 if key not in deleted:
                     # Otherwise the visibility timeout returns it later.
                     with contextlib.suppress(StoreError):
-                        boxes[letter.project].give_back(letter)
+                        boxes[dead_letter.project].give_back(dead_letter)
 
     def _boxes(self, project: str | None) -> Mapping[str, DeadLetterQueue]:
         """Return the dead-letter queues of a project, or all, by project.
@@ -142,39 +146,39 @@ class Redriver:
         wanted: dict[_Key, tuple[DeadLetter, Route]] = {}
         destinations = self._destinations()
         for project, box in boxes.items():
-            while len(wanted) < limit and (letters := box.receive()):
-                for each in letters:
-                    letter = replace(each, project=project)
-                    found = (letter, route_of(letter, destinations))
-                    received[_key(letter)] = found
+            while len(wanted) < limit and (dead_letters := box.receive()):
+                for each in dead_letters:
+                    dead_letter = replace(each, project=project)
+                    found = (dead_letter, route_of(dead_letter, destinations))
+                    received[_key(dead_letter)] = found
                     if origin in {None, found[1].origin} and len(wanted) < limit:
-                        wanted[_key(letter)] = found
+                        wanted[_key(dead_letter)] = found
         return list(wanted.values())
 
-    def _planned(self, letter: DeadLetter, route: Route) -> RedriveResult:
-        fate = (
+    def _planned(self, dead_letter: DeadLetter, route: Route) -> RedriveResult:
+        action = (
             RedriveAction.SENT
             if route.destination
             else RedriveAction.DROPPED
             if route.is_discardable
             else RedriveAction.LEFT
         )
-        return RedriveResult(letter, route.origin, fate, route.reason)
+        return RedriveResult(dead_letter, route.origin, action, route.reason)
 
     def _execute(
-        self, box: DeadLetterQueue, letter: DeadLetter, route: Route, deleted: set[_Key]
+        self, box: DeadLetterQueue, dead_letter: DeadLetter, route: Route, deleted: set[_Key]
     ) -> RedriveResult:
-        planned = self._planned(letter, route)
-        if planned.fate is RedriveAction.LEFT:
+        planned = self._planned(dead_letter, route)
+        if planned.action is RedriveAction.LEFT:
             return planned
         try:
             if route.destination is not None:
                 route.destination.queue.send([first_of_a_chain(route.body)])
-            box.delete(letter)
+            box.delete(dead_letter)
         except Exception as error:  # noqa: BLE001 - one unreadable dead letter must not stop the others
             reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
             return RedriveResult(
-                letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}"
+                dead_letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}"
             )
-        deleted.add(_key(letter))
+        deleted.add(_key(dead_letter))
         return planned

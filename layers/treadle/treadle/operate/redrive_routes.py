@@ -69,40 +69,40 @@ class Route:
     is_discardable: bool = False
 
 
-def route_of(letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
+def route_of(dead_letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
     """Return how to handle a dead letter.
 
     Args:
-        letter: as received.
+        dead_letter: as received.
         destinations: the queues of the deployment.
     """
     try:
-        return _route_of(letter, destinations)
+        return _route_of(dead_letter, destinations)
     except Exception as error:  # noqa: BLE001 - an unreadable dead letter must not affect the others
-        return Route(_origin(letter), f"It cannot be read: {reason_of(error)}.")
+        return Route(_origin(dead_letter), f"It cannot be read: {reason_of(error)}.")
 
 
-def _route_of(letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
-    body, trouble = _parsed(letter.body)
+def _route_of(dead_letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
+    body, problem = _parsed(dead_letter.body)
     for known in _WAYS:
-        route = known(letter, body, destinations)
+        route = known(dead_letter, body, destinations)
         if route is None:
             continue
-        if trouble and route.destination is None and not route.is_discardable:
-            return replace(route, reason=f"It cannot be read: {trouble}")
+        if problem and route.destination is None and not route.is_discardable:
+            return replace(route, reason=f"It cannot be read: {problem}")
         return route
-    if trouble:
-        return Route(UNKNOWN, f"It cannot be read: {trouble}")
+    if problem:
+        return Route(UNKNOWN, f"It cannot be read: {problem}")
     return Route(UNKNOWN, "It has no attribute that names its origin.")
 
 
-def _origin(letter: DeadLetter) -> str:
-    return letter.attributes.get("origin") or UNKNOWN
+def _origin(dead_letter: DeadLetter) -> str:
+    return dead_letter.attributes.get("origin") or UNKNOWN
 
 
-def subject_of(letter: DeadLetter) -> str:
+def subject_of(dead_letter: DeadLetter) -> str:
     """Return the key of a dead letter's subject, such as a run id or a tick id; "" if it names none."""
-    body, _ = _parsed(letter.body)
+    body, _ = _parsed(dead_letter.body)
     keys, detail = body.get("keys"), body.get("detail")
     named = {**body, **(keys if isinstance(keys, dict) else {})}
     if isinstance(detail, dict):
@@ -112,8 +112,8 @@ def subject_of(letter: DeadLetter) -> str:
         return str(
             detail.get("name") or key or ("/".join(map(str, asset)) if isinstance(asset, list) else asset)
         )
-    words = [named.get(name) for name in ("sensor", "tick_id", "slice", "run_id", "attempt", "nominal_time")]
-    return " ".join(str(word) for word in words if word is not None)
+    parts = [named.get(name) for name in ("sensor", "tick_id", "slice", "run_id", "attempt", "nominal_time")]
+    return " ".join(str(word) for word in parts if word is not None)
 
 
 def _parsed(text: str) -> tuple[Json, str]:
@@ -124,9 +124,9 @@ def _parsed(text: str) -> tuple[Json, str]:
         return {}, str(error)
 
 
-def _buried(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+def _buried(dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
     """Route a message that a component gave up, with its name in an attribute."""
-    origin = letter.attributes.get("origin")
+    origin = dead_letter.attributes.get("origin")
     if origin is None:
         return None
     if origin == RECONCILE:
@@ -154,31 +154,37 @@ def _buried(letter: DeadLetter, body: Json, destinations: Sequence[Destination])
     return _to(found, body)
 
 
-def _changed_entry(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+def _changed_entry(dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
     """Route a registry event that could not be delivered, or that Lambda gave up after delivery."""
     del destinations
     payload = body.get("requestPayload") if "requestContext" in body else body
-    is_events = "RULE_ARN" in letter.attributes or payload is not body
+    is_events = "RULE_ARN" in dead_letter.attributes or payload is not body
     if not (is_events and isinstance(payload, dict) and payload.get("source") == _REGISTRY):
         return None
     reason = "RECONCILE lists all entries of the registry every 10 minutes, so it finds the change without this event."
     return Route(RECONCILE, reason, is_discardable=True)
 
 
-def _undelivered_event(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+def _undelivered_event(
+    dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]
+) -> Route | None:
     """Route an event that an EventBridge rule could not deliver."""
-    if "RULE_ARN" not in letter.attributes:
+    if "RULE_ARN" not in dead_letter.attributes:
         return None
-    return _to_queue(letter.attributes.get("TARGET_ARN"), body, destinations)
+    return _to_queue(dead_letter.attributes.get("TARGET_ARN"), body, destinations)
 
 
-def _given_up_by_sqs(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+def _given_up_by_sqs(
+    dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]
+) -> Route | None:
     """Route a message that a function never processed, so that SQS moved it here."""
-    return None if letter.source is None else _to_queue(letter.source, body, destinations)
+    return None if dead_letter.source is None else _to_queue(dead_letter.source, body, destinations)
 
 
-def _lost_stream_records(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    del letter, destinations
+def _lost_stream_records(
+    dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]
+) -> Route | None:
+    del dead_letter, destinations
     if "DDBStreamBatchInfo" not in body:
         return None
     context = body.get("requestContext")
@@ -195,18 +201,20 @@ def _lost_stream_records(letter: DeadLetter, body: Json, destinations: Sequence[
     return Route("stream", reason, is_discardable=True)
 
 
-def _missed_schedule(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+def _missed_schedule(
+    dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]
+) -> Route | None:
     """Route a schedule's payload that was not delivered, or that Lambda gave up after delivery."""
     payload = body["requestPayload"] if "requestContext" in body and "requestPayload" in body else body
     says = payload.get("treadle") if isinstance(payload, dict) else None
-    is_lambdas = letter.attributes.keys() >= _LAMBDAS
-    is_schedules = "SCHEDULE_ARN" in letter.attributes or payload is not body or is_lambdas
+    is_lambdas = dead_letter.attributes.keys() >= _LAMBDAS
+    is_schedules = "SCHEDULE_ARN" in dead_letter.attributes or payload is not body or is_lambdas
     if says == _DEADLINE and is_lambdas:
-        return _to_sensor(payload, letter, destinations)
+        return _to_sensor(payload, dead_letter, destinations)
     if says == _DEADLINE and is_schedules:
         context = body.get("requestContext")
         given_up = context.get("functionArn") if isinstance(context, dict) else None
-        return _to_function(str(given_up or letter.attributes.get("TARGET_ARN")), payload, destinations)
+        return _to_function(str(given_up or dead_letter.attributes.get("TARGET_ARN")), payload, destinations)
     if says not in _PERIODIC or not is_schedules:
         return None
     return Route(
@@ -240,13 +248,13 @@ def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> R
     return _to(found, body)
 
 
-def _to_sensor(body: Json, letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
+def _to_sensor(body: Json, dead_letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
     """To the queue of the sensor that a deadline names, as its schedule's Input has it."""
     name = body.get("sensor")
     found = next((each for each in destinations if each.origin == f"sensor {name}"), None)
     if found is not None:
         return _to(found, body)
-    failed = f"Lambda gave it up after three attempts: {letter.attributes.get('ErrorMessage') or 'no reason given'}."
+    failed = f"Lambda gave it up after three attempts: {dead_letter.attributes.get('ErrorMessage') or 'no reason given'}."
     if name is None:
         reason = (
             f'{failed} It names no sensor. Invoke its sensor\'s function with it, and add "sensor" to the Input of '

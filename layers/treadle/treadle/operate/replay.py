@@ -81,21 +81,21 @@ class Replayer:
             StoreError: if a store or the queue did not respond; a repeated replay creates no duplicates.
         """
         begin, end = self._range(sensor, since, until)
-        looked_at, events = 0, 0
+        run_count, events = 0, 0
         for job in dict.fromkeys(jobs):
             runs = self._runs_since(job, begin)
-            looked_at += len(runs)
-            news = [
+            run_count += len(runs)
+            changes = [
                 each
                 for run in runs
                 for each in statuses_reached(run)
                 if begin <= each.time < end and each.status in statuses
             ]
-            news.sort(key=lambda each: (each.time, each.event_id))
-            events += len(news)
-            told = [run_status_changed(each, self._namespace, number=0) for each in news]
-            self._queues[sensor].send([envelope(event, self._namespace) for event in told])
-        return Replayed(looked_at, events)
+            changes.sort(key=lambda each: (each.time, each.event_id))
+            events += len(changes)
+            bus_events = [run_status_changed(each, self._namespace, number=0) for each in changes]
+            self._queues[sensor].send([envelope(event, self._namespace) for event in bus_events])
+        return Replayed(run_count, events)
 
     def replay_assets(
         self, sensor: str, asset_keys: Collection[str], since: datetime, until: datetime
@@ -120,13 +120,13 @@ class Replayer:
             after = self._assets.number_before(key, reported)
             kept = self._assets.between(key, after)
             made = each_readable(materialized, (each for each in kept if not 0 < each.time < begin))
-            told = [
+            bus_events = [
                 asset_materialized(each, self._namespace)
                 for each in made
                 if begin <= int(each.time.timestamp() * 1000) < end
             ]
-            events += len(told)
-            self._queues[sensor].send([envelope(event, self._namespace) for event in told])
+            events += len(bus_events)
+            self._queues[sensor].send([envelope(event, self._namespace) for event in bus_events])
         return Replayed(len(keys), events)
 
     def _range(self, sensor: str, since: datetime, until: datetime) -> tuple[int, int]:
@@ -134,7 +134,7 @@ class Replayer:
         if since.utcoffset() is None or until.utcoffset() is None:
             msg = f"The range from {since} to {until} has no time zone: give one, such as +00:00."
             raise CommandRefusedError(msg)
-        begin, end = (int(moment.timestamp() * 1000) for moment in (since, until))
+        begin, end = (int(time.timestamp() * 1000) for time in (since, until))
         oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
         if begin >= end:
             raise CommandRefusedError(

@@ -33,23 +33,23 @@ class RequestTracer:
     """
 
     def __init__(
-        self, deployment: Deployment, ticks: TickStore, runs: RunStore, run_ids: RunIds, letters: Redriver
+        self, deployment: Deployment, ticks: TickStore, runs: RunStore, run_ids: RunIds, redriver: Redriver
     ) -> None:
         self._deployment = deployment
         self._ticks = ticks
         self._runs = runs
         self._run_ids = run_ids
-        self._letters = letters
+        self._redriver = redriver
 
     def by_key(self, explanation: ExplanationBuilder, sensor: str, run_key: str) -> Explanation | None:
         """Explain what happened to a run key; return None if no request for it is recorded."""
         run = self._runs.get(self._run_ids.keyed(sensor, run_key))
         again = self._mention(sensor, run_key)
         if again is not None and (run is None or again.tick_id > run.tick_id):
-            asked = next((each for each in again.requests if each.run_key == run_key), None)
+            requested = next((each for each in again.requests if each.run_key == run_key), None)
             aside = next((each for each in again.set_aside if each.run_key == run_key), None)
-            if asked is not None:
-                return self.of_request(explanation, again, asked)
+            if requested is not None:
+                return self.of_request(explanation, again, requested)
             if run is not None and run_key in again.existing_keys:
                 return self.taken(explanation, run, again)
             if aside is not None:
@@ -61,8 +61,8 @@ class RequestTracer:
     def _mention(self, sensor: str, run_key: str) -> Tick | None:
         """Return the newest of the last ticks that requested a key, whatever the result."""
         for tick in self._ticks.latest(sensor, RECENT):
-            asked = {each.run_key for each in tick.requests} | {each.run_key for each in tick.set_aside}
-            if run_key in asked or run_key in tick.existing_keys:
+            keys = {each.run_key for each in tick.requests} | {each.run_key for each in tick.set_aside}
+            if run_key in keys or run_key in tick.existing_keys:
                 return tick
         return None
 
@@ -75,9 +75,9 @@ class RequestTracer:
             return self.taken(explanation, run, tick)
         add_tick(explanation, tick)
         granted = self._deployment.sensors()[tick.sensor].jobs
-        words, is_open = describe_request(tick, request, granted=request.job in granted)
-        explanation.add("dispatch", tick.ended_at, words, ok=is_open and tick.trouble is None)
-        return self._end(explanation, words, tick.tick_id if is_open else None)
+        text, is_open = describe_request(tick, request, granted=request.job in granted)
+        explanation.add("dispatch", tick.ended_at, text, ok=is_open and tick.trouble is None)
+        return self._end(explanation, text, tick.tick_id if is_open else None)
 
     def of_run(self, explanation: ExplanationBuilder, run: Run) -> Explanation:
         """Explain a run, from the tick that requested its current attempt."""
@@ -113,22 +113,22 @@ class RequestTracer:
         else:
             explanation.add("tick", None, f"{run.tick_id or 'none'}: no longer recorded")
 
-    def _end(self, explanation: ExplanationBuilder, words: str, about: str | None) -> Explanation:
+    def _end(self, explanation: ExplanationBuilder, text: str, about: str | None) -> Explanation:
         """Complete the explanation, with the dead letter that explains why the run is stuck, if there is one."""
-        letter = self.letter(explanation, about) if about else None
-        return explanation.end(f"{words} {letter}" if letter else words)
+        dead_letter = self.dead_letter(explanation, about) if about else None
+        return explanation.end(f"{text} {dead_letter}" if dead_letter else text)
 
-    def letter(self, explanation: ExplanationBuilder, about: str) -> str | None:
+    def dead_letter(self, explanation: ExplanationBuilder, about: str) -> str | None:
         """Describe the dead letter of a run, a tick or an object; return None if there is none.
 
         Args:
             explanation: a step is added to it.
             about: the run's or tick's id, or the object's key.
         """
-        found = next((each for each in self._letters.redrive(dry_run=True) if _is_about(each, about)), None)
+        found = next((each for each in self._redriver.redrive(dry_run=True) if _is_about(each, about)), None)
         if found is None:
             return None
-        given = found.letter.attributes
+        given = found.dead_letter.attributes
         why = given.get("reason") or given.get("ERROR_CODE") or found.reason
         detail = (
             f"It is a dead letter of {found.origin}: {closed(why)} Fix the cause, then: treadle dlq redrive"
@@ -138,5 +138,5 @@ class RequestTracer:
 
 
 def _is_about(found: RedriveResult, about: str) -> bool:
-    subject = subject_of(found.letter)
+    subject = subject_of(found.dead_letter)
     return about == subject or about in subject.split()

@@ -143,7 +143,7 @@ class RunOperations:
             return queue_next_attempt(allowed, now)
 
         run = update_with_optimistic_lock(self._runs, run, again)
-        self._tell_sensor(run, by, now)
+        self._increment_epoch(run, by, now)
         if run.status is Status.QUEUED and run.claim is None:
             self._launch(run)
         if _is_allowed(run, by, now):
@@ -176,7 +176,7 @@ class RunOperations:
             return current if current.may_start_again else _allow_next(current, by, now)
 
         run = update_with_optimistic_lock(self._runs, run, released)
-        self._tell_sensor(run, by, now)
+        self._increment_epoch(run, by, now)
         follows = f"the next request for it starts attempt {run.attempt + 1} of run {run_id}."
         if _is_allowed(run, by, now):
             return RunEdit(run, True, f"Run key {run_key!r} of sensor {sensor} is released: {follows}")
@@ -316,7 +316,7 @@ class RunOperations:
             raise CommandRefusedError(f"Run {run_id} does not exist.")
         return run
 
-    def _tell_sensor(self, run: Run, by: str, now: int) -> None:
+    def _increment_epoch(self, run: Run, by: str, now: int) -> None:
         """Increment the epoch of the sensor whose key may start a run again.
 
         A tick in flight may have skipped its request for the key: it cannot commit now, and evaluates again.

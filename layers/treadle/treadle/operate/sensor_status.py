@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from treadle.definitions.status import InstigatorStatus
 from treadle.engine.identity import timestamp
-from treadle.operate.explanation import error_words
+from treadle.operate.explanation import error_summary
 from treadle.operate.overview import next_tick_at
 from treadle.operate.problems import ProblemKind, SensorProblem
 from treadle.ports.deployment import DeployedSensor
@@ -76,7 +76,7 @@ class SensorStatus:
         held = f", in backoff until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
         why = ""
         if self.failure is not None:
-            why = f": {error_words(self.failure.error_type or 'Error', self.failure.error_message or '')}"
+            why = f": {error_summary(self.failure.error_type or 'Error', self.failure.error_message or '')}"
         times = "the last tick" if streak == 1 else f"the last {streak} ticks"
         return f"{times} of sensor {self.name} failed{held}{why}"
 

@@ -86,7 +86,7 @@ class SensorOperations:
     def adopt(self, sensor: str, project: str, by: str, *, fresh: bool = False) -> SensorState:
         """Make the sensor's state a project's, so that its ticks evaluate on it; run keys stay taken.
 
-        Nothing changes if it is the project's already, unless it is to begin anew.
+        Nothing changes if it is the project's already, unless it is to start over.
 
         Args:
             sensor: its name.

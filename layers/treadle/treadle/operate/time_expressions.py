@@ -22,8 +22,8 @@ def parse_time_expression(text: str, now: int) -> int | None:
         millis = now - int(ago[1]) * _SECONDS[ago[2]] * 1000
     else:
         try:
-            moment = datetime.fromisoformat(text.strip())
-            millis = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+            time = datetime.fromisoformat(text.strip())
+            millis = round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
         except (ValueError, OverflowError):
             return None
     return millis if 0 <= millis < _LAST else None

@@ -70,11 +70,11 @@ _FULL = [field for field in fields(Tick) if field.name not in {"owner", "asset_e
 
 def run_json(run: Run) -> Json:
     """Return a run as JSON, without the tokens of its claims."""
-    told = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
+    shown = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
     for name in ("claim", "pending_start"):
-        if told[name] is not None:
-            told[name] = {key: value for key, value in told[name].items() if key != "token"}
-    return {**told, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
+        if shown[name] is not None:
+            shown[name] = {key: value for key, value in shown[name].items() if key != "token"}
+    return {**shown, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
 
 
 def edit_json(edit: RecordedEdit) -> Json:
@@ -87,16 +87,16 @@ def asset_event_json(event: AssetEvent) -> Json:
     return _object(event)
 
 
-def dead_letter_json(letter: RedriveResult) -> Json:
+def dead_letter_json(result: RedriveResult) -> Json:
     """Return a dead letter as JSON, with what was, or would be, done with it."""
-    attributes = letter.letter.attributes
+    attributes = result.dead_letter.attributes
     return {
-        "message_id": letter.letter.message_id,
-        "project": letter.letter.project or None,
-        "origin": letter.origin,
-        "subject": subject_of(letter.letter),
-        "fate": letter.fate.value,
-        "reason": letter.reason,
+        "message_id": result.dead_letter.message_id,
+        "project": result.dead_letter.project or None,
+        "origin": result.origin,
+        "subject": subject_of(result.dead_letter),
+        "fate": result.action.value,
+        "reason": result.reason,
         "given_up_as": attributes.get("reason") or attributes.get("ERROR_CODE"),
     }
 
@@ -110,5 +110,5 @@ def graph_json(graph: Graph) -> Json:
 
 
 def _object(value: object) -> Json:
-    told: Json = plain_json(value)
-    return told
+    shown: Json = plain_json(value)
+    return shown

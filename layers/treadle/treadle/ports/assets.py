@@ -51,7 +51,7 @@ def check_readable(event: AssetEvent) -> None:
 
 AT_ONCE = 100
 
-OLD_NEWS = 1_000
+OLD_EVENTS = 1_000
 """A backward search for events since a time stops after this many consecutive events from before it."""
 
 
@@ -126,5 +126,5 @@ class EventStore(RecordedEvents, Protocol):
 
         The search goes backward from the last event, so its cost is the number of events since that time.
         Numbers follow the order in which Treadle received the events, not the order in which they happened:
-        the search continues until `OLD_NEWS` consecutive events happened before the time.
+        the search continues until `OLD_EVENTS` consecutive events happened before the time.
         """

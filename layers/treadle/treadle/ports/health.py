@@ -16,7 +16,7 @@ class EventTrigger:
         owner: the component that it feeds, as dead letters name it: "launch", "sensor new_objects".
         name: its AWS name.
         is_on: True if it is enabled.
-        trouble: the error that AWS reports for its last invocation, or that it does not exist; "" if there is
+        error: the error that AWS reports for its last invocation, or that it does not exist; "" if there is
             none.
     """
 
@@ -24,7 +24,7 @@ class EventTrigger:
     owner: str
     name: str
     is_on: bool
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Bucket:
     Attributes:
         sensor: the sensor's name.
         name: the bucket's name; "" if the deployment names none.
-        trouble: why it cannot be watched; "" if it can.
+        error: why it cannot be watched; "" if it can.
         announces: True if it sends its events to EventBridge; None if that could not be checked.
         remedy: the command that enables those events.
         has_versions: True if versioning is enabled; None if the sensor does not need it, or that could not be
@@ -63,7 +63,7 @@ class Bucket:
 
     sensor: str
     name: str
-    trouble: str = ""
+    error: str = ""
     announces: bool | None = None
     remedy: str = ""
     has_versions: bool | None = None
@@ -79,7 +79,7 @@ class JobTarget:
         address: the target's ARN or name; "" where the deployment left it out.
         parameter: what sets the address, for messages.
         exists: whether the target exists; None if that could not be checked.
-        trouble: the error that AWS reports.
+        error: the error that AWS reports.
         role: the role that was assumed for the check; "" for none.
     """
 
@@ -87,7 +87,7 @@ class JobTarget:
     address: str
     parameter: str
     exists: bool | None = None
-    trouble: str = ""
+    error: str = ""
     role: str = ""
 
 
@@ -99,13 +99,13 @@ class MissingPermission:
         owner: the component.
         action: such as "sqs:SendMessage".
         resource: the resource; "" where it is not known.
-        words: the evidence for it.
+        detail: the evidence for it.
     """
 
     owner: str
     action: str
     resource: str
-    words: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,12 @@ class Alarm:
     Attributes:
         name: the alarm's name.
         since: when it went off, in milliseconds.
-        words: its description and AWS's reason.
+        detail: its description and AWS's reason.
     """
 
     name: str
     since: int | None
-    words: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +163,13 @@ class AlertChannel:
 
     Attributes:
         address: the destination.
-        trouble: why alerts cannot arrive; "" if no problem was found.
+        error: why alerts cannot arrive; "" if no problem was found.
         remedy: what to do about the problem.
         is_unused: True if everything is in order except that nobody has subscribed.
     """
 
     address: AlertAddress
-    trouble: str = ""
+    error: str = ""
     remedy: str = ""
     is_unused: bool = False
 
@@ -200,13 +200,13 @@ class SkippedCheck:
         check: the check that is incomplete, such as "queues".
         what: what could not be read, such as "the log of launch".
         action: the missing permission, such as "sqs:GetQueueAttributes"; "" if something else went wrong.
-        words: AWS's error message.
+        detail: AWS's error message.
     """
 
     check: str
     what: str
     action: str
-    words: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

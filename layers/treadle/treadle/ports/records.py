@@ -63,8 +63,8 @@ def each_readable(read: Callable[[S], R], records: Iterable[S]) -> Iterator[R]:
 
 def reason_of(error: Exception) -> str:
     """Return the exception's class and message, truncated; escape characters that cannot be stored."""
-    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return words[:_SHOWN].encode(errors="backslashreplace").decode()
+    summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return summary[:_SHOWN].encode(errors="backslashreplace").decode()
 
 
 def text(value: object) -> str:

@@ -77,7 +77,7 @@ class RunPage:
     next: str | None
 
 
-MOST_LOOKED_AT = 1_000
+MOST_SCANNED = 1_000
 """The maximum number of records that are read for one page."""
 
 

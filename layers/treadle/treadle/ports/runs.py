@@ -349,7 +349,7 @@ class RunStore(Protocol):
             statuses: any of these; None for all.
             before: the previous page's `next`; None for the first page.
             limit: the maximum number. If few records have one of the statuses, a page may have fewer, or
-                none, although more follow: at most `MOST_LOOKED_AT` records are read for one page.
+                none, although more follow: at most `MOST_SCANNED` records are read for one page.
 
         Raises:
             StoreError: if the store did not answer, or neither sensor nor job is given, or `before` is not a
@@ -423,7 +423,7 @@ class RunStore(Protocol):
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """Return the poll checkpoint of an observed job, strongly consistent; None if it was never polled."""
 
-    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
+    def put_poll_checkpoint(self, job: str, checkpoint: PollCheckpoint) -> None:
         """Store a poll checkpoint, unless a later poll has completed.
 
         It is not a run, and no query returns it.

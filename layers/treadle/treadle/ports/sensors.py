@@ -38,7 +38,7 @@ class SensorState:
         epoch: incremented by every lease and every operator's edit.
         lease_owner: the token of the tick that holds the lease, if one does.
         lease_expires: when that tick certainly cannot act any more.
-        last_nominal: the scheduled time of the last leased tick.
+        last_scheduled_for: the scheduled time of the last leased tick.
         last_completion: when a tick last ended.
         started_at: when the sensor was last started, or reset; else when it first ticked.
         failure_streak: consecutive failed ticks.
@@ -57,7 +57,7 @@ class SensorState:
     epoch: int = 0
     lease_owner: str | None = None
     lease_expires: int = 0
-    last_nominal: int | None = None
+    last_scheduled_for: int | None = None
     last_completion: int | None = None
     started_at: int | None = None
     failure_streak: int = 0
@@ -96,7 +96,7 @@ class LeaseRequest:
     Attributes:
         sensor: the sensor's name.
         owner: this tick's token.
-        nominal: the tick's scheduled time.
+        scheduled_for: the tick's scheduled time.
         interval: milliseconds between two ticks; 0 for every scheduled time.
         now: the current time.
         expires_at: when this tick certainly cannot act any more.
@@ -107,7 +107,7 @@ class LeaseRequest:
 
     sensor: str
     owner: str
-    nominal: int
+    scheduled_for: int
     interval: int
     now: int
     expires_at: int
@@ -124,14 +124,14 @@ class Lease:
         sensor: the sensor's name.
         owner: the token under which it was given.
         epoch: the epoch at which it was given; a commit requires that both are unchanged.
-        nominal: the tick's scheduled time.
+        scheduled_for: the tick's scheduled time.
         before: the state before it.
     """
 
     sensor: str
     owner: str
     epoch: int
-    nominal: int
+    scheduled_for: int
     before: SensorState
 
 
@@ -298,7 +298,7 @@ class SensorStore(Protocol):
         """Acquire the lease in one conditional write.
 
         It is given if the sensor is running, its state belongs to the requesting project or to none, no
-        unexpired lease exists, `nominal` is at least one interval after the last scheduled time (and later
+        unexpired lease exists, `scheduled_for` is at least one interval after the last scheduled time (and later
         than it), half an interval has passed since the last completion, and no backoff after failures is in
         effect. With `at_once`, the only conditions are that the sensor is running, that the state does not
         belong to another project, that no unexpired lease exists, that the last scheduled time is not later,

@@ -65,10 +65,10 @@ class DeadLetterQueue(Protocol):
     def count(self) -> int:
         """Return the approximate number of dead letters, including those received and not yet deleted."""
 
-    def delete(self, letter: DeadLetter) -> None:
+    def delete(self, dead_letter: DeadLetter) -> None:
         """Delete a dead letter."""
 
-    def give_back(self, letter: DeadLetter) -> None:
+    def give_back(self, dead_letter: DeadLetter) -> None:
         """Make a received dead letter visible to others again at once; do nothing if it is gone."""
 
 

@@ -48,7 +48,7 @@ class BusReader:
         self._tables = tables
         self._published: dict[str, Run] = {}
         self.bus = InMemoryBus()
-        self._heard = 0
+        self._delivered = 0
         events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
         self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
 
@@ -59,8 +59,10 @@ class BusReader:
             if before is not run:  # Records are immutable: the same object has no new status.
                 self._published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
-        told, self._heard = self.bus.events[self._heard :], len(self.bus.events)
-        return [bus_record(event) for event in told if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}]
+        events, self._delivered = self.bus.events[self._delivered :], len(self.bus.events)
+        return [
+            bus_record(event) for event in events if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}
+        ]
 
 
 def bus_record(event: BusEvent) -> BusRecord:

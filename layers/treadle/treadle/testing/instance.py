@@ -15,7 +15,7 @@ from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
-from treadle.definitions.runs import moment
+from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
@@ -174,9 +174,9 @@ class TreadleInstance(Recorded):
         """
         parts = self._parts[sensor]
         state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
-        if state.last_nominal is not None:
+        if state.last_scheduled_for is not None:
             rested = (state.last_completion or 0) + interval // 2
-            self.clock.time = max(self.clock.time, state.last_nominal + interval, rested)
+            self.clock.time = max(self.clock.time, state.last_scheduled_for + interval, rested)
         return self.tick_now(sensor)
 
     def tick_now(self, sensor: str) -> TickResult:
@@ -214,13 +214,13 @@ class TreadleInstance(Recorded):
     def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:
         return parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
 
-    def _tell(self) -> None:
+    def _deliver_events(self) -> None:
         """Deliver the events of runs and assets to sensors, until there are no more."""
-        while news := self._bus.fresh():
-            for event in news:
-                self._hear(event)
+        while events := self._bus.fresh():
+            for event in events:
+                self._deliver(event)
 
-    def _hear(self, event: BusRecord) -> None:
+    def _deliver(self, event: BusRecord) -> None:
         """Let an event of the bus trigger a tick of sensors, or be evaluated by them.
 
         A function that fails leaves a FAILURE tick, as it does when deployed, and its event waits in
@@ -253,13 +253,13 @@ class TreadleInstance(Recorded):
         Returns:
             The event that sensors receive; `send` delivers it again.
         """
-        time, name = moment(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
-        told = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
-        [kept] = self._event_store.append([as_kept(told)])
-        told = materialized(kept)
-        self._bus.bus.publish([asset_materialized(told, NAMESPACE)])
-        self._tell()
-        return told
+        time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
+        reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
+        [kept] = self._event_store.append([as_kept(reported)])
+        reported = materialized(kept)
+        self._bus.bus.publish([asset_materialized(reported, NAMESPACE)])
+        self._deliver_events()
+        return reported
 
     def reach_deadline(self, at: datetime) -> dict[str, TickResult]:
         """Reach a deadline; deadline sensors check whether it was met.
@@ -281,7 +281,7 @@ class TreadleInstance(Recorded):
 
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
-        self._tell()
+        self._deliver_events()
         tick = self._tick_store.get(sensor, outcome.subject)
         tick_id = tick.tick_id if tick else None
         started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
@@ -322,7 +322,7 @@ class TreadleInstance(Recorded):
             ended.started_at,
         )
         self._recorder.record(change)
-        self._tell()
+        self._deliver_events()
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
 

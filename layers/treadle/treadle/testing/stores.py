@@ -11,7 +11,7 @@ from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickS
 from treadle.ports.assets import AssetEvent
 from treadle.ports.engine_state import EngineRecord, LateSensor
 from treadle.ports.registry import RegistryCopy
-from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
+from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
 from treadle.ports.sensors import (
     KEPT_EDITS,
@@ -51,7 +51,7 @@ class InMemoryTables:
         runs: by run id.
         events: by asset key, in order.
         pending_since: when deferred pending ticks are due again.
-        looks: the poll checkpoint of each observed job.
+        poll_checkpoints: the poll checkpoint of each observed job.
         unreadable: why a record cannot be read, by its key; set by tests.
         marked: when ticks and runs marked as unreadable are due again, by their keys.
         admitted: runs counted against each sensor's limit, by sensor and hour.
@@ -68,7 +68,7 @@ class InMemoryTables:
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
-    looks: dict[str, PollCheckpoint] = field(default_factory=dict)
+    poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class InMemorySensorStore:
             before = self.get(request.sensor)
             if before.lease_owner == request.owner:
                 first = self._tables.before_leases[request.sensor]
-                return Lease(request.sensor, request.owner, before.epoch, request.nominal, first)
+                return Lease(request.sensor, request.owner, before.epoch, request.scheduled_for, first)
             if before.is_foreign(request.project) or not self._may_acquire(before, request):
                 return Refused(self._tables.sensors.get(request.sensor))
             self._tables.before_leases[request.sensor] = before
@@ -129,28 +129,28 @@ class InMemorySensorStore:
                 epoch=before.epoch + 1,
                 lease_owner=request.owner,
                 lease_expires=request.expires_at,
-                last_nominal=request.nominal,
+                last_scheduled_for=request.scheduled_for,
                 started_at=request.now if before.started_at is None else before.started_at,
                 interval=request.interval,
                 project=request.project or before.project,
             )
-            return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
+            return Lease(request.sensor, request.owner, before.epoch + 1, request.scheduled_for, before)
 
     def _may_acquire(self, state: SensorState, request: LeaseRequest) -> bool:
-        last, done = state.last_nominal, state.last_completion
+        last, done = state.last_scheduled_for, state.last_completion
         is_free = state.lease_owner is None or state.lease_expires < request.now
         if last is not None and is_ahead(last, request.now):
             last = None
         if request.at_once:
-            is_next = last is None or last <= request.nominal
-            is_news = done is None or done <= request.now
-            return state.is_running(request.default_status) and is_free and is_next and is_news
+            is_next = last is None or last <= request.scheduled_for
+            is_new = done is None or done <= request.now
+            return state.is_running(request.default_status) and is_free and is_next and is_new
         if done is not None and is_ahead(done, request.now):
             done = None
         return (
             state.is_running(request.default_status)
             and is_free
-            and (last is None or last <= request.nominal - max(request.interval, 1))
+            and (last is None or last <= request.scheduled_for - max(request.interval, 1))
             and (done is None or done <= request.now - request.interval // 2)
             and (state.resume_at is None or state.resume_at <= request.now)
         )
@@ -294,9 +294,9 @@ class InMemoryTickStore:
     def put(self, tick: Tick) -> bool:
         """Put a record if there is none, or if it is one of a failure."""
         with self._tables.lock:
-            standing = self.get(tick.sensor, tick.tick_id)
-            if standing and standing.status is not TickStatus.FAILURE:
-                return standing.owner == tick.owner
+            current = self.get(tick.sensor, tick.tick_id)
+            if current and current.status is not TickStatus.FAILURE:
+                return current.owner == tick.owner
             self._tables.ticks[tick.sensor, tick.tick_id] = tick
             return True
 
@@ -305,10 +305,10 @@ class InMemoryTickStore:
     ) -> ChunkProgress | None:
         """Mark a chunk as done once."""
         with self._tables.lock:
-            standing = self.get(tick.sensor, tick.tick_id)
-            if standing is None:
+            current = self.get(tick.sensor, tick.tick_id)
+            if current is None:
                 return None
-            before = standing.slicing or ChunkProgress(of)
+            before = current.slicing or ChunkProgress(of)
             if index in before.noted or before.of != of:
                 return before
             after = ChunkProgress(
@@ -317,7 +317,7 @@ class InMemoryTickStore:
                 before.counts + counts,
                 tuple(sorted({*before.refusals, *refusals})),
             )
-            self._tables.ticks[tick.sensor, tick.tick_id] = replace(standing, slicing=after)
+            self._tables.ticks[tick.sensor, tick.tick_id] = replace(current, slicing=after)
             return after
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
@@ -334,23 +334,23 @@ class InMemoryTickStore:
     ) -> bool:
         """Defer the dispatch of a pending tick."""
         with self._tables.lock:
-            standing = self._tables.ticks.get((sensor, tick_id))
-            if not standing or standing.dispatched is not None:
+            current = self._tables.ticks.get((sensor, tick_id))
+            if not current or current.dispatched is not None:
                 return False
-            number = standing.held_requests if held is None else held
-            self._tables.ticks[sensor, tick_id] = replace(standing, held=reason, held_requests=number)
+            number = current.held_requests if held is None else held
+            self._tables.ticks[sensor, tick_id] = replace(current, held=reason, held_requests=number)
             self._tables.pending_since[sensor, tick_id] = until
             return True
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
         """Record an operator's drop once."""
         with self._tables.lock:
-            standing = self._tables.ticks.get((sensor, tick_id))
-            if standing is None or standing.dropped is not None:
-                return standing is not None and standing.dropped == drop
-            if not standing.is_to_be_dispatched or not standing.held_requests:
+            current = self._tables.ticks.get((sensor, tick_id))
+            if current is None or current.dropped is not None:
+                return current is not None and current.dropped == drop
+            if not current.is_to_be_dispatched or not current.held_requests:
                 return False
-            self._tables.ticks[sensor, tick_id] = replace(standing, dropped=drop, held=reason)
+            self._tables.ticks[sensor, tick_id] = replace(current, dropped=drop, held=reason)
             self._tables.pending_since[sensor, tick_id] = due
             return True
 
@@ -376,10 +376,10 @@ class InMemoryTickStore:
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Record the results of the requests."""
         with self._tables.lock:
-            standing = self.get(tick.sensor, tick.tick_id)
-            if standing:
+            current = self.get(tick.sensor, tick.tick_id)
+            if current:
                 done = replace(
-                    standing, dispatched=counts, refusals=tuple(refusals), held=None, held_requests=0
+                    current, dispatched=counts, refusals=tuple(refusals), held=None, held_requests=0
                 )
                 self._tables.ticks[tick.sensor, tick.tick_id] = done
                 self._tables.marked.pop((tick.sensor, tick.tick_id), None)
@@ -432,7 +432,7 @@ class InMemoryRunStore:
         listed = map(self._listed, of_all)
         behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
         for read, run in enumerate(behind):
-            if len(found) == limit or read == MOST_LOOKED_AT:
+            if len(found) == limit or read == MOST_SCANNED:
                 return RunPage(tuple(found), last)
             last = place_of(run)
             if statuses is None or run.status in statuses:
@@ -471,10 +471,10 @@ class InMemoryRunStore:
     def create(self, run: Run) -> Run | None:
         """Put a record if it does not exist."""
         with self._tables.lock:
-            standing = self.get(run.run_id)
-            if standing is None:
+            current = self.get(run.run_id)
+            if current is None:
                 self._tables.runs[run.run_id] = run
-            return standing
+            return current
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -500,9 +500,9 @@ class InMemoryRunStore:
         """Replace a record if its revision is unchanged."""
         with self._tables.lock:
             self._tables.check(run.run_id)
-            standing = self._tables.runs[run.run_id]
-            if standing.revision != run.revision:
-                return standing
+            current = self._tables.runs[run.run_id]
+            if current.revision != run.revision:
+                return current
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             self._tables.marked.pop((run.run_id,), None)
             return None
@@ -520,14 +520,14 @@ class InMemoryRunStore:
 
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """Return a job's poll checkpoint."""
-        return self._tables.looks.get(job)
+        return self._tables.poll_checkpoints.get(job)
 
-    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
+    def put_poll_checkpoint(self, job: str, checkpoint: PollCheckpoint) -> None:
         """Store a poll checkpoint, unless a later one exists."""
         with self._tables.lock:
-            standing = self._tables.looks.get(job)
-            if standing is None or standing.done_at <= look.done_at:
-                self._tables.looks[job] = look
+            current = self._tables.poll_checkpoints.get(job)
+            if current is None or current.done_at <= checkpoint.done_at:
+                self._tables.poll_checkpoints[job] = checkpoint
 
 
 def _state(run: Run, request: str | None) -> KeyState:

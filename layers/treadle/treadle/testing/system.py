@@ -86,11 +86,11 @@ class InMemoryDeadLetters:
     """A `DeadLetters` and its `DeadLetterQueue`.
 
     Attributes:
-        letters: all messages, including those in flight, by id.
+        messages: all messages, including those in flight, by id.
         held: the ids of those in flight.
     """
 
-    letters: dict[str, DeadLetter] = field(default_factory=dict)
+    messages: dict[str, DeadLetter] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     _count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -101,23 +101,23 @@ class InMemoryDeadLetters:
     def add(self, body: str, attributes: Mapping[str, str], source: str | None = None) -> None:
         """Store a dead letter as written by AWS or a component."""
         name = f"letter-{next(self._count)}"
-        self.letters[name] = DeadLetter(name, f"handle of {name}", body, dict(attributes), source)
+        self.messages[name] = DeadLetter(name, f"handle of {name}", body, dict(attributes), source)
 
     def count(self) -> int:
         """Return the number of dead letters."""
-        return len(self.letters)
+        return len(self.messages)
 
     def receive(self) -> list[DeadLetter]:
         """Receive up to ten messages that are not in flight."""
-        found = [letter for name, letter in self.letters.items() if name not in self.held][:10]
-        self.held |= {letter.message_id for letter in found}
+        found = [dead_letter for name, dead_letter in self.messages.items() if name not in self.held][:10]
+        self.held |= {dead_letter.message_id for dead_letter in found}
         return found
 
-    def delete(self, letter: DeadLetter) -> None:
+    def delete(self, dead_letter: DeadLetter) -> None:
         """Delete a message."""
-        self.letters.pop(letter.message_id, None)
-        self.held.discard(letter.message_id)
+        self.messages.pop(dead_letter.message_id, None)
+        self.held.discard(dead_letter.message_id)
 
-    def give_back(self, letter: DeadLetter) -> None:
+    def give_back(self, dead_letter: DeadLetter) -> None:
         """Make a message visible again."""
-        self.held.discard(letter.message_id)
+        self.held.discard(dead_letter.message_id)

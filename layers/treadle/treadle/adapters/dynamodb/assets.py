@@ -9,7 +9,7 @@ from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.adapters.dynamodb.models import named, read_number
 from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
-from treadle.ports.assets import AT_ONCE, OLD_NEWS, AssetEvent, is_ended_runs_key, unreadable_event
+from treadle.ports.assets import AT_ONCE, OLD_EVENTS, AssetEvent, is_ended_runs_key, unreadable_event
 from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.system import IdGenerator
 
@@ -178,7 +178,7 @@ class DynamoEventStore:
                 number = events[0].storage_id
             later = [event.storage_id for event in events if event.time >= time]
             old = 0 if later else old + len(items)
-            if old >= OLD_NEWS:
+            if old >= OLD_EVENTS:
                 break
             if later:
                 number = min(later) - 1

@@ -75,10 +75,10 @@ class ConditionFailed:
     """A write whose condition failed.
 
     Attributes:
-        standing: the current item; None if it does not exist.
+        current: the current item; None if it does not exist.
     """
 
-    standing: Item | None
+    current: Item | None
 
 
 @dataclass(frozen=True, slots=True)

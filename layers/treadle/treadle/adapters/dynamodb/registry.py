@@ -46,9 +46,9 @@ class DynamoRegistryStore:
 
     def replace(self, copy: RegistryCopy) -> bool:
         """Store the copy in one write, conditional on the revision that was read."""
-        standing = Model.revision == copy.revision if copy.revision else Model.revision.does_not_exist()
+        condition = Model.revision == copy.revision if copy.revision else Model.revision.does_not_exist()
         item = Model(sensor=KEY, registry=_packed(copy), revision=copy.revision + 1).serialize()
-        return self._database.put(self._table, (KEY,), item, standing) is None
+        return self._database.put(self._table, (KEY,), item, condition) is None
 
 
 def _packed(copy: RegistryCopy) -> bytes:

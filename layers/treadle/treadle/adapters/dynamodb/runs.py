@@ -13,7 +13,7 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import each_readable, integer, reader, text, texts
-from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
+from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import (
     Claim,
     Failure,
@@ -36,7 +36,7 @@ CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled"
 """The attributes of a run that evaluators read, as in their roles' policies, which `treadle doctor` checks.
 """
 
-_LOOK = "look#"
+_CHECKPOINT_PREFIX = "look#"
 _AT_ONCE = 100
 
 
@@ -124,7 +124,7 @@ class DynamoRunStore:
             start=start,
         )
         found: list[Run] = []
-        looked_at, last = 0, None
+        scanned, last = 0, None
         for items in pages:
             names = [item["run_id"]["S"] for item in items]
             records = {item["run_id"]["S"]: item for item in self._items(names)}
@@ -133,9 +133,9 @@ class DynamoRunStore:
                 for keys, name in zip(items, names, strict=True)
                 if name in records
             ):
-                if len(found) == limit or looked_at == MOST_LOOKED_AT:
+                if len(found) == limit or scanned == MOST_SCANNED:
                     return RunPage(tuple(found), last)
-                looked_at, last = looked_at + 1, place_of(run)
+                scanned, last = scanned + 1, place_of(run)
                 if statuses is None or run.status in statuses:
                     found.append(run)
         return RunPage(tuple(found), None)
@@ -165,7 +165,7 @@ class DynamoRunStore:
         failed = self._database.put(
             self._table, (run.run_id,), _item(run, run.revision), Model.run_id.does_not_exist()
         )
-        return _standing(run.run_id, failed)
+        return _current_run(run.run_id, failed)
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -192,14 +192,14 @@ class DynamoRunStore:
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
         if isinstance(answer, ConditionFailed):
-            return _run(answer.standing) if answer.standing else None
+            return _run(answer.current) if answer.current else None
         return _run(answer)
 
     def replace(self, run: Run) -> Run | None:
         """Replace a record if its revision is unchanged."""
         unchanged = Model.revision == run.revision
         failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
-        return _standing(run.run_id, failed)
+        return _current_run(run.run_id, failed)
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read, in one write that does not parse it."""
@@ -211,22 +211,24 @@ class DynamoRunStore:
 
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """Read a job's poll checkpoint strongly."""
-        item = self._database.get(self._table, f"{_LOOK}{job}")
+        item = self._database.get(self._table, f"{_CHECKPOINT_PREFIX}{job}")
         if item is None:
             return None
-        return _read_look(item)
+        return _read_checkpoint(item)
 
-    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
+    def put_poll_checkpoint(self, job: str, checkpoint: PollCheckpoint) -> None:
         """Store a poll checkpoint, unless a later one exists."""
-        key = f"{_LOOK}{job}"
+        key = f"{_CHECKPOINT_PREFIX}{job}"
         item = PollCheckpointModel(
             run_id=key,
-            done_at=look.done_at,
-            again_at=look.again_at,
-            began_at=look.began_at,
-            down_to=look.down_to,
+            done_at=checkpoint.done_at,
+            again_at=checkpoint.again_at,
+            began_at=checkpoint.began_at,
+            down_to=checkpoint.down_to,
         )
-        newer = PollCheckpointModel.done_at.does_not_exist() | (PollCheckpointModel.done_at <= look.done_at)
+        newer = PollCheckpointModel.done_at.does_not_exist() | (
+            PollCheckpointModel.done_at <= checkpoint.done_at
+        )
         self._database.put(self._table, (key,), item.serialize(), newer)
 
 
@@ -269,16 +271,16 @@ def _between(index: str, bounds: _Bounds) -> Condition:
 
 
 def _is_run(item: Item) -> bool:
-    return not item["run_id"]["S"].startswith(_LOOK)
+    return not item["run_id"]["S"].startswith(_CHECKPOINT_PREFIX)
 
 
-def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
+def _current_run(run_id: str, failed: ConditionFailed | None) -> Run | None:
     if failed is None:
         return None
-    if failed.standing is None:
+    if failed.current is None:
         msg = f"Run {run_id} existed and is gone: a run record must never be deleted."
         raise StoreError(msg)
-    return _run(failed.standing)
+    return _run(failed.current)
 
 
 def _state(item: Item, requests: Mapping[str, str | None]) -> tuple[str, KeyState]:
@@ -339,7 +341,7 @@ def _item(run: Run, revision: int) -> Item:
         created_at=run.created_at,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        failure=_told(failure) if failure else None,
+        failure=_failure_fields(failure) if failure else None,
         watch=str(zlib.crc32(run.run_id.encode()) % SHARDS) if watched else None,
         next_at=run.next_at,
         updated_at=run.updated_at,
@@ -351,7 +353,7 @@ def _item(run: Run, revision: int) -> Item:
     return model.serialize()
 
 
-def _told(failure: Failure) -> list[object]:
+def _failure_fields(failure: Failure) -> list[object]:
     steps = [[step.step_key, step.error, step.cause] for step in failure.steps]
     return [failure.error, failure.cause, failure.assumed, *([steps] if steps else [])]
 
@@ -402,7 +404,7 @@ def _listed(keys: Item, item: Item) -> Run:
         return unreadable_run(item["run_id"]["S"], job, sensor, made_at, error.reason)
 
 
-def _look(item: Item) -> PollCheckpoint:
+def _checkpoint(item: Item) -> PollCheckpoint:
     model = PollCheckpointModel.from_raw_data(item)
     return PollCheckpoint(
         integer(model.done_at), integer(model.again_at), whole(model.began_at), whole(model.down_to)
@@ -460,4 +462,4 @@ def _run_of(item: Item) -> Run:
 
 _NAME = named("run", "run_id")
 _run = reader(_run_of, _NAME)
-_read_look = reader(_look, named("the poll checkpoint", "run_id"))
+_read_checkpoint = reader(_checkpoint, named("the poll checkpoint", "run_id"))

@@ -91,7 +91,7 @@ class DynamoSensorStore:
         if request.default_status is DefaultSensorStatus.RUNNING:
             running |= Model.status.does_not_exist()
         step = 0 if request.at_once else max(request.interval, 1)
-        due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.nominal - step)
+        due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.scheduled_for - step)
         due |= Model.last_nominal > request.now + MAX_SKEW_MS
         # A request that arrives after its own tick has completed must not acquire the lease again.
         current = Model.last_completion.does_not_exist() | (Model.last_completion <= request.now)
@@ -109,7 +109,7 @@ class DynamoSensorStore:
             Model.lease_owner.set(request.owner),
             Model.lease_expires.set(request.expires_at),
             Model.epoch.add(1),
-            Model.last_nominal.set(request.nominal),
+            Model.last_nominal.set(request.scheduled_for),
             Model.started_at.set(Model.started_at | request.now),
             Model.interval.set(request.interval),
         ]
@@ -131,7 +131,7 @@ class DynamoSensorStore:
             # The holder is alive: after a repair of the record, the next tick need not wait for this lease.
             self._give_back(request.sensor, request.owner)
             raise
-        return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
+        return Lease(request.sensor, request.owner, before.epoch + 1, request.scheduled_for, before)
 
     def claim(self, sensor: str, project: str) -> SensorState:
         """Take a state that belongs to no project, in one conditional write that answers with what stands then."""
@@ -142,8 +142,8 @@ class DynamoSensorStore:
             Model.project.does_not_exist(),
             returning="ALL_NEW",
         )
-        standing = answer.standing if isinstance(answer, ConditionFailed) else answer
-        return _state(standing) if standing else self.get(sensor)
+        current = answer.current if isinstance(answer, ConditionFailed) else answer
+        return _state(current) if current else self.get(sensor)
 
     def commit(self, lease: Lease, completion: Completion) -> None:
         """Update the state and put cursor and tick records, in one write or one transaction."""
@@ -158,7 +158,7 @@ class DynamoSensorStore:
         else:
             answer = self._database.update(self._table, update.key, update.actions, ours)
             failed = answer if isinstance(answer, ConditionFailed) else None
-            if failed and failed.standing and _is_done(_state(failed.standing), lease, completion):
+            if failed and failed.current and _is_done(_state(failed.current), lease, completion):
                 return
         if failed:
             msg = (
@@ -321,24 +321,24 @@ def _is_done(state: SensorState, lease: Lease, completion: Completion) -> bool:
 
 
 def _refusal(request: LeaseRequest, failed: ConditionFailed) -> Lease | Refused:
-    if failed.standing is None:
+    if failed.current is None:
         return Refused(None)
-    state = _state(failed.standing)
+    state = _state(failed.current)
     if state.lease_owner != request.owner:
         return Refused(state)
     # Our own write, whose response was lost: the previous state is the same except for what the write
     # changed.
-    before = _before_lease(state, failed.standing)
-    return Lease(request.sensor, request.owner, state.epoch, request.nominal, before)
+    before = _before_lease(state, failed.current)
+    return Lease(request.sensor, request.owner, state.epoch, request.scheduled_for, before)
 
 
 def _before_lease(state: SensorState, item: Item) -> SensorState:
-    owner, expires, nominal = _read_prior(item)
+    owner, expires, scheduled_for = _read_prior(item)
     return replace(
         state,
         lease_owner=owner or None,
         lease_expires=expires or 0,
-        last_nominal=None if nominal == _NEVER else nominal,
+        last_scheduled_for=None if scheduled_for == _NEVER else scheduled_for,
         epoch=state.epoch - 1,
     )
 
@@ -384,7 +384,7 @@ def _state_of(item: Item) -> SensorState:
         epoch=whole(model.epoch) or 0,
         lease_owner=model.lease_owner,
         lease_expires=whole(model.lease_expires) or 0,
-        last_nominal=whole(model.last_nominal),
+        last_scheduled_for=whole(model.last_nominal),
         last_completion=whole(model.last_completion),
         started_at=whole(model.started_at),
         failure_streak=whole(model.failure_streak) or 0,

@@ -145,7 +145,7 @@ class DynamoTickStore:
         )
         if failed is None:
             return True
-        return failed.standing is not None and _read_owner(failed.standing) == tick.owner
+        return failed.current is not None and _read_owner(failed.current) == tick.owner
 
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
@@ -167,7 +167,7 @@ class DynamoTickStore:
         answer = self._database.update(
             self._table, (tick.sensor, tick.tick_id), actions, condition, returning="ALL_NEW"
         )
-        item = answer.standing if isinstance(answer, ConditionFailed) else answer
+        item = answer.current if isinstance(answer, ConditionFailed) else answer
         return reader(lambda kept: _chunk_progress(Model.from_raw_data(kept)), _NAME)(item) if item else None
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
@@ -206,7 +206,7 @@ class DynamoTickStore:
         answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
         if not isinstance(answer, ConditionFailed):
             return True
-        return answer.standing is not None and _read_dropped(answer.standing) == drop_noted
+        return answer.current is not None and _read_dropped(answer.current) == drop_noted
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
         """Postpone a pending tick whose record cannot be read, in one write that does not parse it."""
@@ -226,7 +226,7 @@ class DynamoTickStore:
             answer = self._database.update(self._table, key, actions, room)
             if not isinstance(answer, ConditionFailed):
                 return number
-            used = _read_admitted(answer.standing) if answer.standing else 0
+            used = _read_admitted(answer.current) if answer.current else 0
             number = min(number, limit - used)
         return 0
 
@@ -304,7 +304,7 @@ def is_underway(item: Mapping[str, Any]) -> bool:
     return "slices_of" in item or "held" in item
 
 
-def _tick(model: Model, asked: Unpacked) -> Tick:
+def _tick(model: Model, unpacked: Unpacked) -> Tick:
     error = None
     if model.error_type is not None:
         error = ErrorInfo(model.error_type, model.error_message or "", model.error_stack or "")
@@ -318,9 +318,9 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         ended_at=integer(model.ended_at),
         reason=model.reason,
         error=error,
-        requests=asked.requests,
-        existing_keys=asked.existing_keys,
-        set_aside=asked.set_aside,
+        requests=unpacked.requests,
+        existing_keys=unpacked.existing_keys,
+        set_aside=unpacked.set_aside,
         cursor=model.cursor,
         trigger=model.trigger,
         attempts=integer(model.attempts),
@@ -337,7 +337,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         held_requests=whole(model.held_requests) or 0,
         dropped=_drop(*model.dropped) if model.dropped is not None else None,
         acted_on=model.acted_on,
-        asset_events=asked.asset_events,
+        asset_events=unpacked.asset_events,
     )
 
 

@@ -51,23 +51,23 @@ def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Prob
     """
     question = _QUESTIONS[address.service]
 
-    def look() -> Iterator[Vital]:
+    def check() -> Iterator[Vital]:
         try:
             answer = question.ask(address.name)
         except ClientError as error:
             if code_of(error) not in question.gone:
                 raise
-            trouble = f"{question.what} {address.name} does not exist: {str(error)[:_SHOWN]}"
-            yield AlertChannel(address, trouble, f"Create it, or deploy with a different {address.setting}.")
+            problem = f"{question.what} {address.name} does not exist: {str(error)[:_SHOWN]}"
+            yield AlertChannel(address, problem, f"Create it, or deploy with a different {address.setting}.")
             return
         fault = question.fault(answer)
-        trouble, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
-        yield AlertChannel(address, trouble, remedy, is_unused=fault == _UNUSED)
+        problem, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
+        yield AlertChannel(address, problem, remedy, is_unused=fault == _UNUSED)
         if question.needs and allowed is not None:
             for probe in allowed(question.needs, question.resource(answer)):
                 yield from taken(probe)
 
-    return Probe("alerts", f"{question.what} {address.name}", question.action, look)
+    return Probe("alerts", f"{question.what} {address.name}", question.action, check)
 
 
 _UNUSED = (

@@ -20,7 +20,7 @@ def holders_probe(policies: Iterable[str]) -> Probe:
     """
     arns = sorted(policies)
 
-    def look() -> Iterator[Vital]:
+    def check() -> Iterator[Vital]:
         roles: set[str] = set()
         others: set[tuple[str, str]] = set()
         for arn in arns:
@@ -31,7 +31,7 @@ def holders_probe(policies: Iterable[str]) -> Probe:
         yield from (PolicyHolder(name, kind) for kind, name in sorted(others))
         yield from run_probes([_role_probe(name) for name in sorted(roles)])
 
-    return Probe(HOLDERS, "who has the evaluator policies", "iam:ListEntitiesForPolicy", look)
+    return Probe(HOLDERS, "who has the evaluator policies", "iam:ListEntitiesForPolicy", check)
 
 
 def _role_probe(name: str) -> Probe:

@@ -100,7 +100,7 @@ _QUESTIONS: Mapping[str, _Question] = {
 }
 
 
-def looked_at(settings: JobSettings, roles: Roles) -> dict[str, Any]:
+def check_target(settings: JobSettings, roles: Roles) -> dict[str, Any]:
     """Check a job's target: `exists` and `trouble`; `error` if that is unknown.
 
     Args:
@@ -108,16 +108,16 @@ def looked_at(settings: JobSettings, roles: Roles) -> dict[str, Any]:
         roles: provides the credentials of its role.
     """
     try:
-        exists, trouble = _found(settings, roles)
+        exists, problem = _found(settings, roles)
     except (ClientError, BotoCoreError, LaunchError) as error:
         return {"error": f"{error}"[:_SHOWN]}
-    return {"exists": exists, "trouble": trouble}
+    return {"exists": exists, "trouble": problem}
 
 
 def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
     question = _QUESTIONS[settings.target]
     try:
-        answer = _asked(question, settings, roles)
+        answer = _query(question, settings, roles)
     except ClientError as error:
         if code_of(error) not in question.gone:
             raise
@@ -126,7 +126,7 @@ def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
     return is_there, "" if is_there else "It is not active."
 
 
-def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
+def _query(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
     def ask(arn: str) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = roles.call(
             question.service, settings.role, question.operation, **question.request(arn)
@@ -146,12 +146,12 @@ def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[
 def target_probe(settings: JobSettings) -> Probe:
     """Return the probe of a job's target with the caller's own permissions."""
 
-    def look() -> Iterator[JobTarget]:
+    def check() -> Iterator[JobTarget]:
         named = (settings.job, settings.arn, settings.parameter)
-        exists, trouble = _found(settings, Roles()) if settings.arn else (False, "")
-        yield JobTarget(*named, exists, trouble)
+        exists, problem = _found(settings, Roles()) if settings.arn else (False, "")
+        yield JobTarget(*named, exists, problem)
 
-    return Probe("jobs", f"the target of job {settings.job}", _QUESTIONS[settings.target].action, look)
+    return Probe("jobs", f"the target of job {settings.job}", _QUESTIONS[settings.target].action, check)
 
 
 def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
@@ -162,7 +162,7 @@ def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
         engine: the engine's function.
     """
 
-    def look() -> Iterator[JobTarget | SkippedCheck]:
+    def check() -> Iterator[JobTarget | SkippedCheck]:
         try:
             found = engine.targets()
         except InvocationError as error:
@@ -170,9 +170,9 @@ def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
             yield SkippedCheck("jobs", _WITH_ROLES, action, str(error)[:_SHOWN])
             return
         for each in jobs:
-            told = found.get(each.job, {"error": "RECONCILE does not know this job yet."})
-            trouble = str(told.get("error") or told.get("trouble") or "")
-            exists = None if "error" in told else bool(told.get("exists"))
-            yield JobTarget(each.job, each.arn, each.parameter, exists, trouble, each.role)
+            result = found.get(each.job, {"error": "RECONCILE does not know this job yet."})
+            problem = str(result.get("error") or result.get("trouble") or "")
+            exists = None if "error" in result else bool(result.get("exists"))
+            yield JobTarget(each.job, each.arn, each.parameter, exists, problem, each.role)
 
-    return Probe("jobs", _WITH_ROLES, "lambda:InvokeFunction", look)
+    return Probe("jobs", _WITH_ROLES, "lambda:InvokeFunction", check)

@@ -145,8 +145,8 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         yield payload, ("s3:PutObject",), {}
     if sensor.queue:
         yield arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"), {_QUEUE_TAG: [sensor.name]}
-    if letters := sensor.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL"):
-        yield arns.of_queue(letters), ("sqs:SendMessage",), {_QUEUE_TAG: [_DEAD_LETTERS]}
+    if dead_letter_url := sensor.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL"):
+        yield arns.of_queue(dead_letter_url), ("sqs:SendMessage",), {_QUEUE_TAG: [_DEAD_LETTERS]}
 
 
 def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
@@ -218,12 +218,12 @@ class _Calls:
 
     Attributes:
         start: the resources and actions by which LAUNCH starts it.
-        look: those by which RECORD and RECONCILE query what was started.
+        describe: those by which RECORD and RECONCILE query what was started.
         context: the context of all of these.
     """
 
     start: tuple[tuple[str, tuple[str, ...]], ...]
-    look: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    describe: tuple[tuple[str, tuple[str, ...]], ...] = ()
     context: Context = field(default_factory=dict)
 
 
@@ -235,7 +235,7 @@ def _of_job(arns: _Arns, job: JobSettings) -> Iterator[Need]:
     for resource, actions in calls.start:
         yield Need("launch", "LaunchRole", resource, actions, calls.context)
     for step in ("record", "reconcile"):
-        for resource, actions in calls.look:
+        for resource, actions in calls.describe:
             yield Need(step, f"{step.title()}Role", resource, actions, calls.context)
 
 
@@ -251,8 +251,8 @@ def _of_role(arns: _Arns, job: JobSettings, calls: _Calls) -> Iterator[Need]:
         yield Need(step, f"{step.title()}Role", job.role, ("sts:AssumeRole",), session)
     if account != arns.account:
         return
-    for step, asked in (("launch", calls.start), ("reconcile", calls.look)):
-        for resource, actions in asked:
+    for step, required in (("launch", calls.start), ("reconcile", calls.describe)):
+        for resource, actions in required:
             context = {**calls.context, "aws:userid": [f"AROA:{step}"]}
             yield Need(f"job {job.job}", job.role, resource, actions, context)
 
@@ -276,8 +276,8 @@ def _calls(arns: _Arns, job: JobSettings) -> _Calls:
         case "ecs":
             cluster = options.get("cluster", "")
             task = arns.of("ecs", f"task/{cluster.rpartition('/')[2]}/{_ANYTHING}")
-            look = ((task, ("ecs:DescribeTasks",)), ("*", ("ecs:DescribeTaskDefinition",)))
-            return _Calls(((arn, ("ecs:RunTask",)), *look), look, {"ecs:cluster": [cluster]})
+            described = ((task, ("ecs:DescribeTasks",)), ("*", ("ecs:DescribeTaskDefinition",)))
+            return _Calls(((arn, ("ecs:RunTask",)), *described), described, {"ecs:cluster": [cluster]})
         case "lambda":
             return _Calls(((arn, ("lambda:InvokeFunction",)),))
         case "sqs":

@@ -39,24 +39,24 @@ def permission_probe(stack: DeployedStack, need: Need, *alike: Need) -> Probe:
         need: the needed permission.
         alike: the same actions of the same role with the same context, on other resources.
     """
-    account, asked = stack.arn.split(":")[4], (need, *alike)
+    account, needs = stack.arn.split(":")[4], (need, *alike)
 
-    def look() -> Iterator[MissingPermission | SkippedCheck]:
+    def check() -> Iterator[MissingPermission | SkippedCheck]:
         if account == LOCAL_ACCOUNT and need.context.keys() & _NOT_SIMULATED:
             return
         pages = client("iam").get_paginator("simulate_principal_policy")
         for page in pages.paginate(
             PolicySourceArn=need.role,
             ActionNames=list(need.actions),
-            ResourceArns=[each.resource for each in asked],
+            ResourceArns=[each.resource for each in needs],
             ContextEntries=context_entries(account, need),
         ):
             for result in page["EvaluationResults"]:
-                for each, of_resource in _by_resource(asked, result):
+                for each, of_resource in _by_resource(needs, result):
                     if of_resource["EvalDecision"] != "allowed":
                         yield _denied(each, of_resource)
 
-    return Probe("permissions", "the roles' permissions", "iam:SimulatePrincipalPolicy", look)
+    return Probe("permissions", "the roles' permissions", "iam:SimulatePrincipalPolicy", check)
 
 
 def alike(needs: Iterable[Need]) -> Iterator[tuple[Need, ...]]:
@@ -76,15 +76,15 @@ def alike(needs: Iterable[Need]) -> Iterator[tuple[Need, ...]]:
             yield tuple(group[start : start + MOST_RESOURCES])
 
 
-def _by_resource(asked: Sequence[Need], result: dict[str, Any]) -> Iterator[tuple[Need, dict[str, Any]]]:
+def _by_resource(tested: Sequence[Need], result: dict[str, Any]) -> Iterator[tuple[Need, dict[str, Any]]]:
     """What a simulation says of an action on each resource.
 
     Of several resources, it is in `ResourceSpecificResults` ("EvaluationResult" in the IAM API Reference).
     """
-    if len(asked) == 1:
-        yield asked[0], result
+    if len(tested) == 1:
+        yield tested[0], result
         return
-    needs = {each.resource: each for each in asked}
+    needs = {each.resource: each for each in tested}
     for each in result.get("ResourceSpecificResults", ()):
         if need := needs.get(each["EvalResourceName"]):
             missing = each.get("MissingContextValues", [])
@@ -124,12 +124,12 @@ def _denied(need: Need, result: dict[str, Any]) -> MissingPermission | SkippedCh
     if missing - need.context.keys():
         what = f"{need.owner}'s permission for {action}"
         names = ", ".join(sorted(missing))
-        words = (
+        detail = (
             f"a policy of its role has a condition on {names}, which cannot be simulated for {need.resource}"
         )
-        return SkippedCheck("permissions", what, "", words)
-    words = _DECISIONS.get(result["EvalDecision"], result["EvalDecision"])
-    return MissingPermission(need.owner, action, need.resource, words)
+        return SkippedCheck("permissions", what, "", detail)
+    detail = _DECISIONS.get(result["EvalDecision"], result["EvalDecision"])
+    return MissingPermission(need.owner, action, need.resource, detail)
 
 
 def log_probe(owner: str, group: str, since: int) -> Probe:
@@ -141,18 +141,18 @@ def log_probe(owner: str, group: str, since: int) -> Probe:
         since: start of the search, in milliseconds.
     """
 
-    def look() -> Iterator[MissingPermission]:
+    def check() -> Iterator[MissingPermission]:
         answer = client("logs").filter_log_events(
             logGroupName=group, startTime=since, filterPattern="AccessDenied", limit=20
         )
-        told: set[str] = set()
+        reported: set[str] = set()
         for event in answer["events"]:
             found = _DENIED.search(event["message"]) or _REFUSED.search(event["message"])
-            if found is None or found[1] in told:
+            if found is None or found[1] in reported:
                 continue
-            told.add(found[1])
-            words = f"its log shows that at {timestamp(event['timestamp'])}"
+            reported.add(found[1])
+            detail = f"its log shows that at {timestamp(event['timestamp'])}"
             resource = next(filter(None, found.groups()[1:]), "")
-            yield MissingPermission(owner, found[1], resource, words)
+            yield MissingPermission(owner, found[1], resource, detail)
 
-    return Probe("permissions", f"the log {group}", "logs:FilterLogEvents", look)
+    return Probe("permissions", f"the log {group}", "logs:FilterLogEvents", check)

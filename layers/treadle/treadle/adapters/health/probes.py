@@ -49,13 +49,13 @@ class Probe:
         check: the check that it belongs to, such as "queues".
         what: what it checks, for messages.
         action: the required permission.
-        look: yields findings, or raises an SDK error.
+        run: yields findings, or raises an SDK error.
     """
 
     check: str
     what: str
     action: str
-    look: Callable[[], Iterable[Vital]]
+    run: Callable[[], Iterable[Vital]]
 
 
 def run_probes(probes: Sequence[Probe]) -> list[Vital]:
@@ -67,7 +67,7 @@ def run_probes(probes: Sequence[Probe]) -> list[Vital]:
 def taken(probe: Probe) -> list[Vital]:
     """Run one probe; if it fails, return a skipped check."""
     try:
-        return list(probe.look())
+        return list(probe.run())
     except (ClientError, BotoCoreError) as error:
         return [
             SkippedCheck(

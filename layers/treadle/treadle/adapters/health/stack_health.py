@@ -177,12 +177,12 @@ class StackHealth:
             )
         sensors = self._sensors(owner)
         if scheduled := [each for each in sensors if each.has_schedule and not each.problem]:
-            look = _schedules_of(scheduled)
-            yield Probe("schedules", "the schedules of sensors", "scheduler:ListSchedules", look)
+            check = _schedules_of(scheduled)
+            yield Probe("schedules", "the schedules of sensors", "scheduler:ListSchedules", check)
         for each in sensors:
             if each.rule:
-                look = _rule(self._stack, _step(each), each.rule)
-                yield Probe("rules", "the rules", "events:DescribeRule", look)
+                check = _rule(self._stack, _step(each), each.rule)
+                yield Probe("rules", "the rules", "events:DescribeRule", check)
             if each.queue and not each.problem:
                 queue = self._stack.arn_of_queue(each.queue)
                 what, action = "the event source mappings", "lambda:ListEventSourceMappings"
@@ -211,7 +211,7 @@ class StackHealth:
         """Return the probe of ages of messages and stream records, and functions' activity: one request."""
         functions = [(whose, name) for whose, _, name in self._of_type(_FUNCTION, "Function", owner)]
         functions += [(_step(each), each.function) for each in self._sensors(owner)]
-        asked = [
+        measured = [
             (
                 Backlog(whose, url.rpartition("/")[2], 0),
                 "AWS/SQS",
@@ -221,7 +221,7 @@ class StackHealth:
             for whose, url in self._queues_of(owner)
             if whose
         ]
-        asked += [
+        measured += [
             (Backlog(whose, name, None), "AWS/Lambda", "IteratorAge", "FunctionName")
             for whose, name in functions
         ]
@@ -231,18 +231,18 @@ class StackHealth:
             for metric in ("Invocations", "Errors")
         ]
 
-        def look() -> Iterator[Backlog | Activity]:
-            ages = [_Metric(space, metric, name, each.name) for each, space, metric, name in asked]
+        def check() -> Iterator[Backlog | Activity]:
+            ages = [_Metric(space, metric, name, each.name) for each, space, metric, name in measured]
             found = _metrics([*ages, *counted])
-            for (each, _, metric, _), values in zip(asked, found, strict=False):
+            for (each, _, metric, _), values in zip(measured, found, strict=False):
                 if values:
                     seconds = values[0] / 1000 if metric == "IteratorAge" else values[0]
                     yield replace(each, oldest_seconds=seconds)
-            counts = found[len(asked) :]
+            counts = found[len(measured) :]
             for (whose, name), invocations, errors in zip(functions, counts[::2], counts[1::2], strict=True):
                 yield Activity(whose, name, int(sum(invocations)), _errors_of_late(invocations, errors))
 
-        return look
+        return check
 
     # ---- Others
 
@@ -254,8 +254,8 @@ class StackHealth:
                     "buckets", f"bucket {bucket}", "s3:GetBucketNotification", _bucket(sensor.name, bucket)
                 )
                 if sensor.settings.get("TREADLE_S3_IDENTITY") == ObjectIdentity.VERSION:
-                    what, look = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
-                    yield Probe("buckets", what, "s3:GetBucketVersioning", look)
+                    what, check = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
+                    yield Probe("buckets", what, "s3:GetBucketVersioning", check)
 
     def _alarms(self) -> Iterator[Probe]:
         """Yield the probes of the alarms of the engine's stack and of each project."""
@@ -314,8 +314,8 @@ def _owner(logical_id: str, end: str) -> str:
 
 def bucket_of(sensor: DeployedSensor) -> str:
     """Return the bucket that a sensor watches, from its function or its rule; "" if none."""
-    heard = sensor.subscription.buckets if sensor.subscription else ()
-    return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(heard), "")
+    buckets = sensor.subscription.buckets if sensor.subscription else ()
+    return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(buckets), "")
 
 
 def clock_ahead() -> int | None:
@@ -331,8 +331,8 @@ def clock_ahead() -> int | None:
     if date is None:
         return None
     # The header has whole seconds: adding half a second minimizes the error.
-    told = parsedate_to_datetime(date).timestamp() + 0.5
-    return int(((began + time.time()) / 2 - told) * 1000)
+    server_time = parsedate_to_datetime(date).timestamp() + 0.5
+    return int(((began + time.time()) / 2 - server_time) * 1000)
 
 
 def _only(found: Sequence[Vital], kind: type[T]) -> tuple[T, ...]:
@@ -353,21 +353,21 @@ def _joined(backlogs: Iterable[Backlog]) -> tuple[Backlog, ...]:
 
 
 def _schedule(owner: str, name: str) -> Any:
-    def look() -> Iterator[EventTrigger]:
+    def check() -> Iterator[EventTrigger]:
         try:
-            told = client("scheduler").get_schedule(Name=name)
+            response = client("scheduler").get_schedule(Name=name)
         except ClientError as error:
             yield _gone("schedule", owner, name, error)
             return
-        yield EventTrigger("schedule", owner, name, told.get("State") != "DISABLED")
+        yield EventTrigger("schedule", owner, name, response.get("State") != "DISABLED")
 
-    return look
+    return check
 
 
 def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
     """Return the probe of sensors' schedules, found by target, as the registry does not list them."""
 
-    def look() -> Iterator[EventTrigger]:
+    def check() -> Iterator[EventTrigger]:
         missing = {each.function: each for each in sensors}
         # First those named after the sensors' projects, as CloudFormation names them; then all of the account
         # if needed.
@@ -387,15 +387,15 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
                 for each in schedules:
                     yield EventTrigger("schedule", owner, each["Name"], each.get("State") != "DISABLED")
         for function, sensor in missing.items():
-            yield EventTrigger("schedule", _step(sensor), f"of {function}", is_on=False, trouble=GONE)
+            yield EventTrigger("schedule", _step(sensor), f"of {function}", is_on=False, error=GONE)
 
-    return look
+    return check
 
 
 def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
     """Return the probe of the event source mapping from a sensor's queue to its function."""
 
-    def look() -> Iterator[EventTrigger]:
+    def check() -> Iterator[EventTrigger]:
         pages = client("lambda").get_paginator("list_event_source_mappings")
         found = [
             each
@@ -407,37 +407,37 @@ def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
             yield _switch_of(_step(sensor), each["UUID"], each)
         if not found:
             name = f"of {queue.rpartition(':')[2]}"
-            yield EventTrigger("mapping", _step(sensor), name, is_on=False, trouble=GONE)
+            yield EventTrigger("mapping", _step(sensor), name, is_on=False, error=GONE)
 
-    return look
+    return check
 
 
 def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
-    def look() -> Iterator[EventTrigger]:
-        told = describe_rule(stack, name)
-        trouble = "" if told is not None else GONE
-        yield EventTrigger("rule", owner, name, told is not None and told.get("State") != "DISABLED", trouble)
+    def check() -> Iterator[EventTrigger]:
+        rule = describe_rule(stack, name)
+        problem = "" if rule is not None else GONE
+        yield EventTrigger("rule", owner, name, rule is not None and rule.get("State") != "DISABLED", problem)
 
-    return look
+    return check
 
 
 def _mapping(owner: str, uuid: str) -> Any:
-    def look() -> Iterator[EventTrigger]:
+    def check() -> Iterator[EventTrigger]:
         try:
-            told = client("lambda").get_event_source_mapping(UUID=uuid)
+            response = client("lambda").get_event_source_mapping(UUID=uuid)
         except ClientError as error:
             yield _gone("mapping", owner, uuid, error)
             return
-        yield _switch_of(owner, uuid, told)
+        yield _switch_of(owner, uuid, response)
 
-    return look
+    return check
 
 
 def _switch_of(owner: str, uuid: str, mapping: Mapping[str, Any]) -> EventTrigger:
     """Convert an event source mapping."""
     result = mapping.get("LastProcessingResult", "")
-    trouble = "" if not result or result.startswith(_FINE) else result
-    return EventTrigger("mapping", owner, uuid, mapping.get("State") in _ON, trouble)
+    problem = "" if not result or result.startswith(_FINE) else result
+    return EventTrigger("mapping", owner, uuid, mapping.get("State") in _ON, problem)
 
 
 def _gone(kind: str, owner: str, name: str, error: ClientError) -> EventTrigger:
@@ -448,20 +448,20 @@ def _gone(kind: str, owner: str, name: str, error: ClientError) -> EventTrigger:
     """
     if code_of(error) != "ResourceNotFoundException":
         raise error
-    return EventTrigger(kind, owner, name, is_on=False, trouble=GONE)
+    return EventTrigger(kind, owner, name, is_on=False, error=GONE)
 
 
 def _queue(owner: str, url: str) -> Any:
-    def look() -> Iterator[Backlog]:
-        told = client("sqs").get_queue_attributes(
+    def check() -> Iterator[Backlog]:
+        response = client("sqs").get_queue_attributes(
             QueueUrl=url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
         )["Attributes"]
-        waiting = int(told.get("ApproximateNumberOfMessages", "0"))
-        in_flight = int(told.get("ApproximateNumberOfMessagesNotVisible", "0"))
+        waiting = int(response.get("ApproximateNumberOfMessages", "0"))
+        in_flight = int(response.get("ApproximateNumberOfMessagesNotVisible", "0"))
         yield Backlog(owner, url.rpartition("/")[2], waiting, in_flight)
 
-    return look
+    return check
 
 
 def _alarms_of(names: Sequence[str], setting: str) -> Probe:
@@ -472,7 +472,7 @@ def _alarms_of(names: Sequence[str], setting: str) -> Probe:
         setting: the setting that selects their topic.
     """
 
-    def look() -> Iterator[Vital]:
+    def check() -> Iterator[Vital]:
         topics: set[str] = set()
         for start in range(0, len(names), 100):
             answer = client("cloudwatch").describe_alarms(
@@ -483,18 +483,18 @@ def _alarms_of(names: Sequence[str], setting: str) -> Probe:
                 if alarm.get("StateValue", "ALARM") != "ALARM":
                     continue
                 since = alarm.get("StateUpdatedTimestamp")
-                words = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
-                yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, words)
+                detail = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
+                yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, detail)
         for topic in sorted(topics):
             yield from taken(channel_probe(AlertAddress("alarms", "sns", topic, setting)))
 
-    return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
+    return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", check)
 
 
 def _alarms_of_project(project: str) -> Any:
     """Return the probe of the alarms of a project's stack, found by type: the registry does not list them."""
 
-    def look() -> Iterator[Vital]:
+    def check() -> Iterator[Vital]:
         try:
             names = [name for kind, name in resources_of(project) if kind == _ALARM]
         except ClientError as error:
@@ -506,37 +506,37 @@ def _alarms_of_project(project: str) -> Any:
             return
         yield from taken(_alarms_of(names, f"AlarmActions of project {project}"))
 
-    return look
+    return check
 
 
 def _bucket(sensor: str, bucket: str) -> Any:
-    def look() -> Iterator[Bucket]:
+    def check() -> Iterator[Bucket]:
         try:
-            told = client("s3").get_bucket_notification_configuration(Bucket=bucket)
+            response = client("s3").get_bucket_notification_configuration(Bucket=bucket)
         except ClientError as error:
             if code_of(error) not in {"NoSuchBucket", "404", "PermanentRedirect", "301"}:
                 raise
             yield Bucket(sensor, bucket, f"Bucket {bucket} cannot be watched: {error}")
             return
-        announces = "EventBridgeConfiguration" in told
+        announces = "EventBridgeConfiguration" in response
         yield Bucket(sensor, bucket, announces=announces, remedy=merging_command(bucket))
 
-    return look
+    return check
 
 
 def _versioning(sensor: str, bucket: str) -> Any:
-    def look() -> Iterator[Bucket]:
+    def check() -> Iterator[Bucket]:
         try:
-            told = client("s3").get_bucket_versioning(Bucket=bucket)
+            response = client("s3").get_bucket_versioning(Bucket=bucket)
         except ClientError as error:
             if code_of(error) not in {"NoSuchBucket", "404", "PermanentRedirect", "301"}:
                 raise
             return  # Reported by the other probe of the bucket.
-        if told.get("Status") != "Enabled":
+        if response.get("Status") != "Enabled":
             remedy = versioning_command(bucket)
             yield Bucket(sensor, bucket, has_versions=False, versioning_remedy=remedy)
 
-    return look
+    return check
 
 
 def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> int:
@@ -565,7 +565,7 @@ def _newest_first(result: Mapping[str, Any]) -> list[float]:
     return [value for _, value in sorted(zip(times, values, strict=True), reverse=True)]
 
 
-def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
+def _metrics(metrics: Sequence[_Metric]) -> list[list[float]]:
     """Return the values of each metric within the last minutes, newest first."""
     now = datetime.now(UTC)
     queries = [
@@ -581,7 +581,7 @@ def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
                 "Stat": each.statistic,
             },
         }
-        for index, each in enumerate(asked)
+        for index, each in enumerate(metrics)
     ]
     found: dict[str, list[float]] = {}
     for start in range(0, len(queries), 500):
@@ -592,4 +592,4 @@ def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
             ScanBy="TimestampDescending",
         )
         found |= {each["Id"]: _newest_first(each) for each in answer["MetricDataResults"]}
-    return [found.get(f"m{index}", []) for index in range(len(asked))]
+    return [found.get(f"m{index}", []) for index in range(len(metrics))]

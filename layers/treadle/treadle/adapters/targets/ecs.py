@@ -66,8 +66,8 @@ class EcsTarget(AwsTarget):
             answer = self._roles.call("ecs", settings.role, "run_task", once=True, **request)
         except AwsError as error:
             if code_of(error) == "ConflictException":
-                return self._standing(start, error)
-            if code_of(error) == "ClientException" and any(words in str(error).lower() for words in _FULL):
+                return self._existing(start, error)
+            if code_of(error) == "ClientException" and any(phrase in str(error).lower() for phrase in _FULL):
                 msg = f"{_of(settings)} was not started: {error}"
                 raise LaunchDelayedError(msg) from error
             raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
@@ -75,7 +75,7 @@ class EcsTarget(AwsTarget):
             raise _not_placed(settings, answer.get("failures", []))
         return self._execution(answer["tasks"][0], settings.role)
 
-    def _standing(self, start: Start, error: Any) -> Execution:
+    def _existing(self, start: Start, error: Any) -> Execution:
         """Return the task of an earlier call with the same token and other parameters, which is ours as well."""
         tasks = error.response.get("resourceIds") or []
         if not tasks:
@@ -244,7 +244,7 @@ def _not_placed(settings: JobSettings, failures: list[dict[str, Any]]) -> Launch
     return LaunchRejectedError(msg) if reasons & _NEVER else LaunchDelayedError(msg)
 
 
-def end_told(task: dict[str, Any]) -> tuple[Status, Failure | None, bool]:
+def task_end(task: dict[str, Any]) -> tuple[Status, Failure | None, bool]:
     """Return a task's end according to its event, and whether that is certain.
 
     It is uncertain if some containers succeeded and others did not: the definition says which are essential.

@@ -36,8 +36,8 @@ AwsError = (ClientError, BotoCoreError)
 CANCELED = "Canceled by an operator of Treadle."
 """The reason given to a target for a cancellation, where it accepts one."""
 
-_MAX_WORDS = 2_000
-_MAX_STEP_WORDS = 1_000
+_MAX_CAUSE = 2_000
+_MAX_STEP_CAUSE = 1_000
 
 _DENIED = {
     "AccessDenied",
@@ -145,7 +145,7 @@ def failure_of(error: str, *causes: object, steps: Iterable[StepFailure] = ()) -
         causes: details; empty ones are omitted.
         steps: the parts that failed.
     """
-    return Failure(error, _words(causes, _MAX_WORDS), steps=tuple(islice(steps, MAX_STEPS)))
+    return Failure(error, _text(causes, _MAX_CAUSE), steps=tuple(islice(steps, MAX_STEPS)))
 
 
 def failed_step(step_key: str, error: str, *causes: object) -> StepFailure:
@@ -156,13 +156,13 @@ def failed_step(step_key: str, error: str, *causes: object) -> StepFailure:
         error: the failure's name.
         causes: details; empty ones are omitted.
     """
-    return StepFailure(step_key, error, _words(causes, _MAX_STEP_WORDS))
+    return StepFailure(step_key, error, _text(causes, _MAX_STEP_CAUSE))
 
 
-def _words(causes: Iterable[object], most: int) -> str:
+def _text(causes: Iterable[object], most: int) -> str:
     return " ".join(str(cause).strip() for cause in causes if cause)[:most]
 
 
-def millis_of(moment: datetime) -> int:
+def millis_of(time: datetime) -> int:
     """Return milliseconds since the epoch."""
-    return int(moment.timestamp() * 1000)
+    return int(time.timestamp() * 1000)

@@ -55,9 +55,9 @@ class EventBridgeTarget(FireAndForgetTarget):
         return Execution(event, settings.arn, Status.STARTED, SystemClock().now())
 
 
-def _refused(settings: JobSettings, code: str, words: str) -> LaunchError:
+def _refused(settings: JobSettings, code: str, message: str) -> LaunchError:
     """Return the error for an entry that the bus rejected; such an entry is certainly not on the bus."""
-    msg = f"{_of(settings)} rejected the event: {code}: {words}"
+    msg = f"{_of(settings)} rejected the event: {code}: {message}"
     if code in _AGAIN:
         return LaunchDelayedError(msg)
     return LaunchDeniedError(msg) if code in _DENIED else LaunchRejectedError(msg)

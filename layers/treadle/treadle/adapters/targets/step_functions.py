@@ -80,7 +80,7 @@ class StepFunctionsTarget(AwsTarget):
             )
         except AwsError as error:
             if code_of(error) == "ExecutionAlreadyExists":
-                return self._standing(start)
+                return self._existing(start)
             raise not_started(error, _of(settings), busy=_BUSY) from error
         return Execution(answer["executionArn"], settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
@@ -106,13 +106,13 @@ class StepFunctionsTarget(AwsTarget):
     def resolve(self, start: Start) -> Execution | None:
         """Return the execution whose name is the launch id."""
         try:
-            return self._standing(start)
+            return self._existing(start)
         except LaunchUncertainError as error:
             if isinstance(error.__cause__, AwsError) and code_of(error.__cause__) == "ExecutionDoesNotExist":
                 return None
             raise
 
-    def _standing(self, start: Start) -> Execution:
+    def _existing(self, start: Start) -> Execution:
         """Return the existing execution of that name: ours, if its input is ours."""
         settings = start.settings
         arn = f"{settings.arn.replace(':stateMachine:', ':execution:')}:{start.launch_id}"
@@ -139,9 +139,9 @@ class StepFunctionsTarget(AwsTarget):
             ) from error
         failure = None
         if STATUSES[answer["status"]] in {Status.FAILURE, Status.CANCELED}:
-            words = answer.get("error") or answer["status"]
+            error_name = answer.get("error") or answer["status"]
             failure = failure_of(
-                words, answer.get("cause"), steps=failed_states(external_id, role, self._roles)
+                error_name, answer.get("cause"), steps=failed_states(external_id, role, self._roles)
             )
         return _execution(answer, failure)
 
@@ -162,8 +162,8 @@ class StepFunctionsTarget(AwsTarget):
             except AwsError as error:
                 what = f"The executions of {_of(settings)} could not be listed"
                 raise not_answered(error, what, gone=_NO_MACHINE) from error
-            for told in answer["executions"]:
-                execution = _execution(told)
+            for item in answer["executions"]:
+                execution = _execution(item)
                 at = execution.ended_at or execution.started_at
                 if at < since:
                     return
@@ -182,20 +182,20 @@ class StepFunctionsTarget(AwsTarget):
             raise not_answered(error, f"Execution {external_id} was not canceled", gone=gone) from error
 
 
-def _execution(told: Mapping[str, Any], failure: Failure | None = None) -> Execution:
+def _execution(response: Mapping[str, Any], failure: Failure | None = None) -> Execution:
     """Convert a described or listed execution; a list does not contain the cause of a failure."""
-    status, stopped = STATUSES[told["status"]], told.get("stopDate")
+    status, stopped = STATUSES[response["status"]], response.get("stopDate")
     # A redriven execution keeps its startDate.
-    began = told.get("redriveDate") or told["startDate"]
+    began = response.get("redriveDate") or response["startDate"]
     return Execution(
-        told["executionArn"],
-        told["stateMachineArn"],
+        response["executionArn"],
+        response["stateMachineArn"],
         status,
         millis_of(began),
         millis_of(stopped) if stopped and status.is_finished else None,
         failure,
-        told.get("redriveCount", 0),
-        told["name"],
+        response.get("redriveCount", 0),
+        response["name"],
     )
 
 

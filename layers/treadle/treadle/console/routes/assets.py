@@ -12,15 +12,15 @@ DEFAULT = 50
 _EVENT = shape(AssetEvent)
 
 
-def assets(asked: ApiRequest) -> Json:
+def assets(request: ApiRequest) -> Json:
     """List assets."""
-    return {"assets": [asset_event_json(each) for each in asked.parts.assets.newest()]}
+    return {"assets": [asset_event_json(each) for each in request.parts.assets.newest()]}
 
 
-def asset_events(asked: ApiRequest) -> Json:
+def asset_events(request: ApiRequest) -> Json:
     """Return a page of an asset's events."""
-    query = asked.query
-    page = asked.parts.assets.events(query["key"], before=query.get("before"), limit=query["limit"])
+    query = request.query
+    page = request.parts.assets.events(query["key"], before=query.get("before"), limit=query["limit"])
     return {"events": [asset_event_json(each) for each in page.events], "next": page.next}
 
 

@@ -15,23 +15,23 @@ _DEAD_LETTER: Schema = record(
         "origin": TEXT,
         "subject": TEXT,
         "reason": TEXT,
-        "fate": {"enum": [fate.value for fate in RedriveAction]},
+        "fate": {"enum": [action.value for action in RedriveAction]},
         "given_up_as": MAYBE_TEXT,
     }
 )
 
 
-def dead_letters(asked: ApiRequest) -> Json:
+def dead_letters(request: ApiRequest) -> Json:
     """List dead letters."""
-    found = asked.parts.redriver.redrive(
-        limit=asked.query["limit"], origin=asked.query.get("origin"), dry_run=True
+    found = request.parts.redriver.redrive(
+        limit=request.query["limit"], origin=request.query.get("origin"), dry_run=True
     )
     return {"letters": [dead_letter_json(each) for each in found]}
 
 
-def redrive(asked: ApiRequest) -> Json:
+def redrive(request: ApiRequest) -> Json:
     """Redrive dead letters."""
-    done = asked.parts.redriver.redrive(limit=asked.body["limit"], origin=asked.body.get("origin"))
+    done = request.parts.redriver.redrive(limit=request.body["limit"], origin=request.body.get("origin"))
     return {"results": [dead_letter_json(each) for each in done]}
 
 

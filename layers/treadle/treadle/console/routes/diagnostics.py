@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
 from treadle.console.api import NAMES, ApiRequest, Json, Operation
 from treadle.console.routes.errors import not_found
-from treadle.console.routes.params import MOMENT, moment
+from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, list_of, record
 from treadle.console.type_schemas import shape
 from treadle.operate.explain import Subject
@@ -17,30 +17,30 @@ from treadle.operate.views import plain_json
 STORY = shape(Explanation)
 
 
-def why(asked: ApiRequest) -> Json:
+def why(request: ApiRequest) -> Json:
     """Explain why something did or did not run."""
-    query = asked.query
+    query = request.query
     subjects = [name for name in ("key", "object", "run", "at") if name in query]
     if len(subjects) != 1:
         raise BadRequestError("Give one of key, object, run and at.")
     with not_found():
-        sensor = query.get("sensor") or _sensor_of(asked)
-        at = moment(asked, query["at"]) if "at" in query else None
+        sensor = query.get("sensor") or _sensor_of(request)
+        at = parsed_time(request, query["at"]) if "at" in query else None
         subject = Subject(query.get("key"), query.get("object"), query.get("run"), at)
-        told: Json = plain_json(asked.parts.why.explain(sensor, subject))
-    return told
+        result: Json = plain_json(request.parts.why.explain(sensor, subject))
+    return result
 
 
-def doctor(asked: ApiRequest) -> Json:
+def doctor(request: ApiRequest) -> Json:
     """Return the findings."""
-    return {"findings": plain_json(asked.parts.doctor.examine())}
+    return {"findings": plain_json(request.parts.doctor.examine())}
 
 
-def _sensor_of(asked: ApiRequest) -> str:
+def _sensor_of(request: ApiRequest) -> str:
     """Return the sensor that requested the run; for other subjects, it must be given."""
-    if "run" not in asked.query:
+    if "run" not in request.query:
         raise BadRequestError("Give the sensor.")
-    return asked.parts.runs.get(asked.query["run"]).sensor
+    return request.parts.runs.get(request.query["run"]).sensor
 
 
 OPERATIONS = (
@@ -55,7 +55,7 @@ OPERATIONS = (
             "key": KEY,
             "object": {**KEY, "pattern": "^s3://", "description": "Such as s3://bucket/key."},
             "run": NAMES["run_id"],
-            "at": MOMENT,
+            "at": TIME_SCHEMA,
         },
         refusals={
             HTTPStatus.NOT_FOUND: "The sensor or run does not exist, or the sensor does not watch a bucket.",

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
 from treadle.console.routes.errors import not_found
-from treadle.console.routes.params import MOMENT, moment
+from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
@@ -24,42 +24,42 @@ BUCKET, NAMESPACE = "TREADLE_S3_BUCKET", "TREADLE_NAMESPACE"
 MOST_OBJECT_BYTES = 2**50
 
 
-def preview(asked: ApiRequest) -> Json:
+def preview(request: ApiRequest) -> Json:
     """Preview an evaluation."""
-    deployed, body = _deployed(asked), asked.body
+    deployed, body = _deployed(request), request.body
     event, namespace = body.get("event"), deployed.settings.get(NAMESPACE, "")
     if "object" in body:
-        event = _created(deployed, body["object"], asked.now)
+        event = _created(deployed, body["object"], request.now)
     elif "run_id" in body:
         with not_found():
-            run = asked.parts.runs.get(body["run_id"])
+            run = request.parts.runs.get(body["run_id"])
         event = event_of_run(run, namespace)
     elif "asset_key" in body:
-        event = event_of_asset(_newest(asked, body["asset_key"]), namespace)
+        event = event_of_asset(_newest(request, body["asset_key"]), namespace)
     elif "deadline" in body:
-        event = deadline_message(moment(asked, body["deadline"]))
-    previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
-    told: Json = plain_json(previewed)
-    return told
+        event = deadline_message(parsed_time(request, body["deadline"]))
+    previewed = request.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
+    result: Json = plain_json(previewed)
+    return result
 
 
-def _newest(asked: ApiRequest, asset_key: str) -> AssetEvent:
+def _newest(request: ApiRequest, asset_key: str) -> AssetEvent:
     """Return the newest event of an asset."""
-    events = asked.parts.assets.events(asset_key, limit=1).events
+    events = request.parts.assets.events(asset_key, limit=1).events
     if not events:
         raise NotFoundError(f"Asset {asset_key!r} has no events. Write its key as its parts, joined by '/'.")
     return events[0]
 
 
-def tick_now(asked: ApiRequest) -> Json:
+def tick_now(request: ApiRequest) -> Json:
     """Evaluate a sensor now."""
-    told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
-    return told
+    result: Json = plain_json(request.parts.direct.tick(_deployed(request).name))
+    return result
 
 
-def _deployed(asked: ApiRequest) -> DeployedSensor:
+def _deployed(request: ApiRequest) -> DeployedSensor:
     with not_found():
-        return deployed_sensor(asked.parts.deployment, asked.path["sensor"])
+        return deployed_sensor(request.parts.deployment, request.path["sensor"])
 
 
 def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
@@ -120,7 +120,7 @@ OPERATIONS = (
                     "object": _OBJECT,
                     "run_id": {**NAMES["run_id"], "description": "A run whose last status it receives."},
                     "asset_key": {**KEY, "description": "An asset whose newest event it receives."},
-                    "deadline": MOMENT,
+                    "deadline": TIME_SCHEMA,
                 },
                 required=(),
             ),

@@ -32,9 +32,9 @@ _LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim"
 """Fields that a list of runs omits: with them, it might exceed Lambda's response limit."""
 
 
-def runs(asked: ApiRequest) -> Json:
+def runs(request: ApiRequest) -> Json:
     """Return a page of runs."""
-    query = asked.query
+    query = request.query
     sensor, job = query.get("sensor"), query.get("job")
     if sensor and job:
         raise BadRequestError("Runs can be listed for a sensor or for a job: give one of them.")
@@ -43,26 +43,26 @@ def runs(asked: ApiRequest) -> Json:
             "The newest runs of all jobs are one page: give a sensor or a job for older ones."
         )
     statuses = frozenset(map(DagsterRunStatus, query.get("status", ()))) or None
-    page = asked.parts.runs.page(
+    page = request.parts.runs.page(
         sensor=sensor, job=job, statuses=statuses, before=query.get("before"), limit=query["limit"]
     )
     return {"runs": [outline(run) for run in page.runs], "next": page.next}
 
 
-def run(asked: ApiRequest) -> Json:
+def run(request: ApiRequest) -> Json:
     """Return a run in full."""
     with not_found():
-        found = asked.parts.runs.get(asked.path["run_id"])
-    return {**run_json(found), "story": _explanation(asked, found)}
+        found = request.parts.runs.get(request.path["run_id"])
+    return {**run_json(found), "story": _explanation(request, found)}
 
 
-def _explanation(asked: ApiRequest, run: Run) -> Json | None:
+def _explanation(request: ApiRequest, run: Run) -> Json | None:
     """Explain how a run came about; None if its sensor is no longer deployed, or did not request it."""
     try:
-        told: Json = plain_json(asked.parts.why.explain(run.sensor, Subject(run_id=run.run_id)))
+        result: Json = plain_json(request.parts.why.explain(run.sensor, Subject(run_id=run.run_id)))
     except CommandRefusedError:
         return None
-    return told
+    return result
 
 
 def outline(run: Run) -> Json:
@@ -70,22 +70,22 @@ def outline(run: Run) -> Json:
     return {name: value for name, value in run_json(run).items() if name not in _LEFT_OUT}
 
 
-def rerun(asked: ApiRequest) -> Json:
+def rerun(request: ApiRequest) -> Json:
     """Start another attempt of a run that has ended."""
-    if_attempt = asked.body.get("if_attempt")
-    return _edit(asked.parts.runs.rerun(asked.path["run_id"], asked.caller.name, if_attempt=if_attempt))
+    if_attempt = request.body.get("if_attempt")
+    return _edit(request.parts.runs.rerun(request.path["run_id"], request.caller.name, if_attempt=if_attempt))
 
 
-def cancel(asked: ApiRequest) -> Json:
+def cancel(request: ApiRequest) -> Json:
     """Cancel a run."""
-    return _edit(asked.parts.runs.cancel(asked.path["run_id"], asked.caller.name))
+    return _edit(request.parts.runs.cancel(request.path["run_id"], request.caller.name))
 
 
-def release(asked: ApiRequest) -> Json:
+def release(request: ApiRequest) -> Json:
     """Allow the next request for a run key to start its run again."""
-    sensor, key = asked.path["sensor"], asked.body["run_key"]
-    if_attempt = asked.body.get("if_attempt")
-    return _edit(asked.parts.runs.release(sensor, key, asked.caller.name, if_attempt=if_attempt))
+    sensor, key = request.path["sensor"], request.body["run_key"]
+    if_attempt = request.body.get("if_attempt")
+    return _edit(request.parts.runs.release(sensor, key, request.caller.name, if_attempt=if_attempt))
 
 
 def _edit(edit: RunEdit) -> Json:

@@ -28,85 +28,85 @@ _VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK,
 _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
 
 
-def overview(asked: ApiRequest) -> Json:
+def overview(request: ApiRequest) -> Json:
     """Return the overview of all sensors."""
-    parts = asked.parts
+    parts = request.parts
     return {
         "stack": parts.deployment.name,
-        "role": asked.caller.role.value,
-        "now": asked.now,
+        "role": request.caller.role.value,
+        "now": request.now,
         "sensors": [sensor_json(view) for view in parts.overview.sensors()],
         "dead_letters": parts.redriver.count(),
     }
 
 
-def sensor(asked: ApiRequest) -> Json:
+def sensor(request: ApiRequest) -> Json:
     """Return one sensor."""
-    name = asked.path["sensor"]
+    name = request.path["sensor"]
     with not_found():
-        view = asked.parts.overview.sensor(name)
-    edits = asked.parts.sensors.edits(name, EDITS)
+        view = request.parts.overview.sensor(name)
+    edits = request.parts.sensors.edits(name, EDITS)
     return {**sensor_json(view), "edits": [edit_json(each) for each in edits]}
 
 
-def start(asked: ApiRequest) -> Json:
+def start(request: ApiRequest) -> Json:
     """Start a sensor."""
-    return _changed(asked, _start)
+    return _changed(request, _start)
 
 
-def stop(asked: ApiRequest) -> Json:
+def stop(request: ApiRequest) -> Json:
     """Stop a sensor."""
-    return _changed(asked, _stop)
+    return _changed(request, _stop)
 
 
-def reset(asked: ApiRequest) -> Json:
+def reset(request: ApiRequest) -> Json:
     """Return a sensor to its declared status."""
-    return _changed(asked, _reset)
+    return _changed(request, _reset)
 
 
-def bulk(asked: ApiRequest) -> Json:
+def bulk(request: ApiRequest) -> Json:
     """Change several sensors."""
-    change = _CHANGES[asked.body["action"]]
+    change = _CHANGES[request.body["action"]]
 
     def one(name: str) -> Json:
         try:
-            deployed = deployed_sensor(asked.parts.deployment, name)
-            status = effective_status(deployed, change(asked, name))
+            deployed = deployed_sensor(request.parts.deployment, name)
+            status = effective_status(deployed, change(request, name))
         except TreadleError as error:
             return {"sensor": name, "ok": False, "says": str(error)}
         return {"sensor": name, "ok": True, "says": f"It is {status}."}
 
-    names = list(dict.fromkeys(asked.body["sensors"]))
+    names = list(dict.fromkeys(request.body["sensors"]))
     with ThreadPoolExecutor(_WORKERS) as pool:
         return {"results": list(pool.map(one, names))}
 
 
-def set_cursor(asked: ApiRequest) -> Json:
+def set_cursor(request: ApiRequest) -> Json:
     """Replace a sensor's cursor."""
-    cursor, seen = asked.body["cursor"], asked.body["if_epoch"]
+    cursor, seen = request.body["cursor"], request.body["if_epoch"]
 
-    def change(asked: ApiRequest, name: str) -> SensorState:
-        return asked.parts.sensors.set_cursor(name, cursor, asked.caller.name, if_epoch=seen)
+    def change(request: ApiRequest, name: str) -> SensorState:
+        return request.parts.sensors.set_cursor(name, cursor, request.caller.name, if_epoch=seen)
 
-    return _changed(asked, change)
+    return _changed(request, change)
 
 
-def graph(asked: ApiRequest) -> Json:
+def graph(request: ApiRequest) -> Json:
     """Return the graph of sensors, jobs and assets."""
-    return graph_json(graph_of(asked.parts.deployment, asked.parts.jobs))
+    return graph_json(graph_of(request.parts.deployment, request.parts.jobs))
 
 
-def _start(asked: ApiRequest, name: str) -> SensorState:
-    default = deployed_sensor(asked.parts.deployment, name).default_status
-    return asked.parts.sensors.start(name, default, asked.caller.name)
+def _start(request: ApiRequest, name: str) -> SensorState:
+    default = deployed_sensor(request.parts.deployment, name).default_status
+    return request.parts.sensors.start(name, default, request.caller.name)
 
 
-def _stop(asked: ApiRequest, name: str) -> SensorState:
-    return asked.parts.sensors.stop(name, asked.caller.name)
+def _stop(request: ApiRequest, name: str) -> SensorState:
+    return request.parts.sensors.stop(name, request.caller.name)
 
 
-def _reset(asked: ApiRequest, name: str) -> SensorState:
-    return asked.parts.sensors.reset(name, asked.caller.name)
+def _reset(request: ApiRequest, name: str) -> SensorState:
+    return request.parts.sensors.reset(name, request.caller.name)
 
 
 _CHANGES: Mapping[str, Callable[[ApiRequest, str], SensorState]] = {
@@ -116,12 +116,12 @@ _CHANGES: Mapping[str, Callable[[ApiRequest, str], SensorState]] = {
 }
 
 
-def _changed(asked: ApiRequest, change: Callable[[ApiRequest, str], object]) -> Json:
-    name = asked.path["sensor"]
+def _changed(request: ApiRequest, change: Callable[[ApiRequest, str], object]) -> Json:
+    name = request.path["sensor"]
     with not_found():
-        deployed_sensor(asked.parts.deployment, name)
-    change(asked, name)
-    return sensor_json(asked.parts.overview.sensor(name))
+        deployed_sensor(request.parts.deployment, name)
+    change(request, name)
+    return sensor_json(request.parts.overview.sensor(name))
 
 
 def _change(action: str, summary: str, act: Callable[[ApiRequest], Json]) -> Operation:

@@ -26,35 +26,37 @@ REQUESTS_BYTES = 1_000_000
 """Maximum bytes of a tick's requests that are shown, because of Lambda's response limit."""
 
 
-def ticks(asked: ApiRequest) -> Json:
+def ticks(request: ApiRequest) -> Json:
     """Return a page of ticks."""
-    sensor, query = asked.path["sensor"], asked.query
+    sensor, query = request.path["sensor"], request.query
     with not_found():
-        deployed_sensor(asked.parts.deployment, sensor)
+        deployed_sensor(request.parts.deployment, sensor)
     statuses = frozenset(map(_STATES.__getitem__, query.get("status", ()))) or None
-    page = asked.parts.ticks.page(sensor, before=query.get("before"), limit=query["limit"], statuses=statuses)
+    page = request.parts.ticks.page(
+        sensor, before=query.get("before"), limit=query["limit"], statuses=statuses
+    )
     return {"ticks": [outline_json(each) for each in page.ticks], "next": page.next}
 
 
-def tick(asked: ApiRequest) -> Json:
+def tick(request: ApiRequest) -> Json:
     """Return a tick in full."""
     with not_found():
-        found = asked.parts.ticks.get(asked.path["sensor"], asked.path["tick_id"])
-    told = tick_json(found)
+        found = request.parts.ticks.get(request.path["sensor"], request.path["tick_id"])
+    shown = tick_json(found)
     return {
-        **told,
-        "requests": _bounded(told["requests"]),
+        **shown,
+        "requests": _bounded(shown["requests"]),
         "requests_count": len(found.requests),
-        "runs": [outline(run) for run in asked.parts.ticks.runs(found, RUNS)],
+        "runs": [outline(run) for run in request.parts.ticks.runs(found, RUNS)],
     }
 
 
-def drop(asked: ApiRequest) -> Json:
+def drop(request: ApiRequest) -> Json:
     """Drop the waiting requests of a tick."""
-    sensor, tick_id = asked.path["sensor"], asked.path["tick_id"]
+    sensor, tick_id = request.path["sensor"], request.path["tick_id"]
     with not_found():
-        asked.parts.ticks.get(sensor, tick_id)
-    dropped = asked.parts.drops.drop(sensor, tick_id, asked.caller.name, asked.body.get("reason", ""))
+        request.parts.ticks.get(sensor, tick_id)
+    dropped = request.parts.drops.drop(sensor, tick_id, request.caller.name, request.body.get("reason", ""))
     return {"reason": dropped.held or ""}
 
 

@@ -83,7 +83,7 @@ export async function signIn() {
   location.assign(address);
 }
 
-/** Forget the token, and tell the issuer, where it can be told. */
+/** Forget the token, and sign out at the issuer if it has an endpoint for that. */
 export async function signOut() {
   const idToken = kept()?.idToken;
   sessionStorage.removeItem(TOKEN);

@@ -7,12 +7,12 @@ const LONGEST_PAUSE = 30_000;
 /**
  * Ask the server, and ask again.
  *
- * What was last heard stays while the next answer is awaited, and when it does not come.
+ * What was last received stays while the next answer is awaited, and when it does not come.
  *
  * Args:
  *   load: called with an AbortSignal; gives a promise of the answer.
  *   every: milliseconds between an answer and the next question; 0 to ask once.
- *   about: what the question depends on; another value forgets the answer and asks anew.
+ *   about: what the question depends on; another value forgets the answer and asks again.
  *
  * Returns {data, error, refresh, replace}: `data` is undefined until the first answer, `error` null while all is
  * well; `refresh()` asks now; `replace(data)` shows what is known from elsewhere.

@@ -6,7 +6,7 @@ import * as auth from './auth.js';
 import {Deployment, isFailing, isLate} from './deployment.js';
 import {noteServerTime} from './format.js';
 import {useLive} from './live.js';
-import {Badge, Empty, Loaded, Loading, Page, Problem, Told} from './parts.js';
+import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './parts.js';
 import {address, useRoute} from './router.js';
 import {Theme} from './theme.js';
 import {Assets} from './pages/assets.js';
@@ -92,7 +92,7 @@ function Shell({signOut}) {
         <//></main>
       </div>
     </div>
-    <${Told} />
+    <${Toast} />
   <//>`;
 }
 

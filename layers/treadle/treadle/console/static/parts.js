@@ -90,7 +90,7 @@ export function Page({title, above, actions, children}) {
  * Args:
  *   caption: what the table holds, for who does not see it.
  *   columns: of {name, of: (row) => content, kind?: 'number' | 'main' | 'whole' | 'narrow'}.
- *   rows, keyOf: the values, and what tells one from another.
+ *   rows, keyOf: the values, and what distinguishes them.
  *   empty: shown where there are none.
  */
 export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''}) {
@@ -197,26 +197,26 @@ export function Confirm({title, does, act, onClose, children}) {
 
 const listeners = new Set();
 
-/** Tell what was done, or that it failed. */
-export function tell(text, status = 'SUCCESS') {
+/** Show what was done, or that it failed. */
+export function notify(text, status = 'SUCCESS') {
   listeners.forEach((listener) => listener({text, status, at: Date.now()}));
 }
 
-export function Told() {
-  const [told, setTold] = useState(null);
+export function Toast() {
+  const [toast, setToast] = useState(null);
   useEffect(() => {
-    listeners.add(setTold);
-    return () => listeners.delete(setTold);
+    listeners.add(setToast);
+    return () => listeners.delete(setToast);
   }, []);
   useEffect(() => {
-    if (!told) return undefined;
-    const timer = setTimeout(() => setTold(null), told.status === 'SUCCESS' ? 6000 : 15_000);
+    if (!toast) return undefined;
+    const timer = setTimeout(() => setToast(null), toast.status === 'SUCCESS' ? 6000 : 15_000);
     return () => clearTimeout(timer);
-  }, [told]);
-  return html`<div class="told" role="status" aria-live="polite">${told && html`<p class="told-line"><${Shape} status=${told.status} />${told.text}<button class="small quiet" onclick=${() => setTold(null)}>Dismiss</button></p>`}</div>`;
+  }, [toast]);
+  return html`<div class="toast" role="status" aria-live="polite">${toast && html`<p class="toast-line"><${Shape} status=${toast.status} />${toast.text}<button class="small quiet" onclick=${() => setToast(null)}>Dismiss</button></p>`}</div>`;
 }
 
-/** Something that is done at a click: {busy, run}. What fails is told. */
+/** Something that is done at a click: {busy, run}. A failure is shown. */
 export function useAct() {
   const [busy, setBusy] = useState(false);
   const run = useCallback(async (act) => {
@@ -224,7 +224,7 @@ export function useAct() {
     try {
       return await act();
     } catch (error) {
-      tell(error.message, 'FAILURE');
+      notify(error.message, 'FAILURE');
       return undefined;
     } finally {
       setBusy(false);

@@ -3,7 +3,7 @@
 import {html} from './vendor/htm-preact.js';
 import * as api from './api.js';
 import {useForbidden} from './deployment.js';
-import {Badge, tell, useAct} from './parts.js';
+import {Badge, notify, useAct} from './parts.js';
 
 /** The status of a sensor with its switch. `done` is called with the sensor's new view. */
 export function Switch({sensor, done}) {
@@ -12,7 +12,7 @@ export function Switch({sensor, done}) {
   const isOn = sensor.status === 'RUNNING';
   const turn = () => run(async () => {
     const view = await api.change(sensor.name, isOn ? 'stop' : 'start');
-    tell(isOn ? `${sensor.name} is stopped. Its cursor stays.` : `${sensor.name} is running.`);
+    notify(isOn ? `${sensor.name} is stopped. Its cursor stays.` : `${sensor.name} is running.`);
     done(view);
   });
   return html`<span class="switch-line">

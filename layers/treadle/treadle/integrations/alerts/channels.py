@@ -100,7 +100,7 @@ def alert_sensor(
         name,
         DagsterRunStatus.FAILURE,
         alert_function(channel, alert_if),
-        description=f"Tells of each failed run by {channel.name}.",
+        description=f"Reports each failed run by {channel.name}.",
         minimum_interval_seconds=minimum_interval_seconds,
         monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
         monitor_all_code_locations=renamed(

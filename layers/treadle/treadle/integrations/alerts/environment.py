@@ -71,15 +71,15 @@ class ManyChannels:
             ends = time.monotonic() + remaining() / (len(waiting) - number)
             try:
                 channel.send(context, lambda ends=ends: max(0.0, ends - time.monotonic()))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - whatever one of them meets, the others are told
+            except Exception as error:  # noqa: BLE001 - whatever happens to one channel, the others are used
                 # The messages of other errors may contain secrets, as nothing has redacted them.
-                words = str(error) if isinstance(error, AlertError) else type(error).__name__
-                problems.append(f"{channel.name}: {words}")
+                text = str(error) if isinstance(error, AlertError) else type(error).__name__
+                problems.append(f"{channel.name}: {text}")
             else:
                 done.add(channel.name)
         if problems:
-            told = f"{len(problems)} of {len(self.channels)} channels did not take the alert"
-            msg = f"{told}, and will be tried again: {'; '.join(problems)}"
+            summary = f"{len(problems)} of {len(self.channels)} channels did not take the alert"
+            msg = f"{summary}, and will be tried again: {'; '.join(problems)}"
             raise AlertDelayedError(msg)
         self._delivered.pop(event)
 
@@ -97,7 +97,7 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
     def __init__(
         self, name: str, channel: Channel | None = None, alert_if: AlertIf | None = None, **options: Any
     ) -> None:
-        described = {"description": "Tells of each failed run on the channels of the deployment.", **options}
+        described = {"description": "Reports each failed run on the channels of the deployment.", **options}
         super().__init__(
             name, DagsterRunStatus.FAILURE, alert_function(channel or _Unconfigured(), alert_if), **described
         )
@@ -179,7 +179,7 @@ def alert_addresses(sensor: str, settings: Mapping[str, str]) -> tuple[AlertAddr
     owner = f"sensor {sensor}"
     found = [
         AlertAddress(owner, service, given[name].partition("#")[0], name)
-        for name, service in _ASKED_ABOUT.items()
+        for name, service in _CHECKED_SERVICES.items()
         if name in given
     ]
     return tuple(found)
@@ -196,7 +196,7 @@ def secret_named(text: str) -> Secret:
 
 
 _SECRETS = {SLACK_SECRET, TEAMS_SECRET, PAGERDUTY_SECRET, WEBHOOK_SECRET}
-_ASKED_ABOUT = {SNS_TOPIC: "sns", EMAIL_FROM: "ses"} | dict.fromkeys(sorted(_SECRETS), "secretsmanager")
+_CHECKED_SERVICES = {SNS_TOPIC: "sns", EMAIL_FROM: "ses"} | dict.fromkeys(sorted(_SECRETS), "secretsmanager")
 
 
 def _problems(given: Mapping[str, str], to: Sequence[str], topic: str) -> list[str]:

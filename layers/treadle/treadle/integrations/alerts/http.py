@@ -31,7 +31,7 @@ LONGEST_WAIT = 30.0
 
 _SPARE = 0.5
 _MAX_ANSWER = 65_536
-_MAX_WORDS = 300
+_MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +98,29 @@ class Post:
             answer = self._answer(body, remaining)
             if isinstance(answer, _Answer) and 200 <= answer.status < 300:
                 return answer.body
-            words = answer if isinstance(answer, str) else self._words(answer)
+            message = answer if isinstance(answer, str) else self._message(answer)
             if isinstance(answer, _Answer) and not answer.is_passing:
-                raise AlertError(words)
+                raise AlertError(message)
             wait = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(1, 1.5)  # noqa: S311 - jitter is no secret
             if isinstance(answer, _Answer):
                 wait = max(wait, answer.retry_after)
             if attempt == TRIES or wait > LONGEST_WAIT or wait + _SPARE > remaining():
-                msg = f"{words} (tried {attempt} times; no time to wait {wait:.1f} s for another)"
+                msg = f"{message} (tried {attempt} times; no time to wait {wait:.1f} s for another)"
                 raise AlertDelayedError(msg)
             time.sleep(wait)
         raise AssertionError
 
-    def _words(self, answer: _Answer) -> str:
-        said = " ".join(self.hidden(answer.body).split())[:_MAX_WORDS]
+    def _message(self, answer: _Answer) -> str:
+        said = " ".join(self.hidden(answer.body).split())[:_MAX_MESSAGE]
         return f"{self.service} answered {answer.status}: {said or 'nothing'}"
 
-    def hidden(self, words: str) -> str:
+    def hidden(self, text: str) -> str:
         """Redact this post's secrets.
 
         Args:
-            words: such as the service's message.
+            text: such as the service's message.
         """
-        return redacted(words, [self.url, *self.secrets])
+        return redacted(text, [self.url, *self.secrets])
 
     def _answer(self, body: bytes, remaining: Remaining) -> _Answer | str:
         """Return the response, or why there is none if a retry may help."""
@@ -132,7 +132,9 @@ class Post:
             # The error's own message shows the malformed value, which is the secret.
             problem = f"{self.service}: its address or a header is malformed; look at the secret"
         except (OSError, HTTPException) as error:
-            return self.hidden(f"{self.service} gave no answer: {type(error).__name__}: {error}")[:_MAX_WORDS]
+            return self.hidden(f"{self.service} gave no answer: {type(error).__name__}: {error}")[
+                :_MAX_MESSAGE
+            ]
         raise AlertError(problem)
 
     def _once(self, body: bytes, seconds: float) -> _Answer:

@@ -135,8 +135,8 @@ class Smtp:
         except ValueError:
             # Its own message shows the malformed value, such as a password.
             problem = AlertError("an address, the subject or the password is malformed")
-        words = " ".join(redacted(str(problem), secrets).split())[:500]
-        raise type(problem)(f"The mail server {self.host}:{self.port} did not take the e-mail: {words}")
+        text = " ".join(redacted(str(problem), secrets).split())[:500]
+        raise type(problem)(f"The mail server {self.host}:{self.port} did not take the e-mail: {text}")
 
     def _sent(self, mail: Mail, secrets: list[str], timeout: float) -> str:
         """Send it, and return the recipients that the server refused."""
@@ -166,8 +166,8 @@ class Smtp:
         return "; ".join(f"{address}: {_refusal(*answer)}" for address, answer in refused.items())
 
 
-def _refusal(code: int, words: bytes | str) -> AlertError:
-    text = words.decode(errors="replace") if isinstance(words, bytes) else words
+def _refusal(code: int, reply: bytes | str) -> AlertError:
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
     kind = AlertDelayedError if 400 <= code < 500 else AlertError
     return kind(f"{code} {text}")
 

@@ -84,11 +84,11 @@ def reveal(secret: SecretText) -> str:
     return secret.value() if isinstance(secret, Secret) else secret.strip()
 
 
-def redacted(words: str, secrets: Sequence[str]) -> str:
+def redacted(text: str, secrets: Sequence[str]) -> str:
     """Redact the secrets in a text, and the paths of those that are addresses.
 
     Args:
-        words: such as a service's response.
+        text: such as a service's response.
         secrets: sent to it.
     """
     hidden = {*secrets}
@@ -99,5 +99,5 @@ def redacted(words: str, secrets: Sequence[str]) -> str:
     # The longest first: an address is replaced before its path is.
     for secret in sorted(hidden, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
-            words = words.replace(secret, "***")
-    return words
+            text = text.replace(secret, "***")
+    return text

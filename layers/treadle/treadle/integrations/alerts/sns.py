@@ -77,8 +77,8 @@ class SnsChannel:
         """
         del remaining
         link = run_link(context, self.webserver_base_url)
-        words = self.message_fn(context) or "A run failed."
-        message = clip_bytes(words, MAX_MESSAGE_BYTES) + (f"\n\n{link.label}: {link.url}" if link else "")
+        text = self.message_fn(context) or "A run failed."
+        message = clip_bytes(text, MAX_MESSAGE_BYTES) + (f"\n\n{link.label}: {link.url}" if link else "")
         subject = one_line(self.subject_fn(context).encode("ascii", "replace").decode(), 1_000)[:MAX_SUBJECT]
         job = one_line(context.dagster_run.job_name, 200) or "?"
         attributes = {"job_name": job, "status": context.dagster_run.status.value}

@@ -140,7 +140,7 @@ class S3SensorDefinition(SensorDefinition):
             return super().evaluate_event(context, event)
         stored = event.object
         if not self.selection.selects(stored):
-            reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.words} is."
+            reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.summary} is."
             return combine([SkipReason(reason)], context, self.job_names)
         start = self.selection.starts_at
         if start is not None and event.time < start:
@@ -222,9 +222,9 @@ def _run_requests(values: Sequence[RunRequest | SkipReason]) -> list[RunRequest]
 
 def _skip(found: Slice, notices: Sequence[str]) -> SkipReason:
     rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
-    words = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
+    text = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
     # First, as long reasons are truncated, which would make the commands useless.
-    return SkipReason("\n".join([*notices, words]))
+    return SkipReason("\n".join([*notices, text]))
 
 
 def _measures(found: Slice) -> tuple[Measure, ...]:

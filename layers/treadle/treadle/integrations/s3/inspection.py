@@ -29,11 +29,11 @@ def selections_of(deployment: Deployment) -> Callable[[str], S3Selection | None]
     def selection_of(name: str) -> S3Selection | None:
         sensor = deployment.sensors()[name]
         try:
-            told = deployment.invoke(name, {"treadle": "describe"}).get("selection")
+            described = deployment.invoke(name, {"treadle": "describe"}).get("selection")
         except InvocationError:
             watches = "TREADLE_S3_BUCKET" in sensor.settings
             return S3Selection().configured(sensor.settings) if watches else None
-        return S3Selection.of_description(told) if isinstance(told, Mapping) else None
+        return S3Selection.of_description(described) if isinstance(described, Mapping) else None
 
     return selection_of
 
@@ -59,12 +59,12 @@ class SelectedObjects:
             return None
         named = S3Object(bucket, key, "", "null", 0, NO_TIME)
         if not selection.selects(named):
-            return ObjectInspection(selection.words, is_watched=False)
+            return ObjectInspection(selection.summary, is_watched=False)
         stored = self._stored(selection, key)
         swept = _swept(cursor, selection, now)
         key_of = stored or named
         return ObjectInspection(
-            selection.words,
+            selection.summary,
             is_watched=True,
             run_key=selection.run_key(key_of) if stored or _is_by_key(selection) else None,
             modified_at=modified_ms(stored) if stored else None,
@@ -101,7 +101,7 @@ class SelectedObjects:
         if stored.last_modified.timestamp() + OVERLAP_MS / 1000 + selection.settle_seconds <= now / 1000:
             return ""
         return (
-            f"it was uploaded in parts, and bears the time at which that began: it counts when its event or a sweep "
+            f"it was uploaded in parts, and has the time at which that began: it counts when its event or a sweep "
             f"has seen it unchanged for {selection.settle_seconds} s"
         )
 

@@ -165,12 +165,12 @@ def _named(bucket: str, action: str) -> Iterator[None]:
         raise BucketError(msg) from error
 
 
-def _remedy(code: str, words: str, bucket: str, action: str) -> str | None:
+def _remedy(code: str, message: str, bucket: str, action: str) -> str | None:
     if code in _MISSING:
         return "There is no bucket of that name: correct TREADLE_S3_BUCKET of the sensor."
     if code in _ELSEWHERE:
         return "It lies in another Region, whose events do not come here: deploy the sensor there."
-    if "kms" in f"{code} {words}".lower():
+    if "kms" in f"{code} {message}".lower():
         return "Grant this function's role kms:Decrypt on the key that S3 names, in the key's policy, too."
     if "Denied" in code or code in {"AllAccessDisabled", "403"}:
         return (

@@ -121,11 +121,11 @@ def _size(request: RunRequest) -> int:
 
 def _reason(stored: S3Object, error: SensorEvaluationError, seconds: float) -> str:
     if isinstance(error, SensorTimeoutError):
-        words = (
+        text = (
             f"the function was stopped after {seconds:.1f} s, before it had returned. Do less for one object, or "
             "raise the Timeout of the sensor's function."
         )
     else:
         cause = error.__cause__
-        words = shown_error(cause) if cause is not None else str(error)
-    return f"s3://{stored.bucket}/{stored.key}: {words}"[:_MAX_REASON]
+        text = shown_error(cause) if cause is not None else str(error)
+    return f"s3://{stored.bucket}/{stored.key}: {text}"[:_MAX_REASON]

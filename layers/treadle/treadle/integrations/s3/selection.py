@@ -106,10 +106,10 @@ class S3Selection:
     complete_when: Marker | FileCount | None = None
 
     def __post_init__(self) -> None:
-        for name, kind, words in _KINDS:
+        for name, kind, expected in _KINDS:
             value: object = getattr(self, name)
             if not isinstance(value, kind) or isinstance(value, bool):
-                msg = f"{name} must be {words}, not {shown(value)}."
+                msg = f"{name} must be {expected}, not {shown(value)}."
                 raise DagsterInvalidDefinitionError(msg)
         try:
             object.__setattr__(self, "start_from", parse_start(self.start_from))
@@ -174,7 +174,7 @@ class S3Selection:
         return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups]
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """The selection as text, for operators."""
         name = (
             f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"

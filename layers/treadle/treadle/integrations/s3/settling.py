@@ -140,7 +140,7 @@ def _may_be_new(stored: S3Object, selection: S3Selection, now: int) -> bool:
 
 def _left_to_the_sweep(stored: S3Object) -> str:
     return (
-        f"s3://{stored.bucket}/{stored.key}, a file of the same group, was uploaded in parts, and bears the time at "
+        f"s3://{stored.bucket}/{stored.key}, a file of the same group, was uploaded in parts, and has the time at "
         "which that began; its own event, or the sweep, which has seen since when it is there, brings the group."
     )
 

@@ -116,19 +116,19 @@ def sweep(
     cursor = _begun(cursor, began, selection, lister)
     seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
     began_after = cursor.position
-    looking = _Looking.on(cursor, selection, lister, context)
+    evaluation = _Evaluation.on(cursor, selection, lister, context)
     listed, is_complete = 0, False
     for page in lister.pages(selection, cursor.position):
         listed += len(page.objects)
-        looking.look_at(page, now())
+        evaluation.evaluate(page, now())
         cursor = replace(cursor, position=page.position)
         is_complete = not page.position
-        if is_complete or len(looking.new) >= CHUNK_SIZE or now() - began > seconds * 1000:
+        if is_complete or len(evaluation.new) >= CHUNK_SIZE or now() - began > seconds * 1000:
             break
-    unended, unremembered = looking.remembered(cursor)
+    unended, unremembered = evaluation.remembered(cursor)
     cursor = _ended(unended) if is_complete else unended
     age = (now() - _fresh_since(cursor)) / 1000
-    objects = tuple(looking.new.values())
+    objects = tuple(evaluation.new.values())
     return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start), unended, began_after)
 
 
@@ -167,7 +167,7 @@ def _ended(cursor: SweepCursor) -> SweepCursor:
 
 
 @dataclass(slots=True)
-class _Looking:
+class _Evaluation:
     """A slice's evaluation of pages, one after the other.
 
     Attributes:
@@ -197,7 +197,7 @@ class _Looking:
         selection: S3Selection,
         lister: ObjectLister,
         context: SensorEvaluationContext,
-    ) -> "_Looking":
+    ) -> "_Evaluation":
         """Start an evaluation at a cursor."""
         waiting = Waiting(
             selection.settle_seconds, dict(cursor.waited), dict(cursor.waiting), cursor.oldest_waiting
@@ -217,7 +217,7 @@ class _Looking:
         )
         return cursor, dropped + kept.left_out
 
-    def look_at(self, page: Page, now: int) -> None:
+    def evaluate(self, page: Page, now: int) -> None:
         """Add a page's objects that count, and whose run key is not claimed."""
         found = self._counting(page, now)
         # A group may be seen on several pages.

@@ -56,12 +56,12 @@ class SweepCursor:
     unversioned_until: int = 0
 
     def __str__(self) -> str:
-        told = asdict(self)
+        values = asdict(self)
         # A state of less than 1 KB is cheap to write, and most sweeps need none of these.
         for name in _SELDOM:
-            if not told[name]:
-                del told[name]
-        return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+            if not values[name]:
+                del values[name]
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
     @property
     def is_first_round(self) -> bool:
@@ -140,14 +140,14 @@ def read_cursor(
     """
     explicit = _given_start(selection)
     known = _parsed(text) if text else None
-    is_asked_for = explicit and (known is None or known.start != explicit)
-    if known is not None and not is_asked_for and list(known.made_with) == selection.fingerprint:
+    is_new_start = explicit and (known is None or known.start != explicit)
+    if known is not None and not is_new_start and list(known.made_with) == selection.fingerprint:
         return known
     made_with = tuple(selection.fingerprint)
     if known is None and selection.start_from is StartFrom.BEGINNING:
         return SweepCursor(made_with, 0)
     last = max(known.round_started, known.complete_round) if known else 0
-    since = explicit if is_asked_for else min(now, start(last)) if start else now
+    since = explicit if is_new_start else min(now, start(last)) if start else now
     # S3's times are whole seconds: an object of this same second counts.
     since = since // 1000 * 1000
     return SweepCursor(made_with, since, start=explicit)
@@ -160,15 +160,15 @@ def _given_start(selection: S3Selection) -> int:
 
 def _parsed(text: str) -> SweepCursor:
     try:
-        told = json.loads(text)
-        known = {name: value for name, value in told.items() if name in _NAMES}
+        parsed = json.loads(text)
+        known = {name: value for name, value in parsed.items() if name in _NAMES}
         known["made_with"] = tuple(known["made_with"])
         if known.get("before") is not None:
             known["before"] = Before(**known["before"])
         cursor = SweepCursor(**known)
         _check(cursor)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        msg = f"The cursor {text[:200]!r} is no sweep's: {error!r}. Clear it to start anew."
+        msg = f"The cursor {text[:200]!r} is not a sweep's: {error!r}. Clear it to start over."
         raise DagsterInvariantViolationError(msg) from error
     return cursor
 
@@ -233,7 +233,7 @@ def starting_point(
         if deployed is None:
             notes.append(
                 "When the sensor was deployed cannot be read, so only objects count that were stored since its first "
-                f"sweep, {_told(now)}. Grant its role lambda:GetFunctionConfiguration on its own function, or give a "
+                f"sweep, {_time_text(now)}. Grant its role lambda:GetFunctionConfiguration on its own function, or give a "
                 "time as start_from."
             )
             return now
@@ -259,12 +259,12 @@ def not_before(selection: S3Selection, now: int) -> str:
         return ""
     if start > now + MOST_AHEAD_MS:
         msg = (
-            f"start_from is {_told(start)}, more than {MOST_AHEAD_MS // 86_400_000} days to come. Correct it, or "
+            f"start_from is {_time_text(start)}, more than {MOST_AHEAD_MS // 86_400_000} days to come. Correct it, or "
             "deploy it later."
         )
         raise DagsterInvariantViolationError(msg)
-    return f"Nothing counts before {_told(start)}, as start_from says; the first sweep comes then."
+    return f"Nothing counts before {_time_text(start)}, as start_from says; the first sweep comes then."
 
 
-def _told(millis: int) -> str:
+def _time_text(millis: int) -> str:
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat()

@@ -40,8 +40,8 @@ def modified_ms(stored: S3Object) -> int:
 
 def digest_of(stored: S3Object) -> bytes:
     """Return a digest of this content of this key, stored at this time."""
-    words = f"{stored.key}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
-    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
+    identity = f"{stored.key}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
 def mark_of(digest: bytes) -> str:

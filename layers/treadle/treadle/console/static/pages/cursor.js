@@ -3,9 +3,9 @@
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {difference, parsed, pretty} from '../format.js';
-import {Dialog, Problem, tell} from '../parts.js';
+import {Dialog, Problem, notify} from '../parts.js';
 
-/** What changes, line by line; the sign tells it apart, not the colour alone. */
+/** What changes, line by line; the sign distinguishes it, not the colour alone. */
 export function Difference({before, after}) {
   const [old, fresh] = [before, after].map((text) => (text === null || text === undefined ? '' : pretty(text)));
   if (old === fresh && (before === null) === (after === null)) return html`<p class="faint">Nothing changes.</p>`;
@@ -33,7 +33,7 @@ export function CursorDialog({sensor, onClose, done}) {
     setState({busy: true, error: null});
     try {
       done(await api.setCursor(sensor.name, next, seen.epoch));
-      tell(next === null ? `${sensor.name} has no cursor now.` : `${sensor.name} has a new cursor.`);
+      notify(next === null ? `${sensor.name} has no cursor now.` : `${sensor.name} has a new cursor.`);
       onClose();
     } catch (error) {
       setState({busy: false, error});

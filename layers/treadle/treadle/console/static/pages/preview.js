@@ -5,7 +5,7 @@ import * as api from '../api.js';
 import {NO_TICKS, doesTick, useForbidden} from '../deployment.js';
 import {count, parsed, pretty} from '../format.js';
 import {tickAddress} from '../router.js';
-import {Badge, Choice, Dialog, Log, Problem, tell} from '../parts.js';
+import {Badge, Choice, Dialog, Log, Problem, notify} from '../parts.js';
 import {Difference} from './cursor.js';
 import {Requests} from './requests.js';
 import {ErrorCard} from './ticks.js';
@@ -119,7 +119,7 @@ function Doing({sensor, after, failed, onAgain, onClose, done}) {
   };
   const move = () => act(async () => {
     await api.setCursor(sensor.name, after, sensor.cursor_epoch);
-    tell(`${sensor.name} has the cursor of this test.`);
+    notify(`${sensor.name} has the cursor of this test.`);
     onClose();
     return null;
   });

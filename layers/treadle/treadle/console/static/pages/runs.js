@@ -6,7 +6,7 @@ import {useDeployment, useForbidden} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
 import {address, ask, runAddress, sensorAddress, tickAddress} from '../router.js';
-import {Badge, Choice, Confirm, Copy, Facts, Lasted, Loaded, Mono, Page, Pager, Table, Text, Time, tell} from '../parts.js';
+import {Badge, Choice, Confirm, Copy, Facts, Lasted, Loaded, Mono, Page, Pager, Table, Text, Time, notify} from '../parts.js';
 import {Tags} from './requests.js';
 import {Story} from './story.js';
 import {ErrorCard, Release} from './ticks.js';
@@ -78,7 +78,7 @@ function Actions({run, done}) {
   const ended = ENDED.includes(run.status);
   const act = async (what) => {
     const came = await what();
-    tell(came?.reason ?? 'Done.');
+    notify(came?.reason ?? 'Done.');
     done();
   };
   return html`

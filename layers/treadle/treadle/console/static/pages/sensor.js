@@ -6,7 +6,7 @@ import {NO_TICKS, doesTick, kindWord, problemWord, useForbidden} from '../deploy
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, sensorAddress} from '../router.js';
-import {Badge, Choice, Facts, Loaded, Page, Table, Tabs, Time, tell, useAct} from '../parts.js';
+import {Badge, Choice, Facts, Loaded, Page, Table, Tabs, Time, notify, useAct} from '../parts.js';
 import {Switch} from '../switch.js';
 import {Timeline, WINDOWS} from '../timeline.js';
 import {CursorDialog} from './cursor.js';
@@ -40,11 +40,11 @@ function Actions({sensor, done, onTest}) {
   const canReset = sensor.stored_status !== 'DECLARED_IN_CODE';
   const reset = () => run(async () => {
     done(await api.change(sensor.name, 'reset'));
-    tell(`${sensor.name} is reset to the status that its code or deployment declares (default: ${sensor.default_status}).`);
+    notify(`${sensor.name} is reset to the status that its code or deployment declares (default: ${sensor.default_status}).`);
   });
   const tick = () => run(async () => {
     const came = await api.tickNow(sensor.name);
-    tell(`Tick of ${sensor.name}: ${came.decision}. ${came.reason ?? ''}`, came.decision === 'FAILED' ? 'FAILURE' : 'SUCCESS');
+    notify(`Tick of ${sensor.name}: ${came.decision}. ${came.reason ?? ''}`, came.decision === 'FAILED' ? 'FAILURE' : 'SUCCESS');
     done(await api.oneSensor(sensor.name));
   });
   return html`<${Switch} sensor=${sensor} done=${done} />

@@ -6,7 +6,7 @@ import {useForbidden} from '../deployment.js';
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, ask, sensorAddress, tickAddress} from '../router.js';
-import {Badge, Choice, Facts, Lasted, Loaded, Log, Mono, Page, Pager, Table, Text, Time, tell, useAct} from '../parts.js';
+import {Badge, Choice, Facts, Lasted, Loaded, Log, Mono, Page, Pager, Table, Text, Time, notify, useAct} from '../parts.js';
 import {stateOf, tickWords} from '../timeline.js';
 import {Requests} from './requests.js';
 import {RunRows} from './runs.js';
@@ -115,7 +115,7 @@ function DropHeld({tick, done}) {
     event.preventDefault();
     return run(async () => {
       const came = await api.dropTick(tick.sensor, tick.tick_id, reason);
-      tell(came?.reason ?? 'What was held is dropped.');
+      notify(came?.reason ?? 'What was held is dropped.');
       done?.();
     });
   };
@@ -132,7 +132,7 @@ export function Release({sensor, runKey, done}) {
   const {busy, run} = useAct();
   const release = () => run(async () => {
     const came = await api.releaseKey(sensor, runKey);
-    tell(came?.reason ?? `Run key ${runKey} is released: the next request for it starts its run again.`);
+    notify(came?.reason ?? `Run key ${runKey} is released: the next request for it starts its run again.`);
     done?.();
   });
   return html`<button class="small" disabled=${busy || forbidden !== null} title=${forbidden ?? 'Let the next request for this key start its run once more'} onclick=${release} aria-label=${`Release run key ${runKey}`}>Release key</button>`;
