@@ -141,7 +141,7 @@ test: check check-treadle docs ## Everything: all checks, fault injection, races
 
 .PHONY: quick
 quick: .venv/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
-	@$(PARALLEL) check-format check-lint check-types check-imports quick-tests
+	@$(PARALLEL) check-format check-lint check-types check-imports check-prose quick-tests
 
 .PHONY: quick-tests
 quick-tests: .venv/.ready
@@ -149,7 +149,7 @@ quick-tests: .venv/.ready
 
 .PHONY: check-treadle
 check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
-	@$(PARALLEL) check-format check-lint check-types check-imports check-template check-sam
+	@$(PARALLEL) check-format check-lint check-types check-imports check-prose check-template check-sam
 	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
 	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
 
@@ -166,7 +166,7 @@ check-project-tests: .venv/.ready .venv/.project
 	@.venv/bin/cfn-lint template.yaml
 	@mkdir -p $(@D) && touch $@
 
-.PHONY: check-format check-lint check-types check-imports check-template check-sam
+.PHONY: check-format check-lint check-types check-imports check-prose check-template check-sam
 check-format: .venv/.ready
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "run: make format"; exit 1; }
 
@@ -178,6 +178,11 @@ check-types: .venv/.ready
 
 check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
+
+# Words that the glossary has replaced.
+check-prose: .venv/.ready
+	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,docs/decisions/*,tools/retired_words.txt' \
+		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools
 
 check-template: .aws-sam/template.checked
 	@.venv/bin/cfn-lint engine/*.yaml

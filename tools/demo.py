@@ -109,7 +109,7 @@ class Demo:
         for job in (CUSTOMERS, ORDERS, ORDERS):
             self._let_succeed(job)
             seen.append(len(self._cloud.runs_of(REPORT)))
-            self._say(f"{FOLLOWER} has heard of it; runs of {REPORT}: {seen[-1]}")
+            self._say(f"{FOLLOWER} has received it; runs of {REPORT}: {seen[-1]}")
         started = len(self._cloud.runs_of(ORDERS)) + len(self._cloud.runs_of(CUSTOMERS))
         return [
             Count(f"runs of {CUSTOMERS} and {ORDERS} that others started", 3, started),
