@@ -187,7 +187,7 @@ def test_function_of_another_engine_is_found_by_its_environment(house: House, na
             {"TREADLE_DEAD_LETTER_QUEUE_URL": "b"},
             "dead_letters is 'a', but TREADLE_DEAD_LETTER_QUEUE_URL is 'b'",
         ),
-        ({}, {"TREADLE_PROJECT": "lake"}, "project is 'shop', and TREADLE_PROJECT is 'lake'"),
+        ({}, {"TREADLE_PROJECT": "lake"}, "project is 'shop', but TREADLE_PROJECT is 'lake'"),
     ],
 )
 def test_entry_that_differs_from_its_function_is_found(
