@@ -17,6 +17,8 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.operate.limits import exceeded, measure
 from treadle.ports.contract import PARTS
 
+pytestmark = pytest.mark.treadle
+
 TEMPLATE = template_at(FOLDER / "job-account.yaml")
 ENGINE = read_engine()
 RULES, RULES_OF_ENGINE = (each.resources("AWS::Events::Rule") for each in (TEMPLATE, ENGINE))

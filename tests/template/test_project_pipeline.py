@@ -18,6 +18,8 @@ from tests.template.engine_model import (
 from tests.template.model import ROOT
 from treadle.operate.limits import MANAGED, exceeded, measure
 
+pytestmark = pytest.mark.treadle
+
 TEMPLATE = template_at(FOLDER / "project-pipeline.yaml")
 CONTRACT = str(deployed().value(read_engine().resources("AWS::SSM::Parameter")["Contract"]["Value"]))
 GIVEN = {"Engine": CONTRACT, "Project": "sales", "Prefix": "sales_"}
