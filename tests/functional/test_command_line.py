@@ -17,6 +17,7 @@ from treadle.cli.commands import treadle as command
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.ports.assets import AssetEvent
+from treadle.ports.sensors import Edit
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 from treadle.testing.registry import sensor_text
 
@@ -94,7 +95,7 @@ def test_sensor_of_another_engine_is_shown_as_such(stack: Deployment, stacks: St
     listed = treadle("sensor", "list").stdout
 
     assert "RUNNING, misregistered" in listed
-    assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', and the engine's is" in listed
+    assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', but the engine's is" in listed
 
 
 def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
@@ -140,7 +141,7 @@ def test_sensor_whose_last_event_failed_is_shown_with_its_error_until_it_is_eval
 def test_list_says_that_dead_letters_wait(stack: Deployment) -> None:
     SqsDeadLetters(stack.queues["dead"]).send("{}", origin="launch", reason="nobody knows it")
 
-    assert "! 1 message was given up: treadle dlq list" in treadle("sensor", "list").stdout
+    assert "! 1 dead letter: treadle dlq list" in treadle("sensor", "list").stdout
 
 
 def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> None:
@@ -197,6 +198,34 @@ def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: De
     assert told("sensor", "cursor", "show", SENSOR)["cursor"] is None
 
 
+def test_state_of_another_project_is_shown_and_given_to_the_one_that_has_registered_the_sensor(
+    stack: Deployment,
+) -> None:
+    stack.setenv(TREADLE_PROJECT="shop")
+    evaluated(stack)
+    stack.setenv(TREADLE_PROJECT="files")
+    stack.stores.sensors.edit(SENSOR, Edit(0, "ann", sets_cursor=True, cursor="41"))
+
+    refused = treadle("sensor", "tick", SENSOR)
+    listed = treadle("sensor", "list").stdout
+    adopted = treadle("sensor", "adopt", SENSOR, "--by", "ben")
+
+    assert (refused.exit_code, "FAILURE: Sensor new_objects was not evaluated" in refused.stdout) == (1, True)
+    assert "RUNNING, another project's" in listed
+    assert "! new_objects: Its state belongs to project shop, and it is registered by project files" in listed
+    assert adopted.stdout == "Sensor new_objects belongs to project files, at version 2.\n"
+    assert told("sensor", "list")[0]["problems"] == []
+    assert told("sensor", "cursor", "show", SENSOR)["cursor"] == "41"
+    again = treadle("sensor", "adopt", SENSOR)
+    fresh = treadle("sensor", "adopt", SENSOR, "--fresh")
+    assert again.stdout == adopted.stdout
+    assert fresh.stdout == "Sensor new_objects belongs to project files and has no cursor, at version 3.\n"
+    shown = told("sensor", "show", SENSOR)
+    assert shown["cursor"] is None
+    edits = [(each["action"], each["before"], each["after"]) for each in shown["edits"]]
+    assert edits[:2] == [("adopt_fresh", "files, cursor 41", "files"), ("adopt", "shop", "files")]
+
+
 def test_preview_shows_what_would_start_and_starts_nothing(stack: Deployment, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps(object_created("a.csv", stack.put("a.csv"))))
@@ -235,11 +264,11 @@ def test_preview_says_how_much_of_a_long_answer_is_left_out(stack: Deployment, s
 
     done = treadle("sensor", "preview", SENSOR)
 
-    assert "8 more existing keys are left out" in done.stdout
+    assert "8 more existing keys are omitted" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("[]", "must hold one event"), ("{", "is no JSON")], ids=["list", "broken"]
+    ("content", "words"), [("[]", "must hold one event"), ("{", "is not JSON")], ids=["list", "broken"]
 )
 def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, content: str, words: str) -> None:
     event = tmp_path / "event.json"
@@ -322,7 +351,7 @@ def test_assets_are_listed_and_shown(stack: Deployment) -> None:
     assert [each["storage_id"] for each in told("asset", "show", "shop/orders")] == [2, 1]
     assert "shop/orders" in treadle("asset", "list").stdout
     assert "1970-01-01T00:00:02Z" in treadle("asset", "show", "shop/orders").stdout
-    assert "Nothing is known" in treadle("asset", "show", "other").stdout
+    assert "The asset has no events." in treadle("asset", "show", "other").stdout
 
 
 def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
@@ -356,8 +385,8 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
     assert [each["project"] for each in told("dlq", "list", "--project", "")] == [None]
     [letter] = told("dlq", "list", "--project", "files")
     assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
-    assert "project    files" in treadle("dlq", "show", letter["message_id"]).stdout
-    assert "! 2 messages were given up" in treadle("sensor", "list").stdout
+    assert "project     files" in treadle("dlq", "show", letter["message_id"]).stdout
+    assert "! 2 dead letters: treadle dlq list" in treadle("sensor", "list").stdout
     assert "'fiels' has no dead-letter queue; these have: files" in (
         treadle("dlq", "list", "--project", "fiels").stderr
     )
@@ -376,15 +405,15 @@ def test_sensor_of_an_engine_that_is_gone_is_listed_with_what_to_do(
     listed = treadle("sensor", "list").stdout
 
     assert "misregistered" in listed
-    assert "TREADLE_ENGINE_ID is 'c0ffee', and the engine's is '0b1c'" in listed
-    assert "Deploy project files with the engine's present contract" in listed
+    assert "TREADLE_ENGINE_ID is 'c0ffee', but the engine's is '0b1c'" in listed
+    assert "Deploy project files with the engine's current contract" in listed
 
 
 def test_dead_letter_that_is_not_there_is_refused(stack: Deployment) -> None:
     done = treadle("dlq", "show", "nobody")
 
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "There is no letter nobody" in done.stderr
+    assert "There is no dead letter nobody" in done.stderr
 
 
 def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(stack: Deployment) -> None:
@@ -395,9 +424,10 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
         json.dumps({"_aws": {"Timestamp": 1}, "TicksSucceeded": 1}),
     ]
     logs, group = boto3.client("logs"), f"/aws/lambda/{STACK}/new_objects"
-    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    stream = f"2026/11/29/{OWN}[$LATEST]8f2d"
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
     shown = treadle("logs", SENSOR)
     old = treadle("logs", SENSOR, "--until", "1h", "--since", "2h")
@@ -418,6 +448,7 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
         ("sensor", "stop", "nobody"),
         ("sensor", "start", "nobody"),
         ("sensor", "tick", "nobody"),
+        ("sensor", "adopt", "nobody"),
         ("sensor", "cursor", "set", "nobody", "1"),
         ("tick", "list", "nobody"),
         ("logs", "nobody"),
