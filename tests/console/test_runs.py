@@ -28,7 +28,7 @@ def test_a_run_is_started_once_more(visit: Visit, world: World) -> None:
     visit.go(f"runs/{run.run_id}", f"Run {run.run_id[:8]}")
 
     visit.presses("Rerun …")
-    visit.sees("Attempt 2 of this run starts at once")
+    visit.sees("Attempt 2 of this run starts immediately")
     visit.presses("Rerun")
 
     visit.is_told("Attempt 2")
@@ -80,7 +80,7 @@ def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit:
     visit.sees("2 dead letters will be sent to their original destinations again")
     visit.presses("Redrive")
 
-    visit.sees("RedriveResult")
+    visit.sees("Redriven")
     expect(visit.page.get_by_role("dialog").locator("tbody tr")).to_have_count(2)
     assert len(world.stack.queues["launch"].messages) == 1
     visit.presses("Close")
@@ -102,7 +102,7 @@ def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world:
     box.press("Enter")
 
     visit.sees_title("Why did it not run?")
-    visit.sees("Of which sensor?")
+    visit.sees("Choose a sensor, then ask.")
     visit.page.get_by_label("Sensor").select_option("orders")
     visit.presses("Ask")
     expect(visit.page.locator(".sentence")).to_contain_text(world.failed_run.run_id)

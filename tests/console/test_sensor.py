@@ -279,4 +279,4 @@ def test_a_sensor_of_deadlines_is_tried_with_a_deadline(visit: Visit) -> None:
     visit.presses("Evaluate")
 
     visit.sees("has not succeeded by", within=visit.page.get_by_role("dialog"))
-    visit.sees("is at STARTED", within=visit.page.get_by_role("dialog"))
+    visit.sees("has status STARTED", within=visit.page.get_by_role("dialog"))

@@ -45,7 +45,7 @@ _RESERVED = {
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
-    *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "report"),
+    *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
