@@ -9,6 +9,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import boto3
 import pytest
 from botocore import hooks
 from botocore.loaders import JSONFileLoader
@@ -59,6 +60,12 @@ def facts_of_clients_found_once() -> Iterator[None]:
         patch.setattr(hooks.EventAliaser, "__init__", with_known_names)
         patch.setattr(hooks, "accepts_kwargs", known)
         yield
+
+
+@pytest.fixture(autouse=True)
+def default_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test that uses boto3's default session create it: it keeps the credentials that it found first."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
