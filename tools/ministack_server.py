@@ -24,10 +24,6 @@ MiniStack itself searches for the attributes that a batch reads from DynamoDB ou
 every batch as one that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB
 API reference.
 
-By itself it begins an environment for each invocation that finds none idle, all at the same time. Here it begins one of a
-function at a time, and as many of all functions as the machine has processors: a project of 60 sensors has 60 cold starts
-in one minute, which would hold up one another until the next minute adds as many.
-
 By itself it unpacks all layers of a function for each of its environments, which takes longer than all else of a cold
 start. Here each layer is unpacked once, and every environment reads it, as "Packaging your layer content" in the Lambda
 guide has it below /opt.
@@ -36,8 +32,6 @@ It reads and replaces MiniStack's own parts, so a new MiniStack may need a chang
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
 
-import collections
-import contextlib
 import contextvars
 import hashlib
 import importlib
@@ -473,30 +467,6 @@ def let_invocations_end() -> None:
     runtime.kill_workers = end
 
 
-def begin_few_at_a_time(functions: Any, most: int) -> None:
-    """Let MiniStack begin one environment of a function at a time, and a few of all functions.
-
-    An invocation that waited for another one's environment takes whichever of the function's is idle by then.
-
-    Args:
-        functions: MiniStack's module of Lambda, which leases environments.
-        most: how many of all functions begin at a time.
-    """
-    acquire, turns = functions.acquire_worker, threading.BoundedSemaphore(most)
-    of_function: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
-
-    def acquired(name: str, *more: Any, **named: Any) -> Any:
-        with of_function[name]:
-            worker, how = acquire(name, *more, **named)
-            if how == "spawn":
-                # What fails is raised once more by the invocation.
-                with turns, worker._lock, contextlib.suppress(Exception):
-                    worker._spawn()
-            return worker, how
-
-    functions.acquire_worker = acquired
-
-
 _unpacking = threading.Lock()
 
 
@@ -561,7 +531,6 @@ def main() -> None:
     simulate_sessions_of_roles()
     name_streams_by_functions()
     let_invocations_end()
-    begin_few_at_a_time(_service("lambda_svc"), os.cpu_count() or 1)
     unpack_layers_once()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()

@@ -403,7 +403,7 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "function that does not begin": (function_that_does_not_begin, "configuration", OWNER, "TREADLE_S3_IDENTITY is 'colour'"),
     "module that is missing": (module_that_is_missing, "configuration", "sensor large_files", "No module named 'nowhere'"),
     "handler that is missing": (handler_that_is_missing, "configuration", OWNER, "has no attribute 'nothing'"),
-    "alert topic missing": (alert_topic_missing, "alerts", OWNER, "nobody-has-made-it is not there"),
+    "alert topic missing": (alert_topic_missing, "alerts", OWNER, "nobody-has-made-it does not exist"),
     "failing sensor": (failing_sensor, "sensors", OWNER, "4 ticks in a row have failed"),
     "paused sensor": (paused_sensor, "sensors", OWNER, "It is paused: Paused after 5 failures in a row."),
     "sensor that does not tick": (sensor_that_does_not_tick, "sensors", OWNER, "s overdue."),

@@ -3,10 +3,7 @@
 import importlib.util
 import io
 import json
-import threading
-import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -171,64 +168,6 @@ def test_simulation_of_several_resources_says_of_each_what_holds(server: ModuleT
     }
     assert result.findtext("EvalDecision") == "implicitDeny"
     assert found == {"arn:1": "allowed", "arn:2": "implicitDeny"}
-
-
-class Environments:
-    """Leases environments as MiniStack does: an idle one, or else a new one."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.beginning, self.most_at_once = 0, 0
-        self._idle: list[tuple[str, Any]] = []
-        self._lock = threading.Lock()
-
-    def acquire_worker(self, name: str) -> tuple[Any, str]:
-        with self._lock:
-            for each in self._idle:
-                if each[0] == name:
-                    self._idle.remove(each)
-                    return each[1], "reused"
-            return SimpleNamespace(_lock=threading.Lock(), _spawn=lambda: self._begin(name)), "spawn"
-
-    def release(self, name: str, worker: Any) -> None:
-        with self._lock:
-            self._idle.append((name, worker))
-
-    def _begin(self, name: str) -> None:
-        with self._lock:
-            self.begun.append(name)
-            self.beginning += 1
-            self.most_at_once = max(self.most_at_once, self.beginning)
-        time.sleep(0.02)
-        with self._lock:
-            self.beginning -= 1
-
-
-def test_environments_begin_one_of_a_function_and_a_few_of_all_at_a_time(server: ModuleType) -> None:
-    environments = Environments()
-    server.begin_few_at_a_time(environments, 2)
-
-    def invoke(name: str) -> None:
-        worker, _ = environments.acquire_worker(name)
-        environments.release(name, worker)
-
-    with ThreadPoolExecutor(32) as threads:
-        list(threads.map(invoke, [f"f{number % 4}" for number in range(32)]))
-
-    assert environments.most_at_once == 2
-    # The eight invocations of each function share what the first ones have begun.
-    assert len(environments.begun) <= 8
-
-
-def test_environment_that_does_not_begin_is_leased_and_fails_its_invocation(server: ModuleType) -> None:
-    def failing() -> None:
-        raise RuntimeError("no module")
-
-    worker = SimpleNamespace(_lock=threading.Lock(), _spawn=failing)
-    functions = SimpleNamespace(acquire_worker=lambda name: (worker, "spawn"))
-    server.begin_few_at_a_time(functions, 1)
-
-    assert [functions.acquire_worker("f") for _ in range(2)] == [(worker, "spawn")] * 2
 
 
 def test_changes_of_parameters_are_announced_a_few_at_a_time_and_once_each(
