@@ -66,7 +66,7 @@ def test_sensor_ticks_for_the_engine_that_it_was_deployed_for_and_no_other(deplo
             "the sensor has a new process",
             seconds=60,
         )[0]
-        assert "its tables are read by engine another" in answer.value["errorMessage"]
+        assert "its tables now belong to engine another" in answer.value["errorMessage"]
         before = deployed.stores.sensors.get(SENSOR)
         assert deployed.tick().failed
         assert deployed.stores.sensors.get(SENSOR) == before

@@ -157,7 +157,7 @@ def test_run_whose_launch_is_a_dead_letter_is_told_so(deployed: Deployed) -> Non
 
     said = told(deployed, "--run", lost.run_id)["sentence"]
 
-    assert "waits in LAUNCH's queue" in said
+    assert "has waited in LAUNCH's queue since" in said
     assert "It is a dead letter of launch:" in said
     run("dlq", "redrive", "--origin", "launch", "--stack", deployed.name)
 
@@ -174,4 +174,4 @@ def test_moment_is_told_by_the_tick_that_was_at_work(deployed: Deployed) -> None
 
     said = told(deployed, "--at", tick.tick_id[:24])["sentence"]
 
-    assert "asked for" in said
+    assert "requested 1 runs" in said
