@@ -167,7 +167,10 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         assert reached(there, doubtful, Status.STARTED).target == old
         assert reached(there, fresh, Status.STARTED).target == new
         [kept] = under_way(there)
-        assert (kept["severity"], f"the entry of job {JOB} lists it as a former target" in kept["says"]) == ("ok", True)
+        assert (kept["severity"], f"the entry of job {JOB} lists it as a former target" in kept["says"]) == (
+            "ok",
+            True,
+        )
         stop(there, started[heard.run_id])
         assert reached(there, heard, Status.CANCELED).target == old
         with there.without_events("StepFunctionsRule"):
