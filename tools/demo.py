@@ -126,7 +126,7 @@ class Demo:
         self._say(f"{job} is started by somebody else")
         self._wait(
             lambda: (
-                self._cloud.received_ends(FOLLOWER, job) > before and self._cloud.is_final(FOLLOWER, REPORT)
+                self._cloud.received_ends(FOLLOWER, job) > before and self._cloud.is_done(FOLLOWER, REPORT)
             ),
             f"what follows {job}",
             EVENT_SECONDS,
@@ -156,7 +156,7 @@ class Demo:
                 if row != before:
                     self._say(line_of(row))
             self._rows = rows
-            return all(row.is_final for row in rows)
+            return all(row.is_done for row in rows)
 
         self._wait(is_over, what, seconds)
 
@@ -179,7 +179,7 @@ class Demo:
         summaries = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
         large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in summaries)
         self._wait(
-            lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_final(LARGE_SENSOR, LARGE),
+            lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_done(LARGE_SENSOR, LARGE),
             f"{LARGE} of each file with more than {LARGE_ROWS:,} rows",
             EVENT_SECONDS,
         )
@@ -245,7 +245,7 @@ class Demo:
         with self._console.status(f"waiting for {what}"):
             while not is_over():
                 if time.monotonic() > deadline:
-                    missing = [row.key for row in self._rows if not row.is_final]
+                    missing = [row.key for row in self._rows if not row.is_done]
                     named = f" Still open: {', '.join(missing)}." if missing else ""
                     msg = f"{what} did not come within {seconds:.0f} s.{named}\n{self._log_hint()}"
                     raise ToolError(msg)

@@ -177,7 +177,7 @@ class DemoCloud:
         cursor = self.state(sensor).cursor
         return int(json.loads(cursor)["read"].get(job, 0)) if cursor else 0
 
-    def is_final(self, sensor: str, job: str) -> bool:
+    def is_done(self, sensor: str, job: str) -> bool:
         """Return whether all requests of a sensor were dispatched, and the job's runs have ended."""
         ticks = self._stores.ticks.latest(sensor, _MANY)
         is_dispatched = all(tick.dispatched is not None for tick in ticks if tick.requests)

@@ -59,7 +59,7 @@ class Row:
         run: the run's id, shortened.
         status: the run's status.
         summary: rows and columns, or why there are none.
-        is_final: whether nothing more will happen.
+        is_done: whether nothing more will happen.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Row:
     run: str = ""
     status: str = ""
     summary: str = ""
-    is_final: bool = False
+    is_done: bool = False
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -104,8 +104,8 @@ def row_of(arrival: Arrival, seen: Seen) -> Row:
     if run is None:
         return row
     summary = seen.summaries.get(arrival.key, "") if run.status is Status.SUCCESS else _failure(run)
-    is_final = run.status.is_finished and bool(summary)
-    return Row(row.key, row.found, row.tick, run.run_id[:8], run.status.value, summary, is_final)
+    is_done = run.status.is_finished and bool(summary)
+    return Row(row.key, row.found, row.tick, run.run_id[:8], run.status.value, summary, is_done)
 
 
 def _repeated(arrival: Arrival, run: Run | None, requesting: Sequence[Tick]) -> Row:

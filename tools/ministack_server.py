@@ -332,7 +332,7 @@ _simulated: contextvars.ContextVar[Simulated] = contextvars.ContextVar("simulate
 
 
 def of_resources(decisions: dict[str, dict[str, str]]) -> str:
-    """The results of a simulation of several resources, in the form of "EvaluationResult" in the IAM API Reference.
+    """Format the results of a simulation of several resources as "EvaluationResult" in the IAM API Reference.
 
     Args:
         decisions: by action, the decision by resource.
@@ -471,7 +471,7 @@ _unpacking = threading.Lock()
 
 
 def unpacked(layer: bytes) -> Path:
-    """The folder of a layer's files, made by the first environment that needs it.
+    """Return the folder of a layer's files; the first environment that needs it unpacks them.
 
     Args:
         layer: the archive.
@@ -488,7 +488,7 @@ def unpacked(layer: bytes) -> Path:
 
 
 def with_folders_of_layers(configuration: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
-    """A function's configuration, its layers as folders, which MiniStack hands to the environment in a variable.
+    """Return a function's configuration with its layers as folders, which MiniStack passes on in a variable.
 
     Args:
         configuration: as MiniStack keeps it.

@@ -121,7 +121,7 @@ def _run(
 
 
 def _log_with(log: Path, awaited: str = "") -> str:
-    """What the runtime has logged, once it has what is awaited, or a moment later.
+    """Return the runtime's log as soon as it has the awaited text, or after a short wait.
 
     Raises:
         PortTakenError: another process has a port of the runtime, so whatever answered there is not the function.

@@ -51,7 +51,7 @@ class Target:
         return self.runtime.removeprefix("python")
 
     def pip_options(self) -> list[str]:
-        """What makes pip choose this target's wheels instead of this machine's."""
+        """Return the options that make pip choose this target's wheels instead of this machine's."""
         machine = MACHINES[self.architecture]
         platforms = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC] + [f"manylinux2014_{machine}"]
         options = [f"--platform={platform}" for platform in platforms]
@@ -109,7 +109,7 @@ def build(artifacts: Path, target: Target | None, started_in: str) -> None:
 
 
 def requirements() -> list[str]:
-    """The lines of requirements.txt that ask for something."""
+    """Return the lines of requirements.txt that require something."""
     lines = (FOLDER / "requirements.txt").read_text("utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
@@ -168,7 +168,7 @@ def _pip(more: list[str], into: Path, target: Target | None) -> None:
 
 
 def _missing(lines: list[str], into: Path, target: Target) -> Iterator[str]:
-    """What packages need there and was not installed, as lines for pip."""
+    """Return the requirements of packages that were not installed, as lines for pip."""
     # pip's own copy: the interpreter that SAM's build finds has pip, and may have nothing else.
     from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
     from pip._vendor.packaging.utils import canonicalize_name

@@ -50,7 +50,7 @@ def test_the_sample_of_what_is_still_to_be_told_is_told_from_the_record(
     image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
     boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
 
-    assert deployment.invoke("engine/publish", sample("publish-untold")) == {"batchItemFailures": []}
+    assert deployment.invoke("engine/publish", sample("publish-retry")) == {"batchItemFailures": []}
 
     [event] = told(deployment)
     assert event["detail"]["id"] == END

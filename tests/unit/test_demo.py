@@ -44,7 +44,7 @@ RUN = Run(
     RUN_ID, "process_file", "new_objects", RUN_KEY, EVENT_TICK.tick_id, "{}", {}, 0, status=Status.SUCCESS
 )
 FAILED = replace(RUN, status=Status.FAILURE, failure=Failure("MalformedCsvError", CAUSE))
-DONE = Row(KEY, "event", "18:00:05 a758e9", "6f1b1cc1", "SUCCESS", "2 rows, 3 columns", is_final=True)
+DONE = Row(KEY, "event", "18:00:05 a758e9", "6f1b1cc1", "SUCCESS", "2 rows, 3 columns", is_done=True)
 
 
 def seen(*ticks: Tick, run: Run | None = None, summaries: Mapping[str, str] | None = None) -> Seen:
@@ -72,7 +72,7 @@ def test_of_two_ticks_the_one_that_got_the_run_is_named() -> None:
 
 
 def test_a_run_that_succeeded_is_not_final_before_its_summary_is_there() -> None:
-    assert not row_of(ARRIVAL, seen(EVENT_TICK, run=RUN)).is_final
+    assert not row_of(ARRIVAL, seen(EVENT_TICK, run=RUN)).is_done
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_a_run_that_succeeded_is_not_final_before_its_summary_is_there() -> None
 def test_a_run_that_failed_shows_why(failure: Failure, words: str) -> None:
     row = row_of(ARRIVAL, seen(EVENT_TICK, run=replace(FAILED, failure=failure)))
 
-    assert (row.status, row.summary, row.is_final) == ("FAILURE", words, True)
+    assert (row.status, row.summary, row.is_done) == ("FAILURE", words, True)
 
 
 def test_a_failure_without_its_reason_is_still_awaited() -> None:
-    assert not row_of(ARRIVAL, seen(EVENT_TICK, run=replace(FAILED, failure=None))).is_final
+    assert not row_of(ARRIVAL, seen(EVENT_TICK, run=replace(FAILED, failure=None))).is_done
 
 
 def test_a_second_upload_is_awaited_until_its_own_tick_is_there() -> None:
@@ -104,7 +104,7 @@ def test_a_second_upload_gets_no_run(tick: Tick) -> None:
     """Whether its evaluation saw that the key is taken, or DISPATCH did."""
     row = row_of(AGAIN, seen(tick, EVENT_TICK, run=RUN))
 
-    assert (row.run, row.is_final) == ("no new run", True)
+    assert (row.run, row.is_done) == ("no new run", True)
     assert RUN_ID[:8] in row.summary
 
 

@@ -54,7 +54,7 @@ NEW = NewEngine(
 
 
 @pytest.mark.parametrize(
-    ("intake", "rest", "is_final", "step"),
+    ("intake", "rest", "is_stable", "step"),
     [
         (True, True, True, Step.STOP),
         (True, False, True, Step.STOP),
@@ -65,9 +65,9 @@ NEW = NewEngine(
 )
 @pytest.mark.parametrize("engine", [None, NEW], ids=["no engine", "engine"])
 def test_next_step_shows_in_what_is_on(
-    engine: NewEngine | None, *, intake: bool, rest: bool, is_final: bool, step: Step
+    engine: NewEngine | None, *, intake: bool, rest: bool, is_stable: bool, step: Step
 ) -> None:
-    old = replace(OLD, is_on={Part.INTAKE: intake, Part.REST: rest}, is_final=is_final)
+    old = replace(OLD, is_on={Part.INTAKE: intake, Part.REST: rest}, is_stable=is_stable)
 
     assert next_step(old, engine) is step
 

@@ -53,7 +53,7 @@ CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:12345678901
 
 
 def parameter(name: str | Part, value: str = "1", kind: str = "String", **attributes: Any) -> Part:
-    """A parameter.
+    """Return a parameter.
 
     Args:
         name: its name.
@@ -109,7 +109,7 @@ def _exists(lab: Lab, name: str) -> bool:
 
 
 def registered(account: Account) -> Part:
-    """A contract, and an entry that a first project has registered under it.
+    """Return a contract, and an entry that a first project has registered under it.
 
     Args:
         account: where.
@@ -120,7 +120,7 @@ def registered(account: Account) -> Part:
 
 
 def registering(account: Account) -> Part:
-    """A second project, which registers the same name.
+    """Return a second project, which registers the same name.
 
     Args:
         account: where.

@@ -156,7 +156,7 @@ def loop_settings(lab: Lab) -> str:
 
 
 def failing_function(_: Account) -> Part:
-    """A function that fails, is not tried again, and has a dead-letter queue.
+    """Return a function that fails, is not retried, and has a dead-letter queue.
 
     Args:
         _: where.

@@ -287,7 +287,7 @@ def foreign_queues(lab: Lab) -> str:
 
 
 def pipeline(account: Account) -> Part:
-    """A role that may tag roles, give them policies and write parameters, and what keeps it to a prefix.
+    """Return a role that may tag roles, give them policies and write parameters, limited to a prefix.
 
     Args:
         account: where.

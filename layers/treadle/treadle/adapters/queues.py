@@ -13,6 +13,7 @@ from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThro
 from treadle.ports.system import DeadLetter
 
 if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
 
 _BATCH = 10
@@ -141,15 +142,7 @@ class SqsDeadLetterQueue:
 
     def count(self) -> int:
         """Return the approximate number of messages, including those in flight."""
-        try:
-            answer = client("sqs").get_queue_attributes(
-                QueueUrl=self._url,
-                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-            )
-        except (ClientError, BotoCoreError) as error:
-            msg = f"The dead-letter queue {self._url} cannot be read: {error}"
-            raise StoreError(msg) from error
-        return sum(map(int, answer.get("Attributes", {}).values()))
+        return _count(self._url)
 
     def delete(self, dead_letter: DeadLetter) -> None:
         """Delete a message."""
@@ -172,42 +165,44 @@ class SqsDeadLetterQueue:
             raise StoreError(msg) from error
 
 
-def queue_arn(url: str) -> str:
-    """The ARN of a queue.
+_COUNTS: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
-    Args:
-        url: the queue's.
+
+def queue_arn(url: str) -> str:
+    """Return the ARN of a queue.
 
     Raises:
-        StoreError: if the queue could not be asked.
+        StoreError: if the queue cannot be read.
     """
+    return _attributes(url, "QueueArn")["QueueArn"]
+
+
+def _count(url: str) -> int:
+    """Return the approximate number of messages of a queue, including those in flight or delayed."""
+    return sum(map(int, _attributes(url, *_COUNTS).values()))
+
+
+def _attributes(url: str, *names: "QueueAttributeNameType") -> Mapping["QueueAttributeNameType", str]:
     try:
-        answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
     except (ClientError, BotoCoreError) as error:
         raise StoreError(f"The queue {url} cannot be read: {error}") from error
-    return answer["Attributes"]["QueueArn"]
+    return answer.get("Attributes", {})
 
 
 class SqsMover:
     """A `MessageMover` on SQS."""
 
     def count(self, queue: str) -> int:
-        """How many messages a queue has, as SQS counts."""
-        try:
-            answer = client("sqs").get_queue_attributes(
-                QueueUrl=queue,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                    "ApproximateNumberOfMessagesDelayed",
-                ],
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise StoreError(f"The queue {queue} cannot be read: {error}") from error
-        return sum(map(int, answer.get("Attributes", {}).values()))
+        """Return the approximate number of messages of a queue."""
+        return _count(queue)
 
     def move(self, source: str, target: str) -> int:
-        """Move what can be received; an empty answer of all of SQS's servers ends it."""
+        """Move the messages that can be received, until SQS returns none."""
         moved = 0
         sqs = client("sqs")
         try:

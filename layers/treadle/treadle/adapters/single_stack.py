@@ -17,7 +17,7 @@ from treadle.adapters.clients import client
 from treadle.definitions.errors import CommandRefusedError, DeploymentError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import UNKNOWN_KIND
-from treadle.ports.moving import ENGINE_QUEUES, NewEngine, OldSensor, OldStack, Part
+from treadle.ports.moving import ENGINE_QUEUES, STORE_OUTPUTS, NewEngine, OldSensor, OldStack, Part
 
 _FUNCTION, _QUEUE, _MAPPING, _SCHEDULE = (
     "AWS::Lambda::Function",
@@ -28,24 +28,13 @@ _FUNCTION, _QUEUE, _MAPPING, _SCHEDULE = (
 _KEPT = {"AWS::DynamoDB::Table": "table", "AWS::S3::Bucket": "bucket"}
 _RETAINED = {"Retain", "RetainExceptOnCreate"}
 
-_STORES = (
-    "SensorsTableName",
-    "TicksTableName",
-    "TicksTableStreamArn",
-    "RunsTableName",
-    "RunsTableStreamArn",
-    "EventsTableName",
-    "OutcomesBucketName",
-)
-"""Outputs, in the order of ExistingStores."""
-
 _QUEUE_URLS = {each: f"{each}QueueUrl" for each in ENGINE_QUEUES}
 _OUTPUTS = (
     "Namespace",
     "ObjectsBucketName",
     "BusName",
     "DeadLetterQueueUrl",
-    *_STORES,
+    *STORE_OUTPUTS,
     *_QUEUE_URLS.values(),
 )
 
@@ -55,7 +44,7 @@ _STEPS = {
 }
 
 _IS_ON = {"Creating", "Enabling", "Enabled", "Updating"}
-_IS_SETTLED = {"Enabled", "Disabled"}
+_STABLE = {"Enabled", "Disabled"}
 """States of an event source mapping (EventSourceMappingConfiguration in Lambda's API reference)."""
 
 _SCHEDULE_PARTS = (
@@ -86,7 +75,7 @@ class _Switch:
         name: its name or UUID.
         part: of what it is.
         is_on: whether it invokes its function.
-        is_final: whether that is so already.
+        is_stable: whether that is its state already, and no change is in progress.
         changed_at: when that was changed last, in milliseconds.
     """
 
@@ -94,7 +83,7 @@ class _Switch:
     name: str
     part: Part
     is_on: bool
-    is_final: bool
+    is_stable: bool
     changed_at: int
 
 
@@ -150,7 +139,7 @@ class CloudFormationStack:
         return OldStack(
             name=self._name,
             namespace=outputs["Namespace"],
-            stores=",".join(outputs[each] for each in _STORES),
+            stores=",".join(outputs[each] for each in STORE_OUTPUTS),
             bucket=outputs["ObjectsBucketName"],
             bus=outputs["BusName"],
             sensors=sensors,
@@ -166,7 +155,7 @@ class CloudFormationStack:
                 if value != str(defaults.get(name, {}).get("Default", ""))
             },
             is_on=is_on,
-            is_final=all(each.is_final for each in switches),
+            is_stable=all(each.is_stable for each in switches),
             stopped_at=0 if is_on[Part.INTAKE] else max(off, default=0),
         )
 
@@ -253,7 +242,7 @@ class CloudFormationStack:
                 continue
             part = parts.get(target.partition(":function:")[2].partition(":")[0])
             if part is not None:
-                yield _Switch(kind, name, part, state in _IS_ON, state in _IS_SETTLED, _millis(changed))
+                yield _Switch(kind, name, part, state in _IS_ON, state in _STABLE, _millis(changed))
 
     def switch(self, part: Part, *, on: bool) -> None:
         """Switch a part; what is so already is left alone."""

@@ -68,7 +68,7 @@ def new_parts(old: "OldStack", engine: "NewEngine", left: Collection[str]) -> Ne
 
     Args:
         old: the single stack.
-        engine: the engine that goes on with it.
+        engine: the engine that takes it over.
         left: names of sensors that are not moved.
 
     Raises:

@@ -141,7 +141,7 @@ class Move:
             old = self._drain(old)
         if engine is None:
             if not begins:
-                _say_values(old)
+                _print_values(old)
             self._ask_for_engine(old)
         new = new_parts(old, engine, self._left)
         missing = missing_of(old, new.sensors, new.jobs, self._left)
@@ -165,7 +165,7 @@ class Move:
             echo("A deadline that falls between the stop and the project's deployment is not evaluated.")
         echo("Prepare a checkout with these sensors and jobs, and deploy nothing yet. The guide:")
         echo(f"  {GUIDE}, From the single stack to an engine and a project")
-        _say_values(old)
+        _print_values(old)
 
     def _stop(self, old: "OldStack") -> None:
         """Switch the sensors off; those that are stopped by default stay so whatever the project's default is."""
@@ -196,7 +196,7 @@ class Move:
                 )
                 raise SystemExit(EXIT_UNHEALTHY)
             self._stack.switch(Part.REST, on=False)
-        if self._wait(lambda: not self._stack.read().is_final, self._timeout):
+        if self._wait(lambda: not self._stack.read().is_stable, self._timeout):
             echo(f"Stack {old.name} is being switched off. Run this again later.")
             raise SystemExit(EXIT_UNHEALTHY)
         echo(f"Switched off LAUNCH, RECORD and PUBLISH of stack {old.name}. Nothing of it acts any more.")
@@ -209,8 +209,8 @@ class Move:
         raise SystemExit(EXIT_UNHEALTHY)
 
     def _ask_for_project(self, old: "OldStack", engine: "NewEngine", missing: list[str]) -> NoReturn:
-        echo(f"Engine {engine.name} goes on with the tables of stack {old.name}.")
-        _say_values(old, of_engine=False)
+        echo(f"Engine {engine.name} uses the tables of stack {old.name}.")
+        _print_values(old, of_engine=False)
         echo("No project has registered:")
         echo_lines(missing)
         echo("Next, deploy the project, and run this again: sam build && sam deploy")
@@ -277,7 +277,7 @@ class Move:
 
             msg = (
                 f"Stack {old.name} is not switched on: engine stack {engine.stack} uses its tables. Delete the projects and "
-                "that first, or go on with the move."
+                "that first, or continue the move."
             )
             raise CommandRefusedError(msg)
         for part in (Part.REST, Part.INTAKE):
@@ -297,7 +297,7 @@ class Move:
         return found
 
 
-def _say_values(old: "OldStack", *, of_engine: bool = True) -> None:
+def _print_values(old: "OldStack", *, of_engine: bool = True) -> None:
     """Print the values of parameters as lines of parameter_overrides, with or without the engine's."""
     from treadle.operate.move import values_of
 
@@ -305,12 +305,12 @@ def _say_values(old: "OldStack", *, of_engine: bool = True) -> None:
     files = ((ENGINE_FILE, values.engine), (PROJECT_FILE, values.project))
     for path, given in files if of_engine else files[1:]:
         echo(f"Into parameter_overrides of {path}:")
-        _say_lines(given, '    "{}={}",')
+        _print_lines(given, '    "{}={}",')
     if values.elsewhere and of_engine:
         echo(f"Parameters of stack {old.name} that are set elsewhere now (table in {GUIDE}):")
-        _say_lines(values.elsewhere, "    {}={}")
+        _print_lines(values.elsewhere, "    {}={}")
 
 
-def _say_lines(values: Mapping[str, str], form: str) -> None:
+def _print_lines(values: Mapping[str, str], form: str) -> None:
     for name, value in values.items():
         click.echo(form.format(name, value))

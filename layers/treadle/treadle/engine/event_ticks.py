@@ -224,7 +224,7 @@ class EventTicks:
 
 
 def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:
-    """What a tick that was kept amounts to; None if the event was evaluated before.
+    """Return the outcome of a recorded tick; None if the event was evaluated before.
 
     Raises:
         SensorEvaluationError: if it failed.

@@ -1,7 +1,7 @@
 """Moving a single stack to an engine and a project: what comes next, decided from what is there.
 
 A move keeps no notes. Whatever it has done shows in the stacks, the registry and the states of sensors, so that the
-command can be broken off anywhere and run again.
+command can be interrupted anywhere and run again.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus
-from treadle.ports.moving import MessageMover, NewEngine, OldSensor, OldStack, Part
+from treadle.ports.moving import STORE_OUTPUTS, MessageMover, NewEngine, OldSensor, OldStack, Part
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorState
@@ -35,19 +35,7 @@ TO_ENGINE = {
 TO_PROJECT = {"FailureAlertEmailTo": "AlertEmail", "LogRetentionDays": "LogRetentionDays"}
 """The same for the project's."""
 
-TAKEN_OVER = frozenset(
-    {
-        "Namespace",
-        "SensorsTableName",
-        "TicksTableName",
-        "TicksTableStreamArn",
-        "RunsTableName",
-        "RunsTableStreamArn",
-        "EventsTableName",
-        "OutcomesBucketName",
-        "NewObjectsBucket",
-    }
-)
+TAKEN_OVER = frozenset({"Namespace", "NewObjectsBucket", *STORE_OUTPUTS})
 """Parameters of the single template whose values are among the outputs, given or not."""
 
 
@@ -130,13 +118,13 @@ def next_step(old: OldStack, engine: NewEngine | None) -> Step:
         engine: the engine; None if it is not deployed.
 
     Raises:
-        CommandRefusedError: if the engine is not one that goes on with what the stack has.
+        CommandRefusedError: if the engine does not use the stack's namespace and stores.
     """
     if engine is not None:
         _check(old, engine)
     if old.is_on[Part.INTAKE]:
         return Step.STOP
-    return Step.DRAIN if old.is_on[Part.REST] or not old.is_final else Step.READY
+    return Step.DRAIN if old.is_on[Part.REST] or not old.is_stable else Step.READY
 
 
 def _check(old: OldStack, engine: NewEngine) -> None:
@@ -146,8 +134,8 @@ def _check(old: OldStack, engine: NewEngine) -> None:
     ):
         if own != others:
             msg = (
-                f"Engine stack {engine.stack} does not go on with stack {old.name}: its {what} is {others}, and must be "
-                f"{own}. Deploy another engine with this value, and name its stack by --engine."
+                f"Engine stack {engine.stack} cannot take over stack {old.name}: its {what} is {others}, and must be "
+                f"{own}. Deploy another engine with this value, and give its stack as --engine."
             )
             raise CommandRefusedError(msg)
 

@@ -1,4 +1,4 @@
-"""What is wrong with who has the engine's policies for evaluators: each is to be the role of a sensor's function."""
+"""Findings about the principals with the engine's evaluator policies: each must be the role of a sensor's function."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -10,13 +10,13 @@ _DETACH = "Detach the engine's policy from it, or correct its tag treadle:sensor
 
 
 def of_holders(holders: Sequence[PolicyHolder], sensors: Iterable[DeployedSensor]) -> Iterator[Finding]:
-    """That somebody has the engine's policies for evaluators who is no sensor's function, or another sensor's.
+    """Report principals with the engine's evaluator policies that are not the role of the tagged sensor's function.
 
-    Whoever has them with a sensor's tag can write that sensor's state, and request runs in its name.
+    A principal that has them with a sensor's tag can write that sensor's state, and request runs in its name.
 
     Args:
-        holders: who has them.
-        sensors: all that are registered.
+        holders: the principals that have them.
+        sensors: the registered sensors.
     """
     roles = {each.name: each.role for each in sensors}
     tagged: dict[str, list[PolicyHolder]] = {}
@@ -35,7 +35,7 @@ def of_holders(holders: Sequence[PolicyHolder], sensors: Iterable[DeployedSensor
 
 
 def _of_tagged(sensor: str, found: Sequence[PolicyHolder], roles: Mapping[str, str]) -> Iterator[Finding]:
-    """What is wrong with the roles that have the same tag."""
+    """Report the problems of roles with the same tag."""
     own, subject = roles.get(sensor), _sensor_of(sensor, found[0])
     if not sensor:
         for each in found:

@@ -166,7 +166,7 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
 
 
 def _foreign(seen: Observation) -> SensorProblem:
-    """That another project's sensor of the same name has left the state."""
+    """Report that the state belongs to another project's sensor of the same name."""
     name = seen.deployed.name
     is_checked = bool(seen.deployed.settings.get("TREADLE_PROJECT"))
     consequence = (

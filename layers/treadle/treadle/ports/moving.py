@@ -11,11 +11,22 @@ ENGINE_QUEUES = ("Dispatch", "Launch", "Record", "Publish")
 """The queues of an engine's functions: called so in both kinds of deployment, with Queue or QueueUrl behind."""
 
 
-class Part(StrEnum):
-    """What of a stack is switched off at a time.
+STORE_OUTPUTS = (
+    "SensorsTableName",
+    "TicksTableName",
+    "TicksTableStreamArn",
+    "RunsTableName",
+    "RunsTableStreamArn",
+    "EventsTableName",
+    "OutcomesBucketName",
+)
+"""Outputs of a single stack, which are parameters of its template, too; in the order of the engine's ExistingStores."""
 
-    INTAKE is what asks for runs: sensors, DISPATCH and RECONCILE. REST is what runs under way need: LAUNCH, RECORD and
-    PUBLISH.
+
+class Part(StrEnum):
+    """A part of a stack that is disabled at a time.
+
+    INTAKE requests runs: sensors, DISPATCH and RECONCILE. REST is what unfinished runs need: LAUNCH, RECORD and PUBLISH.
     """
 
     INTAKE = "INTAKE"
@@ -58,7 +69,7 @@ class OldStack:
         dead_letters: the URL of its dead-letter queue.
         values: of its parameters that differ from the template's defaults.
         is_on: by part, whether anything of it is on.
-        is_final: whether everything that was switched is in its new state.
+        is_stable: whether everything that was switched is in its new state.
         stopped_at: since when its sensors are off, in milliseconds; 0 if they are not.
     """
 
@@ -74,7 +85,7 @@ class OldStack:
     dead_letters: str
     values: Mapping[str, str] = field(default_factory=dict)
     is_on: Mapping[Part, bool] = field(default_factory=dict)
-    is_final: bool = True
+    is_stable: bool = True
     stopped_at: int = 0
 
 

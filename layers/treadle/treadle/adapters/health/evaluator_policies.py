@@ -1,4 +1,4 @@
-"""Who has the engine's policies for evaluators, and as which sensor: the tag of a role is its identity there."""
+"""Lists the principals that have the engine's evaluator policies; a role's tag says as which sensor it acts."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ _LAMBDA = "lambda.amazonaws.com"
 
 
 def holders_probe(policies: Iterable[str]) -> Probe:
-    """The look at the roles, users and groups that have one of the policies.
+    """Return the probe of the roles, users and groups that have one of the policies.
 
     Args:
         policies: the policies' ARNs.
@@ -47,7 +47,7 @@ def _role(name: str) -> Iterator[PolicyHolder]:
 
 
 def _trusted(document: Mapping[str, Any]) -> Iterator[str]:
-    """The principals that a trust policy lets assume its role."""
+    """Yield the principals that a trust policy allows to assume its role."""
     statements = document.get("Statement", [])
     for statement in statements if isinstance(statements, list) else [statements]:
         if statement.get("Effect") != "Allow":

@@ -15,7 +15,7 @@ RECENT_MS = 900_000
 """Time for which a denial in a log is reported."""
 
 MOST_RESOURCES = 20
-"""So many resources are in one simulation at most. IAM documents no limit, and rejects long lists."""
+"""The maximum number of resources in one simulation. IAM documents no limit, and rejects long lists."""
 
 MULTIVALUED = frozenset({"dynamodb:LeadingKeys", "dynamodb:Attributes"})
 """Condition keys with several values in one call; each other key has one value."""
@@ -60,9 +60,9 @@ def permission_probe(stack: DeployedStack, need: Need, *alike: Need) -> Probe:
 
 
 def alike(needs: Iterable[Need]) -> Iterator[tuple[Need, ...]]:
-    """Needs that one simulation can evaluate: the same actions of one role, with the same context.
+    """Group needs that one simulation can evaluate: the same actions of one role, with the same context.
 
-    Only resources are put together: IAM rejects actions that take different information in one simulation.
+    Only resources are combined: IAM rejects actions that take different information in one simulation.
 
     Args:
         needs: all of them.
@@ -77,9 +77,9 @@ def alike(needs: Iterable[Need]) -> Iterator[tuple[Need, ...]]:
 
 
 def _by_resource(tested: Sequence[Need], result: dict[str, Any]) -> Iterator[tuple[Need, dict[str, Any]]]:
-    """What a simulation says of an action on each resource.
+    """Yield the result of a simulated action for each resource.
 
-    Of several resources, it is in `ResourceSpecificResults` ("EvaluationResult" in the IAM API Reference).
+    For several resources, it is in `ResourceSpecificResults` ("EvaluationResult" in the IAM API Reference).
     """
     if len(tested) == 1:
         yield tested[0], result
