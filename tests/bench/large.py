@@ -36,6 +36,7 @@ from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import load
 from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
+from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.operate.limits import RESOURCES
 from treadle.ports.runs import Run
@@ -169,17 +170,24 @@ def _is_of(logical_id: str, prefix: str) -> bool:
 
 
 def awaited(look: Callable[[], set[str]], wanted: set[str], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until a look has found all that is wanted.
+    """Wait until a look has found all that is wanted; a store that does not answer in time is read again.
 
     Raises:
         ToolError: with what is missing.
     """
     deadline = time.monotonic() + seconds
-    while missing := wanted - look():
+    while missing := wanted - _found(look):
         if time.monotonic() > deadline:
             shown = ", ".join(sorted(missing)[:10])
             raise ToolError(f"after {seconds:.0f} s {len(missing)} {what} are missing: {shown}.")
         time.sleep(1)
+
+
+def _found(look: Callable[[], set[str]]) -> set[str]:
+    try:
+        return look()
+    except StoreError:  # So many functions start at a time that the local cloud answers late.
+        return set()
 
 
 def ticked(deployed: Deployed, large: Large) -> set[str]:
