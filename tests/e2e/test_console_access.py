@@ -37,10 +37,10 @@ class _Issuer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = f"http://127.0.0.1:{self.server.server_port}"
-        told: Mapping[str, Any] = key_set()
+        content: Mapping[str, Any] = key_set()
         if self.path.endswith("openid-configuration"):
-            told = {"issuer": url, "jwks_uri": f"{url}/keys"}
-        body = json.dumps(told).encode()
+            content = {"issuer": url, "jwks_uri": f"{url}/keys"}
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -133,9 +133,9 @@ def everything(operations: list[Operation]) -> pytest.MarkDecorator:
 
 
 def test_how_one_signs_in_is_open_to_everybody_and_says_nothing_else(asking: Asking) -> None:
-    status, told, headers = asking.ask("GET", "/config.json", None)
+    status, content, headers = asking.ask("GET", "/config.json", None)
 
-    assert (status, told) == (
+    assert (status, content) == (
         200,
         {"auth": "oidc", "issuer": asking.issuer, "client_id": "page", "scope": "openid"},
     )
@@ -186,27 +186,27 @@ def test_a_token_that_is_not_as_it_should_be_lets_nobody_in(asking: Asking, kind
 def test_without_a_role_nobody_is_let_in(asking: Asking, groups: object) -> None:
     given = token(issuer=asking.issuer, groups=groups)
 
-    status, told, _ = asking.ask("GET", "/api/overview", given)
+    status, content, _ = asking.ask("GET", "/api/overview", given)
 
-    assert (status, "no role here" in told["message"]) == (403, True)
+    assert (status, "no role here" in content["message"]) == (403, True)
     assert asking.ask("POST", f"/api/sensors/{SENSOR}/stop", given, {})[0] == 403
 
 
 def test_a_viewer_sees_everything(asking: Asking) -> None:
-    status, told, _ = asking.ask("GET", "/api/overview", token(issuer=asking.issuer, **VIEWER))
+    status, content, _ = asking.ask("GET", "/api/overview", token(issuer=asking.issuer, **VIEWER))
 
-    assert status == 200, told
-    assert (told["role"], told["stack"]) == ("viewer", asking.deployed.engine)
-    assert SENSOR in [each["name"] for each in told["sensors"]]
+    assert status == 200, content
+    assert (content["role"], content["stack"]) == ("viewer", asking.deployed.engine)
+    assert SENSOR in [each["name"] for each in content["sensors"]]
 
 
 @everything([each for each in OPERATIONS if each.changes])
 def test_a_viewer_changes_nothing(asking: Asking, operation: Operation) -> None:
     given = token(issuer=asking.issuer, **VIEWER)
 
-    status, told, _ = asking.ask(operation.method, address(operation), given, {})
+    status, content, _ = asking.ask(operation.method, address(operation), given, {})
 
-    assert (status, "changes require the role operator" in told["message"]) == (403, True)
+    assert (status, "changes require the role operator" in content["message"]) == (403, True)
 
 
 @everything([each for each in OPERATIONS if each.changes])
@@ -226,11 +226,11 @@ def test_the_functions_rights_suffice_for_all_there_is_to_see(asking: Asking, op
     path = address(operation)
     query = {"/api/assets/events": "?key=orders", "/api/why": f"?sensor={SENSOR}&key=a"}.get(path, "")
 
-    status, told, _ = asking.ask("GET", f"{path}{query}", token(issuer=asking.issuer))
+    status, content, _ = asking.ask("GET", f"{path}{query}", token(issuer=asking.issuer))
 
     missing = operation.path.endswith(("<run_id>", "<tick_id>"))
-    assert status == (404 if missing else 200), told
-    denied = re.findall(r"[^{}]*not authorized[^{}]*", json.dumps(told))
+    assert status == (404 if missing else 200), content
+    denied = re.findall(r"[^{}]*not authorized[^{}]*", json.dumps(content))
     assert [words for words in denied if not any(each in words for each in UNSEEN)] == []
 
 
@@ -270,8 +270,8 @@ def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(asking: Ask
         lambda: asking.operator("GET", f"/api/runs/{run['run_id']}")["attempt"] == 2, "attempt 2 is there"
     )
     assert second
-    told = asking.operator("GET", f"/api/runs/{run['run_id']}")
-    assert [each["by"] for each in told["allowances"]] == ["ann"]
+    content = asking.operator("GET", f"/api/runs/{run['run_id']}")
+    assert [each["by"] for each in content["allowances"]] == ["ann"]
 
     def over() -> bool:
         return bool(
@@ -284,8 +284,8 @@ def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(asking: Ask
 
 
 def test_an_operator_sets_a_cursor_unless_it_has_moved(asking: Asking) -> None:
-    told = asking.operator("POST", f"/api/sensors/{SENSOR}/tick", {})
-    assert told["decision"] in {"SKIPPED", "SUCCESS"}
+    content = asking.operator("POST", f"/api/sensors/{SENSOR}/tick", {})
+    assert content["decision"] in {"SKIPPED", "SUCCESS"}
     seen = asking.operator("GET", f"/api/sensors/{SENSOR}")
     body = {"cursor": None, "if_epoch": seen["cursor_epoch"]}
 
@@ -298,9 +298,9 @@ def test_an_operator_sets_a_cursor_unless_it_has_moved(asking: Asking) -> None:
 
 def test_an_operator_cancels_an_execution(asking: Asking) -> None:
     """A run that the target still works on is asked to end; what has ended is told so."""
-    status, told, _ = asking.ask("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=asking.issuer), {})
+    status, content, _ = asking.ask("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=asking.issuer), {})
 
-    assert (status, f"Run {RUN_ID} does not exist." in told["message"]) == (409, True)
+    assert (status, f"Run {RUN_ID} does not exist." in content["message"]) == (409, True)
 
 
 def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:

@@ -18,7 +18,7 @@ NAME = "treadle-targets"
 PATIENCE = 120
 """Seconds for a run from its request to its end, on a machine that has much else to do."""
 
-TOLD = ("ecs", "glue", "batch")
+REPORTED = ("ecs", "glue", "batch")
 """Their services announce how it goes: AWS does, and `tools/ministack_server.py` in its place."""
 
 SILENT = ("lambda", "sqs", "eventbridge")
@@ -76,14 +76,14 @@ def targets(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
         FunctionName=deployed.physical_id("SummarizeCsv")
     )["FunctionArn"]
     jobs = settings(deployed.endpoint, function)
-    for kind in (*TOLD, *SILENT):
+    for kind in (*REPORTED, *SILENT):
         job = ("new", "job", f"{kind}_job", "--target", kind, *options(jobs[kind]))
         sensor = ("new", "sensor", f"{kind}_work", "--job", f"{kind}_job")
         for command in (job, sensor):
             made = run(*command, "--root", project)
             assert made.exit_code == 0, made.output
     stood = deploy_beside(deployed.endpoint, project, NAME, {})
-    for name in ("NewObjects", "Reconcile", *(f"{kind.capitalize()}Work" for kind in (*TOLD, *SILENT))):
+    for name in ("NewObjects", "Reconcile", *(f"{kind.capitalize()}Work" for kind in (*REPORTED, *SILENT))):
         stood.schedule(name, enabled=False)
     wanted = {f"{kind}_job" for kind in jobs}
     eventually(
@@ -95,7 +95,7 @@ def targets(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     stood.close()
 
 
-@pytest.mark.parametrize("kind", TOLD)
+@pytest.mark.parametrize("kind", REPORTED)
 def test_job_is_started_and_seen_to_its_end_by_what_its_service_announces(
     targets: Deployed, kind: str
 ) -> None:

@@ -33,7 +33,7 @@ def treadle(*arguments: str, stack: str | None = STACK) -> Result:
     return CliRunner().invoke(command, [*arguments, *named], prog_name="treadle")
 
 
-def told(*arguments: str) -> Any:
+def output_of(*arguments: str) -> Any:
     """What a command says as JSON, behind what handlers have logged in this process."""
     done = treadle(*arguments, "--json")
     assert done.exit_code == 0, done.output
@@ -52,7 +52,7 @@ def test_list_shows_each_sensor_and_how_it_stands(stack: Deployment) -> None:
     evaluated(stack)
 
     shown = treadle("sensor", "list").stdout
-    [view] = told("sensor", "list")
+    [view] = output_of("sensor", "list")
 
     assert shown.splitlines()[0].split() == [
         *("SENSOR", "KIND", "STATUS", "LAST", "TICK", "NEXT", "TICK", "LAG", "RUNS", "24H", "FAILED"),
@@ -72,7 +72,7 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_beside_the_ot
     stack.register("sensors/orders", sensor_text("orders", "process_file", function="orders-Function-1X"))
     evaluated(stack)
 
-    gone, well = told("sensor", "list")[::-1]
+    gone, well = output_of("sensor", "list")[::-1]
     listed = treadle("sensor", "list").stdout
 
     assert (well["name"], well["project"], well["problems"]) == (SENSOR, "files", [])
@@ -117,7 +117,7 @@ def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
     assert ticks.startswith("Sensor new_objects has no ticks yet.\n")
     assert words in ticks
     assert "No module named 'requests'" in treadle("why", SENSOR, "--at", "1m").stdout
-    [view] = told("sensor", "list")
+    [view] = output_of("sensor", "list")
     assert [each["kind"] for each in view["problems"]] == ["NOT_LOADING"]
 
 
@@ -148,15 +148,15 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
     assert treadle("sensor", "stop", SENSOR, "--by", "ben").stdout == (
         "Sensor new_objects is stopped, at version 1.\n"
     )
-    assert told("sensor", "show", SENSOR)["status"] == "STOPPED"
+    assert output_of("sensor", "show", SENSOR)["status"] == "STOPPED"
     assert treadle("sensor", "start", SENSOR).exit_code == 0
     shown = treadle("sensor", "show", SENSOR).stdout
-    [reset] = told("sensor", "reset", SENSOR)
+    [reset] = output_of("sensor", "reset", SENSOR)
     assert reset["stored_status"] == "DECLARED_IN_CODE"
 
     assert "RUNNING (stored: RUNNING, default: RUNNING)" in shown
     assert f"{ANN}  start  STOPPED           RUNNING" in shown
-    edits = told("sensor", "show", SENSOR)["edits"]
+    edits = output_of("sensor", "show", SENSOR)["edits"]
     assert [(each["by"], each["action"]) for each in edits] == [
         (ANN, "reset"),
         (ANN, "start"),
@@ -166,8 +166,8 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
 
 def test_all_sensors_are_changed_at_once_and_none_if_one_is_not_there(stack: Deployment) -> None:
     one_is_unknown = treadle("sensor", "stop", SENSOR, "nobody")
-    assert told("sensor", "show", SENSOR)["status"] == "RUNNING"
-    all_stopped = told("sensor", "stop", "--all")
+    assert output_of("sensor", "show", SENSOR)["status"] == "RUNNING"
+    all_stopped = output_of("sensor", "stop", "--all")
 
     assert one_is_unknown.exit_code == 2
     assert [each["status"] for each in all_stopped] == ["STOPPED"]
@@ -189,13 +189,13 @@ def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: De
 
     assert treadle("sensor", "cursor", "set", SENSOR, "41", "--if-version", "0").exit_code == 0
     late = treadle("sensor", "cursor", "set", SENSOR, "42", "--if-version", "0")
-    assert told("sensor", "cursor", "show", SENSOR) == {"sensor": SENSOR, "cursor": "41", "version": 1}
+    assert output_of("sensor", "cursor", "show", SENSOR) == {"sensor": SENSOR, "cursor": "41", "version": 1}
     assert 'cursor   "41"' in treadle("sensor", "cursor", "show", SENSOR).stdout
     assert treadle("sensor", "cursor", "clear", SENSOR).exit_code == 0
 
     assert (late.exit_code, late.stdout) == (2, "")
     assert late.stderr == "treadle: Sensor new_objects was changed meanwhile: its epoch is no longer 0.\n"
-    assert told("sensor", "cursor", "show", SENSOR)["cursor"] is None
+    assert output_of("sensor", "cursor", "show", SENSOR)["cursor"] is None
 
 
 def test_state_of_another_project_is_shown_and_given_to_the_one_that_has_registered_the_sensor(
@@ -214,13 +214,13 @@ def test_state_of_another_project_is_shown_and_given_to_the_one_that_has_registe
     assert "RUNNING, another project's" in listed
     assert "! new_objects: Its state belongs to project shop, and it is registered by project files" in listed
     assert adopted.stdout == "Sensor new_objects belongs to project files, at version 2.\n"
-    assert told("sensor", "list")[0]["problems"] == []
-    assert told("sensor", "cursor", "show", SENSOR)["cursor"] == "41"
+    assert output_of("sensor", "list")[0]["problems"] == []
+    assert output_of("sensor", "cursor", "show", SENSOR)["cursor"] == "41"
     again = treadle("sensor", "adopt", SENSOR)
     fresh = treadle("sensor", "adopt", SENSOR, "--fresh")
     assert again.stdout == adopted.stdout
     assert fresh.stdout == "Sensor new_objects belongs to project files and has no cursor, at version 3.\n"
-    shown = told("sensor", "show", SENSOR)
+    shown = output_of("sensor", "show", SENSOR)
     assert shown["cursor"] is None
     edits = [(each["action"], each["before"], each["after"]) for each in shown["edits"]]
     assert edits[:2] == [("adopt_fresh", "files, cursor 41", "files"), ("adopt", "shop", "files")]
@@ -231,7 +231,7 @@ def test_preview_shows_what_would_start_and_starts_nothing(stack: Deployment, tm
     event.write_text(json.dumps(object_created("a.csv", stack.put("a.csv"))))
 
     of_tick = treadle("sensor", "preview", SENSOR)
-    of_event = told("sensor", "preview", SENSOR, "--event", str(event))
+    of_event = output_of("sensor", "preview", SENSOR, "--event", str(event))
 
     assert of_tick.exit_code == 0, of_tick.output
     assert "would be" in of_tick.stdout
@@ -283,7 +283,7 @@ def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, conten
 def test_tick_now_evaluates_at_once_and_a_stopped_sensor_says_so(stack: Deployment) -> None:
     stack.put("a.csv")
 
-    first = told("sensor", "tick", SENSOR)
+    first = output_of("sensor", "tick", SENSOR)
     again = treadle("sensor", "tick", SENSOR)
     treadle("sensor", "stop", SENSOR)
     stopped = treadle("sensor", "tick", SENSOR)
@@ -303,15 +303,15 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
     shown = treadle("tick", "show", SENSOR, tick.tick_id)
 
     assert tick.tick_id in listed.stdout
-    assert told("tick", "list", SENSOR)[0]["dispatched"] == {"started": 1, "existing": 0, "refused": 0}
-    assert told("tick", "list", SENSOR, "--status", "FAILURE") == []
-    assert told("tick", "list", SENSOR, "--since", "2026-11-22T18:00:06Z") == []
-    assert len(told("tick", "list", SENSOR, "--since", "2026-11-22T18:00:05")) == 1
-    assert len(told("tick", "list", SENSOR, "--at", "2026-11-22T18:00:04Z")) == 0
-    assert len(told("tick", "list", SENSOR, "--at", "2026-11-22T18:00:05Z")) == 1
+    assert output_of("tick", "list", SENSOR)[0]["dispatched"] == {"started": 1, "existing": 0, "refused": 0}
+    assert output_of("tick", "list", SENSOR, "--status", "FAILURE") == []
+    assert output_of("tick", "list", SENSOR, "--since", "2026-11-22T18:00:06Z") == []
+    assert len(output_of("tick", "list", SENSOR, "--since", "2026-11-22T18:00:05")) == 1
+    assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:04Z")) == 0
+    assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:05Z")) == 1
     for words in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
         assert words in shown.stdout
-    assert told("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
+    assert output_of("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
 
 
 def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> None:
@@ -322,20 +322,20 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
     shown = treadle("run", "show", run.run_id).stdout
 
     for options in (("--sensor", SENSOR), ("--job", "process_file"), ()):
-        assert [each["run_id"] for each in told("run", "list", *options)] == [run.run_id]
-    assert told("run", "list", "--status", "SUCCESS") == []
-    assert told("run", "list", "--job", "process_file", "--since", "2100-01-01") == []
+        assert [each["run_id"] for each in output_of("run", "list", *options)] == [run.run_id]
+    assert output_of("run", "list", "--status", "SUCCESS") == []
+    assert output_of("run", "list", "--job", "process_file", "--since", "2100-01-01") == []
     assert run.run_id in treadle("run", "list").stdout
     for words in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
         assert words in shown
-    assert told("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
+    assert output_of("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
 
 
 def test_edit_of_a_run_says_as_json_whether_anything_was_done(stack: Deployment) -> None:
     evaluated(stack)
     [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
 
-    first, second = told("run", "cancel", run.run_id), told("run", "cancel", run.run_id)
+    first, second = output_of("run", "cancel", run.run_id), output_of("run", "cancel", run.run_id)
 
     assert (first["is_new"], second["is_new"]) == (True, False)
     assert first["run"]["status"] == DagsterRunStatus.CANCELED
@@ -347,8 +347,8 @@ def test_assets_are_listed_and_shown(stack: Deployment) -> None:
     ]
     stack.stores.events.append(events)
 
-    assert [each["storage_id"] for each in told("asset", "list")] == [2]
-    assert [each["storage_id"] for each in told("asset", "show", "shop/orders")] == [2, 1]
+    assert [each["storage_id"] for each in output_of("asset", "list")] == [2]
+    assert [each["storage_id"] for each in output_of("asset", "show", "shop/orders")] == [2, 1]
     assert "shop/orders" in treadle("asset", "list").stdout
     assert "1970-01-01T00:00:02Z" in treadle("asset", "show", "shop/orders").stdout
     assert "The asset has no events." in treadle("asset", "show", "other").stdout
@@ -358,12 +358,12 @@ def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
     body = json.dumps({"run_id": "r", "attempt": 1, "note": NASTY}, ensure_ascii=False)
     SqsDeadLetters(stack.queues["dead"]).send(body, origin="launch", reason=f"ValueError: {NASTY}")
 
-    [letter] = told("dlq", "list")
+    [dead_letter] = output_of("dlq", "list")
     listed = treadle("dlq", "list").stdout
-    shown = treadle("dlq", "show", letter["message_id"])
-    full = told("dlq", "show", letter["message_id"])
+    shown = treadle("dlq", "show", dead_letter["message_id"])
+    full = output_of("dlq", "show", dead_letter["message_id"])
 
-    assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r 1", "SENT")
+    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r 1", "SENT")
     assert "31mred\\u202e" in listed
     assert "31mred\\u202e" in shown.stdout
     assert not set("\x1b\u202e") & set(listed + shown.stdout)
@@ -381,17 +381,17 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
     SqsDeadLetters(stack.queues["files-dead"]).send(body, origin="sensor new_objects", reason="no")
     SqsDeadLetters(stack.queues["dead"]).send("{}", origin="launch", reason="no")
 
-    assert [each["project"] for each in told("dlq", "list")] == [None, "files"]
-    assert [each["project"] for each in told("dlq", "list", "--project", "")] == [None]
-    [letter] = told("dlq", "list", "--project", "files")
+    assert [each["project"] for each in output_of("dlq", "list")] == [None, "files"]
+    assert [each["project"] for each in output_of("dlq", "list", "--project", "")] == [None]
+    [dead_letter] = output_of("dlq", "list", "--project", "files")
     assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
-    assert "project     files" in treadle("dlq", "show", letter["message_id"]).stdout
+    assert "project     files" in treadle("dlq", "show", dead_letter["message_id"]).stdout
     assert "! 2 dead letters: treadle dlq list" in treadle("sensor", "list").stdout
     assert "'fiels' has no dead-letter queue; these have: files" in (
         treadle("dlq", "list", "--project", "fiels").stderr
     )
 
-    assert [each["fate"] for each in told("dlq", "redrive", "--project", "files")] == ["SENT"]
+    assert [each["fate"] for each in output_of("dlq", "redrive", "--project", "files")] == ["SENT"]
     assert len(stack.messages("own")) == len(stack.messages("dead")) == 1
     assert stack.messages("files-dead") == []
 

@@ -99,7 +99,7 @@ def test_methods_of_the_context_and_numbers_are_the_codes() -> None:
 
 
 def test_message_on_the_cursor_is_true() -> None:
-    [told] = re.findall(r"message: `(The cursor .*?)`", TEXT)
+    [quoted] = re.findall(r"message: `(The cursor .*?)`", TEXT)
 
     def sets_cursor(context: SensorEvaluationContext) -> None:
         context.update_cursor("1")
@@ -109,4 +109,4 @@ def test_message_on_the_cursor_is_true() -> None:
 
     [tick] = instance.ticks("sets_cursor")
     assert tick.error is not None
-    assert told in tick.error.message
+    assert quoted in tick.error.message

@@ -90,7 +90,7 @@ class Watch:
         self.made.check()
         return tuple(self.made.late)
 
-    def told(self) -> list[tuple[object, ...]]:
+    def published(self) -> list[tuple[object, ...]]:
         """What was announced: sensor, status, reason."""
         return [tuple(each.detail[name] for name in ("sensor", "status", "reason")) for each in self.events()]
 
@@ -119,7 +119,7 @@ def test_sensor_that_ticks_is_never_late(watch: Watch) -> None:
         watch.tick()
         assert watch.pass_by(MINUTE_MS) == ()
 
-    assert watch.told() == []
+    assert watch.published() == []
 
 
 def test_sensor_that_ticks_no_more_is_late_after_three_intervals_and_a_deliverys_minute(watch: Watch) -> None:
@@ -139,7 +139,7 @@ def test_a_change_is_announced_once_and_so_is_its_end(watch: Watch) -> None:
     watch.tick()
     watch.pass_by(3 * MINUTE_MS)
 
-    assert [each[1:] for each in watch.told()] == [
+    assert [each[1:] for each in watch.published()] == [
         ("LATE", f"It has not ticked since {_stamp(since)}, for more than three of its intervals."),
         ("HEALTHY", "It is ticking again."),
     ]
@@ -161,7 +161,7 @@ def test_each_sensor_is_announced_however_many_are_late_already(watch: Watch) ->
     watch.register("second")
 
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("first", "second")
-    assert [each[:2] for each in watch.told()] == [("first", "LATE"), ("second", "LATE")]
+    assert [each[:2] for each in watch.published()] == [("first", "LATE"), ("second", "LATE")]
 
 
 def test_another_process_announces_nothing_anew(watch: Watch) -> None:
@@ -170,7 +170,7 @@ def test_another_process_announces_nothing_anew(watch: Watch) -> None:
     watch.start_process()
 
     assert watch.pass_by(2 * MINUTE_MS) == ("watch",)
-    assert len(watch.told()) == 1
+    assert len(watch.published()) == 1
 
 
 def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch: Watch) -> None:
@@ -184,13 +184,13 @@ def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch:
     watch.register("third")
     watch.pass_by(MINUTE_MS)
 
-    assert [each[:2] for each in watch.told()] == [
+    assert [each[:2] for each in watch.published()] == [
         ("first", "LATE"),
         ("second", "LATE"),
         ("second", "HEALTHY"),
     ]
     other.check()
-    assert len(watch.told()) == 3
+    assert len(watch.published()) == 3
     assert set(watch.house.tables.late) == {"first"}
 
 
@@ -211,7 +211,7 @@ def test_sensor_that_only_another_process_has_looked_at_stays_late(watch: Watch)
     watch.tick(name="first")
     one.check()
 
-    assert [each[:2] for each in watch.told()] == [
+    assert [each[:2] for each in watch.published()] == [
         ("first", "LATE"),
         ("second", "LATE"),
         ("first", "HEALTHY"),
@@ -235,7 +235,7 @@ def test_what_could_not_be_announced_is_announced_by_the_next_look(watch: Watch)
     watch.start_process()
     watch.made.check()
 
-    assert [each[:2] for each in watch.told()] == [("watch", "LATE")]
+    assert [each[:2] for each in watch.published()] == [("watch", "LATE")]
 
 
 @pytest.mark.parametrize("kind", sorted(EVENT_KINDS))
@@ -262,7 +262,7 @@ def test_stopped_sensor_is_healthy_whoever_stopped_it(watch: Watch) -> None:
     watch.house.sensors.edit("other", Edit(watch.house.clock.now(), "ann", status=InstigatorStatus.STOPPED))
 
     assert watch.pass_by(60 * MINUTE_MS) == ()
-    assert watch.told() == []
+    assert watch.published() == []
 
 
 def test_started_sensor_has_three_intervals_from_its_start(watch: Watch) -> None:
@@ -289,7 +289,7 @@ def test_late_sensor_that_is_stopped_is_late_no_more_and_says_why(watch: Watch) 
     edit(watch, InstigatorStatus.STOPPED)
 
     assert watch.pass_by(MINUTE_MS) == ()
-    assert watch.told()[1] == ("watch", "HEALTHY", "It is stopped.")
+    assert watch.published()[1] == ("watch", "HEALTHY", "It is stopped.")
 
 
 def test_late_sensor_that_is_registered_no_more_is_late_no_more(watch: Watch) -> None:
@@ -298,7 +298,7 @@ def test_late_sensor_that_is_registered_no_more_is_late_no_more(watch: Watch) ->
     watch.house.tables.registry = replace(watch.house.tables.registry, entries={})
 
     assert watch.pass_by(2 * MINUTE_MS) == ()
-    assert watch.told()[1] == ("watch", "HEALTHY", "It is no longer registered.")
+    assert watch.published()[1] == ("watch", "HEALTHY", "It is no longer registered.")
 
 
 def test_paused_sensor_is_healthy(watch: Watch) -> None:

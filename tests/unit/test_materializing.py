@@ -24,7 +24,7 @@ OTHER = "210987654321/eu-west-1/shop"
 RUN_ID = "0b8f6a0e-3c53-5a3f-9d4f-6f0a3f2c7d11"
 ORDERS = AssetMaterialization(["tables", "orders"], "made", {"rows": 3}, "2026-11-22")
 REPORT = AssetReport(ORDERS, "e1", NOON)
-TOLD = AssetMaterialized(ORDERS, "e1", 40, NOON, "a run there", 3, OTHER)
+PUBLISHED = AssetMaterialized(ORDERS, "e1", 40, NOON, "a run there", 3, OTHER)
 
 
 def told(house: House) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def test_what_an_unknown_run_made_is_told_with_its_name(house: House) -> None:
 
 def test_what_another_stack_tells_is_numbered_here_and_says_where_it_is_from(house: House) -> None:
     house.assets.record(REPORT)
-    outcome = house.assets.record(RemoteMaterialization(TOLD, OTHER))
+    outcome = house.assets.record(RemoteMaterialization(PUBLISHED, OTHER))
 
     own, foreign = told(house)
     assert own["storage_id"] == 1
@@ -143,7 +143,7 @@ def test_what_another_stack_tells_is_numbered_here_and_says_where_it_is_from(hou
     ],
 )
 def test_what_went_through_a_stack_is_not_recorded_again(house: House, namespace: str, origin: str) -> None:
-    outcome = house.assets.record(RemoteMaterialization(replace(TOLD, location=origin), namespace))
+    outcome = house.assets.record(RemoteMaterialization(replace(PUBLISHED, location=origin), namespace))
 
     assert outcome.decision is Decision.FOREIGN
     assert namespace in outcome.reason
@@ -209,7 +209,7 @@ def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: Hous
     far = datetime(2099, 1, 1, tzinfo=UTC)
     reports: list[AssetReport | RemoteMaterialization] = [
         replace(REPORT, time=far),
-        RemoteMaterialization(replace(TOLD, time=far), OTHER),
+        RemoteMaterialization(replace(PUBLISHED, time=far), OTHER),
     ]
     now = timestamp(house.clock.now())
     for report in reports:
@@ -240,7 +240,7 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
         replace(REPORT, time=time)
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
-        RemoteMaterialization(replace(TOLD, time=time), OTHER)
+        RemoteMaterialization(replace(PUBLISHED, time=time), OTHER)
 
 
 @pytest.mark.parametrize(
@@ -253,14 +253,14 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
 )
 def test_what_another_stack_tells_and_cannot_be_kept_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidReportError, match=words):
-        RemoteMaterialization(replace(TOLD, **changes), OTHER)
+        RemoteMaterialization(replace(PUBLISHED, **changes), OTHER)
     with pytest.raises(InvalidReportError, match="namespace is"):
-        RemoteMaterialization(TOLD, f"{OTHER}{'x' * 300}")
+        RemoteMaterialization(PUBLISHED, f"{OTHER}{'x' * 300}")
 
 
 def test_the_longest_ids_of_the_longest_stack_fit_into_a_key_of_the_table(house: House) -> None:
     namespace = f"{OTHER}{'x' * (MAX_NAMESPACE - len(OTHER))}"
-    foreign = replace(TOLD, event_id="e" * MAX_EVENT_ID, location=namespace)
+    foreign = replace(PUBLISHED, event_id="e" * MAX_EVENT_ID, location=namespace)
 
     house.assets.record(RemoteMaterialization(foreign, namespace))
 

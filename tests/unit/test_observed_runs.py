@@ -23,7 +23,7 @@ from treadle.testing.targets import InMemoryTarget
 NOON = 1_795_370_400_000
 NIGHTLY = f"{ARN.replace('stateMachine', 'execution')}:nightly"
 RUN_ID = RUN_IDS.observed("step_functions", NIGHTLY)
-TOLD = Failure("States.Timeout", "too slow")
+REPORTED = Failure("States.Timeout", "too slow")
 
 
 class SilentTarget(InMemoryTarget):
@@ -62,13 +62,13 @@ def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: Hous
     stands(house, Status.STARTED)
     first = recorder(house).record(change(Status.STARTED))
     begun = house.only_run()
-    stands(house, Status.FAILURE, TOLD)
+    stands(house, Status.FAILURE, REPORTED)
     recorder(house).record(change(Status.FAILURE))
 
     run = house.only_run()
     assert (first.decision, first.subject) == (Decision.RECORDED, f"{RUN_ID}-1")
     assert (begun.status, begun.external_id, begun.target) == (Status.STARTED, NIGHTLY, ARN)
-    assert (run.run_id, run.job, run.status, run.failure) == (RUN_ID, JOB, Status.FAILURE, TOLD)
+    assert (run.run_id, run.job, run.status, run.failure) == (RUN_ID, JOB, Status.FAILURE, REPORTED)
     assert (run.sensor, run.run_key, run.tick_id, run.run_config) == ("", None, "", "{}")
     assert (run.tags, run.attempt) == ({"treadle/observed": "true"}, 1)
     assert (run.created_at, run.started_at, run.ended_at) == (NOON, NOON, NOON + 9)
@@ -145,7 +145,7 @@ def test_event_is_kept_while_the_target_does_not_answer(house: House) -> None:
 
 
 def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> None:
-    stands(house, Status.FAILURE, TOLD)
+    stands(house, Status.FAILURE, REPORTED)
     recorder(house).record(change(Status.FAILURE))
     targets = {"step_functions": house.target}
     operations = RunOperations(

@@ -202,46 +202,46 @@ def test_tick_as_json_has_what_it_asked_for_and_no_token(house: House) -> None:
     tick(house, SensorResult(run_requests=[RunRequest("a")], asset_events=[made]))
     record = house.tick_records()[0]
 
-    told = tick_json(record)
+    shown = tick_json(record)
 
-    assert "owner" not in told
-    assert record.owner not in json.dumps(told)
-    assert (told["status"], told["kind"], told["is_pending"]) == ("SUCCESS", "LEASED", True)
-    assert (told["requests"][0]["run_key"], told["requests"][0]["job"]) == ("a", JOB)
-    assert told["asset_events"][0]["asset_key"] == "a/b"
-    assert told["asset_events"][0]["metadata"] == {"rows": 3}
+    assert "owner" not in shown
+    assert record.owner not in json.dumps(shown)
+    assert (shown["status"], shown["kind"], shown["is_pending"]) == ("SUCCESS", "LEASED", True)
+    assert (shown["requests"][0]["run_key"], shown["requests"][0]["job"]) == ("a", JOB)
+    assert shown["asset_events"][0]["asset_key"] == "a/b"
+    assert shown["asset_events"][0]["metadata"] == {"rows": 3}
 
 
 def test_tick_in_a_list_as_json_has_the_names_of_its_fields(house: House) -> None:
     tick(house, RunRequest("a"))
     [found] = history(house).page("watch").ticks
 
-    told = outline_json(found)
+    shown = outline_json(found)
 
-    assert set(told) == {*TickSummary.__dataclass_fields__, "trouble"}
-    assert json.loads(json.dumps(told)) == told
+    assert set(shown) == {*TickSummary.__dataclass_fields__, "trouble"}
+    assert json.loads(json.dumps(shown)) == shown
 
 
 def test_run_as_json_has_no_token(house: House) -> None:
     run = Run("r", "load", "watch", "k", "t", "{}", {}, 1, status=DagsterRunStatus.STARTED)
-    told = run_json(replace(run, claim=Claim("secret", 9), pending_start=PendingStart("secret", 8, "arn")))
+    shown = run_json(replace(run, claim=Claim("secret", 9), pending_start=PendingStart("secret", 8, "arn")))
 
-    assert "secret" not in json.dumps(told)
-    assert (told["claim"], told["pending_start"]["target"], told["status"]) == (
+    assert "secret" not in json.dumps(shown)
+    assert (shown["claim"], shown["pending_start"]["target"], shown["status"]) == (
         {"expires_at": 9},
         "arn",
         "STARTED",
     )
-    assert (told["launch_id"], told["attempts_allowed"]) == ("r-1", 1)
+    assert (shown["launch_id"], shown["attempts_allowed"]) == ("r-1", 1)
 
 
 def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
     letters = InMemoryDeadLetters()
     letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
 
-    [told] = map(dead_letter_json, Redriver(letters, list).redrive(dry_run=True))
+    [shown] = map(dead_letter_json, Redriver(letters, list).redrive(dry_run=True))
 
-    assert (told["origin"], told["subject"], told["fate"], told["given_up_as"]) == (
+    assert (shown["origin"], shown["subject"], shown["fate"], shown["given_up_as"]) == (
         "launch",
         "r 1",
         "LEFT",
@@ -250,9 +250,9 @@ def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
 
 
 def test_asset_event_as_json_has_the_names_of_its_fields() -> None:
-    told = asset_event_json(AssetEvent("a", "e", "ASSET_MATERIALIZATION", 1, "{}", 7))
+    shown = asset_event_json(AssetEvent("a", "e", "ASSET_MATERIALIZATION", 1, "{}", 7))
 
-    assert told == {
+    assert shown == {
         "asset_key": "a",
         "event_id": "e",
         "kind": "ASSET_MATERIALIZATION",
@@ -263,6 +263,6 @@ def test_asset_event_as_json_has_the_names_of_its_fields() -> None:
 
 
 def test_every_field_of_a_tick_is_told_but_its_token() -> None:
-    told = tick_json(Tick("s", "t", "LEASED", "SUCCESS", 1, 1, 1))  # type: ignore[arg-type]
+    shown = tick_json(Tick("s", "t", "LEASED", "SUCCESS", 1, 1, 1))  # type: ignore[arg-type]
 
-    assert set(told) == (set(Tick.__dataclass_fields__) - {"owner"}) | {"is_pending", "trouble"}
+    assert set(shown) == (set(Tick.__dataclass_fields__) - {"owner"}) | {"is_pending", "trouble"}

@@ -26,7 +26,7 @@ GLUE = f"arn:aws:glue:{HERE}:job/load"
 BATCH = f"arn:aws:batch:{HERE}:job-definition/load"
 TASK = f"arn:aws:ecs:{HERE}:task-definition/load:3"
 FUNCTION = f"arn:aws:lambda:{HERE}:function:load"
-TOLD = Failure("Told", "by the event")
+REPORTED = Failure("Told", "by the event")
 
 
 @dataclass
@@ -89,7 +89,9 @@ def glue_change(status: Status = Status.SUCCESS, target: str = GLUE) -> StatusCh
 
 def task_change(*, is_sure: bool = False) -> StatusChange:
     task = f"arn:aws:ecs:{HERE}:task/nightly/1"
-    return StatusChange("ecs", LAUNCH_ID, task, TASK, Status.FAILURE, NOON + 5, failure=TOLD, is_sure=is_sure)
+    return StatusChange(
+        "ecs", LAUNCH_ID, task, TASK, Status.FAILURE, NOON + 5, failure=REPORTED, is_sure=is_sure
+    )
 
 
 def report(status: Status, failure: Failure | None = None, name: str = LAUNCH_ID) -> StatusChange:
@@ -135,12 +137,12 @@ def test_execution_that_bears_no_launch_id_of_ours_is_foreign(launch_id: str | N
 
 def test_target_that_was_asked_for_the_launch_id_is_not_asked_again_for_the_reason() -> None:
     stack = Stack("glue", GLUE)
-    stack.runs_as(f"{GLUE}/jr_1", Status.FAILURE, failure=TOLD)
+    stack.runs_as(f"{GLUE}/jr_1", Status.FAILURE, failure=REPORTED)
     stack.target = asked = AskedTarget(stack.target)
 
     stack.record(glue_change(Status.FAILURE))
 
-    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, TOLD)
+    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, REPORTED)
     assert asked.names == [f"{GLUE}/jr_1"]
 
 
@@ -169,7 +171,7 @@ def test_failure_that_the_event_tells_is_taken_without_asking() -> None:
 
     stack.record(task_change(is_sure=True))
 
-    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, TOLD)
+    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, REPORTED)
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.CANCELED, Status.FAILURE])
@@ -207,13 +209,13 @@ def test_end_that_the_target_has_forgotten_is_the_one_that_the_event_tells() -> 
 
     stack.record(task_change())
 
-    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, TOLD)
+    assert (stack.run.status, stack.run.failure) == (Status.FAILURE, REPORTED)
 
 
 def test_reason_of_a_later_redrive_is_not_taken_for_this_ends() -> None:
     machine = f"arn:aws:states:{HERE}:stateMachine:load"
     stack = Stack("step_functions", machine)
-    stack.runs_as("execution", Status.FAILURE, retry=1, failure=TOLD)
+    stack.runs_as("execution", Status.FAILURE, retry=1, failure=REPORTED)
 
     stack.record(StatusChange("step_functions", LAUNCH_ID, "execution", machine, Status.FAILURE, NOON + 5))
 
@@ -224,7 +226,7 @@ def test_redrive_that_the_target_tells_reopens_the_run() -> None:
     machine = f"arn:aws:states:{HERE}:stateMachine:load"
     stack = Stack("step_functions", machine)
     failed = StatusChange(
-        "step_functions", LAUNCH_ID, "execution", machine, Status.FAILURE, NOON + 5, failure=TOLD
+        "step_functions", LAUNCH_ID, "execution", machine, Status.FAILURE, NOON + 5, failure=REPORTED
     )
     stack.record(failed)
 
@@ -246,7 +248,7 @@ def test_news_is_as_old_as_its_coming_and_not_as_what_it_tells() -> None:
 @pytest.mark.parametrize("kind", ["lambda", "sqs", "eventbridge"])
 @pytest.mark.parametrize(
     ("status", "failure"),
-    [(Status.STARTED, None), (Status.SUCCESS, None), (Status.FAILURE, TOLD), (Status.CANCELED, TOLD)],
+    [(Status.STARTED, None), (Status.SUCCESS, None), (Status.FAILURE, REPORTED), (Status.CANCELED, REPORTED)],
 )
 def test_report_is_taken_of_a_run_whose_target_tells_nothing(
     kind: str, status: Status, failure: Failure | None
@@ -297,7 +299,7 @@ def test_invocation_is_recorded_under_the_alias_that_the_job_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told", "given_as", "expected"),
+    ("kind", "reported", "given_as", "expected"),
     [
         ("glue", GLUE, GLUE, True),
         ("glue", GLUE, "load", True),
@@ -326,9 +328,9 @@ def test_invocation_is_recorded_under_the_alias_that_the_job_names() -> None:
     ],
 )
 def test_address_is_the_jobs_whatever_goes_without_saying(
-    kind: str, told: str, given_as: str | None, *, expected: bool
+    kind: str, reported: str, given_as: str | None, *, expected: bool
 ) -> None:
-    assert arn_matches(kind, told, given_as, PLACE) is expected
+    assert arn_matches(kind, reported, given_as, PLACE) is expected
 
 
 def test_bare_name_is_nothing_where_the_own_place_is_not_known() -> None:

@@ -245,8 +245,8 @@ def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
 
         snapshot = seen(replace(SENSOR, queue=f"{URL}q", rule="rule"))
 
-    told = {(each.check, each.action) for each in snapshot.unread}
-    assert told == {
+    skipped = {(each.check, each.action) for each in snapshot.unread}
+    assert skipped == {
         ("queues", "sqs:GetQueueAttributes"),
         ("queues", ""),
         ("mappings", "lambda:ListEventSourceMappings"),

@@ -22,7 +22,7 @@ from treadle.testing.targets import InMemoryTarget
 
 NOTHING = Reconciled()
 OTHER = "another_job"
-TOLD = Failure("States.TaskFailed", "no such file")
+REPORTED = Failure("States.TaskFailed", "no such file")
 
 
 @pytest.fixture
@@ -82,13 +82,13 @@ def breaking(house: House, *broken: str) -> BrokenTarget:
 
 def test_executions_of_others_whose_events_were_lost_are_recorded(observing: House) -> None:
     running, failed = by_hand(observing), by_hand(observing, "second")
-    observing.target.finish(failed, Status.FAILURE, TOLD)
+    observing.target.finish(failed, Status.FAILURE, REPORTED)
 
     assert pass_over(observing) == Reconciled(observed=2)
 
     first, second = observed_run(observing, running), observed_run(observing, failed)
     assert (first.status, first.job, first.created_at) == (Status.STARTED, JOB, NOON)
-    assert (second.status, second.failure) == (Status.FAILURE, TOLD)
+    assert (second.status, second.failure) == (Status.FAILURE, REPORTED)
 
 
 def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
@@ -219,7 +219,7 @@ def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
 def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observing: House) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
-    observing.target.finish(external_id, Status.FAILURE, TOLD)
+    observing.target.finish(external_id, Status.FAILURE, REPORTED)
     target = breaking(observing, external_id)
     observing.clock.time += POLL_MS
 
@@ -228,7 +228,7 @@ def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observin
     target.broken = frozenset()
     observing.clock.time += POLL_MS
     assert pass_over(observing) == Reconciled(observed=1)
-    assert observing.only_run().failure == TOLD
+    assert observing.only_run().failure == REPORTED
 
 
 class SlowTarget(InMemoryTarget):
