@@ -366,7 +366,7 @@ def _engine_in_progress(house: House) -> None:
         ),
         (_other_namespace, "its Namespace is main, and must be test. Deploy another engine"),
         (_other_stores, "its ExistingStores is a,b, and must be "),
-        (_no_engine, "Stack shop is no engine's: it has no output EngineName."),
+        (_no_engine, "Stack shop is not an engine: it has no output EngineName."),
         (_engine_in_progress, "Engine stack shop is CREATE_IN_PROGRESS. Wait"),
     ],
 )

@@ -299,7 +299,7 @@ def find_engine(stack: str) -> NewEngine | None:
     missing = next((each for each in ("EngineName", "ExistingStores") if each not in outputs), None)
     if missing is not None:
         msg = (
-            f"Stack {stack} is no engine's: it has no output {missing}. Name the engine's stack by --engine."
+            f"Stack {stack} is not an engine: it has no output {missing}. Give the engine's stack as --engine."
         )
         raise DeploymentError(msg)
     return NewEngine(

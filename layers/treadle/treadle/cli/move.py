@@ -242,7 +242,7 @@ class Move:
         self._move_messages(old, new)
         self._stack.delete()
         echo(
-            f"Stack {old.name} is moved to engine {engine.name} and deleted. Look at it: treadle doctor --stack {engine.stack}"
+            f"Stack {old.name} is moved to engine {engine.name} and deleted. Check the result: treadle doctor --stack {engine.stack}"
         )
 
     def _move_messages(self, old: "OldStack", new: "NewParts") -> None:

@@ -113,7 +113,7 @@ def _check(post: Post, answer: str) -> None:
     if not isinstance(said, dict) or said.get("ok") is not True:
         code = str(said.get("error") or "") if isinstance(said, dict) else ""
         needed = f", needed: {said['needed']}" if code and said.get("needed") else ""
-        message = f"{post.service} refused the message: {code or 'its answer is no JSON with ok'}{needed}"
+        message = f"{post.service} refused the message: {code or 'its response is not JSON with ok'}{needed}"
         kind = AlertDelayedError if code in _PASSING else AlertError
         raise kind(post.hidden(message)[:500])
 
