@@ -149,7 +149,7 @@ class TestRefusals:
     def test_answer_of_something_else_is_no_success(self, service: Service, answer: str) -> None:
         service.answer(200, answer)
 
-        with pytest.raises(AlertError, match="no JSON with ok"):
+        with pytest.raises(AlertError, match="not JSON with ok"):
             slack(service)(failed_context())
 
 
