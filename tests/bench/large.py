@@ -292,7 +292,9 @@ def main() -> int:
         running(large.path, *large.sensors)
         with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
             deployed = deploy(large, cloud.endpoint, report)
-            examine(deployed, large, report)
+            # As an operator who wants alerts: without a subscription, the doctor warns.
+            with deployed.subscribed_to("Alerts"):
+                examine(deployed, large, report)
             deployed.close()
     print(report.table())
     for each in report.wrong:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.projects import CONTRACT, ENGINE, GIVEN, Project, project
 from tests.support.sam import PYTHON, translated
 from tools.project import ROOT
+from treadle.adapters.health.job_targets import CHECKS
 from treadle.cli.fragments import NewJob, NewSensor
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.cli.target_kinds import KINDS
@@ -184,8 +185,14 @@ NEEDED = {
         "states:GetExecutionHistory",
         "states:StopExecution",
     },
-    "glue": {"glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"},
-    "batch": {"batch:SubmitJob", "batch:ListJobs", "batch:DescribeJobs", "batch:TerminateJob"},
+    "glue": {"glue:StartJobRun", "glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"},
+    "batch": {
+        "batch:SubmitJob",
+        "batch:DescribeJobDefinitions",
+        "batch:ListJobs",
+        "batch:DescribeJobs",
+        "batch:TerminateJob",
+    },
     "ecs": {
         "ecs:RunTask",
         "iam:PassRole",
@@ -193,9 +200,9 @@ NEEDED = {
         "ecs:DescribeTaskDefinition",
         "ecs:StopTask",
     },
-    "lambda": {"lambda:InvokeFunction"},
+    "lambda": {"lambda:InvokeFunction", "lambda:GetFunctionConfiguration"},
     "sqs": {"sqs:GetQueueUrl", "sqs:SendMessage"},
-    "eventbridge": {"events:PutEvents"},
+    "eventbridge": {"events:PutEvents", "events:DescribeEventBus"},
 }
 """What the engine does with a job of each kind: start, find, look at and end its runs."""
 
@@ -211,6 +218,20 @@ def test_the_engine_may_do_what_it_does_with_a_job_and_no_more(target: str) -> N
     [policy] = roles["LoadOrdersJobRole"]["Policies"]
 
     assert {each for s in policy["PolicyDocument"]["Statement"] for each in actions(s)} == NEEDED[target]
+
+
+@pytest.mark.parametrize("target", KINDS)
+def test_the_doctor_may_check_the_target_of_a_job(target: str) -> None:
+    """RECONCILE does so for it, in a session of its own name."""
+    roles = added([NewJob("load_orders", target)]).of_type("AWS::IAM::Role")
+    [policy] = roles["LoadOrdersJobRole"]["Policies"]
+    anywhere = [
+        each
+        for each in policy["PolicyDocument"]["Statement"]
+        if "StringLike" not in each.get("Condition", {})
+    ]
+
+    assert CHECKS[target].action in {each for statement in anywhere for each in actions(statement)}
 
 
 @pytest.mark.parametrize("target", KINDS)

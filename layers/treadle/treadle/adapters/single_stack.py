@@ -298,9 +298,7 @@ def find_engine(stack: str) -> NewEngine | None:
         raise CommandRefusedError(msg)
     missing = next((each for each in ("EngineName", "ExistingStores") if each not in outputs), None)
     if missing is not None:
-        msg = (
-            f"Stack {stack} is not an engine: it has no output {missing}. Give the engine's stack as --engine."
-        )
+        msg = f"Stack {stack} is not an engine: it has no output {missing}. Give the engine's stack as --engine."
         raise DeploymentError(msg)
     return NewEngine(
         stack,

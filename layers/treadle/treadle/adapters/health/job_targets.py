@@ -19,7 +19,7 @@ _WITH_ROLES = "the targets of jobs with a role"
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class TargetCheck:
     """How to check a target type.
 
     Attributes:
@@ -44,8 +44,8 @@ def _queue(arn: str) -> Mapping[str, Any]:
     return {"QueueName": name, "QueueOwnerAWSAccountId": account}
 
 
-_QUESTIONS: Mapping[str, _Question] = {
-    "step_functions": _Question(
+CHECKS: Mapping[str, TargetCheck] = {
+    "step_functions": TargetCheck(
         "states:DescribeStateMachine",
         "stepfunctions",
         "describe_state_machine",
@@ -53,14 +53,14 @@ _QUESTIONS: Mapping[str, _Question] = {
         ("StateMachineDoesNotExist", "InvalidArn"),
         lambda answer: answer["status"] == "ACTIVE",
     ),
-    "glue": _Question(
+    "glue": TargetCheck(
         "glue:GetJob",
         "glue",
         "get_job",
         lambda arn: {"JobName": arn.rpartition("/")[2]},
         ("EntityNotFoundException",),
     ),
-    "batch": _Question(
+    "batch": TargetCheck(
         "batch:DescribeJobDefinitions",
         "batch",
         "describe_job_definitions",
@@ -68,7 +68,7 @@ _QUESTIONS: Mapping[str, _Question] = {
         (),
         lambda answer: bool(answer["jobDefinitions"]),
     ),
-    "ecs": _Question(
+    "ecs": TargetCheck(
         "ecs:DescribeTaskDefinition",
         "ecs",
         "describe_task_definition",
@@ -76,21 +76,21 @@ _QUESTIONS: Mapping[str, _Question] = {
         ("ClientException",),
         lambda answer: answer["taskDefinition"]["status"] == "ACTIVE",
     ),
-    "lambda": _Question(
+    "lambda": TargetCheck(
         "lambda:GetFunctionConfiguration",
         "lambda",
         "get_function_configuration",
         lambda arn: {"FunctionName": arn},
         ("ResourceNotFoundException",),
     ),
-    "sqs": _Question(
+    "sqs": TargetCheck(
         "sqs:GetQueueUrl",
         "sqs",
         "get_queue_url",
         _queue,
         ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
     ),
-    "eventbridge": _Question(
+    "eventbridge": TargetCheck(
         "events:DescribeEventBus",
         "events",
         "describe_event_bus",
@@ -115,21 +115,21 @@ def check_target(settings: JobSettings, roles: Roles) -> dict[str, Any]:
 
 
 def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
-    question = _QUESTIONS[settings.target]
+    check = CHECKS[settings.target]
     try:
-        answer = _query(question, settings, roles)
+        answer = _query(check, settings, roles)
     except ClientError as error:
-        if code_of(error) not in question.gone:
+        if code_of(error) not in check.gone:
             raise
         return False, str(error)[:_SHOWN]
-    is_there = question.is_there(answer)
+    is_there = check.is_there(answer)
     return is_there, "" if is_there else "It is not active."
 
 
-def _query(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
+def _query(check: TargetCheck, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
     def ask(arn: str) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = roles.call(
-            question.service, settings.role, question.operation, **question.request(arn)
+            check.service, settings.role, check.operation, **check.request(arn)
         )
         return answer
 
@@ -151,7 +151,7 @@ def target_probe(settings: JobSettings) -> Probe:
         exists, problem = _found(settings, Roles()) if settings.arn else (False, "")
         yield JobTarget(*named, exists, problem)
 
-    return Probe("jobs", f"the target of job {settings.job}", _QUESTIONS[settings.target].action, check)
+    return Probe("jobs", f"the target of job {settings.job}", CHECKS[settings.target].action, check)
 
 
 def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
