@@ -19,7 +19,7 @@ process_large_file = JobDefinition("process_large_file")
 
 @asset_sensor(SUMMARIES, job=process_large_file)
 def large_files(context: SensorEvaluationContext, asset_event: EventLogEntry) -> RunRequest | SkipReason:
-    """One run for each; a second delivery is the same tick, and starts nothing."""
+    """Start one run for each materialization; a second delivery is the same tick, and starts nothing."""
     made = asset_event.asset_materialization
     summary = made.plain_metadata if made else {}
     rows, most = int(summary.get("rows", 0)), int(os.environ["LARGE_FILES_ROWS"])

@@ -7,7 +7,7 @@ process_file = JobDefinition("process_file", description="Processes one object."
 
 @s3_sensor(job=process_file)
 def new_objects(context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
-    """One run per object; bucket, prefix, suffix and identity come from the deployment's parameters."""
+    """Start one run per object; bucket, prefix, suffix and identity come from the deployment's parameters."""
     context.log.info("Object s3://%s/%s", stored.bucket, stored.key)
     return RunRequest()
 
