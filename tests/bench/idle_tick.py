@@ -29,9 +29,9 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.publish import Publisher, statuses_reached
+from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.testing.bus import InMemoryBus

@@ -19,8 +19,8 @@ from treadle.adapters.dynamodb.ticks import to_item
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.ports.runs import Claim, PendingStart, Run

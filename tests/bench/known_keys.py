@@ -36,8 +36,8 @@ from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.ports.sensors import Edit
 
 KEYS = 10_000

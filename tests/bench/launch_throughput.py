@@ -27,8 +27,8 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.bootstrap.steps import DISPATCH_WORKERS
 from treadle.definitions.results import RunRequest
-from treadle.engine.chunks import ChunkRequest
-from treadle.engine.evaluation import Budget
+from treadle.engine.dispatch.chunks import ChunkRequest
+from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.steps import LAUNCH_WORKERS, parse_dispatch, parse_launch
 from treadle.ports.ticks import Tick
 

@@ -30,7 +30,7 @@ from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.engine.chunks import chunk_count, chunk_message
+from treadle.engine.dispatch.chunks import chunk_count, chunk_message
 from treadle.ports.runs import Run
 from treadle.ports.targets import JobSettings
 

@@ -27,8 +27,8 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.run_status_contexts import RunStatusSensorContext
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.evaluation import Budget
-from treadle.engine.views import dagster_run
+from treadle.engine.instance.views import dagster_run
+from treadle.engine.tick.evaluation import Budget
 from treadle.ports.runs import Run
 
 EVENTS, BATCH = 200, 10

@@ -26,10 +26,10 @@ from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
-from treadle.engine.chunks import ChunkRequest
-from treadle.engine.evaluation import Budget
+from treadle.engine.dispatch.chunks import ChunkRequest
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.ports.ticks import DispatchCounts, Tick
 from treadle.testing.blobs import InMemoryBlobStore

@@ -28,7 +28,7 @@ from tests.support.house import House, sensor_of
 from tests.template.model import read
 from tools.project import local_aws, run_tool
 from treadle import SensorEvaluationContext, SkipReason, evaluator, sensor
-from treadle.engine.evaluation import Budget
+from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.handler import instrumented, logger
 
 TICKS = 2_000

@@ -29,7 +29,7 @@ from treadle.console.static_token import Role
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget
+from treadle.engine.tick.evaluation import Budget
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import Edit, SensorState
 from treadle.ports.ticks import Tick

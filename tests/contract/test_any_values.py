@@ -25,14 +25,14 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.launch import payload
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.engine.launch.launcher import payload
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
-from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
 from treadle.testing.bus import InMemoryBus

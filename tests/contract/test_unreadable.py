@@ -14,10 +14,10 @@ from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore, to_item
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
+from treadle.engine.dispatch.rate_limit import HOUR_MS, RunRateLimiter
 from treadle.engine.identity import timestamp
-from treadle.engine.instance_reader import InstanceReader
-from treadle.engine.rate_limit import HOUR_MS, RunRateLimiter
-from treadle.engine.run_reader import CompletedRunReader
+from treadle.engine.instance.instance_reader import InstanceReader
+from treadle.engine.instance.run_reader import CompletedRunReader
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import KeyState, Run

@@ -17,8 +17,8 @@ from tests.e2e.deployment import (
     status_changed,
 )
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.chunks import CHUNK_SIZE, chunk_count, chunk_message
-from treadle.engine.dispatch import DEFAULT_DEPTH
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk_count, chunk_message
+from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 Proceeds = Callable[[], bool]

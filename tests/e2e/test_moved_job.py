@@ -15,8 +15,8 @@ from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.registry_cache import MAX_AGE_MS
-from treadle.engine.unreachable_runs import DENIED_ENDS_MS
+from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
+from treadle.engine.registry.registry_cache import MAX_AGE_MS
 from treadle.ports.runs import PendingStart, Run, Unanswered
 
 # Three deployments, on a machine that may be busy.

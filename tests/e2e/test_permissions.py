@@ -47,7 +47,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.launch import payload
+from treadle.engine.launch.launcher import payload
 from treadle.ports.registry import path_of
 from treadle.ports.runs import Claim, Run
 from treadle.ports.ticks import PlannedRun, Tick, TickKind

@@ -23,13 +23,13 @@ from treadle.definitions.runs import DEPTH_TAG
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.bus_events import RunStatusChange, envelope, run_status_changed
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import timestamp
-from treadle.engine.planning import Planner
-from treadle.engine.record import Recorder
+from treadle.engine.publish.bus_events import RunStatusChange, envelope, run_status_changed
+from treadle.engine.record.recorder import Recorder
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.planning import Planner
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.steps import _record

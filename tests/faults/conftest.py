@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.faults.walk import Walked
-from treadle.engine import chunks, dispatch
+from treadle.engine.dispatch import chunks, dispatcher
 from treadle.entrypoints.handler import logger
 
 CHUNK_SIZE = 2
@@ -16,7 +16,7 @@ CHUNK_SIZE = 2
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick of three requests is dispatched in slices."""
     monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
-    monkeypatch.setattr(dispatch, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(dispatcher, "CHUNK_SIZE", CHUNK_SIZE)
 
 
 @pytest.fixture(autouse=True)

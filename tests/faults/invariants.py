@@ -10,7 +10,7 @@ from tests.faults.world import World
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.run_state import Report, fold
+from treadle.engine.record.run_state import Report, fold
 from treadle.ports.runs import Run
 from treadle.ports.targets import Execution
 from treadle.ports.ticks import Tick

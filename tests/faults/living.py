@@ -9,10 +9,10 @@ from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.evaluation import Evaluator
-from treadle.engine.event_ticks import EventTicks
-from treadle.engine.preview import Previewer
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.preview import Previewer
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, InboxQueue

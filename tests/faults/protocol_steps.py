@@ -27,15 +27,15 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.evaluation import Budget
-from treadle.engine.event_ticks import EventTicks
-from treadle.engine.launch import Launcher
+from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
-from treadle.engine.reconcile import Reconciler
-from treadle.engine.record import Recorder
-from treadle.engine.schedule import MINUTE_MS, minute
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.record.recorder import Recorder
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.schedule import MINUTE_MS, minute
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.sensors import SensorOperations
 from treadle.ports.runs import RetryGrant, Run
 

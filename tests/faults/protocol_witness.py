@@ -10,7 +10,7 @@ from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.run_state import ASSUMED
+from treadle.engine.record.run_state import ASSUMED
 from treadle.ports.runs import Run
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest
 

@@ -24,11 +24,11 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Evaluator
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import RunIds
-from treadle.engine.planning import Planner
-from treadle.engine.record import StatusChange
+from treadle.engine.record.recorder import StatusChange
+from treadle.engine.tick.evaluation import Evaluator
+from treadle.engine.tick.planning import Planner
 from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore

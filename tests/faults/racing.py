@@ -25,13 +25,17 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine import backoff, chunks, dispatch, launch, reconcile, run_state, scheduled_ticks
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
+from treadle.engine.dispatch import chunks, dispatcher
 from treadle.engine.identity import RunIds
+from treadle.engine.launch import launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.planning import Planner
+from treadle.engine.reconcile import reconciler
+from treadle.engine.record import run_state
+from treadle.engine.tick import backoff, scheduled_ticks
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
 from treadle.ports.runs import KeyState, RunStore
 from treadle.ports.targets import Execution, JobSettings, Start
 from treadle.testing.grants import FixedGrants
@@ -100,18 +104,18 @@ def shorten() -> None:
     kernel sees to that, which ends a launch at `LIMIT_SECONDS`, so that hardly any margin is needed.
     """
     scheduled_ticks.LEASE_MARGIN_MS = 200
-    launch.TAKEOVER_MARGIN_MS = 200
-    launch.UNSEEN_FOR_MS = 3 * LISTING_LAG_MS
-    launch.RETRY_SECONDS = 1
-    launch.MESSAGE_LOST_MS = 1_500
-    for module in (dispatch, run_state, reconcile):
+    launcher.TAKEOVER_MARGIN_MS = 200
+    launcher.UNSEEN_FOR_MS = 3 * LISTING_LAG_MS
+    launcher.RETRY_SECONDS = 1
+    launcher.MESSAGE_LOST_MS = 1_500
+    for module in (dispatcher, run_state, reconciler):
         module.LAUNCH_DUE_MS = 3_000  # type: ignore[attr-defined]
-    reconcile.DISPATCH_LATE_MS = 1_000
-    reconcile.RETRY_MS = 1_000
-    dispatch.HANDED_ON_MS = 2_000
+    reconciler.DISPATCH_LATE_MS = 1_000
+    reconciler.RETRY_MS = 1_000
+    dispatcher.HANDED_ON_MS = 2_000
     # Ticks so small are taken in slices, too, and a sensor whose evaluations are killed is not slowed down.
     chunks.CHUNK_SIZE = 4
-    dispatch.CHUNK_SIZE = 4  # type: ignore[attr-defined]
+    dispatcher.CHUNK_SIZE = 4  # type: ignore[attr-defined]
     backoff.FAILURES_BEFORE_BACKOFF = 10_000
 
 
@@ -227,7 +231,7 @@ class Racer:
         self._events = EventTicks(
             evaluator, stores.sensors, stores.ticks, tokens, running, stores.runs, "test"
         )
-        self._dispatcher = dispatch.Dispatcher(
+        self._dispatcher = dispatcher.Dispatcher(
             stores.ticks,
             stores.runs,
             launches,
@@ -236,8 +240,8 @@ class Racer:
             House().assets,
             slices=course.queue("slices"),
         )
-        self._launcher = launch.Launcher(stores.runs, launches, jobs, targets, clock, tokens)
-        self._reconciler = reconcile.Reconciler(
+        self._launcher = launcher.Launcher(stores.runs, launches, jobs, targets, clock, tokens)
+        self._reconciler = reconciler.Reconciler(
             stores.ticks, stores.runs, launches, self._dispatcher, jobs, targets, clock
         )
         self._clock = clock

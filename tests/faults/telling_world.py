@@ -28,15 +28,15 @@ from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.bus_events import envelope
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import timestamp
-from treadle.engine.instance_reader import InstanceReader
-from treadle.engine.planning import Planner
-from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.run_reader import CompletedRunReader
-from treadle.engine.run_state import Report, fold
+from treadle.engine.instance.instance_reader import InstanceReader
+from treadle.engine.instance.run_reader import CompletedRunReader
+from treadle.engine.publish.bus_events import envelope
+from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.record.run_state import Report, fold
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.planning import Planner
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.publishing import _publish_stream, parse_publish

@@ -32,12 +32,12 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.objects import ObjectCreated
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.outcomes import Decision
-from treadle.engine.planning import Planner
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.testing import TreadleInstance
 from treadle.testing.grants import FixedGrants

@@ -28,11 +28,11 @@ from treadle import (
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError, SensorEvaluationError
-from treadle.engine.evaluation import Budget
-from treadle.engine.late_sensors import LateSensors
 from treadle.engine.outcomes import Decision
-from treadle.engine.reconcile import Reconciler
-from treadle.engine.registry_cache import CachedRegistry
+from treadle.engine.reconcile.late_sensors import LateSensors
+from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints import metric_names
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.ports.assets import AssetEvent

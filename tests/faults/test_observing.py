@@ -7,9 +7,9 @@ import pytest
 from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_run_poller import POLL_MS, ExternalRunPoller
-from treadle.engine.external_runs import ExternalRunRecorder
-from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.reconcile.external_run_poller import POLL_MS, ExternalRunPoller
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.ports.runs import Failure, RunStore
 from treadle.ports.targets import Execution, Target
 from treadle.testing.faults import Fault, Faults, faulty

@@ -18,9 +18,9 @@ from treadle.adapters.targets.sqs import SqsTarget
 from treadle.adapters.targets.step_functions import StepFunctionsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch import Launcher
+from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.reconcile import Reconciler
+from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.ports.runs import Run
 from treadle.ports.system import Clock
 from treadle.ports.targets import Execution, JobSettings, Start, StartContract

@@ -6,7 +6,7 @@ from tests.faults.flow import SMALL
 from tests.faults.invariants import executions, violations
 from tests.faults.walk import CONTRACTS, calls_of
 from tests.faults.world import SECONDS, World
-from treadle.engine.launch import TAKEOVER_MARGIN_MS
+from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
 from treadle.engine.messages import launch_message
 from treadle.testing.faults import Call, Fault, Faults
 

@@ -9,8 +9,8 @@ from tests.support.dispatching import committed
 from tests.support.house import House
 from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError
-from treadle.engine.reconcile import DISPATCH_LATE_MS, RETRY_MS, Reconciled, Reconciler
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled, Reconciler
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.system import InMemoryDeadLetters
 

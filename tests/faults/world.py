@@ -26,17 +26,17 @@ from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.chunks import ChunkRequest
-from treadle.engine.dispatch import Dispatcher, Limits
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.held_ticks import FAR
+from treadle.engine.dispatch.chunks import ChunkRequest
+from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import timestamp
-from treadle.engine.launch import Launcher
-from treadle.engine.planning import Planner
-from treadle.engine.reconcile import Reconciler
-from treadle.engine.record import Recorder
-from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
-from treadle.engine.registry_sync import RegistrySync
+from treadle.engine.launch.launcher import Launcher
+from treadle.engine.reconcile.held_ticks import FAR
+from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.record.recorder import Recorder
+from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
+from treadle.engine.registry.registry_sync import RegistrySync
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.planning import Planner
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue

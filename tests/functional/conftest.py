@@ -22,8 +22,8 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS
-from treadle.engine.registry_cache import CachedRegistry
-from treadle.engine.registry_sync import RegistrySync
+from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.entrypoints.handler import metrics
 from treadle.ports.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text

@@ -22,8 +22,8 @@ from treadle import (
     multi_asset_sensor,
 )
 from treadle.definitions.assets import AssetMaterialized
-from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.bus_events import asset_materialized, envelope
+from treadle.engine.assets.asset_events import asset_event, materialized
+from treadle.engine.publish.bus_events import asset_materialized, envelope
 from treadle.ports.ticks import Tick
 
 NAMESPACE = "123456789012/us-east-1/test"

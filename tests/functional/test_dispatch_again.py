@@ -7,7 +7,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created
 from treadle.definitions.status import TickStatus
-from treadle.engine.chunks import tick_message
+from treadle.engine.dispatch.chunks import tick_message
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
 

@@ -9,8 +9,7 @@ import pytest
 from tests.functional.conftest import OUTCOMES, Deployment, batch, sample
 from treadle.adapters.dynamodb import outcomes
 from treadle.definitions.status import TickStatus
-from treadle.engine import chunks as slicing
-from treadle.engine import dispatch
+from treadle.engine.dispatch import chunks, dispatcher
 from treadle.ports.ticks import DispatchCounts, Tick
 
 SENSOR = "sensors/new_objects"
@@ -22,8 +21,8 @@ COUNT = 2 * CHUNK_SIZE + 1
 def large(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """Deployed where records and slices have little room, with many objects in the bucket."""
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 1_000)
-    monkeypatch.setattr(slicing, "CHUNK_SIZE", CHUNK_SIZE)
-    monkeypatch.setattr(dispatch, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(dispatcher, "CHUNK_SIZE", CHUNK_SIZE)
     for index in range(COUNT):
         deployment.put(f"in/{index}.csv", b"a,b\n%d,2\n" % index)
     return deployment

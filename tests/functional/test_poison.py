@@ -25,7 +25,7 @@ from treadle.adapters.queues import SqsDeadLetters
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import event_tick_id
-from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
 from treadle.ports.runs import Run
 from treadle.ports.ticks import PlannedRun, Tick, TickKind
 

@@ -20,7 +20,7 @@ from treadle import (
 from treadle import evaluator as handler_of
 from treadle.adapters.dynamodb.runs import _item
 from treadle.definitions.errors import SensorEvaluationError, SettingsError, StoreThrottledError
-from treadle.engine.publish import Publisher
+from treadle.engine.publish.publisher import Publisher
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.runs import Reached, Run
 

@@ -8,10 +8,10 @@ from tests.support.house import JOB, RUN_IDS, House, keyless
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.dispatch import Limits
-from treadle.engine.evaluation import Budget
+from treadle.engine.dispatch.dispatcher import Limits
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.inspection import SelectedObjects
 from treadle.operate.explain import Explainer, Subject

@@ -17,9 +17,9 @@ from treadle.console.server import LocalServer
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import RunIds
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import _COMMANDS
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of

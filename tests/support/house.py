@@ -8,19 +8,19 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.chunks import ChunkRequest
-from treadle.engine.dispatch import Dispatcher, Limits
-from treadle.engine.evaluation import Evaluator
-from treadle.engine.event_ticks import EventTicks
-from treadle.engine.external_run_poller import ExternalRunPoller
-from treadle.engine.external_runs import ExternalRunRecorder
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.chunks import ChunkRequest
+from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import RunIds
-from treadle.engine.launch import Launcher
-from treadle.engine.planning import Planner
-from treadle.engine.reconcile import Reconciler
-from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.launch.launcher import Launcher
+from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
+from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.tick.evaluation import Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import IdGenerator

@@ -4,7 +4,7 @@ from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.errors import LaunchError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Run
 
 NOON = 1_795_370_400_000

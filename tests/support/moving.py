@@ -11,7 +11,7 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.reconcile import Reconciled
+from treadle.engine.reconcile.reconciler import Reconciled
 from treadle.ports.runs import Run
 from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget

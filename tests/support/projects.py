@@ -8,7 +8,7 @@ from typing import Any
 
 from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
-from treadle.engine.arns import former_of, full_address
+from treadle.engine.record.arns import former_of, full_address
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
 from treadle.ports.contract import PARTS
 from treadle.ports.registry import JobEntry, SensorEntry, parse_job, parse_sensor

@@ -10,7 +10,7 @@ from typing import TypeVar
 from tests.support.house import JOB, JOBS
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, SensorResult
 from treadle.adapters.system import RandomTokens
-from treadle.engine.launch import Launcher
+from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.ports.runs import RunStore
 from treadle.testing.system import InMemoryQueue, VirtualClock

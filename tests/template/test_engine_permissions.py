@@ -17,7 +17,7 @@ from tests.template.engine_model import (
     statements,
 )
 from tests.template.model import actions
-from treadle.engine.bus_events import SOURCE
+from treadle.engine.publish.bus_events import SOURCE
 
 template = read_engine()
 ROLES = template.resources(ROLE)

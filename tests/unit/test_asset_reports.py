@@ -15,8 +15,8 @@ from treadle import AssetKey, AssetMaterialization, MetadataValue, report_asset_
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.clients import client
 from treadle.definitions.errors import InvalidReportError, SettingsError, UnknownEventError
-from treadle.engine.asset_recorder import AssetReport, RemoteMaterialization
-from treadle.engine.bus_events import envelope
+from treadle.engine.assets.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.publish.bus_events import envelope
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)

@@ -15,8 +15,8 @@ from treadle.definitions.assets import (
     MetadataValue,
 )
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
-from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.bus_events import asset_materialized, envelope
+from treadle.engine.assets.asset_events import asset_event, materialized
+from treadle.engine.publish.bus_events import asset_materialized, envelope
 
 HERE = "123456789012/eu-west-1/treadle"
 PARTS = st.text(

@@ -19,12 +19,12 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, from_millis
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
-from treadle.engine.chunks import CHUNK_SIZE
-from treadle.engine.dispatch import Limits
-from treadle.engine.evaluation import Budget
+from treadle.engine.dispatch.chunks import CHUNK_SIZE
+from treadle.engine.dispatch.dispatcher import Limits
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.planning import MAX_ASSET_EVENTS, MAX_OUTCOME_BYTES
-from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.planning import MAX_ASSET_EVENTS, MAX_OUTCOME_BYTES
 from treadle.ports.ticks import DispatchCounts, Tick
 
 NOON = 1_795_370_400_000

@@ -40,10 +40,10 @@ from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.definitions.status import TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import event_tick_id
 from treadle.engine.outcomes import Decision
-from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.planning import MAX_REQUEST_BYTES, Plan
 from treadle.ports.runs import MAX_STEPS, Failure, Run
 from treadle.ports.ticks import PlannedRun, Tick
 from treadle.testing import TreadleInstance

@@ -56,16 +56,16 @@ def test_evaluator_loads_neither_the_engine_s_steps_nor_the_targets() -> None:
     )
 
     loaded = done.stdout.split()
-    assert "treadle.engine.scheduled_ticks" in loaded
+    assert "treadle.engine.tick.scheduled_ticks" in loaded
     unneeded = (
-        "treadle.engine.dispatch",
-        "treadle.engine.launch",
-        "treadle.engine.record",
+        "treadle.engine.dispatch.dispatcher",
+        "treadle.engine.launch.launcher",
+        "treadle.engine.record.recorder",
         "treadle.adapters.targets",
         # Loaded by the first tick that meets a run or an event.
         "treadle.ports.runs",
-        "treadle.engine.event_ticks",
-        "treadle.engine.preview",
+        "treadle.engine.tick.event_ticks",
+        "treadle.engine.tick.preview",
         "boto3",
     )
     assert [name for name in loaded if name.startswith(unneeded)] == []

@@ -23,9 +23,9 @@ from treadle.definitions.batching import LATE, MAX_WAITING, PAGE, BatchSensorDef
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.runs import from_millis
-from treadle.engine.asset_events import asset_event
-from treadle.engine.instance_reader import InstanceReader
-from treadle.engine.run_reader import CompletedRunReader
+from treadle.engine.assets.asset_events import asset_event
+from treadle.engine.instance.instance_reader import InstanceReader
+from treadle.engine.instance.run_reader import CompletedRunReader
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables

@@ -16,8 +16,8 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
-from treadle.engine import user_code
-from treadle.engine.user_code import evaluate
+from treadle.engine.tick import user_code
+from treadle.engine.tick.user_code import evaluate
 
 FOREVER = float("inf")
 NOTHING = SensorExecutionData()
@@ -116,7 +116,7 @@ def test_stack_shows_the_users_frames_alone() -> None:
     assert stack.splitlines()[0] == "Traceback (most recent call last):"
     assert stack.splitlines()[-1] == "ValueError: deep in user code"
     assert "definitions/evaluation.py" not in stack
-    assert "engine/user_code.py" not in stack
+    assert "engine/tick/user_code.py" not in stack
 
 
 def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_words() -> None:

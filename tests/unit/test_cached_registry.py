@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.engine.registry_cache import (
+from treadle.engine.registry.registry_cache import (
     ABSENT_MS,
     MAX_AGE_MS,
     RETRY_MS,

@@ -22,7 +22,7 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import SensorEvaluationError
-from treadle.engine.attempts import queue_next_attempt
+from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.messages import LaunchRequest
 from treadle.ports.runs import Failure, Run
 from treadle.testing.instance import TreadleInstance

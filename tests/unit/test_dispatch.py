@@ -12,7 +12,7 @@ from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.outcomes import Decision
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Claim, Run
 from treadle.ports.ticks import DispatchCounts
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.dispatching import NOON, change, committed, counts, dispatch, launched
 from tests.support.house import House
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Claim, Failure, PendingStart, Run
 from treadle.ports.ticks import DispatchCounts
 

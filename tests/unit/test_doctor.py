@@ -10,7 +10,7 @@ from tests.support.dispatching import committed
 from tests.support.house import House
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.engine.dispatch import DEFAULT_DEPTH
+from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
 from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.findings import Finding, Severity, of_unknown_jobs

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.support.house import House, sensor_of
 from treadle.definitions.results import SkipReason
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
-from treadle.engine.schedule import slot
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.schedule import slot
 
 NOON = 1_795_370_400_000
 MINUTES = 180

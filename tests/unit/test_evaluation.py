@@ -7,10 +7,10 @@ import pytest
 from tests.support.house import House, sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import RunRequest
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
-from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 
 NOON = 1_795_370_400_000
 

@@ -13,9 +13,9 @@ from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.engine.evaluation import Budget
-from treadle.engine.event_ticks import tick_id_of
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.ports.sensors import SensorState

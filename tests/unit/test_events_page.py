@@ -7,7 +7,7 @@ from pathlib import Path
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.bus_events import (
+from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZED,
     MAX_PUBLISHED_TAGS,
     RUN_STATUS_CHANGED,
@@ -20,7 +20,7 @@ from treadle.engine.bus_events import (
     sensor_health_changed,
     sensor_paused,
 )
-from treadle.engine.late_sensors import late_reason
+from treadle.engine.reconcile.late_sensors import late_reason
 from treadle.ports.engine_state import LateSensor
 from treadle.ports.runs import Failure, Run
 from treadle.ports.ticks import Tick, TickKind

@@ -9,10 +9,10 @@ from tests.support.house import RUNNING, House, sensor_of
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import InstigatorStatus, TickStatus
-from treadle.engine.backoff import MAX_WAIT_MS, FailurePolicy
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.backoff import MAX_WAIT_MS, FailurePolicy
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.testing import TreadleInstance
 from treadle.testing.faults import Fault, Faults, faulty
 

@@ -3,7 +3,7 @@
 import pytest
 
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.run_state import Report, fold
+from treadle.engine.record.run_state import Report, fold
 from treadle.ports.runs import Failure, Run
 
 CREATED = 1_000_000

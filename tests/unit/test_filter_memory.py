@@ -12,10 +12,10 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine import run_key_cache
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
-from treadle.engine.scheduled_ticks import ScheduledTickRunner
+from treadle.engine.tick import run_key_cache
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner
 from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
 from treadle.integrations.s3.selection import S3Selection
 from treadle.operate.runs import RunOperations

@@ -14,8 +14,8 @@ import pytest
 from tests.support.house import House
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.status import TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "first-sensor.md").read_text()
 SENSOR, TRIAL = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)

@@ -12,11 +12,11 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorResult
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
-from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.preview import Previewer
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 
 OTHER = "load_orders"

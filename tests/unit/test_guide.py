@@ -19,7 +19,7 @@ from tests.support.answering import answering
 from treadle.adapters import clients
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.outcomes import Decision
-from treadle.engine.tick_log import MAX_CHARACTERS, MAX_LINES
+from treadle.engine.tick.tick_log import MAX_CHARACTERS, MAX_LINES
 from treadle.testing import TickResult, TreadleInstance
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "write-a-sensor.md"

@@ -8,13 +8,13 @@ from tests.support.dispatching import NOON, committed, counts, dispatch, launche
 from tests.support.house import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, House
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.chunks import CHUNK_SIZE
-from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
-from treadle.engine.held_ticks import AGAIN_MS
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.chunks import CHUNK_SIZE
+from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH, HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
 from treadle.engine.outcomes import Decision
-from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled, Reconciler
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.reconcile.held_ticks import AGAIN_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, Reconciled, Reconciler
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.operate.drops import TickDrops
 from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.testing.event_store import InMemoryEventStore

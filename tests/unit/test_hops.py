@@ -16,12 +16,12 @@ from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, La
 from treadle.definitions.results import SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.evaluation import Evaluator
-from treadle.engine.event_ticks import EventTicks
 from treadle.engine.message_hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
-from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.preview import Previewer
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import WAKE, _evaluate_batch
 from treadle.entrypoints.handler import MAX_RECEIVES, metrics, process_queue

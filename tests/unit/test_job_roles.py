@@ -26,11 +26,11 @@ from treadle.definitions.errors import (
     LaunchError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import role_of_start
-from treadle.engine.launch import DENIED_FOR_MS
+from treadle.engine.launch.launcher import DENIED_FOR_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.unreachable_runs import DENIED_ENDS_MS
+from treadle.engine.record.arns import role_of_start
+from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
 from treadle.ports.deployment import CommandAnswer

@@ -10,11 +10,11 @@ from tests.support.house import JOB, JOBS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import is_elsewhere
 from treadle.engine.outcomes import Decision
-from treadle.engine.reconcile import Reconciled
-from treadle.engine.record import StatusChange
-from treadle.engine.run_state import ELSEWHERE_MS, OVERDUE_MS
+from treadle.engine.reconcile.reconciler import Reconciled
+from treadle.engine.record.arns import is_elsewhere
+from treadle.engine.record.recorder import StatusChange
+from treadle.engine.record.run_state import ELSEWHERE_MS, OVERDUE_MS
 
 EVENTS = Path(__file__).parents[2] / "events"
 OWN, OTHER = "123456789012", "210987654321"

@@ -8,13 +8,13 @@ import pytest
 from tests.support.house import NAMESPACE, House, keyless, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.engine.backoff import FAILURES_BEFORE_BACKOFF
-from treadle.engine.evaluation import Budget
-from treadle.engine.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
-from treadle.engine.reconcile import Reconciled, Reconciler
-from treadle.engine.registry_cache import CachedRegistry
-from treadle.engine.schedule import MINUTE_MS
-from treadle.engine.scheduled_ticks import MAX_LEASE_SECONDS
+from treadle.engine.reconcile.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
+from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
+from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.tick.backoff import FAILURES_BEFORE_BACKOFF
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.engine.tick.scheduled_ticks import MAX_LEASE_SECONDS
 from treadle.ports.deployment import EVENT_KINDS
 from treadle.ports.registry import KeptEntry, RegistryCopy
 from treadle.ports.sensors import Edit, SensorState

@@ -14,14 +14,14 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import leased_tick_id
-from treadle.engine.launch import (
+from treadle.engine.launch.launcher import (
     MAX_DELAY_SECONDS,
     TAKEOVER_MARGIN_MS,
     start_of,
 )
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.run_state import OVERDUE_MS
+from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.ports.runs import Claim, PendingStart, Run
 from treadle.ports.targets import Execution, Start
 from treadle.testing.targets import InMemoryTarget

@@ -6,7 +6,7 @@ from tests.support.house import ARN, JOB, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch import UNSEEN_FOR_MS
+from treadle.engine.launch.launcher import UNSEEN_FOR_MS
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.runs import Claim, PendingStart
 from treadle.ports.targets import Execution, JobSettings, Start, StartContract

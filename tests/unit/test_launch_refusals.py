@@ -12,7 +12,7 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch import (
+from treadle.engine.launch.launcher import (
     DENIED_FOR_MS,
     MAX_DELAY_SECONDS,
     MESSAGE_LOST_MS,

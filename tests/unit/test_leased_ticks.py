@@ -8,10 +8,10 @@ from tests.support.house import RUN_IDS, House, keyless, sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
-from treadle.engine.planning import MAX_REQUEST_BYTES
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.planning import MAX_REQUEST_BYTES
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import TickKind
 

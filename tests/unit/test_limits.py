@@ -5,11 +5,11 @@ from dataclasses import replace
 from tests.support.dispatching import NOON, committed, counts, launched
 from tests.support.house import House
 from treadle.definitions.runs import DEPTH_TAG
-from treadle.engine.chunks import CHUNK_SIZE
-from treadle.engine.dispatch import Dispatcher, Limits
+from treadle.engine.dispatch.chunks import CHUNK_SIZE
+from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
+from treadle.engine.dispatch.rate_limit import SHARE
 from treadle.engine.outcomes import Decision
-from treadle.engine.rate_limit import SHARE
-from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, Reconciled
 from treadle.ports.ticks import DispatchCounts, Tick
 
 HOUR = 3_600_000

@@ -9,9 +9,9 @@ import pytest
 from tests.support.house import House, keyless, sensor_of
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.ports.sensors import SensorState
 
 NOON = 1_795_370_400_000

@@ -13,7 +13,12 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import InvalidReportError
 from treadle.definitions.runs import DEPTH_TAG, from_millis
 from treadle.definitions.status import TickStatus
-from treadle.engine.asset_recorder import MAX_EVENT_ID, MAX_NAMESPACE, AssetReport, RemoteMaterialization
+from treadle.engine.assets.asset_recorder import (
+    MAX_EVENT_ID,
+    MAX_NAMESPACE,
+    AssetReport,
+    RemoteMaterialization,
+)
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision
 from treadle.ports.runs import Run

@@ -12,9 +12,9 @@ from treadle.definitions.errors import (
     LaunchError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.reconcile import RETRY_MS, Reconciled
-from treadle.engine.run_state import LAUNCH_DUE_MS, OVERDUE_MS
-from treadle.engine.unreachable_runs import DENIED_ENDS_MS, SILENT_ENDS_MS
+from treadle.engine.reconcile.reconciler import RETRY_MS, Reconciled
+from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, SILENT_ENDS_MS
 from treadle.operate.explanation import describe_run
 from treadle.ports.runs import Failure
 from treadle.ports.targets import Execution, JobSettings

@@ -27,7 +27,7 @@ from treadle import (
 )
 from treadle.definitions.asset_cursors import MAX_UNCONSUMED
 from treadle.definitions.assets import AssetMaterialized
-from treadle.engine.asset_events import asset_event
+from treadle.engine.assets.asset_events import asset_event
 from treadle.testing.instance import TreadleInstance
 
 Context = MultiAssetSensorEvaluationContext

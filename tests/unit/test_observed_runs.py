@@ -8,11 +8,11 @@ from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
 from tests.support.registry import copied
 from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_runs import ExternalRunRecorder
+from treadle.engine.instance.views import dagster_run
 from treadle.engine.outcomes import Decision
-from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.registry_cache import ABSENT_MS, CachedRegistry, RegisteredJobs
-from treadle.engine.views import dagster_run
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.registry.registry_cache import ABSENT_MS, CachedRegistry, RegisteredJobs
 from treadle.operate.runs import RunOperations
 from treadle.ports.runs import Failure
 from treadle.ports.targets import Execution, StartContract

@@ -11,9 +11,9 @@ from tests.support.house import JOB, House, sensor_of
 from treadle import RunRequest, SensorResult, SkipReason
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import timestamp
-from treadle.engine.late_sensors import last_sign, patience
+from treadle.engine.reconcile.late_sensors import last_sign, patience
+from treadle.engine.tick.evaluation import Budget
 from treadle.operate.overview import COUNTED, DAY_MS, Overview, RecentTick, SensorView
 from treadle.operate.problems import ProblemKind
 from treadle.operate.sensors import SensorOperations

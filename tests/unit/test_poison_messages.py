@@ -14,8 +14,8 @@ from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.events import parse_sensor_event
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
-from treadle.engine.event_ticks import tick_id_of
 from treadle.engine.parsing import MAX_NESTING, parse_message
+from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.entrypoints.evaluator import scheduled_time
 from treadle.entrypoints.publishing import parse_publish
 from treadle.entrypoints.steps import parse_dispatch, parse_launch

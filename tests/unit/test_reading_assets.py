@@ -15,7 +15,7 @@ from treadle import (
     DagsterInvariantViolationError,
     EventRecordsFilter,
 )
-from treadle.engine.instance_reader import InstanceReader
+from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore

@@ -11,7 +11,7 @@ from tests.unit.test_run_operations import operations
 from treadle import AssetMaterialization, RunRequest, SensorResult, SkipReason
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.evaluation import Budget
+from treadle.engine.tick.evaluation import Budget
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.redrive import Redriver
 from treadle.operate.sensors import SensorOperations

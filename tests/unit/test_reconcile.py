@@ -9,10 +9,10 @@ from tests.support.house import ARN, JOB, House
 from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine import reconcile
-from treadle.engine.chunks import CHUNK_SIZE
-from treadle.engine.reconcile import DISPATCH_LATE_MS, RETRY_MS, Reconciled
-from treadle.engine.run_state import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.engine.dispatch.chunks import CHUNK_SIZE
+from treadle.engine.reconcile import reconciler as reconcile
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled
+from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.ports.runs import Claim, Failure
 from treadle.ports.targets import Execution, StartContract
 from treadle.ports.ticks import Tick

@@ -9,8 +9,8 @@ from tests.support.dispatching import change, committed, counts, dispatch, launc
 from tests.support.house import RUN_IDS, House, keyless, sensor_of
 from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError, StoreRejectedError
-from treadle.engine.reconcile import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Run
 from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 from treadle.testing.system import InMemoryDeadLetters

@@ -11,9 +11,9 @@ from treadle.definitions.errors import (
     LaunchDeniedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_runs import OBSERVED_TAG
 from treadle.engine.outcomes import Decision
-from treadle.engine.record import REPORT, Recorder, StatusChange
+from treadle.engine.record.external_runs import OBSERVED_TAG
+from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
 from treadle.ports.runs import Failure, PendingStart
 from treadle.ports.targets import Execution, JobSettings
 from treadle.testing.targets import InMemoryTarget

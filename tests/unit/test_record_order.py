@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.support.house import RUN_IDS
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record import Recorder
-from treadle.engine.run_state import Report, fold
+from treadle.engine.record.recorder import Recorder
+from treadle.engine.record.run_state import Report, fold
 from treadle.ports.runs import Failure, PendingStart, Run
 from treadle.ports.targets import Execution, JobSettings
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables

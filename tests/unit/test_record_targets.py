@@ -8,9 +8,9 @@ import pytest
 from tests.support.house import RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import arn_matches
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.record import REPORT, Recorder, StatusChange
+from treadle.engine.record.arns import arn_matches
+from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
 from treadle.ports.runs import Failure, PendingStart, Run
 from treadle.ports.targets import Execution, JobSettings, StartContract
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables

@@ -14,8 +14,8 @@ from tests.template.model import read
 from treadle import AssetKey, SensorDefinition
 from treadle.adapters import clients
 from treadle.adapters.asset_reports import parse_asset_event
-from treadle.engine.asset_recorder import MAX_EVENT_ID, AssetReport
-from treadle.engine.planning import MAX_ASSET_EVENTS
+from treadle.engine.assets.asset_recorder import MAX_EVENT_ID, AssetReport
+from treadle.engine.tick.planning import MAX_ASSET_EVENTS
 from treadle.testing import TreadleInstance
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "report-assets.md").read_text()

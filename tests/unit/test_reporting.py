@@ -16,7 +16,7 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, SettingsError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.parsing import parse_message
-from treadle.engine.record import REPORT, StatusChange
+from treadle.engine.record.recorder import REPORT, StatusChange
 from treadle.ports.runs import Failure
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()

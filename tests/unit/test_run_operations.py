@@ -9,7 +9,7 @@ from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.operate.runs import RunOperations
 from treadle.ports.runs import KeyState, RetryGrant, Run, Unanswered
 from treadle.ports.targets import JobSettings, StartContract

@@ -18,8 +18,8 @@ from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle.adapters import clients
 from treadle.adapters.notifications import merging_command, silence
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.lister import S3Lister
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, SweepCursor, sweep

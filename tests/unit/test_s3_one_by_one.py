@@ -11,8 +11,8 @@ import pytest
 from treadle import JobDefinition, ResourceDefinition, RunRequest, SkipReason, s3_sensor
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import S3Object
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import one_by_one
 from treadle.testing import TreadleInstance
 from treadle.testing.instance import TickResult

@@ -20,8 +20,8 @@ from treadle.definitions.errors import (
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.resources import resource
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
-from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom, s3_sensor
 from treadle.integrations.s3.lister import Page
 

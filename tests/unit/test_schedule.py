@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.engine.schedule import minute, slot
+from treadle.engine.tick.schedule import minute, slot
 
 moments = st.integers(0, 4_102_444_800_000)
 intervals = st.integers(1, 86_400_000)

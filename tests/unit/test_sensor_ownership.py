@@ -13,10 +13,10 @@ from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget
-from treadle.engine.event_ticks import EventBatchState, tick_id_of
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.event_ticks import EventBatchState, tick_id_of
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.doctor import Doctor
 from treadle.operate.findings import Severity
 from treadle.operate.overview import Overview

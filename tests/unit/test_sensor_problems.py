@@ -13,8 +13,8 @@ from treadle import SkipReason
 from treadle.cli.sensors import _HEALTH
 from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import RunIds, event_tick_id
+from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3.inspection import SelectedObjects
 from treadle.operate.doctor import Doctor
 from treadle.operate.explain import Explainer, Subject

@@ -10,11 +10,16 @@ from tests.support.house import JOB, RUN_IDS, House, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
-from treadle.engine.chunks import CHUNK_SIZE, ChunkRequest, chunk
-from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
-from treadle.engine.evaluation import Budget
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, ChunkRequest, chunk
+from treadle.engine.dispatch.dispatcher import (
+    DEFAULT_DEPTH,
+    HANDED_ON_MS,
+    SHOWN_REFUSALS,
+    SHOWN_REFUSALS_OF_SLICE,
+)
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.evaluation import Budget
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryTickStore
@@ -223,7 +228,7 @@ def test_slices_keep_the_number_that_the_first_of_them_said(
     """A deployment with slices of another size may come in between."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[0])
-    monkeypatch.setattr("treadle.engine.chunks.CHUNK_SIZE", 100)
+    monkeypatch.setattr("treadle.engine.dispatch.chunks.CHUNK_SIZE", 100)
 
     dispatched(house, *slices)
 

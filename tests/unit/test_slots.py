@@ -11,11 +11,11 @@ from tests.support.house import House, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.results import SkipReason
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import timestamp
 from treadle.engine.outcomes import Decision
-from treadle.engine.schedule import later_slots, phase_of, slot
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.schedule import later_slots, phase_of, slot
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.system import InMemoryQueue
 

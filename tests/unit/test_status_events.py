@@ -11,7 +11,7 @@ from treadle.adapters.targets import batch, glue, step_functions
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record import StatusChange
+from treadle.engine.record.recorder import StatusChange
 from treadle.ports.runs import Failure
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -15,8 +15,8 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.entrypoints.handler import SEND_TRIES, process_queue
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.system import InMemoryQueue

@@ -20,9 +20,9 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import LaunchRejectedError, SensorEvaluationError
-from treadle.engine.bus_events import RunStatusChange
 from treadle.engine.outcomes import Decision
-from treadle.engine.publish import Publisher
+from treadle.engine.publish.bus_events import RunStatusChange
+from treadle.engine.publish.publisher import Publisher
 from treadle.ports.runs import Failure
 from treadle.testing import TreadleInstance
 

@@ -9,11 +9,11 @@ from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.external_run_poller import MEMORY_MS, OVERLAP_MS, POLL_MS, ExternalRunPoller
-from treadle.engine.external_runs import ExternalRunRecorder
-from treadle.engine.reconcile import Reconciled
-from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.run_state import OVERDUE_MS
+from treadle.engine.reconcile.external_run_poller import MEMORY_MS, OVERLAP_MS, POLL_MS, ExternalRunPoller
+from treadle.engine.reconcile.reconciler import Reconciled
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.ports.runs import Failure, PollCheckpoint, Run
 from treadle.ports.targets import Execution, JobSettings, Listed, StartContract
 from treadle.testing.stores import InMemoryRunStore

@@ -16,7 +16,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.dispatch import Limits
+from treadle.engine.dispatch.dispatcher import Limits
 from treadle.engine.identity import event_tick_id, timestamp
 from treadle.integrations.s3 import FileCount, StartFrom
 from treadle.operate import explain_objects

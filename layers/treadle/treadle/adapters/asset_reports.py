@@ -6,8 +6,8 @@ from typing import Any
 from treadle.adapters.events import Json, asset_materialization, parse, time_of
 from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.canonical import canonical_json
-from treadle.engine.asset_recorder import AssetReport, RemoteMaterialization
-from treadle.engine.bus_events import (
+from treadle.engine.assets.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZATION_REPORT,
     ASSET_MATERIALIZED,
     REPORT_SOURCE,

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError
-from treadle.engine.bus_events import SOURCE
+from treadle.engine.publish.bus_events import SOURCE
 from treadle.ports.system import BusEvent
 
 if TYPE_CHECKING:

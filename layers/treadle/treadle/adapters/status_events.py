@@ -27,9 +27,9 @@ from treadle.adapters.events import Json, parse, time_of
 from treadle.adapters.targets import batch, ecs, glue, step_functions
 from treadle.adapters.targets.errors import failure_of
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import partition_of
-from treadle.engine.bus_events import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
-from treadle.engine.record import REPORT, StatusChange
+from treadle.engine.publish.bus_events import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
+from treadle.engine.record.arns import partition_of
+from treadle.engine.record.recorder import REPORT, StatusChange
 from treadle.ports.records import integer
 
 _SUCCEEDED = "Lambda Function Invocation Result - Success"

@@ -11,7 +11,7 @@ from treadle.adapters.targets.registry import LazyTargets
 from treadle.adapters.targets.roles import Roles
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
-from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
+from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
 from treadle.ports.targets import JobSettings

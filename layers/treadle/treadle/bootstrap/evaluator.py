@@ -14,18 +14,18 @@ from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.evaluation import Evaluator
 from treadle.engine.identity import RunIds
-from treadle.engine.planning import Planner
-from treadle.engine.schedule import phase_of
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Evaluator
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.schedule import phase_of
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.system import Clock, IdGenerator
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
     from treadle.engine.engine_check import EngineCheck
-    from treadle.engine.event_ticks import EventTicks
-    from treadle.engine.preview import Previewer
+    from treadle.engine.tick.event_ticks import EventTicks
+    from treadle.engine.tick.preview import Previewer
 
 SCHEDULE_SECONDS = 60
 """How often a sensor's schedule invokes it; scheduled times in between are sent through its queue."""
@@ -127,7 +127,7 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
 def _events(
     running: Evaluator, stores: DynamoStores, tokens: IdGenerator, settings: TickSettings, namespace: str
 ) -> "EventTicks":
-    from treadle.engine.event_ticks import EventTicks
+    from treadle.engine.tick.event_ticks import EventTicks
 
     return EventTicks(
         running,
@@ -148,18 +148,18 @@ def _engine_check(stores: DynamoStores, engine_id: str, clock: Clock) -> "Engine
 
 
 def _previewer(running: Evaluator, stores: DynamoStores, clock: Clock) -> "Previewer":
-    from treadle.engine.preview import Previewer
+    from treadle.engine.tick.preview import Previewer
 
     return Previewer(running, stores.sensors, clock)
 
 
 def _instance(stores: DynamoStores, namespace: str) -> "DagsterInstance":
-    from treadle.engine.instance_reader import InstanceReader
+    from treadle.engine.instance.instance_reader import InstanceReader
 
     return InstanceReader(stores.runs, namespace, stores.events)
 
 
 def _ended_runs(stores: DynamoStores, clock: Clock) -> "EndedRuns":
-    from treadle.engine.run_reader import CompletedRunReader
+    from treadle.engine.instance.run_reader import CompletedRunReader
 
     return CompletedRunReader(stores.events, clock)

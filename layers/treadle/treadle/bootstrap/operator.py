@@ -90,7 +90,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.queues import SqsDeadLetterQueue
     from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
-    from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
+    from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.inspection import SelectedObjects, selections_of
     from treadle.integrations.s3.lister import S3Lister

@@ -10,7 +10,7 @@ from treadle.definitions.errors import SettingsError
 from treadle.definitions.jobs import names_in
 
 if TYPE_CHECKING:
-    from treadle.engine.dispatch import Limits
+    from treadle.engine.dispatch.dispatcher import Limits
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Settings:
 
     def limits(self) -> "Limits":
         """Return the limits for what a sensor may start."""
-        from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
+        from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH, Limits
 
         depth = self.number("TREADLE_MAX_DEPTH", "runs", DEFAULT_DEPTH)
         return Limits(depth or DEFAULT_DEPTH, self.number("TREADLE_RUNS_PER_HOUR", "runs") or 0)

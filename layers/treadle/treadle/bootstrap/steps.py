@@ -13,19 +13,19 @@ from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.dispatch import Dispatcher
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.external_run_poller import ExternalRunPoller
-from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.identity import RunIds
-from treadle.engine.late_sensors import LateSensors
-from treadle.engine.launch import Launcher
-from treadle.engine.publish import Publisher
-from treadle.engine.reconcile import Reconciler
-from treadle.engine.record import Recorder
-from treadle.engine.registry_cache import CachedRegistry, ObservedJobs, RegisteredJobs
-from treadle.engine.registry_sync import RegistrySync
+from treadle.engine.launch.launcher import Launcher
+from treadle.engine.publish.publisher import Publisher
+from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
+from treadle.engine.reconcile.late_sensors import LateSensors
+from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder
+from treadle.engine.registry.registry_cache import CachedRegistry, ObservedJobs, RegisteredJobs
+from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.ports.runs import Run
 from treadle.ports.system import Bus, Queue
 from treadle.ports.ticks import Tick

@@ -19,11 +19,11 @@ from treadle.definitions.errors import (
     UnknownEventError,
 )
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
-from treadle.engine.evaluation import Budget
 from treadle.engine.identity import timestamp, timestamp_of
 from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.schedule import deadline_message, minute
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.schedule import deadline_message, minute
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     MAX_DELAY_SECONDS,
@@ -38,7 +38,7 @@ from treadle.entrypoints.handler import (
 from treadle.ports.records import integer
 
 if TYPE_CHECKING:
-    from treadle.engine.event_ticks import EventBatchState
+    from treadle.engine.tick.event_ticks import EventBatchState
 
 UNRESOLVED = "<aws.scheduler"
 """The prefix of the schedule's time where the scheduler does not fill it in, as on some emulators."""
@@ -143,7 +143,7 @@ def _check_engine(parts: EvaluatorParts, subject: str = "") -> None:
 
 
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-    from treadle.engine.preview import STORED
+    from treadle.engine.tick.preview import STORED
 
     triggered = _parse(parts, event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
@@ -235,7 +235,7 @@ def _evaluated(
     try:
         outcome = parts.events.evaluate(event, batch_state, budget)
     except SensorEvaluationError as error:
-        from treadle.engine.event_ticks import tick_id_of
+        from treadle.engine.tick.event_ticks import tick_id_of
 
         _report(parts, Outcome(Decision.FAILURE, str(error), tick_id_of(event), trigger=event.summary))
         raise
@@ -301,7 +301,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
         if body.get("treadle") != WAKE["treadle"]:
             _event(body)  # An invalid event becomes a dead letter, and wakes nothing.
         return _Message(body)
-    from treadle.engine.event_ticks import tick_id_of
+    from treadle.engine.tick.event_ticks import tick_id_of
 
     event = _happened(parts, body)
     tick_id_of(event)

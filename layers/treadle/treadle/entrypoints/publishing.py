@@ -13,8 +13,8 @@ from treadle.definitions.errors import (
     UnknownEventError,
     is_passing,
 )
-from treadle.engine.bus_events import RunStatusChange
-from treadle.engine.publish import statuses_reached
+from treadle.engine.publish.bus_events import RunStatusChange
+from treadle.engine.publish.publisher import statuses_reached
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,

@@ -22,12 +22,12 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
-from treadle.engine.bus_events import sensor_paused
-from treadle.engine.chunks import ChunkRequest, TickRequest
+from treadle.engine.dispatch.chunks import ChunkRequest, TickRequest
 from treadle.engine.message_hops import hops_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.reconcile import Reconciled
+from treadle.engine.publish.bus_events import sensor_paused
+from treadle.engine.reconcile.reconciler import Reconciled
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     Handler,

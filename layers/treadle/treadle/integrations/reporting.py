@@ -13,14 +13,14 @@ from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.definitions.values import text_value
-from treadle.engine.asset_recorder import AssetReport
-from treadle.engine.bus_events import (
+from treadle.engine.assets.asset_recorder import AssetReport
+from treadle.engine.identity import parse_launch_id, timestamp
+from treadle.engine.publish.bus_events import (
     REPORT_SOURCE,
     REPORTED_STATUSES,
     asset_materialization_report,
     run_status_report,
 )
-from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.ports.system import BusEvent
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
-from treadle.engine.held_ticks import FAR
 from treadle.engine.identity import timestamp
+from treadle.engine.reconcile.held_ticks import FAR
 from treadle.operate.explanation import closed
 from treadle.operate.findings import (
     Finding,

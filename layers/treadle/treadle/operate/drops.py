@@ -2,7 +2,7 @@
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.identity import timestamp
-from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
 from treadle.ports.system import Clock
 from treadle.ports.ticks import Drop, Tick, TickStore
 

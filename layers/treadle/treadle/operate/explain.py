@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import RunIds, timestamp
-from treadle.engine.schedule import MINUTE_MS
+from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
 from treadle.operate.load_checks import LoadChecks

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
-from treadle.engine.reconcile import DISPATCH_LATE_MS
-from treadle.engine.run_state import ASSUMED
-from treadle.engine.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
+from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
+from treadle.engine.record.run_state import ASSUMED
+from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
 from treadle.ports.runs import Claim, Failure, Run, Unanswered
 from treadle.ports.sensors import RecordedEdit
 from treadle.ports.ticks import PlannedRun, Tick, TickSummary

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.asset_events import materialized
-from treadle.engine.bus_events import asset_materialized, envelope, run_status_changed
-from treadle.engine.preview import STORED
-from treadle.engine.publish import statuses_reached
+from treadle.engine.assets.asset_events import materialized
+from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
+from treadle.engine.publish.publisher import statuses_reached
+from treadle.engine.tick.preview import STORED
 from treadle.operate.overview import deployed_sensor
 from treadle.ports.assets import AssetEvent
 from treadle.ports.deployment import EVENT_KINDS, Deployment

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from treadle.engine.arns import arn_matches, former_of, full_address, kind_of_run
 from treadle.engine.identity import timestamp
+from treadle.engine.record.arns import arn_matches, former_of, full_address, kind_of_run
 from treadle.operate.findings import Finding, Severity
 from treadle.ports.runs import Run
 from treadle.ports.targets import UNANSWERING, JobSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.engine.schedule import MINUTE_MS, phase_of, slot
+from treadle.engine.tick.schedule import MINUTE_MS, phase_of, slot
 from treadle.operate.load_checks import LoadChecks
 from treadle.operate.problems import Observation, SensorProblem, interval_of, problems_of
 from treadle.operate.registrations import Registrations

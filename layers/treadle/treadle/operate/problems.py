@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.identity import timestamp
-from treadle.engine.late_sensors import patience
-from treadle.engine.schedule import MINUTE_MS
-from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.reconcile.late_sensors import patience
+from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.operate.explanation import closed, error_summary
 from treadle.operate.load_checks import LoadCheck
 from treadle.ports.deployment import DeployedSensor

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from treadle.definitions.errors import UnknownEventError
-from treadle.engine.chunks import tick_message
+from treadle.engine.dispatch.chunks import tick_message
 from treadle.engine.parsing import parse_message
-from treadle.engine.publish import publish_message
-from treadle.engine.reconcile import ORIGIN as RECONCILE
+from treadle.engine.publish.publisher import publish_message
+from treadle.engine.reconcile.reconciler import ORIGIN as RECONCILE
 from treadle.ports.records import reason_of
 from treadle.ports.system import DeadLetter, Queue
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.engine.asset_events import materialized
-from treadle.engine.bus_events import asset_materialized, envelope, run_status_changed
-from treadle.engine.publish import statuses_reached
+from treadle.engine.assets.asset_events import materialized
+from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
+from treadle.engine.publish.publisher import statuses_reached
 from treadle.ports.assets import EventStore
 from treadle.ports.records import each_readable
 from treadle.ports.run_queries import RunQuery

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import kind_of_run, role_of_run
-from treadle.engine.attempts import queue_next_attempt
-from treadle.engine.describe import described
-from treadle.engine.external_runs import OBSERVED_TAG
 from treadle.engine.identity import RunIds
-from treadle.engine.launch import Targets, pinned_settings, start_of
+from treadle.engine.launch.attempts import queue_next_attempt
+from treadle.engine.launch.launcher import Targets, pinned_settings, start_of
 from treadle.engine.messages import launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
-from treadle.engine.run_state import Report, fold, retry_of
+from treadle.engine.record.arns import kind_of_run, role_of_run
+from treadle.engine.record.describe import described
+from treadle.engine.record.external_runs import OBSERVED_TAG
+from treadle.engine.record.run_state import Report, fold, retry_of
 from treadle.ports.deployment import EngineCommands
 from treadle.ports.run_queries import RunPage, parse_place
 from treadle.ports.runs import Failure, RetryGrant, Run, RunStore

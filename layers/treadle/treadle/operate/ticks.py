@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
-from treadle.engine.scheduled_ticks import streak_tick
+from treadle.engine.tick.scheduled_ticks import streak_tick
 from treadle.ports.runs import Run, RunStore, unreadable_run
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickPage, TickStore, TickSummary, TickTrouble, outline

@@ -9,8 +9,8 @@ from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_event
 from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
-from treadle.engine.publish import Publisher, statuses_reached
+from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
+from treadle.engine.publish.publisher import Publisher, statuses_reached
 from treadle.ports.runs import Run
 from treadle.ports.system import BusEvent
 from treadle.testing.event_store import InMemoryEventStore

@@ -19,24 +19,24 @@ from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
-from treadle.engine.asset_events import asset_event as as_kept
-from treadle.engine.asset_events import materialized
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.bus_events import asset_materialized
-from treadle.engine.dispatch import Dispatcher
-from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
+from treadle.engine.assets.asset_events import asset_event as as_kept
+from treadle.engine.assets.asset_events import materialized
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import RunIds
-from treadle.engine.instance_reader import InstanceReader
-from treadle.engine.launch import Launcher
+from treadle.engine.instance.instance_reader import InstanceReader
+from treadle.engine.instance.run_reader import CompletedRunReader
+from treadle.engine.instance.views import dagster_run
+from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
-from treadle.engine.planning import Planner
-from treadle.engine.preview import STORED, Preview, Previewer
-from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.run_reader import CompletedRunReader
-from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
-from treadle.engine.views import dagster_run
+from treadle.engine.publish.bus_events import asset_materialized
+from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.tick.evaluation import Budget, Evaluator
+from treadle.engine.tick.event_ticks import EventTicks
+from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.preview import STORED, Preview, Previewer
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.sensors import SensorOperations
 from treadle.ports.runs import Failure, Run

@@ -11,7 +11,7 @@ from treadle.definitions.event_log import (
     EventRecordsResult,
 )
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
-from treadle.engine.instance_reader import InstanceReader
+from treadle.engine.instance.instance_reader import InstanceReader
 
 
 class Recorded:

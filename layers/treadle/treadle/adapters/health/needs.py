@@ -7,8 +7,8 @@ from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
-from treadle.engine.arns import full_address
-from treadle.engine.bus_events import SOURCE
+from treadle.engine.publish.bus_events import SOURCE
+from treadle.engine.record.arns import full_address
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.registry import JOBS, SENSORS, path_of

@@ -12,8 +12,8 @@ from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.preview import STORED
-from treadle.engine.schedule import deadline_message
+from treadle.engine.tick.preview import STORED
+from treadle.engine.tick.schedule import deadline_message
 from treadle.operate.invoke import event_of_asset, event_of_run
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json

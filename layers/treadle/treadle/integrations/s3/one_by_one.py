@@ -13,7 +13,7 @@ from treadle.definitions.objects import S3Object
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.definitions.values import json_text
-from treadle.engine.user_code import evaluate, shown_error
+from treadle.engine.tick.user_code import evaluate, shown_error
 from treadle.integrations.s3.sweep import Slice
 
 MOST_REQUESTS = DEFAULT_CAP

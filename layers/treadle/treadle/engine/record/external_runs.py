@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from treadle.definitions.clocks import bounded
 from treadle.engine.identity import RunIds
-from treadle.engine.run_state import Report, fold
+from treadle.engine.record.run_state import Report, fold
 from treadle.ports.runs import Run
 from treadle.ports.targets import Execution
 

@@ -10,14 +10,14 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import arn_matches, former_of, kind_of_run
-from treadle.engine.external_runs import ExternalRunRecorder, observed_run
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.launch import Targets
+from treadle.engine.launch.launcher import Targets
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.run_state import UNKNOWN_FAILURE, Report, fold, with_early_check
-from treadle.engine.unreachable_runs import is_unknown
+from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
+from treadle.engine.record.external_runs import ExternalRunRecorder, observed_run
+from treadle.engine.record.run_state import UNKNOWN_FAILURE, Report, fold, with_early_check
+from treadle.engine.record.unreachable_runs import is_unknown
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock
 from treadle.ports.targets import Execution, JobSettings

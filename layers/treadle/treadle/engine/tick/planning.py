@@ -21,9 +21,9 @@ from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
+from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import RunIds
-from treadle.engine.run_key_cache import RunKeyCache
-from treadle.engine.run_tags import run_tags
+from treadle.engine.tick.run_key_cache import RunKeyCache
 from treadle.ports.ticks import PlannedRun, RejectedRequest
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import SensorExecutionData
-from treadle.engine.evaluation import Budget, Evaluator, TickContext
 from treadle.engine.identity import leased_tick_id
+from treadle.engine.tick.evaluation import Budget, Evaluator, TickContext
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
 from treadle.ports.ticks import Tick, TickKind

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
-from treadle.engine.registry_cache import CachedRegistry
+from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.ports.registry import EntrySource, KeptEntry, RegistryCopy, RegistryStore, parse_entry
 from treadle.ports.system import Clock
 

@@ -13,8 +13,8 @@ from treadle.definitions.event_log import (
     EventRecordsFilter,
     EventRecordsResult,
 )
-from treadle.engine.asset_events import materialized
-from treadle.engine.run_reader import DEFAULT_LIMIT, RunReader
+from treadle.engine.assets.asset_events import materialized
+from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
 from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
 from treadle.ports.records import each_readable
 

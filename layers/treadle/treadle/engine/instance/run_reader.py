@@ -9,7 +9,7 @@ from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.instance import EndedRun
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, from_millis
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.views import dagster_run, run_record
+from treadle.engine.instance.views import dagster_run, run_record
 from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
 from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
 from treadle.ports.run_queries import RunQuery

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Run, request_digest
 
 KEPT_TICKS = 100

@@ -15,20 +15,19 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import kind_of_run, role_of_run
-from treadle.engine.chunks import tick_message
-from treadle.engine.describe import described
-from treadle.engine.dispatch import Dispatcher
+from treadle.engine.dispatch.chunks import tick_message
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.external_run_poller import ExternalRunPoller
-from treadle.engine.held_ticks import HeldTicks
-from treadle.engine.late_sensors import LateSensors
-from treadle.engine.launch import Targets
+from treadle.engine.launch.launcher import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
-from treadle.engine.registry_sync import RegistrySync
-from treadle.engine.run_state import (
+from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
+from treadle.engine.reconcile.held_ticks import HeldTicks
+from treadle.engine.reconcile.late_sensors import LateSensors
+from treadle.engine.record.arns import kind_of_run, role_of_run
+from treadle.engine.record.describe import described
+from treadle.engine.record.run_state import (
     LAUNCH_DUE_MS,
     OVERDUE_MS,
     Report,
@@ -36,7 +35,8 @@ from treadle.engine.run_state import (
     retry_of,
     with_early_check,
 )
-from treadle.engine.unreachable_runs import ends_at, noted, unknown_end
+from treadle.engine.record.unreachable_runs import ends_at, noted, unknown_end
+from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.ports.records import reason_of
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, DeadLetters, Queue

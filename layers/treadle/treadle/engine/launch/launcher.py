@@ -16,14 +16,14 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import role_of_start
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.message_hops import MOST_HOPS, one_hop_on
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.run_state import Report, fold, with_early_check
-from treadle.engine.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
+from treadle.engine.record.arns import role_of_start
+from treadle.engine.record.run_state import Report, fold, with_early_check
+from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.ports.records import reason_of
 from treadle.ports.runs import Claim, Failure, LaunchBackoff, PendingStart, Run, RunStore
 from treadle.ports.system import Clock, IdGenerator, Queue

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.engine.dispatch import Dispatcher
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.outcomes import Decision
 from treadle.ports.system import Clock
 from treadle.ports.ticks import TickStore

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import LaunchError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import full_address
-from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.launch import Targets
+from treadle.engine.launch.launcher import Targets
 from treadle.engine.outcomes import Decision
-from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.record.arns import full_address
+from treadle.engine.record.external_runs import ExternalRunRecorder
+from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.ports.runs import PollCheckpoint, Run, RunStore
 from treadle.ports.system import Clock
 from treadle.ports.targets import Execution, JobSettings

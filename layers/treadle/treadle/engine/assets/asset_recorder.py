@@ -12,10 +12,10 @@ from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
-from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.bus_events import asset_materialized
+from treadle.engine.assets.asset_events import asset_event, materialized
 from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.publish.bus_events import asset_materialized
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Bus, Clock

@@ -6,8 +6,8 @@ from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.bus_events import RunStatusChange, published_tags, run_status_changed
-from treadle.engine.run_state import ASSUMED
+from treadle.engine.publish.bus_events import RunStatusChange, published_tags, run_status_changed
+from treadle.engine.record.run_state import ASSUMED
 from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
 from treadle.ports.runs import Reached, Run, RunStore
 from treadle.ports.system import Bus

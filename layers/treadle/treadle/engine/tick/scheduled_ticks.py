@@ -16,8 +16,10 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
 )
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.backoff import FailurePolicy
-from treadle.engine.evaluation import (
+from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.backoff import FailurePolicy
+from treadle.engine.tick.evaluation import (
     Budget,
     EvaluationResult,
     Evaluator,
@@ -25,9 +27,7 @@ from treadle.engine.evaluation import (
     is_unstorable,
     unstorable,
 )
-from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
-from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.schedule import later_slots, minute, slot
+from treadle.engine.tick.schedule import later_slots, minute, slot
 from treadle.ports.sensors import (
     Completion,
     Lease,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.definitions.contexts import SensorEvaluationContext
-    from treadle.engine.evaluation import Evaluate
+    from treadle.engine.tick.evaluation import Evaluate
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,9 @@ from treadle.definitions.errors import (
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import (
+from treadle.engine.identity import event_tick_id
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.evaluation import (
     Budget,
     EvaluationResult,
     Evaluator,
@@ -22,9 +24,7 @@ from treadle.engine.evaluation import (
     is_unstorable,
     unstorable,
 )
-from treadle.engine.identity import event_tick_id
-from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.scheduled_ticks import outcome
+from treadle.engine.tick.scheduled_ticks import outcome
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import IdGenerator
@@ -216,7 +216,7 @@ class EventTicks:
     def _as_recorded(self, event: SensorEvent, batch_state: EventBatchState) -> SensorEvent:
         """Return a run's event with the run's record, which has more details, and may be later."""
         from treadle.definitions.run_events import RunStatusEvent
-        from treadle.engine.views import dagster_run
+        from treadle.engine.instance.views import dagster_run
 
         if not isinstance(event, RunStatusEvent) or event.run.run_id not in batch_state.runs:
             return event

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.arns import is_elsewhere
+from treadle.engine.record.arns import is_elsewhere
 from treadle.ports.runs import Failure, Run
 
 LAUNCH_DUE_MS = 900_000

@@ -9,9 +9,9 @@ from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreR
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import InstigatorStatus, TickStatus
-from treadle.engine.planning import Plan, Planner, ValidatedRequests
-from treadle.engine.tick_log import TickLog, capture
-from treadle.engine.user_code import evaluate, unrecorded
+from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
+from treadle.engine.tick.tick_log import TickLog, capture
+from treadle.engine.tick.user_code import evaluate, unrecorded
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Clock
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from treadle.definitions.clocks import MAX_SKEW_MS, is_ahead
-from treadle.engine.bus_events import sensor_health_changed
 from treadle.engine.identity import timestamp
-from treadle.engine.registry_cache import CachedRegistry
-from treadle.engine.schedule import MINUTE_MS
-from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.publish.bus_events import sensor_health_changed
+from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.ports.engine_state import LateSensor, LateSensorStore
 from treadle.ports.records import UNREADABLE
 from treadle.ports.registry import SensorEntry

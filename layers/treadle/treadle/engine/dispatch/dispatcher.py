@@ -15,17 +15,17 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.asset_recorder import AssetRecorder
-from treadle.engine.attempts import attempt_for_request
-from treadle.engine.chunks import CHUNK_SIZE, ChunkRequest, chunk, chunk_count, chunk_message
+from treadle.engine.assets.asset_recorder import AssetRecorder
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, ChunkRequest, chunk, chunk_count, chunk_message
+from treadle.engine.dispatch.rate_limit import RunRateLimiter
+from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
+from treadle.engine.launch.attempts import attempt_for_request
 from treadle.engine.messages import launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.rate_limit import RunRateLimiter
-from treadle.engine.registry_cache import Grants
-from treadle.engine.run_state import LAUNCH_DUE_MS
-from treadle.engine.run_tags import run_tags
+from treadle.engine.record.run_state import LAUNCH_DUE_MS
+from treadle.engine.registry.registry_cache import Grants
 from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick, TickStore

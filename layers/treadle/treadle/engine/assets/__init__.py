@@ -1,0 +1,1 @@
+"""Materializations of assets: record and publish them."""

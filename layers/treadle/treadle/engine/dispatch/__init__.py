@@ -1,0 +1,1 @@
+"""DISPATCH: turn committed ticks into run records."""

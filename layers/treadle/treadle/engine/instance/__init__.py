@@ -1,0 +1,1 @@
+"""What a sensor reads of runs and assets."""

@@ -1,0 +1,1 @@
+"""LAUNCH: claim attempts of runs and start them at their targets."""

@@ -1,0 +1,1 @@
+"""PUBLISH: publish changes of runs on the bus."""

@@ -1,0 +1,1 @@
+"""RECONCILE: find what other components have lost, and repair it."""

@@ -1,0 +1,1 @@
+"""RECORD: apply what targets report to run records."""

@@ -1,0 +1,1 @@
+"""The registry as the components see it, and its synchronization."""

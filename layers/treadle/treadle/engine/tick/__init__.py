@@ -1,0 +1,1 @@
+"""Ticks: evaluate a sensor, plan what its requests commit, and commit it."""
