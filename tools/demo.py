@@ -34,7 +34,7 @@ from tools.project import ToolError, run_tool
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
-from treadle.ports.ticks import TickKind
+from treadle.model.ticks import TickKind
 
 SWEEP_SECONDS = 100
 """A sweep runs each minute."""

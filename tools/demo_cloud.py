@@ -15,9 +15,9 @@ from tools.project import local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.objects import ObjectIdentity, S3Object
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run
-from treadle.ports.sensors import SensorState
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
+from treadle.model.sensors import SensorState
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

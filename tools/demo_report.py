@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 
 WAITING = "waiting"
 NO_NEW_RUN = "no new run"

@@ -219,7 +219,7 @@ def contract(endpoint: str, name: str) -> Mapping[str, str]:
         ToolError: there is no such stack.
     """
     # Imported here, as `make up` and `make invoke` run without the library; callers of this function have it.
-    from treadle.ports.contract import parse_contract
+    from treadle.model.contract import parse_contract
 
     parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
     # Instead of its name, the local cloud shows the value of the SSM parameter at the deployment.

@@ -30,8 +30,8 @@ from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.ports.runs import Run
-from treadle.ports.targets import JobSettings
+from treadle.model.runs import Run
+from treadle.model.targets import JobSettings
 
 ENGINE = "shop"
 ROUNDS, ENGINE_ROUNDS = 12, 4

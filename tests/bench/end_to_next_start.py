@@ -17,8 +17,8 @@ from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.project import run_tool
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
 
 TIMES = 50
 GOAL_SECONDS = 4.0

@@ -15,7 +15,7 @@ from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.ministack import LocalCloud, configured_port
 from tools.project import ToolError, run_tool
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 UPLOADS = 50
 GOAL_SECONDS = 5.0

@@ -23,8 +23,8 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
-from treadle.ports.runs import Claim, PendingStart, Run
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.model.runs import Claim, PendingStart, Run
+from treadle.model.ticks import DispatchCounts, Tick
 from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 
 

@@ -38,7 +38,7 @@ from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.ports.sensors import Edit
+from treadle.model.sensors import Edit
 
 KEYS = 10_000
 LONG = 1_000_000

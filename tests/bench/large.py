@@ -38,9 +38,9 @@ from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.model.runs import Run
+from treadle.model.targets import UNANSWERING
 from treadle.operate.limits import RESOURCES
-from treadle.ports.runs import Run
-from treadle.ports.targets import UNANSWERING
 
 STACK = "treadle-large"
 POLLING, EVENT = 60, 40

@@ -30,7 +30,7 @@ from treadle.definitions.results import RunRequest
 from treadle.engine.dispatch.chunks import ChunkRequest
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.steps import LAUNCH_WORKERS, parse_dispatch, parse_launch
-from treadle.ports.ticks import Tick
+from treadle.model.ticks import Tick
 
 RUNS = 250
 PROCESSES = 4

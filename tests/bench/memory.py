@@ -31,8 +31,8 @@ from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.engine.dispatch.chunks import chunk_count, chunk_message
-from treadle.ports.runs import Run
-from treadle.ports.targets import JobSettings
+from treadle.model.runs import Run
+from treadle.model.targets import JobSettings
 
 RUNS, DUE = 10_000, 500
 BATCH = {"launch": 10, "record": 10, "publish": 100}

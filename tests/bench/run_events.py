@@ -29,7 +29,7 @@ from treadle.definitions.run_status_contexts import RunStatusSensorContext
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.tick.evaluation import Budget
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 EVENTS, BATCH = 200, 10
 NOON = 1_795_370_400_000

@@ -31,7 +31,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.model.ticks import DispatchCounts, Tick
 from treadle.testing.blobs import InMemoryBlobStore
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from tests.support.browser import DESK, PHONE, Visit, visiting
 from tests.support.console import TOKEN, served
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import event_tick_id
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
 
 ERROR = "SNS (ops): the topic did not accept the alert: NotFound"
 

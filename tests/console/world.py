@@ -30,9 +30,9 @@ from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.tick.evaluation import Budget
-from treadle.ports.runs import Failure, Run
-from treadle.ports.sensors import Edit, SensorState
-from treadle.ports.ticks import Tick
+from treadle.model.runs import Failure, Run
+from treadle.model.sensors import Edit, SensorState
+from treadle.model.ticks import Tick
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.stores import InMemorySensorStore
 

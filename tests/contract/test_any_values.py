@@ -33,8 +33,8 @@ from treadle.engine.publish.publisher import Publisher, statuses_reached
 from treadle.engine.tick.evaluation import Budget, Evaluator
 from treadle.engine.tick.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
 from treadle.testing.system import InMemoryQueue, VirtualClock

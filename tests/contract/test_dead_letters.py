@@ -11,7 +11,8 @@ from moto import mock_aws
 from treadle.adapters import clients
 from treadle.adapters.queues import SqsDeadLetterQueue, SqsDeadLetters
 from treadle.definitions.errors import StoreError
-from treadle.ports.system import DeadLetter, DeadLetterQueue, DeadLetters
+from treadle.model.messages import DeadLetter
+from treadle.ports.system import DeadLetterQueue, DeadLetters
 from treadle.testing.system import InMemoryDeadLetters
 
 

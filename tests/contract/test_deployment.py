@@ -15,9 +15,10 @@ from treadle.adapters.deployment import FRESH_SECONDS, StackDeployment
 from treadle.adapters.stack import read_stack
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.deployment import DeployedSensor, LogLine, Subscription
+from treadle.model.registry import Registry, SensorEntry
 from treadle.operate.load_checks import CHECK_SECONDS
-from treadle.ports.deployment import DeployedSensor, Deployment, LogLine, Subscription
-from treadle.ports.registry import Registry, SensorEntry
+from treadle.ports.deployment import Deployment
 from treadle.testing.deployment import InMemoryDeployment
 
 NOON = 1_795_348_800_000

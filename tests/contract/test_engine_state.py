@@ -8,7 +8,7 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.ports.engine_state import EngineRecord, LateSensor
+from treadle.model.engine_state import EngineRecord, LateSensor
 
 NOON = 1_795_370_400_000
 LATE = {

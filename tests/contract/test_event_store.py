@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
-from treadle.ports.assets import AssetEvent
+from treadle.model.assets import AssetEvent
 
 EVENT = AssetEvent("tables/orders", "e1", "ASSET_MATERIALIZATION", 1, '{"rows":3}')
 

@@ -12,10 +12,9 @@ from tests.contract.test_tick_store import FAILED, FULL
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports import ticks
-from treadle.ports.assets import AssetEvent, ended_runs_key
-from treadle.ports.run_queries import parse_place
-from treadle.ports.ticks import DispatchCounts, outline
+from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.run_queries import parse_place
+from treadle.model.ticks import DispatchCounts, RejectedRequest, Tick, TickPage, TickTrouble, outline
 
 
 def pages(page: Callable[[str | None], Any], values: str) -> Iterator[list[Any]]:
@@ -49,7 +48,7 @@ def test_the_last_page_that_is_just_full_has_none_behind_it(stores: Stores) -> N
     put_ticks(stores, [TickStatus.SUCCESS] * 3)
 
     assert stores.ticks.page("files", limit=3).next is None
-    assert stores.ticks.page("nobody", limit=3) == ticks.TickPage((), None)
+    assert stores.ticks.page("nobody", limit=3) == TickPage((), None)
 
 
 def test_only_ticks_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> None:
@@ -78,7 +77,7 @@ def test_page_of_rare_ticks_ends_where_enough_was_looked_through(
 
 
 @pytest.mark.parametrize("tick", [FULL, FAILED, replace(FAILED, skips=3, last_time=9, paused="why")])
-def test_tick_on_a_page_is_the_record_without_what_it_asked_for(stores: Stores, tick: ticks.Tick) -> None:
+def test_tick_on_a_page_is_the_record_without_what_it_asked_for(stores: Stores, tick: Tick) -> None:
     stores.ticks.put(tick)
 
     [found] = stores.ticks.page("files", limit=1).ticks
@@ -100,20 +99,20 @@ def test_tick_on_a_page_tells_what_became_of_its_requests_or_why_they_wait(store
 
 def test_ticks_are_found_by_what_keeps_them_from_being_well(stores: Stores) -> None:
     well, held, refused, aside = (replace(FULL, tick_id=name, set_aside=()) for name in "abcd")
-    for tick in (well, held, refused, replace(aside, set_aside=(ticks.RejectedRequest("k", "too large"),))):
+    for tick in (well, held, refused, replace(aside, set_aside=(RejectedRequest("k", "too large"),))):
         stores.ticks.put(tick)
     stores.ticks.postpone("files", "b", 99, "not granted", held=2)
     stores.ticks.mark_dispatched(refused, DispatchCounts(1, 0, 1), ["a loop"])
 
     found = {
         trouble: [tick.tick_id for tick in stores.ticks.page("files", limit=9, statuses={trouble}).ticks]
-        for trouble in ticks.TickTrouble
+        for trouble in TickTrouble
     }
 
     assert found == {
-        ticks.TickTrouble.HELD: ["b"],
-        ticks.TickTrouble.REFUSED: ["c"],
-        ticks.TickTrouble.SET_ASIDE: ["d"],
+        TickTrouble.HELD: ["b"],
+        TickTrouble.REFUSED: ["c"],
+        TickTrouble.SET_ASIDE: ["d"],
     }
     evaluated = stores.ticks.page("files", limit=9, statuses={TickStatus.SUCCESS}).ticks
     assert [tick.tick_id for tick in evaluated] == ["d", "c", "b", "a"]

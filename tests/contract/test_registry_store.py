@@ -11,7 +11,7 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.registry import DynamoRegistryStore
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
-from treadle.ports.registry import KeptEntry, Registry, RegistryCopy
+from treadle.model.registry import KeptEntry, Registry, RegistryCopy
 
 NOON = 1_795_370_400_000
 SENSOR = json.dumps({"project": "shop", "function": "shop-Daily", "kind": "schedule", "jobs": "load"})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
-from treadle.ports.runs import Claim, PendingStart, Run
+from treadle.model.runs import Claim, PendingStart, Run
 
 NOW = 1_795_348_800_000
 RUN = Run("r1", "load", "files", "k1", "t1", "{}", {}, NOW, reached={"1/0": {"QUEUED": NOW}})

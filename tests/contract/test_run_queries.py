@@ -5,8 +5,8 @@ from dataclasses import replace
 from tests.contract.conftest import Stores
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Reaction, Run
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Reaction, Run
 
 
 def run(number: int, status: Status = Status.SUCCESS, **values: object) -> Run:

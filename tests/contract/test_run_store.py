@@ -5,8 +5,8 @@ from dataclasses import replace
 from tests.contract.conftest import Stores
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import (
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import (
     Claim,
     Failure,
     KeyState,

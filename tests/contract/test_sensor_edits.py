@@ -8,7 +8,7 @@ from tests.contract.conftest import Stores
 from tests.contract.test_sensor_store import LONG, MINUTE, NOON, acquired, completion, request, tick
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import KEPT_EDITS, Edit, Lease, RecordedEdit, Refused, SensorState
+from treadle.model.sensors import KEPT_EDITS, Edit, Lease, RecordedEdit, Refused, SensorState
 
 RUNNING, STOPPED = InstigatorStatus.RUNNING, InstigatorStatus.STOPPED
 DECLARED = InstigatorStatus.DECLARED_IN_CODE

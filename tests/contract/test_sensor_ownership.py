@@ -8,7 +8,7 @@ from tests.contract.conftest import Stores
 from tests.contract.test_sensor_store import LONG, MINUTE, NOON, completion, request, tick
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import InstigatorStatus
-from treadle.ports.sensors import Edit, Lease, Refused
+from treadle.model.sensors import Edit, Lease, Refused
 
 
 def test_first_lease_takes_a_state_of_no_project_and_others_get_none(stores: Stores) -> None:

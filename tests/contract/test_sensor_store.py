@@ -9,8 +9,8 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
-from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SkipStreak
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SkipStreak
+from treadle.model.ticks import PlannedRun, Tick, TickKind
 
 NOON = 1_795_348_800_000
 MINUTE = 60_000

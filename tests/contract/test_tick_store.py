@@ -8,7 +8,7 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import (
+from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
     Drop,

@@ -18,11 +18,11 @@ from treadle.engine.dispatch.rate_limit import HOUR_MS, RunRateLimiter
 from treadle.engine.identity import timestamp
 from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.run_reader import CompletedRunReader
-from treadle.ports.assets import AssetEvent, ended_runs_key
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import KeyState, Run
-from treadle.ports.sensors import Edit, Lease, LeaseRequest
-from treadle.ports.ticks import Drop, PlannedRun, Tick, TickKind
+from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import KeyState, Run
+from treadle.model.sensors import Edit, Lease, LeaseRequest
+from treadle.model.ticks import Drop, PlannedRun, Tick, TickKind
 from treadle.testing.system import VirtualClock
 
 NOON = 1_795_370_400_000

@@ -27,7 +27,7 @@ from treadle.engine.tick.planning import Planner
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
-from treadle.ports.sensors import Completion, Lease
+from treadle.model.sensors import Completion, Lease
 from treadle.testing.system import SequentialIds, VirtualClock
 
 SETTINGS = TickSettings(0, DefaultSensorStatus.RUNNING)

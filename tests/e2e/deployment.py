@@ -21,9 +21,9 @@ from tools.project import ToolError, local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.engine_state import EngineRecord
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick
+from treadle.model.engine_state import EngineRecord
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.e2e.deployment import Deployed, eventually, fresh_key
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.assets import AssetEvent
+from treadle.model.assets import AssetEvent
 
 
 def recorded(deployed: Deployed, asset: str, partition: str) -> list[AssetEvent]:

@@ -13,8 +13,8 @@ from tests.e2e.deployment import SENSOR, Deployed, eventually, fresh_key, launch
 from tools.project import ROOT
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.runs import Run
-from treadle.ports.sensors import Completion, Lease, LeaseRequest
+from treadle.model.runs import Run
+from treadle.model.sensors import Completion, Lease, LeaseRequest
 
 MINUTE = 60_000
 PATIENCE = 100

@@ -22,7 +22,7 @@ from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import InstigatorStatus
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 PATIENCE = 100
 """Seconds for a job from upload to recorded end, on a machine that has much else to do."""

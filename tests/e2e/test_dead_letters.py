@@ -19,7 +19,7 @@ from tests.e2e.deployment import (
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk_count, chunk_message
 from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 Proceeds = Callable[[], bool]
 GoodMessage = Callable[[Deployed], tuple[str, Proceeds]]

@@ -14,7 +14,7 @@ from tests.e2e.deployment import JOB, SENSOR, Deployed, eventually
 from tests.e2e.policies import without
 from tests.support.project import run
 from treadle.adapters import clients
-from treadle.ports.registry import path_of
+from treadle.model.registry import path_of
 
 OWNER = f"sensor {SENSOR}"
 OF_SENSOR, OF_JOB = f"sensors/{SENSOR}", f"jobs/{JOB}"

@@ -15,8 +15,8 @@ import pytest
 from tests.e2e.deployment import Deployed, eventually, run_record
 from tools.project import ENGINE, REGION
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.contract import PARTS
-from treadle.ports.runs import PendingStart
+from treadle.model.contract import PARTS
+from treadle.model.runs import PendingStart
 
 OTHER = "210987654321"
 STACK = "treadle-job-account"

@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.deployment import SENSOR, Deployed, eventually
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 MANY = int(os.environ.get("TREADLE_MANY_OBJECTS", "200"))
 PATIENCE = 60 + MANY * 0.75

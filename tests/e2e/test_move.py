@@ -20,9 +20,9 @@ from tools.project_copy import copy_of_project
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus
-from treadle.ports.assets import ended_runs_key
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run
+from treadle.model.assets import ended_runs_key
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
 
 pytestmark = pytest.mark.timeout(1200)
 

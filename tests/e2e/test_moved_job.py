@@ -17,7 +17,7 @@ from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
 from treadle.engine.registry.registry_cache import MAX_AGE_MS
-from treadle.ports.runs import PendingStart, Run, Unanswered
+from treadle.model.runs import PendingStart, Run, Unanswered
 
 # Three deployments, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(900)

@@ -17,7 +17,7 @@ from tests.e2e.deployment import (
 )
 from tests.support.project import run
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 PATIENCE = 100
 """Seconds for a job from upload to recorded end, on a machine that has much else to do."""

@@ -48,9 +48,9 @@ from treadle.adapters.system import RandomTokens
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.launch.launcher import payload
-from treadle.ports.registry import path_of
-from treadle.ports.runs import Claim, Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.model.registry import path_of
+from treadle.model.runs import Claim, Run
+from treadle.model.ticks import PlannedRun, Tick, TickKind
 
 FAR_AWAY = 4_102_444_800_000
 LONG_AGO = 3_600_000

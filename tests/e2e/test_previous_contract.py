@@ -15,7 +15,7 @@ from tests.e2e.deployment import Deployed, edit, eventually
 from tools import stack
 from tools.project import ROOT
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.ports.contract import parameter_of
+from treadle.model.contract import parameter_of
 
 pytestmark = pytest.mark.timeout(900)
 NAME, ENGINE = "previous", "next"
@@ -66,7 +66,7 @@ def house(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def _raise_contract(folder: Path) -> None:
     """Let an engine's code be of the next version, and its template publish both."""
     edit(
-        folder / "layers/treadle/treadle/ports/registry.py",
+        folder / "layers/treadle/treadle/model/registry.py",
         {f"CONTRACT = {PREVIOUS}\n": f"CONTRACT = {NEXT}\n"},
     )
     path = folder / "engine" / "template.yaml"

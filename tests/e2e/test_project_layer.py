@@ -15,7 +15,7 @@ from tests.support.outside import Outside
 from tools.project import SAM
 from tools.wheel import build_wheel
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.run_queries import RunQuery
+from treadle.model.run_queries import RunQuery
 
 pytestmark = pytest.mark.timeout(900)
 NAME = "sharing"

@@ -37,8 +37,8 @@ from tests.e2e.following import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Failure, Run
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Failure, Run
 
 LOST = 0.2
 MANY = 500

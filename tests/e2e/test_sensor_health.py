@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually
-from treadle.ports.engine_state import EngineRecord
-from treadle.ports.registry import KeptEntry
+from treadle.model.engine_state import EngineRecord
+from treadle.model.registry import KeptEntry
 from treadle.testing.registry import sensor_text
 
 pytestmark = pytest.mark.timeout(600)  # The copy of the registry in a warm process may be a minute old.

@@ -21,10 +21,10 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.ports.assets import ended_runs_key
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.assets import ended_runs_key
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 
 NAME, ENGINE = "treadle-moved", "treadle-moved-engine"
 TAKEN = ("Namespace", "ExistingStores")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually, fresh_key, minutes_of_yesterday
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.ticks import Tick, TickKind
 
 
 def committed(deployed: Deployed, nominal: int) -> list[Tick]:

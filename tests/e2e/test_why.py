@@ -17,8 +17,8 @@ from tests.e2e.deployment import (
 from tests.support.project import run
 from treadle.adapters.system import SystemClock
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.runs import Run
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.runs import Run
 
 ANN = "ann"
 

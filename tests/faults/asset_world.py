@@ -33,8 +33,8 @@ from treadle.engine.tick.planning import Planner
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.steps import _record
-from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Run
+from treadle.model.assets import AssetEvent
+from treadle.model.runs import Run
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 from treadle.ports.registry import RegistryStore
-from treadle.ports.runs import Run, RunStore
+from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
-from treadle.ports.ticks import Tick, TickStore
+from treadle.ports.ticks import TickStore
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.stores import (
     InMemoryRunStore,

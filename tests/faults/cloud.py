@@ -11,8 +11,8 @@ from tests.support.house import ARN
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp, timestamp_of
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
 

@@ -11,9 +11,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.record.run_state import Report, fold
-from treadle.ports.runs import Run
-from treadle.ports.targets import Execution
-from treadle.ports.ticks import Tick
+from treadle.model.runs import Run
+from treadle.model.targets import Execution
+from treadle.model.ticks import Tick
 
 Check = Callable[[World], Iterator[str]]
 

@@ -248,14 +248,14 @@ MUTANTS = (
     ),
     Mutant(
         "any failure to decode a record is that record's",
-        "ports/records.py",
+        "model/records.py",
         "            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error",
         "            raise",
         (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
     ),
     Mutant(
         "records that cannot be read passed over",
-        "ports/records.py",
+        "model/records.py",
         '            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would bury them',
         "            raise",
         ("tests/contract/test_unreadable.py::test_several_runs_are_read_past_one_that_cannot_be[moto]",),

@@ -36,8 +36,8 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.event_ticks import EventTicks
 from treadle.engine.tick.schedule import MINUTE_MS, minute
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.model.runs import RetryGrant, Run
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.runs import RetryGrant, Run
 
 T = TypeVar("T")
 REFUSALS: dict[str, Callable[[str], LaunchError]] = {

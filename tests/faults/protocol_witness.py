@@ -11,8 +11,8 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.record.run_state import ASSUMED
-from treadle.ports.runs import Run
-from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest
+from treadle.model.runs import Run
+from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from treadle.engine.identity import RunIds
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.evaluation import Evaluator
 from treadle.engine.tick.planning import Planner
-from treadle.ports.targets import JobSettings, StartContract
+from treadle.model.targets import JobSettings, StartContract
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import SequentialIds, VirtualClock

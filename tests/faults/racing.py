@@ -36,8 +36,9 @@ from treadle.engine.tick import backoff, scheduled_ticks
 from treadle.engine.tick.evaluation import Budget, Evaluator
 from treadle.engine.tick.event_ticks import EventTicks
 from treadle.engine.tick.planning import Planner
-from treadle.ports.runs import KeyState, RunStore
-from treadle.ports.targets import Execution, JobSettings, Start
+from treadle.model.runs import KeyState
+from treadle.model.targets import Execution, JobSettings, Start
+from treadle.ports.runs import RunStore
 from treadle.testing.grants import FixedGrants
 
 SENSOR = "raced"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.faults.cloud import SimulatedLetters, SimulatedQueue
 from tests.faults.living import Living
@@ -40,15 +40,19 @@ from treadle.engine.tick.planning import Planner
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.publishing import _publish_stream, parse_publish
-from treadle.ports.assets import ended_runs_key
-from treadle.ports.runs import Reached, Run
-from treadle.ports.system import Bus, BusEvent
-from treadle.ports.ticks import Tick
+from treadle.model.assets import ended_runs_key
+from treadle.model.messages import BusEvent
+from treadle.model.runs import Reached, Run
+from treadle.model.ticks import Tick
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import SequentialIds, VirtualClock
+
+if TYPE_CHECKING:
+    from treadle.ports.system import Bus
+
 
 JOBS = ("orders", "customers")
 PAIRS = 2

@@ -35,8 +35,8 @@ from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints import metric_names
 from treadle.integrations.s3 import S3SensorDefinition
-from treadle.ports.assets import AssetEvent
-from treadle.ports.registry import KeptEntry, RegistryCopy
+from treadle.model.assets import AssetEvent
+from treadle.model.registry import KeptEntry, RegistryCopy
 from treadle.testing import TreadleInstance
 from treadle.testing.engine_state import InMemoryLateSensorStore
 from treadle.testing.registry import InMemoryRegistryStore, sensor_text

@@ -21,7 +21,7 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import SensorEvaluationError
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 from treadle.testing.instance import TreadleInstance
 
 load, report = JobDefinition("load"), JobDefinition("report")

@@ -9,11 +9,12 @@ from tests.faults.invariants import committed, violations
 from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
 from tests.faults.world import World
 from tests.support.house import JOB
+from treadle.model.targets import StartContract
 from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, Queue
-from treadle.ports.targets import StartContract, Target
+from treadle.ports.targets import Target
 from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults
 from treadle.testing.targets import NAMED

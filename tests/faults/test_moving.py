@@ -15,7 +15,7 @@ from tests.support.moving import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.registry.registry_cache import CachedRegistry
-from treadle.ports.targets import Execution, JobSettings, Start, StartContract
+from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 

@@ -1,6 +1,7 @@
 """Runs that others started: whatever is lost on the way of their events or listings, each is recorded once, truly."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,12 +11,17 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.reconcile.external_run_poller import POLL_MS, ExternalRunPoller
 from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
-from treadle.ports.runs import Failure, RunStore
-from treadle.ports.targets import Execution, Target
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
+
+if TYPE_CHECKING:
+    from treadle.ports.runs import RunStore
+    from treadle.ports.targets import Target
+
 
 NOON = 1_795_370_400_000
 FAILED = Failure("States.TaskFailed", "no such file")

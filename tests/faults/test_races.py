@@ -25,8 +25,8 @@ from tests.support.sharing import lines
 from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 16

@@ -21,9 +21,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
+from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.ports.system import Clock
-from treadle.ports.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.targets import InMemoryTarget
 
 LAUNCH_ID = f"{RUN_ID}-1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tests.faults.invariants import violations
 from tests.faults.living import RestlessError
 from tests.faults.world import World
-from treadle.ports.targets import StartContract
+from treadle.model.targets import StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 

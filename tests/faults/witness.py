@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.ports.runs import Claim, PendingStart, Run, RunStore
-from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
-from treadle.ports.ticks import Tick, TickStore
+from treadle.model.runs import Claim, PendingStart, Run
+from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
+from treadle.model.ticks import Tick
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.ticks import TickStore
 
 
 @dataclass(frozen=True, slots=True)

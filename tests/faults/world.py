@@ -40,14 +40,18 @@ from treadle.engine.tick.planning import Planner
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
+from treadle.model.messages import BusEvent
+from treadle.model.registry import JOBS as JOB_ENTRIES
+from treadle.model.registry import SENSORS
+from treadle.model.sensors import Edit
+from treadle.model.targets import JobSettings, StartContract
+from treadle.model.ticks import Tick
 from treadle.operate.drops import TickDrops
-from treadle.ports.registry import JOBS as JOB_ENTRIES
-from treadle.ports.registry import SENSORS, EntrySource, RegistryStore
+from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
-from treadle.ports.sensors import Edit, SensorStore
-from treadle.ports.system import BusEvent
-from treadle.ports.targets import JobSettings, StartContract, Target
-from treadle.ports.ticks import Tick, TickStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.targets import Target
+from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.registry import InMemoryParameters, job_text, sensor_text
 from treadle.testing.system import SequentialIds, VirtualClock

@@ -13,7 +13,7 @@ from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.runs import _run
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
-from treadle.ports.ticks import Tick
+from treadle.model.ticks import Tick
 from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.faults import Faults, faulty
 

@@ -25,7 +25,7 @@ from treadle.adapters.targets.registry import KINDS
 from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.entrypoints.handler import metrics
-from treadle.ports.targets import JobSettings
+from treadle.model.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from treadle import AssetMaterialization, RunRequest, SensorResult, sensor
 from treadle import evaluator as handler_of
 from treadle.definitions.errors import SettingsError
 from treadle.entrypoints.steps import recorder
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 NAMESPACE = "123456789012/us-east-1/test"
 RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"

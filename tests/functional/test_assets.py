@@ -24,7 +24,7 @@ from treadle import (
 from treadle.definitions.assets import AssetMaterialized
 from treadle.engine.assets.asset_events import asset_event, materialized
 from treadle.engine.publish.bus_events import asset_materialized, envelope
-from treadle.ports.ticks import Tick
+from treadle.model.ticks import Tick
 
 NAMESPACE = "123456789012/us-east-1/test"
 ORDERS, CUSTOMERS = AssetKey(["shop", "orders"]), AssetKey("customers")

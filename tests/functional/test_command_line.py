@@ -16,9 +16,9 @@ from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
-from treadle.ports.assets import AssetEvent
-from treadle.ports.sensors import Edit
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.assets import AssetEvent
+from treadle.model.sensors import Edit
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
 from treadle.testing.registry import sensor_text
 
 SENSOR = "new_objects"

@@ -24,8 +24,8 @@ from treadle.console.routes import OPERATIONS
 from treadle.console.static_token import Role
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Run
-from treadle.ports.system import DeadLetter
+from treadle.model.messages import DeadLetter
+from treadle.model.runs import Run
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.system import InMemoryDeadLetters, VirtualClock
 

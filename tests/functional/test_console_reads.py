@@ -12,9 +12,9 @@ from treadle import AssetMaterialization, RunRequest, SensorDefinition, SensorRe
 from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.ticks import Tick, TickKind
 from treadle.operate.graph import Edge, Node, graph_of
-from treadle.ports.deployment import DeployedSensor, Subscription
-from treadle.ports.ticks import Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.instance import TreadleInstance
 

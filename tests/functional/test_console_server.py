@@ -13,7 +13,7 @@ from tests.support.console import CHANGE, TOKEN, MemoryStack, console_of, served
 from treadle.console.api import MAX_BODY
 from treadle.console.pages import pages, security_headers
 from treadle.console.server import LocalServer
-from treadle.ports.system import DeadLetter
+from treadle.model.messages import DeadLetter
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.system import InMemoryDeadLetters
 

@@ -8,7 +8,7 @@ import pytest
 from tests.functional.conftest import Deployment, batch, object_created
 from treadle.definitions.status import TickStatus
 from treadle.engine.dispatch.chunks import tick_message
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
 
 
 def committed(deployment: Deployment) -> Tick:

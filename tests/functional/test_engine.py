@@ -11,8 +11,8 @@ from tests.support.hooks import hooked
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import tick_time
 from treadle.entrypoints.steps import LAUNCH_WORKERS
-from treadle.ports.runs import Run
-from treadle.ports.ticks import TickTrouble
+from treadle.model.runs import Run
+from treadle.model.ticks import TickTrouble
 from treadle.testing.registry import sensor_text
 
 

@@ -10,7 +10,7 @@ from tests.functional.conftest import OUTCOMES, Deployment, batch, sample
 from treadle.adapters.dynamodb import outcomes
 from treadle.definitions.status import TickStatus
 from treadle.engine.dispatch import chunks, dispatcher
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.model.ticks import DispatchCounts, Tick
 
 SENSOR = "sensors/new_objects"
 CHUNK_SIZE = 50

@@ -16,7 +16,7 @@ from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.ports.sensors import LeaseRequest
+from treadle.model.sensors import LeaseRequest
 
 SENSOR = "sensors/new_objects"
 

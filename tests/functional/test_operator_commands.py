@@ -12,7 +12,7 @@ from tests.support.project import run
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 
 def treadle(*arguments: str) -> Result:

@@ -26,8 +26,8 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
-from treadle.ports.runs import Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import PlannedRun, Tick, TickKind
 
 NAMESPACE = "123456789012/us-east-1/test"
 SENSOR = "new_objects"

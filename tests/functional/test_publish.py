@@ -21,8 +21,8 @@ from treadle import evaluator as handler_of
 from treadle.adapters.dynamodb.runs import _item
 from treadle.definitions.errors import SensorEvaluationError, SettingsError, StoreThrottledError
 from treadle.engine.publish.publisher import Publisher
-from treadle.ports.assets import ended_runs_key
-from treadle.ports.runs import Reached, Run
+from treadle.model.assets import ended_runs_key
+from treadle.model.runs import Reached, Run
 
 NAMESPACE = "123456789012/us-east-1/test"
 RUN_ID = "0c5b7a52-0000-5000-8000-000000000001"

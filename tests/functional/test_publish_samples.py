@@ -8,7 +8,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, sample
 from treadle.adapters.dynamodb.models import RunModel
-from treadle.ports.assets import ended_runs_key
+from treadle.model.assets import ended_runs_key
 
 RUN = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 END = f"{RUN}/1/0/SUCCESS"

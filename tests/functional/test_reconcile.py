@@ -14,8 +14,8 @@ from treadle.adapters.dynamodb.runs import SHARDS as RUN_SHARDS
 from treadle.adapters.dynamodb.ticks import SHARDS as TICK_SHARDS
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
-from treadle.ports.runs import Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind, TickTrouble
+from treadle.model.runs import Run
+from treadle.model.ticks import PlannedRun, Tick, TickKind, TickTrouble
 from treadle.testing.registry import sensor_text
 
 NOTHING = {

@@ -11,7 +11,7 @@ from treadle.adapters import clients
 from treadle.adapters.parameters import ParameterStore, changed_entry
 from treadle.definitions.errors import StoreThrottledError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.ticks import Tick, TickTrouble
+from treadle.model.ticks import Tick, TickTrouble
 from treadle.testing.registry import job_text, sensor_text
 
 SENSOR, JOB = "sensors/new_objects", "jobs/process_file"

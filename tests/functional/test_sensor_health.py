@@ -13,8 +13,8 @@ from tests.support.metering import metered
 from treadle import RunRequest, evaluator, sensor
 from treadle.definitions.errors import EngineMismatchError
 from treadle.entrypoints import metric_names
-from treadle.ports.engine_state import EngineRecord
-from treadle.ports.registry import KeptEntry
+from treadle.model.engine_state import EngineRecord
+from treadle.model.registry import KeptEntry
 from treadle.testing.registry import sensor_text
 
 MINUTE = 60_000

@@ -14,13 +14,13 @@ from treadle.engine.outcomes import Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.inspection import SelectedObjects
+from treadle.model.deployment import DeployedSensor
+from treadle.model.ticks import Tick
 from treadle.operate.explain import Explainer, Subject
 from treadle.operate.explanation import Explanation
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.ticks import Tick
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.objects import InMemoryObjects

@@ -23,6 +23,8 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import _COMMANDS
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
+from treadle.model.deployment import DeployedSensor
+from treadle.model.targets import JobSettings
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
@@ -35,8 +37,6 @@ from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.targets import JobSettings
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.deployment import Function, InMemoryDeployment
 from treadle.testing.health import InMemoryHealth

@@ -6,8 +6,8 @@ from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Outcome
-from treadle.ports.runs import Run
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 NOON = 1_795_370_400_000
 

@@ -21,11 +21,11 @@ from treadle.engine.tick.evaluation import Evaluator
 from treadle.engine.tick.event_ticks import EventTicks
 from treadle.engine.tick.planning import Planner
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
-from treadle.ports.runs import Run
-from treadle.ports.sensors import SensorState
+from treadle.model.runs import Run
+from treadle.model.sensors import SensorState
+from treadle.model.targets import JobSettings
+from treadle.model.ticks import Tick
 from treadle.ports.system import IdGenerator
-from treadle.ports.targets import JobSettings
-from treadle.ports.ticks import Tick
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants

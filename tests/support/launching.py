@@ -5,7 +5,7 @@ from treadle.definitions.errors import LaunchError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 NOON = 1_795_370_400_000
 RUN_ID = RUN_IDS.keyed("watch", "k")

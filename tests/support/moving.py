@@ -12,8 +12,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.reconcile.reconciler import Reconciled
-from treadle.ports.runs import Run
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.runs import Run
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 NEW_ARN = ARN.replace("process-file", "process-file-2")

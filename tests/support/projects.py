@@ -9,10 +9,10 @@ from typing import Any
 from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
 from treadle.engine.record.arns import former_of, full_address
+from treadle.model.contract import PARTS
+from treadle.model.registry import JobEntry, SensorEntry, parse_job, parse_sensor
+from treadle.model.targets import UNANSWERING
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
-from treadle.ports.contract import PARTS
-from treadle.ports.registry import JobEntry, SensorEntry, parse_job, parse_sensor
-from treadle.ports.targets import UNANSWERING
 
 PATH = Path(__file__).parents[2] / "template.yaml"
 ENGINE = "e" * 32

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from treadle.ports.registry import JOBS, SENSORS, KeptEntry, RegistryCopy
-from treadle.ports.targets import JobSettings
+from treadle.model.registry import JOBS, SENSORS, KeptEntry, RegistryCopy
+from treadle.model.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text
 
 

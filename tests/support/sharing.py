@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 DAY_MS = 86_400_000
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.stub import Stubber
 
 from treadle.adapters import clients
-from treadle.ports.targets import JobSettings, Start
+from treadle.model.targets import JobSettings, Start
 
 RUN_ID = "0b8f6a0e-3c53-5a3f-9d4f-6f0a3f2c7d11"
 LAUNCH_ID = f"{RUN_ID}-1"

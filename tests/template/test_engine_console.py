@@ -9,8 +9,8 @@ from tests.support.policies import Deployed, decision
 from tests.template.engine_model import FOLDER, ROLE, deployed, read_engine, template_at
 from tests.template.model import actions
 from tests.template.shared import accepts
+from treadle.model.contract import PARTS
 from treadle.operate.limits import INLINE, PARAMETERS, exceeded, measure
-from treadle.ports.contract import PARTS
 
 CONSOLE, FORWARD = template_at(FOLDER / "console.yaml"), template_at(FOLDER / "forward.yaml")
 BOTH = {"console": CONSOLE, "forward": FORWARD}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.engine_model import deployed, read_engine
-from treadle.ports.contract import PARTS, parameter_of, parse_contract
+from treadle.model.contract import PARTS, parameter_of, parse_contract
 
 template = read_engine()
 CONTRACT = template.resources("AWS::SSM::Parameter")["Contract"]

@@ -26,8 +26,8 @@ from treadle.cli.fragments import NewJob
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.cli.target_kinds import KINDS
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import DeployedSensor, Subscription
-from treadle.ports.registry import parse_job
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.registry import parse_job
 
 pytestmark = pytest.mark.treadle
 

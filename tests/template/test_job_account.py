@@ -14,8 +14,8 @@ from tests.template.model import ROOT, Template, _Loader, samples
 from tests.template.shared import transformed
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.status_events import parse_status_change
+from treadle.model.contract import PARTS
 from treadle.operate.limits import exceeded, measure
-from treadle.ports.contract import PARTS
 
 pytestmark = pytest.mark.treadle
 
@@ -136,7 +136,7 @@ def test_stack_is_far_from_each_limit() -> None:
 
 
 def test_contract_is_given_as_its_value() -> None:
-    """CloudFormation reads no SSM parameter of another account; its parts have the places of ports/contract.py."""
+    """CloudFormation reads no SSM parameter of another account; its parts have the places of model/contract.py."""
     text = (FOLDER / "job-account.yaml").read_text()
     said = "".join(line for line in text.splitlines()[:9] if line.startswith("#"))
 

@@ -16,8 +16,8 @@ from tests.template.shared import accepts
 from tools.project import ROOT
 from treadle.bootstrap.evaluator import SCHEDULE_SECONDS
 from treadle.cli.template_edit import load
+from treadle.model.contract import PARTS, parameter_of
 from treadle.operate.limits import ACCOUNT, LONGEST_STACK_NAME, PARTITION, REGION
-from treadle.ports.contract import PARTS, parameter_of
 
 MOST_LINES = 450
 MOST_QUESTIONS = 12

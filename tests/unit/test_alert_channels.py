@@ -13,8 +13,8 @@ from treadle.adapters import clients
 from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.probes import Probe, Vital, run_probes
 from treadle.integrations.alerts.environment import alert_addresses
+from treadle.model.health import AlertAddress, AlertChannel, MissingPermission, SkippedCheck
 from treadle.operate.findings import Severity, of_channel
-from treadle.ports.health import AlertAddress, AlertChannel, MissingPermission, SkippedCheck
 
 ACCOUNT = "123456789012"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"

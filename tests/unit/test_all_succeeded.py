@@ -24,8 +24,8 @@ from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition
 from treadle.definitions.batching import MAX_WAITING
 from treadle.definitions.canonical import canonical_json
 from treadle.engine.instance.run_reader import CompletedRunReader
-from treadle.ports.assets import AssetEvent, ended_runs_key
-from treadle.ports.runs import Run
+from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.runs import Run
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.stores import InMemoryTables

@@ -25,7 +25,7 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_ASSET_EVENTS, MAX_OUTCOME_BYTES
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.model.ticks import DispatchCounts, Tick
 
 NOON = 1_795_370_400_000
 MADE = AssetMaterialization("orders", metadata={"rows": 3})

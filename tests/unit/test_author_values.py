@@ -44,8 +44,8 @@ from treadle.engine.identity import event_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_REQUEST_BYTES, Plan
-from treadle.ports.runs import MAX_STEPS, Failure, Run
-from treadle.ports.ticks import PlannedRun, Tick
+from treadle.model.runs import MAX_STEPS, Failure, Run
+from treadle.model.ticks import PlannedRun, Tick
 from treadle.testing import TreadleInstance
 
 NOT_UTF8 = b"caf\xe9.csv".decode("utf-8", "surrogateescape")

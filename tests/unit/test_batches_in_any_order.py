@@ -26,7 +26,7 @@ from treadle.definitions.runs import from_millis
 from treadle.engine.assets.asset_events import asset_event
 from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.run_reader import CompletedRunReader
-from treadle.ports.assets import AssetEvent, ended_runs_key
+from treadle.model.assets import AssetEvent, ended_runs_key
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock

@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.starts import stubbed
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.clients import client
-from treadle.ports.system import BusEvent
+from treadle.model.messages import BusEvent
 
 MOST = 262_144
 """Bytes of a request, by EventBridge's older limit."""

@@ -13,8 +13,8 @@ from treadle.engine.registry.registry_cache import (
     ObservedJobs,
     RegisteredJobs,
 )
-from treadle.ports.registry import KeptEntry, Registry, RegistryCopy
-from treadle.ports.targets import JobSettings
+from treadle.model.registry import KeptEntry, Registry, RegistryCopy
+from treadle.model.targets import JobSettings
 from treadle.testing.registry import InMemoryRegistryStore, job_text, sensor_text
 from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock

@@ -11,7 +11,7 @@ from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.runs import Claim, PendingStart
+from treadle.model.runs import Claim, PendingStart
 from treadle.testing.targets import InMemoryTarget
 
 

@@ -11,7 +11,7 @@ from tests.support.projects import project as read_project
 from tools.project_copy import copy_of_project
 from treadle.cli.target_kinds import ADDRESS, KINDS, Setting, kind_of
 from treadle.cli.template_edit import jobs
-from treadle.ports.targets import UNANSWERING
+from treadle.model.targets import UNANSWERING
 
 EXAMPLES = {
     "step_functions": {"arn": "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"},

@@ -16,8 +16,8 @@ from tools.project import ROOT
 from treadle.cli.stack import local_environment, stack_option
 from treadle.cli.times import TIME
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.deployment import DeployedSensor, LogLine
 from treadle.operate.log_tail import LATE_MS, follow
-from treadle.ports.deployment import DeployedSensor, LogLine
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.system import VirtualClock
 

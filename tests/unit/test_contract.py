@@ -3,9 +3,9 @@
 import pytest
 
 from treadle.definitions.errors import DeploymentError
-from treadle.ports import contract, registry
-from treadle.ports.contract import PARTS, parameter_of, parse_contract
-from treadle.ports.registry import CONTRACT, SERVED
+from treadle.model import contract, registry
+from treadle.model.contract import PARTS, parameter_of, parse_contract
+from treadle.model.registry import CONTRACT, SERVED, parse_sensor
 
 FROZEN = {
     1: (
@@ -104,5 +104,5 @@ def test_operators_of_the_next_version_read_what_a_project_that_is_behind_has(ne
 def test_engine_of_the_next_version_takes_entries_of_this_one(next_version: int) -> None:
     text = '{"contract":"%s","project":"shop","function":"f","kind":"schedule"}'
 
-    assert registry.parse_sensor("daily", text % (next_version - 1)).contract == CONTRACT
-    assert registry.parse_sensor("daily", text % next_version).contract == next_version
+    assert parse_sensor("daily", text % (next_version - 1)).contract == CONTRACT
+    assert parse_sensor("daily", text % next_version).contract == next_version

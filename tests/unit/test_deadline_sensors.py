@@ -24,7 +24,7 @@ from treadle import (
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.messages import LaunchRequest
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 from treadle.testing.instance import TreadleInstance
 
 nightly, repair = JobDefinition("nightly"), JobDefinition("repair")

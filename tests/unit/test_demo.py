@@ -12,8 +12,8 @@ from tools.demo_report import Arrival, Count, Row, Seen, counts, differences, er
 from tools.demo_tables import line_of, show
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports.runs import Failure, Run
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.model.runs import Failure, Run
+from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 KEY, RUN_KEY, RUN_ID = "a.csv", "s3://bucket/a.csv#e1", "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 ARRIVAL = Arrival(KEY, RUN_KEY, TickKind.EVENT, Status.SUCCESS, "2 rows, 3 columns")

@@ -20,7 +20,7 @@ from tests.template.test_new_sensor import MINUTES, cfn_lint, check
 from tests.template.test_new_sensor_project_check import add_environment
 from tools.project_copy import copy_of_project
 from treadle import RunRequest, build_sensor_context
-from treadle.ports.contract import PARTS
+from treadle.model.contract import PARTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "dependencies.md").read_text()
 LOGIN = {"username": "sensor", "password": "secret of the shop"}

@@ -7,8 +7,8 @@ import pytest
 
 from treadle.definitions.errors import CommandRefusedError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.deployment import DeployedSensor
 from treadle.operate.invoke import ManualTickResult, SensorInvoker
-from treadle.ports.deployment import DeployedSensor
 from treadle.testing.deployment import InMemoryDeployment
 
 WATCH = DeployedSensor("watch", "schedule", "", (), DefaultSensorStatus.RUNNING)

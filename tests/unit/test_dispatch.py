@@ -13,8 +13,8 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.ports.runs import Claim, Run
-from treadle.ports.ticks import DispatchCounts
+from treadle.model.runs import Claim, Run
+from treadle.model.ticks import DispatchCounts
 
 
 def test_request_becomes_a_queued_run_and_a_launch_message(house: House) -> None:

@@ -8,8 +8,8 @@ from tests.support.dispatching import NOON, change, committed, counts, dispatch,
 from tests.support.house import House
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.ports.runs import Claim, Failure, PendingStart, Run
-from treadle.ports.ticks import DispatchCounts
+from treadle.model.runs import Claim, Failure, PendingStart, Run
+from treadle.model.ticks import DispatchCounts
 
 
 def test_raised_allowance_lets_a_later_tick_start_the_next_attempt(house: House) -> None:

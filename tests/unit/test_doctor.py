@@ -11,13 +11,8 @@ from tests.support.house import House
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
-from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
-from treadle.operate.drops import TickDrops
-from treadle.operate.findings import Finding, Severity, of_unknown_jobs
-from treadle.operate.moved_jobs import Addresses
-from treadle.operate.overview import Overview
-from treadle.ports.deployment import DeployedSensor, Subscription
-from treadle.ports.health import (
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.health import (
     Activity,
     Alarm,
     AlertAddress,
@@ -31,10 +26,15 @@ from treadle.ports.health import (
     PolicyHolder,
     SkippedCheck,
 )
-from treadle.ports.runs import PendingStart, Run, Unanswered
-from treadle.ports.sensors import SensorState
-from treadle.ports.targets import JobSettings
-from treadle.ports.ticks import ErrorInfo, PlannedRun, RejectedRequest, Tick, TickKind
+from treadle.model.runs import PendingStart, Run, Unanswered
+from treadle.model.sensors import SensorState
+from treadle.model.targets import JobSettings
+from treadle.model.ticks import ErrorInfo, PlannedRun, RejectedRequest, Tick, TickKind
+from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
+from treadle.operate.drops import TickDrops
+from treadle.operate.findings import Finding, Severity, of_unknown_jobs
+from treadle.operate.moved_jobs import Addresses
+from treadle.operate.overview import Overview
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 

@@ -6,7 +6,7 @@ import pytest
 
 from treadle.definitions.errors import EngineMismatchError, StoreError, UnreadableRecordError
 from treadle.engine.engine_check import CHECKED_MS, NOTED_MS, STALE_MS, UNKNOWN_MS, EngineCheck, Heartbeat
-from treadle.ports.engine_state import EngineRecord
+from treadle.model.engine_state import EngineRecord
 from treadle.testing.engine_state import InMemoryEngineStore
 from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock

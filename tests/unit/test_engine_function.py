@@ -20,10 +20,10 @@ from treadle.definitions.errors import (
     LaunchDeniedError,
     StoreError,
 )
+from treadle.model.deployment import CommandAnswer
+from treadle.model.health import JobTarget, SkippedCheck
+from treadle.model.targets import JobSettings
 from treadle.operate.findings import Severity, of_target
-from treadle.ports.deployment import CommandAnswer
-from treadle.ports.health import JobTarget, SkippedCheck
-from treadle.ports.targets import JobSettings
 
 NAME = "treadle-ReconcileFunction-1"
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/load-1A"

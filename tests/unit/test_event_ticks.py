@@ -18,8 +18,8 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
-from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import TickKind
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import TickKind
 
 
 def watching(function: Callable[..., Any]) -> S3SensorDefinition:

@@ -21,9 +21,9 @@ from treadle.engine.publish.bus_events import (
     sensor_paused,
 )
 from treadle.engine.reconcile.late_sensors import late_reason
-from treadle.ports.engine_state import LateSensor
-from treadle.ports.runs import Failure, Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.engine_state import LateSensor
+from treadle.model.runs import Failure, Run
+from treadle.model.ticks import Tick, TickKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
 SECTION = PAGE.split(f"## {RUN_STATUS_CHANGED}")[1].split("\n## ")[0]

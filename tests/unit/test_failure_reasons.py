@@ -4,7 +4,7 @@ import pytest
 
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import Report, fold
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 
 CREATED = 1_000_000
 ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]

@@ -18,9 +18,9 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner
 from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
 from treadle.integrations.s3.selection import S3Selection
+from treadle.model.runs import KeyState
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.runs import KeyState
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.stores import InMemoryRunStore
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS, UNKNOWN_FAILURE, Report, fold
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 
 CREATED = 1_000_000
 ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]

@@ -15,8 +15,8 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.held_ticks import AGAIN_MS
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, Reconciled, Reconciler
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
+from treadle.model.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.operate.drops import TickDrops
-from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
 

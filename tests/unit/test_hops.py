@@ -26,8 +26,8 @@ from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import WAKE, _evaluate_batch
 from treadle.entrypoints.handler import MAX_RECEIVES, metrics, process_queue
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
-from treadle.ports.runs import Claim
-from treadle.ports.sensors import LeaseRequest
+from treadle.model.runs import Claim
+from treadle.model.sensors import LeaseRequest
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.system import VirtualClock
 

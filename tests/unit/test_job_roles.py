@@ -31,11 +31,11 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.arns import role_of_start
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
+from treadle.model.deployment import CommandAnswer
+from treadle.model.runs import PendingStart
+from treadle.model.targets import JobSettings, StartContract
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
-from treadle.ports.deployment import CommandAnswer
-from treadle.ports.runs import PendingStart
-from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-1A"

@@ -15,10 +15,10 @@ from treadle.engine.tick.backoff import FAILURES_BEFORE_BACKOFF
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.engine.tick.scheduled_ticks import MAX_LEASE_SECONDS
-from treadle.ports.deployment import EVENT_KINDS
-from treadle.ports.registry import KeptEntry, RegistryCopy
-from treadle.ports.sensors import Edit, SensorState
-from treadle.ports.system import BusEvent
+from treadle.model.deployment import EVENT_KINDS
+from treadle.model.messages import BusEvent
+from treadle.model.registry import KeptEntry, RegistryCopy
+from treadle.model.sensors import Edit, SensorState
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.engine_state import InMemoryLateSensorStore
 from treadle.testing.registry import InMemoryRegistryStore, sensor_text

@@ -22,8 +22,8 @@ from treadle.engine.launch.launcher import (
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.run_state import OVERDUE_MS
-from treadle.ports.runs import Claim, PendingStart, Run
-from treadle.ports.targets import Execution, Start
+from treadle.model.runs import Claim, PendingStart, Run
+from treadle.model.targets import Execution, Start
 from treadle.testing.targets import InMemoryTarget
 
 

@@ -8,8 +8,8 @@ from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.launcher import UNSEEN_FOR_MS
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.ports.runs import Claim, PendingStart
-from treadle.ports.targets import Execution, JobSettings, Start, StartContract
+from treadle.model.runs import Claim, PendingStart
+from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 HOUR = 3_600_000

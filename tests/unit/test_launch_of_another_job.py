@@ -7,7 +7,7 @@ from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
 from treadle.definitions.errors import UnknownEventError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.targets import JobSettings
+from treadle.model.targets import JobSettings
 
 OTHER = "arn:aws:states:us-east-1:123456789012:stateMachine:other"
 

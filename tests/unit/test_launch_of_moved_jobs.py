@@ -26,9 +26,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.launcher import DENIED_FOR_MS
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
+from treadle.model.runs import Claim, PendingStart
+from treadle.model.targets import JobSettings, StartContract
 from treadle.operate.explanation import describe_run
-from treadle.ports.runs import Claim, PendingStart
-from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.targets import NAMED
 
 

@@ -19,9 +19,9 @@ from treadle.engine.launch.launcher import (
     RETRY_SECONDS,
 )
 from treadle.engine.outcomes import Decision
+from treadle.model.runs import Failure, LaunchBackoff, Run
+from treadle.model.targets import JobSettings
 from treadle.operate.runs import RunOperations
-from treadle.ports.runs import Failure, LaunchBackoff, Run
-from treadle.ports.targets import JobSettings
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_REQUEST_BYTES
-from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import TickKind
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import TickKind
 
 NOON = 1_795_370_400_000
 

@@ -10,7 +10,7 @@ from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.dispatch.rate_limit import SHARE
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, Reconciled
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.model.ticks import DispatchCounts, Tick
 
 HOUR = 3_600_000
 

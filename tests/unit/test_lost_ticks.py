@@ -12,7 +12,7 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.ports.sensors import SensorState
+from treadle.model.sensors import SensorState
 
 NOON = 1_795_370_400_000
 BUDGET = Budget(60)

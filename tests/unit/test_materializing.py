@@ -21,8 +21,8 @@ from treadle.engine.assets.asset_recorder import (
 )
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
 OTHER = "210987654321/eu-west-1/shop"

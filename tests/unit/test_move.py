@@ -8,6 +8,9 @@ import pytest
 from tests.unit.test_replay import ended, instance, replayer_of
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.moving import NewEngine, OldSensor, OldStack, Part
+from treadle.model.sensors import SensorState
 from treadle.operate.hand_over import HandOver
 from treadle.operate.move import (
     EARLIER_MS,
@@ -21,9 +24,6 @@ from treadle.operate.move import (
     values_of,
 )
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor, Subscription
-from treadle.ports.moving import NewEngine, OldSensor, OldStack, Part
-from treadle.ports.sensors import SensorState
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.instance import TreadleInstance
 

@@ -9,7 +9,7 @@ from tests.support.moving import DENIED, HOUR, MOVED, NEW_ARN, MovableTarget, ta
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
-from treadle.ports.runs import Claim, Failure, PendingStart, Run
+from treadle.model.runs import Claim, Failure, PendingStart, Run
 
 FAILURE = Failure("E", "c")
 STATES = ("queued", "died", "in doubt", "refused", "started", "ended", "failed")

@@ -15,9 +15,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.reconcile.reconciler import RETRY_MS, Reconciled
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, SILENT_ENDS_MS
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings
 from treadle.operate.explanation import describe_run
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, JobSettings
 
 
 def test_a_run_whose_target_denies_is_visible_at_once_and_asked_again_soon(house: House) -> None:

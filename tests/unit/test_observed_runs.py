@@ -13,9 +13,9 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.engine.registry.registry_cache import ABSENT_MS, CachedRegistry, RegisteredJobs
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, StartContract
 from treadle.operate.runs import RunOperations
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, StartContract
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.system import InMemoryQueue
 from treadle.testing.targets import InMemoryTarget

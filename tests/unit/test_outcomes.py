@@ -10,7 +10,7 @@ from treadle.adapters.dynamodb import outcomes
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.model.ticks import PlannedRun, Tick, TickKind
 from treadle.testing.blobs import InMemoryBlobStore
 
 TICK = Tick(

@@ -14,13 +14,13 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, In
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.late_sensors import last_sign, patience
 from treadle.engine.tick.evaluation import Budget
+from treadle.model.deployment import DeployedSensor
+from treadle.model.registry import SensorEntry
+from treadle.model.runs import Run
+from treadle.model.ticks import ErrorInfo, Tick, TickKind, TickPage
 from treadle.operate.overview import COUNTED, DAY_MS, Overview, RecentTick, SensorView
 from treadle.operate.problems import ProblemKind
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.registry import SensorEntry
-from treadle.ports.runs import Run
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickPage
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.stores import InMemoryTickStore
 

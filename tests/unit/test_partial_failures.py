@@ -10,7 +10,7 @@ from tests.support.starts import stubbed
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.queues import SqsQueue
 from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
-from treadle.ports.system import BusEvent
+from treadle.model.messages import BusEvent
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/launch"
 

@@ -14,8 +14,8 @@ from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.tick.planning import MAX_OUTCOME_BYTES, MAX_REQUEST_BYTES, Plan
-from treadle.ports.runs import Run
-from treadle.ports.ticks import Tick, TickKind
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 from treadle.testing.blobs import InMemoryBlobStore
 
 DEFINITION = sensor_of(lambda: None)

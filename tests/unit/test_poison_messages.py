@@ -19,9 +19,9 @@ from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.entrypoints.evaluator import scheduled_time
 from treadle.entrypoints.publishing import parse_publish
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
+from treadle.model.messages import DeadLetter
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination, subject_of
-from treadle.ports.system import DeadLetter
 
 EVENTS = Path(__file__).parents[2] / "events"
 KNOWN = (UnknownEventError, InvalidReportError)

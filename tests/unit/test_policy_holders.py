@@ -13,10 +13,10 @@ from treadle.adapters import clients
 from treadle.adapters.health.evaluator_policies import holders_probe
 from treadle.adapters.health.probes import Vital, run_probes
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import PolicyHolder, SkippedCheck
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.policy_holders import of_holders
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import PolicyHolder, SkippedCheck
 
 LAMBDA = {"Service": "lambda.amazonaws.com"}
 DAILY, OTHER = (f"arn:aws:iam::123456789012:role/{name}" for name in ("daily", "other"))

@@ -16,7 +16,8 @@ from treadle import (
     EventRecordsFilter,
 )
 from treadle.engine.instance.instance_reader import InstanceReader
-from treadle.ports.assets import AT_ONCE, AssetEvent
+from treadle.model.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance

@@ -12,6 +12,10 @@ from treadle import AssetMaterialization, RunRequest, SensorResult, SkipReason
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.tick.evaluation import Budget
+from treadle.model.assets import AssetEvent
+from treadle.model.runs import Claim, PendingStart, Run
+from treadle.model.targets import JobSettings
+from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.redrive import Redriver
 from treadle.operate.sensors import SensorOperations
@@ -24,10 +28,6 @@ from treadle.operate.views import (
     run_json,
     tick_json,
 )
-from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Claim, PendingStart, Run
-from treadle.ports.targets import JobSettings
-from treadle.ports.ticks import Tick, TickSummary
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.system import InMemoryDeadLetters
 

@@ -13,9 +13,9 @@ from treadle.engine.dispatch.chunks import CHUNK_SIZE
 from treadle.engine.reconcile import reconciler as reconcile
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
-from treadle.ports.runs import Claim, Failure
-from treadle.ports.targets import Execution, StartContract
-from treadle.ports.ticks import Tick
+from treadle.model.runs import Claim, Failure
+from treadle.model.targets import Execution, StartContract
+from treadle.model.ticks import Tick
 from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.targets import InMemoryTarget
 

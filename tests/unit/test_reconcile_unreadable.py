@@ -11,7 +11,7 @@ from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 from treadle.testing.system import InMemoryDeadLetters
 

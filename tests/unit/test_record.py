@@ -11,8 +11,8 @@ from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.runs import Failure, Run
-from treadle.ports.targets import Execution
+from treadle.model.runs import Failure, Run
+from treadle.model.targets import Execution
 from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000

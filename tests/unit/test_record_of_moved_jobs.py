@@ -14,8 +14,8 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.external_runs import OBSERVED_TAG
 from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
-from treadle.ports.runs import Failure, PendingStart
-from treadle.ports.targets import Execution, JobSettings
+from treadle.model.runs import Failure, PendingStart
+from treadle.model.targets import Execution, JobSettings
 from treadle.testing.targets import InMemoryTarget
 
 

@@ -12,8 +12,8 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.recorder import Recorder
 from treadle.engine.record.run_state import Report, fold
-from treadle.ports.runs import Failure, PendingStart, Run
-from treadle.ports.targets import Execution, JobSettings
+from treadle.model.runs import Failure, PendingStart, Run
+from treadle.model.targets import Execution, JobSettings
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget

@@ -11,8 +11,8 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import arn_matches
 from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
-from treadle.ports.runs import Failure, PendingStart, Run
-from treadle.ports.targets import Execution, JobSettings, StartContract
+from treadle.model.runs import Failure, PendingStart, Run
+from treadle.model.targets import Execution, JobSettings, StartContract
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget

@@ -9,9 +9,9 @@ import pytest
 from tests.template.model import samples
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.entrypoints.publishing import parse_publish
+from treadle.model.messages import DeadLetter
 from treadle.operate.redrive import RedriveAction, Redriver, RedriveResult
 from treadle.operate.redrive_routes import Destination, subject_of
-from treadle.ports.system import DeadLetter
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
 
 PREFIX = "arn:aws:sqs:us-east-1:123456789012:treadle-"

@@ -10,6 +10,10 @@ from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects
+from treadle.model.deployment import DeployedSensor
+from treadle.model.registry import CONTRACT, JobEntry, Registry, SensorEntry
+from treadle.model.sensors import SensorState
+from treadle.model.targets import JobSettings
 from treadle.operate.doctor import Doctor
 from treadle.operate.explain import Explainer, Subject
 from treadle.operate.findings import Finding, Severity
@@ -17,10 +21,6 @@ from treadle.operate.overview import Overview, SensorView
 from treadle.operate.problems import ProblemKind
 from treadle.operate.redrive import Redriver
 from treadle.operate.registrations import OLDEST_MS, SHARED, Registrations
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry
-from treadle.ports.sensors import SensorState
-from treadle.ports.targets import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.objects import InMemoryObjects

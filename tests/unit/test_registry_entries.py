@@ -5,8 +5,8 @@ import json
 import pytest
 
 from treadle.definitions.errors import RegistryEntryError
-from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry, parse_job, parse_sensor
-from treadle.ports.targets import JobSettings
+from treadle.model.registry import CONTRACT, JobEntry, Registry, SensorEntry, parse_job, parse_sensor
+from treadle.model.targets import JobSettings
 
 KINDS = frozenset({"step_functions", "batch", "lambda"})
 SENSOR = {"project": "shop", "function": "shop-Daily", "kind": "schedule", "jobs": "load, clean"}

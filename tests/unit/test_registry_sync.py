@@ -11,8 +11,8 @@ from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.registry.registry_sync import LIST_MS, RegistrySync
-from treadle.ports.registry import Registry, RegistryCopy
-from treadle.ports.targets import JobSettings
+from treadle.model.registry import Registry, RegistryCopy
+from treadle.model.targets import JobSettings
 from treadle.testing.registry import InMemoryParameters, InMemoryRegistryStore, job_text, sensor_text
 from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock

@@ -22,8 +22,8 @@ from treadle import (
 from treadle.adapters.events import parse_sensor_event
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES
+from treadle.model.runs import Run
 from treadle.operate.replay import Replayer
-from treadle.ports.runs import Run
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance

@@ -17,7 +17,7 @@ from treadle.definitions.errors import InvalidReportError, SettingsError, StoreE
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.parsing import parse_message
 from treadle.engine.record.recorder import REPORT, StatusChange
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
 PAGE = PAGE.split("## Run Status Report")[1].split("\n## ")[0]

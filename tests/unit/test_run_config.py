@@ -18,7 +18,7 @@ from treadle import (
 )
 from treadle.definitions.status import TickStatus
 from treadle.engine.outcomes import Decision
-from treadle.ports.ticks import RejectedRequest
+from treadle.model.ticks import RejectedRequest
 from treadle.testing import TickResult, TreadleInstance
 
 SCHEMA = {

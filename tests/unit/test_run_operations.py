@@ -10,9 +10,9 @@ from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
+from treadle.model.runs import KeyState, RetryGrant, Run, Unanswered
+from treadle.model.targets import JobSettings, StartContract
 from treadle.operate.runs import RunOperations
-from treadle.ports.runs import KeyState, RetryGrant, Run, Unanswered
-from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
 

@@ -11,7 +11,7 @@ import pytest
 from treadle import DagsterRunStatus, JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.entrypoints.handler import MAX_RECEIVES, RETRY_SECONDS
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 from treadle.testing.instance import TreadleInstance
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "run-status-sensors.md"

@@ -35,7 +35,7 @@ from treadle import (
 )
 from treadle.definitions.errors import InvalidResultError, SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.instance import TreadleInstance
 

@@ -10,8 +10,8 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3 import FileCount, Marker, S3Selection, StartFrom, s3_sensor
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.integrations.s3.sweep import SweepCursor
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.objects import ObjectInspection
+from treadle.model.deployment import DeployedSensor
+from treadle.model.objects import ObjectInspection
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.system import VirtualClock

@@ -23,7 +23,7 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.lister import S3Lister
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, SweepCursor, sweep
-from treadle.ports.sensors import SkipStreak
+from treadle.model.sensors import SkipStreak
 
 SELECTION = S3Selection(BUCKET, start_from=StartFrom.BEGINNING)
 LONGEST = "b" * 63

@@ -17,13 +17,13 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.event_ticks import EventBatchState, tick_id_of
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.model.deployment import DeployedSensor
+from treadle.model.sensors import SensorState
 from treadle.operate.doctor import Doctor
 from treadle.operate.findings import Severity
 from treadle.operate.overview import Overview
 from treadle.operate.problems import ProblemKind
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.sensors import SensorState
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.system import InMemoryQueue

@@ -16,6 +16,9 @@ from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, Ti
 from treadle.engine.identity import RunIds, event_tick_id
 from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3.inspection import SelectedObjects
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
 from treadle.operate.doctor import Doctor
 from treadle.operate.explain import Explainer, Subject
 from treadle.operate.findings import Severity
@@ -24,9 +27,6 @@ from treadle.operate.overview import Overview
 from treadle.operate.problems import LATE_SECONDS, MANY, RETRIED_MS, ProblemKind, SensorProblem
 from treadle.operate.redrive import Redriver
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor, Subscription
-from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.objects import InMemoryObjects

@@ -16,8 +16,8 @@ from treadle import (
 from treadle.definitions.errors import DagsterInvariantViolationError, LeaseLostError
 from treadle.definitions.status import InstigatorStatus
 from treadle.engine.outcomes import Decision
+from treadle.model.sensors import SensorState
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.sensors import SensorState
 from treadle.testing import TreadleInstance, VirtualClock
 from treadle.testing.stores import InMemorySensorStore, InMemoryTables
 

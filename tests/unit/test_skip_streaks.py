@@ -12,7 +12,7 @@ from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_REQUEST_BYTES
-from treadle.ports.sensors import SkipStreak
+from treadle.model.sensors import SkipStreak
 
 NOON = 1_795_370_400_000
 

@@ -20,7 +20,7 @@ from treadle.engine.dispatch.dispatcher import (
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.system import InMemoryQueue

@@ -18,8 +18,8 @@ from treadle.adapters.health.probes import Vital, run_probes
 from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Subscription
-from treadle.ports.health import (
+from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, Subscription
+from treadle.model.health import (
     Activity,
     Alarm,
     AlertChannel,
@@ -31,7 +31,7 @@ from treadle.ports.health import (
     MissingPermission,
     SkippedCheck,
 )
-from treadle.ports.targets import JobSettings
+from treadle.model.targets import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
 
 MAPPING = "c5ad6c15-8a5c-4a83-bd73-1d4c2fb1ed6c"

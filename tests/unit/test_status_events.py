@@ -12,7 +12,7 @@ from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.recorder import StatusChange
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 
 EVENTS = Path(__file__).parents[2] / "events"
 LAUNCH_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e-1"

@@ -7,7 +7,7 @@ import pytest
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.tick.tick_log import MAX_CHARACTERS, MAX_LINES
-from treadle.ports.ticks import Tick
+from treadle.model.ticks import Tick
 from treadle.testing import TreadleInstance
 
 job = JobDefinition("load")

@@ -23,7 +23,7 @@ from treadle.definitions.errors import LaunchRejectedError, SensorEvaluationErro
 from treadle.engine.outcomes import Decision
 from treadle.engine.publish.bus_events import RunStatusChange
 from treadle.engine.publish.publisher import Publisher
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 from treadle.testing import TreadleInstance
 
 load = JobDefinition("load", tags={"team": "data"})

@@ -17,7 +17,7 @@ from treadle.adapters import clients
 from treadle.adapters.targets.glue import GlueTarget
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.definitions.errors import LaunchRejectedError
-from treadle.ports.targets import Execution, Start
+from treadle.model.targets import Execution, Start
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
 

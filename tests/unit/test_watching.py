@@ -14,8 +14,8 @@ from treadle.engine.reconcile.reconciler import Reconciled
 from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.engine.record.run_state import OVERDUE_MS
-from treadle.ports.runs import Failure, PollCheckpoint, Run
-from treadle.ports.targets import Execution, JobSettings, Listed, StartContract
+from treadle.model.runs import Failure, PollCheckpoint, Run
+from treadle.model.targets import Execution, JobSettings, Listed, StartContract
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget

@@ -19,12 +19,12 @@ from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.dispatch.dispatcher import Limits
 from treadle.engine.identity import event_tick_id, timestamp
 from treadle.integrations.s3 import FileCount, StartFrom
+from treadle.model.health import Backlog, EventTrigger, HealthSnapshot
+from treadle.model.runs import Claim, Failure, PendingStart
+from treadle.model.ticks import Tick, TickKind
 from treadle.operate import explain_objects
 from treadle.operate.explanation import Explanation
 from treadle.operate.runs import RunOperations
-from treadle.ports.health import Backlog, EventTrigger, HealthSnapshot
-from treadle.ports.runs import Claim, Failure, PendingStart
-from treadle.ports.ticks import Tick, TickKind
 
 LOCATION = f"s3://{BUCKET}/in/a.csv"
 ANN = "arn:aws:iam::123456789012:user/ann"

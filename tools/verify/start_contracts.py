@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tools.verify.lab import DidNotHoldError
 from treadle.definitions.canonical import canonical_json
-from treadle.ports.targets import JobSettings, Start, Target
+from treadle.model.targets import JobSettings, Start
+from treadle.ports.targets import Target
 
 PREFIX = "TREADLE_VERIFY_"
 LISTING_SECONDS = 60

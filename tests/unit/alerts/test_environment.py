@@ -28,7 +28,7 @@ from treadle.integrations.alerts.environment import ManyChannels, channels_of, s
 from treadle.integrations.alerts.secrets import Secret
 from treadle.integrations.alerts.slack import SlackChannel
 from treadle.integrations.alerts.webhook import WebhookChannel
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 from treadle.testing import TreadleInstance
 
 APP = Path(__file__).parents[3] / "functions" / "sensors" / "failure_alert" / "app.py"

@@ -19,8 +19,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, Start
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, Start
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/load:3"
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/nightly"

@@ -17,7 +17,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
-from treadle.ports.targets import UNANSWERING, Start, StartContract
+from treadle.model.targets import UNANSWERING, Start, StartContract
 
 HOUR, DAY = 3_600_000, 86_400_000
 

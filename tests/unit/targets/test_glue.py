@@ -16,8 +16,8 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution
 
 JOB = "arn:aws:glue:us-east-1:123456789012:job/load"
 ARGUMENTS = {

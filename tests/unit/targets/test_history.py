@@ -12,7 +12,7 @@ from treadle.adapters.targets.roles import Roles
 from treadle.adapters.targets.step_functions import StepFunctionsTarget
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
 
 ARN = f"arn:aws:states:us-east-1:123456789012:execution:load:{LAUNCH_ID}"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:load"

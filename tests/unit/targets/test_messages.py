@@ -18,7 +18,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
-from treadle.ports.targets import Start
+from treadle.model.targets import Start
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:load"
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/jobs"

@@ -15,7 +15,7 @@ from tests.support.starts import start_of
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.adapters.targets.roles import MOST_CLIENTS, Roles
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError
-from treadle.ports.targets import Start
+from treadle.model.targets import Start
 
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/load-1A2B"
 OTHER = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/save-1A2B"

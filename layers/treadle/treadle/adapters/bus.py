@@ -10,7 +10,7 @@ from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.publish.bus_events import SOURCE
-from treadle.ports.system import BusEvent
+from treadle.model.messages import BusEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef

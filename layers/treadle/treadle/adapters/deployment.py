@@ -17,8 +17,8 @@ from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.errors import is_denied
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import DeployedSensor, LogLine, Subscription
-from treadle.ports.registry import Registry, SensorEntry
+from treadle.model.deployment import DeployedSensor, LogLine, Subscription
+from treadle.model.registry import Registry, SensorEntry
 
 FRESH_SECONDS = 60
 """Time for which the deployed sensors are cached."""

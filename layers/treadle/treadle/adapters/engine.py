@@ -10,7 +10,8 @@ from treadle.adapters.clients import client
 from treadle.adapters.targets.errors import is_denied
 from treadle.definitions import errors
 from treadle.definitions.errors import CommandRefusedError, InvocationError, LaunchError, StoreError
-from treadle.ports.deployment import CANCEL, REFRESH, TARGETS, CommandAnswer
+from treadle.model.deployment import CommandAnswer
+from treadle.ports.deployment import CANCEL, REFRESH, TARGETS
 
 ANSWER_SECONDS = 60
 """Timeout of a command: some calls to a target, and a few to the store."""

@@ -14,7 +14,7 @@ from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp_of
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
-from treadle.ports.records import integer, text, text_or_none, texts
+from treadle.model.records import integer, text, text_or_none, texts
 
 Json = Mapping[str, Any]
 T = TypeVar("T")

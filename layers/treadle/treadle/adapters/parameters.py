@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
-from treadle.ports.registry import JOBS, SENSORS, path_of
+from treadle.model.registry import JOBS, SENSORS, path_of
 
 CHANGES = frozenset({"Create", "Update", "Delete"})
 """Operations in a "Parameter Store Change" that affect the value; labels of versions do not.

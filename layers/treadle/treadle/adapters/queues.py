@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
-from treadle.ports.system import DeadLetter
+from treadle.model.messages import DeadLetter
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
 from treadle.adapters.stack import DeployedStack
+from treadle.model.registry import Registry, SensorEntry
 from treadle.operate.redrive_routes import Destination
-from treadle.ports.registry import Registry, SensorEntry
 from treadle.ports.system import DeadLetterQueue, Queue
 
 

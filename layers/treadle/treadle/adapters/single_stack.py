@@ -16,8 +16,8 @@ from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import CommandRefusedError, DeploymentError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import UNKNOWN_KIND
-from treadle.ports.moving import ENGINE_QUEUES, STORE_OUTPUTS, NewEngine, OldSensor, OldStack, Part
+from treadle.model.deployment import UNKNOWN_KIND
+from treadle.model.moving import ENGINE_QUEUES, STORE_OUTPUTS, NewEngine, OldSensor, OldStack, Part
 
 _FUNCTION, _QUEUE, _MAPPING, _SCHEDULE = (
     "AWS::Lambda::Function",

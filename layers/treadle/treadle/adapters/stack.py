@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import DeploymentError
-from treadle.ports.contract import parse_contract
+from treadle.model.contract import parse_contract
 
 _ENGINE = "Engine"
 """The parameter that refers to an engine's contract, in projects and other stacks that use an engine."""

@@ -30,7 +30,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.publish.bus_events import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
 from treadle.engine.record.arns import partition_of
 from treadle.engine.record.recorder import REPORT, StatusChange
-from treadle.ports.records import integer
+from treadle.model.records import integer
 
 _SUCCEEDED = "Lambda Function Invocation Result - Success"
 _FAILED = "Lambda Function Invocation Result - Failure"

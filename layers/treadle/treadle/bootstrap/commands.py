@@ -12,9 +12,9 @@ from treadle.adapters.targets.roles import Roles
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
 from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
+from treadle.model.targets import JobSettings
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
-from treadle.ports.targets import JobSettings
 
 SESSION = "reconcile"
 """The session name under which RECONCILE assumes the roles of jobs."""

@@ -15,7 +15,7 @@ from treadle.operate.redrive_routes import Destination
 from treadle.operate.sensors import SensorOperations
 
 if TYPE_CHECKING:
-    from treadle.ports.moving import NewEngine, OldStack
+    from treadle.model.moving import NewEngine, OldStack
     from treadle.ports.runs import RunStore
     from treadle.ports.sensors import SensorStore
 

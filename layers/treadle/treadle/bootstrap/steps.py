@@ -26,9 +26,9 @@ from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder
 from treadle.engine.registry.registry_cache import CachedRegistry, ObservedJobs, RegisteredJobs
 from treadle.engine.registry.registry_sync import RegistrySync
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 from treadle.ports.system import Bus, Queue
-from treadle.ports.ticks import Tick
 
 DISPATCH_WORKERS = 8
 """How many run records DISPATCH writes concurrently, as it mostly waits for DynamoDB."""

@@ -8,8 +8,8 @@ from importlib import resources
 
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
-from treadle.ports.contract import PARTS
-from treadle.ports.registry import CONTRACT
+from treadle.model.contract import PARTS
+from treadle.model.registry import CONTRACT
 
 MINUTE = 60
 """Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""

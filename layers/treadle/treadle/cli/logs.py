@@ -15,7 +15,7 @@ from treadle.cli.times import TIME, millis
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from treadle.ports.deployment import LogLine
+    from treadle.model.deployment import LogLine
 
 _FIELDS = ("decision", "subject", "tick_id", "trigger")
 

@@ -8,11 +8,12 @@ import click
 
 from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_lines, exit_on_error, when
 from treadle.cli.stack import by_option, caller_name, local_option
-from treadle.ports.moving import Part
+from treadle.model.moving import Part
 
 if TYPE_CHECKING:
     from treadle.bootstrap.moving import NewParts
-    from treadle.ports.moving import NewEngine, OldStack, SingleStack
+    from treadle.model.moving import NewEngine, OldStack
+    from treadle.ports.moving import SingleStack
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from treadle.cli.fragments import NewJob, NewSensor
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import ScaffoldError
-from treadle.ports.targets import UNANSWERING
+from treadle.model.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from treadle.ports.records import UNREADABLE
+from treadle.model.records import UNREADABLE
 
 if TYPE_CHECKING:
-    from treadle.ports.runs import Run
+    from treadle.model.runs import Run
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

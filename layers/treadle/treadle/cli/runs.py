@@ -12,8 +12,8 @@ from treadle.cli.times import TIME, millis
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
+    from treadle.model.runs import Run
     from treadle.operate.runs import RunEdit, RunOperations
-    from treadle.ports.runs import Run
 
 
 @click.group()
@@ -144,7 +144,7 @@ def _found(
     limit: int,
 ) -> "list[Run]":
     """Return the runs created since a time, up to the limit."""
-    from treadle.ports.run_queries import parse_place
+    from treadle.model.run_queries import parse_place
 
     oldest = millis(since) if since else 0
     found: list[Run] = []

@@ -22,13 +22,13 @@ from treadle.cli.output import (
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.records import UNREADABLE
+from treadle.model.records import UNREADABLE
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
+    from treadle.model.deployment import DeployedSensor
+    from treadle.model.sensors import RecordedEdit, SensorState
     from treadle.operate.overview import SensorView
-    from treadle.ports.deployment import DeployedSensor
-    from treadle.ports.sensors import RecordedEdit, SensorState
 
 SHOWN_EDITS = 10
 _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "SET_ASIDE": "A"}

@@ -11,14 +11,14 @@ from treadle.cli.sensors import echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import TickTrouble
+from treadle.model.ticks import TickTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from treadle.model.runs import Run
+    from treadle.model.ticks import Tick, TickSummary
     from treadle.operate.ticks import TickHistory
-    from treadle.ports.runs import Run
-    from treadle.ports.ticks import Tick, TickSummary
 
 
 _STATES: "Mapping[str, TickStatus | TickTrouble]" = {

@@ -8,7 +8,8 @@ import logging
 
 from treadle.definitions.errors import EngineMismatchError, StoreError, UnreadableRecordError
 from treadle.engine.identity import timestamp
-from treadle.ports.engine_state import EngineRecord, EngineStore
+from treadle.model.engine_state import EngineRecord
+from treadle.ports.engine_state import EngineStore
 from treadle.ports.system import Clock
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from treadle.ports.runs import Run
+from treadle.model.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

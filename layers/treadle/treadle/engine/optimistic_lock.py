@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from treadle.ports.runs import Run, RunStore
+from treadle.model.runs import Run
+from treadle.ports.runs import RunStore
 
 
 def update_with_optimistic_lock(runs: RunStore, run: Run, change: Callable[[Run], Run]) -> Run:

@@ -35,7 +35,7 @@ from treadle.entrypoints.handler import (
     remaining_seconds,
     report,
 )
-from treadle.ports.records import integer
+from treadle.model.records import integer
 
 if TYPE_CHECKING:
     from treadle.engine.tick.event_ticks import EventBatchState

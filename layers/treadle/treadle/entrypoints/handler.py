@@ -25,7 +25,7 @@ from treadle.definitions.errors import (
 from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints import metric_names
-from treadle.ports.records import reason_of
+from treadle.model.records import reason_of
 from treadle.ports.system import DeadLetters, Queue
 
 Json = Mapping[str, Any]

@@ -25,7 +25,7 @@ from treadle.entrypoints.handler import (
     process_queue,
     send_record_to_dlq,
 )
-from treadle.ports.runs import Reached
+from treadle.model.runs import Reached
 
 TRIES = 3
 MAX_EVENTS = 200

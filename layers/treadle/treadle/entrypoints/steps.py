@@ -40,8 +40,8 @@ from treadle.entrypoints.handler import (
     report,
     send_record_to_dlq,
 )
+from treadle.model.ticks import Tick
 from treadle.ports.deployment import COMMANDS
-from treadle.ports.ticks import Tick
 
 if TYPE_CHECKING:
     from treadle.operate.commands import Commands

@@ -21,7 +21,7 @@ from treadle.engine.publish.bus_events import (
     asset_materialization_report,
     run_status_report,
 )
-from treadle.ports.system import BusEvent
+from treadle.model.messages import BusEvent
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Events with an earlier time are rejected."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from treadle.ports.assets import AssetEvent, EventStore, unreadable_event
-from treadle.ports.records import UNREADABLE
+from treadle.model.assets import AssetEvent, unreadable_event
+from treadle.model.records import UNREADABLE
+from treadle.ports.assets import EventStore
 
 MOST_KEYS = 1_000
 

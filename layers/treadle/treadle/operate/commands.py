@@ -5,9 +5,9 @@ from typing import Any
 
 from treadle.definitions.bounds import MAX_NAME, fit
 from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError
+from treadle.model.targets import JobSettings
 from treadle.operate.runs import RunEdit, RunOperations
 from treadle.ports.deployment import REFRESH, TARGETS
-from treadle.ports.targets import JobSettings
 
 Answer = dict[str, Any]
 

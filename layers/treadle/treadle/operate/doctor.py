@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.held_ticks import FAR
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import HOLDERS, HealthSnapshot
+from treadle.model.ticks import Tick, TickTrouble
 from treadle.operate.explanation import closed
 from treadle.operate.findings import (
     Finding,
@@ -30,11 +33,11 @@ from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.policy_holders import of_holders
 from treadle.operate.problems import ProblemKind
 from treadle.operate.registrations import Registrations
-from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.health import HOLDERS, Health, HealthSnapshot
+from treadle.ports.deployment import Deployment
+from treadle.ports.health import Health
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
+from treadle.ports.ticks import MOST_READ, TickStore
 
 LATE_MS = 600_000
 """RECONCILE handles late items within minutes; it does not reach those that are later than this."""

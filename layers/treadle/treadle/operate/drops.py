@@ -3,8 +3,9 @@
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
+from treadle.model.ticks import Drop, Tick
 from treadle.ports.system import Clock
-from treadle.ports.ticks import Drop, Tick, TickStore
+from treadle.ports.ticks import TickStore
 
 MAX_REASON = 500
 """Maximum number of characters of an operator's reason."""

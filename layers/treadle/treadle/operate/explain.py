@@ -10,6 +10,7 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import RunIds, timestamp
 from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
 from treadle.operate.load_checks import LoadChecks
@@ -26,7 +27,7 @@ from treadle.ports.objects import ObjectLookup
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickKind, TickStore, TickSummary
+from treadle.ports.ticks import TickStore
 
 READ_AT_ONCE = 20
 

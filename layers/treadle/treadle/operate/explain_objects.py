@@ -2,15 +2,18 @@
 
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
+from treadle.model.health import Bucket
+from treadle.model.objects import ObjectInspection
+from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
 from treadle.operate.findings import Finding, Severity, of_backlog, of_bucket, of_switch
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
-from treadle.ports.health import Bucket, Health
-from treadle.ports.objects import ObjectInspection, ObjectLookup
+from treadle.ports.health import Health
+from treadle.ports.objects import ObjectLookup
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
-from treadle.ports.ticks import Tick, TickStore, TickSummary
+from treadle.ports.ticks import TickStore
 
 EARLY_MS, LATE_MS = 60_000, 900_000
 """Maximum difference between an event's time and the object's modification time, in each direction."""

@@ -9,9 +9,9 @@ from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
 from treadle.engine.record.run_state import ASSUMED
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
-from treadle.ports.runs import Claim, Failure, Run, Unanswered
-from treadle.ports.sensors import RecordedEdit
-from treadle.ports.ticks import PlannedRun, Tick, TickSummary
+from treadle.model.runs import Claim, Failure, Run, Unanswered
+from treadle.model.sensors import RecordedEdit
+from treadle.model.ticks import PlannedRun, Tick, TickSummary
 
 MINUTE_MS = 60_000
 

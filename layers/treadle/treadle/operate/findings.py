@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
-from treadle.operate.explanation import closed
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import (
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import (
     Activity,
     Alarm,
     AlertChannel,
@@ -19,7 +18,8 @@ from treadle.ports.health import (
     MissingPermission,
     SkippedCheck,
 )
-from treadle.ports.ticks import Tick, TickSummary, TickTrouble
+from treadle.model.ticks import Tick, TickSummary, TickTrouble
+from treadle.operate.explanation import closed
 
 OLD_SECONDS = 300
 """A message that has waited longer is overdue; the alarms on age use the same limit."""

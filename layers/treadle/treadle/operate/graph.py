@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.model.deployment import DeployedSensor
+from treadle.ports.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True, order=True)

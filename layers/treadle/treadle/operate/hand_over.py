@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.model.deployment import DeployedSensor
+from treadle.model.moving import OldStack
 from treadle.operate.move import QueuePair, replayed_from
 from treadle.operate.replay import Replayer
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.moving import MessageMover, OldStack
+from treadle.ports.deployment import Deployment
+from treadle.ports.moving import MessageMover
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
 

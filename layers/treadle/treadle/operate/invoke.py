@@ -8,10 +8,11 @@ from treadle.engine.assets.asset_events import materialized
 from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
 from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.tick.preview import STORED
+from treadle.model.assets import AssetEvent
+from treadle.model.deployment import EVENT_KINDS
+from treadle.model.runs import Run
 from treadle.operate.overview import deployed_sensor
-from treadle.ports.assets import AssetEvent
-from treadle.ports.deployment import EVENT_KINDS, Deployment
-from treadle.ports.runs import Run
+from treadle.ports.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from treadle.definitions.errors import InvocationError, TreadleError
-from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.model.deployment import DeployedSensor
+from treadle.ports.deployment import Deployment
 from treadle.ports.system import Clock
 
 DESCRIBE = {"treadle": "describe"}

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from treadle.ports.deployment import Deployment, LogLine
+from treadle.model.deployment import LogLine
+from treadle.ports.deployment import Deployment
 from treadle.ports.system import Clock
 
 LATE_MS = 30_000

@@ -10,10 +10,11 @@ from enum import StrEnum
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus
-from treadle.ports.moving import STORE_OUTPUTS, MessageMover, NewEngine, OldSensor, OldStack, Part
-from treadle.ports.run_queries import RunQuery
+from treadle.model.moving import STORE_OUTPUTS, NewEngine, OldSensor, OldStack, Part
+from treadle.model.run_queries import RunQuery
+from treadle.model.sensors import SensorState
+from treadle.ports.moving import MessageMover
 from treadle.ports.runs import RunStore
-from treadle.ports.sensors import SensorState
 
 UNDER_WAY = frozenset({DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING})
 """A run that is started has an execution; one that only waits is started on the job as the project has it."""

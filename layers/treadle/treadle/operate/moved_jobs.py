@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from treadle.engine.identity import timestamp
 from treadle.engine.record.arns import arn_matches, former_of, full_address, kind_of_run
+from treadle.model.runs import Run
+from treadle.model.targets import UNANSWERING, JobSettings
 from treadle.operate.findings import Finding, Severity
-from treadle.ports.runs import Run
-from treadle.ports.targets import UNANSWERING, JobSettings
 
 CHECK = "runs under way"
 MOST = 1_000

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.tick.schedule import MINUTE_MS, phase_of, slot
+from treadle.model.deployment import DeployedSensor
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import TickSummary, TickTrouble
 from treadle.operate.load_checks import LoadChecks
 from treadle.operate.problems import Observation, SensorProblem, interval_of, problems_of
 from treadle.operate.registrations import Registrations
 from treadle.operate.ticks import streak_outline
-from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.ports.deployment import Deployment
 from treadle.ports.runs import RunStore
-from treadle.ports.sensors import SensorState, SensorStore
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickStore, TickSummary, TickTrouble
+from treadle.ports.ticks import TickStore
 
 RECENT = 30
 """Number of recent ticks that are shown."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import HOLDERS, PolicyHolder
 from treadle.operate.findings import Finding, Severity
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import HOLDERS, PolicyHolder
 
 _DETACH = "Detach the engine's policy from it, or correct its tag treadle:sensor."
 

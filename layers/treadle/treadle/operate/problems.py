@@ -9,11 +9,11 @@ from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.late_sensors import patience
 from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.model.deployment import DeployedSensor
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explanation import closed, error_summary
 from treadle.operate.load_checks import LoadCheck
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import TickKind, TickSummary
 
 LATE_SECONDS = 300
 """Delay after which a scheduled sensor counts as late.

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 from treadle.definitions.errors import CommandRefusedError, StoreError, TreadleError
 from treadle.engine.message_hops import first_of_a_chain
+from treadle.model.messages import DeadLetter
+from treadle.model.records import reason_of
 from treadle.operate.redrive_routes import Destination, Route, route_of
-from treadle.ports.records import reason_of
-from treadle.ports.system import DeadLetter, DeadLetterQueue
+from treadle.ports.system import DeadLetterQueue
 
 DEFAULT_LIMIT = 1_000
 

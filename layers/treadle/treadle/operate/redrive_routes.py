@@ -9,8 +9,9 @@ from treadle.engine.dispatch.chunks import tick_message
 from treadle.engine.parsing import parse_message
 from treadle.engine.publish.publisher import publish_message
 from treadle.engine.reconcile.reconciler import ORIGIN as RECONCILE
-from treadle.ports.records import reason_of
-from treadle.ports.system import DeadLetter, Queue
+from treadle.model.messages import DeadLetter
+from treadle.model.records import reason_of
+from treadle.ports.system import Queue
 
 Json = Mapping[str, Any]
 

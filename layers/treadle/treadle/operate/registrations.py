@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from treadle.engine.identity import timestamp
+from treadle.model.deployment import DeployedSensor
+from treadle.model.registry import CONTRACT, SENSORS, JobEntry, Registry, SensorEntry
 from treadle.operate.explanation import closed
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.problems import ProblemKind, SensorProblem
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.registry import CONTRACT, SENSORS, JobEntry, Registry, SensorEntry
 from treadle.ports.system import Clock
 
 CHECK = "registry"

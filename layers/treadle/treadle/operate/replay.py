@@ -9,10 +9,11 @@ from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
 from treadle.engine.publish.publisher import statuses_reached
+from treadle.model.records import each_readable
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
 from treadle.ports.assets import EventStore
-from treadle.ports.records import each_readable
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run, RunStore
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
 
 KEPT = timedelta(days=90)

@@ -2,6 +2,8 @@
 
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.engine.identity import RunIds, timestamp
+from treadle.model.runs import Run
+from treadle.model.ticks import PlannedRun, Tick
 from treadle.operate.explanation import (
     Explanation,
     ExplanationBuilder,
@@ -14,8 +16,8 @@ from treadle.operate.explanation import (
 from treadle.operate.redrive import Redriver, RedriveResult
 from treadle.operate.redrive_routes import subject_of
 from treadle.ports.deployment import Deployment
-from treadle.ports.runs import Run, RunStore
-from treadle.ports.ticks import PlannedRun, Tick, TickStore
+from treadle.ports.runs import RunStore
+from treadle.ports.ticks import TickStore
 
 RECENT = 200
 """Number of a sensor's last ticks that are searched for a run key."""

@@ -14,12 +14,15 @@ from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
 from treadle.engine.record.run_state import Report, fold, retry_of
+from treadle.model.run_queries import RunPage, parse_place
+from treadle.model.runs import Failure, RetryGrant, Run
+from treadle.model.sensors import Edit
+from treadle.model.targets import Execution, JobSettings
 from treadle.ports.deployment import EngineCommands
-from treadle.ports.run_queries import RunPage, parse_place
-from treadle.ports.runs import Failure, RetryGrant, Run, RunStore
-from treadle.ports.sensors import Edit, SensorStore
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.targets import Execution, JobSettings, Target
+from treadle.ports.targets import Target
 
 DEFAULT_LIMIT = 50
 

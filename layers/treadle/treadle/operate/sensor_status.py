@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from treadle.definitions.status import InstigatorStatus
 from treadle.engine.identity import timestamp
+from treadle.model.deployment import DeployedSensor
+from treadle.model.sensors import RecordedEdit, SensorState
+from treadle.model.ticks import TickSummary
 from treadle.operate.explanation import error_summary
 from treadle.operate.overview import next_tick_at
 from treadle.operate.problems import ProblemKind, SensorProblem
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.sensors import RecordedEdit, SensorState
-from treadle.ports.ticks import TickSummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import KEPT_EDITS, Edit, RecordedEdit, SensorState, SensorStore
+from treadle.model.sensors import KEPT_EDITS, Edit, RecordedEdit, SensorState
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
 
 

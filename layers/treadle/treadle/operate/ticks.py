@@ -5,9 +5,12 @@ from collections.abc import Collection
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.tick.scheduled_ticks import streak_tick
-from treadle.ports.runs import Run, RunStore, unreadable_run
-from treadle.ports.sensors import SensorState, SensorStore
-from treadle.ports.ticks import Tick, TickPage, TickStore, TickSummary, TickTrouble, outline
+from treadle.model.runs import Run, unreadable_run
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import Tick, TickPage, TickSummary, TickTrouble, outline
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.ticks import TickStore
 
 DEFAULT_LIMIT = 50
 

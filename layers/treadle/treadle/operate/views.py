@@ -5,14 +5,14 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from treadle.model.assets import AssetEvent
+from treadle.model.runs import Run
+from treadle.model.sensors import RecordedEdit
+from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.graph import Graph
 from treadle.operate.overview import SensorView
 from treadle.operate.redrive import RedriveResult
 from treadle.operate.redrive_routes import subject_of
-from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Run
-from treadle.ports.sensors import RecordedEdit
-from treadle.ports.ticks import Tick, TickSummary
 
 Json = dict[str, Any]
 

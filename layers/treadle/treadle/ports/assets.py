@@ -1,68 +1,14 @@
-"""Events of assets, and of a job's completed runs, in the order in which they were committed."""
+"""The store of events of assets, and of a job's completed runs, in commit order."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from treadle.definitions.errors import UnreadableRecordError
-
-
-@dataclass(frozen=True, slots=True)
-class AssetEvent:
-    """An event of an asset, or of a job's completed run.
-
-    Attributes:
-        asset_key: the asset's key, its parts joined by "/"; for a job's runs, the job's `ended_runs_key`.
-        event_id: the same on a redelivery.
-        kind: such as "ASSET_MATERIALIZATION".
-        time: when it happened.
-        body: canonical JSON: metadata, partition, run id.
-        storage_id: its sequence number under its key; 0 until it is stored.
-    """
-
-    asset_key: str
-    event_id: str
-    kind: str
-    time: int
-    body: str
-    storage_id: int = 0
-
-
-UNREADABLE = "UNREADABLE"
-"""The kind of a placeholder for an event that cannot be read."""
-
-
-def unreadable_event(asset_key: str, storage_id: int, reason: str) -> AssetEvent:
-    """Return a placeholder for an event that cannot be read. Decoders skip it.
-
-    Args:
-        asset_key: the event's key.
-        storage_id: its sequence number; 0 where that is not known.
-        reason: why it cannot be read.
-    """
-    return AssetEvent(asset_key, "", UNREADABLE, 0, reason, storage_id)
-
-
-def check_readable(event: AssetEvent) -> None:
-    """Raise UnreadableRecordError if an event is a placeholder for one that cannot be read."""
-    if event.kind == UNREADABLE:
-        raise UnreadableRecordError(f"event {event.storage_id} of {event.asset_key}", event.body)
-
+from treadle.model.assets import AssetEvent
 
 AT_ONCE = 100
 
 OLD_EVENTS = 1_000
 """A backward search for events since a time stops after this many consecutive events from before it."""
-
-
-def ended_runs_key(job: str) -> str:
-    """Return the key under which the completed runs of a job are stored; no asset key has this prefix."""
-    return f"#ended/{job}"
-
-
-def is_ended_runs_key(key: str) -> bool:
-    """Return whether a key is that of a job's completed runs, not an asset's."""
-    return key.startswith("#ended/")
 
 
 class RecordedEvents(Protocol):

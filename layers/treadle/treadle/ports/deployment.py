@@ -1,132 +1,14 @@
-"""A deployment as its operator sees it: its sensors, their functions, and the logs of those functions."""
+"""The operator's access to a deployment: its sensors, their functions, and the engine's commands."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from treadle.definitions.status import DefaultSensorStatus
-
-UNKNOWN_KIND = "unknown"
-"""The kind of a sensor whose deployment does not state one."""
-
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
-"""Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """The events that a sensor's rule matches.
-
-    Attributes:
-        jobs: the jobs whose run events it matches; empty for all jobs, or if it matches no run events.
-        assets: the assets, their key parts joined by "/".
-        statuses: the run statuses; empty if it matches no run events.
-        buckets: the buckets whose object events it matches.
-        is_on: False if the rule is disabled.
-    """
-
-    jobs: tuple[str, ...] = ()
-    assets: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    buckets: tuple[str, ...] = ()
-    is_on: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedSensor:
-    """A sensor as it is deployed.
-
-    Attributes:
-        name: the sensor's name.
-        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated" or
-            "deadline", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
-            state it.
-        description: its description for operators.
-        jobs: the names of the jobs it may start.
-        default_status: the status until an operator sets another one.
-        interval_seconds: the deployed interval between two ticks; None if it has none: it is evaluated by
-            events, or ticks each minute.
-        function: its function's name.
-        queue: the URL of its queue; None if it has none.
-        subscription: the events that its rule matches; None if it has no rule.
-        settings: its function's environment.
-        project: the stack that registered it.
-        rule: the EventBridge rule that feeds it, by CloudFormation's name; "" if it has none.
-        log_group: its function's log group.
-        role: the ARN of its function's role; "" if that is not known.
-        problem: why its function or its rule cannot be read; "" if both can. With a problem, only its
-            registry entry is known.
-        remedy: what to do about the problem.
-        dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
-        deployed_at: when the code or settings of its function last changed, in milliseconds; None if that is
-            not known.
-    """
-
-    name: str
-    kind: str
-    description: str
-    jobs: tuple[str, ...]
-    default_status: DefaultSensorStatus
-    interval_seconds: int | None = None
-    function: str = ""
-    queue: str | None = None
-    subscription: Subscription | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    project: str = ""
-    rule: str = ""
-    log_group: str = ""
-    role: str = ""
-    problem: str = ""
-    remedy: str = ""
-    dead_letters: str = ""
-    # Not part of its identity: a redeployed sensor compares equal.
-    deployed_at: int | None = field(default=None, compare=False)
-
-    @property
-    def is_ticked(self) -> bool:
-        """True if a schedule ticks it, each minute if it has no interval of its own."""
-        if self.kind == UNKNOWN_KIND:
-            return self.interval_seconds is not None
-        return self.kind not in EVENT_KINDS
-
-    @property
-    def has_schedule(self) -> bool:
-        """True if a schedule invokes it, to tick it or at its deadlines."""
-        return self.is_ticked or self.kind == "deadline"
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of a function's log.
-
-    Attributes:
-        line_id: stable across reads.
-        at: when it was written.
-        text: the unmodified line; untrusted, as anyone may have contributed to it.
-    """
-
-    line_id: str
-    at: int
-    text: str
-
+from treadle.model.deployment import CommandAnswer, DeployedSensor, LogLine
 
 CANCEL, REFRESH, TARGETS = "cancel", "refresh", "targets"
 
 COMMANDS = frozenset({CANCEL, REFRESH, TARGETS})
 """The values of an event's `treadle` field that RECONCILE accepts as operator commands."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandAnswer:
-    """The result of a command that the engine executed.
-
-    Attributes:
-        is_new: False if there was nothing left to do.
-        reason: what was done, or why nothing was.
-    """
-
-    is_new: bool
-    reason: str
 
 
 class EngineCommands(Protocol):

@@ -1,21 +1,9 @@
-"""State of the engine itself: its identity, when it ran last, and which sensors are late."""
+"""The stores of the engine's own record and of late sensors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class EngineRecord:
-    """The engine that uses the tables.
-
-    Attributes:
-        engine_id: differs for each engine stack.
-        seen_at: when RECONCILE ran last, in milliseconds, accurate to a few minutes.
-    """
-
-    engine_id: str
-    seen_at: int
+from treadle.model.engine_state import EngineRecord, LateSensor
 
 
 class EngineStore(Protocol):
@@ -31,21 +19,6 @@ class EngineStore(Protocol):
 
     def write(self, record: EngineRecord) -> None:
         """Replace the stored record."""
-
-
-@dataclass(frozen=True, slots=True)
-class LateSensor:
-    """A sensor that did not tick when it should have.
-
-    Attributes:
-        name: the sensor's name.
-        project: the stack that registered it.
-        since: when it last ticked, was started or was registered, in milliseconds.
-    """
-
-    name: str
-    project: str
-    since: int
 
 
 class LateSensorStore(Protocol):

@@ -1,8 +1,9 @@
 """Clock, random tokens, queues and dead letters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from treadle.model.messages import BusEvent, DeadLetter
 
 
 class Clock(Protocol):
@@ -35,27 +36,6 @@ class DeadLetters(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message in a dead-letter queue.
-
-    Attributes:
-        message_id: its id.
-        handle: the receipt handle by which it is deleted or released.
-        body: as it was received.
-        attributes: its message attributes, such as `origin` and `reason`.
-        source: the ARN of the queue from which it was moved after too many deliveries, if it was.
-        project: the project whose queue it is in; "" for the engine's.
-    """
-
-    message_id: str
-    handle: str
-    body: str
-    attributes: Mapping[str, str]
-    source: str | None = None
-    project: str = ""
-
-
 class DeadLetterQueue(Protocol):
     """Reads dead letters."""
 
@@ -84,19 +64,6 @@ class BlobStore(Protocol):
         Raises:
             StoreError: if there is none, or the store did not answer; names the key and its location.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class BusEvent:
-    """An event for the bus.
-
-    Attributes:
-        kind: the event's detail type, such as "Sensor Paused".
-        detail: what happened, plain JSON; its `id` is the same on a redelivery.
-    """
-
-    kind: str
-    detail: Mapping[str, object]
 
 
 class Bus(Protocol):

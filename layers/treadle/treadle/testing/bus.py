@@ -11,8 +11,8 @@ from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
 from treadle.engine.publish.publisher import Publisher, statuses_reached
-from treadle.ports.runs import Run
-from treadle.ports.system import BusEvent
+from treadle.model.messages import BusEvent
+from treadle.model.runs import Run
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 

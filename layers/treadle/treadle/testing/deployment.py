@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from treadle.definitions.errors import CommandRefusedError, InvocationError
-from treadle.ports.deployment import DeployedSensor, LogLine
+from treadle.model.deployment import DeployedSensor, LogLine
 
 Function = Callable[[Mapping[str, object]], Mapping[str, object]]
 

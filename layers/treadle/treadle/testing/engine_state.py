@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from treadle.ports.engine_state import EngineRecord, LateSensor
+from treadle.model.engine_state import EngineRecord, LateSensor
 from treadle.testing.stores import InMemoryTables
 
 

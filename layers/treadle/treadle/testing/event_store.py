@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
+from treadle.model.assets import AssetEvent, is_ended_runs_key
+from treadle.ports.assets import AT_ONCE
 from treadle.testing.stores import InMemoryTables
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from treadle.ports.health import HealthSnapshot
+from treadle.model.health import HealthSnapshot
 
 
 @dataclass(slots=True)

@@ -38,11 +38,11 @@ from treadle.engine.tick.planning import Planner
 from treadle.engine.tick.preview import STORED, Preview, Previewer
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.model.runs import Failure, Run
+from treadle.model.sensors import SensorState
+from treadle.model.targets import JobSettings
+from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.runs import Failure, Run
-from treadle.ports.sensors import SensorState
-from treadle.ports.targets import JobSettings
-from treadle.ports.ticks import Tick
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from treadle.adapters.targets.registry import KINDS
-from treadle.ports.registry import Registry, RegistryCopy
-from treadle.ports.targets import JobSettings
+from treadle.model.registry import Registry, RegistryCopy
+from treadle.model.targets import JobSettings
 from treadle.testing.stores import InMemoryTables
 
 

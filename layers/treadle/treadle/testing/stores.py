@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.ports.assets import AssetEvent
-from treadle.ports.engine_state import EngineRecord, LateSensor
-from treadle.ports.registry import RegistryCopy
-from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
-from treadle.ports.sensors import (
+from treadle.model.assets import AssetEvent
+from treadle.model.engine_state import EngineRecord, LateSensor
+from treadle.model.registry import RegistryCopy
+from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
+from treadle.model.sensors import (
     KEPT_EDITS,
     Completion,
     Edit,
@@ -25,8 +25,7 @@ from treadle.ports.sensors import (
     recorded,
     unreadable_state,
 )
-from treadle.ports.ticks import (
-    MOST_READ,
+from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
     Drop,
@@ -37,6 +36,7 @@ from treadle.ports.ticks import (
     outline,
     unreadable_tick,
 )
+from treadle.ports.ticks import MOST_READ
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from treadle.ports.system import DeadLetter
+from treadle.model.messages import DeadLetter
 
 
 @dataclass(slots=True)

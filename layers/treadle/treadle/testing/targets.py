@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Failure
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.system import Clock
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 NAMED = StartContract(token_ms=89 * 86_400_000, listing_ms=89 * 86_400_000, lists=True)
 """Like Step Functions Standard: an execution's name is not reused."""

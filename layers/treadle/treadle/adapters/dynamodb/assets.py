@@ -9,8 +9,9 @@ from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.adapters.dynamodb.models import named, read_number
 from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
-from treadle.ports.assets import AT_ONCE, OLD_EVENTS, AssetEvent, is_ended_runs_key, unreadable_event
-from treadle.ports.records import each_readable, integer, reader, text
+from treadle.model.assets import AssetEvent, is_ended_runs_key, unreadable_event
+from treadle.model.records import each_readable, integer, reader, text
+from treadle.ports.assets import AT_ONCE, OLD_EVENTS
 from treadle.ports.system import IdGenerator
 
 _COUNTER = "counter"

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from treadle.adapters.dynamodb.database import Database, Item, Table
 from treadle.adapters.dynamodb.models import EngineModel, LateSensorsModel, whole
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.ports.engine_state import EngineRecord, LateSensor
-from treadle.ports.records import integer, reader, text
+from treadle.model.engine_state import EngineRecord, LateSensor
+from treadle.model.records import integer, reader, text
 
 logger = logging.getLogger(__name__)
 

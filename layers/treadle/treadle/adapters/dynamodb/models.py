@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 )
 from pynamodb.models import Model
 
-from treadle.ports.records import integer
+from treadle.model.records import integer
 
 
 class SensorModel(Model):

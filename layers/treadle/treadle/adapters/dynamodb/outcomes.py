@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
-from treadle.ports.records import integer, reader, text, text_or_none, texts
+from treadle.model.records import integer, reader, text, text_or_none, texts
+from treadle.model.ticks import PlannedRun, RejectedRequest, Tick
 from treadle.ports.system import BlobStore
-from treadle.ports.ticks import PlannedRun, RejectedRequest, Tick
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization

@@ -10,8 +10,8 @@ from treadle.adapters.dynamodb.models import RegistryModel as Model
 from treadle.adapters.dynamodb.models import whole
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.ports.records import integer, reader, text
-from treadle.ports.registry import KeptEntry, Registry, RegistryCopy
+from treadle.model.records import integer, reader, text
+from treadle.model.registry import KeptEntry, Registry, RegistryCopy
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.records import each_readable, integer, reader, text, texts
-from treadle.ports.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import (
+from treadle.model.records import each_readable, integer, reader, text, texts
+from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.runs import (
     Claim,
     Failure,
     KeyState,

@@ -15,8 +15,8 @@ from treadle.adapters.dynamodb.ticks import to_item
 from treadle.definitions.clocks import MAX_SKEW_MS
 from treadle.definitions.errors import LeaseLostError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.records import each_readable, integer, reader, text, text_or_none
-from treadle.ports.sensors import (
+from treadle.model.records import each_readable, integer, reader, text, text_or_none
+from treadle.model.sensors import (
     KEPT_EDITS,
     Completion,
     Edit,

@@ -15,9 +15,8 @@ from treadle.definitions.bounds import MAX_REASON, MAX_REFUSAL, MAX_REFUSALS, fi
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import tick_time, timestamp
-from treadle.ports.records import each_readable, integer, reader, text
-from treadle.ports.ticks import (
-    MOST_READ,
+from treadle.model.records import each_readable, integer, reader, text
+from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
     Drop,
@@ -30,6 +29,7 @@ from treadle.ports.ticks import (
     outline,
     unreadable_tick,
 )
+from treadle.ports.ticks import MOST_READ
 
 SHARDS = 4
 """Number of partitions of the index of pending ticks."""

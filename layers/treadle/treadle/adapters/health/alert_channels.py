@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.health.probes import Probe, Vital, taken
-from treadle.ports.health import AlertAddress, AlertChannel
+from treadle.model.health import AlertAddress, AlertChannel
 
 Allowed = Callable[[str, str], Iterable[Probe]]
 """Returns the probes of whether the sender may do an action on a resource."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from treadle.adapters.clients import client
 from treadle.adapters.health.probes import Probe, Vital, run_probes
-from treadle.ports.health import HOLDERS, PolicyHolder
+from treadle.model.health import HOLDERS, PolicyHolder
 
 _SENSOR_TAG = "treadle:sensor"
 _LAMBDA = "lambda.amazonaws.com"

@@ -11,8 +11,8 @@ from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.probes import LOCAL_ACCOUNT, Probe
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import InvocationError, LaunchError
-from treadle.ports.health import JobTarget, SkippedCheck
-from treadle.ports.targets import JobSettings
+from treadle.model.health import JobTarget, SkippedCheck
+from treadle.model.targets import JobSettings
 
 _SHOWN = 300
 _WITH_ROLES = "the targets of jobs with a role"

@@ -9,10 +9,10 @@ from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
-from treadle.ports.assets import ended_runs_key
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.registry import JOBS, SENSORS, path_of
-from treadle.ports.targets import JobSettings
+from treadle.model.assets import ended_runs_key
+from treadle.model.deployment import DeployedSensor
+from treadle.model.registry import JOBS, SENSORS, path_of
+from treadle.model.targets import JobSettings
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")

@@ -9,7 +9,7 @@ from treadle.adapters.health.needs import Need
 from treadle.adapters.health.probes import LOCAL_ACCOUNT, Probe
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.identity import timestamp
-from treadle.ports.health import MissingPermission, SkippedCheck
+from treadle.model.health import MissingPermission, SkippedCheck
 
 RECENT_MS = 900_000
 """Time for which a denial in a log is reported."""

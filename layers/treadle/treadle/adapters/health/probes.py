@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import CONNECTIONS
 from treadle.adapters.targets.errors import is_denied
-from treadle.ports.health import (
+from treadle.model.health import (
     Activity,
     Alarm,
     AlertChannel,

@@ -23,8 +23,8 @@ from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
 from treadle.definitions.objects import ObjectIdentity
-from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.health import (
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import (
     Activity,
     Alarm,
     AlertAddress,
@@ -38,7 +38,8 @@ from treadle.ports.health import (
     PolicyHolder,
     SkippedCheck,
 )
-from treadle.ports.targets import JobSettings
+from treadle.model.targets import JobSettings
+from treadle.ports.deployment import Deployment
 
 METRIC_MINUTES = 15
 """Period within which the newest value counts: CloudWatch lags by a few minutes."""

@@ -16,8 +16,8 @@ from treadle.adapters.targets.inputs import environment, listed, no_options, req
 from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {
     "SUBMITTED": Status.STARTED,

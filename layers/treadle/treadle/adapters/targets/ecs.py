@@ -26,8 +26,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.jobs import names_in
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 TOKEN_MS = 55 * 60_000
 """A token is valid for its task's lifetime plus an hour, at most a day (ECS, "Ensuring idempotency").

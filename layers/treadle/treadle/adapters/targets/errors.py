@@ -28,7 +28,7 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.runs import StepFailure
-from treadle.ports.runs import MAX_STEPS, Failure
+from treadle.model.runs import MAX_STEPS, Failure
 
 AwsError = (ClientError, BotoCoreError)
 """The errors that calls to AWS raise."""

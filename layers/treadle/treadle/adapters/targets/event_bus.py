@@ -9,7 +9,7 @@ from treadle.adapters.targets.inputs import required
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.publish.bus_events import SOURCE
-from treadle.ports.targets import Execution, JobSettings, Start
+from treadle.model.targets import Execution, JobSettings, Start
 
 _UNKNOWN = {"InternalException"}
 _AGAIN = {"InternalException", "InternalFailure", "ThrottlingException"}

@@ -5,7 +5,7 @@ from typing import ClassVar, NoReturn
 
 from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.errors import LaunchRejectedError
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 
 class FireAndForgetTarget(AwsTarget):

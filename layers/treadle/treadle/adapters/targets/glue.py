@@ -12,7 +12,7 @@ from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {
     "WAITING": Status.STARTED,

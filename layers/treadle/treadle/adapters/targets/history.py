@@ -8,7 +8,7 @@ from treadle.adapters.targets.errors import AwsError, failed_step
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import LaunchError
 from treadle.definitions.runs import StepFailure
-from treadle.ports.runs import MAX_STEPS
+from treadle.model.runs import MAX_STEPS
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.jobs import names_in
-from treadle.ports.targets import JobSettings, Start
+from treadle.model.targets import JobSettings, Start
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _NUMBER = re.compile(r"-[0-9.]+([eE][+-]?[0-9]+)?")

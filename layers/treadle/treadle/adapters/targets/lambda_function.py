@@ -6,7 +6,7 @@ from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.errors import AwsError, not_started
 from treadle.adapters.targets.fire_and_forget import FireAndForgetTarget
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.targets import Execution, Start
+from treadle.model.targets import Execution, Start
 
 _BUSY = {"ResourceConflictException", "SnapStartNotReadyException"}
 _UNKNOWN = {"ServiceException"}

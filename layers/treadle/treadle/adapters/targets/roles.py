@@ -13,7 +13,7 @@ from typing import Any
 from treadle.adapters.clients import Credentials, client, client_with
 from treadle.adapters.targets.errors import AwsError, is_denied, not_assumed
 from treadle.definitions.errors import LaunchError
-from treadle.ports.targets import JobSettings
+from treadle.model.targets import JobSettings
 
 ASSUMED_SECONDS = 3_600
 """A session of a role assumed by another role lasts at most an hour ("Role chaining" in the IAM User Guide).

@@ -8,7 +8,7 @@ from treadle.adapters.targets.fire_and_forget import FireAndForgetTarget
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.targets import Execution, JobSettings, Start
+from treadle.model.targets import Execution, JobSettings, Start
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef

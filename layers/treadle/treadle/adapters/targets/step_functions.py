@@ -17,8 +17,8 @@ from treadle.adapters.targets.history import failed_states
 from treadle.adapters.targets.roles import AwsTarget, Roles
 from treadle.definitions.errors import LaunchError, LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import Failure
-from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.model.runs import Failure
+from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 _SERVICE = "stepfunctions"
 

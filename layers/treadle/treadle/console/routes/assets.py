@@ -3,8 +3,8 @@
 from treadle.console.api import ApiRequest, Json, Operation
 from treadle.console.schemas import KEY, limit, list_of, record
 from treadle.console.type_schemas import shape
+from treadle.model.assets import AssetEvent
 from treadle.operate.views import asset_event_json
-from treadle.ports.assets import AssetEvent
 
 MOST = 200
 DEFAULT = 50

@@ -14,11 +14,11 @@ from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.tick.preview import STORED
 from treadle.engine.tick.schedule import deadline_message
+from treadle.model.assets import AssetEvent
+from treadle.model.deployment import DeployedSensor
 from treadle.operate.invoke import event_of_asset, event_of_run
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json
-from treadle.ports.assets import AssetEvent
-from treadle.ports.deployment import DeployedSensor
 
 BUCKET, NAMESPACE = "TREADLE_S3_BUCKET", "TREADLE_NAMESPACE"
 MOST_OBJECT_BYTES = 2**50

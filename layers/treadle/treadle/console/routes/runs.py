@@ -10,11 +10,11 @@ from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, recor
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.model.runs import Claim, PendingStart, Run
 from treadle.operate.explain import Subject
 from treadle.operate.explanation import Explanation
 from treadle.operate.runs import DEFAULT_LIMIT, RunEdit
 from treadle.operate.views import plain_json, run_json
-from treadle.ports.runs import Claim, PendingStart, Run
 
 MOST = 200
 

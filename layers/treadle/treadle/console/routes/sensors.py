@@ -12,10 +12,10 @@ from treadle.console.static_token import Role
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import TreadleError
+from treadle.model.sensors import RecordedEdit, SensorState
 from treadle.operate.graph import graph_of
 from treadle.operate.overview import SensorView, deployed_sensor, effective_status
 from treadle.operate.views import edit_json, graph_json, sensor_json
-from treadle.ports.sensors import RecordedEdit, SensorState
 
 MOST_AT_ONCE = 100
 """Maximum number of sensors that one request may change."""

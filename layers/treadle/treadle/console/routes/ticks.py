@@ -11,11 +11,11 @@ from treadle.console.routes.runs import OUTLINE, outline
 from treadle.console.schemas import MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.status import TickStatus
+from treadle.model.ticks import Tick, TickSummary, TickTrouble
 from treadle.operate.drops import MAX_REASON
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.ticks import DEFAULT_LIMIT
 from treadle.operate.views import outline_json, tick_json
-from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 
 MOST = 1_000
 

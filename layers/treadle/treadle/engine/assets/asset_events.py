@@ -10,8 +10,8 @@ from treadle.definitions.assets import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.runs import from_millis
-from treadle.ports.assets import AssetEvent, check_readable
-from treadle.ports.records import integer, reader, text, text_or_none
+from treadle.model.assets import AssetEvent, check_readable
+from treadle.model.records import integer, reader, text, text_or_none
 
 
 def asset_event(event: AssetMaterialized) -> AssetEvent:

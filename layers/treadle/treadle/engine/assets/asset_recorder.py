@@ -16,10 +16,10 @@ from treadle.engine.assets.asset_events import asset_event, materialized
 from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import asset_materialized
+from treadle.model.ticks import Tick
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Bus, Clock
-from treadle.ports.ticks import Tick
 
 logger = logging.getLogger(__name__)
 

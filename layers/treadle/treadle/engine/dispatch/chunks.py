@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from treadle.ports.ticks import Tick
+from treadle.model.ticks import Tick
 
 T = TypeVar("T")
 

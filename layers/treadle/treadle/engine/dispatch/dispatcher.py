@@ -26,9 +26,11 @@ from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.engine.registry.registry_cache import Grants
-from treadle.ports.runs import Reaction, Run, RunStore
+from treadle.model.runs import Reaction, Run
+from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick, TickStore
+from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The tags that Treadle adds to a run's record: sensor, tick, run key, partition and chain depth."""
 
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
-from treadle.ports.ticks import PlannedRun
+from treadle.model.ticks import PlannedRun
 
 
 def run_tags(request: PlannedRun, sensor: str, tick_id: str, depth: int) -> dict[str, str]:

@@ -15,8 +15,9 @@ from treadle.definitions.event_log import (
 )
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
-from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
-from treadle.ports.records import each_readable
+from treadle.model.assets import AssetEvent
+from treadle.model.records import each_readable
+from treadle.ports.assets import AT_ONCE, RecordedEvents
 
 
 @dataclass(frozen=True, slots=True)

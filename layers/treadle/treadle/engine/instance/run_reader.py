@@ -10,10 +10,12 @@ from treadle.definitions.instance import EndedRun
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, from_millis
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.instance.views import dagster_run, run_record
-from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
-from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
-from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Run, RunStore
+from treadle.model.assets import AssetEvent, check_readable, ended_runs_key
+from treadle.model.records import each_readable, integer, reader, text, text_or_none, texts
+from treadle.model.run_queries import RunQuery
+from treadle.model.runs import Run
+from treadle.ports.assets import EventStore
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
 
 DEFAULT_LIMIT = 1_000

@@ -4,7 +4,7 @@ import json
 
 from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, from_millis
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 
 _SUCCESS = DagsterRunStatus.SUCCESS.value
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.ports.runs import Run, request_digest
+from treadle.model.runs import Run, request_digest
 
 KEPT_TICKS = 100
 """The number of ticks that a run remembers as having requested attempts, the latest; none requests two."""

@@ -24,10 +24,12 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import role_of_start
 from treadle.engine.record.run_state import Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
-from treadle.ports.records import reason_of
-from treadle.ports.runs import Claim, Failure, LaunchBackoff, PendingStart, Run, RunStore
+from treadle.model.records import reason_of
+from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
+from treadle.model.targets import Execution, JobSettings, Start
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, IdGenerator, Queue
-from treadle.ports.targets import Execution, JobSettings, Start, Target
+from treadle.ports.targets import Target
 
 TAKEOVER_MARGIN_MS = 60_000
 """Added to the function's timeout: after that the holder of a claim cannot act any more."""

@@ -7,10 +7,10 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
-from treadle.ports.engine_state import LateSensor
-from treadle.ports.runs import Run
-from treadle.ports.system import BusEvent
-from treadle.ports.ticks import Tick
+from treadle.model.engine_state import LateSensor
+from treadle.model.messages import BusEvent
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
 
 SOURCE = "treadle"
 VERSION = 1

@@ -8,8 +8,10 @@ from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.publish.bus_events import RunStatusChange, published_tags, run_status_changed
 from treadle.engine.record.run_state import ASSUMED
-from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
-from treadle.ports.runs import Reached, Run, RunStore
+from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.runs import Reached, Run
+from treadle.ports.assets import EventStore
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Bus
 
 

@@ -12,9 +12,10 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.record.arns import full_address
 from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
-from treadle.ports.runs import PollCheckpoint, Run, RunStore
+from treadle.model.runs import PollCheckpoint, Run
+from treadle.model.targets import Execution, JobSettings
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
-from treadle.ports.targets import Execution, JobSettings
 
 logger = logging.getLogger(__name__)
 

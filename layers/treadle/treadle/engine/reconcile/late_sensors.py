@@ -9,10 +9,12 @@ from treadle.engine.publish.bus_events import sensor_health_changed
 from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
-from treadle.ports.engine_state import LateSensor, LateSensorStore
-from treadle.ports.records import UNREADABLE
-from treadle.ports.registry import SensorEntry
-from treadle.ports.sensors import SensorState, SensorStore
+from treadle.model.engine_state import LateSensor
+from treadle.model.records import UNREADABLE
+from treadle.model.registry import SensorEntry
+from treadle.model.sensors import SensorState
+from treadle.ports.engine_state import LateSensorStore
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Bus, Clock
 
 logger = logging.getLogger(__name__)

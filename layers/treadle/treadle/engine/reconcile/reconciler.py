@@ -37,10 +37,12 @@ from treadle.engine.record.run_state import (
 )
 from treadle.engine.record.unreachable_runs import ends_at, noted, unknown_end
 from treadle.engine.registry.registry_sync import RegistrySync
-from treadle.ports.records import reason_of
-from treadle.ports.runs import Failure, Run, RunStore
+from treadle.model.records import reason_of
+from treadle.model.runs import Failure, Run
+from treadle.model.targets import JobSettings
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, DeadLetters, Queue
-from treadle.ports.targets import JobSettings, Target
+from treadle.ports.targets import Target
 from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)

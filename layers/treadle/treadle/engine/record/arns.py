@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from treadle.ports.runs import PendingStart, Run
-from treadle.ports.targets import JobSettings, kind_of
+from treadle.model.runs import PendingStart, Run
+from treadle.model.targets import JobSettings, kind_of
 
 _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
 """For target types whose address may be a plain name: the service, and the resource type of the name."""

@@ -4,7 +4,7 @@ from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import Report, retry_of
 from treadle.engine.record.unreachable_runs import OUTCOME_UNKNOWN
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 from treadle.ports.targets import Target
 
 

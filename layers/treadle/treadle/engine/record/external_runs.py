@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from treadle.definitions.clocks import bounded
 from treadle.engine.identity import RunIds
 from treadle.engine.record.run_state import Report, fold
-from treadle.ports.runs import Run
-from treadle.ports.targets import Execution
+from treadle.model.runs import Run
+from treadle.model.targets import Execution
 
 OBSERVED_TAG = "treadle/observed"
 

@@ -18,9 +18,10 @@ from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
 from treadle.engine.record.external_runs import ExternalRunRecorder, observed_run
 from treadle.engine.record.run_state import UNKNOWN_FAILURE, Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import is_unknown
-from treadle.ports.runs import Failure, Run, RunStore
+from treadle.model.runs import Failure, Run
+from treadle.model.targets import Execution, JobSettings
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
-from treadle.ports.targets import Execution, JobSettings
 
 REPORT = "report"
 """The target type in a status change that was reported for a run, whatever the run's target is."""

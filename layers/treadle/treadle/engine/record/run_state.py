@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.arns import is_elsewhere
-from treadle.ports.runs import Failure, Run
+from treadle.model.runs import Failure, Run
 
 LAUNCH_DUE_MS = 900_000
 """A run that no launch has claimed within 15 minutes is checked."""

@@ -2,7 +2,7 @@
 
 from treadle.definitions.errors import LaunchDeniedError, LaunchError
 from treadle.engine.identity import timestamp
-from treadle.ports.runs import Failure, Run, Unanswered
+from treadle.model.runs import Failure, Run, Unanswered
 
 DENIED_ENDS_MS = 86_400_000
 """After a day of denied access a run ends as unknown: by then no permission is going to arrive."""

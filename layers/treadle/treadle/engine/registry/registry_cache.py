@@ -6,9 +6,10 @@ from collections.abc import Collection, ItemsView, Iterator, KeysView, Mapping, 
 from typing import Protocol
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.ports.registry import JobEntry, Registry, RegistryStore
+from treadle.model.registry import JobEntry, Registry
+from treadle.model.targets import JobSettings
+from treadle.ports.registry import RegistryStore
 from treadle.ports.system import Clock
-from treadle.ports.targets import JobSettings
 
 logger = logging.getLogger(__name__)
 

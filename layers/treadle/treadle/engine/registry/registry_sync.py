@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
 from treadle.engine.registry.registry_cache import CachedRegistry
-from treadle.ports.registry import EntrySource, KeptEntry, RegistryCopy, RegistryStore, parse_entry
+from treadle.model.registry import KeptEntry, RegistryCopy, parse_entry
+from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.system import Clock
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
 from treadle.engine.tick.tick_log import TickLog, capture
 from treadle.engine.tick.user_code import evaluate, unrecorded
-from treadle.ports.sensors import SensorState
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
 from treadle.ports.system import Clock
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns

@@ -25,10 +25,13 @@ from treadle.engine.tick.evaluation import (
     unstorable,
 )
 from treadle.engine.tick.scheduled_ticks import outcome
-from treadle.ports.runs import Run, RunStore
-from treadle.ports.sensors import SensorState, SensorStore
+from treadle.model.runs import Run
+from treadle.model.sensors import SensorState
+from treadle.model.ticks import Tick, TickKind
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import IdGenerator
-from treadle.ports.ticks import Tick, TickKind, TickStore
+from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import RunIds
 from treadle.engine.tick.run_key_cache import RunKeyCache
-from treadle.ports.ticks import PlannedRun, RejectedRequest
+from treadle.model.ticks import PlannedRun, RejectedRequest
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization

@@ -7,9 +7,9 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import SensorExecutionData
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.tick.evaluation import Budget, Evaluator, TickContext
+from treadle.model.ticks import Tick, TickKind
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import Tick, TickKind
 
 if TYPE_CHECKING:
     from treadle.definitions.sensors import SensorEvent

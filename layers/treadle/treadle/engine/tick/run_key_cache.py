@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from treadle.ports.ticks import PlannedRun
+from treadle.model.ticks import PlannedRun
 
 if TYPE_CHECKING:
     from treadle.ports.runs import RunStore
@@ -67,7 +67,7 @@ class RunKeyCache:
         if not unknown:
             return known
         # Imported here because most ticks request nothing.
-        from treadle.ports.runs import KeyState
+        from treadle.model.runs import KeyState
 
         states = self._runs.key_states({id_: _digest(run) for id_, run in requests.items() if id_ in unknown})
         self._free |= unknown - states.keys()
@@ -78,6 +78,6 @@ class RunKeyCache:
 
 def _digest(run: PlannedRun | None) -> str | None:
     # Imported here because most ticks request nothing.
-    from treadle.ports.runs import request_digest
+    from treadle.model.runs import request_digest
 
     return None if run is None else request_digest(run.job, run.run_config, run.partition_key)

@@ -28,17 +28,11 @@ from treadle.engine.tick.evaluation import (
     unstorable,
 )
 from treadle.engine.tick.schedule import later_slots, minute, slot
-from treadle.ports.sensors import (
-    Completion,
-    Lease,
-    LeaseRequest,
-    Refused,
-    SensorState,
-    SensorStore,
-    SkipStreak,
-)
+from treadle.model.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
+from treadle.model.ticks import ErrorInfo, Tick, TickKind
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock, IdGenerator, Queue
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickStore
+from treadle.ports.ticks import TickStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

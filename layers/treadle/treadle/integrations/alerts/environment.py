@@ -21,7 +21,7 @@ from treadle.integrations.alerts.slack import SlackChannel
 from treadle.integrations.alerts.sns import SnsChannel, is_topic
 from treadle.integrations.alerts.teams import TeamsChannel
 from treadle.integrations.alerts.webhook import WebhookChannel
-from treadle.ports.health import AlertAddress
+from treadle.model.health import AlertAddress
 
 EMAIL_FROM, EMAIL_TO = "TREADLE_ALERT_EMAIL_FROM", "TREADLE_ALERT_EMAIL_TO"
 SNS_TOPIC = "TREADLE_ALERT_SNS_TOPIC"

@@ -13,8 +13,8 @@ from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.settling import check_event, check_group
 from treadle.integrations.s3.sweep_cursor import SweepCursor, bounded, read_cursor
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, modified_ms, seen_at
+from treadle.model.objects import ObjectInspection
 from treadle.ports.deployment import Deployment
-from treadle.ports.objects import ObjectInspection
 
 NO_TIME = datetime.fromtimestamp(0, UTC)
 

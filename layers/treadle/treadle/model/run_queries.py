@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
-    from treadle.ports.runs import Run
+    from treadle.model.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

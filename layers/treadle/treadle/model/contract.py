@@ -8,7 +8,7 @@ index in `PARTS`.
 from collections.abc import Mapping
 
 from treadle.definitions.errors import DeploymentError
-from treadle.ports.registry import CONTRACT, SERVED, path_of
+from treadle.model.registry import CONTRACT, SERVED, path_of
 
 PARTS = (
     "version",

@@ -1,0 +1,426 @@
+"""The registry's entries: sensors, jobs, and which sensor may start which job."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from treadle.definitions.errors import RegistryEntryError
+from treadle.definitions.jobs import NAME, names_in
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.model.deployment import EVENT_KINDS
+from treadle.model.targets import UNANSWERING, JobSettings, kind_of
+
+CONTRACT = 1
+"""The contract version of this code."""
+
+SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
+"""The contract versions that this code supports, in the engine and for operators: this one and the last."""
+
+ROOT = "/treadle"
+
+_MOST_DIGITS = 9
+"""The maximum number of digits of an interval in seconds: about thirty years."""
+
+SENSORS, JOBS = "sensors", "jobs"
+"""The folders of an engine's path."""
+
+
+def path_of(engine: str) -> str:
+    """Return the Parameter Store path of an engine's entries."""
+    return f"{ROOT}/{engine}/"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorEntry:
+    """A registered sensor.
+
+    Attributes:
+        name: the sensor's name.
+        project: the stack that registered it.
+        function: the name of its Lambda function.
+        kind: such as "schedule" or "s3".
+        jobs: the names of the jobs that it may start.
+        queue: the URL of its queue; "" if it has none.
+        rule: the EventBridge rule that feeds it, by CloudFormation's name; "" if it has none.
+        log_group: its function's log group.
+        contract: the contract version that its project was built for.
+        default_status: the status until an operator sets another one; its function has the same value.
+        interval_seconds: the interval between two ticks; its function has the same value. 0 where the
+            template gives none.
+        dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
+        registered_at: when the engine first read this value of the entry, in milliseconds.
+    """
+
+    name: str
+    project: str
+    function: str
+    kind: str
+    jobs: frozenset[str] = frozenset()
+    queue: str = ""
+    rule: str = ""
+    log_group: str = ""
+    contract: int = CONTRACT
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED
+    interval_seconds: int = 0
+    dead_letters: str = ""
+    # Not part of its identity: the same entry, registered again, compares equal.
+    registered_at: int = field(default=0, compare=False)
+
+    @property
+    def is_ticked(self) -> bool:
+        """True if a schedule ticks it."""
+        return self.kind not in EVENT_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A registered job.
+
+    Attributes:
+        name: the job's name.
+        project: the stack that registered it.
+        settings: the target that it starts.
+        sensors: the sensors that may start it, of any project; empty for those of its own project.
+        contract: the contract version that its project was built for.
+        is_observed: True if external runs are recorded too.
+    """
+
+    name: str
+    project: str
+    settings: JobSettings
+    sensors: frozenset[str] = frozenset()
+    contract: int = CONTRACT
+    is_observed: bool = False
+
+    def accepts(self, sensor: SensorEntry) -> bool:
+        """Return whether the job's entry allows a sensor to start it."""
+        return sensor.name in self.sensors if self.sensors else sensor.project == self.project
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All registry entries, parsed.
+
+    Attributes:
+        sensors: the registered sensors by name.
+        jobs: the registered jobs by name.
+        problems: why an entry is invalid, by its path below the engine's, such as "jobs/load"; an earlier
+            valid version of it remains in use.
+        listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
+        engine: the engine's name; "" if no copy has been made yet.
+    """
+
+    sensors: Mapping[str, SensorEntry] = field(default_factory=dict)
+    jobs: Mapping[str, JobEntry] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    listed_at: int = 0
+    engine: str = ""
+
+    def may_start(self, sensor: str, job: str) -> bool:
+        """Return whether a sensor may start a job: its entry names it, and the job's entry accepts that."""
+        list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        return (
+            list_by_sensor is not None
+            and of_job is not None
+            and job in list_by_sensor.jobs
+            and of_job.accepts(list_by_sensor)
+        )
+
+    def obstacle(self, sensor: str, job: str) -> str:
+        """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
+        list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        if list_by_sensor is None:
+            return f"sensor {sensor} is not registered. Deploy its project"
+        if job not in list_by_sensor.jobs:
+            return ""
+        if of_job is None:
+            known = ", ".join(sorted(self.jobs)) or "none"
+            return f"job {job!r} is not registered; registered jobs: {known}. Deploy its project"
+        return (
+            ""
+            if of_job.accepts(list_by_sensor)
+            else f"job {job!r} does not accept it. Add it to the job's sensors and deploy"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """One entry in the engine's copy.
+
+    Attributes:
+        text: the last valid value; "" if there was none, or the entry is deleted.
+        read_at: when it was last read from Parameter Store, in milliseconds.
+        problem: why a later value is invalid; "" if there is none.
+        is_missing: True if the last listing lacked it.
+        changed_at: when this text was first read, in milliseconds; 0 if that is not known.
+    """
+
+    text: str
+    read_at: int
+    problem: str = ""
+    is_missing: bool = False
+    changed_at: int = 0
+
+    @property
+    def is_deleted(self) -> bool:
+        """True if it only records when the entry was deleted."""
+        return not self.text and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCopy:
+    """The engine's copy of the registry, as stored.
+
+    Attributes:
+        engine: the engine's name; "" if no copy has been made yet.
+        entries: by the entry's path below the engine's, such as "jobs/load".
+        listed_at: when the last full listing began, in milliseconds; 0 if there was none.
+        revision: incremented by each write; 0 if no copy has been made yet.
+    """
+
+    engine: str = ""
+    entries: Mapping[str, KeptEntry] = field(default_factory=dict)
+    listed_at: int = 0
+    revision: int = 0
+
+    def registry(self, kinds: Collection[str]) -> Registry:
+        """Parse the entries; those that this code cannot parse are reported as problems.
+
+        Args:
+            kinds: the known target types.
+        """
+        sensors: dict[str, SensorEntry] = {}
+        jobs: dict[str, JobEntry] = {}
+        problems: dict[str, str] = {}
+        for path, kept in self.entries.items():
+            if kept.problem:
+                problems[path] = kept.problem
+            if not kept.text:
+                continue
+            try:
+                entry = parse_entry(path, kept.text, kinds)
+            except RegistryEntryError as error:
+                problems.setdefault(path, str(error))
+                continue
+            if isinstance(entry, SensorEntry):
+                sensors[entry.name] = replace(entry, registered_at=kept.changed_at)
+            else:
+                jobs[entry.name] = entry
+        return Registry(sensors, jobs, problems, self.listed_at, self.engine)
+
+
+def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry:
+    """Parse an entry, as its project's template writes it.
+
+    Args:
+        path: the entry's path below the engine's, such as "jobs/load".
+        text: its value.
+        kinds: the known target types.
+
+    Raises:
+        RegistryEntryError: if it is malformed, or describes neither a sensor nor a job.
+    """
+    folder, _, name = path.partition("/")
+    if folder == SENSORS:
+        return parse_sensor(name, text)
+    if folder == JOBS:
+        return parse_job(name, text, kinds)
+    msg = f"{path!r} is neither {SENSORS}/<name> nor {JOBS}/<name>. Delete the parameter."
+    raise RegistryEntryError(msg)
+
+
+def parse_sensor(name: str, text: str) -> SensorEntry:
+    """Parse a sensor's entry, as its project's template writes it.
+
+    Args:
+        name: the last part of the entry's path.
+        text: the value, a JSON object of strings: `project`, `function` and `kind`; and optionally `jobs`
+            (names separated by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or
+            STOPPED: the status until an operator sets another one; default STOPPED), `interval` (seconds
+            between two ticks) and `dead_letters` (the URL of the project's dead-letter queue).
+
+    Raises:
+        RegistryEntryError: if it is malformed.
+    """
+    fields = _fields(name, "sensor", text)
+    return SensorEntry(
+        name,
+        _required(fields, "project"),
+        _required(fields, "function"),
+        _required(fields, "kind"),
+        frozenset(names_in(_text(fields, "jobs"))),
+        _text(fields, "queue"),
+        _text(fields, "rule"),
+        _text(fields, "log_group"),
+        _contract(fields),
+        _status(fields),
+        _seconds(fields, "interval"),
+        _text(fields, "dead_letters"),
+    )
+
+
+def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
+    """Parse a job's entry, as its project's template writes it.
+
+    Args:
+        name: the last part of the entry's path.
+        text: the value, a JSON object of strings: `project` and `target`; and optionally `arn`, `role` (the
+            ARN of the role that the engine assumes), `parameter` (what sets the ARN, if not the entry
+            itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
+            `former` (earlier addresses of the job, separated by commas), `contract`, and `options`, an object
+            of strings.
+        kinds: the known target types.
+
+    Raises:
+        RegistryEntryError: if it is malformed.
+    """
+    fields = _fields(name, "job", text)
+    target = _required(fields, "target")
+    if target not in kinds:
+        msg = f"its target is {target!r}. Use one of: {', '.join(sorted(kinds))}."
+        raise RegistryEntryError(msg)
+    options = fields.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
+        msg = "its options are not an object of strings. Write each option as a string."
+        raise RegistryEntryError(msg)
+    settings = JobSettings(
+        name,
+        target,
+        _text(fields, "arn"),
+        _text(fields, "parameter") or f"the registry entry of job {name}",
+        options,
+        _text(fields, "role"),
+        _former(fields, target),
+    )
+    return JobEntry(
+        name,
+        _required(fields, "project"),
+        settings,
+        frozenset(names_in(_text(fields, "sensors"))),
+        _contract(fields),
+        _observed(fields, target),
+    )
+
+
+def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
+    if NAME.fullmatch(name) is None:
+        msg = f"{name!r} cannot name a {what}. Use 1 to 80 letters, digits and underscores."
+        raise RegistryEntryError(msg)
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"it is not JSON: {error}. Deploy its project again."
+        raise RegistryEntryError(msg) from error
+    if not isinstance(fields, dict):
+        msg = f"it is a JSON {type(fields).__name__}; it must be an object. Deploy its project again."
+        raise RegistryEntryError(msg)
+    return fields
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        msg = f"its {name} is {value!r}; it must be a string. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return value
+
+
+def _required(fields: Mapping[str, Any], name: str) -> str:
+    value = _text(fields, name)
+    if not value:
+        msg = f"it has no {name}. Add it in its project's template."
+        raise RegistryEntryError(msg)
+    return value
+
+
+def _switch(fields: Mapping[str, Any], name: str) -> bool:
+    text = _text(fields, name)
+    if text not in {"", "true", "false"}:
+        msg = f"its {name} is {text!r}; it must be true or false. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return text == "true"
+
+
+def _observed(fields: Mapping[str, Any], target: str) -> bool:
+    is_observed = _switch(fields, "observed")
+    if is_observed and target in UNANSWERING:
+        msg = (
+            f"it is observed, but jobs on {target} cannot be observed: their runs cannot be "
+            "queried. Remove observed in its project's template."
+        )
+        raise RegistryEntryError(msg)
+    return is_observed
+
+
+_RESOURCES = {
+    "step_functions": "stateMachine:",
+    "glue": "job/",
+    "batch": "job-definition/",
+    "ecs": "task-definition/",
+    "lambda": "function:",
+    "sqs": "",
+    "eventbridge": "event-bus/",
+}
+"""The prefix of the resource part of a target's ARN, by target type."""
+
+_NAMED = {"glue", "batch"}
+"""Target types whose addresses may be plain names."""
+
+
+def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
+    addresses = tuple(names_in(_text(fields, "former")))
+    for each in addresses:
+        if not _is_address(each, target):
+            msg = (
+                f"its former has {each!r}, which is not a valid value of arn. List earlier values "
+                "of its arn, separated by commas, in its project's template."
+            )
+            raise RegistryEntryError(msg)
+    return addresses
+
+
+def _is_address(text: str, target: str) -> bool:
+    """Return whether a text names exactly one target: not an execution, and not a pattern as in a policy."""
+    if any(mark in text for mark in "*?"):
+        return False
+    if not text.startswith("arn:"):
+        return target in _NAMED
+    begin, resource = _RESOURCES.get(kind_of(text)), "".join(text.split(":", 5)[5:])
+    return begin is not None and resource.startswith(begin) and resource != begin
+
+
+def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
+    text = _text(fields, "status") or DefaultSensorStatus.STOPPED.value
+    if text not in set(DefaultSensorStatus):
+        msg = f"its status is {text!r}; it must be RUNNING or STOPPED. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return DefaultSensorStatus(text)
+
+
+def _seconds(fields: Mapping[str, Any], name: str) -> int:
+    text = _text(fields, name)
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        msg = (
+            f"its {name} is {text!r}; it must be a whole number of seconds. Correct it in its project's "
+            "template."
+        )
+        raise RegistryEntryError(msg)
+    return int(text or 0)
+
+
+def _contract(fields: Mapping[str, Any]) -> int:
+    text = _text(fields, "contract") or str(CONTRACT)
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4):
+        msg = f"its contract is {text!r}; it must be a whole number. Deploy its project again."
+        raise RegistryEntryError(msg)
+    contract = int(text)
+    if contract not in SERVED:
+        msg = (
+            f"its contract is {contract}, but this engine supports "
+            f"{', '.join(map(str, sorted(SERVED)))}. Deploy "
+            f"{'the engine' if contract > CONTRACT else 'its project'} with a newer version of "
+            "Treadle."
+        )
+        raise RegistryEntryError(msg)
+    return contract

@@ -1,0 +1,312 @@
+"""The run record, which is also the claim on its run key."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
+from treadle.definitions.errors import UnreadableRecordError
+from treadle.definitions.status import DagsterRunStatus
+
+if TYPE_CHECKING:
+    from treadle.definitions.runs import StepFailure
+
+MAX_STEPS = 10
+"""The maximum number of a run's failed steps in its record."""
+
+Reached = Mapping[str, Mapping[str, int]]
+"""The statuses reached and their times, by `attempt/retry`; a status that Treadle inferred has a "?"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The exclusive right to start one attempt.
+
+    Attributes:
+        token: identifies the launch that holds it.
+        expires_at: when that launch certainly cannot act any more.
+    """
+
+    token: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingStart:
+    """A start of the current attempt that may have reached its target.
+
+    Attributes:
+        token: the token of the claim under which it was first sent.
+        at: when it was first sent.
+        target: the address it was sent to; a repetition goes there too, regardless of later deployments.
+        kind: the target type.
+        options: the target's other options, such as the queue or the cluster.
+        role: the ARN of the role that was assumed for it; "" for the engine's own permissions, None if it was
+            not recorded, as before jobs had roles.
+    """
+
+    token: str
+    at: int
+    target: str
+    kind: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchBackoff:
+    """The wait of an attempt that could not be started.
+
+    Attributes:
+        reason: such as the target's error message; truncated.
+        at: when the last try found it so.
+        until: when it is tried again.
+    """
+
+    reason: str
+    at: int
+    until: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", fit(self.reason, MAX_REASON))
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A period during which the target of a current attempt cannot be queried.
+
+    Attributes:
+        reason: such as the target's error message; truncated.
+        since: the first query that failed, with no successful one after it.
+        at: the last query that failed.
+    """
+
+    reason: str
+    since: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryGrant:
+    """An operator's permission for another attempt of a run.
+
+    Attributes:
+        attempts: the number of attempts allowed from then on.
+        by: the operator.
+        at: when it was given.
+    """
+
+    attempts: int
+    by: str
+    at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by", fit(self.by, MAX_NAME))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        error: the error's name.
+        cause: the target's error message, truncated.
+        assumed: True if Treadle inferred the failure, False if the target reported it.
+        steps: the failed steps of the run, as far as its target reports them; at most ten.
+    """
+
+    error: str
+    cause: str
+    assumed: bool = False
+    steps: "tuple[StepFailure, ...]" = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", fit(self.error, MAX_NAME))
+        object.__setattr__(self, "cause", fit(self.cause[:MAX_CAUSE], 4 * MAX_CAUSE))
+        object.__setattr__(self, "steps", self.steps[:MAX_STEPS])
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A record that a sensor acted on a status of a run.
+
+    Attributes:
+        sensor: the sensor's name.
+        event_id: the status, as `run/attempt/retry/status`.
+        tick_id: the sensor's tick.
+        at: when it was recorded.
+    """
+
+    sensor: str
+    event_id: str
+    tick_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: created by one request, started once per attempt.
+
+    Attributes:
+        run_id: derived from the sensor and the run key, or from the tick and the request's position in it.
+        job: the job's name.
+        sensor: the sensor that requested it.
+        run_key: the request's run key.
+        tick_id: the tick that requested the current attempt.
+        earlier_ticks: the ticks that requested the attempts before; the last hundred.
+        run_config: canonical JSON.
+        tags: those of Treadle, the job and the request.
+        partition_key: the partition it is for.
+        status: the highest status reached, ordered by attempt, the target's own retry, and rank.
+        attempt: the number of the current start, from 1.
+        granted: how many attempts are allowed regardless of the outcome of earlier ones: 1, plus those
+            granted since.
+        retries: how many more are allowed as long as none has succeeded, as the sensor declared.
+        allowances: the retry grants.
+        reached: all statuses reached, by attempt and retry.
+        claim: the right to start the current attempt.
+        pending_start: a start of the current attempt that may have reached its target; None if there is none.
+        unseen_at: when the target was first queried for the pending start and did not have it.
+        denied_at: when the current attempt was first denied.
+        delayed: why the current attempt waits, as of its last try; None if it does not.
+        unanswered: since when the target cannot be queried, and why; None if it can, or was not queried.
+        external_id: the target's id of the execution.
+        target: the address of what was started.
+        created_at: when the record was created.
+        started_at: when the current attempt started.
+        ended_at: when it ended.
+        failure: why it failed.
+        updated_at: when Treadle last received a status, initially the creation time; later than the status
+            itself by the event's delay.
+        reactions: the sensors that acted on its statuses; the last hundred.
+        next_at: when it must be checked if nothing has happened by then; None once it has ended.
+        revision: incremented by every write; a write requires that it is unchanged.
+    """
+
+    run_id: str
+    job: str
+    sensor: str
+    run_key: str | None
+    tick_id: str
+    run_config: str
+    tags: Mapping[str, str]
+    created_at: int
+    partition_key: str | None = None
+    status: DagsterRunStatus = DagsterRunStatus.QUEUED
+    attempt: int = 1
+    granted: int = 1
+    retries: int = 0
+    allowances: tuple[RetryGrant, ...] = ()
+    reached: Reached = field(default_factory=dict)
+    claim: Claim | None = None
+    pending_start: PendingStart | None = None
+    unseen_at: int | None = None
+    denied_at: int | None = None
+    delayed: LaunchBackoff | None = None
+    unanswered: Unanswered | None = None
+    external_id: str | None = None
+    target: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    failure: Failure | None = None
+    updated_at: int = 0
+    reactions: tuple[Reaction, ...] = ()
+    earlier_ticks: tuple[str, ...] = ()
+    next_at: int | None = None
+    revision: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "updated_at", max(self.updated_at, self.created_at))
+
+    @property
+    def launch_id(self) -> str:
+        """The target's name or idempotency token for the current attempt."""
+        return f"{self.run_id}-{self.attempt}"
+
+    @property
+    def attempted_at(self) -> int:
+        """When the current attempt was created, by the clock of its creator."""
+        return self.reached.get(f"{self.attempt}/0", {}).get(DagsterRunStatus.QUEUED, self.created_at)
+
+    @property
+    def attempts_allowed(self) -> int:
+        """How many attempts the run may currently have."""
+        if self.status is DagsterRunStatus.SUCCESS:
+            return self.granted
+        return max(self.granted, 1 + self.retries)
+
+    @property
+    def may_start_again(self) -> bool:
+        """True if a later request with its run key can start another attempt."""
+        return self.attempt < self.attempts_allowed
+
+    @property
+    def is_final(self) -> bool:
+        """True if it was started and has no attempt left: its key is taken until an operator releases it."""
+        started = any(DagsterRunStatus.STARTED in times for times in self.reached.values())
+        return started and not self.may_start_again
+
+    @property
+    def replaceable_request_digest(self) -> str | None:
+        """The digest of a request that never reached its target, so a changed one may take its key."""
+        if self.status is not DagsterRunStatus.FAILURE or self.pending_start or self.external_id:
+            return None
+        if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
+            return None
+        return request_digest(self.job, self.run_config, self.partition_key)
+
+
+def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
+    """Return a digest that distinguishes a changed request from a repeated one.
+
+    Args:
+        job: the job's name.
+        run_config: canonical JSON.
+        partition_key: the partition it is for.
+    """
+    text = json.dumps([job, run_config, partition_key])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class PollCheckpoint:
+    """How far an observed job's external runs have been listed.
+
+    Attributes:
+        done_at: all changes before this time are recorded.
+        again_at: when the target is polled again.
+        began_at: when the poll in progress began; None if none is in progress.
+        down_to: changes at or after this time, and before that poll began, are recorded; None if none are.
+    """
+
+    done_at: int
+    again_at: int
+    began_at: int | None = None
+    down_to: int | None = None
+
+
+class KeyState(Enum):
+    """What an existing run means for another request with its run key."""
+
+    OPEN = "the run may start again for it"
+    TAKEN = "it may not"
+    SETTLED = "it may not, until an operator frees the key"
+
+
+def unreadable_run(run_id: str, job: str, sensor: str, created_at: int, reason: str) -> Run:
+    """Return a placeholder for a record that cannot be read: a failed run with the reason, and nothing else.
+
+    Args:
+        run_id: the run's id.
+        job: the job's name, as far as it is known.
+        sensor: the sensor's name, as far as it is known.
+        created_at: when the record was created.
+        reason: why it cannot be read.
+    """
+    failure = Failure(UnreadableRecordError.__name__, reason, assumed=True)
+    return Run(
+        run_id, job, sensor, None, "", "{}", {}, created_at, status=DagsterRunStatus.FAILURE, failure=failure
+    )
