@@ -205,7 +205,7 @@ def named_resource(service: str, path: str, body: bytes, region: str, account: s
         region: of the request.
         account: of the caller.
     """
-    if service not in {"ecs", "batch", "ssm"}:
+    if service not in {"ecs", "batch", "ssm", "events"}:
         return None
     try:
         request = json.loads(body or b"{}")
@@ -215,6 +215,10 @@ def named_resource(service: str, path: str, body: bytes, region: str, account: s
         # Only GetParametersByPath has a path.
         path = str(request.get("Path") or "")
         return f"arn:aws:ssm:{region}:{account}:parameter{path.rstrip('/')}" if path.startswith("/") else None
+    if service == "events":
+        # DescribeEventBus accepts "the name or ARN of the event bus" (botocore's model); MiniStack expects a rule.
+        name = str(request.get("Name") or "")
+        return name if ":event-bus/" in name else None
     if service == "ecs":
         tasks = [request.get("task"), *request.get("tasks", [])]
         named = request.get("taskDefinition") if request.get("cluster") else None
@@ -407,6 +411,19 @@ def simulate_sessions_of_roles() -> None:
     iam._build_simulate_results_real = built
 
 
+def describe_buses_by_arn() -> None:
+    """Make MiniStack accept the ARN of an event bus where it accepts the name."""
+    buses: Any = _service("eventbridge")
+    before = buses._describe_event_bus
+
+    def described(request: dict[str, Any]) -> Any:
+        return before(
+            {**request, "Name": buses._event_bus_name_from_ref(request.get("Name") or "default")[0]}
+        )
+
+    buses._describe_event_bus = described
+
+
 def stream_of(function: str, stream: str) -> str:
     """Return the name of a log stream in a log group that is not the function's own.
 
@@ -529,6 +546,7 @@ def main() -> None:
     check_permissions_on_attributes()
     count_invocations_by_number()
     simulate_sessions_of_roles()
+    describe_buses_by_arn()
     name_streams_by_functions()
     let_invocations_end()
     unpack_layers_once()

@@ -15,6 +15,7 @@ import pytest
 from tools.project import ROOT
 
 TASK = "arn:aws:ecs:us-east-1:000000000000:task/shop/0123"
+BUS = "arn:aws:events:us-east-1:000000000000:event-bus/load"
 DEFINITION = "arn:aws:ecs:us-east-1:000000000000:task-definition/load:1"
 PATH = "arn:aws:ssm:us-east-1:000000000000:parameter/treadle/shop/jobs"
 JOB = "arn:aws:batch:us-east-1:000000000000:job-definition/load:1"
@@ -46,6 +47,8 @@ def server() -> ModuleType:
         ("ssm", "/", {"Name": "/treadle/shop/jobs/load"}, None),
         ("ssm", "/", {"Path": "/treadle/main/"}, "arn:aws:ssm:us-east-1:000000000000:parameter/treadle/main"),
         ("ssm", "/", {"Path": "/"}, "arn:aws:ssm:us-east-1:000000000000:parameter"),
+        ("events", "/", {"Name": BUS}, BUS),
+        ("events", "/", {"Name": "nightly"}, None),
     ],
 )
 def test_permission_is_checked_on_what_aws_checks_it_on(
