@@ -1,6 +1,6 @@
 """How long from the end of an execution to the start of the one that follows it: seconds.
 
-`python -m tests.bench.end_to_next_start` uses a local cloud of its own.
+`python -m benchmarks.end_to_next_start` uses a local cloud of its own.
 Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
 """
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import seconds_told
+from benchmarks.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools import stack

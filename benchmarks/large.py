@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.bench import job_targets
-from tests.bench.scale import PAGE, with_deployed
+from benchmarks import job_targets
+from benchmarks.scale import PAGE, with_deployed
 from tests.e2e.deployment import Deployed, pointing_at, running
 from tests.support.console import ANN, TOKEN, Client
 from tests.support.project import run
@@ -273,7 +273,7 @@ def examine(deployed: Deployed, large: Large, report: Report) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m tests.bench.large`; 1 if something is not as promised."""
+    """Entry point of `python -m benchmarks.large`; 1 if something is not as promised."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the table into docs/scale.md")
     options = parser.parse_args()
