@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, pointing_at
-from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
+from tests.e2e.job_chain import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.project import run_tool

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure, tell
+from tests.support.dynamodb_meter import Meter, metered
 from tests.support.house import JOB, House, sensor_of
-from tests.support.metering import Meter, metered
 from tests.support.objects import object_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local

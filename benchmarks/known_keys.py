@@ -28,8 +28,8 @@ import boto3
 
 from benchmarks.figures import Figure, ratio, tell
 from benchmarks.idle_tick import DynamoHouse
+from tests.support.dynamodb_meter import Meter, metered
 from tests.support.house import RUN_IDS, sensor_of
-from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
 from tools.dynamodb_local import FILE, dynamodb_local
 from tools.project import local_aws, run_tool

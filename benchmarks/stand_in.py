@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 
 OBJECTS, PAGE = 1_000_000, 1_000
 _OBJECT = (

@@ -15,7 +15,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.e2e.deployment import JOB, Deployed, edit, pointing_at
-from tests.e2e.following import deploy_sensors_of_runs
+from tests.e2e.job_chain import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.project import RUN
@@ -37,7 +37,7 @@ WITH_FURTHER_STACKS = {
     "test_project_layer",
     "test_runs",
     "test_second_project",
-    "test_taking_over",
+    "test_engine_takeover",
 }
 """Modules that build and deploy stacks of their own: about half of the time."""
 

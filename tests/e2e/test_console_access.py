@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.e2e.deployment import GOOD_CSV, Deployed, eventually, fresh_key
-from tests.support.answering import answering
 from tests.support.console import CHANGE
+from tests.support.http_server import answering
 from tests.support.issuer import AUDIENCE, KEY_ID, key_set, token
 from tools import stack
 from treadle.console.api import Operation

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.deployment import Deployed, deploy_beside, eventually
-from tests.e2e.following import ended, now, start
+from tests.e2e.job_chain import ended, now, start
 from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project

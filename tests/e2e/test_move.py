@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.deployment import JOB, SENSOR, Deployed, eventually, fresh_key, pointing_at, running
 from tests.e2e.test_asset_reports import report
-from tests.e2e.test_taking_over import let_an_hour_pass, pending
+from tests.e2e.test_engine_takeover import let_an_hour_pass, pending
 from tests.support.project import run
 from tools import stack
 from tools.local_cloud import temporary_cloud

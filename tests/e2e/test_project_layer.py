@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.deployment import Deployed, eventually, running
-from tests.support.outside import Outside
+from tests.support.external_project import Outside
 from tools.project import SAM
 from tools.wheel import build_wheel
 from treadle.definitions.status import DagsterRunStatus

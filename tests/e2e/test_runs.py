@@ -21,7 +21,7 @@ from tests.e2e.deployment import (
     fresh_key,
     run_record,
 )
-from tests.e2e.following import (
+from tests.e2e.job_chain import (
     COMBINE,
     DEADLINES,
     EXTRACT,

@@ -23,10 +23,10 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
 UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
-WATCHING = "tests/unit/test_watching.py::test_"
+WATCHING = "tests/unit/test_external_run_poller.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
-HELD = "tests/unit/test_held_requests.py::test_"
-HOPS = "tests/unit/test_hops.py::test_"
+HELD = "tests/unit/test_held_ticks.py::test_"
+HOPS = "tests/unit/test_message_hops.py::test_"
 ATTEMPTS = "tests/unit/test_dispatch_attempts.py::test_"
 BATCHES = "tests/unit/test_batches_in_any_order.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
@@ -118,7 +118,7 @@ MUTANTS = (
         RUNS,
         'Model.tried_role.set(Model.tried_role | (pending_start.role or ""))',
         'Model.tried_role.set(pending_start.role or "")',
-        ("tests/contract/test_run_in_doubt.py",),
+        ("tests/contract/test_pending_starts.py",),
     ),
     Mutant(
         "a refusal of STS, remembered",
@@ -328,7 +328,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
         "        except ZeroDivisionError as error:\n            unreadable = error",
-        ("tests/unit/test_leased_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
+        ("tests/unit/test_scheduled_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
     ),
     Mutant(
         "lost bookmark",
@@ -448,7 +448,7 @@ MUTANTS = (
         "        self._check_granted(data.run_requests)\n",
         "",
         (
-            "tests/unit/test_granted_jobs.py::test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start",
+            "tests/unit/test_grants.py::test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start",
         ),
     ),
     Mutant(
@@ -505,7 +505,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "if not is_ahead(scheduled_for, now):",
         "if True:",
-        ("tests/unit/test_leased_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
+        ("tests/unit/test_scheduled_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
     ),
     Mutant(
         "status before a slow event's commit",
@@ -671,21 +671,21 @@ MUTANTS = (
         "engine/tick/run_key_cache.py",
         "if read != self._epoch or now",
         "if now",
-        ("tests/unit/test_filter_memory.py",),
+        ("tests/unit/test_run_key_cache.py",),
     ),
     Mutant(
         "keys remembered that may come free by themselves",
         "engine/tick/run_key_cache.py",
         "for run_id, state in states.items() if state is KeyState.SETTLED",
         "for run_id in states",
-        ("tests/unit/test_filter_memory.py",),
+        ("tests/unit/test_run_key_cache.py",),
     ),
     Mutant(
         "a released key not told to its sensor",
         "operate/runs.py",
         "if run.may_start_again and run.run_key:",
         "if False:",
-        ("tests/unit/test_filter_memory.py",),
+        ("tests/unit/test_run_key_cache.py",),
     ),
     Mutant(
         "target check in RECORD",
@@ -699,7 +699,7 @@ MUTANTS = (
         "engine/record/run_state.py",
         "    Status.SUCCESS: _STARTED,\n",
         "",
-        ("tests/unit/test_folding.py::test_success_implies_that_it_started",),
+        ("tests/unit/test_run_state.py::test_success_implies_that_it_started",),
     ),
     Mutant(
         "RECONCILE off",
@@ -883,7 +883,9 @@ MUTANTS = (
         "engine/record/run_state.py",
         "return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))",
         "return run",
-        ("tests/unit/test_jobs_elsewhere.py::test_run_in_another_account_is_asked_about_every_five_minutes",),
+        (
+            "tests/unit/test_cross_account_jobs.py::test_run_in_another_account_is_asked_about_every_five_minutes",
+        ),
     ),
     Mutant(
         "silence taken for a denial",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tests.support.house import House
-from tests.support.striking import KilledError
+from tests.support.process_kill import KilledError
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     LaunchError,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from tests.support.house import House
-from tests.support.sharing import DirectoryQueue, SharedTarget, append
+from tests.support.shared_directory import DirectoryQueue, SharedTarget, append
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.definitions.contexts import SensorEvaluationContext

@@ -16,7 +16,7 @@ from moto import mock_aws
 from tests.support.dispatching import NOON, committed
 from tests.support.house import JOB, RUN_IDS, RUNNING, House, sensor_of
 from tests.support.objects import BUCKET, object_of
-from tests.support.striking import KilledError, striking
+from tests.support.process_kill import KilledError, striking
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
 from tests.template.engine_model import all_statements, read_engine

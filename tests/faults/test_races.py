@@ -21,7 +21,7 @@ import boto3
 import pytest
 
 from tests.faults.racing import FAR, JOBS, QUEUES, RUN_IDS, SENSOR, STEP, Course, race
-from tests.support.sharing import lines
+from tests.support.shared_directory import lines
 from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.definitions.status import DagsterRunStatus, TickStatus

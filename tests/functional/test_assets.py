@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.functional.conftest import Deployment, LambdaContext, batch
-from tests.support.metering import metered
+from tests.support.dynamodb_meter import metered
 from treadle import (
     AssetKey,
     AssetMaterialization,

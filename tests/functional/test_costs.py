@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import LambdaContext
-from tests.support.metering import Meter, metered
+from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from tests.template.model import read
 from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch, object_created, sample
-from tests.support.metering import metered
+from tests.support.dynamodb_meter import metered
 from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
 from treadle.definitions.errors import UnknownEventError

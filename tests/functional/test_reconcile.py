@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created, sample
-from tests.support.metering import metered
+from tests.support.dynamodb_meter import metered
 from treadle.adapters.dynamodb.runs import SHARDS as RUN_SHARDS
 from treadle.adapters.dynamodb.ticks import SHARDS as TICK_SHARDS
 from treadle.definitions.status import DagsterRunStatus, TickStatus

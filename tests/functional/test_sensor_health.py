@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from tests.functional.conftest import ENGINE, Deployment, LambdaContext, batch, object_created, sample
-from tests.support.metering import metered
+from tests.support.dynamodb_meter import metered
 from treadle import RunRequest, evaluator, sensor
 from treadle.definitions.errors import EngineMismatchError
 from treadle.entrypoints import metric_names

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 from treadle import DagsterRun, DagsterRunStatus, RunFailureSensorContext, build_run_status_sensor_context
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure, StepFailure

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 
 Answer = tuple[int, Mapping[str, Any]] | None
 """Status and body; None to hang up without a response."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 
 CLIENT_ID = "the-console"
 

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.answering import answering
+from tests.support.http_server import answering
 from treadle.adapters import clients
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.outcomes import Decision

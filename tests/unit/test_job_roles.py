@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
-from tests.support.moving import (
+from tests.support.moved_jobs import (
     ANYTHING,
     DENIED,
     HOUR,

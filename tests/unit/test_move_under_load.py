@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tests.support.house import ARN, JOB, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, queue_run
-from tests.support.moving import DENIED, HOUR, MOVED, NEW_ARN, MovableTarget, target_of
+from tests.support.moved_jobs import DENIED, HOUR, MOVED, NEW_ARN, MovableTarget, target_of
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.house import ARN, JOB, House
 from tests.support.launching import NOON, RUN_ID
-from tests.support.moving import DENIED, GONE, HOUR, MOVED, MovableTarget, keep_reconciling, started
+from tests.support.moved_jobs import DENIED, GONE, HOUR, MOVED, MovableTarget, keep_reconciling, started
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchError,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.house import ARN, JOB, House
 from tests.support.launching import NOON, RUN_ID
-from tests.support.moving import ANYTHING, DENIED, MOVED, NEW_ARN, keep_reconciling, started, target_of
+from tests.support.moved_jobs import ANYTHING, DENIED, MOVED, NEW_ARN, keep_reconciling, started, target_of
 from treadle.definitions.errors import (
     LaunchDeniedError,
 )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.asking import BUCKET, INTERVAL, SENSOR, ApiRequest
 from tests.support.house import JOB, RUN_IDS, House
+from tests.support.s3_engine import BUCKET, INTERVAL, SENSOR, ApiRequest
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     CommandRefusedError,
