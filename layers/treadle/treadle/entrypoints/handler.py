@@ -290,8 +290,8 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
     count(metric_names.MESSAGES_RETRIED)
     try:
         inbox.queue.postpone(handle, wait)
-    except StoreError as unheard:
-        logger().warning(str(unheard))
+    except StoreError as failure:
+        logger().warning(str(failure))
 
 
 def _requeue(body: Json, queue: Queue) -> None:

@@ -122,7 +122,7 @@ class HandOver:
         """Count the messages that the single stack's queues still have.
 
         Raises:
-            StoreError: if a queue could not be asked.
+            StoreError: if a queue could not be queried.
         """
         return sum(self._messages.count(each.source) for each in self._pairs)
 

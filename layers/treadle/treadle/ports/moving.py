@@ -45,7 +45,7 @@ class MessageMover(Protocol):
             queue: its URL.
 
         Raises:
-            StoreError: if it could not be asked.
+            StoreError: if it could not be queried.
         """
 
     def move(self, source: str, target: str) -> int:

@@ -20,13 +20,13 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Check:
     """How to check a channel with its service.
 
     Attributes:
         what: the kind of channel, for messages.
         action: the required permission.
-        ask: sends the request.
+        query: sends the request.
         gone: the service's codes for a missing or foreign resource.
         fault: returns what in a response prevents delivery and its fix; None if nothing does.
         needs: the action that the sender must be allowed; "" if that is not checked.
@@ -35,7 +35,7 @@ class _Question:
 
     what: str
     action: str
-    ask: Callable[[str], Mapping[str, Any]]
+    query: Callable[[str], Mapping[str, Any]]
     gone: tuple[str, ...]
     fault: Callable[[Mapping[str, Any]], tuple[str, str] | None]
     needs: str = ""
@@ -49,25 +49,25 @@ def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Prob
         address: the channel's address.
         allowed: returns the probes of the sender's permission to send.
     """
-    question = _QUESTIONS[address.service]
+    spec = _CHECKS[address.service]
 
     def check() -> Iterator[Vital]:
         try:
-            answer = question.ask(address.name)
+            answer = spec.query(address.name)
         except ClientError as error:
-            if code_of(error) not in question.gone:
+            if code_of(error) not in spec.gone:
                 raise
-            problem = f"{question.what} {address.name} does not exist: {str(error)[:_SHOWN]}"
+            problem = f"{spec.what} {address.name} does not exist: {str(error)[:_SHOWN]}"
             yield AlertChannel(address, problem, f"Create it, or deploy with a different {address.setting}.")
             return
-        fault = question.fault(answer)
-        problem, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
+        fault = spec.fault(answer)
+        problem, remedy = (f"{spec.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
         yield AlertChannel(address, problem, remedy, is_unused=fault == _UNUSED)
-        if question.needs and allowed is not None:
-            for probe in allowed(question.needs, question.resource(answer)):
+        if spec.needs and allowed is not None:
+            for probe in allowed(spec.needs, spec.resource(answer)):
                 yield from taken(probe)
 
-    return Probe("alerts", f"{question.what} {address.name}", question.action, check)
+    return Probe("alerts", f"{spec.what} {address.name}", spec.action, check)
 
 
 _UNUSED = (
@@ -137,8 +137,8 @@ def _identity_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
 _NO_IDENTITY = ("NotFoundException", "BadRequestException")
 
 # Names of operations, errors and fields: botocore's models of sns, secretsmanager and sesv2.
-_QUESTIONS: Mapping[str, _Question] = {
-    "sns": _Question(
+_CHECKS: Mapping[str, _Check] = {
+    "sns": _Check(
         "SNS topic",
         "sns:GetTopicAttributes",
         _topic,
@@ -147,7 +147,7 @@ _QUESTIONS: Mapping[str, _Question] = {
         "sns:Publish",
         lambda answer: str(answer["Attributes"]["TopicArn"]),
     ),
-    "secretsmanager": _Question(
+    "secretsmanager": _Check(
         "The secret",
         "secretsmanager:DescribeSecret",
         lambda name: client("secretsmanager").describe_secret(SecretId=name),
@@ -156,5 +156,5 @@ _QUESTIONS: Mapping[str, _Question] = {
         "secretsmanager:GetSecretValue",
         lambda answer: str(answer["ARN"]),
     ),
-    "ses": _Question("The sender", "ses:GetEmailIdentity", _identity, _NO_IDENTITY, _identity_fault),
+    "ses": _Check("The sender", "ses:GetEmailIdentity", _identity, _NO_IDENTITY, _identity_fault),
 }

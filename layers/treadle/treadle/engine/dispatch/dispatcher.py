@@ -35,7 +35,7 @@ from treadle.ports.ticks import TickStore
 logger = logging.getLogger(__name__)
 
 SHOWN_REFUSALS = 20
-SHOWN_REFUSALS_OF_SLICE = 2
+SHOWN_REFUSALS_OF_CHUNK = 2
 """The number of refusals recorded with a reason, for a tick and for each of its chunks; all are counted."""
 
 _SHOWN_JOBS = 5
@@ -248,7 +248,7 @@ class Dispatcher:
             return held or Outcome(
                 Decision.DUPLICATE, f"{name} was dispatched by another invocation meanwhile.", tick.tick_id
             )
-        shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
+        shown = applied.refusals[:SHOWN_REFUSALS_OF_CHUNK]
         slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, counts, shown)
         unrecorded = self._finish(tick, slicing) if slicing is not None else 0
         refused = unrecorded + (0 if tick.dropped else counts.refused)
