@@ -181,8 +181,8 @@ check-imports: .venv/.ready
 
 # Words that the glossary has replaced.
 check-prose: .venv/.ready
-	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,docs/decisions/*,tools/retired_words.txt' \
-		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools
+	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,*.tar.xz,docs/decisions/*,tests/faults/*,tools/retired_words.txt' \
+		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools tests
 
 check-template: .aws-sam/template.checked
 	@.venv/bin/cfn-lint engine/*.yaml
