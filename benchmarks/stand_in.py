@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 
 OBJECTS, PAGE = 1_000_000, 1_000
 _OBJECT = (
@@ -110,5 +110,5 @@ def standing_in() -> Iterator[StandIn]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     state.endpoint = f"http://127.0.0.1:{server.server_port}"
-    with answering(server):
+    with running_server(server):
         yield state

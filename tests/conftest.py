@@ -21,18 +21,18 @@ from treadle.adapters import clients
 STRUCK, VIOLATIONS = "fault points struck", "violations"
 """What a test notes of itself that walks through fault points."""
 
-TOLD = "told"
-"""What a test has counted, in words."""
+SUMMARY = "summary"
+"""What a test has counted, as text."""
 
 GARBAGE = 10_000
-"""So many objects more than before are looked through at a time; Python's own 700 are for small programs."""
+"""The number of new objects before a garbage collection; Python's own 700 are for small programs."""
 
 END_TO_END = Path(__file__).parent / "e2e"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def facts_of_clients_found_once() -> Iterator[None]:
-    """Each test makes its AWS clients anew; what botocore finds out for them stays the same.
+    """Share between tests what botocore finds out for AWS clients; each test makes its clients itself.
 
     What it reads of its files took a third of the time of those tests; the present names of events, and whether their
     handlers take any arguments, half of what was left.
@@ -92,7 +92,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def escaped(text: str) -> str:
-    """The text with each lone surrogate as an escape sequence."""
+    """Return the text with each lone surrogate as an escape sequence."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -131,7 +131,7 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what tests have counted, in whichever process: fault points that struck, what they broke, and more."""
+    """Print what tests of all processes have counted: fault points that struck, what they broke, and more."""
     found: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -140,7 +140,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     continue
                 if name in {STRUCK, VIOLATIONS}:
                     found[name] += value
-                elif name == TOLD:
+                elif name == SUMMARY:
                     terminalreporter.write_line(value)
     if found[STRUCK]:
         terminalreporter.write_line(f"fault points struck: {found[STRUCK]}, violations: {found[VIOLATIONS]}")

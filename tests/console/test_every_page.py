@@ -12,7 +12,7 @@ from tests.console.world import AWKWARD, World
 from tests.support.browser import PHONE, Visit, visiting
 from tests.support.console import TOKEN, served
 
-LOOKS: dict[str, dict[str, Any]] = {
+APPEARANCES: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
@@ -20,7 +20,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def places(world: World) -> Iterator[tuple[str, str]]:
-    """Every page, with its title."""
+    """Yield every page, with its title."""
     failed, tick_id = world.failed_run, world.failed_tick.tick_id
     yield from [
         ("sensors", "Sensors"),
@@ -42,14 +42,16 @@ def places(world: World) -> Iterator[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("appearance", APPEARANCES)
 def test_no_page_has_a_serious_fault_or_is_wider_than_its_window(
-    browser: Browser, world: World, look: str
+    browser: Browser, world: World, appearance: str
 ) -> None:
     world.send_to_dlq()
     with (
         served(world.console()) as server,
-        visiting(browser, server.address, token=TOKEN, reduced_motion="reduce", **LOOKS[look]) as visit,
+        visiting(
+            browser, server.address, token=TOKEN, reduced_motion="reduce", **APPEARANCES[appearance]
+        ) as visit,
     ):
         found = {}
         for place, title in places(world):
@@ -159,7 +161,7 @@ def test_nothing_moves_for_who_wants_no_motion(browser: Browser, world: World) -
 def test_a_phone_shows_rows_as_cards_with_their_names(browser: Browser, world: World) -> None:
     with (
         served(world.console()) as server,
-        visiting(browser, server.address, token=TOKEN, **LOOKS["phone"]) as visit,
+        visiting(browser, server.address, token=TOKEN, **APPEARANCES["phone"]) as visit,
     ):
         visit.sees_title("Sensors")
         cell = visit.page.locator("tbody tr").first.locator("td[data-name='Last tick']")

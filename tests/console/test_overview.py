@@ -10,7 +10,7 @@ SENSORS = ["after_orders", "idle", "new_files", "orders", "orders_are_late", "te
 
 
 def names(visit: Visit) -> list[str]:
-    """The sensors that are shown."""
+    """Return the sensors that are shown."""
     return visit.page.locator("tbody td.main a").all_inner_texts()
 
 
@@ -58,12 +58,12 @@ def test_a_switch_stops_and_starts_a_sensor_and_its_edits_say_who(visit: Visit, 
     switch = visit.page.get_by_role("switch", name="orders runs", exact=True)
 
     switch.click()
-    visit.is_told("orders is stopped.")
+    visit.sees_status("orders is stopped.")
     expect(switch).to_have_attribute("aria-checked", "false")
     assert world.status("orders") == "STOPPED"
 
     switch.click()
-    visit.is_told("orders is running.")
+    visit.sees_status("orders is running.")
     assert world.status("orders") == "RUNNING"
     visit.go("sensors/orders?tab=edits", "orders")
     visit.sees("Stopped", within=visit.page.locator("tbody"))
@@ -110,7 +110,7 @@ def test_a_question_that_is_left_changes_nothing_and_gives_the_focus_back(visit:
     assert world.is_running("orders")
 
 
-def test_a_viewer_sees_everything_and_is_told_why_nothing_can_be_changed(viewer: Visit) -> None:
+def test_a_viewer_sees_everything_and_sees_why_nothing_can_be_changed(viewer: Visit) -> None:
     viewer.sees_title("Sensors")
 
     assert names(viewer) == SENSORS

@@ -1,4 +1,4 @@
-"""What is wrong with sensors is red where one looks first, with its reason: in the list, on its page, in the navigation."""
+"""Problems of sensors are red, with the reason, where one looks first: in the list, on the page, in the navigation."""
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -14,7 +14,7 @@ ERROR = "SNS (ops): the topic did not accept the alert: NotFound"
 
 
 def fail_event(world: World) -> None:
-    """The alert on a failed run could not be sent."""
+    """Record that the alert on a failed run could not be sent."""
     now = world.instance.clock.now()
     error = ErrorInfo("AlertError", ERROR)
     tick_id = event_tick_id(now, "a failed run")

@@ -1,4 +1,4 @@
-"""The page's pure modules, called in the browser: values in words, differences, the layout, the timeline's marks."""
+"""The page's pure modules, called in the browser: formatted values, differences, the layout, the timeline's marks."""
 
 import itertools
 import random
@@ -27,7 +27,7 @@ def modules(browser: Browser) -> Iterator[Page]:
 
 
 def call(page: Page, module: str, function: str, *given: Any) -> Any:
-    """What a function of a module gives."""
+    """Return the result of a module's function."""
     return page.evaluate(
         "async ([module, name, given]) => (await import(new URL(`${module}.js`, location.href)))[name](...given)",
         [module, function, list(given)],
@@ -35,7 +35,7 @@ def call(page: Page, module: str, function: str, *given: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("ms", "words"),
+    ("ms", "message"),
     [
         (None, "\N{EN DASH}"),
         (-5, "0 ms"),
@@ -49,8 +49,8 @@ def call(page: Page, module: str, function: str, *given: Any) -> Any:
         (3 * DAY, "3 d"),
     ],
 )
-def test_a_length_of_time_is_short_and_rounded_down(modules: Page, ms: int | None, words: str) -> None:
-    assert call(modules, "format", "duration", ms) == words
+def test_a_length_of_time_is_short_and_rounded_down(modules: Page, ms: int | None, message: str) -> None:
+    assert call(modules, "format", "duration", ms) == message
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_broken_address_is_taken_as_it_is(modules: Page) -> None:
 
 
 def graph(chance: random.Random) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Any graph, circles and unknown nodes among it."""
+    """Return any graph, circles and unknown nodes among it."""
     names = [f"n{number}" for number in range(chance.randrange(1, 15))]
     ends = [*names, "nobody"]
     edges = [{"from": chance.choice(ends), "to": chance.choice(ends)} for _ in range(chance.randrange(25))]
@@ -133,7 +133,7 @@ def test_a_map_has_a_place_of_its_own_for_each_node_and_leads_to_the_right(modul
 
 
 def has_circle(edges: list[dict[str, str]]) -> bool:
-    """Whether one comes back to where one started."""
+    """Return whether the graph has a cycle."""
     left = list(edges)
     while left:
         entered = {edge["to"] for edge in left}
@@ -210,7 +210,7 @@ def test_ticks_of_another_time_are_not_shown(modules: Page) -> None:
         ("bucket/2026-11-28T03:00:00Z.csv", "key"),
     ],
 )
-def test_what_is_asked_about_is_found_out_from_its_form(modules: Page, text: str, subject: str) -> None:
+def test_what_is_queried_is_found_out_from_its_form(modules: Page, text: str, subject: str) -> None:
     assert call(modules, "pages/why", "subjectOf", text) == subject
 
 

@@ -1,4 +1,4 @@
-"""The page keeps itself up to date, and leaves whoever uses it in peace."""
+"""The page refreshes itself without disturbing its user."""
 
 from playwright.sync_api import Request, expect
 
@@ -9,15 +9,15 @@ MINUTE = 60_000
 
 
 def questions(visit: Visit) -> list[str]:
-    """What the page asks of the API from now on."""
-    asked: list[str] = []
+    """Return the requests that the page sends to the API from now on."""
+    requests: list[str] = []
 
-    def heard(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if "/api/" in request.url:
-            asked.append(request.url)
+            requests.append(request.url)
 
-    visit.page.on("request", heard)
-    return asked
+    visit.page.on("request", on_request)
+    return requests
 
 
 def hide(visit: Visit, *, hidden: bool) -> None:
@@ -35,7 +35,7 @@ def test_a_new_tick_appears_by_itself(visit: Visit, world: World) -> None:
     expect(rows).to_have_count(7)
     before = visit.page.locator(".mark").count()
 
-    world.ask()
+    world.request_runs()
 
     expect(rows).to_have_count(8)
     expect(visit.page.locator(".mark.SUCCESS").last).to_be_visible()
@@ -59,44 +59,44 @@ def test_the_focus_and_what_is_written_stay_while_answers_come(visit: Visit, wor
     assert row.evaluate("each => each.mine") is True
 
 
-def test_nothing_is_asked_while_the_tab_is_hidden(visit: Visit) -> None:
+def test_nothing_is_queried_while_the_tab_is_hidden(visit: Visit) -> None:
     visit.stops_the_clock()
     visit.go("sensors", "Sensors")
-    asked = questions(visit)
+    requests = questions(visit)
     visit.page.clock.run_for(5_000)
     expect(visit.page.locator("tbody tr").first).to_be_visible()
-    assert asked
+    assert requests
 
     hide(visit, hidden=True)
     visit.page.wait_for_timeout(200)
-    asked.clear()
+    requests.clear()
     visit.page.clock.run_for(5 * MINUTE)
-    assert asked == []
+    assert requests == []
 
     hide(visit, hidden=False)
     visit.page.wait_for_timeout(200)
-    assert asked
+    assert requests
 
 
 def test_dead_letters_and_findings_are_read_once(visit: Visit) -> None:
-    """Looking hides letters for a moment, and an examination takes many calls."""
+    """Listing dead letters hides them for a moment, and an examination takes many calls."""
     visit.stops_the_clock()
     for place, title, api in (
         ("dead-letters", "Dead letters", "dead-letters"),
         ("doctor", "Doctor", "doctor"),
     ):
-        asked = questions(visit)
+        requests = questions(visit)
         visit.go(place, title)
         visit.page.clock.run_for(5 * MINUTE)
-        assert len([url for url in asked if url.endswith(api)]) == 1
+        assert len([url for url in requests if url.endswith(api)]) == 1
 
 
-def test_a_page_that_was_left_asks_no_more(visit: Visit) -> None:
+def test_a_page_that_was_left_sends_no_more_requests(visit: Visit) -> None:
     visit.stops_the_clock()
     visit.go("sensors/orders", "orders")
     visit.go("doctor", "Doctor")
-    asked = questions(visit)
+    requests = questions(visit)
 
     visit.page.clock.run_for(MINUTE)
 
-    assert [url for url in asked if "/sensors/orders" in url] == []
+    assert [url for url in requests if "/sensors/orders" in url] == []

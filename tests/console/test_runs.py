@@ -31,7 +31,7 @@ def test_a_run_is_started_once_more(visit: Visit, world: World) -> None:
     visit.sees("Attempt 2 of this run starts immediately")
     visit.presses("Rerun")
 
-    visit.is_told("Attempt 2")
+    visit.sees_status("Attempt 2")
     assert world.run(run.run_id).attempt == 2
     visit.sees(world.operator, within=visit.page.locator("main"))
 
@@ -44,7 +44,7 @@ def test_a_run_is_canceled(visit: Visit, world: World) -> None:
     visit.presses("Cancel …")
     visit.presses("Cancel the run")
 
-    visit.is_told("the request to stop")
+    visit.sees_status("the request to stop")
     visit.sees("Canceling")
 
 
@@ -54,7 +54,7 @@ def test_a_key_is_released(visit: Visit, world: World) -> None:
 
     visit.presses("Release run key", exact=False)
 
-    visit.is_told("is released")
+    visit.sees_status("is released")
     assert world.run(run.run_id).may_start_again
 
 
@@ -70,7 +70,9 @@ def test_runs_are_chosen_by_job_sensor_and_status(visit: Visit, world: World) ->
     expect(rows).to_have_count(1)
 
 
-def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit: Visit, world: World) -> None:
+def test_dead_letters_are_sent_again_after_a_check_of_what_becomes_of_them(
+    visit: Visit, world: World
+) -> None:
     world.send_to_dlq()
     visit.go("dead-letters", "Dead letters")
     visit.sees("Would be sent")
@@ -108,7 +110,7 @@ def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world:
     expect(visit.page.locator(".sentence")).to_contain_text(world.failed_run.run_id)
 
 
-def test_why_is_asked_of_a_time(visit: Visit, world: World) -> None:
+def test_why_accepts_a_time(visit: Visit, world: World) -> None:
     visit.go("why?sensor=orders&at=2h", "Why did it not run?")
 
     expect(visit.page.locator(".sentence")).to_be_visible()

@@ -14,7 +14,7 @@ def test_a_cursor_is_shown_in_one_line_without_what_says_nothing(visit: Visit) -
     visit.sees("seen=5, note=as text", within=visit.page.locator(".facts"))
 
 
-def test_a_cursor_is_set_after_a_look_at_what_changes(visit: Visit, world: World) -> None:
+def test_a_cursor_is_set_after_a_check_of_what_changes(visit: Visit, world: World) -> None:
     visit.go("sensors/orders", "orders")
     visit.presses("Edit cursor")
     text = visit.page.get_by_label("New cursor")
@@ -25,7 +25,7 @@ def test_a_cursor_is_set_after_a_look_at_what_changes(visit: Visit, world: World
     changed = visit.page.locator(".diff .removed, .diff .added").all_inner_texts()
     assert [line.strip() for line in changed] == ['-   "seen": 5,', '+   "seen": 4,']
     visit.presses("Set cursor")
-    visit.is_told("orders has a new cursor.")
+    visit.sees_status("orders has a new cursor.")
     assert world.instance.cursor("orders") == '{"__class__":"Cursor","seen":4,"lost":0,"note":"as text"}'
     visit.sees("seen=4, note=as text")
 
@@ -44,7 +44,7 @@ def test_a_cursor_that_was_moved_meanwhile_is_not_overwritten(visit: Visit, worl
     visit.presses("Compare with what is stored now")
     visit.sees('"seen": 77', within=visit.page.locator(".diff .removed"))
     visit.presses("Set cursor")
-    visit.is_told("orders has a new cursor.")
+    visit.sees_status("orders has a new cursor.")
     assert world.instance.cursor("orders") == '{"seen":1}'
 
 
@@ -55,7 +55,7 @@ def test_a_cursor_is_cleared(visit: Visit, world: World) -> None:
     visit.page.get_by_label("No cursor").check()
     visit.presses("Set cursor")
 
-    visit.is_told("orders has no cursor now.")
+    visit.sees_status("orders has no cursor now.")
     assert world.instance.cursor("orders") is None
 
 
@@ -113,7 +113,7 @@ def test_ticks_are_filtered_and_the_address_says_so(visit: Visit) -> None:
 
 
 def test_ticks_are_read_page_by_page(visit: Visit, world: World) -> None:
-    world.ask(times=40)
+    world.request_runs(times=40)
     visit.go("sensors/orders", "orders")
     rows = visit.page.locator("section[aria-label=Ticks] tbody tr")
     expect(rows).to_have_count(25)
@@ -128,7 +128,7 @@ def test_ticks_are_read_page_by_page(visit: Visit, world: World) -> None:
 
 
 def test_a_test_shows_what_a_tick_would_do_and_commits_nothing(visit: Visit, world: World) -> None:
-    world.plan("ask")
+    world.plan("request")
     before = world.instance.cursor("orders")
     visit.go("sensors/orders", "orders")
 
@@ -138,13 +138,13 @@ def test_a_test_shows_what_a_tick_would_do_and_commits_nothing(visit: Visit, wor
     dialog = visit.page.get_by_role("dialog")
     visit.sees("2 run requests", within=dialog)
     visit.sees(f"order-6-{AWKWARD}", within=dialog)
-    visit.sees("INFO looked from 5", within=dialog)
+    visit.sees("INFO listed from 5", within=dialog)
     visit.sees('"seen": 6', within=dialog.locator(".diff .added"))
     assert world.instance.cursor("orders") == before
 
 
 def test_a_test_with_another_cursor(visit: Visit, world: World) -> None:
-    world.plan("ask")
+    world.plan("request")
     visit.go("sensors/orders", "orders")
 
     visit.presses("Test …")
@@ -178,7 +178,7 @@ def test_a_test_that_fails_shows_the_stack(visit: Visit, world: World) -> None:
 
 
 def test_after_a_test_the_tick_is_made_for_real(visit: Visit, world: World) -> None:
-    world.plan("ask", "ask")
+    world.plan("request", "request")
     visit.go("sensors/orders", "orders")
     visit.presses("Test …")
     visit.presses("Evaluate")
@@ -193,7 +193,7 @@ def test_after_a_test_the_tick_is_made_for_real(visit: Visit, world: World) -> N
 
 
 def test_after_a_test_the_cursor_alone_is_moved(visit: Visit, world: World) -> None:
-    world.plan("ask")
+    world.plan("request")
     runs = len(world.instance.runs())
     visit.go("sensors/orders", "orders")
     visit.presses("Test …")
@@ -201,7 +201,7 @@ def test_after_a_test_the_cursor_alone_is_moved(visit: Visit, world: World) -> N
 
     visit.presses("Set this cursor only")
 
-    visit.is_told("orders has the cursor of this test.")
+    visit.sees_status("orders has the cursor of this test.")
     assert '"seen":6' in (world.instance.cursor("orders") or "")
     assert len(world.instance.runs()) == runs
 
@@ -220,14 +220,14 @@ def test_a_sensor_of_objects_is_tried_with_an_object(visit: Visit, world: World)
 
 
 def test_a_tick_is_made_at_once(visit: Visit, world: World) -> None:
-    world.plan("ask")
+    world.plan("request")
     visit.go("sensors/orders", "orders")
     rows = visit.page.locator("section[aria-label=Ticks] tbody tr")
     expect(rows).to_have_count(7)
 
     visit.presses("Tick now")
 
-    visit.is_told("Tick of orders:")
+    visit.sees_status("Tick of orders:")
     expect(rows).to_have_count(8)
 
 
@@ -237,12 +237,12 @@ def test_a_reset_lets_the_deployment_decide_again(visit: Visit, world: World) ->
 
     visit.presses("Reset")
 
-    visit.is_told("orders is reset")
+    visit.sees_status("orders is reset")
     assert world.status("orders") == "DECLARED_IN_CODE"
     expect(visit.page.get_by_role("button", name="Reset")).to_be_disabled()
 
 
-def test_a_sensor_that_is_not_there_is_said_in_words(visit: Visit) -> None:
+def test_a_sensor_that_is_not_there_is_reported_with_a_message(visit: Visit) -> None:
     visit.go("sensors/nobody", "nobody")
 
     visit.sees("has no sensor 'nobody'")
@@ -258,7 +258,7 @@ def test_a_sensor_of_runs_is_tried_with_a_run(visit: Visit, world: World) -> Non
     visit.page.get_by_label("Id of a run").fill(world.failed_run.run_id)
     visit.presses("Evaluate")
 
-    visit.sees("told", within=visit.page.get_by_role("dialog"))
+    visit.sees("notified", within=visit.page.get_by_role("dialog"))
 
 
 def test_a_sensor_of_an_asset_is_tried_with_its_newest_materialization(visit: Visit) -> None:

@@ -17,7 +17,7 @@ from treadle.console.static_token import Caller, Role
 
 @dataclass
 class Issued:
-    """An `Access` that lets in whoever bears a token of the issuer's, as an authorizer does."""
+    """An `Access` that admits whoever has a token of the issuer, as an authorizer does."""
 
     issuer: Issuer
 
@@ -50,7 +50,7 @@ def outside(browser: Browser, world: World, issuer: Issuer) -> Iterator[Visit]:
         yield visit
 
 
-def test_signing_in_leads_back_to_the_page_that_was_asked_for(outside: Visit, issuer: Issuer) -> None:
+def test_signing_in_leads_back_to_the_page_that_was_requested(outside: Visit, issuer: Issuer) -> None:
     outside.page.goto(f"{outside.address}#/map")
     outside.presses("Sign in")
 
@@ -71,7 +71,7 @@ def test_tokens_are_kept_for_this_tab_alone(outside: Visit, issuer: Issuer) -> N
     assert len(issuer.tokens) == 1
 
 
-def test_signing_out_forgets_the_token_and_tells_the_issuer(outside: Visit, issuer: Issuer) -> None:
+def test_signing_out_forgets_the_token_and_notifies_the_issuer(outside: Visit, issuer: Issuer) -> None:
     outside.presses("Sign in")
     outside.sees_title("Sensors")
 
@@ -93,7 +93,7 @@ def test_a_token_that_is_known_no_more_leads_to_the_sign_in(outside: Visit, issu
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"state": "another"}, "was not started in this tab"),
         ({"nonce": "another"}, "belongs to another sign-in"),
@@ -101,13 +101,13 @@ def test_a_token_that_is_known_no_more_leads_to_the_sign_in(outside: Visit, issu
     ],
 )
 def test_an_answer_to_another_sign_in_lets_nobody_in(
-    outside: Visit, issuer: Issuer, changes: dict[str, str], words: str
+    outside: Visit, issuer: Issuer, changes: dict[str, str], message: str
 ) -> None:
     issuer.changes = changes
 
     outside.presses("Sign in")
 
-    outside.sees(words)
+    outside.sees(message)
     outside.page.get_by_role("button", name="Sign in").wait_for()
 
 
@@ -137,7 +137,7 @@ def test_without_the_start_up_token_the_page_says_where_it_is(browser: Browser, 
         visit.refused(401)
 
 
-def test_a_page_that_is_opened_anew_before_it_has_begun_still_has_the_token(
+def test_a_page_that_is_opened_again_before_it_has_begun_still_has_the_token(
     browser: Browser, world: World
 ) -> None:
     with served(world.console()) as server, visiting(browser, server.address) as visit:

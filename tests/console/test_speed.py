@@ -33,7 +33,7 @@ def crowded(browser: Browser) -> Iterator[Visit]:
 
 
 def best(visit: Visit, place: str, selector: str, number: int) -> float:
-    """Milliseconds until so many things are shown, coming from another page each time."""
+    """Return the milliseconds until so many things are shown, coming from another page each time."""
     times: list[float] = []
     for _ in range(TRIES):
         visit.go("why", "Why did it not run?")

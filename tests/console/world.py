@@ -59,7 +59,7 @@ class World:
 
     Args:
         sensors: those that are deployed.
-        plan: what the sensor "orders" does at its next evaluations: "ask", "skip" or "fail"; skips when it is empty.
+        plan: what the sensor "orders" does at its next evaluations: "request", "skip" or "fail"; skips when it is empty.
         age: how long ago its first tick is.
     """
 
@@ -72,10 +72,10 @@ class World:
 
     @classmethod
     def lived_in(cls) -> "World":
-        """Five sensors, and what they did in the last half hour."""
+        """Return five sensors, with their activity of the last half hour."""
         plan: deque[str] = deque()
         world = cls(_sensors(plan), plan, timedelta(minutes=30))
-        for turn in ("ask", "ask", "ask", "fail", "ask", "skip", "skip", "skip", "ask"):
+        for turn in ("request", "request", "request", "fail", "request", "skip", "skip", "skip", "request"):
             world.plan(turn)
             world.instance.tick("orders")
         world.instance.put_object(BUCKET, f"in/{AWKWARD}.csv", b"a,b")
@@ -90,28 +90,31 @@ class World:
 
     @classmethod
     def crowded(cls, sensors: int, ticks: int) -> "World":
-        """Many sensors, of which the first has ticked often; all ticks asked for a run."""
+        """Return many sensors, of which the first has ticked often; all ticks requested a run."""
 
-        def ask(context: SensorEvaluationContext) -> SensorResult:
+        def request_runs(context: SensorEvaluationContext) -> SensorResult:
             number = int(context.cursor or 0) + 1
             return SensorResult([RunRequest(f"run-{number}")], cursor=str(number))
 
         made = [
             SensorDefinition(
-                f"sensor_{number:03d}", evaluation_fn=ask, job_name="load", minimum_interval_seconds=60
+                f"sensor_{number:03d}",
+                evaluation_fn=request_runs,
+                job_name="load",
+                minimum_interval_seconds=60,
             )
             for number in range(sensors)
         ]
         world = cls(made, deque(), timedelta(minutes=ticks + 5))
         for number in range(ticks):
-            world._tick_untold("sensor_000")
-            world._tick_untold(f"sensor_{number % sensors:03d}")
+            world._tick_unpublished("sensor_000")
+            world._tick_unpublished(f"sensor_{number % sensors:03d}")
             world.instance.clock.advance(60)
         world.catch_up()
         return world
 
-    def _tick_untold(self, sensor: str) -> None:
-        """As `TreadleInstance.tick_now`, but nobody is told of the runs, which takes long where there are many."""
+    def _tick_unpublished(self, sensor: str) -> None:
+        """Tick as `TreadleInstance.tick_now` does, without events of the runs, which take long if there are many."""
         outcome = self.instance._parts[sensor].leased.tick(self.instance.clock.now(), Budget())
         self.instance._apply(sensor, outcome)
 
@@ -120,46 +123,46 @@ class World:
         self.instance.clock.time = max(self.instance.clock.time, int(datetime.now(UTC).timestamp() * 1000))
 
     def console(self, role: Role = Role.OPERATOR) -> Console:
-        """Its console, for somebody of a role."""
+        """Return its console for a user of a role."""
         return console_of(self.stack, role)
 
     def plan(self, *turns: str) -> None:
-        """Say what the sensor "orders" does at its next evaluations."""
+        """Set what the sensor "orders" does at its next evaluations."""
         self._plan.extend(turns)
 
-    def ask(self, *, times: int = 1) -> None:
-        """Let "orders" tick, and ask for runs."""
+    def request_runs(self, *, times: int = 1) -> None:
+        """Let "orders" tick, and request runs."""
         for _ in range(times):
-            self.plan("ask")
+            self.plan("request")
             self.instance.tick("orders")
 
     def store_silently(self, key: str) -> None:
-        """Store an object that no event tells of."""
+        """Store an object that no event reports."""
         self.instance.objects.put(BUCKET, key, b"a,b")
 
     def send_to_dlq(self) -> None:
-        """Put two letters into the dead-letter queue: one that can be sent again, one that nobody can place."""
-        self.stack.letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
-        self.stack.letters.send("{}", origin=AWKWARD, reason="nobody knows")
+        """Put two dead letters into the dead-letter queue: one that can be sent again, one that nobody can place."""
+        self.stack.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
+        self.stack.dead_letters.send("{}", origin=AWKWARD, reason="nobody knows")
 
-    def break_edits_of(self, sensor: str, words: str) -> None:
+    def break_edits_of(self, sensor: str, message: str) -> None:
         """Let the store not answer when a sensor is edited."""
         store = FailingEdits(self.instance._tables)
-        store.broken = (sensor, words)
+        store.broken = (sensor, message)
         self.instance._sensor_store = store
 
     # ---- What there is
 
     def status(self, sensor: str) -> str:
-        """As an operator left it."""
+        """Return the status that an operator left."""
         return self.instance.state(sensor).status.value
 
     def is_running(self, sensor: str) -> bool:
-        """Whether it evaluates."""
+        """Return whether it evaluates."""
         return self.instance.state(sensor).is_running(DefaultSensorStatus.RUNNING)
 
     def run(self, run_id: str) -> Run:
-        """A run's record."""
+        """Return a run's record."""
         return self.instance._tables.runs[run_id]
 
     @property
@@ -182,12 +185,12 @@ class World:
 
 
 def _sensors(plan: deque[str]) -> list[SensorDefinition]:
-    """One of each kind that the tests need, and one that does nothing."""
+    """Return one of each kind that the tests need, and one that does nothing."""
 
     @sensor(job_name="load_orders", minimum_interval_seconds=60, description=f"Watches orders. {AWKWARD}")
     def orders(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         state: dict[str, Any] = json.loads(context.cursor or '{"__class__": "Cursor", "seen": 0}')
-        context.log.info("looked from %s, at %s", state["seen"], AWKWARD)
+        context.log.info("listed from %s, at %s", state["seen"], AWKWARD)
         turn = plan.popleft() if plan else "skip"
         if turn == "fail":
             msg = f"no order {AWKWARD}"
@@ -207,9 +210,9 @@ def _sensors(plan: deque[str]) -> list[SensorDefinition]:
         return RunRequest(run_config={"key": stored.key})
 
     @run_failure_sensor(name="tell_failures")
-    def tell_failures(context: Any) -> SkipReason:
+    def publish_failures(context: Any) -> SkipReason:
         del context
-        return SkipReason("told")
+        return SkipReason("notified")
 
     @asset_sensor(DAILY, job_name="report")
     def after_orders(context: SensorEvaluationContext, event: Any) -> SkipReason:
@@ -223,6 +226,6 @@ def _sensors(plan: deque[str]) -> list[SensorDefinition]:
     @sensor(job_name="load_orders", minimum_interval_seconds=300)
     def idle(context: SensorEvaluationContext) -> SkipReason:
         del context
-        return SkipReason("never asked")
+        return SkipReason("never evaluated")
 
-    return [orders, new_files, tell_failures, after_orders, orders_are_late, idle]
+    return [orders, new_files, publish_failures, after_orders, orders_are_late, idle]

@@ -68,7 +68,7 @@ no_texts = st.one_of(
 
 
 def around(most: int) -> st.SearchStrategy[str]:
-    """Texts about as long as a limit allows, in bytes of UTF-8 or in characters."""
+    """Return texts about as long as a limit allows, in bytes of UTF-8 or in characters."""
 
     def text(letter: str, off: int, in_bytes: bool) -> str:
         number = (most + off) // (len(letter.encode()) if in_bytes else 1)
@@ -83,7 +83,7 @@ def keys(most: int) -> st.SearchStrategy[Any]:
 
 
 def nested(levels: int) -> list[Any]:
-    """Lists in one another."""
+    """Return nested lists."""
     value: list[Any] = []
     for _ in range(levels - 1):
         value = [value]
@@ -136,7 +136,7 @@ class Flow:
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
 
     def tick(self) -> tuple[Outcome, Tick | None]:
-        """The outcome of a tick, and its record, unless it was a skip; dispatched."""
+        """Return the outcome of a tick, and its record, unless it was a skip; dispatched."""
         definition = SensorDefinition(self.name, evaluation_fn=self.function, jobs=JOBS_OF_SENSOR)
         planner = Planner(definition, RUN_IDS, self.stores.runs)
         leased = ScheduledTickRunner(
@@ -175,7 +175,7 @@ class Flow:
 
 
 def made(kwargs: dict[str, Any]) -> RunRequest | None:
-    """The request, or None if it is refused with a message where it is made."""
+    """Return the request, or None if its constructor refuses it with a message."""
     try:
         return RunRequest(**kwargs)
     except InvalidResultError as refused:
@@ -185,7 +185,7 @@ def made(kwargs: dict[str, Any]) -> RunRequest | None:
 
 
 def is_whole(run: Run, request: RunRequest) -> bool:
-    """Whether a record has all that was asked for."""
+    """Return whether a record has all that was requested."""
     own = {name: value for name, value in run.tags.items() if name in request.tags}
     reserved = {
         "dagster/sensor_name",
@@ -207,9 +207,9 @@ def is_whole(run: Run, request: RunRequest) -> bool:
 GOOD = (RunRequest("good-1", {"a": 1}, job_name=JOB), RunRequest("good-2", job_name="strict"))
 
 
-def assert_each_is_whole_or_set_aside(stores: Stores, asked: Sequence[RunRequest]) -> tuple[int, int]:
-    """How many of the requests of a tick were committed, and how many set aside."""
-    flow = Flow(stores, lambda context: list(asked))
+def assert_each_is_whole_or_set_aside(stores: Stores, requested: Sequence[RunRequest]) -> tuple[int, int]:
+    """Return how many of the requests of a tick were committed, and how many set aside."""
+    flow = Flow(stores, lambda context: list(requested))
 
     outcome, tick = flow.tick()
 
@@ -219,14 +219,14 @@ def assert_each_is_whole_or_set_aside(stores: Stores, asked: Sequence[RunRequest
     assert {each.run_key for each in GOOD} <= {run.run_key for run in runs}
     assert len(flow.launches.messages) == len(runs) == len(tick.requests)
     named = {aside.run_key for aside in tick.set_aside if aside.reason}
-    for each in asked:
+    for each in requested:
         is_committed = any(is_whole(run, each) for run in runs)
         assert is_committed or fit_some(each.run_key or None, MAX_RUN_KEY) in named, each
     return len(runs), len(tick.set_aside)
 
 
 def sized(letter: str, off: int) -> list[RunRequest]:
-    """A request at each limit, or as many characters beside it."""
+    """Return a request at each limit, or as many characters beside it."""
 
     def text(most: int) -> str:
         return letter * (most // len(letter.encode()) + off)
@@ -248,9 +248,9 @@ def sized(letter: str, off: int) -> list[RunRequest]:
 
 
 def test_requests_at_each_limit_are_committed_whole_and_those_beyond_are_set_aside(stores: Stores) -> None:
-    asked = [each for letter in ("x", "é", "\x01", "😀") for off in (0, 8) for each in sized(letter, off)]
+    requested = [each for letter in ("x", "é", "\x01", "😀") for off in (0, 8) for each in sized(letter, off)]
 
-    committed, set_aside = assert_each_is_whole_or_set_aside(stores, [*GOOD, *asked])
+    committed, set_aside = assert_each_is_whole_or_set_aside(stores, [*GOOD, *requested])
 
     assert committed > 10
     assert set_aside > 10
@@ -268,9 +268,9 @@ def test_request_is_committed_whole_or_refused_and_its_neighbors_start(
     @given(wild=st.lists(wild_requests, min_size=1, max_size=5), come_last=st.booleans())
     def holds(wild: list[dict[str, Any]], come_last: bool) -> None:
         strange = [each for each in map(made, wild) if each is not None]
-        asked = [*GOOD, *strange] if come_last else [*strange, *GOOD]
+        requested = [*GOOD, *strange] if come_last else [*strange, *GOOD]
 
-        assert_each_is_whole_or_set_aside(stores, asked)
+        assert_each_is_whole_or_set_aside(stores, requested)
 
     holds()
 
@@ -290,7 +290,7 @@ wild_ends = st.one_of(
 
 
 def ended(kind: str, value: Any, context: SensorEvaluationContext) -> Any:
-    """What a function does with a value that is no request's."""
+    """Return the result of a function for a value that is no request's."""
     if kind == "skip":
         return SkipReason(value)
     if kind == "raise":
@@ -306,12 +306,12 @@ def ended(kind: str, value: Any, context: SensorEvaluationContext) -> Any:
     if kind == "result":
         return value
     if kind in {"asset", "metadata"}:
-        told = (
+        materialization = (
             AssetMaterialization("a", metadata={"m": value})
             if kind == "metadata"
             else AssetMaterialization(value, str(value), partition=value)
         )
-        return SensorResult(asset_events=[told])
+        return SensorResult(asset_events=[materialization])
     request = RunRequest("k", {"a": 1}, {"t": "1"}, JOB)
     if kind.startswith("changed"):
         changed: Any = request.tags if kind == "changed tags" else request.run_config
@@ -354,8 +354,10 @@ def test_evaluation_ends_as_a_tick_that_can_be_read_and_the_next_one_is_due(
 def test_an_assets_name_or_partition_is_refused_where_it_is_made_or_can_be_stored(value: Any) -> None:
     for kwargs in ({"asset_key": value}, {"asset_key": "a", "partition": value}):
         try:
-            told = AssetMaterialization(**kwargs)
+            materialization = AssetMaterialization(**kwargs)
         except InvalidReportError as refused:
             str(refused).encode()
             continue
-        json.dumps([told.asset_key.to_user_string(), told.partition], ensure_ascii=False).encode()
+        json.dumps(
+            [materialization.asset_key.to_user_string(), materialization.partition], ensure_ascii=False
+        ).encode()

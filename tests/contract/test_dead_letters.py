@@ -1,4 +1,4 @@
-"""What every `DeadLetters` and the `DeadLetterQueue` on it guarantee: a letter is read as written, and by one at a time."""
+"""What every `DeadLetters` and the `DeadLetterQueue` on it guarantee: a dead letter is read as written, and by one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from treadle.testing.system import InMemoryDeadLetters
 class Post:
     """Both ends of a dead-letter queue."""
 
-    letters: DeadLetters
+    dead_letters: DeadLetters
     box: DeadLetterQueue
 
     def all(self) -> list[DeadLetter]:
-        """Every letter that can be received, once."""
+        """Return every dead letter that can be received, once."""
         found: list[DeadLetter] = []
         while batch := self.box.receive():
             found += batch
@@ -44,29 +44,29 @@ def post(request: pytest.FixtureRequest) -> Iterator[Post]:
             clients.forget()
 
 
-def test_a_letter_is_read_as_it_was_written(post: Post) -> None:
-    post.letters.send('{"a":"ä"}', origin="sensor watch", reason="ValueError: no such table")
+def test_a_dead_letter_is_read_as_it_was_written(post: Post) -> None:
+    post.dead_letters.send('{"a":"ä"}', origin="sensor watch", reason="ValueError: no such table")
 
-    [letter] = post.all()
+    [dead_letter] = post.all()
 
-    assert letter.body == '{"a":"ä"}'
-    assert letter.attributes == {"origin": "sensor watch", "reason": "ValueError: no such table"}
-    assert letter.source is None
+    assert dead_letter.body == '{"a":"ä"}'
+    assert dead_letter.attributes == {"origin": "sensor watch", "reason": "ValueError: no such table"}
+    assert dead_letter.source is None
 
 
-def test_more_letters_than_one_answer_holds_are_all_received_once(post: Post) -> None:
+def test_more_dead_letters_than_one_answer_holds_are_all_received_once(post: Post) -> None:
     for number in range(23):
-        post.letters.send(str(number), origin="launch", reason="x")
+        post.dead_letters.send(str(number), origin="launch", reason="x")
 
-    letters = post.all()
+    dead_letters = post.all()
 
-    assert sorted(int(letter.body) for letter in letters) == list(range(23))
-    assert len({letter.message_id for letter in letters}) == 23
+    assert sorted(int(dead_letter.body) for dead_letter in dead_letters) == list(range(23))
+    assert len({dead_letter.message_id for dead_letter in dead_letters}) == 23
     assert post.all() == []
 
 
-def test_a_letter_that_is_given_back_can_be_received_again(post: Post) -> None:
-    post.letters.send("{}", origin="launch", reason="x")
+def test_a_dead_letter_that_is_given_back_can_be_received_again(post: Post) -> None:
+    post.dead_letters.send("{}", origin="launch", reason="x")
     [first] = post.all()
 
     post.box.give_back(first)
@@ -75,17 +75,17 @@ def test_a_letter_that_is_given_back_can_be_received_again(post: Post) -> None:
     assert (again.message_id, again.body) == (first.message_id, first.body)
 
 
-def test_a_deleted_letter_is_gone_and_cannot_be_given_back(post: Post) -> None:
-    post.letters.send("{}", origin="launch", reason="x")
-    [letter] = post.all()
+def test_a_deleted_dead_letter_is_gone_and_cannot_be_given_back(post: Post) -> None:
+    post.dead_letters.send("{}", origin="launch", reason="x")
+    [dead_letter] = post.all()
 
-    post.box.delete(letter)
-    post.box.give_back(letter)
+    post.box.delete(dead_letter)
+    post.box.give_back(dead_letter)
 
     assert post.all() == []
 
 
-def test_an_empty_queue_gives_no_letters(post: Post) -> None:
+def test_an_empty_queue_gives_no_dead_letters(post: Post) -> None:
     assert post.all() == []
 
 
@@ -106,20 +106,20 @@ def test_the_queue_that_sqs_took_a_message_from_is_known() -> None:
     clients.forget()
     with Stubber(clients.client("sqs")) as sqs:
         sqs.add_response("receive_message", answer)
-        letters = SqsDeadLetterQueue("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
+        dead_letters = SqsDeadLetterQueue("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
     clients.forget()
 
-    assert letters == [DeadLetter("m", "h", "{}", {}, source)]
+    assert dead_letters == [DeadLetter("m", "h", "{}", {}, source)]
 
 
 @pytest.mark.parametrize("call", ["receive", "delete", "give_back"])
 def test_a_missing_queue_is_an_error_that_names_it(call: str) -> None:
-    letter = DeadLetter("m", "h", "{}", {})
+    dead_letter = DeadLetter("m", "h", "{}", {})
     with mock_aws():
         clients.forget()
         box = SqsDeadLetterQueue("https://sqs.us-east-1.amazonaws.com/123456789012/none")
         with pytest.raises(StoreError, match="123456789012/none"):
-            getattr(box, call)(*([] if call == "receive" else [letter]))
+            getattr(box, call)(*([] if call == "receive" else [dead_letter]))
         clients.forget()
 
 
@@ -145,17 +145,17 @@ def test_a_body_is_cut_at_what_a_message_holds_in_bytes() -> None:
         clients.forget()
         url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
         SqsDeadLetters(url).send("€" * 400_000, origin="launch", reason="")
-        [letter] = SqsDeadLetterQueue(url).receive()
+        [dead_letter] = SqsDeadLetterQueue(url).receive()
         clients.forget()
 
-    assert letter.body == "€" * 300_000
-    assert letter.attributes["reason"] == "unknown"
+    assert dead_letter.body == "€" * 300_000
+    assert dead_letter.attributes["reason"] == "unknown"
 
 
-def test_letters_are_counted_whether_or_not_somebody_was_given_them(post: Post) -> None:
+def test_dead_letters_are_counted_whether_or_not_anybody_was_given_them(post: Post) -> None:
     assert post.box.count() == 0
     for number in range(3):
-        post.letters.send(str(number), origin="launch", reason="x")
+        post.dead_letters.send(str(number), origin="launch", reason="x")
     assert post.box.count() == 3
 
     [first, *_] = post.all()

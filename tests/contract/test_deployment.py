@@ -83,7 +83,7 @@ def answer(event: Mapping[str, object]) -> dict[str, object]:
     """In place of a sensor's function."""
     if event == {"treadle": "break"}:
         raise ValueError("it broke")
-    return {"heard": dict(event)}
+    return {"received": dict(event)}
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,12 @@ def test_sensors_of_all_projects_are_as_registered_and_deployed_by_name(world: W
 
 
 def test_function_answers_the_event_it_was_given(world: World) -> None:
-    assert world.deployment.invoke("new_files", {"treadle": "preview"}) == {"heard": {"treadle": "preview"}}
+    assert world.deployment.invoke("new_files", {"treadle": "preview"}) == {
+        "received": {"treadle": "preview"}
+    }
 
 
-def test_failing_function_is_told_of_in_its_own_words(world: World) -> None:
+def test_failing_function_is_reported_with_its_own_message(world: World) -> None:
     with pytest.raises(InvocationError, match="new_files failed: ValueError: it broke") as failed:
         world.deployment.invoke("new_files", {"treadle": "break"}, seconds=CHECK_SECONDS)
 
@@ -162,7 +164,7 @@ def test_failing_function_is_told_of_in_its_own_words(world: World) -> None:
     ("code", "status", "is_denied"),
     [("AccessDeniedException", 403, True), ("TooManyRequestsException", 429, False)],
 )
-def test_function_that_gives_no_answer_has_no_reason_and_a_denial_is_told_apart(
+def test_function_that_gives_no_answer_has_no_reason_and_a_denial_is_distinguished(
     code: str, status: int, is_denied: bool
 ) -> None:
     with mock_aws():
@@ -315,7 +317,7 @@ def test_sensor_whose_function_cannot_be_read_is_listed_with_that_problem_and_hi
 
 
 def test_sensor_with_an_impossible_default_status_hides_no_other() -> None:
-    """What its function says of it is told by the check that it loads."""
+    """What its function states is reported by the check that it loads."""
     with mock_aws():
         clients.forget()
         stacks = Stacks()
@@ -370,7 +372,7 @@ def test_in_a_log_group_of_its_functions_own_a_sensor_has_all_lines() -> None:
         clients.forget()
 
 
-def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read() -> None:
+def test_sensor_whose_log_is_gone_is_reported_as_a_deployment_that_cannot_be_read() -> None:
     with mock_aws():
         clients.forget()
         world = on_aws()
@@ -381,8 +383,8 @@ def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read
         clients.forget()
 
 
-def heard(rule: str, *, bus: str | None = None) -> Subscription | None:
-    """What the sensor is found to hear of when its rule, of a bus, is registered by this name."""
+def subscription_of(rule: str, *, bus: str | None = None) -> Subscription | None:
+    """Return the subscription that is found for the sensor when its rule, of a bus, is registered by this name."""
     with mock_aws():
         clients.forget()
         events = boto3.client("events")
@@ -412,8 +414,10 @@ def heard(rule: str, *, bus: str | None = None) -> Subscription | None:
 
 @pytest.mark.parametrize("rule", [f"shop-treadle|{RULE}", RULE])
 def test_rule_of_the_stacks_own_bus_is_read_there(rule: str) -> None:
-    assert heard(rule, bus="shop-treadle") == Subscription(("load",), ("a/b",), ("FAILURE",), (), is_on=False)
+    assert subscription_of(rule, bus="shop-treadle") == Subscription(
+        ("load",), ("a/b",), ("FAILURE",), (), is_on=False
+    )
 
 
 def test_sensor_whose_rule_is_gone_is_found_all_the_same() -> None:
-    assert heard("shop-AnotherRule-1X") is None
+    assert subscription_of("shop-AnotherRule-1X") is None

@@ -70,7 +70,7 @@ def test_damaged_record_of_the_engine_is_reported_and_replaced(
 @pytest.mark.parametrize(
     "late", ["no JSON", "[1]", '[{"name": "daily"}]', '[{"name": 1, "project": "a", "since": 1}]']
 )
-def test_damaged_list_of_late_sensors_is_made_anew(stores: Stores, late: str) -> None:
+def test_damaged_list_of_late_sensors_is_made_again(stores: Stores, late: str) -> None:
     if not isinstance(stores.late_sensors, DynamoLateSensorStore):
         pytest.skip("needs a table")
     _put(stores.late_sensors, "#late", late={"S": late})

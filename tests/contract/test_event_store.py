@@ -27,7 +27,7 @@ def test_an_event_delivered_twice_keeps_its_number(stores: Stores) -> None:
     assert len(stores.events.after("tables/orders", 0, 10)) == 2
 
 
-def test_an_id_that_comes_again_with_other_words_is_told_as_it_was_first(stores: Stores) -> None:
+def test_an_id_that_comes_again_with_other_text_is_reported_as_it_was_first(stores: Stores) -> None:
     other = replace(EVENT, time=2, body='{"rows":4}')
     [first] = stores.events.append([EVENT])
 

@@ -18,7 +18,7 @@ from treadle.model.ticks import DispatchCounts, RejectedRequest, Tick, TickPage,
 
 
 def pages(page: Callable[[str | None], Any], values: str) -> Iterator[list[Any]]:
-    """All pages, each begun where the one before ended."""
+    """Yield all pages, each from the end of the one before."""
     found = page(None)
     yield list(getattr(found, values))
     while found.next is not None:
@@ -27,7 +27,7 @@ def pages(page: Callable[[str | None], Any], values: str) -> Iterator[list[Any]]
 
 
 def put_ticks(stores: Stores, statuses: list[TickStatus]) -> list[str]:
-    """Ticks of these statuses, one a minute; their ids, newest first."""
+    """Return ticks of these statuses, one a minute; their ids, newest first."""
     names = [f"2026-11-22T12:{minute:02d}" for minute in range(len(statuses))]
     for name, status in zip(names, statuses, strict=True):
         stores.ticks.put(replace(FULL if status is TickStatus.SUCCESS else FAILED, tick_id=name))
@@ -51,7 +51,7 @@ def test_the_last_page_that_is_just_full_has_none_behind_it(stores: Stores) -> N
     assert stores.ticks.page("nobody", limit=3) == TickPage((), None)
 
 
-def test_only_ticks_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> None:
+def test_only_ticks_of_the_statuses_requested_are_on_a_page(stores: Stores) -> None:
     good, bad = TickStatus.SUCCESS, TickStatus.FAILURE
     names = put_ticks(stores, [bad, good, good, bad, good, bad])
 
@@ -62,7 +62,7 @@ def test_only_ticks_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> N
     assert [tick.tick_id for page in found for tick in page] == [names[0], names[2], names[5]]
 
 
-def test_page_of_rare_ticks_ends_where_enough_was_looked_through(
+def test_page_of_rare_ticks_ends_where_enough_was_scanned(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.ticks"):
@@ -77,7 +77,7 @@ def test_page_of_rare_ticks_ends_where_enough_was_looked_through(
 
 
 @pytest.mark.parametrize("tick", [FULL, FAILED, replace(FAILED, skips=3, last_time=9, paused="why")])
-def test_tick_on_a_page_is_the_record_without_what_it_asked_for(stores: Stores, tick: Tick) -> None:
+def test_tick_on_a_page_is_the_record_without_what_it_requested(stores: Stores, tick: Tick) -> None:
     stores.ticks.put(tick)
 
     [found] = stores.ticks.page("files", limit=1).ticks
@@ -86,7 +86,7 @@ def test_tick_on_a_page_is_the_record_without_what_it_asked_for(stores: Stores, 
     assert found.is_pending is tick.is_to_be_dispatched
 
 
-def test_tick_on_a_page_tells_what_became_of_its_requests_or_why_they_wait(stores: Stores) -> None:
+def test_tick_on_a_page_shows_what_became_of_its_requests_or_why_they_wait(stores: Stores) -> None:
     stores.ticks.put(FULL)
     stores.ticks.postpone("files", FULL.tick_id, 99, "the fuse")
     [held] = stores.ticks.page("files", limit=1).ticks
@@ -140,7 +140,7 @@ def test_pages_of_runs_hold_each_once_newest_first(stores: Stores, of: dict[str,
     assert everything[0] in [run(n, created_at=2_000) for n in (8, 9)]
 
 
-def test_only_runs_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> None:
+def test_only_runs_of_the_statuses_requested_are_on_a_page(stores: Stores) -> None:
     put(stores, *(run(n, Status.FAILURE if n % 3 == 0 else Status.SUCCESS) for n in range(9)))
 
     found = list(
@@ -153,7 +153,7 @@ def test_only_runs_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> No
     assert [each.run_id for page in found for each in page] == ["run-6", "run-3", "run-0"]
 
 
-def test_page_of_rare_runs_ends_where_enough_was_looked_through(
+def test_page_of_rare_runs_ends_where_enough_was_scanned(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.runs"):
@@ -168,14 +168,14 @@ def test_page_of_rare_runs_ends_where_enough_was_looked_through(
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"job": "load", "before": "yesterday"}, {"job": "load", "before": "1/"}]
+    "query", [{}, {"job": "load", "before": "yesterday"}, {"job": "load", "before": "1/"}]
 )
-def test_page_of_runs_that_nothing_leads_to_is_refused(stores: Stores, asked: dict[str, str]) -> None:
+def test_page_of_runs_that_nothing_leads_to_is_refused(stores: Stores, query: dict[str, str]) -> None:
     with pytest.raises(StoreError):
-        stores.runs.page(limit=1, **asked)  # type: ignore[arg-type]
+        stores.runs.page(limit=1, **query)  # type: ignore[arg-type]
 
 
-def test_runs_of_a_sensor_are_counted_by_status_as_far_as_asked_for(stores: Stores) -> None:
+def test_runs_of_a_sensor_are_counted_by_status_as_far_as_requested(stores: Stores) -> None:
     put(stores, run(1), run(2, Status.FAILURE), run(3), run(4, Status.STARTED), run(5, sensor="other"))
 
     assert stores.runs.counts("new_files", 1_000, 100) == {

@@ -1,4 +1,4 @@
-"""What every `RunStore` keeps of a start that may have reached its target."""
+"""What every `RunStore` stores of a pending start."""
 
 from dataclasses import replace
 

@@ -101,7 +101,7 @@ def _put(store: DynamoRegistryStore, **values: Any) -> None:
     "packed",
     [b"no zlib", zlib.compress(b"[]"), zlib.compress(b'{"engine": "main", "entries": {"jobs/a": [1]}}')],
 )
-def test_damaged_copy_is_reported_and_made_anew(stores: Stores, packed: bytes) -> None:
+def test_damaged_copy_is_reported_and_made_again(stores: Stores, packed: bytes) -> None:
     if not isinstance(stores.registry, DynamoRegistryStore):
         pytest.skip("needs a table")
     _put(stores.registry, registry={"B": packed}, revision={"N": "4"})

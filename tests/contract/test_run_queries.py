@@ -10,7 +10,7 @@ from treadle.model.runs import Reaction, Run
 
 
 def run(number: int, status: Status = Status.SUCCESS, **values: object) -> Run:
-    """A run, made at 1,000 ms times its number, of which there was news half a second later."""
+    """Return a run, made at 1,000 ms times its number, of which there was news half a second later."""
     base = Run(
         f"run-{number}",
         "load",
@@ -52,7 +52,7 @@ def test_runs_of_a_job_come_newest_first_or_oldest_first(stores: Stores) -> None
     assert names(stores.runs.find(RunQuery(job="load", newest_first=False, limit=2))) == ["run-1", "run-2"]
 
 
-def test_only_the_statuses_tags_and_times_asked_for_come_back(stores: Stores) -> None:
+def test_only_the_statuses_tags_and_times_requested_come_back(stores: Stores) -> None:
     put(stores, *(run(n) for n in range(1, 6)), run(6, Status.FAILURE), run(7, Status.QUEUED))
 
     ended = RunQuery(job="load", statuses=frozenset({Status.SUCCESS}), tags={"team": "a"})

@@ -73,9 +73,9 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
 def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> None:
     created(stores)
 
-    standing = stores.runs.create(replace(RUN, tick_id="t2", run_config="{}"))
+    existing = stores.runs.create(replace(RUN, tick_id="t2", run_config="{}"))
 
-    assert standing == RUN
+    assert existing == RUN
     assert stores.runs.get("r1") == RUN
 
 
@@ -121,9 +121,9 @@ def test_claiming_again_with_the_same_token_keeps_the_claim(stores: Stores) -> N
 def test_a_run_is_not_claimed_for_another_job(stores: Stores) -> None:
     created(stores)
 
-    standing = stores.runs.claim("r1", "another", 1, CLAIM, TRY)
+    existing = stores.runs.claim("r1", "another", 1, CLAIM, TRY)
 
-    assert standing == RUN
+    assert existing == RUN
     assert stores.runs.get("r1") == RUN
 
 
@@ -163,10 +163,10 @@ def test_a_write_over_another_is_refused_and_shows_what_stands(stores: Stores) -
     created(stores)
     assert stores.runs.replace(replace(RUN, external_id="first")) is None
 
-    standing = stores.runs.replace(replace(RUN, external_id="second"))
+    existing = stores.runs.replace(replace(RUN, external_id="second"))
 
-    assert standing is not None
-    assert (standing.external_id, standing.revision) == ("first", 1)
+    assert existing is not None
+    assert (existing.external_id, existing.revision) == ("first", 1)
 
 
 def test_a_key_is_open_exactly_as_long_as_its_run_may_start_again(stores: Stores) -> None:
@@ -189,8 +189,11 @@ def test_the_key_of_a_run_that_never_reached_its_target_is_taken_for_the_same_re
     stores.runs.create(replace(rejected, run_id="r2", pending_start=TRY))
     same = request_digest(RUN.job, RUN.run_config, RUN.partition_key)
 
-    for asked, state in ((same, KeyState.TAKEN), ("another", KeyState.OPEN), (None, KeyState.OPEN)):
-        assert stores.runs.key_states({"r1": asked, "r2": asked}) == {"r1": state, "r2": KeyState.TAKEN}
+    for request_id, state in ((same, KeyState.TAKEN), ("another", KeyState.OPEN), (None, KeyState.OPEN)):
+        assert stores.runs.key_states({"r1": request_id, "r2": request_id}) == {
+            "r1": state,
+            "r2": KeyState.TAKEN,
+        }
 
 
 def test_a_run_that_was_started_and_has_no_attempt_left_is_settled(stores: Stores) -> None:
@@ -213,9 +216,9 @@ def test_any_number_of_keys_is_looked_up(stores: Stores) -> None:
     for number in range(3):
         stores.runs.create(replace(RUN, run_id=f"many-{number * 150}"))
 
-    asked = dict.fromkeys(f"many-{number}" for number in range(450))
+    many = dict.fromkeys(f"many-{number}" for number in range(450))
 
-    assert set(stores.runs.key_states(asked)) == {"many-0", "many-150", "many-300"}
+    assert set(stores.runs.key_states(many)) == {"many-0", "many-150", "many-300"}
 
 
 def test_retries_count_until_the_run_has_succeeded(stores: Stores) -> None:
@@ -244,7 +247,7 @@ def test_the_runs_of_a_sensor_come_newest_first(stores: Stores) -> None:
     assert [run.run_id for run in stores.runs.list_by_sensor("files", 2)] == ["r3", "r2"]
 
 
-def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Stores) -> None:
+def test_run_that_no_sensor_requested_is_kept_and_found_by_its_job(stores: Stores) -> None:
     observed = replace(RUN, run_id="r9", sensor="", run_key=None)
 
     assert stores.runs.create(observed) is None
@@ -253,7 +256,7 @@ def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Store
     assert stores.runs.find(RunQuery(job="process")) == [observed]
 
 
-def test_how_far_a_job_was_looked_through_is_kept_and_is_no_run(stores: Stores) -> None:
+def test_how_far_a_job_was_scanned_is_kept_and_is_no_run(stores: Stores) -> None:
     assert stores.runs.poll_checkpoint("process") is None
 
     under_way = PollCheckpoint(done_at=NOW, again_at=NOW + 5, began_at=NOW + 3, down_to=NOW + 1)
@@ -268,7 +271,7 @@ def test_how_far_a_job_was_looked_through_is_kept_and_is_no_run(stores: Stores) 
     assert stores.runs.due(NOW + 10, 5) == []
 
 
-def test_look_that_is_older_than_the_one_that_is_kept_is_not_kept(stores: Stores) -> None:
+def test_check_that_is_older_than_the_one_that_is_kept_is_not_kept(stores: Stores) -> None:
     stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW, NOW + 5, NOW + 3, NOW + 1))
     stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW + 3, NOW + 9))
 

@@ -15,7 +15,7 @@ DECLARED = InstigatorStatus.DECLARED_IN_CODE
 
 
 def paused(stores: Stores) -> SensorState:
-    """A sensor that failed three times and was paused for it."""
+    """Return a sensor that failed three times and was paused for it."""
     failures = completion(
         failure_streak=3, resume_at=NOON + 9 * MINUTE, paused="three failures", ticks=(tick(),)
     )

@@ -83,7 +83,7 @@ def test_while_a_lease_is_live_no_other_is_given(stores: Stores) -> None:
     assert second.state.lease_owner == first.owner
 
 
-def test_asking_again_as_the_same_owner_gives_the_same_lease(stores: Stores) -> None:
+def test_querying_again_as_the_same_owner_gives_the_same_lease(stores: Stores) -> None:
     wanted = request()
     first = stores.sensors.acquire(wanted)
 
@@ -305,9 +305,9 @@ def test_an_operators_tick_gets_no_lease_against_another_a_later_one_or_a_stop(
     status = DefaultSensorStatus.STOPPED if against == "stopped" else DefaultSensorStatus.RUNNING
     nominal = NOON if against == "later tick" else NOON + MINUTE
 
-    asked = request(nominal, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
+    requested = request(nominal, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
 
-    assert isinstance(stores.sensors.acquire(asked), Refused)
+    assert isinstance(stores.sensors.acquire(requested), Refused)
 
 
 @pytest.mark.parametrize(

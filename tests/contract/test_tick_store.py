@@ -38,7 +38,7 @@ FULL = Tick(
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
-    asset_events=(AssetMaterialization(["a", "b/c"], "words", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
+    asset_events=(AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
 )
 FAILED = replace(
     FULL,
@@ -52,7 +52,7 @@ FAILED = replace(
 
 
 def large(seed: int = 1) -> Tick:
-    """A tick whose requests do not fit into one item, however they are compressed."""
+    """Return a tick whose requests do not fit into one item, however they are compressed."""
     noise = random.Random(seed)
     requests = tuple(
         PlannedRun(f"r{index}", f"k{index}", "job", f'"{noise.randbytes(400).hex()}"', {})
@@ -141,7 +141,7 @@ def test_a_second_evaluation_with_large_requests_does_not_touch_those_of_the_fir
     assert stores.ticks.get("files", FULL.tick_id) == large()
 
 
-def test_slices_are_noted_one_after_the_other(stores: Stores) -> None:
+def test_chunks_are_noted_one_after_the_other(stores: Stores) -> None:
     stores.ticks.put(FULL)
 
     first = stores.ticks.mark_chunk_done(FULL, 1, 2, DispatchCounts(5, 1, 2), ["b", "a"])
@@ -155,7 +155,7 @@ def test_slices_are_noted_one_after_the_other(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(("index", "of"), [(1, 3), (0, 2)], ids=["noted before", "of another number"])
-def test_a_slice_noted_before_or_of_another_number_changes_nothing(
+def test_a_chunk_noted_before_or_of_another_number_changes_nothing(
     stores: Stores, index: int, of: int
 ) -> None:
     stores.ticks.put(FULL)
@@ -169,13 +169,13 @@ def test_a_slice_noted_before_or_of_another_number_changes_nothing(
     assert found.slicing == noted
 
 
-def test_a_slice_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
+def test_a_chunk_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
     assert stores.ticks.mark_chunk_done(FULL, 0, 2, DispatchCounts(1, 0, 0), ["refused"]) is None
 
     assert stores.ticks.get("files", FULL.tick_id) is None
 
 
-def test_the_end_of_dispatch_keeps_what_the_slices_noted(stores: Stores) -> None:
+def test_the_end_of_dispatch_keeps_what_the_chunks_noted(stores: Stores) -> None:
     stores.ticks.put(FULL)
     slicing = stores.ticks.mark_chunk_done(FULL, 0, 1, DispatchCounts(1, 1, 1), ["refused"])
     assert slicing is not None
@@ -255,11 +255,11 @@ def test_drop_is_noted_once_and_the_tick_is_due_then(stores: Stores) -> None:
     assert listed.is_dropped
 
 
-@pytest.mark.parametrize("state", ["unknown", "about to be dispatched", "handed on in slices", "dispatched"])
+@pytest.mark.parametrize("state", ["unknown", "about to be dispatched", "handed on in chunks", "dispatched"])
 def test_what_does_not_wait_is_not_dropped(stores: Stores, state: str) -> None:
     if state != "unknown":
         stores.ticks.put(FULL)
-    if state == "handed on in slices":
+    if state == "handed on in chunks":
         stores.ticks.postpone("files", FULL.tick_id, 50, "3 of 3 chunks sent to the dispatch queue")
     if state == "dispatched":
         stores.ticks.postpone("files", FULL.tick_id, 50, "not granted", held=3)

@@ -60,7 +60,7 @@ def spoil_run(stores: Stores, name: str = "bad", **attributes: Any) -> None:
 def failures(
     read: Callable[[dict[str, Any]], object], items: Iterable[tuple[str, dict[str, Any]]]
 ) -> list[UnreadableRecordError]:
-    """What a codec says against those items that it cannot read; all but its own error is raised."""
+    """Return a codec's errors for those items that it cannot read; all but its own error is raised."""
     found = []
     for _, item in items:
         try:
@@ -243,7 +243,7 @@ def test_materializations_are_read_past_one_that_cannot_be(stores: Stores) -> No
     assert instance.get_latest_materialization_event(AssetKey("orders")) is None
 
 
-def test_a_time_is_looked_for_past_a_whole_page_that_cannot_be_read(
+def test_a_time_is_looked_up_past_a_whole_page_that_cannot_be_read(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that no event that happened since then is passed over."""
@@ -279,7 +279,7 @@ def test_a_damaged_decision_of_an_operator_makes_the_tick_unreadable(
         stores.ticks.drop("watch", bad.tick_id, Drop(NOON, "ann", "why"), NOON, "why")
 
 
-def test_a_decision_of_an_operator_is_noted_again_in_the_same_words(stores: Stores) -> None:
+def test_a_decision_of_an_operator_is_noted_again_with_the_same_text(stores: Stores) -> None:
     """However long its reason is, which is cut in the record."""
     assert isinstance(stores.ticks, DynamoTickStore)
     assert stores.ticks.put(tick(1))
@@ -331,7 +331,7 @@ def request(owner: str, **fields: Any) -> LeaseRequest:
 
 
 def test_a_lease_whose_state_cannot_be_read_is_given_back(stores: Stores) -> None:
-    """Nobody holds it, so that the sensor goes on as soon as its record is repaired."""
+    """Nobody holds it, so that the sensor continues as soon as its record is repaired."""
     assert isinstance(stores.sensors, DynamoSensorStore)
     put(stores.sensors, {"sensor": {"S": "watch"}, "epoch": {"N": "3"}, "failure_streak": {"S": "x"}})
     with pytest.raises(UnreadableRecordError, match="sensor watch"):
@@ -368,7 +368,7 @@ def test_what_a_lease_stands_before_is_read_or_named(stores: Stores) -> None:
     [None, {}, {"cursor": {"N": "7"}}, {"cursor": {"NULL": True}}],
     ids=["gone", "empty", "7", "null"],
 )
-def test_a_lost_bookmark_is_no_beginning_and_is_set_anew_by_an_edit(
+def test_a_lost_cursor_is_no_beginning_and_is_set_again_by_an_edit(
     stores: Stores, damage: dict[str, Any] | None
 ) -> None:
     assert isinstance(stores.sensors, DynamoSensorStore)

@@ -47,7 +47,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def noise(size: int) -> str:
-    """Text that hardly gets smaller by compression."""
+    """Return text that hardly gets smaller by compression."""
     return random.Random(7).randbytes(size).hex()
 
 
@@ -61,7 +61,7 @@ class Sensor:
 
     def function(self, context: SensorEvaluationContext) -> Any:
         requests = [RunRequest(f"k{number}", {"x": noise(90_000)}) for number in range(5)]
-        context.log.info("about to ask")
+        context.log.info("about to request")
         return SensorResult([RunRequest("small")] if self.is_small else requests, cursor="moved")
 
     def evaluator(self, definition: SensorDefinition) -> Evaluator:

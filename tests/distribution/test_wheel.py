@@ -48,7 +48,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel, built anew."""
+    """The wheel, built for this test."""
     folder = tmp_path_factory.mktemp("wheel")
     wheel = build_wheel(folder / "dist")
     with zipfile.ZipFile(wheel) as archive:
@@ -65,7 +65,7 @@ def project(installed: Installed, tmp_path: Path) -> Path:
 
 
 def sources(*places: str) -> set[str]:
-    """The repository's own files in these places, without what builds leave there."""
+    """Return the repository's own files in these places, without what builds leave there."""
     found = (
         path.relative_to(ROOT) for place in places for path in (ROOT / place).rglob("*") if path.is_file()
     )

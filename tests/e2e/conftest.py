@@ -98,7 +98,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
         stack.deploy(cloud.endpoint, project)
         made = Deployed.at(cloud.endpoint)
         made.schedule(enabled=False)
-        # Tests make runs and ticks that seem lost, and look at what one RECONCILE makes of them.
+        # Tests make runs and ticks that seem lost, and check the result of one RECONCILE.
         made.schedule("Reconcile", enabled=False)
         made.knows_jobs(JOB)
         yield made

@@ -33,17 +33,17 @@ MINUTE = 60_000
 STEPS = ("dispatch", "launch", "record", "publish", "reconcile")
 TABLES = ("Sensors", "Ticks", "Runs", "Events")
 LATEST = 100
-"""So many runs, and ticks, are looked through for those of an object that a test has just stored."""
+"""The number of runs, and of ticks, that are scanned for those of an object that a test has just stored."""
 
 GOOD_CSV = b"city,population\nBern,134000\nBasel,173000\n"
 MALFORMED_CSV = b"city,population\nBern,134000\nBasel\n"
 
 
 def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60, pause: float = 0.1) -> T:
-    """What `probe` gives once that is true.
+    """Return what `probe` gives once that is true.
 
     Args:
-        probe: asked again and again.
+        probe: called repeatedly.
         what: is waited for, said if it does not come.
         seconds: how long at most.
         pause: between two questions, in seconds.
@@ -56,19 +56,19 @@ def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60, pause:
 
 
 def fresh_key(stem: str = "cities") -> str:
-    """A key that no test has used, within what the sensor watches."""
+    """Return a key that no test has used, within what the sensor watches."""
     return f"incoming/{uuid4().hex[:12]}/{stem}.csv"
 
 
 @cache
 def minutes_of_yesterday() -> Iterator[int]:
-    """Nominal times, each given once, of yesterday: none at which the schedule itself may tick meanwhile."""
+    """Yield scheduled times of yesterday, each once: none at which the schedule itself may tick meanwhile."""
     first = (int(time.time()) // 60 - 24 * 60) * MINUTE
     return iter(range(first, first + 1_000 * MINUTE, MINUTE))
 
 
 def as_text(nominal: int) -> str:
-    """A nominal time as a schedule delivers it."""
+    """Return a scheduled time as a schedule delivers it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(nominal / 1000))
 
 
@@ -122,11 +122,11 @@ class Deployed:
     contract: Mapping[str, str]
     stores: DynamoStores
     _clients: dict[str, Any] = field(default_factory=dict)
-    _letters: list[DeadLetter] = field(default_factory=list)
+    _dead_letters: list[DeadLetter] = field(default_factory=list)
 
     @classmethod
     def at(cls, endpoint: str, name: str | None = None) -> "Deployed":
-        """The project that is deployed there; this process's environment must point there too.
+        """Return the project that is deployed there; this process's environment must point there too.
 
         Args:
             endpoint: the cloud's URL.
@@ -141,7 +141,7 @@ class Deployed:
         return cls(endpoint, name, contract["stack"], outputs, contract, DynamoStores(tables, RandomTokens()))
 
     def client(self, service: str) -> Any:
-        """An AWS client of the cloud's root."""
+        """Return an AWS client of the cloud's root."""
         if service not in self._clients:
             made = stack.session().client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
             self._clients[service] = made
@@ -153,14 +153,14 @@ class Deployed:
             client.close()
 
     def physical_id(self, logical_id: str) -> str:
-        """The name under which a resource of the project, or else of the engine, is deployed."""
+        """Return the name under which a resource of the project, or else of the engine, is deployed."""
         try:
             return stack.physical_id(self.endpoint, self.name, logical_id)
         except ToolError:
             return stack.physical_id(self.endpoint, self.engine, logical_id)
 
     def function(self, name: str) -> str:
-        """The name of a function, such as "NewObjects" or "Launch", as it is deployed."""
+        """Return the name of a function, such as "NewObjects" or "Launch", as it is deployed."""
         return self.outputs.get(f"{name}FunctionName") or self.physical_id(name)
 
     @property
@@ -201,7 +201,7 @@ class Deployed:
         return etag
 
     def summary(self, key: str) -> dict[str, Any]:
-        """What the example job wrote about an object."""
+        """Return what the example job wrote about an object."""
         stored = self.client("s3").get_object(Bucket=self.bucket, Key=f"summaries/{key}/summary.json")
         with stored["Body"] as body:
             content: dict[str, Any] = json.loads(body.read())
@@ -210,12 +210,12 @@ class Deployed:
     # ---- What came of them
 
     def runs_of(self, key: str) -> list[Run]:
-        """The runs that the sensor asked for, for an object."""
+        """Return the runs that the sensor requested, for an object."""
         found = self.stores.runs.list_by_sensor(SENSOR, LATEST)
         return [run for run in found if f"/{key}#" in (run.run_key or "")]
 
     def ended_run(self, key: str) -> Run:
-        """The only run of an object, once it has ended."""
+        """Return the only run of an object, once it has ended."""
 
         def probe() -> list[Run]:
             return [run for run in self.runs_of(key) if run.ended_at is not None]
@@ -225,12 +225,12 @@ class Deployed:
         return run
 
     def event_ticks(self, key: str) -> list[Tick]:
-        """The ticks that evaluated an object's events, oldest first."""
+        """Return the ticks that evaluated an object's events, oldest first."""
         found = self.stores.ticks.latest(SENSOR, LATEST)
         return [tick for tick in reversed(found) if f"/{key} " in (tick.trigger or "")]
 
     def executions(self, run: Run) -> list[str]:
-        """The names of the executions that were started for a run."""
+        """Return the names of the executions that were started for a run."""
         pages = self.client("stepfunctions").get_paginator("list_executions")
         return [
             execution["name"]
@@ -240,7 +240,7 @@ class Deployed:
         ]
 
     def log_line(self, function: str, **fields: object) -> dict[str, Any]:
-        """The only structured line of a function's log that bears the given fields."""
+        """Return the only structured line of a function's log that has the given fields."""
         [line] = eventually(
             lambda: self._log_lines(function, fields), f"{function} logs a line with {fields}"
         )
@@ -305,12 +305,12 @@ class Deployed:
         assert not answer.get("Failed")
 
     def dead_letters(self, containing: str) -> list[DeadLetter]:
-        """The dead letters of both stacks whose body contains the text; the queues are emptied, and kept here."""
+        """Return the dead letters of both stacks whose body contains the text; the queues are emptied, and kept here."""
         for url in (self.outputs["DeadLetterQueueUrl"], self.physical_id("DeadLetters")):
-            self._take_letters(url)
-        return [letter for letter in self._letters if containing in letter.body]
+            self._take_dead_letters(url)
+        return [dead_letter for dead_letter in self._dead_letters if containing in dead_letter.body]
 
-    def _take_letters(self, url: str) -> None:
+    def _take_dead_letters(self, url: str) -> None:
         sqs = self.client("sqs")
         while messages := sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
@@ -319,7 +319,7 @@ class Deployed:
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
                 given = message.get("MessageAttributes", {})
                 origin, reason = (given.get(name, {}).get("StringValue", "") for name in ("origin", "reason"))
-                self._letters.append(DeadLetter(message["Body"], origin, reason))
+                self._dead_letters.append(DeadLetter(message["Body"], origin, reason))
 
     @contextlib.contextmanager
     def subscribed_to(self, topic: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
@@ -363,7 +363,7 @@ class Deployed:
 
     @contextlib.contextmanager
     def without_events(self, rule_id: str = "NewObjectsRule") -> Iterator[None]:
-        """A rule, by default the one that announces new objects, is disabled meanwhile."""
+        """Disable a rule meanwhile, by default the one of new objects."""
         events, rule = self.client("events"), self.physical_id(rule_id)
         events.disable_rule(Name=rule)
         try:
@@ -451,7 +451,7 @@ def running(project: Path, *sensors: str) -> None:
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
-    """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
+    """Point this process's AWS clients to the local cloud meanwhile."""
     before, pointing = dict(os.environ), local_aws(endpoint)
     os.environ.clear()
     os.environ.update(pointing)
@@ -463,12 +463,12 @@ def pointing_at(endpoint: str) -> Iterator[None]:
 
 
 def attempts(runs: Iterable[Run]) -> list[tuple[str, int]]:
-    """Which runs these are, and at which attempt; what becomes of them may still be noted in their records."""
+    """Return the runs' ids and attempts; their statuses may still change."""
     return [(run.run_id, run.attempt) for run in runs]
 
 
 def run_record(**fields: Any) -> Run:
-    """A run that waits for its launch, of no sensor that is deployed."""
+    """Return a run that waits for its launch, of no sensor that is deployed."""
     now = int(time.time() * 1000)
     made: dict[str, Any] = {
         "run_id": str(uuid4()),
@@ -486,7 +486,7 @@ def run_record(**fields: Any) -> Run:
 
 
 def queued(*bodies: str) -> dict[str, Any]:
-    """The messages as SQS hands them to a function."""
+    """Return the messages as SQS hands them to a function."""
     return {
         "Records": [
             {
@@ -505,7 +505,7 @@ def queued(*bodies: str) -> dict[str, Any]:
 
 
 def object_created(bucket: str, key: str, etag: str) -> str:
-    """The event of an object, as EventBridge sends it."""
+    """Return the event of an object, as EventBridge sends it."""
     stored = {"key": key, "size": len(GOOD_CSV), "etag": etag, "sequencer": uuid4().hex[:16].upper()}
     event = {
         "version": "0",
@@ -522,12 +522,12 @@ def object_created(bucket: str, key: str, etag: str) -> str:
 
 
 def launch_message(run: Run) -> str:
-    """The message that asks LAUNCH for a run's present attempt."""
+    """Return the message that requests the start of a run's present attempt."""
     return json.dumps({"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt, "job": run.job})
 
 
 def status_changed(machine: str, run: Run, status: str) -> str:
-    """The event of a run's execution, as the rule's transformer leaves it."""
+    """Return the event of a run's execution, as the rule's transformer leaves it."""
     now = str(int(time.time() * 1000))
     detail = {
         "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{run.launch_id}",

@@ -1,4 +1,4 @@
-"""A project whose sensors set one another's jobs off, made by the scaffold, and runs of those jobs."""
+"""A project whose sensors start one another's jobs, made by the scaffold, and runs of those jobs."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ MACHINE = {
 
 
 def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
-    """The project, deployed with an engine of its own; its schedules rest.
+    """Deploy the project with an engine of its own and disabled schedules.
 
     Args:
         endpoint: the local cloud's URL; this process's environment must point there too.
@@ -84,7 +84,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
 
 
 def _watch_every_status(project: Path) -> None:
-    """Let `watch_load` hear of more than successes, as its author would: a line of code, and one of its rule."""
+    """Subscribe `watch_load` to more than successes, as its author would: a line of code, and one of its rule."""
     code, template = project / "functions/sensors/watch_load/app.py", project / "template.yaml"
     listed = ", ".join(f"DagsterRunStatus.{status}" for status in STATUSES)
     text, before = code.read_text(), "run_status=DagsterRunStatus.SUCCESS"
@@ -98,7 +98,7 @@ def _watch_every_status(project: Path) -> None:
 
 
 def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int], bool] = bool) -> list[Run]:
-    """Runs of a job, recorded and sent to LAUNCH.
+    """Return runs of a job, recorded and sent to LAUNCH.
 
     Args:
         deployed: the stack.
@@ -118,13 +118,13 @@ def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int]
 
 
 def now(deployed: Deployed, runs: Iterable[Run]) -> list[Run]:
-    """The runs as they are recorded now."""
+    """Return the runs as they are recorded now."""
     found = deployed.stores.runs.get_many([each.run_id for each in runs])
     return [found[each.run_id] for each in runs]
 
 
 def ended(deployed: Deployed, runs: list[Run], *, seconds: float = 90) -> list[Run]:
-    """The runs, once all of them are recorded as ended."""
+    """Return the runs, once all of them are recorded as ended."""
 
     def probe() -> list[Run]:
         found = now(deployed, runs)
@@ -134,19 +134,19 @@ def ended(deployed: Deployed, runs: list[Run], *, seconds: float = 90) -> list[R
 
 
 def ticks_of(deployed: Deployed, sensor: str, runs: Iterable[Run]) -> list[Tick]:
-    """What a sensor made of these runs."""
+    """Return a sensor's ticks of these runs."""
     wanted = {each.run_id for each in runs}
     latest = deployed.stores.ticks.latest(sensor, 3_000)
     return [tick for tick in latest if (tick.acted_on or "").partition("/")[0] in wanted]
 
 
 def reactions(deployed: Deployed, sensor: str, runs: Iterable[Run]) -> Counter[str]:
-    """How often a sensor acted on each status of these runs, by the event's id."""
+    """Return how often a sensor acted on each status of these runs, by the event's id."""
     return Counter(tick.acted_on or "" for tick in ticks_of(deployed, sensor, runs))
 
 
 def status_ids(runs: Iterable[Run], *statuses: DagsterRunStatus) -> set[str]:
-    """The ids of what there is to react to: the statuses of these that each run has reached."""
+    """Return the ids of what there is to react to: the statuses of these that each run has reached."""
     return {
         f"{each.run_id}/{place}/{status}"
         for each in runs

@@ -43,12 +43,12 @@ def without(deployed: Deployed, holder: str, action: str, *sids: str) -> Iterato
 
 
 def allows(statement: Document, action: str) -> bool:
-    """Whether a statement is one that allows an action."""
+    """Return whether a statement is one that allows an action."""
     return statement["Effect"] == "Allow" and action in actions(statement)
 
 
 def documents(deployed: Deployed, holder: str) -> Iterator[tuple[Document, Callable[[Document], None]]]:
-    """Each policy of a role, or a managed one, as deployed, with what writes another in its place."""
+    """Yield each policy of a role, or a managed one, as deployed, with a function that replaces it."""
     iam, name = deployed.client("iam"), deployed.physical_id(holder)
     if holder.endswith("Policy"):
         version = iam.get_policy(PolicyArn=name)["Policy"]["DefaultVersionId"]

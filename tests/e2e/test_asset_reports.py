@@ -9,7 +9,7 @@ from treadle.model.assets import AssetEvent
 
 
 def recorded(deployed: Deployed, asset: str, partition: str) -> list[AssetEvent]:
-    """The events of a partition."""
+    """Return the events of a partition."""
     events = deployed.stores.events.after(asset, 0, 1_000)
     return [event for event in events if json.loads(event.body)["partition"] == partition]
 
@@ -60,6 +60,6 @@ def test_reports_of_one_id_are_one_event_and_a_bad_one_is_a_dead_letter(deployed
     assert json.loads(named.body)["metadata"] in ({"rows": 1}, {"rows": 2})
     assert unnamed.event_id != partition
     eventually(lambda: deployed.dead_letters(partition), "the bad one is a dead letter")
-    [letter] = deployed.dead_letters(partition)
-    assert letter.origin == "record"
-    assert letter.reason.startswith("InvalidReportError: ")
+    [dead_letter] = deployed.dead_letters(partition)
+    assert dead_letter.origin == "record"
+    assert dead_letter.reason.startswith("InvalidReportError: ")

@@ -22,7 +22,7 @@ PATIENCE = 100
 
 
 def treadle(deployed: Deployed, *arguments: str, exit_code: int = 0, named: bool = True) -> str:
-    """What the command prints; it must end as is said."""
+    """Return what the command prints; it must end as is said."""
     stack = ("--stack", deployed.name) if named else ()
     done = subprocess.run(
         [sys.executable, "-c", "from treadle.cli import main; main()", *arguments, *stack],
@@ -37,7 +37,7 @@ def treadle(deployed: Deployed, *arguments: str, exit_code: int = 0, named: bool
 
 
 def ended_run(deployed: Deployed, key: str) -> Run:
-    """The only run of an object, once it has ended; on a machine that has much else to do."""
+    """Return the only run of an object, once it has ended; on a machine that has much else to do."""
     eventually(
         lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
         f"the run of {key} has ended",
@@ -46,8 +46,8 @@ def ended_run(deployed: Deployed, key: str) -> Run:
     return deployed.ended_run(key)
 
 
-def told(deployed: Deployed, *arguments: str, exit_code: int = 0) -> Any:
-    """What the command prints as JSON."""
+def json_of(deployed: Deployed, *arguments: str, exit_code: int = 0) -> Any:
+    """Return what the command prints as JSON."""
     return json.loads(treadle(deployed, *arguments, "--json", exit_code=exit_code))
 
 
@@ -60,7 +60,7 @@ def rested(deployed: Deployed) -> Deployed:
 
 
 def test_sensors_are_listed_with_kind_status_and_jobs(rested: Deployed) -> None:
-    found = {each["name"]: each for each in told(rested, "sensor", "list")}
+    found = {each["name"]: each for each in json_of(rested, "sensor", "list")}
 
     assert {name: each["kind"] for name, each in found.items()} == {
         "failure_alert": "run_status",
@@ -89,19 +89,19 @@ def test_stopped_sensor_says_so_and_evaluates_again_once_started(rested: Deploye
         rested.upload(key)
     stopped = treadle(rested, "sensor", "tick", SENSOR, exit_code=1)
     treadle(rested, "sensor", "start", SENSOR, "--by", "ben")
-    ticked = told(rested, "sensor", "tick", SENSOR)
+    ticked = json_of(rested, "sensor", "tick", SENSOR)
 
     assert stopped.startswith("STOPPED: ")
     assert ticked["decision"] == "SUCCESS", ticked
     ended_run(rested, key)
-    edits = told(rested, "sensor", "show", SENSOR)["edits"]
+    edits = json_of(rested, "sensor", "show", SENSOR)["edits"]
     assert [(each["by"], each["action"]) for each in edits[:2]] == [("ben", "start"), ("ann", "stop")]
 
 
 def test_cursor_set_while_a_tick_is_in_flight_stays(rested: Deployed) -> None:
     rested.upload(fresh_key())
-    told(rested, "sensor", "tick", SENSOR)
-    shown = told(rested, "sensor", "cursor", "show", SENSOR)
+    json_of(rested, "sensor", "tick", SENSOR)
+    shown = json_of(rested, "sensor", "cursor", "show", SENSOR)
     store, now = rested.stores.sensors, rested.stores.sensors.get(SENSOR).last_completion or 0
     lease = store.acquire(
         LeaseRequest(
@@ -128,7 +128,7 @@ def test_cursor_set_while_a_tick_is_in_flight_stays(rested: Deployed) -> None:
         store.commit(lease, Completion(now + MINUTE, "the tick's", True, 0, None))
     store.release(lease)
     assert held.startswith("LEASED: ")
-    assert told(rested, "sensor", "cursor", "show", SENSOR) == {**shown, "version": lease.epoch + 1}
+    assert json_of(rested, "sensor", "cursor", "show", SENSOR) == {**shown, "version": lease.epoch + 1}
 
 
 def test_preview_of_an_event_shows_its_run_and_starts_nothing(rested: Deployed, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_preview_of_an_event_shows_its_run_and_starts_nothing(rested: Deployed, 
     event = tmp_path / "event.json"
     event.write_text(json.dumps(sample))
 
-    found = told(rested, "sensor", "preview", SENSOR, "--event", str(event))
+    found = json_of(rested, "sensor", "preview", SENSOR, "--event", str(event))
 
     [request] = found["tick"]["requests"]
     assert (found["tick"]["status"], request["job"]) == ("SUCCESS", "process_file")
@@ -154,47 +154,49 @@ def test_an_objects_way_is_followed_from_tick_to_run(rested: Deployed) -> None:
     run = ended_run(rested, key)
 
     shown = treadle(rested, "run", "show", run.run_id)
-    tick = told(rested, "tick", "show", SENSOR, run.tick_id)
+    tick = json_of(rested, "tick", "show", SENSOR, run.tick_id)
 
-    for words in (str(run.run_key), str(run.external_id), "SUCCESS", "1 of 1"):
-        assert words in shown
+    for expected in (str(run.run_key), str(run.external_id), "SUCCESS", "1 of 1"):
+        assert expected in shown
     assert [each["run_id"] for each in tick["runs"]] == [run.run_id]
-    assert run.tick_id in [each["tick_id"] for each in told(rested, "tick", "list", SENSOR, "--since", "1h")]
-    assert run.run_id in [each["run_id"] for each in told(rested, "run", "list", "--sensor", SENSOR)]
-    assert run.run_id in [each["run_id"] for each in told(rested, "run", "list")]
+    assert run.tick_id in [
+        each["tick_id"] for each in json_of(rested, "tick", "list", SENSOR, "--since", "1h")
+    ]
+    assert run.run_id in [each["run_id"] for each in json_of(rested, "run", "list", "--sensor", SENSOR)]
+    assert run.run_id in [each["run_id"] for each in json_of(rested, "run", "list")]
 
 
 def test_assets_of_the_example_job_are_listed(rested: Deployed) -> None:
     rested.upload(key := fresh_key())
     ended_run(rested, key)
 
-    found = eventually(lambda: told(rested, "asset", "list"), "an asset is listed", pause=1)
+    found = eventually(lambda: json_of(rested, "asset", "list"), "an asset is listed", pause=1)
 
     assert "summaries" in [each["asset_key"] for each in found]
-    assert told(rested, "asset", "show", "summaries")[0]["asset_key"] == "summaries"
+    assert json_of(rested, "asset", "show", "summaries")[0]["asset_key"] == "summaries"
 
 
 def test_dead_letter_is_listed_shown_and_redriven(rested: Deployed) -> None:
     lost = run_record()
     rested.send("Launch", launch_message(lost))
 
-    def letter() -> Any:
-        found = told(rested, "dlq", "list", "--origin", "launch")
+    def dead_letter() -> Any:
+        found = json_of(rested, "dlq", "list", "--origin", "launch")
         return next((each for each in found if lost.run_id in each["subject"]), None)
 
-    listed = eventually(letter, "the message is a dead letter", pause=1)
+    listed = eventually(dead_letter, "the message is a dead letter", pause=1)
     assert listed["fate"] == "SENT"
     assert lost.run_id in treadle(rested, "dlq", "show", listed["message_id"])
     rested.stores.runs.create(lost)
 
-    redriven = told(rested, "dlq", "redrive", "--origin", "launch")
+    redriven = json_of(rested, "dlq", "redrive", "--origin", "launch")
 
     assert (lost.run_id in json.dumps(redriven), redriven[0]["fate"]) == (True, "SENT")
     eventually(lambda: rested.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
 
 
 def test_log_of_a_sensor_is_shown_without_metrics(rested: Deployed) -> None:
-    told(rested, "sensor", "tick", SENSOR)
+    json_of(rested, "sensor", "tick", SENSOR)
 
     shown = eventually(
         lambda: [

@@ -45,7 +45,7 @@ def visit(browser: Browser, deployed: Deployed) -> Iterator[Visit]:
 
 
 def ended(deployed: Deployed, key: str) -> Run:
-    """The run of an object once it has ended."""
+    """Return the run of an object once it has ended."""
     eventually(
         lambda: [run for run in deployed.runs_of(key) if run.ended_at is not None],
         "the run has ended",
@@ -63,13 +63,13 @@ def test_a_sensor_is_stopped_and_started(visit: Visit, deployed: Deployed) -> No
     switch = visit.page.get_by_role("switch", name=f"{SENSOR} runs")
 
     switch.click()
-    visit.is_told(f"{SENSOR} is stopped.")
+    visit.sees_status(f"{SENSOR} is stopped.")
     assert stored_status(deployed) is InstigatorStatus.STOPPED
     deployed.let_time_pass()
     assert deployed.tick().value["decision"] == "STOPPED"
 
     switch.click()
-    visit.is_told(f"{SENSOR} is running.")
+    visit.sees_status(f"{SENSOR} is running.")
     assert stored_status(deployed) is InstigatorStatus.RUNNING
     visit.go(f"sensors/{SENSOR}?tab=edits", SENSOR)
     visit.sees(ANN, within=visit.page.locator("tbody"))
@@ -104,7 +104,7 @@ def test_a_cursor_is_edited_and_the_next_tick_begins_there(visit: Visit, deploye
     visit.page.get_by_label("No cursor").check()
     visit.presses("Set cursor")
 
-    visit.is_told(f"{SENSOR} has no cursor now.")
+    visit.sees_status(f"{SENSOR} has no cursor now.")
     assert deployed.stores.sensors.cursor(deployed.stores.sensors.get(SENSOR)) is None
     visit.sees("none", within=visit.page.locator(".cursor-line"))
 

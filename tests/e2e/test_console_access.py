@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.e2e.deployment import GOOD_CSV, Deployed, eventually, fresh_key
 from tests.support.console import CHANGE
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 from tests.support.issuer import AUDIENCE, KEY_ID, key_set, token
 from tools import stack
 from treadle.console.api import Operation
@@ -54,13 +54,13 @@ class _Issuer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """An issuer's URL."""
-    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Issuer)) as server:
+    with running_server(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Issuer)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Asks the deployed console.
+class ConsoleClient:
+    """A client of the deployed console.
 
     Attributes:
         deployed: the stack.
@@ -70,7 +70,7 @@ class Asking:
     deployed: Deployed
     issuer: str
 
-    def ask(
+    def send(
         self,
         method: str,
         path: str,
@@ -78,7 +78,7 @@ class Asking:
         body: object = None,
         headers: Mapping[str, str] = CHANGE,
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """Status, body and headers of the answer to who bears a token; None for who bears none."""
+        """Return status, body and headers of the response to a request with a token; without one if it is None."""
         sent = {"Host": urlsplit(self.deployed.outputs["ConsoleUrl"]).netloc, **headers}
         if given is not None:
             sent["Authorization"] = f"Bearer {given}"
@@ -95,14 +95,14 @@ class Asking:
             connection.close()
 
     def operator(self, method: str, path: str, body: object = None) -> Any:
-        """What an operator is answered, which must be what was asked for."""
-        status, found, _ = self.ask(method, path, token(issuer=self.issuer), body)
+        """Return the response to an operator, which must be a success."""
+        status, found, _ = self.send(method, path, token(issuer=self.issuer), body)
         assert status == 200, found
         return found
 
 
 @pytest.fixture(scope="module")
-def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
+def api(deployed: Deployed, issuer: str) -> Iterator[ConsoleClient]:
     """A console beside the engine, which takes this issuer's tokens."""
     overrides = [
         f"Issuer={issuer}",
@@ -115,12 +115,12 @@ def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
     stack.deploy_console(deployed.endpoint, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(deployed.endpoint)
     made.outputs |= stack.outputs(deployed.endpoint, NAME)
-    yield Asking(made, issuer)
+    yield ConsoleClient(made, issuer)
     made.close()
 
 
 def address(operation: Operation) -> str:
-    """An address of an operation."""
+    """Return an address of an operation."""
     names = {"<sensor>": SENSOR, "<run_id>": RUN_ID, "<tick_id>": TICK_ID}
     path = operation.path
     for name, value in names.items():
@@ -132,26 +132,26 @@ def everything(operations: list[Operation]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("operation", operations, ids=lambda each: f"{each.method} {each.path}")
 
 
-def test_how_one_signs_in_is_open_to_everybody_and_says_nothing_else(asking: Asking) -> None:
-    status, content, headers = asking.ask("GET", "/config.json", None)
+def test_how_one_signs_in_is_open_to_everybody_and_says_nothing_else(api: ConsoleClient) -> None:
+    status, content, headers = api.send("GET", "/config.json", None)
 
     assert (status, content) == (
         200,
-        {"auth": "oidc", "issuer": asking.issuer, "client_id": "page", "scope": "openid"},
+        {"auth": "oidc", "issuer": api.issuer, "client_id": "page", "scope": "openid"},
     )
     assert {name.lower() for name in security_headers(())} <= {name.lower() for name in headers}
 
 
-def test_the_page_is_open_to_everybody(asking: Asking) -> None:
-    status, page, headers = asking.ask("GET", "/", None)
+def test_the_page_is_open_to_everybody(api: ConsoleClient) -> None:
+    status, page, headers = api.send("GET", "/", None)
 
     assert (status, "<!doctype html>" in page) == (200, True)
-    assert f"connect-src 'self' {asking.issuer};" in headers["Content-Security-Policy"]
+    assert f"connect-src 'self' {api.issuer};" in headers["Content-Security-Policy"]
 
 
 @everything(list(OPERATIONS))
-def test_without_a_token_nothing_is_answered(asking: Asking, operation: Operation) -> None:
-    status, _, _ = asking.ask(operation.method, address(operation), None, {} if operation.changes else None)
+def test_without_a_token_nothing_is_answered(api: ConsoleClient, operation: Operation) -> None:
+    status, _, _ = api.send(operation.method, address(operation), None, {} if operation.changes else None)
 
     assert status == 401
 
@@ -159,61 +159,61 @@ def test_without_a_token_nothing_is_answered(asking: Asking, operation: Operatio
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def forged(asking: Asking, **header: str) -> str:
-    """A token that claims what an operator's does, and is signed by somebody else, or by nobody."""
-    claims = jwt.decode(token(issuer=asking.issuer), options={"verify_signature": False})
+def forged(api: ConsoleClient, **header: str) -> str:
+    """Return a token that claims what an operator's does, and is signed by somebody else, or by nobody."""
+    claims = jwt.decode(token(issuer=api.issuer), options={"verify_signature": False})
     if header.get("alg") == "none":
         return jwt.encode(claims, "", algorithm="none", headers={"kid": KEY_ID})
     return jwt.encode(claims, STRANGER, algorithm="RS256", headers={"kid": KEY_ID})
 
 
 @pytest.mark.parametrize("kind", ["expired", "audience", "issuer", "forged", "unsigned", "nonsense"])
-def test_a_token_that_is_not_as_it_should_be_lets_nobody_in(asking: Asking, kind: str) -> None:
+def test_a_token_that_is_not_as_it_should_be_lets_nobody_in(api: ConsoleClient, kind: str) -> None:
     tokens = {
-        "expired": token(issuer=asking.issuer, expires_in=-120),
-        "audience": token(issuer=asking.issuer, aud="another"),
+        "expired": token(issuer=api.issuer, expires_in=-120),
+        "audience": token(issuer=api.issuer, aud="another"),
         "issuer": token(issuer="https://login.example"),
-        "forged": forged(asking),
-        "unsigned": forged(asking, alg="none"),
+        "forged": forged(api),
+        "unsigned": forged(api, alg="none"),
         "nonsense": "a.b.c",
     }
 
-    assert asking.ask("GET", "/api/overview", tokens[kind])[0] == 401
-    assert asking.ask("POST", f"/api/sensors/{SENSOR}/stop", tokens[kind], {})[0] == 401
+    assert api.send("GET", "/api/overview", tokens[kind])[0] == 401
+    assert api.send("POST", f"/api/sensors/{SENSOR}/stop", tokens[kind], {})[0] == 401
 
 
 @pytest.mark.parametrize("groups", [None, [], ["staff"], ["staff treadle-operator"], "staff"])
-def test_without_a_role_nobody_is_let_in(asking: Asking, groups: object) -> None:
-    given = token(issuer=asking.issuer, groups=groups)
+def test_without_a_role_nobody_is_let_in(api: ConsoleClient, groups: object) -> None:
+    given = token(issuer=api.issuer, groups=groups)
 
-    status, content, _ = asking.ask("GET", "/api/overview", given)
+    status, content, _ = api.send("GET", "/api/overview", given)
 
     assert (status, "no role here" in content["message"]) == (403, True)
-    assert asking.ask("POST", f"/api/sensors/{SENSOR}/stop", given, {})[0] == 403
+    assert api.send("POST", f"/api/sensors/{SENSOR}/stop", given, {})[0] == 403
 
 
-def test_a_viewer_sees_everything(asking: Asking) -> None:
-    status, content, _ = asking.ask("GET", "/api/overview", token(issuer=asking.issuer, **VIEWER))
+def test_a_viewer_sees_everything(api: ConsoleClient) -> None:
+    status, content, _ = api.send("GET", "/api/overview", token(issuer=api.issuer, **VIEWER))
 
     assert status == 200, content
-    assert (content["role"], content["stack"]) == ("viewer", asking.deployed.engine)
+    assert (content["role"], content["stack"]) == ("viewer", api.deployed.engine)
     assert SENSOR in [each["name"] for each in content["sensors"]]
 
 
 @everything([each for each in OPERATIONS if each.changes])
-def test_a_viewer_changes_nothing(asking: Asking, operation: Operation) -> None:
-    given = token(issuer=asking.issuer, **VIEWER)
+def test_a_viewer_changes_nothing(api: ConsoleClient, operation: Operation) -> None:
+    given = token(issuer=api.issuer, **VIEWER)
 
-    status, content, _ = asking.ask(operation.method, address(operation), given, {})
+    status, content, _ = api.send(operation.method, address(operation), given, {})
 
     assert (status, "changes require the role operator" in content["message"]) == (403, True)
 
 
 @everything([each for each in OPERATIONS if each.changes])
-def test_a_change_needs_its_header_from_an_operator_too(asking: Asking, operation: Operation) -> None:
-    given = token(issuer=asking.issuer)
+def test_a_change_needs_its_header_from_an_operator_too(api: ConsoleClient, operation: Operation) -> None:
+    given = token(issuer=api.issuer)
 
-    assert asking.ask(operation.method, address(operation), given, {}, {})[0] == 403
+    assert api.send(operation.method, address(operation), given, {}, {})[0] == 403
 
 
 UNSEEN = ("GetEventSourceMapping", "SimulatePrincipalPolicy", "FilterLogEvents", "ListEntitiesForPolicy")
@@ -222,26 +222,28 @@ anything in them, and IAM's roles belong to the whole account, so that the funct
 
 
 @everything([each for each in OPERATIONS if not each.changes])
-def test_the_functions_rights_suffice_for_all_there_is_to_see(asking: Asking, operation: Operation) -> None:
+def test_the_functions_rights_suffice_for_all_there_is_to_see(
+    api: ConsoleClient, operation: Operation
+) -> None:
     path = address(operation)
     query = {"/api/assets/events": "?key=orders", "/api/why": f"?sensor={SENSOR}&key=a"}.get(path, "")
 
-    status, content, _ = asking.ask("GET", f"{path}{query}", token(issuer=asking.issuer))
+    status, content, _ = api.send("GET", f"{path}{query}", token(issuer=api.issuer))
 
     missing = operation.path.endswith(("<run_id>", "<tick_id>"))
     assert status == (404 if missing else 200), content
     denied = re.findall(r"[^{}]*not authorized[^{}]*", json.dumps(content))
-    assert [words for words in denied if not any(each in words for each in UNSEEN)] == []
+    assert [message for message in denied if not any(each in message for each in UNSEEN)] == []
 
 
-def test_an_operator_stops_and_starts_a_sensor_under_the_tokens_subject(asking: Asking) -> None:
-    stopped = asking.operator("POST", f"/api/sensors/{SENSOR}/stop", {})
-    started = asking.operator("POST", "/api/sensors/bulk", {"action": "start", "sensors": [SENSOR]})
-    reset = asking.operator("POST", f"/api/sensors/{SENSOR}/reset", {})
+def test_an_operator_stops_and_starts_a_sensor_under_the_tokens_subject(api: ConsoleClient) -> None:
+    stopped = api.operator("POST", f"/api/sensors/{SENSOR}/stop", {})
+    started = api.operator("POST", "/api/sensors/bulk", {"action": "start", "sensors": [SENSOR]})
+    reset = api.operator("POST", f"/api/sensors/{SENSOR}/reset", {})
 
     assert (stopped["status"], reset["status"]) == ("STOPPED", "RUNNING")
     assert started["results"] == [{"sensor": SENSOR, "ok": True, "says": "It is RUNNING."}]
-    edits = asking.operator("GET", f"/api/sensors/{SENSOR}")["edits"]
+    edits = api.operator("GET", f"/api/sensors/{SENSOR}")["edits"]
     assert [(each["action"], each["by"]) for each in edits[:3]] == [
         ("reset", "ann"),
         ("start", "ann"),
@@ -249,62 +251,60 @@ def test_an_operator_stops_and_starts_a_sensor_under_the_tokens_subject(asking: 
     ]
 
 
-def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(asking: Asking) -> None:
+def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(api: ConsoleClient) -> None:
     """From an object to its run, and once more; by the function's own rights alone."""
-    deployed, key = asking.deployed, fresh_key()
-    shown = asking.operator("POST", f"/api/sensors/{SENSOR}/preview", {"object": {"key": key}})
+    deployed, key = api.deployed, fresh_key()
+    shown = api.operator("POST", f"/api/sensors/{SENSOR}/preview", {"object": {"key": key}})
     assert len(shown["tick"]["requests"]) == 1
 
     deployed.client("s3").put_object(Bucket=deployed.bucket, Key=key, Body=GOOD_CSV)
 
     def ended() -> Any:
-        [*found] = asking.operator("GET", f"/api/runs?sensor={SENSOR}&status=SUCCESS")["runs"]
+        [*found] = api.operator("GET", f"/api/runs?sensor={SENSOR}&status=SUCCESS")["runs"]
         return [each for each in found if key in (each["run_key"] or "")]
 
     [run] = eventually(ended, "the object's run has succeeded", seconds=60, pause=0.5)
-    tick = asking.operator("GET", f"/api/sensors/{SENSOR}/ticks/{run['tick_id']}")
+    tick = api.operator("GET", f"/api/sensors/{SENSOR}/ticks/{run['tick_id']}")
     assert (tick["status"], tick["runs"][0]["run_id"]) == (TickStatus.SUCCESS, run["run_id"])
-    again = asking.operator("POST", f"/api/runs/{run['run_id']}/rerun", {"if_attempt": 1})
+    again = api.operator("POST", f"/api/runs/{run['run_id']}/rerun", {"if_attempt": 1})
     assert again["is_new"]
     second = eventually(
-        lambda: asking.operator("GET", f"/api/runs/{run['run_id']}")["attempt"] == 2, "attempt 2 is there"
+        lambda: api.operator("GET", f"/api/runs/{run['run_id']}")["attempt"] == 2, "attempt 2 is there"
     )
     assert second
-    content = asking.operator("GET", f"/api/runs/{run['run_id']}")
+    content = api.operator("GET", f"/api/runs/{run['run_id']}")
     assert [each["by"] for each in content["allowances"]] == ["ann"]
 
     def over() -> bool:
-        return bool(
-            asking.operator("GET", f"/api/runs/{run['run_id']}")["status"] == DagsterRunStatus.SUCCESS
-        )
+        return bool(api.operator("GET", f"/api/runs/{run['run_id']}")["status"] == DagsterRunStatus.SUCCESS)
 
     eventually(over, "attempt 2 has succeeded", seconds=60, pause=0.5)
-    released = asking.operator("POST", f"/api/sensors/{SENSOR}/release", {"run_key": run["run_key"]})
+    released = api.operator("POST", f"/api/sensors/{SENSOR}/release", {"run_key": run["run_key"]})
     assert released["is_new"]
 
 
-def test_an_operator_sets_a_cursor_unless_it_has_moved(asking: Asking) -> None:
-    content = asking.operator("POST", f"/api/sensors/{SENSOR}/tick", {})
+def test_an_operator_sets_a_cursor_unless_it_has_moved(api: ConsoleClient) -> None:
+    content = api.operator("POST", f"/api/sensors/{SENSOR}/tick", {})
     assert content["decision"] in {"SKIPPED", "SUCCESS"}
-    seen = asking.operator("GET", f"/api/sensors/{SENSOR}")
+    seen = api.operator("GET", f"/api/sensors/{SENSOR}")
     body = {"cursor": None, "if_epoch": seen["cursor_epoch"]}
 
-    changed = asking.operator("PUT", f"/api/sensors/{SENSOR}/cursor", body)
-    status, refused, _ = asking.ask("PUT", f"/api/sensors/{SENSOR}/cursor", token(issuer=asking.issuer), body)
+    changed = api.operator("PUT", f"/api/sensors/{SENSOR}/cursor", body)
+    status, refused, _ = api.send("PUT", f"/api/sensors/{SENSOR}/cursor", token(issuer=api.issuer), body)
 
     assert (seen["cursor"] is not None, changed["cursor"]) == (True, None)
     assert (status, bool(refused["message"])) == (409, True)
 
 
-def test_an_operator_cancels_an_execution(asking: Asking) -> None:
-    """A run that the target still works on is asked to end; what has ended is told so."""
-    status, content, _ = asking.ask("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=asking.issuer), {})
+def test_an_operator_cancels_an_execution(api: ConsoleClient) -> None:
+    """A run that is still in progress is canceled; for one that has ended, the response says so."""
+    status, content, _ = api.send("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=api.issuer), {})
 
     assert (status, f"Run {RUN_ID} does not exist." in content["message"]) == (409, True)
 
 
-def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:
-    deployed = asking.deployed
+def test_an_operator_redrives_a_dead_letter(api: ConsoleClient) -> None:
+    deployed = api.deployed
     body = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1, "job": "process_file"}
     deployed.client("sqs").send_message(
         QueueUrl=deployed.outputs["DeadLetterQueueUrl"],
@@ -315,10 +315,10 @@ def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:
         },
     )
 
-    [seen] = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
-    [done] = asking.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
+    [seen] = api.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    [done] = api.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
 
     assert (seen["fate"], done["fate"], seen["message_id"]) == ("SENT", "SENT", done["message_id"])
     # LAUNCH may have given up the same again by now, as there is no such run.
-    left = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    left = api.operator("GET", "/api/dead-letters?origin=launch")["letters"]
     assert done["message_id"] not in [each["message_id"] for each in left]

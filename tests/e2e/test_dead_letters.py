@@ -32,7 +32,7 @@ def object_event(deployed: Deployed) -> tuple[str, Proceeds]:
     return object_created(deployed.bucket, key, etag), lambda: bool(deployed.event_ticks(key))
 
 
-def tick_slice(deployed: Deployed) -> tuple[str, Proceeds]:
+def tick_chunk(deployed: Deployed) -> tuple[str, Proceeds]:
     """Of a tick whose requests are all refused, as it looks like the end of a loop."""
     requests = [PlannedRun(str(uuid4()), None, "process_file", "{}", {}) for _ in range(CHUNK_SIZE + 1)]
     at = 1_795_370_405_000
@@ -77,7 +77,7 @@ def status_change(deployed: Deployed) -> tuple[str, Proceeds]:
     ("queue", "good_message", "origin"),
     [
         ("NewObjects", object_event, "sensor new_objects"),
-        ("Dispatch", tick_slice, "dispatch"),
+        ("Dispatch", tick_chunk, "dispatch"),
         ("Launch", launch, "launch"),
         ("Record", status_change, "record"),
     ],
@@ -96,7 +96,7 @@ def test_an_unknown_message_is_given_up_with_its_reason_and_the_one_beside_it_pr
 
     eventually(proceeds, "the good message was handled")
     eventually(lambda: len(deployed.dead_letters(mark)) == 2, "both of the others are dead letters")
-    letters = deployed.dead_letters(mark)
-    assert {letter.origin for letter in letters} == {origin}
-    assert all(letter.reason.startswith("UnknownEventError: ") for letter in letters)
-    assert unknown in {letter.body for letter in letters}
+    kept = deployed.dead_letters(mark)
+    assert {dead_letter.origin for dead_letter in kept} == {origin}
+    assert all(dead_letter.reason.startswith("UnknownEventError: ") for dead_letter in kept)
+    assert unknown in {dead_letter.body for dead_letter in kept}

@@ -7,7 +7,7 @@ from tools import stack
 from tools.project import ToolError
 
 
-def test_a_malformed_parameter_fails_with_its_constraints_words(deployed: Deployed) -> None:
+def test_a_malformed_parameter_fails_with_its_constraints_description(deployed: Deployed) -> None:
     arguments = ["--stack-name", "malformed", "--parameter-overrides", "AlertEmail=nonsense"]
 
     with pytest.raises(ToolError) as refused:

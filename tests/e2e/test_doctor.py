@@ -26,7 +26,7 @@ Breakage = Callable[[Deployed], contextlib.AbstractContextManager[None]]
 
 
 def examined(deployed: Deployed) -> tuple[int, list[Finding]]:
-    """The exit status, and what is found."""
+    """Return the exit status, and what is found."""
     clients.forget()
     done = run("doctor", "--stack", deployed.name, "--json")
     assert done.exit_code in {0, 1}, done.output
@@ -40,7 +40,7 @@ def wrong(findings: list[Finding]) -> list[Finding]:
 
 
 def quieten(deployed: Deployed) -> None:
-    """Leave no letter, no log and no alarm of other tests: logs tell of permissions that were taken away."""
+    """Remove dead letters, logs and alarms of other tests: logs show permissions that were taken away."""
     deployed.dead_letters("")
     deployed.forget_logs()
     cloudwatch = deployed.client("cloudwatch")
@@ -109,7 +109,7 @@ def mapping_disabled(deployed: Deployed) -> Iterator[None]:
 
 @contextlib.contextmanager
 def old_message(deployed: Deployed) -> Iterator[None]:
-    """A message that nobody takes; the cloud measures no age, so that is told by hand."""
+    """Publish the age of a message that is not received, as the local cloud measures none."""
     sqs, url = deployed.client("sqs"), deployed.physical_id("RecordQueue")
     lambdas = deployed.client("lambda")
     [mapping] = lambdas.list_event_source_mappings(FunctionName=deployed.outputs["RecordFunctionName"])[
@@ -164,10 +164,10 @@ def dead_letter_of_a_project(deployed: Deployed) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_otherwise(
+def with_other_environment(
     deployed: Deployed, function: str, change: Callable[[dict[str, str]], Mapping[str, str]]
 ) -> Iterator[None]:
-    """A function has other settings meanwhile."""
+    """Change a function's settings meanwhile."""
     lambdas, name = deployed.client("lambda"), deployed.function(function)
     before = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     lambdas.update_function_configuration(
@@ -181,7 +181,7 @@ def told_otherwise(
 
 @contextlib.contextmanager
 def registered(deployed: Deployed, path: str, text: str) -> Iterator[None]:
-    """A project has registered something meanwhile; RECONCILE takes it over, and takes it back."""
+    """Register an entry of a project meanwhile; RECONCILE copies it, and removes it afterwards."""
     ssm, name = deployed.client("ssm"), f"{path_of(deployed.contract['engine'])}{path}"
     entries = ssm.get_parameters(Names=[name])["Parameters"]
     ssm.put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
@@ -198,7 +198,7 @@ def registered(deployed: Deployed, path: str, text: str) -> Iterator[None]:
 
 
 def is_taken_over(deployed: Deployed, path: str, text: str) -> bool:
-    """Whether the engine's copy has an entry as it is now, or that it cannot be taken."""
+    """Return whether the engine's copy has an entry as it is now, or that it cannot be taken."""
     kept = deployed.stores.registry.copy().entries.get(path)
     if not text:
         return kept is None or kept.is_deleted
@@ -206,7 +206,7 @@ def is_taken_over(deployed: Deployed, path: str, text: str) -> bool:
 
 
 def entry(deployed: Deployed, path: str, **fields: str) -> str:
-    """An entry as it is, but for some fields."""
+    """Return an entry with other values of some fields."""
     [found] = deployed.client("ssm").get_parameters(Names=[f"{path_of(deployed.contract['engine'])}{path}"])[
         "Parameters"
     ]
@@ -240,12 +240,12 @@ def function_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]
 
 def another_engine(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
     other = {"TREADLE_NAMESPACE": "000000000000/us-east-1/another"}
-    return told_otherwise(deployed, "LargeFiles", lambda before: other)
+    return with_other_environment(deployed, "LargeFiles", lambda before: other)
 
 
 @contextlib.contextmanager
 def old_copy(deployed: Deployed) -> Iterator[None]:
-    """RECONCILE has not run for long."""
+    """Leave a copy of the registry as if RECONCILE had not run for a long time."""
     deployed.schedule("Reconcile", enabled=False)
     registry = deployed.stores.registry
 
@@ -260,12 +260,12 @@ def old_copy(deployed: Deployed) -> Iterator[None]:
 
 
 def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return told_otherwise(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
+    return with_other_environment(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
 
 
 @contextlib.contextmanager
 def handled_by(deployed: Deployed, function: str, handler: str) -> Iterator[None]:
-    """A function begins elsewhere meanwhile, in a module that is not there, or at a name that its module lacks."""
+    """Change a function's handler meanwhile, to a module or a name that does not exist."""
     lambdas, name = deployed.client("lambda"), deployed.function(function)
     before = lambdas.get_function_configuration(FunctionName=name)["Handler"]
     lambdas.update_function_configuration(FunctionName=name, Handler=handler)
@@ -286,18 +286,18 @@ def handler_that_is_missing(deployed: Deployed) -> contextlib.AbstractContextMan
 @contextlib.contextmanager
 def alert_topic_missing(deployed: Deployed) -> Iterator[None]:
     topic = {"TREADLE_ALERT_SNS_TOPIC": "arn:aws:sns:us-east-1:000000000000:nobody-has-made-it"}
-    with told_otherwise(deployed, "NewObjects", lambda before: topic):
+    with with_other_environment(deployed, "NewObjects", lambda before: topic):
         yield
 
 
 def bucket_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return told_otherwise(
+    return with_other_environment(
         deployed, "NewObjects", lambda before: {"TREADLE_S3_BUCKET": "treadle-no-such-bucket"}
     )
 
 
 def is_at_rest(deployed: Deployed) -> bool:
-    """Whether nothing has changed the sensor's state for a while."""
+    """Return whether nothing has changed the sensor's state for a while."""
     before = deployed.stores.sensors.get(SENSOR)
     time.sleep(4)
     return before.lease_owner is None and before == deployed.stores.sensors.get(SENSOR)
@@ -309,7 +309,7 @@ def sensor_state(deployed: Deployed, **attributes: Mapping[str, str]) -> Iterato
     store, table = deployed.client("dynamodb"), deployed.outputs["SensorsTableName"]
     key = {"sensor": {"S": SENSOR}}
     deployed.schedule(enabled=False)
-    eventually(lambda: is_at_rest(deployed), "no tick is at work that would write it anew")
+    eventually(lambda: is_at_rest(deployed), "no tick is in progress that would write it again")
     before = store.get_item(TableName=table, Key=key).get("Item")
     store.put_item(TableName=table, Item={**(before or key), **attributes})
     try:
@@ -342,7 +342,7 @@ def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextM
 
 @contextlib.contextmanager
 def role_with_a_sensors_tag(deployed: Deployed) -> Iterator[None]:
-    """Somebody has made a role that may do what the sensor may."""
+    """Create a role with the sensor's permissions meanwhile."""
     iam, policy = deployed.client("iam"), deployed.physical_id("EvaluatorPolicy")
     trusted = {
         "Effect": "Allow",
@@ -414,7 +414,7 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
 
 
 def test_nothing_is_found_wrong_with_the_healthy_stack(deployed: Deployed) -> None:
-    """What another test has broken may be heard of for a while after it was mended; so it is looked at again."""
+    """What another test has broken may be reported for a while after it was fixed; so this tries repeatedly."""
     deadline = time.monotonic() + 120
     while True:
         quieten(deployed)
@@ -430,7 +430,7 @@ def test_nothing_is_found_wrong_with_the_healthy_stack(deployed: Deployed) -> No
 
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> None:
-    breaks, check, subject, words = BREAKAGES[name]
+    breaks, check, subject, message = BREAKAGES[name]
 
     with breaks(deployed):
         status, findings = examined(deployed)
@@ -439,7 +439,7 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
     found = [
         each
         for each in findings
-        if each["check"] == check and words in each["says"] and subject in each["subject"]
+        if each["check"] == check and message in each["says"] and subject in each["subject"]
     ]
     assert found, f"nothing said of it, but: {wrong(findings)}"
     assert (status, found[0]["severity"]) == (1, "problem")
@@ -447,7 +447,7 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("function", "sensor", "handler", "words"),
+    ("function", "sensor", "handler", "message"),
     [
         ("LargeFiles", "large_files", "nowhere.handler", "No module named 'nowhere'"),
         ("NewObjects", SENSOR, "app.nothing", "has no attribute 'nothing'"),
@@ -455,19 +455,19 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
     ids=["events", "schedule"],
 )
 def test_function_that_stops_loading_is_shown_in_the_lists_at_once(
-    deployed: Deployed, function: str, sensor: str, handler: str, words: str
+    deployed: Deployed, function: str, sensor: str, handler: str, message: str
 ) -> None:
     with handled_by(deployed, function, handler):
 
         def listed() -> str:
-            """The list, once it has the error: a busy machine may take long to begin a function."""
+            """Return the list, once it has the error: a busy machine may take long to begin a function."""
             clients.forget()
             shown = run("sensor", "list", "--stack", deployed.name).stdout
-            return shown if words in shown else ""
+            return shown if message in shown else ""
 
         shown = eventually(listed, "the error of the import is shown", seconds=200)
         assert ", does not load" in shown
-        assert words in run("tick", "list", sensor, "--stack", deployed.name).stdout
+        assert message in run("tick", "list", sensor, "--stack", deployed.name).stdout
 
 
 def test_failing_start_of_one_environment_leaves_others_alone(deployed: Deployed) -> None:
@@ -485,10 +485,10 @@ def test_failing_start_of_one_environment_leaves_others_alone(deployed: Deployed
     assert [each for each in errors if "has no attribute 'nothing'" not in each] == []
 
 
-def test_what_the_caller_may_not_look_at_is_said_with_the_permission(
+def test_what_the_caller_may_not_check_is_said_with_the_permission(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody who may read the stack, but neither its queues nor its alarms, nor reckon permissions."""
+    """Credentials that may read the stack, but neither its queues nor its alarms, nor simulate permissions."""
     iam = deployed.client("iam")
     iam.create_user(UserName="looker")
     allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}

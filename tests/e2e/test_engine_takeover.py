@@ -1,4 +1,4 @@
-"""An engine is deleted and deployed anew on what it has retained: nothing runs twice, nothing is lost."""
+"""An engine is deleted, and deployed again with the retained resources: nothing runs twice, nothing is lost."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ from treadle.model.ticks import Tick, TickKind
 
 NAME, ENGINE = "treadle-moved", "treadle-moved-engine"
 TAKEN = ("Namespace", "ExistingStores")
-"""What the guide tells an operator to note: outputs of the engine whose names are parameters."""
+"""What an operator notes according to the guide: outputs of the engine whose names are parameters."""
 STORES = ("sensors_table", "ticks_table", "runs_table", "events_table", "payload_bucket")
 
 INTERVAL = {
@@ -41,7 +41,7 @@ PATIENCE = 120
 
 
 def deploy(endpoint: str, project: Path, engine: Sequence[str], *parameters: str) -> Deployed:
-    """The engine and the project, which is registered; their schedules rest."""
+    """Deploy the engine and the project, register it, and disable the schedules."""
     values = [f"EngineName={NAME}", "LogRetentionDays=1", *engine]
     stack.deploy_engine(endpoint, ["--stack-name", ENGINE, "--parameter-overrides", *values])
     values = [f"Engine=/treadle/{NAME}/v1", "LogRetentionDays=1", *parameters]
@@ -85,28 +85,28 @@ def delete_stack(deployed: Deployed, name: str) -> None:
 
 
 def stores(deployed: Deployed) -> dict[str, str]:
-    """The names of the tables and the bucket, as projects see them."""
+    """Return the names of the tables and the bucket, as projects see them."""
     return {name: deployed.contract[name] for name in STORES}
 
 
 def make_assets(deployed: Deployed, event: str) -> None:
-    """Both assets that `when_fresh` waits for are made."""
+    """Report both assets that `when_fresh` waits for."""
     for asset in ("shop/orders", "prices"):
         report(deployed, asset_key=asset, event_id=event)
 
 
 def followed(deployed: Deployed) -> list[Run]:
-    """The runs that `when_fresh` has asked for."""
+    """Return the runs that `when_fresh` has requested."""
     return deployed.stores.runs.find(RunQuery(sensor="when_fresh"))
 
 
 def pending(deployed: Deployed) -> list[tuple[str, str]]:
-    """The ticks that wait to be dispatched."""
+    """Return the ticks that wait to be dispatched."""
     return deployed.stores.ticks.pending(int(time.time() * 1000) + 3 * 60 * MINUTE, 100)
 
 
 def ended_run(deployed: Deployed, key: str) -> Run:
-    """The only run of an object, once it has ended, on a machine that has much else to do."""
+    """Return the only run of an object, once it has ended, on a machine that has much else to do."""
     eventually(
         lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
         f"the run of {key} has ended",
@@ -116,7 +116,7 @@ def ended_run(deployed: Deployed, key: str) -> Run:
 
 
 def let_an_hour_pass(deployed: Deployed) -> None:
-    """What waits to be dispatched has waited for an hour."""
+    """Age the ticks that wait to be dispatched by an hour."""
     for sensor, tick_id in pending(deployed):
         deployed.client("dynamodb").update_item(
             TableName=deployed.outputs["TicksTableName"],
@@ -127,7 +127,7 @@ def let_an_hour_pass(deployed: Deployed) -> None:
 
 
 def large_tick(deployed: Deployed) -> Tick:
-    """A tick that waits to be dispatched, with its requests in the bucket of outcomes."""
+    """Return a tick that waits to be dispatched, with its requests in the bucket of outcomes."""
     names = TableNames(
         *(deployed.outputs[f"{each}TableName"] for each in ("Sensors", "Ticks", "Runs", "Events"))
     )
@@ -136,7 +136,7 @@ def large_tick(deployed: Deployed) -> Tick:
     requests = [replace(each, job=JOB) for each in noise]
     tick = Tick(
         SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
-        requests=tuple(requests), held="It waits for the stack to be deployed anew.",
+        requests=tuple(requests), held="It waits for the stack to be deployed again.",
     )  # fmt: skip
     assert DynamoStores(names, RandomTokens(), blobs).ticks.put(tick)
     return tick
@@ -164,7 +164,7 @@ def first(deployed: Deployed, project: Path) -> Iterator[Deployed]:
 
 
 @pytest.mark.timeout(900)
-def test_rebuilt_engine_goes_on_with_what_the_earlier_one_has_left(first: Deployed, project: Path) -> None:
+def test_rebuilt_engine_continues_with_what_the_earlier_one_has_left(first: Deployed, project: Path) -> None:
     done = [fresh_key(), fresh_key()]
     for key in done:
         first.upload(key)
@@ -195,10 +195,10 @@ def test_rebuilt_engine_goes_on_with_what_the_earlier_one_has_left(first: Deploy
     assert ended_run(second, waiting).status is DagsterRunStatus.SUCCESS
     for request in large.requests:
         found = second.stores.runs.get(request.run_id)
-        assert found is not None, "what a large tick asked for is a run"
+        assert found is not None, "a request of a large tick is a run"
     assert pending(second) == []
 
-    # Nothing runs twice, though all is listed anew.
+    # Nothing runs twice, though all is listed again.
     second.let_time_pass()
     swept = second.tick()
     assert swept.value["decision"] == "SKIPPED", swept
@@ -207,7 +207,7 @@ def test_rebuilt_engine_goes_on_with_what_the_earlier_one_has_left(first: Deploy
         assert second.executions(known) == [known.launch_id]
     assert {key: second.runs_of(key)[0].run_id for key in done} == {key: before[key].run_id for key in done}
 
-    # What is new comes through, and numbers go on.
+    # What is new comes through, and numbers continue.
     fresh = fresh_key()
     second.upload(fresh)
     assert ended_run(second, fresh).status is DagsterRunStatus.SUCCESS
@@ -236,7 +236,7 @@ def _all_ends(deployed: Deployed, number: int) -> list[int]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("left_out", [1, 5], ids=["ticks table", "events table"])
-def test_tables_without_the_others_are_refused_in_words(deployed: Deployed, left_out: int) -> None:
+def test_tables_without_the_others_are_refused_with_a_reason(deployed: Deployed, left_out: int) -> None:
     names = deployed.outputs["ExistingStores"].split(",")
     del names[left_out]
     given = ["EngineName=treadle-partly", f"ExistingStores={','.join(names)}"]

@@ -1,4 +1,4 @@
-"""A job in another account: what engine/job-account.yaml makes of its events moves the run's record on.
+"""A job in another account: the events that engine/job-account.yaml forwards change the run's record.
 
 The local cloud has the other account, and delivers nothing from one account to another. So the stack there delivers to a
 queue of its own account, and the test carries the messages to the engine's.
@@ -42,7 +42,7 @@ class Account:
         return make(service, endpoint_url=self.endpoint)
 
     def state_machine(self) -> str:
-        """A state machine that does nothing."""
+        """Return a state machine that does nothing."""
         trust = json.dumps({"Version": "2012-10-17", "Statement": [ASSUMED]})
         role = self.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         made = self.client("stepfunctions").create_state_machine(

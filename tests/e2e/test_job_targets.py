@@ -22,11 +22,11 @@ REPORTED = ("ecs", "glue", "batch")
 """Their services announce how it goes: AWS does, and `tools/ministack_server.py` in its place."""
 
 SILENT = ("lambda", "sqs", "eventbridge")
-"""What becomes of these is reported by whoever does the work."""
+"""The status of these is reported by whoever does the work."""
 
 
 def settings(endpoint: str, function: str) -> dict[str, dict[str, str]]:
-    """What a job of each kind starts, which is created on the cloud, and how it is set."""
+    """Return what a job of each kind starts, which is created on the cloud, and how it is set."""
     session = stack.session()
 
     def client(service: str) -> Any:
@@ -63,7 +63,7 @@ def settings(endpoint: str, function: str) -> dict[str, dict[str, str]]:
 
 
 def options(given: Mapping[str, str]) -> Iterator[str]:
-    """The settings of a job as options of `treadle new job`."""
+    """Yield the settings of a job as options of `treadle new job`."""
     for name, value in given.items():
         yield f"--arn={value}" if name == "arn" else f"--set={name}={value}"
 
@@ -82,17 +82,17 @@ def targets(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for command in (job, sensor):
             made = run(*command, "--root", project)
             assert made.exit_code == 0, made.output
-    stood = deploy_beside(deployed.endpoint, project, NAME, {})
+    added = deploy_beside(deployed.endpoint, project, NAME, {})
     for name in ("NewObjects", "Reconcile", *(f"{kind.capitalize()}Work" for kind in (*REPORTED, *SILENT))):
-        stood.schedule(name, enabled=False)
+        added.schedule(name, enabled=False)
     wanted = {f"{kind}_job" for kind in jobs}
     eventually(
-        lambda: wanted <= stood.stores.registry.read().jobs.keys(),
+        lambda: wanted <= added.stores.registry.read().jobs.keys(),
         "the jobs are registered",
         seconds=PATIENCE,
     )
-    yield stood
-    stood.close()
+    yield added
+    added.close()
 
 
 @pytest.mark.parametrize("kind", REPORTED)

@@ -49,7 +49,7 @@ class Leak:
 
 @contextmanager
 def leaking(deployed: Deployed, seed: int) -> Iterator[Leak]:
-    """Meanwhile some of the bucket's events are lost between rule and sensor, and as many come twice."""
+    """Lose some of the bucket's events between rule and sensor meanwhile, and deliver as many twice."""
     sqs, events = deployed.client("sqs"), deployed.client("events")
     rule, leak, chance = deployed.physical_id("NewObjectsRule"), Leak(), random.Random(seed)
     url = sqs.create_queue(QueueName=f"leaking-{uuid4().hex[:8]}")["QueueUrl"]
@@ -102,7 +102,7 @@ def leaking(deployed: Deployed, seed: int) -> Iterator[Leak]:
 
 @contextmanager
 def ending_at_once(deployed: Deployed) -> Iterator[None]:
-    """Meanwhile the job does nothing: what is measured is how soon runs start."""
+    """Replace the job by one that does nothing meanwhile: the start of runs is measured."""
     states = deployed.client("stepfunctions")
     present = states.describe_state_machine(stateMachineArn=deployed.machine)["definition"]
     states.update_state_machine(stateMachineArn=deployed.machine, definition=AT_ONCE)
@@ -113,7 +113,7 @@ def ending_at_once(deployed: Deployed) -> Iterator[None]:
 
 
 def run_ids(deployed: Deployed) -> list[str]:
-    """The ids of the sensor's runs, by their index: a hundred times cheaper than the records."""
+    """Return the ids of the sensor's runs, by their index: a hundred times cheaper than the records."""
     pages = deployed.client("dynamodb").get_paginator("query")
     found = pages.paginate(
         TableName=deployed.outputs["RunsTableName"],
@@ -125,7 +125,7 @@ def run_ids(deployed: Deployed) -> list[str]:
 
 
 def executions(deployed: Deployed, run_ids: set[str]) -> Counter[str]:
-    """How often each of the runs was started."""
+    """Return how often each of the runs was started."""
     pages = deployed.client("stepfunctions").get_paginator("list_executions")
     names = (
         each["name"]

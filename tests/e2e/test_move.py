@@ -54,7 +54,7 @@ def old_treadle(project: Path, *arguments: str) -> None:
 
 
 def single_stack(endpoint: str, project: Path) -> Deployed:
-    """The single stack, with two more sensors, deployed; two runs an hour for each sensor."""
+    """Deploy the single stack with two more sensors, and two runs an hour for each sensor."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(project, filter="data")
     for name, options in SENSORS.items():
@@ -97,14 +97,14 @@ def project(old: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def move(*options: str, status: int) -> str:
-    """The output of `treadle move`, which ends with this status."""
+    """Return the output of `treadle move`, which ends with this status."""
     done = run("move", OLD, "--engine", ENGINE, "--yes", "--by", "ann", *options)
     assert done.exit_code == status, done.output
     return done.output
 
 
 def values_in(output: str, file: str) -> dict[str, str]:
-    """The values of parameters that a move has printed for a file."""
+    """Return the values of parameters that a move has printed for a file."""
     block = output.partition(f"Into parameter_overrides of {file}:\n")[2]
     lines = re.match(r'(?:    ".*",\n)+', block)
     assert lines, output
@@ -112,12 +112,12 @@ def values_in(output: str, file: str) -> dict[str, str]:
 
 
 def runs_of_job(deployed: Deployed, job: str) -> list[Run]:
-    """The runs of a job, oldest first."""
+    """Return the runs of a job, oldest first."""
     return deployed.stores.runs.find(RunQuery(job=job, newest_first=False))
 
 
 def started(deployed: Deployed, found: Run) -> list[str]:
-    """The executions of a run, on whichever machine."""
+    """Return the executions of a run, on whichever machine."""
     machines = deployed.client("stepfunctions")
     arns = [each["stateMachineArn"] for each in machines.list_state_machines()["stateMachines"]]
     return [
@@ -129,7 +129,7 @@ def started(deployed: Deployed, found: Run) -> list[str]:
 
 
 def succeeded(deployed: Deployed, job: str, count: int) -> list[Run]:
-    """So many runs of a job have succeeded, and there are no others that have ended."""
+    """Return whether so many runs of a job have succeeded and no others have ended."""
 
     def probe() -> list[Run]:
         found = [each for each in runs_of_job(deployed, job) if each.ended_at is not None]
@@ -141,7 +141,7 @@ def succeeded(deployed: Deployed, job: str, count: int) -> list[Run]:
 
 
 def cursors(deployed: Deployed) -> dict[str, str | None]:
-    """The bookmarks of the sensors that have one."""
+    """Return the cursors of the sensors that have one."""
     states = deployed.stores.sensors
     return {name: states.cursor(states.get(name)) for name in (SENSOR, *SENSORS)}
 
@@ -206,7 +206,7 @@ def test_single_stack_is_moved_without_a_run_too_many_or_an_event_too_few(
     }
     assert new.stores.sensors.get("large_files").status is InstigatorStatus.STOPPED
 
-    # The pending tick goes on, and what was missed comes through, each once.
+    # The pending tick continues, and what was missed comes through, each once.
     let_an_hour_pass(new)
     eventually(lambda: not pending(new), "nothing is pending", seconds=PATIENCE)
     after = [*succeeded(new, JOB, 4), *succeeded(new, FOLLOWING, 2), *succeeded(new, TOTAL, 2)]

@@ -34,7 +34,7 @@ TRUST = {"Version": "2012-10-17", "Statement": [STATES]}
 
 @contextmanager
 def state_machines(deployed: Deployed) -> Iterator[list[str]]:
-    """Two, whose executions run until they are stopped."""
+    """Create two state machines whose executions run until they are stopped."""
     client, iam = deployed.client("stepfunctions"), deployed.client("iam")
     role = iam.create_role(RoleName="moved-jobs", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     made = [
@@ -50,7 +50,7 @@ def state_machines(deployed: Deployed) -> Iterator[list[str]]:
 
 
 def write_project(folder: Path, machine: str) -> Path:
-    """A project with a job that starts the state machine, as `treadle new job` writes it."""
+    """Return a project with a job that starts the state machine, as `treadle new job` writes it."""
     project = copy_of_project(folder)
     made = run("new", "job", JOB, "--arn", machine, "--root", project)
     assert made.exit_code == 0, made.output
@@ -58,7 +58,7 @@ def write_project(folder: Path, machine: str) -> Path:
 
 
 def deploy(project: Path, endpoint: str, edits: Mapping[str, str]) -> Deployed:
-    """The project once more, with an edited template; RECONCILE has taken over what it registers."""
+    """Deploy the project again with an edited template, and let RECONCILE read its entries."""
     edit(project / "template.yaml", edits)
     stack.build(endpoint, project)
     values = [f"Engine=/treadle/{NAME}/v1", "LogRetentionDays=1"]
@@ -67,7 +67,7 @@ def deploy(project: Path, endpoint: str, edits: Mapping[str, str]) -> Deployed:
 
 
 def keeping(old: str, new: str) -> dict[str, str]:
-    """The edits that move the job and keep its former address, as docs/operations.md shows them."""
+    """Return the edits that move the job and keep its former address, as docs/operations.md shows them."""
     was, now = executions(old), executions(new)
     return {
         f"Resource: !Sub '{old}', Condition": f"Resource: ['{new}', '{old}'], Condition",
@@ -77,7 +77,7 @@ def keeping(old: str, new: str) -> dict[str, str]:
 
 
 def forgetting(old: str, new: str) -> dict[str, str]:
-    """The edits that take the former address out again."""
+    """Return the edits that take the former address out again."""
     was, now = executions(old), executions(new)
     return {
         f"Resource: ['{new}', '{old}'], Condition": f"Resource: '{new}', Condition",
@@ -87,7 +87,7 @@ def forgetting(old: str, new: str) -> dict[str, str]:
 
 
 def executions(machine: str) -> str:
-    """All executions of a state machine, as a policy names them."""
+    """Return all executions of a state machine, as a policy names them."""
     return f"{machine.replace(':stateMachine:', ':execution:')}:*"
 
 
@@ -102,13 +102,13 @@ def registered(there: Deployed, machine: str, *former: str) -> None:
 
 
 def under_way(there: Deployed) -> list[dict[str, Any]]:
-    """What the doctor says of runs that are under way."""
+    """Return the doctor's findings on runs in progress."""
     done = run("doctor", "--stack", there.name, "--json")
     return [each for each in json.loads(done.stdout) if each["check"] == "runs under way"]
 
 
 def queued_run(there: Deployed, run: Run, *, message: bool = True) -> Run:
-    """A run that waits for its launch, and its message."""
+    """Return a run that waits for its launch, and its message."""
     there.stores.runs.create(run)
     if message:
         there.send("Launch", launch_message(run))
@@ -116,7 +116,7 @@ def queued_run(there: Deployed, run: Run, *, message: bool = True) -> Run:
 
 
 def reached(there: Deployed, run: Run, status: Status) -> Run:
-    """The run, once it has the status."""
+    """Return the run, once it has the status."""
 
     def probe() -> Run | None:
         found = there.stores.runs.get(run.run_id)
@@ -133,7 +133,7 @@ def stop(there: Deployed, run: Run) -> None:
 
 
 def reconciled(there: Deployed, run: Run, **changes: object) -> Run:
-    """The run after RECONCILE has come to it, as if it were time to."""
+    """Return the run after RECONCILE has checked it, as if it were due."""
     found = there.stores.runs.get(run.run_id)
     assert found is not None
     there.stores.runs.replace(replace(found, next_at=int(time.time() * 1000) - 1, **changes))  # type: ignore[arg-type]
@@ -152,8 +152,8 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         there.schedule("Reconcile", enabled=False)
         there.schedule("NewObjects", enabled=False)
         registered(there, old)
-        heard, lost, stays = (queued_run(there, run_record(job=JOB)) for _ in range(3))
-        started = {each.run_id: reached(there, each, Status.STARTED) for each in (heard, lost, stays)}
+        reported, lost, stays = (queued_run(there, run_record(job=JOB)) for _ in range(3))
+        started = {each.run_id: reached(there, each, Status.STARTED) for each in (reported, lost, stays)}
         now = int(time.time() * 1000)
         pending_start = PendingStart("dead", now, old, "step_functions")
         doubtful = queued_run(there, run_record(job=JOB, pending_start=pending_start), message=False)
@@ -171,8 +171,8 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
             "ok",
             True,
         )
-        stop(there, started[heard.run_id])
-        assert reached(there, heard, Status.CANCELED).target == old
+        stop(there, started[reported.run_id])
+        assert reached(there, reported, Status.CANCELED).target == old
         with there.without_events("StepFunctionsRule"):
             stop(there, started[lost.run_id])
             assert reconciled(there, lost).status is Status.CANCELED

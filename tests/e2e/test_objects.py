@@ -28,7 +28,7 @@ def test_an_uploaded_csv_ends_as_one_successful_run_with_its_summary(deployed: D
     assert deployed.summary(key)["rows"] == 2
 
 
-def test_tick_run_and_logs_tell_why_a_job_ran(deployed: Deployed) -> None:
+def test_tick_run_and_logs_show_why_a_job_ran(deployed: Deployed) -> None:
     key = fresh_key()
     deployed.upload(key)
     run = deployed.ended_run(key)
@@ -54,7 +54,7 @@ def test_tick_run_and_logs_tell_why_a_job_ran(deployed: Deployed) -> None:
     assert recorded["decision"] == "RECORDED"
 
 
-def test_the_authors_own_log_lines_bear_sensor_and_tick(deployed: Deployed) -> None:
+def test_the_authors_own_log_lines_have_sensor_and_tick(deployed: Deployed) -> None:
     key = fresh_key()
     deployed.upload(key)
     deployed.ended_run(key)
@@ -126,7 +126,7 @@ def test_a_malformed_csv_ends_as_a_failure_that_names_the_line(deployed: Deploye
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
     assert not run.failure.assumed
-    eventually(lambda: _cause(deployed, key), "the record tells the failure's cause")
+    eventually(lambda: _cause(deployed, key), "the record has the failure's cause")
     assert "line 3" in _cause(deployed, key)
 
 

@@ -24,14 +24,14 @@ PATIENCE = 100
 
 
 def treadle(deployed: Deployed, *arguments: str) -> Result:
-    """The outcome of a command on the stack, which must succeed."""
+    """Return the outcome of a command on the stack, which must succeed."""
     done = run(*arguments, "--stack", deployed.name)
     assert done.exit_code == 0, done.output
     return done
 
 
 def failed_run(deployed: Deployed) -> Run:
-    """The run of an object that the job cannot read."""
+    """Return the run of an object that the job cannot read."""
     key = fresh_key()
     deployed.upload(key, MALFORMED_CSV)
     eventually(
@@ -45,7 +45,7 @@ def failed_run(deployed: Deployed) -> Run:
 
 
 def ended_again(deployed: Deployed, failed: Run) -> Run:
-    """The run once its second attempt has ended."""
+    """Return the run once its second attempt has ended."""
 
     def probe() -> Run | None:
         found = deployed.stores.runs.get(failed.run_id)
@@ -88,12 +88,12 @@ def test_a_released_key_is_started_again_by_the_next_tick(deployed: Deployed) ->
     assert sorted(deployed.executions(failed)) == [f"{failed.run_id}-1", f"{failed.run_id}-2"]
 
 
-@pytest.mark.parametrize("asks", ["launch", None], ids=["one origin", "all origins"])
-def test_a_buried_message_is_redriven_and_handled(deployed: Deployed, asks: str | None) -> None:
+@pytest.mark.parametrize("origin_filter", ["launch", None], ids=["one origin", "all origins"])
+def test_a_dead_letter_is_redriven_and_handled(deployed: Deployed, origin_filter: str | None) -> None:
     """Of a run that was not recorded when its message came, and is by now."""
     lost = run_record()
     deployed.send("Launch", launch_message(lost))
-    origin = () if asks is None else ("--origin", asks)
+    origin = () if origin_filter is None else ("--origin", origin_filter)
     eventually(
         lambda: lost.run_id in treadle(deployed, "dlq", "redrive", "--dry-run", *origin).stdout,
         "the message is a dead letter",

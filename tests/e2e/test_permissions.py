@@ -101,12 +101,12 @@ def runs_of_a_job_that_is_not_granted(number: int, config_bytes: int = 0) -> Inv
 
 
 def not_granted(number: int, config_bytes: int = 0) -> list[PlannedRun]:
-    """Requests of which nothing is ever started."""
+    """Return requests of which nothing is ever started."""
     config = json.dumps({"noise": base64.b64encode(os.urandom(config_bytes)).decode()})
     return [PlannedRun(str(uuid4()), None, "not_granted", config, {}) for _ in range(number)]
 
 
-def slice_of_a_tick(deployed: Deployed) -> Answer:
+def chunk_of_a_tick(deployed: Deployed) -> Answer:
     body = {"treadle": "dispatch", "sensor": SENSOR, "tick_id": str(uuid4()), "slice": 0, "of": 2}
     return deployed.invoke("Dispatch", queued(json.dumps(body)))
 
@@ -147,7 +147,7 @@ def status_change_of_a_foreign_execution(deployed: Deployed) -> Answer:
 
 
 def status_change_of_one_that_failed(deployed: Deployed) -> Answer:
-    """RECORD hears of an execution that there is; what the job is given names no object, so it fails."""
+    """RECORD receives the event of an execution; the job's input names no object, so it fails."""
     states = deployed.client("stepfunctions")
     with deployed.without_events("StepFunctionsRule"):
         run = _created(deployed)
@@ -167,7 +167,7 @@ def end_of_a_run(deployed: Deployed) -> Answer:
     return deployed.invoke("Publish", {"Records": [as_record(_item(run, 1))]})
 
 
-def status_to_tell(deployed: Deployed) -> Answer:
+def status_to_publish(deployed: Deployed) -> Answer:
     run = _created(deployed)
     body = {"treadle": "publish", "run_id": run.run_id, "events": [f"{run.run_id}/1/0/QUEUED"]}
     return deployed.invoke("Publish", queued(json.dumps(body)))
@@ -179,7 +179,7 @@ def unreadable_run(deployed: Deployed) -> Answer:
 
 
 def alert_of_a_failed_run(deployed: Deployed) -> Answer:
-    """The sensor of alerts gets the failure of a run, which it has not heard of."""
+    """Invoke the sensor of alerts with the failure of a run for which it has sent no alert."""
     run_id = str(uuid4())
     [record] = samples()["failure_alert-run-status"]["Records"]
     event = json.loads(record["body"])
@@ -194,25 +194,25 @@ def reconcile(deployed: Deployed) -> Answer:
 
 
 def change_of_an_entry(deployed: Deployed) -> Answer:
-    """RECONCILE gets the event of an entry of the registry that was written, and takes it over."""
+    """Invoke RECONCILE with the event of a registry entry that was written."""
     event = copy.deepcopy(samples()["reconcile-registry"])
     event["detail"]["name"] = f"{path_of(deployed.contract['engine'])}jobs/{JOB}"
     return deployed.invoke("Reconcile", event)
 
 
 def listing(deployed: Deployed) -> Answer:
-    """RECONCILE lists Parameter Store, as the registry's copy is old."""
+    """Let RECONCILE list Parameter Store, as the registry's copy is old."""
     registry = deployed.stores.registry
     eventually(lambda: registry.replace(replace(registry.copy(), listed_at=1)), "the copy is old")
     return in_a_new_environment("Reconcile", reconcile)(deployed)
 
 
 def in_a_new_environment(function: str, needed_by: Invoke) -> Invoke:
-    """A function that has not read the registry yet; one that has goes on with what it read."""
+    """Restart a function, so that it reads the registry again."""
 
     def invoke(deployed: Deployed) -> Answer:
         lambdas, name = deployed.client("lambda"), deployed.function(function)
-        # The local cloud begins anew once such a setting is given, be it the same.
+        # The local cloud starts a new process once such a setting is given, even the same.
         timeout = lambdas.get_function_configuration(FunctionName=name)["Timeout"]
         lambdas.update_function_configuration(FunctionName=name, Timeout=timeout)
         return needed_by(deployed)
@@ -221,7 +221,7 @@ def in_a_new_environment(function: str, needed_by: Invoke) -> Invoke:
 
 
 def _made(made: bool) -> tuple[AssetMaterialization, ...]:
-    """An asset event, of an asset that nobody watches."""
+    """Return an asset event, of an asset that nobody watches."""
     return (AssetMaterialization(f"made by a test {uuid4()}"),) if made else ()
 
 
@@ -232,13 +232,13 @@ def report_of_an_asset(deployed: Deployed) -> Answer:
 
 
 def reconcile_tick_for(*requests: PlannedRun, made: bool = False) -> Invoke:
-    """RECONCILE finds a pending tick with these requests."""
+    """Let RECONCILE find a pending tick with these requests."""
 
     def invoke(deployed: Deployed) -> Answer:
         names = (deployed.outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))
         blobs = S3BlobStore(deployed.outputs["OutcomesBucketName"])
         at = int(time.time() * 1000) - LONG_AGO
-        # Held, so that DISPATCH leaves it alone when the stream tells of it.
+        # Held, so that DISPATCH leaves it alone when the stream reports it.
         held = "It is left to RECONCILE by a test."
         tick = Tick(
             SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
@@ -259,7 +259,7 @@ def reconcile_runs_of_a_job_that_is_not_granted(number: int, config_bytes: int =
 
 
 def reconcile_run(**fields: Any) -> Invoke:
-    """RECONCILE finds a run that is to be looked at."""
+    """Let RECONCILE find a run that is due for a check."""
 
     def invoke(deployed: Deployed) -> Answer:
         _created(deployed, next_at=int(time.time() * 1000) - LONG_AGO, **fields)
@@ -324,7 +324,7 @@ PERMISSIONS = [
     Permission("EvaluatorPolicy", "OwnQueueAndDeadLetters", "sqs:SendMessage", unknown_message("NewObjects")),
     Permission("RunReaderPolicy", "ReadRuns", "dynamodb:BatchGetItem", alert_of_a_failed_run),
     Permission("NewObjectsRole", "", "s3:ListBucket", scheduled_tick),
-    Permission("DispatchRole", "Ticks", "dynamodb:GetItem", slice_of_a_tick),
+    Permission("DispatchRole", "Ticks", "dynamodb:GetItem", chunk_of_a_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", one_run),
     *(
         Permission(f"{step}Role", "Registry", "dynamodb:GetItem", in_a_new_environment(step, needed_by))
@@ -367,7 +367,7 @@ PERMISSIONS = [
     Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
-    Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_tell),
+    Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_publish),
     Permission("PublishRole", "EndedRuns", "dynamodb:BatchGetItem", end_of_a_run),
     Permission("PublishRole", "EndedRuns", "dynamodb:PutItem", end_of_a_run),
     Permission("PublishRole", "EndedRuns", "dynamodb:UpdateItem", end_of_a_run),
@@ -408,8 +408,8 @@ def test_without_the_permission_it_is_denied_and_with_it_not(
         denied = permission.needed_by(deployed)
     allowed = permission.needed_by(deployed)
 
-    assert f"{DENIED}: {permission.action} " in words(denied)
-    assert DENIED not in words(allowed)
+    assert f"{DENIED}: {permission.action} " in message(denied)
+    assert DENIED not in message(allowed)
 
 
 def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_said_not_to_be() -> None:
@@ -428,7 +428,7 @@ def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_said_no
 
 
 def of_project() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The statements of the project's roles, those that SAM makes for its functions and state machines included."""
+    """Yield the statements of the project's roles, those that SAM makes for its functions and state machines included."""
     template = read()
     yield from template.statements()
     for kind in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
@@ -438,8 +438,8 @@ def of_project() -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{name}Role", statement
 
 
-def words(answer: Answer) -> str:
-    """All that an invocation said."""
+def message(answer: Answer) -> str:
+    """Return the error and the log of an invocation."""
     return f"{json.dumps(answer.value)}\n{answer.log}"
 
 
@@ -497,14 +497,14 @@ FORBIDDEN: dict[str, tuple[str, str, Callable[[Deployed], dict[str, Any]]]] = {
 
 
 def assumed(deployed: Deployed, logical_id: str, session: str, by: Any = None) -> Any:
-    """STS's answer to the request for a role's credentials."""
+    """Return STS's answer to the request for a role's credentials."""
     name = deployed.physical_id(logical_id)
     arn = deployed.client("iam").get_role(RoleName=name)["Role"]["Arn"]
     return (by or deployed.client("sts")).assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
 
 
 def client_of(deployed: Deployed, service: Any, given: Any) -> Any:
-    """A client with temporary credentials."""
+    """Return a client with temporary credentials."""
     keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
     return boto3.Session(*keys, REGION).client(service, endpoint_url=deployed.endpoint)
 

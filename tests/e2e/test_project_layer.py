@@ -88,13 +88,17 @@ def sharing(deployed: Deployed, outside: Outside) -> Iterator[Deployed]:
     outside.run(str(SAM), "build", "--config-env", "local", aws=deployed.endpoint)
     values = ["--stack-name", NAME, "--parameter-overrides", f"Engine=/treadle/{NAME}/v1"]
     outside.run(str(SAM), "deploy", "--config-env", "local", *values, aws=deployed.endpoint)
-    stood = Deployed.at(deployed.endpoint, NAME)
-    assert (stood.contract["engine"], stood.engine) == (NAME, f"{NAME}-engine")
+    deployed_project = Deployed.at(deployed.endpoint, NAME)
+    assert (deployed_project.contract["engine"], deployed_project.engine) == (NAME, f"{NAME}-engine")
     for function in ("NewObjects", "Reconcile", "PolledOrders", "PolledReturns"):
-        stood.schedule(function, enabled=False)
-    eventually(lambda: stood.stores.registry.read().jobs, "the registry has the project's jobs", seconds=120)
-    yield stood
-    stood.close()
+        deployed_project.schedule(function, enabled=False)
+    eventually(
+        lambda: deployed_project.stores.registry.read().jobs,
+        "the registry has the project's jobs",
+        seconds=120,
+    )
+    yield deployed_project
+    deployed_project.close()
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of runs reaches the sensors that watch them: once, soon, and whatever is lost on the way."""
+"""Status changes of runs reach the sensors that watch them: once, soon, and whatever is lost on the way."""
 
 import json
 import random
@@ -70,11 +70,11 @@ def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) 
     assert run.status is Status.FAILURE
     [alert] = alerts
     assert JOB in alert["Subject"]
-    assert "line 3" in alert["Message"], "the cause, in the job's words"
+    assert "line 3" in alert["Message"], "the cause, as the job gave it"
 
 
 def combined(following: Deployed) -> list[Run]:
-    """The runs that `when_both` has asked for."""
+    """Return the runs that `when_both` has requested."""
     return following.stores.runs.find(RunQuery(job=COMBINE))
 
 
@@ -88,10 +88,12 @@ def test_a_job_starts_once_when_both_it_waits_for_have_succeeded(following: Depl
     second = succeed(EXTRACT)
     [run] = eventually(lambda: combined(following), "combine was started")
     third = succeed(LOAD)
-    heard = eventually(lambda: ticks_of(following, "watch_load", [third]), "the third success was heard of")
+    received = eventually(
+        lambda: ticks_of(following, "watch_load", [third]), "the third success was evaluated"
+    )
 
     assert json.loads(run.run_config)["upstream"] == {LOAD: [first.run_id], EXTRACT: [second.run_id]}
-    assert heard
+    assert received
     assert attempts(combined(following)) == attempts([run])
 
 
@@ -138,7 +140,7 @@ def losing(following: Deployed, share: float, seed: int) -> Iterator[list[tuple[
 
 
 def make_due(following: Deployed, runs: list[Run]) -> None:
-    """Bring the time forward at which RECONCILE looks at those that have not ended."""
+    """Bring forward the time at which RECONCILE checks those that have not ended."""
     for run in runs:
         if run.ended_at is None:
             following.client("dynamodb").update_item(
@@ -151,7 +153,7 @@ def make_due(following: Deployed, runs: list[Run]) -> None:
 
 
 @pytest.mark.parametrize("seed", [5])
-def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
+def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_checked(
     following: Deployed, seed: int
 ) -> None:
     """A fifth of Step Functions' events, beginnings and ends alike: in the end all runs are recorded as they
@@ -161,13 +163,13 @@ def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
         runs = start(following, LOAD, 40, fail=lambda n: n % 3 == 0)
         names = {run.launch_id for run in runs}
 
-        def are_told_or_lost() -> bool:
-            told = sum(each.ended_at is not None for each in now(following, runs))
-            return told + len([1 for name, status in lost if name in names and status != "RUNNING"]) == len(
-                runs
-            )
+        def are_reported_or_lost() -> bool:
+            reported = sum(each.ended_at is not None for each in now(following, runs))
+            return reported + len(
+                [1 for name, status in lost if name in names and status != "RUNNING"]
+            ) == len(runs)
 
-        eventually(are_told_or_lost, "each end was told or lost", seconds=90, pause=0.5)
+        eventually(are_reported_or_lost, "each end was reported or lost", seconds=90, pause=0.5)
     assert "RUNNING" in {status for name, status in lost if name in names}
     missing = [each for each in now(following, runs) if each.ended_at is None]
     assert missing
@@ -190,8 +192,8 @@ def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
     assert set(reactions(following, "watch_load", runs).values()) == {1}
 
 
-def forget_the_last_look(following: Deployed, job: str) -> None:
-    """Let RECONCILE look through a job's target at its next call, though it did so less than ten minutes ago."""
+def forget_the_last_poll(following: Deployed, job: str) -> None:
+    """Let RECONCILE scan a job's target at its next call, though it did so less than ten minutes ago."""
     following.client("dynamodb").delete_item(
         TableName=following.outputs["RunsTableName"], Key={"run_id": {"S": f"look#{job}"}}
     )
@@ -206,10 +208,10 @@ def test_execution_by_hand_whose_events_are_lost_is_recorded_once_reconcile_has_
         execution = client.start_execution(
             stateMachineArn=machine, name=name, input='{"run_config":{"fail":true}}'
         )
-        eventually(lambda: (name, "FAILED") in lost, "the end was told, and lost")
+        eventually(lambda: (name, "FAILED") in lost, "the end was reported, and lost")
     observed = RunQuery(job=REPORT, tags={"treadle/observed": "true"})
     assert following.stores.runs.find(observed) == []
-    forget_the_last_look(following, REPORT)
+    forget_the_last_poll(following, REPORT)
 
     following.invoke("Reconcile", {"treadle": "reconcile"})
 

@@ -52,13 +52,13 @@ def built(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def second(deployed: Deployed, built: Path) -> Iterator[Deployed]:
     """The project beside the first, on its engine; its schedules rest."""
     stack.deploy(deployed.endpoint, built, ["--stack-name", NAME])
-    stood = Deployed.at(deployed.endpoint, NAME)
+    added = Deployed.at(deployed.endpoint, NAME)
     for function in map(_function, SENSORS):
-        stood.schedule(function, enabled=False)
-    stood.knows_jobs(JOB, SETTLE)
-    stood.knows_sensors(*SENSORS)
-    yield stood
-    stood.close()
+        added.schedule(function, enabled=False)
+    added.knows_jobs(JOB, SETTLE)
+    added.knows_sensors(*SENSORS)
+    yield added
+    added.close()
 
 
 def _function(sensor: str) -> str:
@@ -139,7 +139,7 @@ def test_second_project_goes_and_the_first_continues(deployed: Deployed, second:
     assert registry.jobs.keys() == {JOB, "process_large_file"}
     listed = json.loads(run("sensor", "list", "--stack", deployed.name, "--json").stdout)
     assert {each["name"] for each in listed} == registry.sensors.keys()
-    # What it has recorded stays, also for whoever asks what became of it.
+    # What it has recorded stays, also for queries.
     assert deployed.stores.runs.list_by_sensor("polled_orders", 5)
 
 

@@ -56,9 +56,9 @@ def test_sensor_ticks_for_the_engine_that_it_was_deployed_for_and_no_other(deplo
 
     try:
         engine.write(EngineRecord("another", now))
-        # Each new process looks.
+        # Each new process checks.
         deployed.client("lambda").update_function_configuration(
-            FunctionName=name, Environment={"Variables": {**variables, "ANEW": "1"}}
+            FunctionName=name, Environment={"Variables": {**variables, "RESTARTED": "1"}}
         )
         deployed.let_time_pass()
         answer = eventually(

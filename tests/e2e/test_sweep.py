@@ -64,6 +64,6 @@ def test_what_an_event_announced_is_nothing_new_to_the_sweep(deployed: Deployed)
     swept = deployed.tick()
 
     tick = deployed.stores.ticks.get(SENSOR, swept.value["subject"])
-    asked_for = [request.run_key for request in tick.requests] if tick else []
-    assert run.run_key not in asked_for
+    requested = [request.run_key for request in tick.requests] if tick else []
+    assert run.run_key not in requested
     assert attempts(deployed.runs_of(key)) == attempts([run])

@@ -1,4 +1,4 @@
-"""Scheduled ticks: each nominal time commits once, whoever delivers it, however often."""
+"""Scheduled ticks: each scheduled time commits once, whoever delivers it, however often."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from treadle.model.ticks import Tick, TickKind
 
 
 def committed(deployed: Deployed, nominal: int) -> list[Tick]:
-    """The leased ticks of a nominal time."""
+    """Return the ticks of a scheduled time."""
     page = deployed.stores.ticks.page(SENSOR, before=timestamp(nominal + MINUTE), limit=20)
     found = [each for each in page.ticks if each.kind is TickKind.LEASED and each.time == nominal]
     ticks = [deployed.stores.ticks.get(SENSOR, each.tick_id) for each in found]
@@ -39,8 +39,8 @@ def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deploy
     [tick] = committed(deployed, nominal)
     assert tick.status is TickStatus.SUCCESS
     # The sweep may also have found what other tests left in the bucket.
-    asked_for = [request.run_id for request in tick.requests if request.run_key == run.run_key]
-    assert asked_for == [run.run_id]
+    requested = [request.run_id for request in tick.requests if request.run_key == run.run_key]
+    assert requested == [run.run_id]
     assert deployed.executions(run) == [run.launch_id]
 
 

@@ -1,4 +1,4 @@
-"""What an operator is told at three in the morning, by the command line, of what did and did not run."""
+"""`treadle why` on a deployed stack: the explanation of what did and did not run."""
 
 import contextlib
 import json
@@ -23,8 +23,8 @@ from treadle.operate.sensors import SensorOperations
 ANN = "ann"
 
 
-def told(deployed: Deployed, *subject: str) -> dict[str, Any]:
-    """The story of a subject."""
+def explanation(deployed: Deployed, *subject: str) -> dict[str, Any]:
+    """Return the explanation of a subject."""
     done = run("why", SENSOR, *subject, "--stack", deployed.name, "--json")
     assert done.exit_code == 0, done.output
     story: dict[str, Any] = json.loads(done.stdout)
@@ -32,14 +32,14 @@ def told(deployed: Deployed, *subject: str) -> dict[str, Any]:
 
 
 def sentence(deployed: Deployed, key: str) -> str:
-    """Where the story of an object stands."""
-    text: str = told(deployed, "--object", f"s3://{deployed.bucket}/{key}")["sentence"]
+    """Return the sentence that explains an object."""
+    text: str = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")["sentence"]
     return text
 
 
 @contextlib.contextmanager
 def stopped(deployed: Deployed) -> Iterator[None]:
-    """An operator has stopped the sensor."""
+    """Stop the sensor meanwhile, as an operator."""
     operations = SensorOperations(deployed.stores.sensors, SystemClock())
     operations.stop(SENSOR, ANN)
     try:
@@ -49,7 +49,7 @@ def stopped(deployed: Deployed) -> Iterator[None]:
 
 
 def ended_run(deployed: Deployed, key: str) -> Run:
-    """The run of an object, once it has ended, on a machine that has much else to do."""
+    """Return the run of an object, once it has ended, on a machine that has much else to do."""
     eventually(
         lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
         "the run has ended",
@@ -63,16 +63,16 @@ def test_object_that_ran_has_its_whole_story(deployed: Deployed) -> None:
     deployed.upload(key)
     ended = ended_run(deployed, key)
 
-    story = told(deployed, "--object", f"s3://{deployed.bucket}/{key}")
+    story = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")
 
     assert story["sentence"].startswith(f"Run {ended.run_id} succeeded at")
     assert [step["what"] for step in story["steps"]][:4] == ["object", "event", "tick", "dispatch"]
     assert all(step["ok"] for step in story["steps"])
-    assert told(deployed, "--run", ended.run_id)["sentence"] == story["sentence"]
-    assert told(deployed, "--key", str(ended.run_key))["sentence"] == story["sentence"]
+    assert explanation(deployed, "--run", ended.run_id)["sentence"] == story["sentence"]
+    assert explanation(deployed, "--key", str(ended.run_key))["sentence"] == story["sentence"]
 
 
-def test_identical_upload_is_told_with_the_run_that_holds_the_key(deployed: Deployed) -> None:
+def test_identical_upload_is_reported_with_the_run_that_holds_the_key(deployed: Deployed) -> None:
     key = fresh_key()
     deployed.upload(key)
     ended = ended_run(deployed, key)
@@ -85,18 +85,18 @@ def test_identical_upload_is_told_with_the_run_that_holds_the_key(deployed: Depl
     assert f"which has belonged to run {ended.run_id} since" in said
 
 
-def test_failed_run_is_told_in_its_targets_words(deployed: Deployed) -> None:
+def test_failed_run_is_reported_with_its_targets_message(deployed: Deployed) -> None:
     key = fresh_key("malformed")
     deployed.upload(key, MALFORMED_CSV)
     ended = ended_run(deployed, key)
-    eventually(lambda: "line 3" in sentence(deployed, key), "the cause is told")
+    eventually(lambda: "line 3" in sentence(deployed, key), "the cause is shown")
 
     run("run", "release-key", SENSOR, str(ended.run_key), "--by", ANN, "--stack", deployed.name)
 
     assert f"Its run key was released by {ANN}" in sentence(deployed, key)
 
 
-def test_object_with_another_suffix_is_told_what_is_watched(deployed: Deployed) -> None:
+def test_object_with_another_suffix_is_explained_by_what_is_watched(deployed: Deployed) -> None:
     key = fresh_key().replace(".csv", ".txt")
     deployed.upload(key)
 
@@ -105,7 +105,7 @@ def test_object_with_another_suffix_is_told_what_is_watched(deployed: Deployed) 
     assert said.endswith(f"; it watches s3://{deployed.bucket}/*.csv.")
 
 
-def test_object_that_came_to_a_stopped_sensor_is_told_by_whom_and_since_when(deployed: Deployed) -> None:
+def test_object_that_came_to_a_stopped_sensor_is_explained_by_whom_and_since_when(deployed: Deployed) -> None:
     key = fresh_key()
     with stopped(deployed):
         deployed.upload(key)
@@ -118,7 +118,7 @@ def test_object_that_came_to_a_stopped_sensor_is_told_by_whom_and_since_when(dep
     assert since.action == "stop"
 
 
-def test_object_of_which_no_event_came_is_told_why_and_when_the_sweep_finds_it(deployed: Deployed) -> None:
+def test_object_of_which_no_event_came_is_explained_with_when_the_sweep_finds_it(deployed: Deployed) -> None:
     key = fresh_key()
     with deployed.without_events():
         deployed.upload(key)
@@ -134,7 +134,7 @@ def test_object_of_which_no_event_came_is_told_why_and_when_the_sweep_finds_it(d
     assert "The sweep does not reach it: its schedule" in said, "tests switch it off"
 
 
-def test_object_in_a_bucket_that_sends_no_events_is_told_the_command(deployed: Deployed) -> None:
+def test_object_in_a_bucket_that_sends_no_events_is_explained_with_the_command(deployed: Deployed) -> None:
     key, s3 = fresh_key(), deployed.client("s3")
     s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration={})
     try:
@@ -149,29 +149,29 @@ def test_object_in_a_bucket_that_sends_no_events_is_told_the_command(deployed: D
     assert f"aws s3api put-bucket-notification-configuration --bucket {deployed.bucket}" in said
 
 
-def test_run_whose_launch_is_a_dead_letter_is_told_so(deployed: Deployed) -> None:
+def test_run_whose_launch_is_a_dead_letter_is_explained(deployed: Deployed) -> None:
     lost = run_record(sensor=SENSOR)
     deployed.send("Launch", launch_message(lost))
-    eventually(lambda: letters(deployed, lost.run_id), "the message is a dead letter", pause=1)
+    eventually(lambda: dead_letters(deployed, lost.run_id), "the message is a dead letter", pause=1)
     deployed.stores.runs.create(lost)
 
-    said = told(deployed, "--run", lost.run_id)["sentence"]
+    said = explanation(deployed, "--run", lost.run_id)["sentence"]
 
     assert "has waited in LAUNCH's queue since" in said
     assert "It is a dead letter of launch:" in said
     run("dlq", "redrive", "--origin", "launch", "--stack", deployed.name)
 
 
-def letters(deployed: Deployed, about: str) -> bool:
+def dead_letters(deployed: Deployed, about: str) -> bool:
     return about in run("dlq", "list", "--stack", deployed.name).stdout
 
 
-def test_moment_is_told_by_the_tick_that_was_at_work(deployed: Deployed) -> None:
+def test_moment_is_reported_by_the_tick_that_was_at_work(deployed: Deployed) -> None:
     key = fresh_key()
     deployed.upload(key)
     ended_run(deployed, key)
     [tick] = deployed.event_ticks(key)
 
-    said = told(deployed, "--at", tick.tick_id[:24])["sentence"]
+    said = explanation(deployed, "--at", tick.tick_id[:24])["sentence"]
 
     assert "requested 1 runs" in said

@@ -883,9 +883,7 @@ MUTANTS = (
         "engine/record/run_state.py",
         "return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))",
         "return run",
-        (
-            "tests/unit/test_cross_account_jobs.py::test_run_in_another_account_is_asked_about_every_five_minutes",
-        ),
+        ("tests/unit/test_cross_account_jobs.py::test_run_in_another_account_is_queried_every_five_minutes",),
     ),
     Mutant(
         "silence taken for a denial",

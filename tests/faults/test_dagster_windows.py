@@ -16,7 +16,7 @@ from moto import mock_aws
 from tests.support.dispatching import NOON, committed
 from tests.support.house import JOB, RUN_IDS, RUNNING, House, sensor_of
 from tests.support.objects import BUCKET, object_of
-from tests.support.process_kill import KilledError, striking
+from tests.support.process_kill import KilledError, kill_point
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
 from tests.template.engine_model import all_statements, read_engine
@@ -107,30 +107,30 @@ def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: Dyna
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, after: bool) -> None:
-    struck = []
+    killed_at = []
     for call in itertools.count(1):
-        with mock_aws(), striking() as strike:
+        with mock_aws(), kill_point() as kill:
             stores = DynamoStores(create_tables(), RandomTokens())
             clock = VirtualClock()
             evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
             ticks = ScheduledTickRunner(
                 evaluator, stores.sensors, stores.ticks, clock, RandomTokens(), TickSettings(0, RUNNING)
             )
-            strike.call, strike.after = call, after
+            kill.call, kill.after = call, after
             try:
                 ticks.tick(clock.now(), Budget(60))
             except KilledError:
-                struck.append(strike.struck)
-            strike.call = 0
+                killed_at.append(kill.killed_at)
+            kill.call = 0
             _assert_one_request_for_each_number(stores)
             for _ in range(3):
                 clock.advance(120)
                 ticks.tick(clock.now(), Budget(60))
                 _assert_one_request_for_each_number(stores)
-            if not strike.struck:
+            if not kill.killed_at:
                 break
 
-    assert {"UpdateItem", "TransactWriteItems"} <= set(struck)
+    assert {"UpdateItem", "TransactWriteItems"} <= set(killed_at)
 
 
 def _assert_one_request_for_each_number(stores: DynamoStores) -> None:

@@ -200,7 +200,7 @@ def test_no_story_breaks_an_invariant_and_they_strike_everywhere(
     """Told at the end, too, as a model that nothing happens in proves nothing."""
     run_state_machine_as_test(Protocol, settings=SETTINGS)
 
-    record_property("told", f"protocol model: {dict(TOTALS)}")
+    record_property("summary", f"protocol model: {dict(TOTALS)}")
     assert (
         min(TOTALS[f"{kind} {when}"] for kind in ("kill", "lose", "pause") for when in ("before", "after"))
         > 10

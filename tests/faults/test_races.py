@@ -168,7 +168,7 @@ def run_race(field: Field, stores: DynamoStores) -> None:
 def has_seen_enough(field: Field, stores: DynamoStores) -> bool:
     """Whether processes were killed, their leases and claims taken over, and a tick came too late to commit."""
     died = any(tick.error for tick in all_ticks(stores, field.course))
-    taken_over = all({"again", "found"} & set(field.course.target(job).asked()) for job in JOBS)
+    taken_over = all({"again", "found"} & set(field.course.target(job).queried()) for job in JOBS)
     lost = (field.course.folder / "lost").exists()
     return field.befallen["SIGKILL"] >= ENOUGH_KILLS and died and lost and taken_over
 
@@ -207,7 +207,7 @@ def test_processes_that_are_killed_start_each_key_once_and_lose_none(
     }
     field.befallen["seconds of the race"] = round(raced)
     field.befallen["seconds until all was quiet"] = round(time.monotonic() - began - raced)
-    record_property("told", report(field, ticks, runs))
+    record_property("summary", report(field, ticks, runs))
     assert field.problems() == []
     assert_cursor_went_on_step_by_step(ticks)
     assert_each_request_has_its_run(ticks, runs)
@@ -245,7 +245,7 @@ def assert_each_run_was_started_once(course: Course, runs: dict[str, Run]) -> No
 
 def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
     """What happened, for the summary at the end."""
-    asked = {job: dict(Counter(field.course.target(job).asked())) for job in JOBS}
+    asked = {job: dict(Counter(field.course.target(job).queried())) for job in JOBS}
     counts = {
         "processes": dict(field.befallen),
         "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),

@@ -71,7 +71,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
         return found
 
     def items(table: str) -> list[Any]:
-        # Asked behind the service's back, as it is asked very often.
+        # Called without the service, as it is called very often.
         return list(dynamodb_backends[ACCOUNT][REGION].tables[table].all_items())
 
     def is_anything_left() -> bool:
@@ -91,10 +91,10 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
     )
 
 
-def _no_answer(words: str) -> Exception:
-    return ReadTimeoutError(endpoint_url=f"https://dynamodb: {words}")
+def _no_answer(message: str) -> Exception:
+    return ReadTimeoutError(endpoint_url=f"https://dynamodb: {message}")
 
 
-def _throttled(words: str) -> Exception:
-    answer: Any = {"Error": {"Code": "ThrottlingException", "Message": words}}
+def _throttled(message: str) -> Exception:
+    answer: Any = {"Error": {"Code": "ThrottlingException", "Message": message}}
     return VerboseClientError(answer, "DynamoDB", {})

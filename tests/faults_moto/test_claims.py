@@ -1,4 +1,4 @@
-"""The claim on an attempt, on DynamoDB's store: whoever asks second gets nothing while the first can act."""
+"""The claim on an attempt, on DynamoDB's store: the second to request it gets nothing while the first can act."""
 
 from tests.faults.flow import SMALL
 from tests.faults.invariants import executions, violations

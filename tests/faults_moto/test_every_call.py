@@ -24,7 +24,7 @@ BY_REQUEST = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.REPE
 
 
 def maker(tables: Tables, *, each_request: bool = False) -> Callable[[Faults], World]:
-    """Makes worlds on the tables."""
+    """Return a function that makes worlds on the tables."""
 
     def make(faults: Faults) -> World:
         return World(
@@ -75,13 +75,13 @@ def test_no_fault_at_any_request_breaks_an_invariant(
 
 
 def _each_batch_once(world: World) -> Iterator[str]:
-    """Cursor and requests have become durable together: each batch was asked for by one tick."""
-    asked = sorted(str([request.run_key for request in tick.requests]) for tick in committed(world))
+    """Yield each batch that was not requested by exactly one tick: cursor and requests are durable together."""
+    requested = sorted(str([request.run_key for request in tick.requests]) for tick in committed(world))
     wanted = sorted(
         [
             *(str(list(batch)) for batch in world.flow.batches),
             *(f"['s3://watched/{key}#e1']" for key in world.flow.objects),
         ]
     )
-    if asked != wanted:
-        yield f"ticks ask for {asked} instead of {wanted}"
+    if requested != wanted:
+        yield f"ticks request {requested} instead of {wanted}"

@@ -9,7 +9,7 @@ from treadle.testing.faults import Fault, Faults
 
 
 def lost_at(tables: Tables, site: str) -> World:
-    """A world in which one call is lost each time that a step makes it by itself."""
+    """Return a world in which one call is lost each time that a step makes it by itself."""
 
     def make(faults: Faults) -> World:
         return World(flow=SMALL, faults=faults, backend=on_dynamodb(tables, faults))

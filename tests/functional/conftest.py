@@ -62,7 +62,7 @@ class Deployment:
     handlers: dict[str, Any] = field(default_factory=dict)
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        """The answer of a function's handler, kept warm between calls."""
+        """Return the answer of a function's handler, kept warm between calls."""
         if function not in self.handlers:
             name = f"functions.{function.replace('/', '.')}.app"
             sys.modules.pop(name, None)
@@ -75,7 +75,7 @@ class Deployment:
         return answer["ETag"].strip('"')
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
-        """What is in a queue, taken out, with attributes."""
+        """Return what is in a queue, taken out, with attributes."""
         found: list[dict[str, Any]] = []
         sqs = boto3.client("sqs")
         while True:
@@ -90,7 +90,7 @@ class Deployment:
                 found.append(dict(message))
 
     def register(self, path: str, text: str, operation: str = "Update") -> Any:
-        """Let a project change an entry, and RECONCILE take it over; the other functions start anew."""
+        """Let a project change an entry, and RECONCILE take it over; the other functions start again."""
         name = f"/treadle/{ENGINE}/{path}"
         if operation == "Delete":
             boto3.client("ssm").delete_parameter(Name=name)
@@ -109,14 +109,14 @@ class Deployment:
         return self.register("jobs/process_file", job_text("shop", job_at(self.machine), **fields))
 
     def fresh_stores(self) -> DynamoStores:
-        """The stores over clients of their own."""
+        """Return the stores over clients of their own."""
         tables = (
             self._environment[f"TREADLE_{name}_TABLE"] for name in ("SENSORS", "TICKS", "RUNS", "EVENTS")
         )
         return DynamoStores(TableNames(*tables), RandomTokens(), S3BlobStore(OUTCOMES))
 
     def executions(self) -> list[str]:
-        """The names of all executions of the job's state machine."""
+        """Return the names of all executions of the job's state machine."""
         answer = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine)
         return [execution["name"] for execution in answer["executions"]]
 
@@ -141,7 +141,7 @@ class Deployment:
     _environment: dict[str, str] = field(default_factory=dict)
 
     def setenv(self, **values: str) -> None:
-        """Change the functions' environment; handlers start anew."""
+        """Change the functions' environment; handlers start again."""
         self._environment |= values
         for name, value in values.items():
             self.monkeypatch.setenv(name, value)
@@ -149,13 +149,13 @@ class Deployment:
 
 
 def sample(name: str) -> dict[str, Any]:
-    """One of the sample events."""
+    """Return one of the sample events."""
     event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
     return event
 
 
 def batch(*bodies: str | dict[str, Any], receives: int = 1) -> dict[str, Any]:
-    """An SQS batch of messages."""
+    """Return an SQS batch of messages."""
     [record] = sample("launch-message")["Records"]
     texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
     attributes = {**record["attributes"], "ApproximateReceiveCount": str(receives)}
@@ -170,19 +170,19 @@ def batch(*bodies: str | dict[str, Any], receives: int = 1) -> dict[str, Any]:
 def object_created(
     key: str, etag: str, sequencer: str = "01", time: str = "2026-11-22T18:00:05Z"
 ) -> dict[str, Any]:
-    """The event of an object."""
+    """Return the event of an object."""
     event = sample("new_objects-s3-event-direct")
     stored = {"key": key, "etag": etag, "size": 8, "sequencer": sequencer}
     return {**event, "time": time, "detail": {**event["detail"], "object": stored}}
 
 
 def job_at(machine: str) -> JobSettings:
-    """The job that the sensor may start."""
+    """Return the job that the sensor may start."""
     return JobSettings("process_file", "step_functions", machine, "ProcessFileStateMachineArn")
 
 
 def registered(machine: str) -> dict[str, str]:
-    """The project's entries."""
+    """Return the project's entries."""
     sensor = sensor_text("shop", "process_file", kind="s3")
     return {"sensors/new_objects": sensor, "jobs/process_file": job_text("shop", job_at(machine))}
 
@@ -256,7 +256,7 @@ OWN = f"{STACK}-NewObjectsFunction-1X"
 
 
 def of_project(deployment: Deployment) -> str:
-    """The entry of the sensor, of a project of its own."""
+    """Return the entry of the sensor, of a project of its own."""
     return sensor_text(
         "files",
         "process_file",

@@ -1,4 +1,4 @@
-"""What is told of assets, as deployed: RECORD's and DISPATCH's handlers, bus, queues and tables on moto."""
+"""Asset events, as deployed: RECORD's and DISPATCH's handlers, bus, queues and tables on moto."""
 
 import json
 from typing import Any
@@ -18,20 +18,20 @@ RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 
 
 @pytest.fixture
-def heard(deployment: Deployment) -> str:
-    """URL of a queue that hears everything on Treadle's bus."""
+def bus_queue(deployment: Deployment) -> str:
+    """URL of a queue that receives everything on Treadle's bus."""
     sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    url = sqs.create_queue(QueueName="bus")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "heard", "Arn": arn}])
-    deployment.queues["heard"] = url
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
+    deployment.queues["bus"] = url
     return str(url)
 
 
-def told(deployment: Deployment) -> list[dict[str, Any]]:
-    """What the bus has told since this was last asked."""
-    events = [json.loads(message["Body"]) for message in deployment.messages("heard")]
+def published(deployment: Deployment) -> list[dict[str, Any]]:
+    """Return the events on the bus since the last call."""
+    events = [json.loads(message["Body"]) for message in deployment.messages("bus")]
     assert {event["detail-type"] for event in events} <= {"Asset Materialized"}
     return [event["detail"] for event in events]
 
@@ -46,15 +46,15 @@ def record(deployment: Deployment, *bodies: dict[str, Any]) -> Any:
     return deployment.invoke("engine/record", batch(*map(json.dumps, bodies)))
 
 
-def test_the_sample_report_is_numbered_and_told_with_the_depth_of_its_run(
-    deployment: Deployment, heard: str
+def test_the_sample_report_is_numbered_and_reported_with_the_depth_of_its_run(
+    deployment: Deployment, bus_queue: str
 ) -> None:
     run = Run(RUN_ID, "process_file", "s", "k", "t", "{}", {"treadle/depth": "2"}, 0)
     assert deployment.stores.runs.create(run) is None
 
     assert deployment.invoke("engine/record", sample("record-asset-report")) == {"batchItemFailures": []}
 
-    [detail] = told(deployment)
+    [detail] = published(deployment)
     assert (detail["asset_key"], detail["storage_id"], detail["id"]) == ("tables/orders", 1, f"{RUN_ID}-1")
     assert (detail["run_id"], detail["depth"], detail["namespace"]) == (RUN_ID, 2, NAMESPACE)
     assert (detail["metadata"], detail["partition"]) == ({"rows": 1204}, "2026-11-22")
@@ -62,30 +62,32 @@ def test_the_sample_report_is_numbered_and_told_with_the_depth_of_its_run(
     assert (kept.event_id, kept.kind) == (detail["id"], "ASSET_MATERIALIZATION")
 
 
-def test_the_sample_of_another_stack_is_numbered_anew_and_told_here(
-    deployment: Deployment, heard: str
+def test_the_sample_of_another_stack_is_numbered_again_and_reported_here(
+    deployment: Deployment, bus_queue: str
 ) -> None:
     deployment.invoke("engine/record", sample("record-asset-of-another-stack"))
 
-    [detail] = told(deployment)
+    [detail] = published(deployment)
     other = "210987654321/eu-west-1/shop"
     assert (detail["namespace"], detail["origin"], detail["storage_id"]) == (NAMESPACE, other, 1)
     assert detail["id"] == f"{other}/prices-2026-11-22"
 
 
-def test_redelivery_and_a_second_report_are_told_as_the_first(deployment: Deployment, heard: str) -> None:
+def test_redelivery_and_a_second_report_are_reported_as_the_first(
+    deployment: Deployment, bus_queue: str
+) -> None:
     again = body_of("record-asset-report", metadata={"rows": 1}, time="2026-11-23T00:00:00Z")
 
     deployment.invoke("engine/record", sample("record-asset-report"))
     record(deployment, again, body_of("record-asset-report"))
 
-    first, second, third = told(deployment)
+    first, second, third = published(deployment)
     assert first == second == third
     assert len(deployment.stores.events.after("tables/orders", 0, 9)) == 1
 
 
 def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_other(
-    deployment: Deployment, heard: str
+    deployment: Deployment, bus_queue: str
 ) -> None:
     bad = {
         "version 2 is not 1": body_of("record-asset-report", version=2),
@@ -97,27 +99,29 @@ def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_
     answer = record(deployment, *bad.values(), body_of("record-asset-report"))
 
     assert answer == {"batchItemFailures": []}
-    letters = {letter["Body"]: letter["MessageAttributes"] for letter in deployment.messages("dead")}
-    assert letters.keys() == {json.dumps(body) for body in bad.values()}
-    for words, body in bad.items():
-        attributes = letters[json.dumps(body)]
+    dead_letters = {
+        dead_letter["Body"]: dead_letter["MessageAttributes"] for dead_letter in deployment.messages("dead")
+    }
+    assert dead_letters.keys() == {json.dumps(body) for body in bad.values()}
+    for expected, body in bad.items():
+        attributes = dead_letters[json.dumps(body)]
         assert attributes["origin"]["StringValue"] == "record"
-        assert words in attributes["reason"]["StringValue"]
-    assert len(told(deployment)) == 1
+        assert expected in attributes["reason"]["StringValue"]
+    assert len(published(deployment)) == 1
 
 
-def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, heard: str) -> None:
+def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, bus_queue: str) -> None:
     through = "210987654321/eu-west-1/third"
 
     record(deployment, body_of("record-asset-of-another-stack", namespace=through))
 
-    assert told(deployment) == []
+    assert published(deployment) == []
     assert deployment.messages("dead") == []
     assert deployment.stores.events.after("vendor/prices", 0, 9) == []
 
 
-def test_asset_events_of_a_tick_are_told_by_dispatch_once_recorded(
-    deployment: Deployment, heard: str
+def test_asset_events_of_a_tick_are_reported_by_dispatch_once_recorded(
+    deployment: Deployment, bus_queue: str
 ) -> None:
     made = [AssetMaterialization("orders", metadata={"text": "é" * 20_000}), AssetMaterialization("orders")]
 
@@ -125,22 +129,22 @@ def test_asset_events_of_a_tick_are_told_by_dispatch_once_recorded(
     def definition() -> SensorResult:
         return SensorResult([RunRequest("k")], asset_events=made)
 
-    deployment.handlers["telling"] = handler_of(definition)
-    deployment.invoke("telling", {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"})
-    preview = deployment.invoke("telling", {"treadle": "preview"})
+    deployment.handlers["orders"] = handler_of(definition)
+    deployment.invoke("orders", {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"})
+    preview = deployment.invoke("orders", {"treadle": "preview"})
     assert [each["asset_key"] for each in preview["asset_events"]] == ["orders", "orders"]
     [tick] = deployment.stores.ticks.latest("new_objects", 9)
-    assert (tick.asset_events, told(deployment)) == (tuple(made), [])
+    assert (tick.asset_events, published(deployment)) == (tuple(made), [])
 
     deployment.dispatch_pending()
 
-    details = told(deployment)
+    details = published(deployment)
     ids = [f"new_objects/{tick.tick_id}/{index}" for index in range(2)]
     assert sorted((each["storage_id"], each["id"]) for each in details) == [(1, ids[0]), (2, ids[1])]
     assert {each["depth"] for each in details} == {1}
     assert len(deployment.stores.runs.list_by_sensor("new_objects", 9)) == 1
     deployment.dispatch_pending()
-    assert told(deployment) == []
+    assert published(deployment) == []
 
 
 def test_record_says_which_setting_is_missing(deployment: Deployment) -> None:

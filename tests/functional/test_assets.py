@@ -54,14 +54,14 @@ when_fresh = assets_updated("when_fresh", all_of=[ORDERS, CUSTOMERS], request_jo
 
 
 def recorded(deployment: Deployment, key: AssetKey, *rows: int) -> list[dict[str, Any]]:
-    """Materializations as they are stored, and as the bus tells of them."""
-    told = [
+    """Return materializations as they are stored, and as the bus reports them."""
+    materializations = [
         AssetMaterialized(
             AssetMaterialization(key, metadata={"rows": number}), f"{key}-{number}", 0, datetime.now(UTC)
         )
         for number in rows
     ]
-    stored = deployment.stores.events.append([asset_event(each) for each in told])
+    stored = deployment.stores.events.append([asset_event(each) for each in materializations])
     return [envelope(asset_materialized(materialized(each), NAMESPACE), NAMESPACE) for each in stored]
 
 
@@ -76,7 +76,7 @@ def ticks(deployment: Deployment, definition: SensorDefinition) -> list[Tick]:
 
 
 def start(deployment: Deployment) -> None:
-    """As the template deploys such sensors: without an interval."""
+    """Deploy the sensor as the template does: without an interval."""
     deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING")
 
@@ -99,8 +99,8 @@ def test_what_is_no_materialization_is_a_dead_letter_with_the_reason(deployment:
 
     assert deliver(deployment, on_orders, [event]) == {"batchItemFailures": []}
 
-    [letter] = deployment.messages("dead")
-    assert "storage_id" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "storage_id" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
     assert ticks(deployment, on_orders) == []
 
 
@@ -122,7 +122,7 @@ def test_a_sensor_in_one_line_reads_what_woke_it(deployment: Deployment) -> None
     start(deployment)
     deliver(deployment, when_fresh, recorded(deployment, ORDERS, 1))
     assert ticks(deployment, when_fresh) == []
-    deployment.setenv(TREADLE_NAMESPACE=NAMESPACE)  # Started anew, it goes on from its cursor.
+    deployment.setenv(TREADLE_NAMESPACE=NAMESPACE)  # Started again, it continues from its cursor.
     deliver(deployment, when_fresh, recorded(deployment, CUSTOMERS, 1))
 
     tick, _skipped = ticks(deployment, when_fresh)

@@ -28,13 +28,13 @@ NASTY = "\x1b[31mred\u202e"
 
 
 def treadle(*arguments: str, stack: str | None = STACK) -> Result:
-    """The outcome of a command on the stack."""
+    """Return the outcome of a command on the stack."""
     named = [] if stack is None else ["--stack", stack]
     return CliRunner().invoke(command, [*arguments, *named], prog_name="treadle")
 
 
 def output_of(*arguments: str) -> Any:
-    """What a command says as JSON, behind what handlers have logged in this process."""
+    """Return what a command prints as JSON, behind what handlers have logged in this process."""
     done = treadle(*arguments, "--json")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
@@ -43,7 +43,7 @@ def output_of(*arguments: str) -> Any:
 
 
 def evaluated(stack: Deployment, key: str = "a.csv") -> None:
-    """An object was put, and its event evaluated and dispatched."""
+    """Put an object, and evaluate and dispatch its event."""
     stack.invoke("sensors/new_objects", object_created(key, stack.put(key)))
     stack.dispatch_pending()
 
@@ -98,7 +98,7 @@ def test_sensor_of_another_engine_is_shown_as_such(stack: Deployment, stacks: St
     assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', but the engine's is" in listed
 
 
-def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
+def test_function_that_does_not_load_is_shown_wherever_its_ticks_are_shown(
     stack: Deployment, stacks: Stacks
 ) -> None:
     def broken(event: object) -> object:
@@ -107,15 +107,15 @@ def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
     function = f"{STACK}-NewObjectsFunction-1X"
     stacks.functions[function] = broken
     stacks.modified[function] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-    words = "Its function does not load: ModuleNotFoundError: No module named 'requests'."
+    message = "Its function does not load: ModuleNotFoundError: No module named 'requests'."
 
     listed = treadle("sensor", "list").stdout
     assert "RUNNING, does not load" in listed
-    assert f"! new_objects: {words}" in listed
-    assert words in treadle("sensor", "show", SENSOR).stdout
+    assert f"! new_objects: {message}" in listed
+    assert message in treadle("sensor", "show", SENSOR).stdout
     ticks = treadle("tick", "list", SENSOR).stdout
     assert ticks.startswith("Sensor new_objects has no ticks yet.\n")
-    assert words in ticks
+    assert message in ticks
     assert "No module named 'requests'" in treadle("why", SENSOR, "--at", "1m").stdout
     [view] = output_of("sensor", "list")
     assert [each["kind"] for each in view["problems"]] == ["NOT_LOADING"]
@@ -176,9 +176,9 @@ def test_all_sensors_are_changed_at_once_and_none_if_one_is_not_there(stack: Dep
     )
 
 
-@pytest.mark.parametrize("words", [(), (SENSOR, "--all")], ids=["none", "both"])
-def test_change_of_sensors_wants_names_or_all(stack: Deployment, words: tuple[str, ...]) -> None:
-    done = treadle("sensor", "stop", *words)
+@pytest.mark.parametrize("message", [(), (SENSOR, "--all")], ids=["none", "both"])
+def test_change_of_sensors_wants_names_or_all(stack: Deployment, message: tuple[str, ...]) -> None:
+    done = treadle("sensor", "stop", *message)
 
     assert (done.exit_code, "Give the names of sensors, or --all." in done.stderr) == (2, True)
     assert stack.stores.sensors.get(SENSOR).epoch == 0
@@ -268,16 +268,16 @@ def test_preview_says_how_much_of_a_long_answer_is_left_out(stack: Deployment, s
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("[]", "must hold one event"), ("{", "is not JSON")], ids=["list", "broken"]
+    ("content", "message"), [("[]", "must hold one event"), ("{", "is not JSON")], ids=["list", "broken"]
 )
-def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, content: str, words: str) -> None:
+def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, content: str, message: str) -> None:
     event = tmp_path / "event.json"
     event.write_text(content)
 
     done = treadle("sensor", "preview", SENSOR, "--event", str(event))
 
     assert done.exit_code == 2
-    assert words in done.stderr
+    assert message in done.stderr
 
 
 def test_tick_now_evaluates_at_once_and_a_stopped_sensor_says_so(stack: Deployment) -> None:
@@ -309,8 +309,8 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
     assert len(output_of("tick", "list", SENSOR, "--since", "2026-11-22T18:00:05")) == 1
     assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:04Z")) == 0
     assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:05Z")) == 1
-    for words in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
-        assert words in shown.stdout
+    for message in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
+        assert message in shown.stdout
     assert output_of("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
 
 
@@ -326,8 +326,8 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
     assert output_of("run", "list", "--status", "SUCCESS") == []
     assert output_of("run", "list", "--job", "process_file", "--since", "2100-01-01") == []
     assert run.run_id in treadle("run", "list").stdout
-    for words in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
-        assert words in shown
+    for message in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
+        assert message in shown
     assert output_of("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
 
 
@@ -442,7 +442,7 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         ("sensor", "show", "nobody"),
         ("sensor", "stop", "nobody"),
@@ -456,9 +456,9 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
     ids=" ".join,
 )
 def test_unknown_sensor_is_refused_and_nothing_is_stored_of_it(
-    stack: Deployment, words: tuple[str, ...]
+    stack: Deployment, message: tuple[str, ...]
 ) -> None:
-    done = treadle(*words)
+    done = treadle(*message)
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "treadle: Stack 'shop' has no sensor 'nobody'; it has: new_objects.\n"
@@ -486,22 +486,24 @@ def test_stack_is_found_by_its_variable_and_by_samconfig(
 
 
 def test_every_command_on_a_stack_can_print_json() -> None:
-    """Whatever is asked of a stack is also asked by programs."""
+    """Programs use all commands that query a stack."""
     import click
 
     def commands(
-        group: click.Group, words: tuple[str, ...] = ()
+        group: click.Group, message: tuple[str, ...] = ()
     ) -> list[tuple[tuple[str, ...], click.Command]]:
         found: list[tuple[tuple[str, ...], click.Command]] = []
         for name, each in group.commands.items():
             found += (
-                commands(each, (*words, name)) if isinstance(each, click.Group) else [((*words, name), each)]
+                commands(each, (*message, name))
+                if isinstance(each, click.Group)
+                else [((*message, name), each)]
             )
         return found
 
     without = [
-        " ".join(words)
-        for words, each in commands(command)
+        " ".join(message)
+        for message, each in commands(command)
         if {"stack"} <= {option.name for option in each.params}
         and "as_json" not in {p.name for p in each.params}
     ]

@@ -1,4 +1,4 @@
-"""The console's API: what it takes, what it refuses and in which words, and that nobody changes anything unasked."""
+"""The console's API: what it takes, what it refuses and with which message, and that a read changes nothing."""
 
 import base64
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ RUN_ID = "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"
 
 
 def watch(context: Any) -> Iterator[RunRequest]:
-    """A sensor's function that asks for one run, under a key that anybody may have written."""
+    """A sensor's function that requests one run, under a key that anybody may have written."""
     del context
     yield RunRequest(run_key=AWKWARD)
 
@@ -56,22 +56,22 @@ def viewer(stack: MemoryStack) -> Client:
 
 
 def failed_run(stack: MemoryStack) -> Run:
-    """A run that was launched and has failed."""
+    """Return a run that was launched and has failed."""
     [run] = stack.instance.tick("watch").runs
     return stack.instance.finish_run(run, Status.FAILURE).run
 
 
 def said(answer: Answer) -> tuple[int, str]:
-    """Status and words of a refusal."""
+    """Return status and text of a refusal."""
     return answer.status, answer.json["message"]
 
 
 def example(operation: Operation) -> str:
-    """An address of an operation."""
+    """Return an address of an operation."""
     return operation.path.replace("<sensor>", "watch").replace("<run_id>", RUN_ID)
 
 
-def test_a_run_is_started_once_more_by_whoever_asked(stack: MemoryStack, operator: Client) -> None:
+def test_a_run_is_started_once_more_by_whoever_requested_it(stack: MemoryStack, operator: Client) -> None:
     run = failed_run(stack)
 
     answer = operator.post(f"/api/runs/{run.run_id}/rerun", {"if_attempt": 1})
@@ -85,9 +85,9 @@ def test_a_run_is_started_once_more_by_whoever_asked(stack: MemoryStack, operato
 def test_what_cannot_be_done_as_things_stand_is_a_conflict(stack: MemoryStack, operator: Client) -> None:
     [run] = stack.instance.tick("watch").runs
 
-    status, words = said(operator.post(f"/api/runs/{run.run_id}/rerun", {}))
+    status, message = said(operator.post(f"/api/runs/{run.run_id}/rerun", {}))
 
-    assert (status, "has not ended" in words) == (409, True)
+    assert (status, "has not ended" in message) == (409, True)
 
 
 def test_a_key_is_released_as_it_is_whatever_stands_in_it(stack: MemoryStack, operator: Client) -> None:
@@ -100,17 +100,17 @@ def test_a_key_is_released_as_it_is_whatever_stands_in_it(stack: MemoryStack, op
 
 
 def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> None:
-    stack.letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
+    stack.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
 
-    [letter] = viewer.get("/api/dead-letters").json["letters"]
+    [dead_letter] = viewer.get("/api/dead-letters").json["letters"]
 
-    assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r", "SENT")
-    assert (letter["given_up_as"], letter["project"]) == (AWKWARD, None)
-    assert list(stack.letters.messages) == [letter["message_id"]]
+    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r", "SENT")
+    assert (dead_letter["given_up_as"], dead_letter["project"]) == (AWKWARD, None)
+    assert list(stack.dead_letters.messages) == [dead_letter["message_id"]]
 
 
 def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStack, operator: Client) -> None:
-    for box in (stack.letters, stack.of_project):
+    for box in (stack.dead_letters, stack.of_project):
         box.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
 
     shown = operator.get("/api/dead-letters").json["letters"]
@@ -122,18 +122,20 @@ def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStac
 
 def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> None:
     for number in range(3):
-        stack.letters.send(f'{{"treadle": "launch", "run_id": "r{number}"}}', origin="launch", reason="no")
+        stack.dead_letters.send(
+            f'{{"treadle": "launch", "run_id": "r{number}"}}', origin="launch", reason="no"
+        )
 
     results = operator.post("/api/dead-letters/redrive", {"limit": 2}).json["results"]
 
     assert [each["fate"] for each in results] == ["SENT", "SENT"]
-    assert len(stack.letters.messages) == 1
+    assert len(stack.dead_letters.messages) == 1
     assert len(stack.queues["launch"].messages) == 2
 
 
 @pytest.mark.parametrize("operation", CHANGES, ids=lambda operation: operation.path)
 def test_a_viewer_changes_nothing(viewer: Client, operation: Operation) -> None:
-    answer = viewer.ask(operation.method, example(operation), body={}, headers=CHANGE)
+    answer = viewer.send(operation.method, example(operation), body={}, headers=CHANGE)
 
     assert said(answer) == (
         403,
@@ -144,7 +146,7 @@ def test_a_viewer_changes_nothing(viewer: Client, operation: Operation) -> None:
 @pytest.mark.parametrize("operation", CHANGES, ids=lambda operation: operation.path)
 @pytest.mark.parametrize("headers", [{}, {"X-Treadle": ""}, {"X-Treadle": "other"}])
 def test_a_change_needs_its_header(operator: Client, operation: Operation, headers: dict[str, str]) -> None:
-    answer = operator.ask(operation.method, example(operation), body={}, headers=headers)
+    answer = operator.send(operation.method, example(operation), body={}, headers=headers)
 
     assert (answer.status, "X-Treadle" in answer.json["message"]) == (403, True)
 
@@ -155,13 +157,13 @@ def test_a_change_needs_its_header(operator: Client, operation: Operation, heade
 def test_nobody_is_answered_without_a_token(stack: MemoryStack, operation: Operation) -> None:
     client = Client(console_of(stack), headers={})
 
-    answer = client.ask(operation.method, example(operation), body={}, headers=CHANGE)
+    answer = client.send(operation.method, example(operation), body={}, headers=CHANGE)
 
     assert answer.status == 401
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "message"),
     [
         ({"limit": "0"}, "query.limit must be bigger than or equal to 1."),
         ({"limit": "101"}, "query.limit must be smaller than or equal to 100."),
@@ -173,14 +175,14 @@ def test_nobody_is_answered_without_a_token(stack: MemoryStack, operation: Opera
         ({"colour": "blue"}, "query must not contain {'colour'} properties."),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused_in_words(
-    operator: Client, query: dict[str, str], words: str
+def test_parameters_that_do_not_fit_are_refused_with_a_reason(
+    operator: Client, query: dict[str, str], message: str
 ) -> None:
-    assert said(operator.get("/api/dead-letters", **query)) == (400, words)
+    assert said(operator.get("/api/dead-letters", **query)) == (400, message)
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ("{}", "body must contain ['run_key'] properties."),
         ("[]", "body must be object."),
@@ -193,16 +195,18 @@ def test_parameters_that_do_not_fit_are_refused_in_words(
         ("{", "The request is not JSON: Expecting property name"),
     ],
 )
-def test_a_body_that_does_not_fit_is_refused_in_words(operator: Client, body: str, words: str) -> None:
-    answer = operator.ask("POST", "/api/sensors/watch/release", body=body, headers=CHANGE)
+def test_a_body_that_does_not_fit_is_refused_with_a_reason(operator: Client, body: str, message: str) -> None:
+    answer = operator.send("POST", "/api/sensors/watch/release", body=body, headers=CHANGE)
 
-    assert (answer.status, answer.json["message"][: len(words)]) == (400, words)
+    assert (answer.status, answer.json["message"][: len(message)]) == (400, message)
 
 
 def test_a_body_is_json_or_refused(operator: Client) -> None:
     headers = {**CHANGE, "Content-Type": "application/x-www-form-urlencoded"}
 
-    assert operator.ask("POST", "/api/sensors/watch/release", body="run_key=k", headers=headers).status == 415
+    assert (
+        operator.send("POST", "/api/sensors/watch/release", body="run_key=k", headers=headers).status == 415
+    )
 
 
 def test_a_body_that_is_no_text_is_refused(operator: Client) -> None:
@@ -252,12 +256,12 @@ def test_what_can_be_no_name_is_not_found(operator: Client, run_id: str) -> None
 def test_another_method_is_refused_with_those_it_takes(
     operator: Client, method: str, path: str, allowed: str
 ) -> None:
-    answer = operator.ask(method, path, headers=CHANGE)
+    answer = operator.send(method, path, headers=CHANGE)
 
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
-class FailingLetters(InMemoryDeadLetters):
+class FailingDeadLetters(InMemoryDeadLetters):
     """Does not answer."""
 
     def __init__(self, error: Exception) -> None:
@@ -268,16 +272,16 @@ class FailingLetters(InMemoryDeadLetters):
         raise self.error
 
 
-def test_a_store_that_does_not_answer_is_told_as_passing(stack: MemoryStack, operator: Client) -> None:
-    stack.letters = FailingLetters(StoreError("The queue did not answer: ask again."))
+def test_a_store_that_does_not_answer_is_reported_as_passing(stack: MemoryStack, operator: Client) -> None:
+    stack.dead_letters = FailingDeadLetters(StoreError("The queue did not answer: try again."))
 
-    assert said(operator.get("/api/dead-letters")) == (503, "The queue did not answer: ask again.")
+    assert said(operator.get("/api/dead-letters")) == (503, "The queue did not answer: try again.")
 
 
 def test_what_breaks_is_logged_and_shows_no_stack(
     stack: MemoryStack, operator: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stack.letters = FailingLetters(RuntimeError("secret"))
+    stack.dead_letters = FailingDeadLetters(RuntimeError("secret"))
 
     answer = operator.get("/api/dead-letters")
 
@@ -287,12 +291,12 @@ def test_what_breaks_is_logged_and_shows_no_stack(
 
 
 @pytest.mark.parametrize("path", ["/", "/config.json", "/openapi.json", "/api/dead-letters", "/api/nothing"])
-def test_every_answer_bears_the_security_headers(operator: Client, path: str) -> None:
+def test_every_answer_has_the_security_headers(operator: Client, path: str) -> None:
     assert security_headers(()).items() <= with_names(operator.get(path)).items()
 
 
 def test_what_never_changes_at_its_address_may_be_kept_for_ever(operator: Client) -> None:
-    """So a page that is opened again asks for itself, and for what it shows; nothing else is kept at all."""
+    """So a page that is opened again requests its files and its data again; nothing else is cached."""
     [module] = [address for address in pages() if address.endswith("/main.js")]
     expected = {**security_headers(()), "Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -301,7 +305,7 @@ def test_what_never_changes_at_its_address_may_be_kept_for_ever(operator: Client
 
 
 def with_names(answer: Answer) -> dict[str, str]:
-    """The headers, named as they are written."""
+    """Return the headers, named as they are written."""
     return {
         name: answer.headers[name.lower()] for name in security_headers(()) if name.lower() in answer.headers
     }
@@ -325,7 +329,7 @@ def test_nothing_inline_and_nothing_from_elsewhere_may_run() -> None:
 
 def test_awkward_strings_leave_as_json_and_nothing_else(stack: MemoryStack, viewer: Client) -> None:
     """What a browser is given can be no page, whoever has written what stands in it."""
-    stack.letters.send("{}", origin=AWKWARD, reason=AWKWARD)
+    stack.dead_letters.send("{}", origin=AWKWARD, reason=AWKWARD)
 
     answer = viewer.get("/api/dead-letters")
 
@@ -341,7 +345,7 @@ def test_each_operation_has_an_address_of_its_own() -> None:
     assert len(set(places)) == len(places)
 
 
-def test_the_console_reads_a_stack_only_once_it_is_asked() -> None:
+def test_the_console_reads_a_stack_only_once_it_is_queried() -> None:
     """The page, and how to sign in, are there although AWS is not."""
 
     def unread() -> Any:

@@ -14,7 +14,7 @@ NAMES = ("a", "b", "c")
 
 
 def watch(context: Any) -> RunRequest:
-    """A sensor's function that asks for a run each time."""
+    """A sensor's function that requests a run each time."""
     del context
     return RunRequest()
 
@@ -32,7 +32,7 @@ def operator(stack: MemoryStack) -> Client:
 
 
 def edits(stack: MemoryStack, sensor: str) -> list[tuple[str, str]]:
-    """Who changed a sensor, and how, newest first."""
+    """Return who changed a sensor, and how, newest first."""
     return [(each.action, each.by) for each in stack.parts.sensors.edits(sensor)]
 
 
@@ -122,7 +122,7 @@ def test_a_cursor_that_does_not_fit_is_refused(
 ) -> None:
     text = json.dumps(body, ensure_ascii=False)
 
-    answer = operator.ask("PUT", "/api/sensors/a/cursor", body=text, headers=CHANGE)
+    answer = operator.send("PUT", "/api/sensors/a/cursor", body=text, headers=CHANGE)
 
     assert answer.status == status
     assert edits(stack, "a") == []
@@ -136,7 +136,7 @@ def test_a_sensor_that_there_is_not_is_not_made(stack: MemoryStack, operator: Cl
     assert edits(stack, "unknown") == []
 
 
-def test_changes_are_logged_with_who_asked(operator: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_changes_are_logged_with_who_requested_it(operator: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "treadle"):
         operator.post("/api/sensors/a/stop")
         operator.get("/api/overview")

@@ -1,4 +1,4 @@
-"""The console's function, asked as API Gateway asks it: with what its authorizer has found, and without."""
+"""The console's function, invoked as API Gateway invokes it: with the authorizer's result, and without."""
 
 import dataclasses
 import json
@@ -38,13 +38,13 @@ EXPIRES = 1_795_831_800
 
 
 def watch(context: Any) -> SkipReason:
-    """A sensor's function that finds nothing."""
+    """Return a sensor's function that finds nothing."""
     del context
     return SkipReason("Nothing new.")
 
 
 class Context:
-    """As much of Lambda's context as a log line bears."""
+    """The part of Lambda's context that log lines contain."""
 
     function_name = "treadle-console"
     memory_limit_in_mb = 512
@@ -58,7 +58,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_function_answers_who_asks_how_one_signs_in() -> None:
+def test_the_function_shows_anybody_how_to_sign_in() -> None:
     answer = handler(samples()["console-config"], Context())
 
     assert (answer["statusCode"], json.loads(answer["body"])) == (
@@ -68,7 +68,7 @@ def test_the_function_answers_who_asks_how_one_signs_in() -> None:
 
 
 def unread() -> OperatorParts:
-    """Nobody asks the stack before they are let in."""
+    """Fail: the stack is not queried before access is granted."""
     raise AssertionError
 
 
@@ -89,26 +89,26 @@ def test_what_is_missing_of_its_environment_is_said_at_once() -> None:
 
 
 def signed_in(given: str, **context: Any) -> Client:
-    """Somebody with a token that API Gateway has checked."""
+    """Return a client with a token that API Gateway has checked."""
     stack = MemoryStack(TreadleInstance([SensorDefinition("watch", evaluation_fn=watch, job_name="load")]))
     made = Console(lambda: stack.parts, OidcAuth(ISSUER), stack.instance.clock)
     return Client(made, {"Authorization": f"Bearer {given}"}, {**authorized(given), **context})
 
 
-def asked(client: Client, method: str, path: str) -> Answer:
-    """The answer to an operation."""
+def send_to(client: Client, method: str, path: str) -> Answer:
+    """Return the answer to an operation."""
     names = {"<sensor>": "watch", "<run_id>": "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"}
     names["<tick_id>"] = "2026-11-28T02:00:00.000Z-000000001"
     for name, value in names.items():
         path = path.replace(name, value)
-    return client.ask(method, path, body={} if method != "GET" else None, headers=CHANGE)
+    return client.send(method, path, body={} if method != "GET" else None, headers=CHANGE)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
 def test_each_role_may_what_it_may(operation: Any) -> None:
     """Nobody without a role, viewers nothing that changes, operators all."""
     statuses = {
-        role: asked(signed_in(token(groups=[role])), operation.method, operation.path).status
+        role: send_to(signed_in(token(groups=[role])), operation.method, operation.path).status
         for role in ("staff", "treadle-viewer", "treadle-operator")
     }
 
@@ -118,14 +118,14 @@ def test_each_role_may_what_it_may(operation: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
-def test_without_the_authorizers_word_nothing_is_answered(operation: Any) -> None:
+def test_without_the_authorizers_decision_nothing_is_answered(operation: Any) -> None:
     """As on the open route, or if somebody took the authorizer away."""
     client = dataclasses.replace(signed_in(token()), context={})
 
-    assert asked(client, operation.method, operation.path).status == 401
+    assert send_to(client, operation.method, operation.path).status == 401
 
 
-def test_an_edit_bears_the_tokens_subject() -> None:
+def test_an_edit_has_the_tokens_subject() -> None:
     client = signed_in(token(sub="6a1e-of-the-issuer"))
 
     client.post("/api/sensors/watch/stop")

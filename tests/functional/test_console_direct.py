@@ -28,7 +28,7 @@ AWKWARD = "in/<img src=x onerror=alert(1)>.csv"
 
 
 def counting(context: Any) -> SensorResult | SkipReason:
-    """A sensor's function that goes on from its cursor."""
+    """Return a sensor's function that continues from its cursor."""
     number = int(context.cursor or 0) + 1
     if number > 8:
         return SkipReason("Done.")
@@ -37,20 +37,20 @@ def counting(context: Any) -> SensorResult | SkipReason:
 
 @s3_sensor(name="files", bucket="shop", prefix="in/", job_name="load")
 def files(context: Any, stored: Any) -> Iterator[RunRequest]:
-    """A sensor's function that asks for a run of each object."""
+    """A sensor's function that requests a run of each object."""
     del context
     yield RunRequest(run_config={"key": stored.key})
 
 
 @run_status_sensor(run_status=DagsterRunStatus.SUCCESS, name="hears_runs", request_jobs=[after])
-def hears_runs(context: Any) -> RunRequest:
-    """A sensor's function that asks for a run after each success."""
+def on_runs(context: Any) -> RunRequest:
+    """A sensor's function that requests a run after each success."""
     return RunRequest(f"after-{context.dagster_run.run_key}")
 
 
 @asset_sensor(AssetKey(["shop", "orders"]), name="hears_assets", job=after)
-def hears_assets(context: Any, event: Any) -> RunRequest:
-    """A sensor's function that asks for a run for each materialization."""
+def on_assets(context: Any, event: Any) -> RunRequest:
+    """A sensor's function that requests a run for each materialization."""
     del context
     return RunRequest(f"after-{event.asset_key.to_user_string()}-of-{event.run_id}")
 
@@ -58,8 +58,8 @@ def hears_assets(context: Any, event: Any) -> RunRequest:
 @deadline_sensor(
     job=JobDefinition("load"), within=timedelta(hours=12), name="hears_deadlines", request_job=after
 )
-def hears_deadlines(context: Any) -> RunRequest:
-    """A sensor's function that asks for a run at each deadline that was missed."""
+def on_deadlines(context: Any) -> RunRequest:
+    """A sensor's function that requests a run at each deadline that was missed."""
     return RunRequest(f"after-{context.deadline:%H:%M}")
 
 
@@ -68,7 +68,7 @@ def stack() -> MemoryStack:
     counts = SensorDefinition(
         "counts", evaluation_fn=counting, job_name="load", minimum_interval_seconds=3600
     )
-    return MemoryStack(TreadleInstance([counts, files, hears_runs, hears_assets, hears_deadlines]))
+    return MemoryStack(TreadleInstance([counts, files, on_runs, on_assets, on_deadlines]))
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_preview_of_a_run_takes_the_last_status_it_has_reached(
 
     tick = operator.post("/api/sensors/hears_runs/preview", {"run_id": run.run_id}).json["tick"]
 
-    # Its key is taken since the run has ended, as it was told of that.
+    # Its key is taken since the run has ended, as the event of that was evaluated.
     assert (tick["requests"], tick["existing_keys"]) == ([], ["after-1"])
     assert len(stack.instance.runs()) == before
 
@@ -151,7 +151,7 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
     assert tick["existing_keys"] == ["after-shop/orders-of-second"]
 
 
-def test_a_preview_of_a_deadline_looks_whether_it_was_met(stack: MemoryStack, operator: Client) -> None:
+def test_a_preview_of_a_deadline_checks_whether_it_was_met(stack: MemoryStack, operator: Client) -> None:
     body = {"deadline": "2026-11-28T06:00:00.000Z"}
 
     tick = operator.post("/api/sensors/hears_deadlines/preview", body).json["tick"]
@@ -192,17 +192,17 @@ def test_a_tick_evaluates_at_once_and_leads_to_its_record(stack: MemoryStack, op
     stack.instance.tick("counts")
     stack.instance.clock.advance(60)
 
-    told = operator.post("/api/sensors/counts/tick", {}).json
+    result = operator.post("/api/sensors/counts/tick", {}).json
 
-    assert told["decision"] == "SUCCESS"
+    assert result["decision"] == "SUCCESS"
     assert stack.instance.cursor("counts") == "2"
-    assert operator.get(f"/api/sensors/counts/ticks/{told['tick_id']}").json["runs"][0]["run_key"] == "2"
+    assert operator.get(f"/api/sensors/counts/ticks/{result['tick_id']}").json["runs"][0]["run_key"] == "2"
 
 
 def test_a_tick_of_a_stopped_sensor_says_so(stack: MemoryStack, operator: Client) -> None:
     operator.post("/api/sensors/counts/stop")
 
-    told = operator.post("/api/sensors/counts/tick", {}).json
+    result = operator.post("/api/sensors/counts/tick", {}).json
 
-    assert (told["decision"], told["tick_id"]) == ("STOPPED", None)
+    assert (result["decision"], result["tick_id"]) == ("STOPPED", None)
     assert stack.instance.runs() == ()

@@ -24,27 +24,27 @@ EXAMPLES = 12
 
 
 def watch(context: Any) -> RunRequest:
-    """A sensor's function that asks for a run each time."""
+    """A sensor's function that requests a run each time."""
     del context
     return RunRequest()
 
 
 @functools.cache
 def stack() -> MemoryStack:
-    """A deployment with something of everything."""
+    """Return a deployment with something of everything."""
     instance = TreadleInstance([SensorDefinition("watch", evaluation_fn=watch, job_name="load")])
     for _ in range(3):
         instance.tick("watch")
     instance.report_runless_asset_event(AssetMaterialization("orders"))
     made = MemoryStack(instance)
-    made.letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
+    made.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
     return made
 
 
 def known() -> dict[str, Any]:
-    """The description, naming what is there: otherwise next to all that is asked would be of nothing.
+    """Return the description with names that exist: otherwise nearly all requests would name nothing.
 
-    Who may ask is tested elsewhere, as are the bounds of a cursor and of a request.
+    Access is tested elsewhere, as are the limits of a cursor and of a request.
     """
     described = copy.deepcopy(dict(document(OPERATIONS)))
     del described["security"]
@@ -68,7 +68,7 @@ def server() -> Iterator[LocalServer]:
 
 
 def described(mode: GenerationMode) -> Any:
-    """The description as schemathesis takes it, to generate what fits it or what does not."""
+    """Return the description as schemathesis takes it, to generate what fits it or what does not."""
     config = schemathesis.Config()
     config.projects.default.generation.update(modes=[mode])
     return schemathesis.openapi.from_dict(known(), config=config)
@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused_and_breaks_nothing(case: Any, server: Loca
 
 
 def headers(case: Any) -> dict[str, str]:
-    """An operator's, where the case does not try others."""
+    """Return an operator's headers, unless the case has others."""
     return {"Authorization": f"Bearer {TOKEN}", **(CHANGE if case.method != "GET" else {})}
 
 

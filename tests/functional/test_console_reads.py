@@ -106,7 +106,7 @@ def test_one_sensor_comes_with_what_operators_changed(stack: MemoryStack, viewer
         f"/api/runs/{UNKNOWN_RUN}",
     ],
 )
-def test_what_there_is_not_is_not_found_in_words(viewer: Client, path: str) -> None:
+def test_what_there_is_not_is_not_found_with_a_message(viewer: Client, path: str) -> None:
     answer = viewer.get(path)
 
     assert answer.status == 404
@@ -269,7 +269,7 @@ def deployed(name: str, *jobs: str, subscription: Subscription | None = None) ->
     return DeployedSensor(name, "schedule", "", jobs, DefaultSensorStatus.RUNNING, subscription=subscription)
 
 
-def test_the_map_shows_what_each_sensor_hears_of() -> None:
+def test_the_map_shows_what_each_sensor_subscribes_to() -> None:
     """A rule that names no job lets the runs of all registered jobs through; one of objects, none."""
     alert = deployed("alert", subscription=Subscription(statuses=("FAILURE",)))
     follow = deployed("follow", "report", subscription=Subscription(jobs=("load",), statuses=("SUCCESS",)))

@@ -36,18 +36,18 @@ def test_a_key_that_was_taken_leads_to_its_run(stack: MemoryStack, viewer: Clien
     assert {"tick", "dispatch", "status"} <= {step["what"] for step in story["steps"]}
 
 
-def test_a_run_tells_its_own_story(stack: MemoryStack, viewer: Client) -> None:
+def test_a_run_has_its_own_explanation(stack: MemoryStack, viewer: Client) -> None:
     [run] = stack.instance.tick("watch").runs
     stack.instance.finish_run(run, Status.FAILURE)
 
     story = viewer.get(f"/api/runs/{run.run_id}").json["story"]
-    asked = viewer.get("/api/why", run=run.run_id).json
+    explanation = viewer.get("/api/why", run=run.run_id).json
 
-    assert story == asked
+    assert story == explanation
     assert not story["steps"][-1]["ok"]
 
 
-def test_a_time_tells_what_happened_then(stack: MemoryStack, source: Source, viewer: Client) -> None:
+def test_a_time_shows_what_happened_then(stack: MemoryStack, source: Source, viewer: Client) -> None:
     source.found = SkipReason("Nothing new.")
     stack.instance.tick("watch")
     stack.instance.clock.advance(30)
@@ -70,7 +70,7 @@ def test_a_time_tells_what_happened_then(stack: MemoryStack, source: Source, vie
         ({"run": "x"}, 400),
     ],
 )
-def test_what_cannot_be_asked_so_is_refused(viewer: Client, query: dict[str, str], status: int) -> None:
+def test_what_cannot_be_queried_so_is_refused(viewer: Client, query: dict[str, str], status: int) -> None:
     answer = viewer.get("/api/why", **query)
 
     assert (answer.status, bool(answer.json["message"])) == (status, True)

@@ -60,7 +60,7 @@ def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores
         assert context.cursor == CURSOR
         if request.param == "set again":
             context.update_cursor(CURSOR)
-        return SkipReason(f"Nothing new after {number} looks.")
+        return SkipReason(f"Nothing new after {number} checks.")
 
     handler = evaluator(idle)
     minutes = itertools.count()
@@ -82,7 +82,7 @@ def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
 
         answer = idle_tick()
 
-        assert answer["reason"] == f"Nothing new after {number} looks."
+        assert answer["reason"] == f"Nothing new after {number} checks."
         assert len(meter.writes) == meter.written_items == 2
         assert 2 <= meter.write_units <= 4
         assert len(meter.reads) <= 1

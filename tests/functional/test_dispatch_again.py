@@ -12,7 +12,7 @@ from treadle.model.ticks import ErrorInfo, Tick, TickKind
 
 
 def committed(deployment: Deployment) -> Tick:
-    """A tick of one request that the stream has lost."""
+    """Return a tick of one request that the stream has lost."""
     deployment.invoke("sensors/new_objects", object_created("a.csv", deployment.put("a.csv")))
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
     return tick
@@ -32,11 +32,11 @@ def test_a_tick_that_the_stream_lost_is_dispatched_by_its_name_once(deployment: 
     assert json.loads(launch["Body"])["run_id"] == tick.requests[0].run_id
 
 
-def test_a_pause_that_the_bus_did_not_hear_of_is_told_again(deployment: Deployment) -> None:
-    deployment.queues["heard"] = boto3.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
+def test_a_pause_that_was_not_published_is_published_again(deployment: Deployment) -> None:
+    deployment.queues["bus"] = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
     events = boto3.client("events")
     events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:heard"
+    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
     events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
     tick = Tick(
         "watch",
@@ -53,25 +53,25 @@ def test_a_pause_that_the_bus_did_not_hear_of_is_told_again(deployment: Deployme
 
     deployment.invoke("engine/dispatch", batch(tick_message(tick.sensor, tick.tick_id)))
 
-    [heard] = deployment.messages("heard")
-    assert json.loads(heard["Body"])["detail"]["tick_id"] == tick.tick_id
+    [event] = deployment.messages("bus")
+    assert json.loads(event["Body"])["detail"]["tick_id"] == tick.tick_id
 
 
 @pytest.mark.parametrize("body", [{"slice": 0}, {"of": 2}], ids=str)
-def test_half_a_slice_is_no_whole_tick(deployment: Deployment, body: dict[str, object]) -> None:
+def test_half_a_chunk_is_no_whole_tick(deployment: Deployment, body: dict[str, object]) -> None:
     tick = committed(deployment)
 
     deployment.invoke("engine/dispatch", batch({**tick_message(tick.sensor, tick.tick_id), **body}))
 
-    [letter] = deployment.messages("dead")
-    assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "The dispatch queue accepts" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
     assert deployment.messages("launch") == []
 
 
-def test_a_stream_record_without_keys_is_buried_whole(deployment: Deployment) -> None:
+def test_a_stream_record_without_keys_becomes_a_dead_letter_whole(deployment: Deployment) -> None:
     record = {"eventName": "INSERT", "dynamodb": {"NewImage": {"a": {"B": b"\x00"}}}}
 
     deployment.invoke("engine/dispatch", {"Records": [record]})
 
-    [letter] = deployment.messages("dead")
-    assert json.loads(letter["Body"])["eventName"] == "INSERT"
+    [dead_letter] = deployment.messages("dead")
+    assert json.loads(dead_letter["Body"])["eventName"] == "INSERT"

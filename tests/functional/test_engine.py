@@ -17,7 +17,7 @@ from treadle.testing.registry import sensor_text
 
 
 def launched(deployment: Deployment) -> Run:
-    """A run that came all the way from an event to its execution."""
+    """Return a run that came all the way from an event to its execution."""
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
     deployment.launch_queued()
@@ -26,7 +26,7 @@ def launched(deployment: Deployment) -> Run:
 
 
 def changed(deployment: Deployment, run: Run, status: str, stop: str = "") -> dict[str, object]:
-    """The event of an execution's status, as the rule's transformer leaves it."""
+    """Return the event of an execution's status, as the rule's transformer leaves it."""
     event = json.loads(sample("record-execution-failed")["Records"][0]["body"])
     detail = {
         "executionArn": run.external_id,
@@ -97,7 +97,9 @@ def test_a_batch_s_runs_are_started_several_at_a_time_and_each_once(deployment: 
     }
 
 
-def test_messages_that_are_no_launches_are_buried_and_the_others_started(deployment: Deployment) -> None:
+def test_messages_that_are_no_launches_become_dead_letters_and_the_others_started(
+    deployment: Deployment,
+) -> None:
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
     [message] = deployment.messages("launch")
@@ -142,7 +144,7 @@ def test_the_sample_of_the_ticks_stream_is_dispatched(deployment: Deployment) ->
     }
 
 
-def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_on(
+def test_a_stream_record_that_cannot_be_dispatched_becomes_a_dead_letter_and_the_next_continues(
     deployment: Deployment,
 ) -> None:
     event = sample("dispatch-ticks-stream")
@@ -153,9 +155,9 @@ def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_o
     deployment.invoke("engine/dispatch", {"Records": [broken, *event["Records"]]})
 
     assert len(deployment.messages("launch")) == 1
-    [letter] = deployment.messages("dead")
-    assert json.loads(letter["Body"])["keys"] == {"sensor": "x", "tick_id": "y"}
-    assert letter["MessageAttributes"]["origin"]["StringValue"] == "dispatch"
+    [dead_letter] = deployment.messages("dead")
+    assert json.loads(dead_letter["Body"])["keys"] == {"sensor": "x", "tick_id": "y"}
+    assert dead_letter["MessageAttributes"]["origin"]["StringValue"] == "dispatch"
 
 
 def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_is_held(deployment: Deployment) -> None:
@@ -180,7 +182,9 @@ def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(depl
     assert "ProcessFileStateMachineArn has no ARN" in run.failure.cause
 
 
-def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:
+def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_message(
+    deployment: Deployment,
+) -> None:
     deployment.register_job(arn=f"{deployment.machine}-gone")
 
     run = launched(deployment)
@@ -208,19 +212,21 @@ def test_an_execution_that_took_the_name_with_another_input_is_not_taken_for_our
 
 
 @pytest.mark.parametrize("body", ['{"treadle":"launch"}', '{"treadle":"else","run_id":"r","attempt":1}'])
-def test_a_launch_message_of_another_form_is_buried(deployment: Deployment, body: str) -> None:
+def test_a_launch_message_of_another_form_becomes_a_dead_letter(deployment: Deployment, body: str) -> None:
     answer = deployment.invoke("engine/launch", batch(body))
 
     assert answer == {"batchItemFailures": []}
-    [letter] = deployment.messages("dead")
-    assert "The launch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "The launch queue accepts" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
-def test_the_sample_launch_of_a_run_that_was_never_recorded_is_buried(deployment: Deployment) -> None:
+def test_the_sample_launch_of_a_run_that_was_never_recorded_becomes_a_dead_letter(
+    deployment: Deployment,
+) -> None:
     deployment.invoke("engine/launch", sample("launch-message"))
 
-    [letter] = deployment.messages("dead")
-    assert "names an unknown run" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "names an unknown run" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(
@@ -273,5 +279,5 @@ def test_a_failing_store_brings_the_message_back_and_at_last_buries_it(deploymen
 
     assert early == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert last == {"batchItemFailures": []}
-    [letter] = deployment.messages("dead")
-    assert "StoreError" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "StoreError" in dead_letter["MessageAttributes"]["reason"]["StringValue"]

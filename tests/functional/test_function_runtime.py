@@ -60,7 +60,7 @@ def function(tmp_path: Path) -> BuiltFunction:
 
 
 def invoked(function: BuiltFunction, free_port: Callable[[], int]) -> runtime.Invocation:
-    """What comes of the function with an event."""
+    """Return the outcome of the function with an event."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(function.code),
@@ -71,7 +71,7 @@ def invoked(function: BuiltFunction, free_port: Callable[[], int]) -> runtime.In
 
 
 def choosing(taken: int, *positions: int) -> tuple[Callable[[], int], list[int]]:
-    """What chooses free ports, but for the taken one at some positions; and its choices."""
+    """Return a function that chooses free ports, and the taken one at some positions; and its choices."""
     chosen: list[int] = []
 
     def free_port() -> int:
@@ -103,7 +103,7 @@ def test_ports_that_stay_taken_are_an_error(function: BuiltFunction, taken: int)
 
 
 def test_another_error_is_not_tried_again(function: BuiltFunction) -> None:
-    """The function itself listens nowhere, and says so in the words of a taken port."""
+    """The function itself listens nowhere, and its error is that of a taken port."""
     (function.code / "app.py").write_text("import errno, os\nraise OSError(os.strerror(errno.EADDRINUSE))\n")
     free_port, chosen = choosing(0)
 

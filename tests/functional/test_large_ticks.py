@@ -19,7 +19,7 @@ COUNT = 2 * CHUNK_SIZE + 1
 
 @pytest.fixture
 def large(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    """Deployed where records and slices have little room, with many objects in the bucket."""
+    """Deployed where records and chunks have little room, with many objects in the bucket."""
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 1_000)
     monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
     monkeypatch.setattr(dispatcher, "CHUNK_SIZE", CHUNK_SIZE)
@@ -29,14 +29,14 @@ def large(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment
 
 
 def swept(deployment: Deployment) -> Tick:
-    """The tick of one sweep over all objects."""
+    """Return the tick of one sweep over all objects."""
     assert deployment.invoke(SENSOR, sample("new_objects-schedule"))["decision"] == "SUCCESS"
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
     return tick
 
 
 def item_of(deployment: Deployment, tick: Tick) -> dict[str, Any]:
-    """The tick's record as it is stored."""
+    """Return the tick's record as it is stored."""
     answer = boto3.client("dynamodb").get_item(
         TableName=deployment.environment["TREADLE_TICKS_TABLE"],
         Key={"sensor": {"S": tick.sensor}, "tick_id": {"S": tick.tick_id}},
@@ -44,13 +44,13 @@ def item_of(deployment: Deployment, tick: Tick) -> dict[str, Any]:
     return answer["Item"]
 
 
-def slices(deployment: Deployment) -> list[dict[str, Any]]:
-    """The dispatch queue's messages as the event source brings them, one a batch."""
+def chunk_messages(deployment: Deployment) -> list[dict[str, Any]]:
+    """Return the dispatch queue's messages as the event source brings them, one a batch."""
     return [batch(message["Body"]) for message in deployment.messages("dispatch")]
 
 
 def run_ids(deployment: Deployment) -> list[str]:
-    """The run of each launch message."""
+    """Return the run of each launch message."""
     return sorted(json.loads(message["Body"])["run_id"] for message in deployment.messages("launch"))
 
 
@@ -58,7 +58,7 @@ def test_a_large_sweep_is_kept_apart_and_every_request_launched_once(large: Depl
     tick = swept(large)
     item = item_of(large, tick)
     large.dispatch_pending()
-    parts = slices(large)
+    parts = chunk_messages(large)
 
     for part in parts:
         large.invoke("engine/dispatch", part)
@@ -79,11 +79,11 @@ def test_a_large_sweep_is_kept_apart_and_every_request_launched_once(large: Depl
     assert item_of(large, tick) == done
 
 
-def test_the_stream_of_a_noted_slice_hands_nothing_on(large: Deployment) -> None:
+def test_the_stream_of_a_noted_chunk_hands_nothing_on(large: Deployment) -> None:
     """The table's stream shows each note, as the tick is pending still."""
     tick = swept(large)
     large.dispatch_pending()
-    large.invoke("engine/dispatch", slices(large)[1])
+    large.invoke("engine/dispatch", chunk_messages(large)[1])
     assert item_of(large, tick)["slices_done"] == {"NS": ["1"]}
     assert "pending" in item_of(large, tick)
 
@@ -92,29 +92,31 @@ def test_the_stream_of_a_noted_slice_hands_nothing_on(large: Deployment) -> None
     assert large.messages("dispatch") == []
 
 
-def test_a_record_whose_object_is_gone_is_buried_saying_which(large: Deployment) -> None:
+def test_a_record_whose_object_is_gone_becomes_a_dead_letter_saying_which(large: Deployment) -> None:
     tick = swept(large)
     key = f"ticks/new_objects/{tick.tick_id}-{tick.owner}"
     boto3.client("s3").delete_object(Bucket=OUTCOMES, Key=key)
 
     large.dispatch_pending()
 
-    [letter] = large.messages("dead")
-    reason = letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = large.messages("dead")
+    reason = dead_letter["MessageAttributes"]["reason"]["StringValue"]
     assert f"s3://{OUTCOMES}/{key}" in reason
     [listed] = large.stores.ticks.latest("new_objects", 5)
     assert (listed.status, listed.requests) == (TickStatus.SUCCESS, ())
 
 
-def test_a_record_whose_object_was_changed_is_buried_and_nothing_of_it_started(large: Deployment) -> None:
+def test_a_record_whose_object_was_changed_becomes_a_dead_letter_and_nothing_of_it_started(
+    large: Deployment,
+) -> None:
     tick = swept(large)
     key = f"ticks/new_objects/{tick.tick_id}-{tick.owner}"
     boto3.client("s3").put_object(Bucket=OUTCOMES, Key=key, Body=b"forged")
 
     large.dispatch_pending()
 
-    [letter] = large.messages("dead")
-    reason = letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = large.messages("dead")
+    reason = dead_letter["MessageAttributes"]["reason"]["StringValue"]
     assert f"{key} are not the ones that were committed" in reason
     assert large.messages("launch") == []
 
@@ -130,12 +132,12 @@ def test_without_the_bucket_nothing_of_the_tick_is_committed(large: Deployment) 
     assert large.stores.sensors.get("new_objects").cursor is None
 
 
-def test_the_sample_slice_of_a_tick_that_is_gone_is_buried(deployment: Deployment) -> None:
+def test_the_sample_chunk_of_a_tick_that_is_gone_becomes_a_dead_letter(deployment: Deployment) -> None:
     answer = deployment.invoke("engine/dispatch", sample("dispatch-slice"))
 
     assert answer == {"batchItemFailures": []}
-    [letter] = deployment.messages("dead")
-    assert "has no tick" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "has no tick" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_the_sample_slice_of_a_tick_that_is_gone_is_buried(deployment: Deploymen
     ],
     ids=str,
 )
-def test_a_dispatch_message_of_another_form_is_buried(
+def test_a_dispatch_message_of_another_form_becomes_a_dead_letter(
     deployment: Deployment, change: dict[str, object]
 ) -> None:
     message = json.loads(sample("dispatch-slice")["Records"][0]["body"])
@@ -160,14 +162,14 @@ def test_a_dispatch_message_of_another_form_is_buried(
     answer = deployment.invoke("engine/dispatch", batch({**message, **change}))
 
     assert answer == {"batchItemFailures": []}
-    [letter] = deployment.messages("dead")
-    assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "The dispatch queue accepts" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
-def test_a_slice_meets_a_failing_store_and_comes_again(large: Deployment) -> None:
+def test_a_chunk_meets_a_failing_store_and_comes_again(large: Deployment) -> None:
     swept(large)
     large.dispatch_pending()
-    part = slices(large)[0]
+    part = chunk_messages(large)[0]
     runs = large.environment["TREADLE_RUNS_TABLE"]
     large.setenv(TREADLE_RUNS_TABLE="no-such-table")
 

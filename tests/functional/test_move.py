@@ -49,17 +49,17 @@ class House:
     mappings: dict[str, str]
 
     def move(self, *options: str, answers: str = "y\ny\n") -> Result:
-        """The outcome of the command, that gets these answers to what it asks."""
-        words = ["move", OLD, "--engine", STACK, "--by", "ann", "--timeout", "0", *options]
-        return CliRunner().invoke(treadle, words, input=answers, prog_name="treadle")
+        """Return the outcome of the command, which gets these answers to its prompts."""
+        command = ["move", OLD, "--engine", STACK, "--by", "ann", "--timeout", "0", *options]
+        return CliRunner().invoke(treadle, command, input=answers, prog_name="treadle")
 
     def is_on(self, name: str) -> bool:
-        """Whether a function's queue invokes it."""
+        """Return whether a function's queue invokes it."""
         found = boto3.client("lambda").get_event_source_mapping(UUID=self.mappings[name])
         return found["State"] == "Enabled"
 
     def is_ticked(self, name: str) -> bool:
-        """Whether a function's schedule invokes it."""
+        """Return whether a function's schedule invokes it."""
         return bool(boto3.client("scheduler").get_schedule(Name=f"{OLD}-{name}")["State"] == "ENABLED")
 
     def send(self, name: str, body: object) -> None:
@@ -350,7 +350,7 @@ def _engine_in_progress(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         (_gone, "There is no stack single. Check its name, the account and the Region;"),
         (
@@ -371,14 +371,14 @@ def _engine_in_progress(house: House) -> None:
     ],
 )
 def test_what_cannot_be_moved_is_refused_before_anything_is_changed(
-    house: House, change: Callable[[House], None], words: str
+    house: House, change: Callable[[House], None], expected: str
 ) -> None:
     change(house)
 
     done = house.move()
 
     assert done.exit_code == 2, done.output
-    assert words in done.stderr
+    assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert all(house.is_on(name) for name in SENDING)
 

@@ -25,7 +25,7 @@ def ago(seconds: int) -> int:
     return (int(time.time()) - seconds) * 1000
 
 
-def test_a_scheduled_tick_sweeps_and_asks_for_a_run_per_object(deployment: Deployment) -> None:
+def test_a_scheduled_tick_sweeps_and_requests_a_run_per_object(deployment: Deployment) -> None:
     etag = deployment.put("in/a.csv")
 
     answer = deployment.invoke(SENSOR, sample("new_objects-schedule"))
@@ -76,7 +76,9 @@ def test_the_sample_batch_commits_one_event_tick(deployment: Deployment) -> None
     assert "orders 1.csv" in (tick.trigger or "")
 
 
-def test_an_event_of_the_future_is_buried_and_those_beside_it_are_evaluated(deployment: Deployment) -> None:
+def test_an_event_of_the_future_becomes_a_dead_letter_and_those_beside_it_are_evaluated(
+    deployment: Deployment,
+) -> None:
     """Its tick would be the newest of the sensor's, whatever comes, until that time."""
     ahead = {**object_created("in/ahead.csv", "e1"), "time": "2099-01-01T00:00:00Z"}
 
@@ -85,8 +87,8 @@ def test_an_event_of_the_future_is_buried_and_those_beside_it_are_evaluated(depl
     assert answer == {"batchItemFailures": []}
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
     assert "in/now.csv" in (tick.trigger or "")
-    [letter] = deployment.messages("dead")
-    assert "which is in the future" in str(letter)
+    [dead_letter] = deployment.messages("dead")
+    assert "which is in the future" in str(dead_letter)
 
 
 def test_a_deadline_of_the_future_is_refused(deployment: Deployment) -> None:
@@ -110,7 +112,7 @@ def test_a_second_delivery_of_an_event_is_a_duplicate(deployment: Deployment) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "expected"),
     [
         ("no json", "is not JSON"),
         ('["a list"]', "must be a JSON object"),
@@ -120,16 +122,16 @@ def test_a_second_delivery_of_an_event_is_a_duplicate(deployment: Deployment) ->
     ],
 )
 def test_an_unknown_event_ends_as_a_dead_letter_with_the_reason_and_the_rest_proceeds(
-    deployment: Deployment, body: str, words: str
+    deployment: Deployment, body: str, expected: str
 ) -> None:
     answer = deployment.invoke(SENSOR, batch(body, object_created("in/a.csv", "e1")))
 
     assert answer == {"batchItemFailures": []}
     assert len(deployment.stores.ticks.latest("new_objects", 5)) == 1
-    [letter] = deployment.messages("dead")
-    assert letter["Body"] == body
-    assert words in letter["MessageAttributes"]["reason"]["StringValue"]
-    assert letter["MessageAttributes"]["origin"]["StringValue"] == "sensor new_objects"
+    [dead_letter] = deployment.messages("dead")
+    assert dead_letter["Body"] == body
+    assert expected in dead_letter["MessageAttributes"]["reason"]["StringValue"]
+    assert dead_letter["MessageAttributes"]["origin"]["StringValue"] == "sensor new_objects"
 
 
 def test_an_event_outside_the_selection_is_skipped_with_the_reason(deployment: Deployment) -> None:
@@ -159,8 +161,8 @@ def test_all_that_is_missing_from_the_environment_is_named_at_once(deployment: D
     with pytest.raises(Exception, match="environment does not fit") as caught:
         deployment.invoke(SENSOR, sample("new_objects-schedule"))
 
-    for words in ("TREADLE_RUNS_TABLE", "MAYBE", "often"):
-        assert words in str(caught.value)
+    for expected in ("TREADLE_RUNS_TABLE", "MAYBE", "often"):
+        assert expected in str(caught.value)
 
 
 def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
@@ -218,7 +220,7 @@ def test_a_preview_of_an_event_evaluates_that_event(deployment: Deployment) -> N
     assert deployment.stores.ticks.latest("new_objects", 5) == []
 
 
-def test_a_sensor_that_is_asked_describes_itself_and_evaluates_nothing(deployment: Deployment) -> None:
+def test_a_sensor_that_is_queried_describes_itself_and_evaluates_nothing(deployment: Deployment) -> None:
     deployment.put("in/a.csv")
 
     described = deployment.invoke(SENSOR, {"treadle": "describe"})
@@ -236,8 +238,8 @@ def test_a_command_inside_a_record_is_not_obeyed(deployment: Deployment, command
     deployment.invoke(SENSOR, batch({"treadle": command}))
 
     assert deployment.stores.sensors.get("new_objects").epoch == 0
-    [letter] = deployment.messages("dead")
-    assert "Unknown event type None" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "Unknown event type None" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_a_slot_that_was_sent_ahead_ticks(deployment: Deployment) -> None:
@@ -281,7 +283,7 @@ def test_an_event_that_cannot_be_sent_again_is_delivered_again(deployment: Deplo
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
-def test_an_event_is_looked_at_by_listing_its_own_key(deployment: Deployment) -> None:
+def test_an_event_is_checked_by_listing_its_own_key(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_S3_SETTLE_SECONDS="1")
     etag = deployment.put("in/a.csv")
     deployment.put("in/a.csv.old")
@@ -329,7 +331,7 @@ def test_an_awkward_key_is_itself_all_the_way_to_the_job(deployment: Deployment,
 
 
 def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deployment) -> None:
-    """Page by page, as the sweep asks."""
+    """Page by page, as the sweep reads it."""
     with metered() as meter:
         stores = deployment.fresh_stores()
 
@@ -338,7 +340,7 @@ def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deploy
     assert [call.operation for call in meter.calls] == ["BatchGetItem"] * 10
 
 
-def test_tick_at_once_is_an_operators_word_as_the_outer_event_only(deployment: Deployment) -> None:
+def test_tick_at_once_is_an_operators_request_as_the_outer_event_only(deployment: Deployment) -> None:
     """The interval is not awaited; inside a record it is no event, and ends as a dead letter."""
     command = {"treadle": "tick", "at_once": True}
     deployment.put("a.csv")
@@ -350,8 +352,8 @@ def test_tick_at_once_is_an_operators_word_as_the_outer_event_only(deployment: D
 
     assert [first["decision"], second["decision"]] == ["SUCCESS", "SUCCESS"]
     assert len(deployment.stores.ticks.latest("new_objects", 5)) == 2
-    [letter] = deployment.messages("dead")
-    assert "Unknown event type None" in letter["MessageAttributes"]["reason"]["StringValue"]
+    [dead_letter] = deployment.messages("dead")
+    assert "Unknown event type None" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_death_of_the_tick_before_counts_as_a_failed_tick(
@@ -373,11 +375,13 @@ MOST_OF_AN_ANSWER = 6_291_556
 
 def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(deployment: Deployment) -> None:
     del deployment
-    asked = [RunRequest(f"key {number}", {"x": "a" * 1_400}) for number in range(9_000)]
+    requested = [RunRequest(f"key {number}", {"x": "a" * 1_400}) for number in range(9_000)]
     cursor = "\x01" * 300_000
     handler = evaluator(
         SensorDefinition(
-            "new_objects", evaluation_fn=lambda: SensorResult(asked, cursor=cursor), job_name="process_file"
+            "new_objects",
+            evaluation_fn=lambda: SensorResult(requested, cursor=cursor),
+            job_name="process_file",
         )
     )
 
@@ -385,7 +389,7 @@ def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(de
 
     assert len(json.dumps(answer)) < MOST_OF_AN_ANSWER
     assert len(answer["requests"]) > 1_000
-    assert len(answer["requests"]) + answer["left_out"]["requests"] == len(asked)
+    assert len(answer["requests"]) + answer["left_out"]["requests"] == len(requested)
 
 
 @pytest.mark.parametrize(

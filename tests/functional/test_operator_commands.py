@@ -16,12 +16,12 @@ from treadle.model.runs import Run
 
 
 def treadle(*arguments: str) -> Result:
-    """The outcome of a command on the stack."""
+    """Return the outcome of a command on the stack."""
     return run(*arguments, "--stack", STACK)
 
 
 def ended_run(stack: Deployment) -> Run:
-    """The run of an object, launched, and aborted at its target."""
+    """Return the run of an object, launched, and aborted at its target."""
     stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
     stack.dispatch_pending()
     stack.launch_queued()
@@ -34,7 +34,7 @@ def only_run(stack: Deployment) -> Run:
 
 
 def report(stack: Deployment, found: Run, status: str) -> Run:
-    """What RECORD makes of the target's word on a run's present attempt."""
+    """Return RECORD's outcome for the target's event of a run's present attempt."""
     stack.invoke("engine/record", batch(status_change(stack, found, status)))
     return only_run(stack)
 
@@ -55,7 +55,7 @@ def status_change(stack: Deployment, found: Run, status: str) -> dict[str, Any]:
     }
 
 
-def test_rerun_ends_as_a_second_execution_and_says_who_asked(stack: Deployment) -> None:
+def test_rerun_ends_as_a_second_execution_and_says_who_requested_it(stack: Deployment) -> None:
     first = ended_run(stack)
 
     done = treadle("run", "rerun", first.run_id)
@@ -124,37 +124,37 @@ def test_cancel_of_a_run_that_waits_needs_no_target(stack: Deployment) -> None:
 
 
 def lose_launch(stack: Deployment) -> Run:
-    """A run whose launch message was buried, as its record was not there yet; it is by now."""
+    """Return a run whose launch message became a dead letter, as its record was not there yet; it is by now."""
     stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
     stack.dispatch_pending()
     [message] = stack.messages("launch")
     body = json.loads(message["Body"])
-    stack.invoke("engine/launch", batch({**body, "run_id": "unheard of"}, {**body, "run_id": "nor this"}))
+    stack.invoke("engine/launch", batch({**body, "run_id": "unknown"}, {**body, "run_id": "nor this"}))
     SqsDeadLetters(stack.queues["dead"]).send(
         message["Body"], origin="launch", reason="UnknownEventError: no run"
     )
     return only_run(stack)
 
 
-def test_a_buried_message_is_redriven_and_handled(stack: Deployment) -> None:
+def test_a_dead_letter_is_redriven_and_handled(stack: Deployment) -> None:
     lost = lose_launch(stack)
 
-    told = treadle("dlq", "redrive", "--dry-run")
+    dry_run = treadle("dlq", "redrive", "--dry-run")
     done = treadle("dlq", "redrive", "--origin", "launch")
     stack.launch_queued()
 
-    assert told.exit_code == done.exit_code == 0, told.output + done.output
-    assert told.stdout.splitlines()[-1] == "Dry run, nothing was done: 3 SENT."
+    assert dry_run.exit_code == done.exit_code == 0, dry_run.output + done.output
+    assert dry_run.stdout.splitlines()[-1] == "Dry run, nothing was done: 3 SENT."
     assert (
         f"SENT    launch: {lost.run_id} 1: To the queue of launch. It was given up as Unknown" in done.stdout
     )
     assert done.stdout.splitlines()[-1] == "3 SENT."
     assert stack.executions() == [lost.launch_id]
-    # Those that still name no run are buried anew, each once.
-    letters = stack.messages("dead")
-    assert len(letters) == 2
+    # Those that still name no run become dead letters again, each once.
+    dead_letters = stack.messages("dead")
+    assert len(dead_letters) == 2
     assert all(
-        "names an unknown run" in each["MessageAttributes"]["reason"]["StringValue"] for each in letters
+        "names an unknown run" in each["MessageAttributes"]["reason"]["StringValue"] for each in dead_letters
     )
 
 
@@ -205,7 +205,7 @@ def test_an_event_that_a_rule_could_not_deliver_goes_to_its_queue(stack: Deploym
     assert (only_run(stack).attempt, only_run(stack).status) == (2, Status.CANCELED)
 
 
-def test_a_letter_whose_queue_is_gone_fails_the_command_and_stays(stack: Deployment) -> None:
+def test_a_dead_letter_whose_queue_is_gone_fails_the_command_and_stays(stack: Deployment) -> None:
     lose_launch(stack)
     boto3.client("sqs").delete_queue(QueueUrl=stack.queues["launch"])
 
@@ -259,7 +259,7 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         (("run", "rerun", "nowhere"), "Run nowhere does not exist."),
         (("run", "cancel", "nowhere"), "Run nowhere does not exist."),
@@ -267,7 +267,7 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
     ],
     ids=["rerun", "cancel", "release"],
 )
-def test_what_is_not_there_is_refused(stack: Deployment, arguments: tuple[str, ...], words: str) -> None:
+def test_what_is_not_there_is_refused(stack: Deployment, arguments: tuple[str, ...], expected: str) -> None:
     done = treadle(*arguments)
 
-    assert (done.exit_code, done.stderr.startswith(f"treadle: {words}")) == (2, True), done.output
+    assert (done.exit_code, done.stderr.startswith(f"treadle: {expected}")) == (2, True), done.output

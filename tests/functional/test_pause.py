@@ -1,4 +1,4 @@
-"""A sensor that fails again and again is paused, and Treadle tells of it on its bus."""
+"""A sensor that fails repeatedly is paused, and Treadle publishes that on its bus."""
 
 import json
 
@@ -16,14 +16,16 @@ def failing() -> RunRequest:
     raise ValueError("no such table")
 
 
-def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_hears_of_it(deployment: Deployment) -> None:
+def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_is_notified_of_it(
+    deployment: Deployment,
+) -> None:
     deployment.setenv(TREADLE_PAUSE_AFTER="2", TREADLE_INTERVAL_SECONDS="0")
     handler = evaluator(failing)
-    heard = boto3.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
-    deployment.queues["heard"] = heard
+    url = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
+    deployment.queues["bus"] = url
     events = boto3.client("events")
     events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:heard"
+    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
     events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
 
     for minute in (1, 2, 3):
@@ -38,9 +40,9 @@ def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_hears_of_it(deploym
     table = deployment.environment["TREADLE_TICKS_TABLE"]
     item = boto3.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
     deployment.invoke("engine/dispatch", {"Records": [as_record(item)]})
-    [message] = deployment.messages("heard")
-    told = json.loads(message["Body"])
-    assert (told["source"], told["detail-type"]) == ("treadle", "Sensor Paused")
-    assert told["detail"]["sensor"] == "failing"
-    assert "Paused after 2 failures in a row" in told["detail"]["reason"]
-    assert "no such table" in told["detail"]["reason"]
+    [message] = deployment.messages("bus")
+    bus_event = json.loads(message["Body"])
+    assert (bus_event["source"], bus_event["detail-type"]) == ("treadle", "Sensor Paused")
+    assert bus_event["detail"]["sensor"] == "failing"
+    assert "Paused after 2 failures in a row" in bus_event["detail"]["reason"]
+    assert "no such table" in bus_event["detail"]["reason"]

@@ -1,7 +1,7 @@
 """I10: one bad message or record never takes its neighbors with it, in any queue, stream or table.
 
 Each case puts poison between good ones. The good ones are handled at the first delivery, the poison alone is a dead
-letter with origin and reason, or an unreadable record that lists show, and nothing raises.
+dead letter with origin and reason, or an unreadable record that lists show, and nothing raises.
 """
 
 import json
@@ -40,8 +40,8 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def letters(deployment: Deployment) -> list[tuple[str, str]]:
-    """Origin and reason of each dead letter."""
+def dead_letters(deployment: Deployment) -> list[tuple[str, str]]:
+    """Return origin and reason of each dead letter."""
     return [
         tuple(message["MessageAttributes"][name]["StringValue"] for name in ("origin", "reason"))
         for message in deployment.messages("dead")
@@ -53,7 +53,7 @@ def planned() -> PlannedRun:
 
 
 def new_tick(*requests: PlannedRun, at: int | None = None) -> Tick:
-    """A tick that was committed a while ago."""
+    """Return a tick that was committed a while ago."""
     at = now() - DISPATCH_LATE_MS - 60_000 if at is None else at
     tick_id = event_tick_id(at, [str(next(NUMBERS))])
     return Tick(
@@ -320,13 +320,13 @@ class Publications(Objects):
         return self.deployment.invoke("engine/publish", batch(*bodies))
 
     def handled(self) -> int:
-        told = [json.loads(message["Body"]) for message in self.deployment.messages("subscriber")]
-        self.counted += len({event["detail"]["id"] for event in told})
+        published = [json.loads(message["Body"]) for message in self.deployment.messages("subscriber")]
+        self.counted += len({event["detail"]["id"] for event in published})
         return self.counted
 
 
 @pytest.mark.parametrize("queue", [Objects, Assets, Launches, Dispatches, Records, Publications])
-def test_a_bad_message_alone_is_buried_and_its_neighbors_are_handled_at_once(
+def test_a_bad_message_alone_becomes_a_dead_letter_and_its_neighbors_are_handled_at_once(
     deployment: Deployment, queue: Callable[[Deployment], Objects]
 ) -> None:
     queued = queue(deployment)
@@ -339,7 +339,7 @@ def test_a_bad_message_alone_is_buried_and_its_neighbors_are_handled_at_once(
         handled += 4
         assert answer == DONE, name
         assert queued.handled() == handled, name
-        [(origin, reason)] = letters(deployment)
+        [(origin, reason)] = dead_letters(deployment)
         assert (origin, bool(reason.partition(":")[2])) == (queued.origin, True), name
 
 
@@ -358,7 +358,7 @@ def test_a_wake_up_among_poison_still_wakes_and_poison_alone_does_not(deployment
 
     assert handler(batch(*NO_MESSAGES.values()), LambdaContext()) == DONE
     assert woken == []
-    assert len(letters(deployment)) == len(NO_MESSAGES)
+    assert len(dead_letters(deployment)) == len(NO_MESSAGES)
     assert handler(batch("{", {"treadle": "wake"}, "[]"), LambdaContext()) == DONE
     assert woken == [1]
 
@@ -366,7 +366,7 @@ def test_a_wake_up_among_poison_still_wakes_and_poison_alone_does_not(deployment
 # Streams.
 
 
-def test_a_damaged_record_of_the_ticks_stream_is_buried_and_the_others_are_dispatched(
+def test_a_damaged_record_of_the_ticks_stream_becomes_a_dead_letter_and_the_others_are_dispatched(
     deployment: Deployment,
 ) -> None:
     items = dict(damaged(to_item(new_tick(), deployment.stores.ticks._outcomes), keys=("sensor", "tick_id")))
@@ -382,7 +382,7 @@ def test_a_damaged_record_of_the_ticks_stream_is_buried_and_the_others_are_dispa
     assert answer == DONE
     ids = {request.run_id for tick in good for request in tick.requests}
     assert set(deployment.stores.runs.get_many(ids)) == ids
-    buried = letters(deployment)
+    buried = dead_letters(deployment)
     assert {origin for origin, _ in buried} == {"dispatch"}
     assert len(buried) >= len(items) // 2
 
@@ -409,15 +409,15 @@ def test_a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started(dep
     assert kept.dispatched is not None
     assert {each.run_key for each in kept.set_aside} == {"b1", None}
     assert len(kept.refusals) == kept.dispatched.refused == 2
-    assert letters(deployment) == []
+    assert dead_letters(deployment) == []
 
 
 def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_are_started(
     deployment: Deployment,
 ) -> None:
     bad, good = planned(), [planned() for _ in range(4)]
-    standing = Run(bad.run_id, JOB, SENSOR, bad.run_key, "before", "{}", {}, now())
-    put(deployment, "RUNS", {**_item(standing, 1), "reached": {"S": "no JSON"}})
+    existing = Run(bad.run_id, JOB, SENSOR, bad.run_key, "before", "{}", {}, now())
+    put(deployment, "RUNS", {**_item(existing, 1), "reached": {"S": "no JSON"}})
     tick = new_tick(good[0], bad, *good[1:])
     assert deployment.stores.ticks.put(tick)
 
@@ -431,7 +431,7 @@ def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_are_starte
     assert "cannot be read" in refusal
 
 
-def test_a_damaged_record_of_the_runs_stream_is_buried_once_and_the_others_are_told(
+def test_a_damaged_record_of_the_runs_stream_becomes_a_dead_letter_once_and_the_others_are_reported(
     deployment: Deployment,
 ) -> None:
     publications = Publications(deployment)
@@ -452,9 +452,11 @@ def test_a_damaged_record_of_the_runs_stream_is_buried_once_and_the_others_are_t
     answer = deployment.invoke("engine/publish", {"Records": records})
 
     assert answer == DONE
-    told = {json.loads(message["Body"])["detail"]["run_id"] for message in deployment.messages("subscriber")}
-    assert {run.run_id for run in (*good, repaired)} <= told
-    buried = letters(deployment)
+    published = {
+        json.loads(message["Body"])["detail"]["run_id"] for message in deployment.messages("subscriber")
+    }
+    assert {run.run_id for run in (*good, repaired)} <= published
+    buried = dead_letters(deployment)
     assert {origin for origin, _ in buried} == {"publish"}
     assert len(buried) >= len(images) // 3
     assert publications.origin == "publish"
@@ -463,7 +465,7 @@ def test_a_damaged_record_of_the_runs_stream_is_buried_once_and_the_others_are_t
 def test_a_record_that_no_dead_letter_can_be_kept_of_comes_again_and_those_before_it_do_not(
     deployment: Deployment,
 ) -> None:
-    """The stream goes on at that very record, once the queue takes letters again."""
+    """The stream continues at that very record, once the queue takes dead letters again."""
     good, bad = new_tick(), new_tick()
     for tick in (good, bad):
         assert deployment.stores.ticks.put(tick)
@@ -490,7 +492,7 @@ def reconcile(deployment: Deployment) -> dict[str, Any]:
     return answer
 
 
-def test_reconcile_sets_damaged_ticks_apart_and_goes_on_with_all_others(
+def test_reconcile_sets_damaged_ticks_apart_and_continues_with_all_others(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = ("sensor", "tick_id", "pending", "pending_since", "acted_on")
@@ -510,14 +512,14 @@ def test_reconcile_sets_damaged_ticks_apart_and_goes_on_with_all_others(
     assert answers[0]["is_complete"]
     assert answers[0]["unreadable"] > len(items) // 2
     assert answers[1]["unreadable"] == 0
-    buried = letters(deployment)
+    buried = dead_letters(deployment)
     assert len(buried) == answers[0]["unreadable"]
     assert {origin for origin, _ in buried} == {"reconcile"}
     assert all("tick of sensor s" in reason and "cannot be read" in reason for _, reason in buried)
     assert '"UnreadableRecords"' in capsys.readouterr().out
 
 
-def test_reconcile_sets_damaged_runs_apart_and_goes_on_with_all_others(deployment: Deployment) -> None:
+def test_reconcile_sets_damaged_runs_apart_and_continues_with_all_others(deployment: Deployment) -> None:
     base = _item(new_run(Status.STARTED, next_at=1), 1)
     items = list(damaged(base, keys=KEYS_OF_RUNS))
     bad = [str(uuid4()) for _ in items]
@@ -530,12 +532,12 @@ def test_reconcile_sets_damaged_runs_apart_and_goes_on_with_all_others(deploymen
     first = reconcile(deployment)
     second = reconcile(deployment)
 
-    asked_for = {json.loads(message["Body"])["run_id"] for message in deployment.messages("launch")}
-    assert {run.run_id for run in good} <= asked_for
+    requested = {json.loads(message["Body"])["run_id"] for message in deployment.messages("launch")}
+    assert {run.run_id for run in good} <= requested
     assert first["is_complete"]
     assert first["unreadable"] > len(items) // 3
     assert second["unreadable"] == 0
-    buried = letters(deployment)
+    buried = dead_letters(deployment)
     assert len(buried) == first["unreadable"]
     assert all(any(run_id in reason for run_id in bad) for _, reason in buried)
 
@@ -570,8 +572,8 @@ def test_lists_show_what_cannot_be_read_as_a_line_and_all_others(stack: Deployme
     put(stack, "SENSORS", {"sensor": {"S": SENSOR}, "epoch": {"S": "x"}})
 
     shown = {
-        words: treadle(*words.split())
-        for words in (
+        command: treadle(*command.split())
+        for command in (
             "sensor list",
             f"sensor show {SENSOR}",
             f"tick list {SENSOR} --max 500",
@@ -584,11 +586,11 @@ def test_lists_show_what_cannot_be_read_as_a_line_and_all_others(stack: Deployme
         )
     }
 
-    for words, done in shown.items():
-        assert (words, done.exit_code, done.exception) == (words, 0, None)
-        assert "unreadable: " in done.stdout, words
+    for command, done in shown.items():
+        assert (command, done.exit_code, done.exception) == (command, 0, None)
+        assert "unreadable: " in done.stdout, command
     assert tick.tick_id in shown[f"tick list {SENSOR} --max 500"].stdout
-    assert all(run.run_id in shown[words].stdout for words in shown if words.startswith("run list"))
+    assert all(run.run_id in shown[command].stdout for command in shown if command.startswith("run list"))
 
 
 def test_one_record_that_cannot_be_read_is_named_without_a_traceback(stack: Deployment) -> None:
@@ -596,15 +598,15 @@ def test_one_record_that_cannot_be_read_is_named_without_a_traceback(stack: Depl
     put(stack, "TICKS", {**to_item(tick, stack.stores.ticks._outcomes), "requests": {"B": b"no zlib"}})
     put(stack, "RUNS", {**_item(run, 1), "tags": {"S": "[]"}})
 
-    for words in (
+    for command in (
         f"tick show {SENSOR} {tick.tick_id}",
         f"run show {run.run_id}",
         f"run rerun {run.run_id}",
         f"why {SENSOR} --run {run.run_id}",
     ):
-        done = treadle(*words.split())
-        assert (words, done.exit_code) == (words, 2)
-        assert "cannot be read" in done.stderr, words
+        done = treadle(*command.split())
+        assert (command, done.exit_code) == (command, 2)
+        assert "cannot be read" in done.stderr, command
 
 
 def test_assets_show_what_cannot_be_read_as_a_line_and_all_others(stack: Deployment) -> None:

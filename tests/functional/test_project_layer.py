@@ -31,7 +31,7 @@ def layer(tmp_path: Path) -> Path:
 def make(
     layer: Path, artifacts: Path, *options: str, started_in: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
-    """What SAM's makefile build runs."""
+    """Return what SAM's makefile build runs."""
     artifacts.mkdir(parents=True)
     path = os.pathsep.join([str(VENV_BIN), os.environ.get("PATH", os.defpath)])
     return subprocess.run(
@@ -45,13 +45,13 @@ def make(
 
 
 def tags(artifacts: Path, package: str) -> str:
-    """The tags of a package's wheel."""
+    """Return the tags of a package's wheel."""
     [path] = (artifacts / "python").glob(f"{package}-*.dist-info/WHEEL")
     return " ".join(re.findall(r"^Tag: (.*)$", path.read_text(), flags=re.MULTILINE))
 
 
 def machine(library: Path) -> int:
-    """What a compiled module is for."""
+    """Return what a compiled module is for."""
     return int.from_bytes(library.read_bytes()[18:20], "little")
 
 
@@ -87,7 +87,7 @@ def test_compiled_packages_come_for_the_architecture_of_the_functions(
 
 @PIP
 def test_what_is_needed_there_alone_is_installed_too(layer: Path, tmp_path: Path) -> None:
-    """pip decides by the interpreter that it runs under; asked for on 3.13 alone, this is left out by an older one."""
+    """pip decides by the interpreter that it runs under: an older one omits what is required on 3.13 only."""
     (layer / "requirements.txt").write_text(
         "itsdangerous ; python_version >= '3.13'\nblinker ; platform_machine == 'aarch64'\n"
         "wrapt ; sys_platform == 'win32'\n"

@@ -32,7 +32,7 @@ ENDED: Reached = {"1/0": {**AFTER["1/0"], "SUCCESS": 1_795_370_460_000}}
 
 
 def run(run_id: str = RUN_ID, job: str = "load", reached: Reached = ENDED) -> Run:
-    """A run's record; it has reached what is given."""
+    """Return a run's record that has reached the given statuses."""
     status = DagsterRunStatus.SUCCESS if reached is ENDED else DagsterRunStatus.STARTED
     tags = {"treadle/depth": "1", "team": "a", "long": "x" * 300}
     ended = 1_795_370_460_000 if reached is ENDED else None
@@ -43,7 +43,7 @@ def run(run_id: str = RUN_ID, job: str = "load", reached: Reached = ENDED) -> Ru
 
 
 def change(after: Run, before: Reached | None = BEFORE) -> dict[str, Any]:
-    """The stream's record of a change."""
+    """Return the stream's record of a change."""
     images: dict[str, Any] = {"NewImage": _item(after, 2), "Keys": {"run_id": {"S": after.run_id}}}
     if before is not None:
         images["OldImage"] = _item(replace(after, reached=before), 1)
@@ -51,7 +51,7 @@ def change(after: Run, before: Reached | None = BEFORE) -> dict[str, Any]:
 
 
 @pytest.fixture
-def told(deployment: Deployment) -> Any:
+def published(deployment: Deployment) -> Any:
     """What a subscriber of the bus has got."""
     url = boto3.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
     deployment.queues["subscriber"] = url
@@ -72,11 +72,11 @@ def publish(deployment: Deployment, *changes: dict[str, Any]) -> Any:
     return deployment.invoke("engine/publish", {"Records": list(changes)})
 
 
-def test_each_newly_reached_status_is_told_once_in_order_and_an_end_is_numbered(
-    deployment: Deployment, told: Any
+def test_each_newly_reached_status_is_reported_once_in_order_and_an_end_is_numbered(
+    deployment: Deployment, published: Any
 ) -> None:
     publish(deployment, change(run(reached=AFTER)), change(run(), AFTER))
-    events = told()
+    events = published()
 
     assert [(e["detail"]["status"], e["detail"]["number"]) for e in events] == [
         ("STARTING", 0),
@@ -92,45 +92,51 @@ def test_each_newly_reached_status_is_told_once_in_order_and_an_end_is_numbered(
     ]
 
 
-def test_redelivery_tells_again_under_the_same_ids_and_numbers(deployment: Deployment, told: Any) -> None:
+def test_redelivery_reports_again_under_the_same_ids_and_numbers(
+    deployment: Deployment, published: Any
+) -> None:
     publish(deployment, change(run(), AFTER))
     publish(deployment, change(run(), AFTER))
-    first, second = told()
+    first, second = published()
 
     assert first["detail"] == second["detail"]
     assert len(deployment.stores.events.after(ended_runs_key("load"), 0, 9)) == 1
 
 
-def test_change_without_a_new_status_tells_nothing(deployment: Deployment, told: Any) -> None:
+def test_change_without_a_new_status_reports_nothing(deployment: Deployment, published: Any) -> None:
     answer = publish(deployment, change(run(), ENDED))
 
     assert answer == {"batchItemFailures": []}
-    assert told() == []
+    assert published() == []
 
 
-def test_status_that_was_assumed_and_is_then_reported_is_told_once(deployment: Deployment, told: Any) -> None:
+def test_status_that_was_assumed_and_is_then_reported_is_reported_once(
+    deployment: Deployment, published: Any
+) -> None:
     assumed: Reached = {"1/0": {**AFTER["1/0"], "FAILURE?": 1_795_370_460_000}}
     reported: Reached = {"1/0": {**assumed["1/0"], "FAILURE": 1_795_370_450_000}}
     publish(deployment, change(run(reached=assumed), AFTER), change(run(reached=reported), assumed))
 
-    assert [event["detail"]["status"] for event in told()] == ["FAILURE"]
+    assert [event["detail"]["status"] for event in published()] == ["FAILURE"]
 
 
-def test_record_that_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_told(
-    deployment: Deployment, told: Any
+def test_record_that_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_reported(
+    deployment: Deployment, published: Any
 ) -> None:
     broken = change(run("0c5b7a52-0000-5000-8000-000000000002"), AFTER)
     broken["dynamodb"]["NewImage"]["reached"] = {"S": "no JSON"}
     publish(deployment, broken, change(run(), AFTER))
-    [letter] = deployment.messages("dead")
+    [dead_letter] = deployment.messages("dead")
 
-    assert len(told()) == 1
-    assert json.loads(letter["Body"])["keys"] == {"run_id": {"S": "0c5b7a52-0000-5000-8000-000000000002"}}
-    assert letter["MessageAttributes"]["origin"]["StringValue"] == "publish"
+    assert len(published()) == 1
+    assert json.loads(dead_letter["Body"])["keys"] == {
+        "run_id": {"S": "0c5b7a52-0000-5000-8000-000000000002"}
+    }
+    assert dead_letter["MessageAttributes"]["origin"]["StringValue"] == "publish"
 
 
-def test_what_a_throttled_store_keeps_from_being_told_is_told_later(
-    deployment: Deployment, told: Any, monkeypatch: pytest.MonkeyPatch
+def test_what_a_throttled_store_keeps_from_being_published_is_published_later(
+    deployment: Deployment, published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert deployment.stores.runs.create(run()) is None
     whole = Publisher.publish
@@ -142,7 +148,7 @@ def test_what_a_throttled_store_keeps_from_being_told_is_told_later(
         patched.setattr(Publisher, "publish", throttled)
         publish(deployment, change(run(), AFTER))
     assert Publisher.publish is whole
-    assert (told(), deployment.messages("dead")) == ([], [])
+    assert (published(), deployment.messages("dead")) == ([], [])
     messages = boto3.client("sqs").get_queue_attributes(
         QueueUrl=deployment.queues["publish"], AttributeNames=["ApproximateNumberOfMessagesDelayed"]
     )
@@ -150,18 +156,18 @@ def test_what_a_throttled_store_keeps_from_being_told_is_told_later(
     later = {"treadle": "publish", "run_id": RUN_ID, "events": [f"{RUN_ID}/1/0/SUCCESS"]}
     deployment.invoke("engine/publish", batch(later))
 
-    assert [event["detail"]["status"] for event in told()] == ["SUCCESS"]
+    assert [event["detail"]["status"] for event in published()] == ["SUCCESS"]
 
 
 def test_message_that_is_none_of_publishs_is_a_dead_letter(deployment: Deployment) -> None:
     deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": 1}))
-    [letter] = deployment.messages("dead")
+    [dead_letter] = deployment.messages("dead")
 
-    assert "The publish queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The publish queue accepts" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_run_status_sensor_reads_the_record_that_its_event_points_to(
-    deployment: Deployment, told: Any
+    deployment: Deployment, published: Any
 ) -> None:
     seen: list[RunStatusSensorContext] = []
 
@@ -171,7 +177,7 @@ def test_run_status_sensor_reads_the_record_that_its_event_points_to(
 
     assert deployment.stores.runs.create(run()) is None
     publish(deployment, change(run(), AFTER))
-    body = told()[0]
+    body = published()[0]
     handler = handler_of(watch)
     for _ in range(2):
         assert handler(batch(body), LambdaContext()) == {"batchItemFailures": []}
@@ -187,23 +193,23 @@ def test_run_status_sensor_reads_the_record_that_its_event_points_to(
 
 
 def test_event_that_gives_itself_out_as_another_accounts_is_a_dead_letter(
-    deployment: Deployment, told: Any
+    deployment: Deployment, published: Any
 ) -> None:
     publish(deployment, change(run(), AFTER))
-    forged = told()[0] | {"account": "999999999999"}
+    forged = published()[0] | {"account": "999999999999"}
 
     @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
     def watch() -> None:
         pytest.fail("a forged event was evaluated")
 
     handler_of(watch)(batch(forged), LambdaContext())
-    [letter] = deployment.messages("dead")
+    [dead_letter] = deployment.messages("dead")
 
-    assert "comes from 999999999999/us-east-1" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "comes from 999999999999/us-east-1" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_function_that_fails_lets_its_message_come_again_soon_and_later_each_time(
-    deployment: Deployment, told: Any
+    deployment: Deployment, published: Any
 ) -> None:
     @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
     def alert() -> None:
@@ -212,7 +218,7 @@ def test_function_that_fails_lets_its_message_come_again_soon_and_later_each_tim
     publish(deployment, change(run(), AFTER))
     sqs, url = boto3.client("sqs"), deployment.queues["own"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
-    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(told()[0]))
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(published()[0]))
     [message] = sqs.receive_message(QueueUrl=url)["Messages"]
     event = batch(message["Body"])
     event["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
@@ -223,7 +229,9 @@ def test_function_that_fails_lets_its_message_come_again_soon_and_later_each_tim
     assert "Messages" not in sqs.receive_message(QueueUrl=url)  # Postponed, though its visibility was none.
 
 
-def test_wake_ups_of_a_batch_are_one_tick_that_reads_for_itself(deployment: Deployment, told: Any) -> None:
+def test_wake_ups_of_a_batch_are_one_tick_that_reads_for_itself(
+    deployment: Deployment, published: Any
+) -> None:
     orders, customers, report = (JobDefinition(name) for name in ("orders", "customers", "report"))
     ready = all_succeeded("ready", jobs=[orders, customers], within=timedelta(days=3_650), request_job=report)
     publish(
@@ -232,7 +240,7 @@ def test_wake_ups_of_a_batch_are_one_tick_that_reads_for_itself(deployment: Depl
         change(run("0c5b7a52-0000-5000-8000-00000000000b", "customers"), AFTER),
     )
     handler = handler_of(ready)
-    answer = handler(batch(*told()), LambdaContext())
+    answer = handler(batch(*published()), LambdaContext())
     [tick] = deployment.stores.ticks.latest("ready", 5)
 
     assert answer == {"batchItemFailures": []}
@@ -296,14 +304,14 @@ def test_unknown_time_zone_is_a_settings_error(deployment: Deployment) -> None:
 
 
 def test_how_far_behind_its_events_a_sensor_is_is_measured(
-    deployment: Deployment, told: Any, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, published: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
     def watch() -> None:
         """React."""
 
     publish(deployment, change(run(), AFTER))
-    handler_of(watch)(batch(told()[0]), LambdaContext())
+    handler_of(watch)(batch(published()[0]), LambdaContext())
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "EventAge" in line]
     [measured] = printed
 
@@ -314,7 +322,7 @@ def test_how_far_behind_its_events_a_sensor_is_is_measured(
 
 @pytest.mark.parametrize("queued", [True, False], ids=["batch", "direct"])
 def test_event_whose_evaluation_fails_is_counted_as_a_failed_tick_at_each_delivery(
-    deployment: Deployment, told: Any, capsys: pytest.CaptureFixture[str], queued: bool
+    deployment: Deployment, published: Any, capsys: pytest.CaptureFixture[str], queued: bool
 ) -> None:
     """The alarm on failing evaluations watches this metric."""
 
@@ -323,7 +331,7 @@ def test_event_whose_evaluation_fails_is_counted_as_a_failed_tick_at_each_delive
         raise ConnectionError("no such topic")
 
     publish(deployment, change(run(), AFTER))
-    [message] = told()
+    [message] = published()
     handler = handler_of(watch)
     for _ in range(2):
         if queued:

@@ -1,4 +1,4 @@
-"""What the bus hears of PUBLISH's sample events."""
+"""The bus events of PUBLISH's sample events."""
 
 import json
 from typing import Any
@@ -15,27 +15,29 @@ END = f"{RUN}/1/0/SUCCESS"
 
 
 @pytest.fixture
-def heard(deployment: Deployment) -> str:
-    """URL of a queue that hears everything on Treadle's bus."""
+def bus_queue(deployment: Deployment) -> str:
+    """URL of a queue that receives everything on Treadle's bus."""
     sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    url = sqs.create_queue(QueueName="bus")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "heard", "Arn": arn}])
-    deployment.queues["heard"] = url
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
+    deployment.queues["bus"] = url
     return url
 
 
-def told(deployment: Deployment) -> list[dict[str, Any]]:
-    """What the bus has told since this was last asked."""
-    return [json.loads(message["Body"]) for message in deployment.messages("heard")]
+def published(deployment: Deployment) -> list[dict[str, Any]]:
+    """Return the events on the bus since the last call."""
+    return [json.loads(message["Body"]) for message in deployment.messages("bus")]
 
 
-def test_the_sample_of_the_runs_stream_is_told_with_its_number(deployment: Deployment, heard: str) -> None:
+def test_the_sample_of_the_runs_stream_is_reported_with_its_number(
+    deployment: Deployment, bus_queue: str
+) -> None:
     answer = deployment.invoke("engine/publish", sample("publish-runs-stream"))
 
     assert answer == {"batchItemFailures": []}
-    [event] = told(deployment)
+    [event] = published(deployment)
     assert (event["source"], event["detail-type"]) == ("treadle", "Run Status Changed")
     detail = event["detail"]
     assert (detail["id"], detail["status"], detail["number"]) == (END, "SUCCESS", 1)
@@ -44,32 +46,32 @@ def test_the_sample_of_the_runs_stream_is_told_with_its_number(deployment: Deplo
     assert stored.event_id == END
 
 
-def test_the_sample_of_what_is_still_to_be_told_is_told_from_the_record(
-    deployment: Deployment, heard: str
+def test_the_sample_of_what_is_still_to_be_reported_is_reported_from_the_record(
+    deployment: Deployment, bus_queue: str
 ) -> None:
     image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
     boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
 
     assert deployment.invoke("engine/publish", sample("publish-retry")) == {"batchItemFailures": []}
 
-    [event] = told(deployment)
+    [event] = published(deployment)
     assert event["detail"]["id"] == END
 
 
-def test_a_run_that_is_named_without_statuses_is_told_of_as_a_whole(
-    deployment: Deployment, heard: str
+def test_a_run_that_is_named_without_statuses_is_reported_as_a_whole(
+    deployment: Deployment, bus_queue: str
 ) -> None:
-    """As an operator's redrive of a record of the stream asks for."""
+    """As after an operator's redrive of a record of the stream."""
     image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
     boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
 
     deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": RUN}))
 
-    assert [event["detail"]["status"] for event in told(deployment)] == ["QUEUED", "STARTED", "SUCCESS"]
+    assert [event["detail"]["status"] for event in published(deployment)] == ["QUEUED", "STARTED", "SUCCESS"]
 
 
-def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_told(
-    deployment: Deployment, heard: str, capsys: pytest.CaptureFixture[str]
+def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_reported(
+    deployment: Deployment, bus_queue: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment.setenv(TREADLE_BUS_NAME="there-is-no-such-bus")
 

@@ -40,13 +40,13 @@ def now() -> int:
 
 
 def reconcile(deployment: Deployment) -> dict[str, object]:
-    """What a schedule's call comes to."""
+    """Return the outcome of a schedule's call."""
     answer: dict[str, object] = deployment.invoke("engine/reconcile", sample("reconcile-schedule"))
     return answer
 
 
 def pending_tick(deployment: Deployment, at: int, number: int = 1) -> Tick:
-    """A committed tick that the stream has not told DISPATCH of."""
+    """Return a committed tick whose stream record has not reached DISPATCH."""
     requests = tuple(PlannedRun(str(uuid4()), None, "process_file", "{}", {}) for _ in range(number))
     tick = Tick(
         "new_objects", str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=requests
@@ -61,14 +61,14 @@ def the_run(deployment: Deployment) -> Run:
 
 
 def let_it_be_due(deployment: Deployment) -> Run:
-    """The only run, to be looked at since a moment ago."""
+    """Return the only run, to be checked since a moment ago."""
     run = the_run(deployment)
     assert deployment.stores.runs.replace(replace(run, next_at=now() - 1)) is None
     return the_run(deployment)
 
 
 def start_one(deployment: Deployment) -> Run:
-    """A run that was dispatched and launched."""
+    """Return a run that was dispatched and launched."""
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
     deployment.launch_queued()
@@ -90,15 +90,15 @@ def test_a_pending_tick_that_the_stream_lost_is_dispatched(deployment: Deploymen
     assert reconcile(deployment) == NOTHING
 
 
-def test_a_tick_that_the_stream_may_still_tell_of_is_left_alone(deployment: Deployment) -> None:
+def test_a_tick_that_the_stream_may_still_report_is_left_alone(deployment: Deployment) -> None:
     pending_tick(deployment, now())
 
     assert reconcile(deployment) == NOTHING
     assert deployment.stores.runs.list_by_sensor("new_objects", 5) == []
 
 
-def test_a_large_tick_that_the_stream_lost_is_handed_to_dispatch_in_slices(deployment: Deployment) -> None:
-    """RECONCILE does not do it all itself, and looks at it again only after a while."""
+def test_a_large_tick_that_the_stream_lost_is_handed_to_dispatch_in_chunks(deployment: Deployment) -> None:
+    """RECONCILE does not do it all itself, and returns to it only after a while."""
     pending_tick(deployment, now() - DISPATCH_LATE_MS - MINUTE, number=501)
 
     assert reconcile(deployment) == {**NOTHING, "dispatched": 1}
@@ -175,7 +175,7 @@ def test_a_started_run_that_ended_unseen_gets_its_end(deployment: Deployment) ->
     assert ended.next_at is None
 
 
-def test_a_started_run_that_still_runs_is_asked_about_an_hour_later(deployment: Deployment) -> None:
+def test_a_started_run_that_still_runs_is_queried_an_hour_later(deployment: Deployment) -> None:
     start_one(deployment)
     let_it_be_due(deployment)
 
@@ -186,7 +186,9 @@ def test_a_started_run_that_still_runs_is_asked_about_an_hour_later(deployment: 
     assert (the_run(deployment).next_at or 0) > now() + 55 * MINUTE
 
 
-def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(deployment: Deployment) -> None:
+def test_a_started_run_that_its_target_forgot_fails_with_a_message_on_what_to_do(
+    deployment: Deployment,
+) -> None:
     run = start_one(deployment)
     gone = replace(run, external_id=f"{run.external_id}-gone")
     assert deployment.stores.runs.replace(gone) is None
@@ -204,7 +206,7 @@ def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(dep
 def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deployment) -> None:
     """However many ticks and runs there are: here one that is under way, and one that waits for its launch.
 
-    A new process looks once through all that waits, as it may have new settings, notes that it runs, and reads the
+    A new process scans all that waits once, as it may have new settings, notes that it runs, and reads the
     states of sensors, and which were late; and the registry's copy is read once a minute.
     """
     start_one(deployment)

@@ -17,8 +17,8 @@ from treadle.testing.registry import job_text, sensor_text
 SENSOR, JOB = "sensors/new_objects", "jobs/process_file"
 
 
-def asked(deployment: Deployment, key: str = "in/a.csv") -> None:
-    """The sensor's code asks for a run, and DISPATCH reads the committed tick."""
+def commit_tick(deployment: Deployment, key: str = "in/a.csv") -> None:
+    """Let the sensor's code request a run, and DISPATCH read the committed tick."""
     deployment.invoke("sensors/new_objects", batch(object_created(key, "e1")))
     deployment.dispatch_pending()
 
@@ -32,12 +32,12 @@ def granted(deployment: Deployment, operation: str = "Update") -> Any:
     return deployment.register(SENSOR, sensor_text("shop", "process_file", kind="s3"), operation)
 
 
-def test_ce_1a_code_that_asks_for_a_job_before_its_grant_is_registered_loses_nothing(
+def test_ce_1a_code_that_requests_a_job_before_its_grant_is_registered_loses_nothing(
     deployment: Deployment,
 ) -> None:
     """CloudFormation updates function and entry in any order. The entry's change releases the tick by itself."""
     deployment.register(SENSOR, sensor_text("shop", "another_job", kind="s3"))
-    asked(deployment)
+    commit_tick(deployment)
     assert (the_tick(deployment).dispatched, the_tick(deployment).trouble) == (None, TickTrouble.HELD)
 
     answer = granted(deployment)
@@ -49,20 +49,22 @@ def test_ce_1a_code_that_asks_for_a_job_before_its_grant_is_registered_loses_not
     assert the_tick(deployment).dispatched is not None
 
 
-def test_ce_1a_dispatch_whose_copy_is_older_than_the_tick_looks_past_it(deployment: Deployment) -> None:
+def test_ce_1a_dispatch_whose_copy_is_older_than_the_tick_reads_past_it(deployment: Deployment) -> None:
     """The process has the copy from before the deployment, which is less than a minute old."""
     deployment.register(SENSOR, sensor_text("shop", "another_job", kind="s3"))
-    asked(deployment)
+    commit_tick(deployment)
     warm = deployment.handlers["engine/dispatch"]
     granted(deployment)
     deployment.handlers["engine/dispatch"] = warm
 
-    asked(deployment, "in/b.csv")
+    commit_tick(deployment, "in/b.csv")
 
     assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 2
 
 
-def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_go_on_with_it(deployment: Deployment) -> None:
+def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_continue_with_it(
+    deployment: Deployment,
+) -> None:
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     for path in (SENSOR, JOB):
         deployment.register(path, "", "Delete")
@@ -71,8 +73,8 @@ def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_go_on_with_it(dep
 
     tick = the_tick(deployment)
     assert (tick.dispatched, tick.trouble) == (None, TickTrouble.HELD)
-    words = "): sensor new_objects is not registered. Deploy its project, or drop them: treadle tick drop"
-    assert words in (tick.held or "")
+    message = "): sensor new_objects is not registered. Deploy its project, or drop them: treadle tick drop"
+    assert message in (tick.held or "")
     assert granted(deployment, "Create")["held"] == 1
     assert "job 'process_file' is not registered" in (the_tick(deployment).held or "")
     text = job_text("shop", job_at(deployment.machine))
@@ -81,13 +83,13 @@ def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_go_on_with_it(dep
 
 
 def test_ce_1c_throttled_parameter_store_is_no_refusal(deployment: Deployment) -> None:
-    """An announcement that cannot be followed leaves the copy as it was, and the next look lists all."""
+    """An event that cannot be applied leaves the copy as it was, and the next pass lists all entries."""
     text = job_text("shop", job_at(deployment.machine), parameter="Changed")
     with throttled_parameters():
         clients.forget()
         answer = deployment.register(JOB, text)
         assert (answer["registered"], answer["failed"]) == (0, 1)
-        asked(deployment)
+        commit_tick(deployment)
     clients.forget()
     deployment.handlers.clear()
 
@@ -98,7 +100,7 @@ def test_ce_1c_throttled_parameter_store_is_no_refusal(deployment: Deployment) -
 def test_ce_1c_entry_that_is_replaced_loses_nothing_in_between(deployment: Deployment) -> None:
     """A changed name is a deletion and a creation."""
     deployment.register(JOB, "", "Delete")
-    asked(deployment)
+    commit_tick(deployment)
     assert the_tick(deployment).trouble == TickTrouble.HELD
 
     answer = deployment.register(JOB, job_text("shop", job_at(deployment.machine)), "Create")
@@ -107,7 +109,7 @@ def test_ce_1c_entry_that_is_replaced_loses_nothing_in_between(deployment: Deplo
 
 
 def test_run_whose_job_is_replaced_is_launched_once_it_is_back(deployment: Deployment) -> None:
-    asked(deployment)
+    commit_tick(deployment)
     deployment.register(JOB, "", "Delete")
     deployment.launch_queued()
     [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
@@ -127,7 +129,7 @@ def test_malformed_entry_is_counted_as_long_as_it_is_there(
     assert deployment.invoke("engine/reconcile", sample("reconcile-schedule"))["invalid"] == 1
     assert '"InvalidEntries":[1.0]' in capsys.readouterr().out
     assert deployment.register(JOB, job_text("shop", job_at(deployment.machine)))["invalid"] == 0
-    asked(deployment)
+    commit_tick(deployment)
     assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
@@ -140,7 +142,7 @@ def test_ce_15_hot_paths_read_one_item_a_minute_and_never_parameter_store(deploy
         clients.forget()
         deployment.handlers.clear()
         for number in range(3):
-            asked(deployment, f"in/{number}.csv")
+            commit_tick(deployment, f"in/{number}.csv")
             deployment.launch_queued()
 
     assert [call for call in calls if "Parameter" in call] == []
@@ -149,7 +151,7 @@ def test_ce_15_hot_paths_read_one_item_a_minute_and_never_parameter_store(deploy
 
 
 def throttled_parameters() -> Any:
-    """Clients that are made meanwhile are refused by Parameter Store."""
+    """Let Parameter Store throttle clients that are made meanwhile."""
 
     def answer(**_: Any) -> Any:
         from types import SimpleNamespace

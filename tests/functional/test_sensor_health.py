@@ -1,4 +1,4 @@
-"""A sensor that does not tick is a metric, an alarm and an event; one whose engine is gone stops with words."""
+"""A sensor that does not tick is a metric, an alarm and an event; one whose engine is gone stops with a message."""
 
 import json
 import time
@@ -24,7 +24,7 @@ OTHER = "c0ffee00-cb8e-11f0-8a3c-0a58a9feac02"
 
 @sensor(job_name="process_file", minimum_interval_seconds=60)
 def daily() -> RunRequest:
-    """Asks for a run each time."""
+    """Requests a run each time."""
     return RunRequest()
 
 
@@ -33,7 +33,7 @@ def now() -> int:
 
 
 def registered_before(deployment: Deployment, minutes: int, **fields: str) -> None:
-    """An entry of the sensor that RECONCILE has known for a while, and listed a moment ago."""
+    """Register the sensor as RECONCILE has known it for a while, and listed it a moment ago."""
     store = deployment.stores.registry
     copy = store.copy()
     entry = KeptEntry(sensor_text("shop", **fields), now(), changed_at=now() - minutes * MINUTE)
@@ -48,15 +48,15 @@ def reconcile(deployment: Deployment) -> Any:
 
 def subscribe(deployment: Deployment) -> None:
     """Let a queue take all that is on the bus."""
-    deployment.queues["told"] = boto3.client("sqs").create_queue(QueueName="told")["QueueUrl"]
+    deployment.queues["bus"] = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
     events = boto3.client("events")
     events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:told"
+    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
     events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
 
 
-def told(deployment: Deployment) -> list[dict[str, Any]]:
-    return [json.loads(each["Body"]) for each in deployment.messages("told")]
+def published(deployment: Deployment) -> list[dict[str, Any]]:
+    return [json.loads(each["Body"]) for each in deployment.messages("bus")]
 
 
 def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_each_way(
@@ -76,7 +76,7 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
     assert [(line["sensor"], line[metric_names.SENSOR_LATE]) for line in list_by_sensor] == [
         ("daily", [1.0])
     ] * 2
-    [event] = told(deployment)
+    [event] = published(deployment)
     assert (event["detail-type"], event["detail"]["status"]) == ("Sensor Health Changed", "LATE")
     assert (event["detail"]["sensor"], event["detail"]["project"]) == ("daily", "shop")
 
@@ -84,7 +84,7 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
     evaluator(daily)({"treadle": "tick", "at_once": True}, LambdaContext())
 
     assert reconcile(deployment)["late"] == ()
-    [event] = told(deployment)
+    [event] = published(deployment)
     assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It is ticking again.")
 
 
@@ -93,7 +93,7 @@ def test_sensor_right_after_its_deployment_is_not_late(deployment: Deployment) -
     registered_before(deployment, 2)
 
     assert reconcile(deployment)["late"] == ()
-    assert told(deployment) == []
+    assert published(deployment) == []
 
 
 def test_tick_and_events_stop_if_another_engine_reads_the_tables_and_nothing_is_lost(
@@ -114,9 +114,9 @@ def test_tick_and_events_stop_if_another_engine_reads_the_tables_and_nothing_is_
     assert deployment.stores.ticks.latest("new_objects", 5) == []
     event["Records"][0]["attributes"] = {"ApproximateReceiveCount": "5"}
     assert deployment.invoke("sensors/new_objects", event)["batchItemFailures"] == []
-    [letter] = deployment.messages("dead")
-    assert letter["MessageAttributes"]["reason"]["StringValue"].startswith("EngineMismatchError: ")
-    assert json.loads(letter["Body"])["detail"]["object"]["key"] == "in/a.csv"
+    [dead_letter] = deployment.messages("dead")
+    assert dead_letter["MessageAttributes"]["reason"]["StringValue"].startswith("EngineMismatchError: ")
+    assert json.loads(dead_letter["Body"])["detail"]["object"]["key"] == "in/a.csv"
 
 
 def test_operator_sees_what_a_sensor_would_do_whatever_engine_there_is(deployment: Deployment) -> None:
@@ -160,8 +160,8 @@ def test_sensor_of_another_project_inherits_no_state_of_its_name(
     assert sum(metric_names.TICKS_FAILED in line for line in lines) >= 2
     event["Records"][0]["attributes"] = {"ApproximateReceiveCount": "5"}
     deployment.invoke("sensors/new_objects", event)
-    [letter] = deployment.messages("dead")
-    assert json.loads(letter["Body"])["detail"]["object"]["key"] == "in/b.csv"
+    [dead_letter] = deployment.messages("dead")
+    assert json.loads(dead_letter["Body"])["detail"]["object"]["key"] == "in/b.csv"
 
 
 def test_owner_of_a_state_costs_a_tick_no_request(deployment: Deployment) -> None:

@@ -16,7 +16,7 @@ OPERATIONS = ("GetItem", "PutItem", "UpdateItem", "BatchGetItem", "TransactWrite
 
 
 class Store:
-    """DynamoDB, which refuses while it is told to."""
+    """DynamoDB, which throttles while the test lets it."""
 
     def __init__(self) -> None:
         self.code: str | None = None
@@ -35,8 +35,8 @@ class Store:
 
 @pytest.fixture
 def store(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """The deployment's DynamoDB; handlers start anew, so that their clients meet it."""
-    # So that what is sent anew is to be seen at once.
+    """The deployment's DynamoDB; handlers start again, so that their clients use it."""
+    # So that what is sent again is visible at once.
     monkeypatch.setattr(handler, "THROTTLED_SECONDS", (0, 0))
     made = Store()
     with refusing(made):
@@ -44,7 +44,7 @@ def store(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         yield made
 
 
-def test_a_queued_event_that_meets_a_throttled_store_is_sent_anew_however_often(
+def test_a_queued_event_that_meets_a_throttled_store_is_sent_again_however_often(
     deployment: Deployment, store: Store
 ) -> None:
     body = object_created("in/a.csv", "e1")
@@ -54,7 +54,7 @@ def test_a_queued_event_that_meets_a_throttled_store_is_sent_anew_however_often(
 
         assert answer == {"batchItemFailures": []}
         assert deployment.messages("dead") == []
-        [again] = _sent_anew(deployment, "own")
+        [again] = _sent_again(deployment, "own")
         assert json.loads(again) == {**body, "hops": 1}
 
     store.refuse(None)
@@ -63,7 +63,7 @@ def test_a_queued_event_that_meets_a_throttled_store_is_sent_anew_however_often(
     assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
-def test_a_launch_that_meets_a_throttled_store_is_sent_anew(deployment: Deployment, store: Store) -> None:
+def test_a_launch_that_meets_a_throttled_store_is_sent_again(deployment: Deployment, store: Store) -> None:
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
     [message] = [json.loads(each["Body"]) for each in deployment.messages("launch")]
@@ -72,13 +72,13 @@ def test_a_launch_that_meets_a_throttled_store_is_sent_anew(deployment: Deployme
     assert deployment.invoke("engine/launch", batch(message, receives=5)) == {"batchItemFailures": []}
 
     assert (deployment.executions(), deployment.messages("dead")) == ([], [])
-    [again] = _sent_anew(deployment, "launch")
+    [again] = _sent_again(deployment, "launch")
     store.refuse(None)
     deployment.invoke("engine/launch", batch(again))
     assert len(deployment.executions()) == 1
 
 
-def test_a_status_change_that_meets_a_throttled_store_is_sent_anew(
+def test_a_status_change_that_meets_a_throttled_store_is_sent_again(
     deployment: Deployment, store: Store
 ) -> None:
     run = launched(deployment)
@@ -87,7 +87,7 @@ def test_a_status_change_that_meets_a_throttled_store_is_sent_anew(
 
     assert deployment.invoke("engine/record", batch(event, receives=5)) == {"batchItemFailures": []}
 
-    [again] = _sent_anew(deployment, "record")
+    [again] = _sent_again(deployment, "record")
     store.refuse(None)
     deployment.invoke("engine/record", batch(again))
     [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
@@ -135,7 +135,7 @@ def test_a_write_that_meets_anothers_transaction_is_made_again(
     ) if operation == "PutItem" else deployment.invoke("sensors/new_objects", sample("new_objects-schedule"))
 
     assert store.left == 0
-    assert (_sent_anew(deployment, "record"), deployment.messages("dead")) == ([], [])
+    assert (_sent_again(deployment, "record"), deployment.messages("dead")) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_write_that_meets_anothers_transaction_is_made_again(
     ],
     ids=["get", "query of runs", "batch", "query of ticks", "update"],
 )
-def test_throttling_is_told_from_other_refusals(
+def test_throttling_is_distinguished_from_other_refusals(
     deployment: Deployment, store: Store, call: Callable[[object], object]
 ) -> None:
     stores = deployment.fresh_stores()
@@ -163,5 +163,5 @@ def test_throttling_is_told_from_other_refusals(
     assert not isinstance(denied.value, StoreThrottledError)
 
 
-def _sent_anew(deployment: Deployment, queue: str) -> list[str]:
+def _sent_again(deployment: Deployment, queue: str) -> list[str]:
     return [message["Body"] for message in deployment.messages(queue)]

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 from treadle import DagsterRun, DagsterRunStatus, RunFailureSensorContext, build_run_status_sensor_context
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure, StepFailure
@@ -30,7 +30,7 @@ FAILED_AT = datetime(2026, 11, 25, 6, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReceivedRequest:
     """A request as received.
 
     Attributes:
@@ -53,12 +53,12 @@ class Service:
     Attributes:
         url: its address.
         answers: the remaining responses: status, body and headers; None for no response.
-        told: the requests.
+        received: the requests.
     """
 
     url: str = ""
     answers: list[tuple[int, str, Mapping[str, str]] | None] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     hung: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, status: int, body: str = "", **headers: str) -> None:
@@ -74,8 +74,10 @@ def serving(certificate: ssl.SSLContext | None = None) -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            told = Told(self.path, dict(self.headers.items()), json.loads(data), time.monotonic())
-            state.told.append(told)
+            received = ReceivedRequest(
+                self.path, dict(self.headers.items()), json.loads(data), time.monotonic()
+            )
+            state.received.append(received)
             answers = state.answers or [(200, '{"ok": true}', {})]
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             if answer is None:
@@ -97,7 +99,7 @@ def serving(certificate: ssl.SSLContext | None = None) -> Iterator[Service]:
     if certificate is not None:
         server.socket = certificate.wrap_socket(server.socket, server_side=True)
         state.url = f"https://localhost:{server.server_port}"
-    with answering(server):
+    with running_server(server):
         try:
             yield state
         finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 
 Answer = tuple[int, Mapping[str, Any]] | None
 """Status and body; None to hang up without a response."""
@@ -20,12 +20,12 @@ class AwsServer:
     Attributes:
         endpoint: its URL.
         answers: the response by operation; a request of any other operation is hung up on.
-        asked: the operations, in order.
+        operations: the operations, in order.
     """
 
     endpoint: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def aws_server() -> Iterator[AwsServer]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             target = self.headers.get("X-Amz-Target", "")
             operation = target.rpartition(".")[2] or self.path.rstrip("/").rpartition("/")[2]
-            state.asked.append(operation)
+            state.operations.append(operation)
             answer = state.answers.get(operation)
             self.close_connection = True
             if answer is None:
@@ -56,5 +56,5 @@ def aws_server() -> Iterator[AwsServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.endpoint = f"http://127.0.0.1:{server.server_port}"
-    with answering(server):
+    with running_server(server):
         yield state

@@ -70,15 +70,15 @@ class Visit:
         self.complaints: list[str] = []
         self.foreign: list[str] = []
         page.set_default_timeout(PATIENCE)
-        page.on("console", self._heard)
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._asked(request.url))
+        page.on("request", lambda request: self._on_request(request.url))
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
-    def _asked(self, url: str) -> None:
+    def _on_request(self, url: str) -> None:
         if urlsplit(url).hostname not in HERE:
             self.foreign.append(url)
 
@@ -112,15 +112,15 @@ class Visit:
         self.page.clock.install()
         self.page.reload()
 
-    def is_told(self, text: str) -> None:
+    def sees_status(self, text: str) -> None:
         """Wait for a notification that something was done."""
         self.page.locator(".toast").get_by_text(text).wait_for()
 
     def refused(self, status: int) -> None:
         """Forget the browser's error about a response that the test expects."""
-        words = f"Failed to load resource: the server responded with a status of {status}"
+        expected = f"Failed to load resource: the server responded with a status of {status}"
         deadline = time.monotonic() + PATIENCE / 1000
-        while not (found := [each for each in self.complaints if each.startswith(words)]):
+        while not (found := [each for each in self.complaints if each.startswith(expected)]):
             assert time.monotonic() < deadline, f"no answer {status}; the browser says: {self.complaints}"
             self.page.wait_for_timeout(50)
         self.complaints = [each for each in self.complaints if each not in found]
@@ -157,6 +157,6 @@ def visiting(browser: Browser, address: str, *, token: str = "", **options: Any)
         visit.page.goto(f"{address}#token={token}" if token else address)
         yield visit
         assert not visit.complaints, f"the browser complains: {visit.complaints}"
-        assert not visit.foreign, f"the page asked others: {visit.foreign}"
+        assert not visit.foreign, f"the page sent requests to others: {visit.foreign}"
     finally:
         context.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts
@@ -54,12 +54,12 @@ class MemoryStack:
 
     Attributes:
         instance: sensors, ticks and runs, made by the real engine.
-        letters: its dead letters.
+        dead_letters: its dead letters.
         queues: the destinations of a redrive, by origin.
     """
 
     instance: TreadleInstance
-    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     queues: dict[str, InMemoryQueue] = field(default_factory=lambda: {"launch": InMemoryQueue()})
     of_project: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
 
@@ -102,12 +102,12 @@ class MemoryStack:
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:
-        return Redriver(self.letters, lambda: places, lambda: {"files": self.of_project})
+        return Redriver(self.dead_letters, lambda: places, lambda: {"files": self.of_project})
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
         """Invoke a sensor's function directly, run the rest of the engine, and return the response."""
         made = self.instance._parts[sensor]
-        inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.letters)
+        inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.dead_letters)
         parts = EvaluatorParts(
             sensor,
             made.leased._settings,
@@ -127,12 +127,12 @@ class MemoryStack:
 def _deployed(definition: SensorDefinition) -> DeployedSensor:
     """Return a sensor as the template deploys it."""
     running = DefaultSensorStatus.RUNNING
-    words, interval = definition.description or "", definition.minimum_interval_seconds
+    summary, interval = definition.description or "", definition.minimum_interval_seconds
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if isinstance(definition, S3SensorDefinition):
         settings["TREADLE_S3_BUCKET"] = definition.selection.bucket
     return DeployedSensor(
-        definition.name, definition.kind, words, definition.job_names, running, interval, settings=settings
+        definition.name, definition.kind, summary, definition.job_names, running, interval, settings=settings
     )
 
 
@@ -182,17 +182,17 @@ class Client:
 
     def get(self, path: str, **query: str | int) -> Answer:
         """Send a GET request."""
-        return self.ask("GET", path, query={name: str(value) for name, value in query.items()})
+        return self.send("GET", path, query={name: str(value) for name, value in query.items()})
 
     def post(self, path: str, body: object = None) -> Answer:
         """Send a POST request."""
-        return self.ask("POST", path, body=body, headers=CHANGE)
+        return self.send("POST", path, body=body, headers=CHANGE)
 
     def put(self, path: str, body: object) -> Answer:
         """Send a PUT request."""
-        return self.ask("PUT", path, body=body, headers=CHANGE)
+        return self.send("PUT", path, body=body, headers=CHANGE)
 
-    def ask(
+    def send(
         self,
         method: str,
         path: str,
@@ -258,5 +258,5 @@ def http_event(
 @contextlib.contextmanager
 def served(console: Console) -> Iterator[LocalServer]:
     """Serve the console on a port of this machine, as `treadle console` does."""
-    with answering(LocalServer(console)) as server:
+    with running_server(LocalServer(console)) as server:
         yield server

@@ -65,7 +65,7 @@ class Meter:
         """One for each begun 4 KB, half of that for eventually consistent reads."""
         return sum(call.units for call in self.reads)
 
-    def _ask(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    def _on_request(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         if model.name in _WRITES | _READS:
             params["ReturnConsumedCapacity"] = "TOTAL"
             items = len(params.get("TransactItems", ())) or sum(
@@ -91,6 +91,6 @@ def metered() -> Iterator[Meter]:
     A request whose condition fails is counted, but DynamoDB does not report its capacity.
     """
     meter = Meter()
-    asking, counting = "provide-client-params.dynamodb.*", "after-call.dynamodb.*"
-    with hooked((asking, meter._ask), (counting, meter._count)):
+    requesting, counting = "provide-client-params.dynamodb.*", "after-call.dynamodb.*"
+    with hooked((requesting, meter._on_request), (counting, meter._count)):
         yield meter

@@ -10,7 +10,7 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 
 @contextlib.contextmanager
-def answering(server: Server) -> Iterator[Server]:
+def running_server(server: Server) -> Iterator[Server]:
     """Serve requests in a separate thread; close the server afterwards.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 
 CLIENT_ID = "the-console"
 
@@ -37,25 +37,31 @@ class Issuer(ThreadingHTTPServer):
         """Its issuer URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def authorize(self, asked: Mapping[str, str]) -> str:
+    def authorize(self, parameters: Mapping[str, str]) -> str:
         """Return the address to which the browser is sent with a code."""
-        assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
-        assert asked["code_challenge_method"] == "S256"
+        assert (parameters["response_type"], parameters["client_id"]) == ("code", CLIENT_ID)
+        assert parameters["code_challenge_method"] == "S256"
         code = secrets.token_urlsafe()
-        self.codes[code] = asked
-        answer = {"code": code, "state": asked["state"], **self.changes}
-        return f"{asked['redirect_uri']}?{urlencode(answer)}"
+        self.codes[code] = parameters
+        answer = {"code": code, "state": parameters["state"], **self.changes}
+        return f"{parameters['redirect_uri']}?{urlencode(answer)}"
 
     def exchange(self, given: Mapping[str, str]) -> tuple[int, Mapping[str, object]]:
         """Return tokens for a code, once, to a client that knows the verifier."""
-        asked = self.codes.pop(given.get("code", ""), None)
+        parameters = self.codes.pop(given.get("code", ""), None)
         digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if asked is None or challenge != asked["code_challenge"]:
+        if parameters is None or challenge != parameters["code_challenge"]:
             return 400, {"error": "invalid_grant"}
         token = secrets.token_urlsafe()
         self.tokens.add(token)
-        claims = {"iss": self.url, "aud": CLIENT_ID, "sub": "ann", "nonce": asked["nonce"], **self.changes}
+        claims = {
+            "iss": self.url,
+            "aud": CLIENT_ID,
+            "sub": "ann",
+            "nonce": parameters["nonce"],
+            **self.changes,
+        }
         made = {"access_token": token, "id_token": jwt(claims), "token_type": "Bearer", "expires_in": 3600}
         return 200, made
 
@@ -76,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        asked = dict(parse_qsl(address.query))
+        parameters = dict(parse_qsl(address.query))
         url = self.server.url
         if address.path == "/.well-known/openid-configuration":
             found = {
@@ -86,10 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
             }
             self._answer(200, {**found, "end_session_endpoint": f"{url}/logout"})
         elif address.path == "/authorize":
-            self._redirect(self.server.authorize(asked))
+            self._redirect(self.server.authorize(parameters))
         else:
             self.server.signed_out += 1
-            self._redirect(asked["post_logout_redirect_uri"])
+            self._redirect(parameters["post_logout_redirect_uri"])
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -114,5 +120,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def issuing() -> Iterator[Issuer]:
     """Run an issuer for as long as it is needed."""
-    with answering(Issuer()) as server:
+    with running_server(Issuer()) as server:
         yield server

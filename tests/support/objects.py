@@ -39,11 +39,11 @@ class InMemoryLister:
         page_size: objects in one page.
         clock: moved by `seconds_per_page` for each page.
         seconds_per_page: how long a page takes.
-        asked_after: the positions that listings began at.
-        pages_given: the total number of pages listed.
-        looked_at: the keys and directories that were read individually.
+        found_keys: the positions that listings began at.
+        pages_read: the total number of pages listed.
+        listed_directories: the keys and directories that were read individually.
         sends_events: the result of `announces`.
-        times_asked: the number of calls to `announces`.
+        notification_queries: the number of calls to `announces`.
         versioning: the result of `has_versioning`.
     """
 
@@ -51,16 +51,16 @@ class InMemoryLister:
     page_size: int = 10
     clock: VirtualClock = field(default_factory=VirtualClock)
     seconds_per_page: float = 0
-    asked_after: list[str] = field(default_factory=list)
-    pages_given: int = 0
-    looked_at: list[str] = field(default_factory=list)
+    found_keys: list[str] = field(default_factory=list)
+    pages_read: int = 0
+    listed_directories: list[str] = field(default_factory=list)
     sends_events: bool | None = True
-    times_asked: int = 0
+    notification_queries: int = 0
     versioning: bool | None = True
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """Yield the objects under the prefix whose key sorts after the given one."""
-        self.asked_after.append(after)
+        self.found_keys.append(after)
         found = sorted(
             (o for o in self.objects if o.key.startswith(selection.prefix) and o.key > after),
             key=lambda stored: stored.key,
@@ -69,25 +69,25 @@ class InMemoryLister:
         for start in starts:
             page = tuple(found[start : start + self.page_size])
             self.clock.advance(self.seconds_per_page)
-            self.pages_given += 1
+            self.pages_read += 1
             yield Page(page, page[-1].key if start + self.page_size < len(found) else "")
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
         """Yield the objects directly in a directory, under the prefix."""
-        self.looked_at.append(directory)
+        self.listed_directories.append(directory)
         for stored in sorted(self.objects, key=lambda each: each.key):
             if directory_of(stored.key) == directory and stored.key.startswith(selection.prefix):
                 yield stored
 
     def find(self, bucket: str, key: str) -> S3Object | None:
         """Return the object of that key."""
-        self.looked_at.append(key)
+        self.listed_directories.append(key)
         return next((each for each in self.objects if (each.bucket, each.key) == (bucket, key)), None)
 
     def announces(self, bucket: str) -> bool | None:
         """Return whether the bucket sends its events."""
         del bucket
-        self.times_asked += 1
+        self.notification_queries += 1
         return self.sends_events
 
     def has_versioning(self, bucket: str) -> bool | None:

@@ -13,37 +13,37 @@ class KilledError(KeyboardInterrupt):
 
 
 @dataclass(slots=True)
-class Strike:
+class KillPoint:
     """Where the process ends.
 
     Attributes:
         call: the number of the call, from 1; 0 for none.
         after: whether the call takes effect first.
-        struck: the operation at which the process ended.
+        killed_at: the operation at which the process ended.
     """
 
     call: int = 0
     after: bool = False
-    struck: str = ""
+    killed_at: str = ""
     _seen: int = 0
 
     def _before(self, model: Any, **_: Any) -> None:
         self._seen += bool(self.call)
         if self.call and self._seen == self.call and not self.after:
-            self._strike(model.name)
+            self._kill(model.name)
 
     def _after(self, model: Any, **_: Any) -> None:
         if self.call and self._seen == self.call:
-            self._strike(model.name)
+            self._kill(model.name)
 
-    def _strike(self, operation: str) -> None:
-        self.call, self.struck = 0, operation
+    def _kill(self, operation: str) -> None:
+        self.call, self.killed_at = 0, operation
         raise KilledError
 
 
 @contextlib.contextmanager
-def striking() -> Iterator[Strike]:
-    """Install a strike in the DynamoDB clients that are made meanwhile; it is active once `call` is set."""
-    strike = Strike()
-    with hooked(("before-call.dynamodb.*", strike._before), ("after-call.dynamodb.*", strike._after)):
-        yield strike
+def kill_point() -> Iterator[KillPoint]:
+    """Install a kill point in the DynamoDB clients that are made meanwhile; it is active once `call` is set."""
+    kill = KillPoint()
+    with hooked(("before-call.dynamodb.*", kill._before), ("after-call.dynamodb.*", kill._after)):
+        yield kill

@@ -33,7 +33,7 @@ INTERVAL = 300
 
 
 @dataclass(slots=True)
-class ApiRequest:
+class S3Engine:
     """A deployed sensor over a bucket.
 
     Attributes:
@@ -44,7 +44,7 @@ class ApiRequest:
         default_status: as deployed.
         objects: the buckets.
         health: the subscriptions to events.
-        letters: the dead letters.
+        dead_letters: the dead letters.
     """
 
     house: House
@@ -55,7 +55,7 @@ class ApiRequest:
     jobs: tuple[str, ...] = (JOB,)
     default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING
     health: InMemoryHealth = field(default_factory=InMemoryHealth)
-    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     objects: InMemoryObjects = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class ApiRequest:
         """Store an object without sending its event."""
         return self.objects.put(BUCKET, key, body)
 
-    def hear(self, event: ObjectCreated) -> Outcome | SensorEvaluationError:
+    def evaluate_event(self, event: ObjectCreated) -> Outcome | SensorEvaluationError:
         """Evaluate an event."""
         events = self.house.events(self.definition, status=self.default_status)
         try:
@@ -107,7 +107,7 @@ class ApiRequest:
 
     def arrive(self, key: str = "in/a.csv", body: bytes = b"1") -> Tick:
         """Store an object, evaluate its event, and launch its run."""
-        self.hear(self.put(key, body))
+        self.evaluate_event(self.put(key, body))
         self.dispatch()
         self.launch()
         return self.house.tick_records(SENSOR)[-1]
@@ -127,7 +127,7 @@ class ApiRequest:
             RUN_IDS,
             SelectedObjects(lambda sensor: self.selection, self.objects),
             self.health,
-            Redriver(self.letters, lambda: destinations),
+            Redriver(self.dead_letters, lambda: destinations),
             house.clock,
         )
         return why.explain(SENSOR, Subject(**subject))

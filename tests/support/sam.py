@@ -38,7 +38,7 @@ json.dump({"code": function.codeuri, "layers": layers, "variables": variables}, 
 
 
 def local_invocation(template: Path, function: str, variables: Path) -> dict[str, Any]:
-    """What `sam local invoke` puts into a function's container: the paths of code and layers, and the environment.
+    """Return what `sam local invoke` puts into a function's container: the paths of code and layers, and the environment.
 
     Args:
         template: the built one.

@@ -21,9 +21,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def append(path: Path, *words: object) -> None:
+def append(path: Path, *values: object) -> None:
     """Append a line to a file; lines of other processes never mix with it."""
-    line = " ".join(map(str, words)) + "\n"
+    line = " ".join(map(str, values)) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, line.encode())
@@ -32,7 +32,7 @@ def append(path: Path, *words: object) -> None:
 
 
 def lines(path: Path) -> list[list[str]]:
-    """Return the words of each line of a file; none if there is no such file."""
+    """Return the text of each line of a file; none if there is no such file."""
     return [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -98,7 +98,7 @@ class SharedTarget:
 
     def __init__(self, folder: Path, *, is_named: bool, listing_lag_ms: int, trouble: float) -> None:
         self._started = folder / "started"
-        self._asked = folder / "asked"
+        self._queried = folder / "queries"
         self._names = folder / "names"
         self._names.mkdir(parents=True, exist_ok=True)
         self._is_named = is_named
@@ -125,7 +125,7 @@ class SharedTarget:
         if not self._is_named:
             append(self._started, start.launch_id, now_ms())
         elif not self._take_name(start.launch_id):
-            append(self._asked, start.launch_id, "again")
+            append(self._queried, start.launch_id, "again")
         if random.random() < self._trouble:
             msg = "The connection was closed."
             raise LaunchUncertainError(msg)
@@ -134,8 +134,10 @@ class SharedTarget:
     def resolve(self, start: Start) -> Execution | None:
         """Return the execution in the listing."""
         until = now_ms() - self._lag
-        found = any(words[0] == start.launch_id and int(words[1]) <= until for words in lines(self._started))
-        append(self._asked, start.launch_id, "found" if found else "unseen")
+        found = any(
+            values[0] == start.launch_id and int(values[1]) <= until for values in lines(self._started)
+        )
+        append(self._queried, start.launch_id, "found" if found else "unseen")
         return self._execution(start.launch_id) if found else None
 
     def describe(self, external_id: str, role: str = "") -> Execution:
@@ -159,11 +161,11 @@ class SharedTarget:
         """Return the launch ids of all executions, each as often as it was started."""
         if self._is_named:
             return [path.name for path in self._names.iterdir()]
-        return [words[0] for words in lines(self._started)]
+        return [values[0] for values in lines(self._started)]
 
-    def asked(self) -> list[str]:
+    def queried(self) -> list[str]:
         """Return the result of each call that started nothing, and of each listing."""
-        return [words[1] for words in lines(self._asked)]
+        return [values[1] for values in lines(self._queried)]
 
     def _take_name(self, launch_id: str) -> bool:
         try:

@@ -69,8 +69,8 @@ class Stacks:
     def _describe(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         name = params["body"]["StackName"]
         if name not in self.resources:
-            words = f"Stack with id {name} does not exist"
-            return _response(400), {"Error": {"Code": "ValidationError", "Message": words}}
+            message = f"Stack with id {name} does not exist"
+            return _response(400), {"Error": {"Code": "ValidationError", "Message": message}}
         arn = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/0b1c"
         outputs = self.outputs.get(name, {}).items()
         stack = {
@@ -112,10 +112,13 @@ class Stacks:
         if failing is not None:
             code, status = failing
             return _response(status), {"Error": {"Code": code, "Message": f"Function {function}"}}
-        told = {"Description": self.descriptions.get(function, ""), "Role": self.roles.get(function, "")}
+        configuration = {
+            "Description": self.descriptions.get(function, ""),
+            "Role": self.roles.get(function, ""),
+        }
         if function in self.modified:
-            told["LastModified"] = self.modified[function]
-        return _response(200), {**told, "Environment": {"Variables": self.environments[function]}}
+            configuration["LastModified"] = self.modified[function]
+        return _response(200), {**configuration, "Environment": {"Variables": self.environments[function]}}
 
     def _invoke(
         self, model: OperationModel, params: dict[str, Any], **_: object
@@ -124,11 +127,15 @@ class Stacks:
         del model
         function, event = params["url_path"].split("/")[3], json.loads(params["body"])
         try:
-            told, failed = self.functions[function](event), {}
+            configuration, failed = self.functions[function](event), {}
         except Exception as error:  # noqa: BLE001 - whatever the function raises
-            told = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            configuration = {"errorType": type(error).__name__, "errorMessage": str(error)}
             failed = {"FunctionError": "Unhandled"}
-        return _response(200), {"StatusCode": 200, "Payload": BytesIO(json.dumps(told).encode()), **failed}
+        return _response(200), {
+            "StatusCode": 200,
+            "Payload": BytesIO(json.dumps(configuration).encode()),
+            **failed,
+        }
 
 
 def _response(status: int) -> AWSResponse:

@@ -32,23 +32,23 @@ WIDEST = {
 
 
 def template_at(path: Path) -> Template:
-    """A template as data."""
+    """Return a template as data."""
     return Template(yaml.load(path.read_text(), Loader=_Loader))
 
 
 @cache
 def read_engine() -> Template:
-    """The engine's template."""
+    """Return the engine's template."""
     return template_at(PATH)
 
 
 def deployed(**given: str) -> Deployed:
-    """The engine as it is deployed with some parameters."""
+    """Return the engine as it is deployed with some parameters."""
     return Deployed(read_engine(), given)
 
 
 def statements(holder: str, engine: Deployed | None = None) -> list[dict[str, Any]]:
-    """The statements of a role or a managed policy, as deployed."""
+    """Return the statements of a role or a managed policy, as deployed."""
     found = engine or deployed()
     body = read_engine().section("Resources")[holder]["Properties"]
     documents = (
@@ -60,7 +60,7 @@ def statements(holder: str, engine: Deployed | None = None) -> list[dict[str, An
 
 
 def all_statements(engine: Deployed | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each statement of each role and managed policy, as deployed, with its holder's logical id."""
+    """Yield each statement of each role and managed policy, as deployed, with its holder's logical id."""
     template = read_engine()
     for holder in [*template.resources(ROLE), *template.resources(POLICY)]:
         for statement in statements(holder, engine):
@@ -85,7 +85,7 @@ json.dump(Translator({}, Parser(), boto_session=session).translate(template, def
 
 
 def transformed(path: Path) -> Mapping[str, Any]:
-    """A template after the SAM transform, by the translator that comes with SAM."""
+    """Return a template after the SAM transform, by the translator that comes with SAM."""
     python = ROOT / ".tools" / "sam" / "bin" / "python"
     done = subprocess.run(
         [str(python), "-c", _TRANSFORM],

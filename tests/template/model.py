@@ -44,29 +44,29 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The template's sections, and the questions that several tests ask of them."""
+    """The template's sections, and queries that several tests share."""
 
     data: dict[str, Any]
 
     def section(self, name: str) -> dict[str, Any]:
-        """One top-level section, empty if the template has none."""
+        """Return one top-level section, empty if the template has none."""
         section: dict[str, Any] = self.data.get(name, {})
         return section
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The properties of all resources of a type, by logical id."""
+        """Return the properties of all resources of a type, by logical id."""
         found = {name: body for name, body in self.section("Resources").items() if body["Type"] == kind}
         return {name: body.get("Properties", {}) for name, body in found.items()}
 
     def evaluators(self) -> dict[str, dict[str, Any]]:
-        """The properties of each sensor's function, by the sensor's name."""
+        """Return the properties of each sensor's function, by the sensor's name."""
         functions = self.resources(FUNCTION).values()
         return {
             Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith("functions/sensors/")
         }
 
     def environment(self, function: dict[str, Any]) -> dict[str, Any]:
-        """A function's variables, those of Globals included unless it ignores them."""
+        """Return a function's variables, those of Globals included unless it ignores them."""
         own: dict[str, Any] = function.get("Environment", {}).get("Variables", {})
         shared: dict[str, Any] = self.section("Globals")["Function"]["Environment"]["Variables"]
         return own if function in self._without_globals("Environment") else shared | own
@@ -76,7 +76,7 @@ class Template:
         return [body["Properties"] for body in resources if name in body.get("IgnoreGlobals", [])]
 
     def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each identity policy's statements with their role's logical id, conditional ones unwrapped."""
+        """Yield each identity policy's statements with their role's logical id, conditional ones unwrapped."""
         for role, properties in self.resources("AWS::IAM::Role").items():
             for policy in properties.get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
@@ -84,13 +84,13 @@ class Template:
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
-    """A statement's actions, those under a condition included."""
+    """Return a statement's actions, those under a condition included."""
     listed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     return [action["Fn::If"][1] if isinstance(action, dict) else action for action in listed]
 
 
 def definition(sensor: str) -> SensorDefinition:
-    """What a sensor's code defines."""
+    """Return what a sensor's code defines."""
     module = importlib.import_module(f"functions.sensors.{sensor}.app")
     [found] = [
         each for each in vars(module).values() if isinstance(each, SensorDefinition) and each.name == sensor
@@ -99,7 +99,7 @@ def definition(sensor: str) -> SensorDefinition:
 
 
 def references(value: object) -> set[str]:
-    """Logical ids that a value refers to, however deep."""
+    """Return logical ids that a value refers to, however deep."""
     if isinstance(value, dict):
         found = {str(value["Ref"])} if "Ref" in value else set()
         if "Fn::GetAtt" in value:
@@ -120,12 +120,12 @@ def logical_prefix(sensor: str) -> str:
 
 @cache
 def read() -> Template:
-    """The repository's template."""
+    """Return the repository's template."""
     return Template(yaml.load(PATH.read_text(), Loader=_Loader))
 
 
 def samples() -> dict[str, Any]:
-    """The sample events by file name without extension."""
+    """Return the sample events by file name without extension."""
     return {
         path.stem: json.loads(path.read_text())
         for path in sorted((ROOT / "events").glob("*.json"))

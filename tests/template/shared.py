@@ -1,4 +1,4 @@
-"""What tests of several templates ask."""
+"""Queries that tests of several templates share."""
 
 import json
 import re
@@ -22,13 +22,13 @@ KEYS = {
 
 
 def names(schema: list[dict[str, str]]) -> list[str]:
-    """A key schema as attribute names, hash key first."""
+    """Return a key schema as attribute names, hash key first."""
     assert [key["KeyType"] for key in schema] == ["HASH", "RANGE"][: len(schema)]
     return [key["AttributeName"] for key in schema]
 
 
 def accepts(parameter: dict[str, Any], value: str) -> bool:
-    """Whether CloudFormation would take the value."""
+    """Return whether CloudFormation would take the value."""
     values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
     if "AllowedValues" in parameter:
         return all(item in map(str, parameter["AllowedValues"]) for item in values)
@@ -39,7 +39,7 @@ def accepts(parameter: dict[str, Any], value: str) -> bool:
 
 
 def placed(path: str, body: dict[str, Any]) -> Any:
-    """What an event has at a path such as `$.detail.state`; empty if it lacks it, as EventBridge fills it in."""
+    """Return what an event has at a path such as `$.detail.state`; empty if it lacks it, as EventBridge fills it in."""
     found: Any = body
     for step in path.removeprefix("$.").split("."):
         found = found.get(step, "") if isinstance(found, dict) else ""
@@ -47,7 +47,7 @@ def placed(path: str, body: dict[str, Any]) -> Any:
 
 
 def transformed(text: str, paths: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
-    """An event as its rule passes it on."""
+    """Return an event as its rule passes it on."""
     given = {key: placed(path, body) for key, path in paths.items()}
     quoted = re.sub(r'"<(\w+)>"', lambda found: json.dumps(str(given[found[1]])), text)
     sent: dict[str, Any] = json.loads(re.sub(r"<(\w+)>", lambda found: json.dumps(given[found[1]]), quoted))
@@ -55,7 +55,7 @@ def transformed(text: str, paths: dict[str, str], body: dict[str, Any]) -> dict[
 
 
 def written_metrics() -> set[str]:
-    """The names of all metrics that the code writes with the stack as their dimension."""
+    """Return the names of all metrics that the code writes with the stack as their dimension."""
     named = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
     decided = {
         metric_names.of_decision(step, decision)

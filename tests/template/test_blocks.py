@@ -34,7 +34,7 @@ Block = NewSensor | NewJob
 
 
 def sensor(kind: str, number: int = 0) -> NewSensor:
-    """A sensor of a kind, with all that one may be given."""
+    """Return a sensor of a kind, with all that one may be given."""
     name = f"late_orders_{number}"
     jobs = {"all-succeeded": ("load", "clean"), "deadline": ("load",), "run-status": ("load", "clean")}
     assets = {"asset": ("shop/orders",), "multi-asset": ("shop/orders", "prices")}
@@ -63,7 +63,7 @@ LONGEST = [
 
 
 def added(blocks: Iterable[Block]) -> Project:
-    """The repository's project with more blocks."""
+    """Return the repository's project with more blocks."""
     found = list(blocks)
     queues = [f"{each.prefix}Queue" for each in found if isinstance(each, NewSensor) and each.has_rule]
     text = add_blocks(project().text, [each.block() for each in found], queues)
@@ -204,7 +204,7 @@ NEEDED = {
     "sqs": {"sqs:GetQueueUrl", "sqs:SendMessage"},
     "eventbridge": {"events:PutEvents", "events:DescribeEventBus"},
 }
-"""What the engine does with a job of each kind: start, find, look at and end its runs."""
+"""What the engine does with a job of each kind: start, find, check and end its runs."""
 
 
 def actions(statement: dict[str, object]) -> list[str]:

@@ -39,7 +39,7 @@ console, forward = (
 
 
 def decided(action: str, resource: str, **context: list[str]) -> str:
-    """The decision on a call of the console."""
+    """Return the decision on a call of the console."""
     return decision(console.statements("ConsoleRole"), action, resource, context)
 
 
@@ -208,7 +208,7 @@ def test_it_takes_dead_letters_of_its_engines_projects_and_of_no_sensors_queue()
         assert decided(action, queue, **tags(engine="main", sensor="daily")) == "implicitDeny"
 
 
-def test_it_looks_into_the_given_buckets_only() -> None:
+def test_it_searches_the_given_buckets_only() -> None:
     given = _Contract(CONSOLE, {**SIGN_IN, "WatchedBucketArns": "arn:aws:s3:::a,arn:aws:s3:::b"})
     found = list(given.statements("ConsoleRole"))
 

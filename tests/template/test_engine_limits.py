@@ -27,8 +27,8 @@ def test_managed_policies_have_room_for_what_comes() -> None:
     assert max(sizes.values()) < 5_000
 
 
-def test_sam_asks_a_dozen_questions_at_most() -> None:
-    """`sam deploy --guided` asks for every parameter."""
+def test_sam_prompts_for_a_dozen_questions_at_most() -> None:
+    """`sam deploy --guided` requests every parameter."""
     (parameters,) = [use.used for use in MEASURED if use.limit is PARAMETERS]
 
     assert parameters <= 12

@@ -1,4 +1,4 @@
-"""The parameters of the engine: what `sam deploy --guided` asks for."""
+"""The parameters of the engine: what `sam deploy --guided` requests."""
 
 import tomllib
 

@@ -39,7 +39,7 @@ def test_every_role_is_under_a_path_that_others_know_it_by() -> None:
 
 
 def test_no_policy_names_a_role_as_principal() -> None:
-    """AWS would keep the role's unique id: a role that is made anew under its name is another one."""
+    """AWS would keep the role's unique id: a role that is made again under its name is another one."""
     principals = re.findall(r'"Principal": ({[^}]*}|"[^"]*")', json.dumps(template.section("Resources")))
 
     assert principals
@@ -95,7 +95,7 @@ def test_function_writes_logs_to_the_engines_group_only(name: str) -> None:
 
 
 def may_assume(step: str, session: str, account: str = "123456789012", **given: str) -> str:
-    """Whether a step's function may assume a job's role under a session name."""
+    """Return whether a step's function may assume a job's role under a session name."""
     found = statements(ROLE_OF[f"{step}Function"], deployed(**given))
     context = {"sts:RoleSessionName": [session], "aws:ResourceAccount": [account]}
     return decision(found, "sts:AssumeRole", JOB_ROLE.format(account), context)
@@ -189,7 +189,7 @@ def test_reconcile_reads_states_of_sensors_and_writes_none() -> None:
 
 
 def published(sources: list[str], step: str = "Publish") -> str:
-    """The decision on one request with entries of these sources."""
+    """Return the decision on one request with entries of these sources."""
     return decision(
         statements(ROLE_OF[f"{step}Function"]), "events:PutEvents", BUS, {"events:source": sources}
     )
@@ -208,7 +208,7 @@ def test_launch_publishes_nothing() -> None:
 
 
 def on_bus(sources: list[str], principal: str, account: str = "123456789012", **given: str) -> str:
-    """The decision of the bus's own policy."""
+    """Return the decision of the bus's own policy."""
     policy = deployed(**given).value(template.resources("AWS::Events::EventBus")["Bus"]["Policy"])
     context = {
         "events:source": sources,

@@ -40,7 +40,7 @@ Context = dict[str, list[str]]
 
 
 def may(action: str, resource: str, *policies: str, reads: str = "", context: Context | None = None) -> str:
-    """The decision on a call of the evaluator of sensor daily, of project shop."""
+    """Return the decision on a call of the evaluator of sensor daily, of project shop."""
     tags = {"sensor": "daily", "project": "shop"} | ({"reads": reads} if reads else {})
     tagged = {f"aws:PrincipalTag/treadle:{name}": [value] for name, value in tags.items()}
     found = [each for policy in ("EvaluatorPolicy", *policies) for each in statements(policy)]
@@ -186,7 +186,7 @@ def test_evaluator_writes_to_its_projects_logs_only(action: str) -> None:
 
 
 def test_evaluator_makes_no_log_groups() -> None:
-    """A late invocation of a deleted function would make its group anew, without retention."""
+    """A late invocation of a deleted function would make its group again, without retention."""
     assert (
         may("logs:CreateLogGroup", f"arn:aws:logs:{ACCOUNT}:log-group:/treadle/main/shop") == "explicitDeny"
     )

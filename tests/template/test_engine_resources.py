@@ -175,12 +175,12 @@ def test_record_reads_what_a_status_rule_hands_on(name: str, body: dict[str, Any
     assert sent["detail"].keys() <= body["detail"].keys() | {"responsePayload"}
 
 
-def test_each_kind_of_target_that_tells_has_a_rule() -> None:
+def test_each_kind_of_target_that_reports_has_a_rule() -> None:
     assert {name for name, _ in SENT} == {*STATUS_SAMPLES, "LambdaRule"}
 
 
 def admitted(policy: str) -> tuple[list[str], dict[str, Any]]:
-    """The ARNs of rules that a queue's policy admits, and the statement's conditions."""
+    """Return the ARNs of rules that a queue's policy admits, and the statement's conditions."""
     document = RESOURCES[policy]["Properties"]["PolicyDocument"]
     statement = deployed().value(document["Statement"])[0]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -198,10 +198,10 @@ def test_queue_admits_rules_of_this_account_only(policy: str) -> None:
 
 def test_every_rule_is_admitted_to_its_target_and_to_the_dead_letters() -> None:
     record = references(RESOURCES["RecordQueuePolicy"])
-    letters = references(RESOURCES["DeadLetterQueuePolicy"])
+    dead_letters = references(RESOURCES["DeadLetterQueuePolicy"])
 
     assert set(RULES) <= record
-    assert {name for name, rule in RULES.items() if "EventBusName" not in rule} <= letters
+    assert {name for name, rule in RULES.items() if "EventBusName" not in rule} <= dead_letters
     assert any(arn.endswith("rule/treadle-main/*") for arn in admitted("DeadLetterQueuePolicy")[0])
 
 

@@ -1,4 +1,4 @@
-"""What `treadle doctor` simulates is what the roles of engine and projects need, with all that their policies look at.
+"""What `treadle doctor` simulates is what the roles of engine and projects need, with all context keys of their policies.
 
 The roles are those of the engine's template, of the repository's project, and of a sensor and a job of each kind that
 the scaffold writes; each role of a sensor has the engine's policies that its block takes, and those of AWS that SAM adds.
@@ -59,7 +59,7 @@ def queue_url(name: str) -> str:
 
 
 def sensors() -> Iterator[DeployedSensor]:
-    """Each sensor of the project as the deployment shows it."""
+    """Yield each sensor of the project as the deployment shows it."""
     template = PROJECT.template
     queues = template.resources("AWS::SQS::Queue")
     rules = {
@@ -86,7 +86,7 @@ def sensors() -> Iterator[DeployedSensor]:
 
 
 def functions() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Logical id and resolved properties of each sensor's function."""
+    """Yield logical id and resolved properties of each sensor's function."""
     for logical_id, properties in PROJECT.template.resources("AWS::Serverless::Function").items():
         if "treadle:sensor" in properties.get("Tags", {}):
             yield logical_id, PROJECT.value(properties)
@@ -98,7 +98,7 @@ def environment(function: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def job_entries() -> Iterator[Any]:
-    """What each job of the project launches, as the engine reads it; one of them has its role in another account."""
+    """Yield the target of each job of the project, as the engine reads it; one of them has its role in another account."""
     for each in map(PROJECT.value, PROJECT.template.resources("AWS::SSM::Parameter").values()):
         folder, name = str(each["Name"]).split("/")[-2:]
         if folder == "jobs":
@@ -113,7 +113,7 @@ def job_entries() -> Iterator[Any]:
 
 
 def held() -> dict[str, list[dict[str, Any]]]:
-    """The statements of each role that is examined, by its ARN's last part."""
+    """Return the statements of each role that is examined, by its ARN's last part."""
     found = {f"{step}Role": statements(f"{step}Role", ENGINE) for step in STEPS}
     for logical_id, function in functions():
         tags = function["Tags"]
@@ -132,7 +132,7 @@ TAGS: dict[str, dict[str, str]] = {}
 
 
 def needed() -> list[Need]:
-    """Everything that the doctor simulates."""
+    """Return everything that the doctor simulates."""
     resources = read_engine().section("Resources")
     stack = DeployedStack(
         STACK,
@@ -159,13 +159,13 @@ def role_of(need: Need) -> str:
 
 
 def context_of(need: Need) -> dict[str, list[str]]:
-    """What IAM is told of the call."""
+    """Return the context that IAM receives for the call."""
     entries = context_entries(ACCOUNT, need)
     return {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in entries}
 
 
 def name_of(case: tuple[Need, str]) -> str:
-    """How a test's case is called."""
+    """Return the name of a test's case."""
     need, action = case
     return f"{role_of(need)}-{action}-{need.resource}"
 
@@ -178,7 +178,7 @@ def test_every_step_sensor_and_job_of_this_account_is_examined() -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
-def test_what_the_doctor_asks_about_is_allowed_as_the_templates_are_written(call: tuple[Need, str]) -> None:
+def test_what_the_doctor_queries_is_allowed_as_the_templates_are_written(call: tuple[Need, str]) -> None:
     """Of a healthy deployment, IAM denies nothing that is simulated; with a key left out it would."""
     need, action = call
 
@@ -195,7 +195,7 @@ def test_the_doctor_supplies_every_condition_key_and_variable_of_the_policies(ca
 
 
 def variables(found: list[dict[str, Any]]) -> set[str]:
-    """The policy variables of statements."""
+    """Return the policy variables of statements."""
     return {each.partition("}")[0] for each in json.dumps(found).split("${")[1:]}
 
 
@@ -215,7 +215,7 @@ def test_tags_that_the_doctor_supplies_are_as_good_as_those_of_the_role(call: tu
 
 
 def test_sensor_of_ends_of_runs_may_read_assets_as_well() -> None:
-    """What keeps readers of assets from the ends of runs asks whether the role's tag lets it read runs."""
+    """The condition that keeps readers of assets from the ends of runs checks the role's tag."""
     policies = ("EvaluatorPolicy", "RunReaderPolicy", "AssetReaderPolicy")
     both = [each for policy in policies for each in statements(policy, ENGINE)]
     ended = [
@@ -237,14 +237,14 @@ def test_the_doctor_supplies_the_tags_that_the_queues_have() -> None:
         for name, queue in queues.items()
         if name in PROJECT.template.section("Resources")
     }
-    asked = {
+    simulated = {
         need.resource.rpartition(":")[2]: need.context["aws:ResourceTag/treadle:sensor"]
         for need in NEEDS
         if role_of(need) in TAGS and ":sqs:" in need.resource
     }
 
-    assert len(asked) > len(SENSOR_KINDS)
-    assert asked == {name: [tags[name]["treadle:sensor"]] for name in asked}
+    assert len(simulated) > len(SENSOR_KINDS)
+    assert simulated == {name: [tags[name]["treadle:sensor"]] for name in simulated}
 
 
 CONDITIONED = [
@@ -256,20 +256,20 @@ CONDITIONED = [
 
 
 @pytest.mark.parametrize("case", CONDITIONED, ids=lambda case: f"{case[0]}-{case[1]['Sid']}")
-def test_every_statement_with_a_condition_is_asked_about(case: tuple[str, dict[str, Any]]) -> None:
+def test_every_statement_with_a_condition_is_queried(case: tuple[str, dict[str, Any]]) -> None:
     """A condition that no call meets would be found out by the first call only."""
     holder, statement = case
-    asked = [
+    simulated = [
         action
         for need, action in CALLS
         if statement in HELD[role_of(need)] and covers(filled(statement, need), action, need.resource)
     ]
 
-    assert bool(asked) is ((holder, statement["Sid"]) not in NOT_EXAMINED)
+    assert bool(simulated) is ((holder, statement["Sid"]) not in NOT_EXAMINED)
 
 
 def filled(statement: dict[str, Any], need: Need) -> dict[str, Any]:
-    """A statement with the variables that a call gives."""
+    """Return a statement with the variables that a call gives."""
     text = json.dumps(statement)
     for key, values in need.context.items():
         text = text.replace(f"${{{key}}}", values[0])
@@ -277,7 +277,7 @@ def filled(statement: dict[str, Any], need: Need) -> dict[str, Any]:
     return found
 
 
-# ---- That the tests above do tell
+# ---- The tests above detect it
 
 
 def without(need: Need, key: str) -> Need:
@@ -296,7 +296,7 @@ def without(need: Need, key: str) -> Need:
         ("ticks/new_objects/treadle-doctor", "s3:PutObject", "aws:PrincipalTag/treadle:sensor", "implicitDeny"),
     ],
 )  # fmt: skip
-def test_a_call_that_lacks_what_a_policy_looks_at_would_be_denied(
+def test_a_call_that_lacks_what_a_policy_checks_would_be_denied(
     resource: str, action: str, key: str, decided: str
 ) -> None:
     found = [
@@ -334,10 +334,10 @@ def test_a_role_of_another_account_is_assumed_by_its_account() -> None:
 
 
 def test_reconcile_lists_what_projects_register_and_reads_single_entries() -> None:
-    asked = {(action, need.resource) for need, action in CALLS if action.startswith("ssm:")}
+    simulated = {(action, need.resource) for need, action in CALLS if action.startswith("ssm:")}
 
     prefix = f"arn:aws:ssm:{PLACE}:parameter/treadle/main"
-    assert asked == {
+    assert simulated == {
         *(("ssm:GetParametersByPath", f"{prefix}/{folder}") for folder in ("sensors", "jobs")),
         *(("ssm:GetParameter", f"{prefix}/{folder}/treadle-doctor") for folder in ("sensors", "jobs")),
     }
@@ -347,11 +347,11 @@ def test_reconcile_lists_what_projects_register_and_reads_single_entries() -> No
 
 
 def test_policy_lets_evaluators_read_exactly_the_attributes_that_the_store_reads() -> None:
-    """One that is missing would deny every look; one too many would show more of a run than is needed."""
+    """One that is missing would deny every check; one too many would show more of a run than is needed."""
     [known] = [each for each in statements("EvaluatorPolicy", ENGINE) if each["Sid"] == "KnownRuns"]
-    asked = {
+    simulated = {
         tuple(need.context["dynamodb:Attributes"]) for need in NEEDS if "dynamodb:Attributes" in need.context
     }
 
     assert known["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == list(CLAIM_ATTRIBUTES)
-    assert asked == {tuple(CLAIM_ATTRIBUTES)}
+    assert simulated == {tuple(CLAIM_ATTRIBUTES)}

@@ -1,4 +1,4 @@
-"""engine/job-account.yaml: delivers what becomes of jobs in another account to the engine's queue, and nothing else."""
+"""engine/job-account.yaml: delivers status events of jobs in another account to the engine's queue, and nothing else."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def test_role_sends_to_the_engines_queue_and_may_do_nothing_else() -> None:
 
 
 def admitted(role: str, principal: str, action: str = "sqs:SendMessage", **given: str) -> str:
-    """The decision of the engine's queue on a call of a role in an account."""
+    """Return the decision of the engine's queue on a call of a role in an account."""
     found = deployed(**given)
     policy = ENGINE.resources("AWS::SQS::QueuePolicy")["RecordQueuePolicy"]["PolicyDocument"]
     statements = [

@@ -1,4 +1,4 @@
-"""What `treadle new sensor` makes of the project passes every check that the project itself passes."""
+"""A project with what `treadle new sensor` writes passes every check that the project itself passes."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(project: Path, *command: str | Path) -> str:
-    """The output of a command that succeeds in the project."""
+    """Return the output of a command that succeeds in the project."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment |= {"AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
     arguments = list(map(str, command))
@@ -48,22 +48,22 @@ def check(project: Path, *command: str | Path) -> str:
 
 
 def python(project: Path, module: str, *arguments: str) -> str:
-    """The output of a Python tool that succeeds in the project."""
+    """Return the output of a Python tool that succeeds in the project."""
     return check(project, sys.executable, "-m", module, *arguments)
 
 
 def cfn_lint(project: Path) -> None:
-    """The project's template passes cfn-lint."""
+    """Check the project's template with cfn-lint."""
     check(project, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
 
 
 def own_tests(project: Path) -> None:
-    """The tests that every project has of its template pass."""
+    """Run the tests that every project has of its template."""
     python(project, "pytest", "tests/template", "-q", "-p", "no:randomly", "-m", "not treadle")
 
 
 def type_check(project: Path, *files: str) -> None:
-    """These files of the project pass mypy, which has read the library for this project already."""
+    """Check these files of the project with mypy, which has read the library for this project already."""
     python(project, "mypy", f"--cache-dir={ROOT / '.mypy_cache'}", *files)
 
 
@@ -126,7 +126,7 @@ def test_bytecode_is_made_for_the_runtime_of_the_functions(layer: str) -> None:
     assert f"RUNTIME := {runtime}\n" in (ROOT / "layers" / layer / "Makefile").read_text()
 
 
-def test_package_asks_for_what_the_layer_has() -> None:
+def test_package_requests_what_the_layer_has() -> None:
     """Every package that the library needs beside boto3 is pinned in the layer of dependencies."""
     project = tomllib.loads((ROOT / "layers/treadle/pyproject.toml").read_text())["project"]
     pinned = re.findall(r"^([\w-]+)==", (ROOT / "layers/deps/requirements.txt").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What `treadle new sensor` makes of kinds that hear of runs and assets passes the project's own checks."""
+"""What `treadle new sensor` writes for kinds that receive runs and assets passes the project's own checks."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "on_success": ("--kind", "run-status"),
     "chain_report": ("--kind", "run-status", "--job", "report", "--jobs", "process_file"),
     "tell_failed": ("--kind", "run-failure", "--jobs", "process_file,report"),
-    "mend_all": ("--kind", "run-failure", "--job", "mend"),
+    "repair_all": ("--kind", "run-failure", "--job", "repair"),
     "when_ready": ("--kind", "all-succeeded", "--jobs", "process_file,report"),
     "scaffolded_orders": ("--reads-runs",),
     "load_is_late": ("--kind", "deadline", "--jobs", "process_file"),
-    "mend_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "mend"),
+    "repair_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "repair"),
     "on_orders": ("--kind", "asset", "--asset", "shop/orders", "--job", "process_file"),
     "on_prices": ("--kind", "asset", "--asset", "prices"),
     "when_fresh": ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"),
@@ -29,11 +29,11 @@ TESTS = {
     "on_success": 2,
     "chain_report": 2,
     "tell_failed": 2,
-    "mend_all": 2,
+    "repair_all": 2,
     "when_ready": 2,
     "scaffolded_orders": 3,
     "load_is_late": 2,
-    "mend_late": 2,
+    "repair_late": 2,
     "on_orders": 2,
     "on_prices": 2,
     "when_fresh": 2,
@@ -54,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(*names: str) -> list[str]:
-    """What was written in Python for these sensors."""
+    """Return what was written in Python for these sensors."""
     return [path for name in names for path in (f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")]
 
 

@@ -76,7 +76,7 @@ def make(project: Path, target: str, *arguments: str) -> "subprocess.CompletedPr
 
 
 def test_it_is_green_whatever_the_sensors_are_called_and_however_they_are_written(project: Path) -> None:
-    """And takes less than a minute of one processor; the template is only linted anew once it has changed."""
+    """And takes less than a minute of one processor; the template is only linted again once it has changed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     done = make(project, "check")

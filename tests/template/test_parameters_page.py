@@ -26,13 +26,13 @@ pytestmark = pytest.mark.treadle
 
 
 def section(path: str) -> str:
-    """The part of the page that is about a template."""
+    """Return the part of the page that is about a template."""
     [found] = re.findall(rf"^## [^\n]*`{re.escape(path)}`\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S)
     return str(found)
 
 
 def allowed(parameter: dict[str, Any]) -> str:
-    """What CloudFormation takes: the values if they are few, the range, or the constraint's own words."""
+    """Return what CloudFormation takes: the values if they are few, the range, or the constraint's own text."""
     values = parameter.get("AllowedValues", [])
     if 0 < len(values) <= MANY:
         return ", ".join(f"`{value}`" for value in values)
@@ -44,14 +44,14 @@ def allowed(parameter: dict[str, Any]) -> str:
 
 
 def default_of(parameter: dict[str, Any]) -> str:
-    """Its default, and nothing for an empty one."""
+    """Return its default, and nothing for an empty one."""
     if "Default" not in parameter:
         return "must be given"
     return f"`{parameter['Default']}`" if parameter["Default"] != "" else ""
 
 
 def row(path: str, name: str) -> str:
-    """The line that a parameter must have; paste it where the test misses it."""
+    """Return the line that a parameter must have; paste it where the test misses it."""
     parameter = PARAMETERS[path][name]
     description = " ".join(parameter["Description"].split()).replace("|", "\\|")
     # Markdown would take <this> for HTML.
@@ -70,7 +70,7 @@ def test_the_tables_have_no_parameter_that_the_templates_lack(path: str) -> None
 
 
 def test_the_page_counts_them() -> None:
-    words = {4: "four", 12: "twelve"}
-    project, engine = (words[len(PARAMETERS[path])] for path in PATHS[:2])
+    spelled = {4: "four", 12: "twelve"}
+    project, engine = (spelled[len(PARAMETERS[path])] for path in PATHS[:2])
 
     assert f"The project has {project} and the engine has {engine}" in PAGE

@@ -21,7 +21,7 @@ from treadle.operate.limits import ACCOUNT, LONGEST_STACK_NAME, PARTITION, REGIO
 
 MOST_LINES = 450
 MOST_QUESTIONS = 12
-SAM_ASKS = 8
+SAM_PROMPTS = 8
 """`sam deploy --guided` itself: stack, Region, confirmation, roles, rollback, saving, file, environment."""
 SHIPPED = {"failure_alert", "new_objects", "large_files"}
 
@@ -40,7 +40,7 @@ def test_template_is_short(own: Project) -> None:
 def test_a_first_deployment_has_a_dozen_questions_at_most(own: Project) -> None:
     parameters = own.template["Parameters"]
 
-    assert SAM_ASKS + len(parameters) <= MOST_QUESTIONS
+    assert SAM_PROMPTS + len(parameters) <= MOST_QUESTIONS
     for parameter in parameters.values():
         assert "Default" in parameter
         assert parameter["Description"].endswith(".")
@@ -123,16 +123,16 @@ def test_sensors_are_registered_as_their_code_defines_them(own: Project) -> None
 
 
 def test_entries_say_what_functions_are_given(own: Project) -> None:
-    """RECONCILE goes by the entry when it looks for sensors that do not tick; operators find dead letters by it."""
+    """RECONCILE goes by the entry when it looks up sensors that do not tick; operators find dead letters by it."""
     entries = own.sensors()
 
     for name, function in own.functions().items():
         variables = function["Environment"]["Variables"]
         shared = own.template["Globals"]["Function"]["Environment"]["Variables"]
-        letters = variables.get("TREADLE_DEAD_LETTER_QUEUE_URL", shared["TREADLE_DEAD_LETTER_QUEUE_URL"])
+        queue_url = variables.get("TREADLE_DEAD_LETTER_QUEUE_URL", shared["TREADLE_DEAD_LETTER_QUEUE_URL"])
         assert entries[name].default_status == variables["TREADLE_DEFAULT_STATUS"]
         assert entries[name].interval_seconds == int(variables.get("TREADLE_INTERVAL_SECONDS", "0"))
-        assert entries[name].dead_letters == own.deployed.value(letters)
+        assert entries[name].dead_letters == own.deployed.value(queue_url)
 
 
 def test_a_sensor_without_a_queue_ticks_each_minute_at_most(own: Project) -> None:
@@ -176,7 +176,7 @@ def test_first_csv_starts_the_example_and_its_summary_starts_nothing(own: Projec
 
 
 def rules(own: Project) -> dict[str, str]:
-    """The ARN of each rule."""
+    """Return the ARN of each rule."""
     ids = [name for name, each in own.deployed.resources.items() if each.kind == "AWS::Events::Rule"]
     return {name: own.deployed._getatt([name, "Arn"]) for name in ids}
 

@@ -34,7 +34,7 @@ stack = Deployed(TEMPLATE, GIVEN)
 
 
 def policy(name: str) -> list[dict[str, Any]]:
-    """A policy's statements as deployed."""
+    """Return a policy's statements as deployed."""
     found: list[dict[str, Any]] = stack.value(TEMPLATE.resources(POLICY)[name]["PolicyDocument"]["Statement"])
     return found
 
@@ -44,12 +44,12 @@ BOUNDED = {"iam:PermissionsBoundary": ["RoleBoundary"]}
 
 
 def pipeline(action: str, resource: str, **context: list[str]) -> str:
-    """The decision on a call of a pipeline that is an administrator but for its policy."""
+    """Return the decision on a call of a pipeline that is an administrator but for its policy."""
     return decision([ADMINISTRATOR, *policy("PipelinePolicy")], action, resource, context)
 
 
 def role(action: str, resource: str, **context: list[str]) -> str:
-    """The decision on a call of an evaluator whose own policies allow everything beside the engine's."""
+    """Return the decision on a call of an evaluator whose own policies allow everything beside the engine's."""
     tags = {
         "aws:PrincipalTag/treadle:sensor": ["sales_daily"],
         "aws:PrincipalTag/treadle:project": ["sales"],

@@ -15,7 +15,7 @@ OVERRIDE = re.compile(r"""^\s*(?P<name>\w+)=(?P<quote>["']?)(?P<value>.*)(?P=quo
 
 
 def configured() -> list[tuple[str, str]]:
-    """The file and environment, and each line of its parameter_overrides."""
+    """Return the file and environment, and each line of its parameter_overrides."""
     own = ROOT / "samconfig.toml"
     files: dict[str, Any] = {"samconfig.yaml": yaml.safe_load((ROOT / "samconfig.yaml").read_text())}
     if own.is_file():
@@ -30,7 +30,7 @@ def configured() -> list[tuple[str, str]]:
 
 
 def _lines(given: str | list[str]) -> list[str]:
-    """Each override; `sam deploy --guided` writes one text of all."""
+    """Return each override; `sam deploy --guided` writes one text of all."""
     if isinstance(given, list):
         return given
     return re.findall(r"""\w+=(?:"(?:\\.|[^"\\])*"|[^\s"]*)""", given)
@@ -53,7 +53,7 @@ def test_value_is_of_a_parameter_and_one_that_it_takes(place: str, line: str) ->
 
 
 def takes(parameter: dict[str, Any], value: str) -> bool:
-    """Whether CloudFormation takes a value, or one of a list."""
+    """Return whether CloudFormation takes a value, or one of a list."""
     if "AllowedValues" in parameter:
         return value in map(str, parameter["AllowedValues"])
     if parameter["Type"] == "Number":

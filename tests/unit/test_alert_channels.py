@@ -45,7 +45,7 @@ def address(service: str, name: str, setting: str = "TREADLE_ALERT_X") -> AlertA
     return AlertAddress(OWNER, service, name, setting)
 
 
-def looked(service: str, name: str) -> AlertChannel:
+def probed(service: str, name: str) -> AlertChannel:
     [found] = run_probes([channel_probe(address(service, name))])
     assert isinstance(found, AlertChannel)
     return found
@@ -76,7 +76,7 @@ def test_addresses_are_those_of_the_environment_without_a_secrets_field() -> Non
 
 @pytest.mark.usefixtures("aws")
 def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
-    found = looked("sns", TOPIC)
+    found = probed("sns", TOPIC)
 
     assert f"SNS topic {TOPIC} does not exist" in found.error
     assert "deploy with a different TREADLE_ALERT_X" in found.remedy
@@ -86,13 +86,13 @@ def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
 def test_topic_is_of_no_use_until_somebody_has_subscribed() -> None:
     boto3.client("sns").create_topic(Name="ops")
 
-    found = looked("sns", TOPIC)
+    found = probed("sns", TOPIC)
     assert "has no subscription" in found.error
     assert found.is_unused
 
     boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
 
-    assert looked("sns", TOPIC).error == ""
+    assert probed("sns", TOPIC).error == ""
 
 
 def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
@@ -101,7 +101,7 @@ def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
         sns.add_response("get_topic_attributes", {"Attributes": {"SubscriptionsConfirmed": "0"}})
         sns.add_response("list_subscriptions_by_topic", {"Subscriptions": [pending]})
 
-        found = looked("sns", TOPIC)
+        found = probed("sns", TOPIC)
 
     assert "has no confirmed subscription" in found.error
     assert not found.is_unused
@@ -112,11 +112,11 @@ def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_secret_is_there_or_is_not() -> None:
-    assert "The secret alerts/slack does not exist" in looked("secretsmanager", "alerts/slack").error
+    assert "The secret alerts/slack does not exist" in probed("secretsmanager", "alerts/slack").error
 
     boto3.client("secretsmanager").create_secret(Name="alerts/slack", SecretString="xoxb")
 
-    assert looked("secretsmanager", "alerts/slack").error == ""
+    assert probed("secretsmanager", "alerts/slack").error == ""
 
 
 def test_secret_that_is_being_deleted_cannot_be_read() -> None:
@@ -127,7 +127,7 @@ def test_secret_that_is_being_deleted_cannot_be_read() -> None:
     with Stubber(clients.client("secretsmanager")) as secrets:
         secrets.add_response("describe_secret", answer, {"SecretId": "s"})
 
-        found = looked("secretsmanager", "s")
+        found = probed("secretsmanager", "s")
 
     assert "is scheduled for deletion" in found.error
     assert found.remedy.startswith("aws secretsmanager restore-secret --secret-id arn:aws:")
@@ -152,21 +152,23 @@ MISSING, PENDING, VERIFIED = "missing", "pending", "verified"
 def test_sender_needs_a_verified_address_or_domain(by_address: str, by_domain: str, trouble: str) -> None:
     with Stubber(clients.client("sesv2")) as ses:
         for name, state in (("alerts@example.org", by_address), ("example.org", by_domain)):
-            asked = {"EmailIdentity": name}
+            params = {"EmailIdentity": name}
             if state == MISSING:
-                ses.add_client_error("get_email_identity", "NotFoundException", expected_params=asked)
+                ses.add_client_error("get_email_identity", "NotFoundException", expected_params=params)
             else:
-                ses.add_response("get_email_identity", {"VerifiedForSendingStatus": state == VERIFIED}, asked)
+                ses.add_response(
+                    "get_email_identity", {"VerifiedForSendingStatus": state == VERIFIED}, params
+                )
             if state == VERIFIED:
                 break
 
-        found = looked("ses", "Treadle <alerts@example.org>")
+        found = probed("ses", "Treadle <alerts@example.org>")
 
     assert trouble in found.error
     assert bool(found.error) is bool(trouble)
 
 
-# ---- What may not be looked at, and what may not be sent
+# ---- What may not be checked, and what may not be sent
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_sender_needs_a_verified_address_or_domain(by_address: str, by_domain: s
         ("ses", "get_email_identity", "a@b.c", "ses:GetEmailIdentity"),
     ],
 )
-def test_channel_that_may_not_be_looked_at_names_the_permission(
+def test_channel_that_may_not_be_checked_names_the_permission(
     service: str, operation: str, name: str, action: str
 ) -> None:
     made: Any = clients.client("sesv2") if service == "ses" else clients.client(service)  # type: ignore[call-overload]
@@ -194,16 +196,16 @@ def test_channel_that_may_not_be_looked_at_names_the_permission(
 def test_role_of_the_sender_must_be_allowed_to_publish_to_the_topic() -> None:
     boto3.client("sns").create_topic(Name="ops")
     boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
-    asked: list[tuple[str, str]] = []
+    simulated: list[tuple[str, str]] = []
 
     def allowed(action: str, resource: str) -> list[Probe]:
-        asked.append((action, resource))
+        simulated.append((action, resource))
         denial = MissingPermission(OWNER, action, resource, "implicitDeny")
         return [Probe("permissions", "the roles", "iam:SimulatePrincipalPolicy", lambda: [denial])]
 
     found: list[Vital] = run_probes([channel_probe(address("sns", TOPIC), allowed)])
 
-    assert asked == [("sns:Publish", TOPIC)]
+    assert simulated == [("sns:Publish", TOPIC)]
     assert [type(each) for each in found] == [AlertChannel, MissingPermission]
 
 

@@ -72,7 +72,7 @@ class TestOneRunPerBatch:
 
         assert len(reports(instance)) == 2
 
-    def test_run_is_told_what_it_follows_from_and_how_deep_it_is(self) -> None:
+    def test_run_shows_what_it_follows_from_and_how_deep_it_is(self) -> None:
         instance = TreadleInstance([start, when_ready()])
         for run in instance.tick("start").runs:
             instance.finish_run(run)
@@ -105,7 +105,7 @@ class TestOneRunPerBatch:
             in (instance.state("when_ready").skips or _none()).reason
         )
 
-    def test_stopped_sensor_goes_on_where_it_was(self) -> None:
+    def test_stopped_sensor_continues_where_it_was(self) -> None:
         instance = TreadleInstance([start, when_ready()])
         instance.tick("when_ready")
         instance.stop_sensor("when_ready")
@@ -197,12 +197,12 @@ class TestCorrelation:
 
 
 class TestDefinition:
-    def test_all_problems_are_told_at_once(self) -> None:
+    def test_all_problems_are_reported_at_once(self) -> None:
         with pytest.raises(DagsterInvalidDefinitionError) as caught:
             when_ready(jobs=[orders], within=timedelta(0), earlier="some")
 
-        for words in ("two or more different jobs", "longer than zero", "latest, each, all"):
-            assert words in str(caught.value)
+        for message in ("two or more different jobs", "longer than zero", "latest, each, all"):
+            assert message in str(caught.value)
 
     def test_run_config_may_be_made_of_the_batch(self) -> None:
         ready = when_ready(run_config_fn=lambda batch: {"runs": len(batch.runs["orders"])})
@@ -266,7 +266,7 @@ class Ends:
         self.cursor: str | None = None
 
     def add(self, job: str, *numbers: int, at: int) -> None:
-        """A run of the job succeeded, or as many as there are numbers."""
+        """Add a successful run of the job, or one for each number."""
         key = ended_runs_key(job)
         for _ in numbers or (0,):
             name = f"{job}-{len(self.tables.events.get(key, ())) + 1}"
@@ -280,7 +280,7 @@ class Ends:
         return context
 
     def evaluate(self, ready: AllSucceededDefinition, *cursor: None) -> list[dict[str, list[str]]]:
-        """The batches that a tick asks for."""
+        """Return the batches that a tick requests."""
         if cursor:
             self.cursor = None
         context = self.context(ready.name)

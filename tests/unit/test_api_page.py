@@ -21,12 +21,12 @@ WRITTEN = {"ResourceParam"}
 
 
 def sentence(value: Any) -> str:
-    """The first paragraph of a docstring."""
+    """Return the first paragraph of a docstring."""
     return " ".join((inspect.getdoc(value) or "").split("\n\n", maxsplit=1)[0].split())
 
 
 def described(value: Any) -> set[str]:
-    """The arguments and attributes that a docstring describes."""
+    """Return the arguments and attributes that a docstring describes."""
     sections = re.findall(
         r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", inspect.getdoc(value) or "", flags=re.MULTILINE
     )
@@ -34,7 +34,7 @@ def described(value: Any) -> set[str]:
 
 
 def members(value: type) -> dict[str, Any]:
-    """A class's own public methods and properties."""
+    """Return a class's own public methods and properties."""
     return {
         name: member
         for name, member in vars(value).items()

@@ -22,13 +22,13 @@ TABLES: dict[str, Any] = {
 
 
 def section(heading: str) -> str:
-    """The text below a heading, up to the next one of its level."""
+    """Return the text below a heading, up to the next one of its level."""
     [found] = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of all tables of a text, without their heads."""
+    """Return the cells of all tables of a text, without their heads."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     heads = {index for index, line in enumerate(lines[1:]) if line.startswith("| ---")}
     return [
@@ -39,13 +39,13 @@ def rows(text: str) -> list[list[str]]:
 
 
 def files(text: str) -> list[Path]:
-    """The files and folders that a text names in backticks."""
+    """Return the files and folders that a text names in backticks."""
     named = re.findall(r"`((?:[\w.<>-]+/)+[\w.-]*|[\w-]+\.(?:py|yaml|toml))`", text)
     return [ROOT / each if (ROOT / each).exists() else LIBRARY / each for each in named]
 
 
 def headings(text: str) -> list[str]:
-    """The headings that a text links to."""
+    """Return the headings that a text links to."""
     return re.findall(r"\[([^\]]+)\]\(", text)
 
 
@@ -54,7 +54,7 @@ CHANGES = rows(section("Where to change what"))
 
 
 def key(table: dict[str, Any], kind: str) -> str:
-    """A key of a table or index as the page has it; nothing if there is none."""
+    """Return a key of a table or index as the page has it; nothing if there is none."""
     return "".join(f"`{each['AttributeName']}`" for each in table["KeySchema"] if each["KeyType"] == kind)
 
 

@@ -1,4 +1,4 @@
-"""What is told of assets: recorded once under each event id, numbered, and told on the bus."""
+"""Asset events: recorded once under each event id, numbered, and published on the bus."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,23 +32,23 @@ REPORT = AssetReport(ORDERS, "e1", NOON)
 PUBLISHED = AssetMaterialized(ORDERS, "e1", 40, NOON, "a run there", 3, OTHER)
 
 
-def told(house: House) -> list[dict[str, Any]]:
+def published(house: House) -> list[dict[str, Any]]:
     assert {event.kind for event in house.bus.events} <= {"Asset Materialized"}
     return [dict(event.detail) for event in house.bus.events]
 
 
 def numbers(house: House) -> list[object]:
-    return [detail["storage_id"] for detail in told(house)]
+    return [detail["storage_id"] for detail in published(house)]
 
 
 def made_by(house: House, depth: str) -> None:
     house.tables.runs[RUN_ID] = Run(RUN_ID, "load", "s", "k", "t", "{}", {DEPTH_TAG: depth}, 0)
 
 
-def test_a_report_is_numbered_and_told_with_all_that_it_says(house: House) -> None:
+def test_a_report_is_numbered_and_reported_with_all_that_it_says(house: House) -> None:
     outcome = house.assets.record(REPORT)
 
-    assert told(house) == [
+    assert published(house) == [
         {
             "version": 1,
             "id": "e1",
@@ -68,7 +68,7 @@ def test_a_report_is_numbered_and_told_with_all_that_it_says(house: House) -> No
     assert "tables/orders: materialization 1" in outcome.reason
 
 
-def test_a_second_report_of_an_id_is_told_as_the_first_whatever_it_says(house: House) -> None:
+def test_a_second_report_of_an_id_is_reported_as_the_first_whatever_it_says(house: House) -> None:
     house.assets.record(REPORT)
     again = AssetReport(
         AssetMaterialization(ORDERS.asset_key, metadata={"rows": 4}), "e1", datetime(2026, 11, 23, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_a_second_report_of_an_id_is_told_as_the_first_whatever_it_says(house: H
 
     house.assets.record(again)
 
-    first, second = told(house)
+    first, second = published(house)
     assert first == second
     assert len(house.tables.events["tables/orders"]) == 1
 
@@ -110,22 +110,22 @@ def test_what_a_run_made_is_as_deep_as_the_run(house: House, given_id: str) -> N
 
     house.assets.record(replace(REPORT, run_id=given_id))
 
-    [detail] = told(house)
+    [detail] = published(house)
     assert (detail["run_id"], detail["depth"]) == (RUN_ID, 4)
 
 
-def test_what_an_unknown_run_made_is_told_with_its_name(house: House) -> None:
+def test_what_an_unknown_run_made_is_reported_with_its_name(house: House) -> None:
     house.assets.record(replace(REPORT, run_id="nightly by hand"))
 
-    [detail] = told(house)
+    [detail] = published(house)
     assert (detail["run_id"], detail["depth"]) == ("nightly by hand", 0)
 
 
-def test_what_another_stack_tells_is_numbered_here_and_says_where_it_is_from(house: House) -> None:
+def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(house: House) -> None:
     house.assets.record(REPORT)
     outcome = house.assets.record(RemoteMaterialization(PUBLISHED, OTHER))
 
-    own, foreign = told(house)
+    own, foreign = published(house)
     assert own["storage_id"] == 1
     assert foreign == {
         **own,
@@ -152,10 +152,10 @@ def test_what_went_through_a_stack_is_not_recorded_again(house: House, namespace
 
     assert outcome.decision is Decision.FOREIGN
     assert namespace in outcome.reason
-    assert (house.tables.events, told(house)) == ({}, [])
+    assert (house.tables.events, published(house)) == ({}, [])
 
 
-def test_what_a_tick_tells_is_recorded_once_one_step_deeper(house: House) -> None:
+def test_what_a_tick_reports_is_recorded_once_one_step_deeper(house: House) -> None:
     customers = AssetMaterialization("customers")
     tick = Tick(
         "watch", "t1", TickKind.EVENT, TickStatus.SUCCESS, 1, 1, 1_795_348_800_250,
@@ -165,7 +165,7 @@ def test_what_a_tick_tells_is_recorded_once_one_step_deeper(house: House) -> Non
     house.assets.record_tick(tick)
     house.assets.record_tick(tick)
 
-    first, second = told(house)[:3], told(house)[3:]
+    first, second = published(house)[:3], published(house)[3:]
     assert first == second
     assert [(each["id"], each["asset_key"], each["storage_id"]) for each in first] == [
         ("watch/t1/0", "tables/orders", 1),
@@ -223,7 +223,7 @@ def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: Hous
     for report in reports:
         house.assets.record(report)
 
-    assert [detail["time"] for detail in told(house)] == [now] * 4
+    assert [detail["time"] for detail in published(house)] == [now] * 4
 
 
 def test_clocks_may_differ_by_minutes(house: House) -> None:
@@ -231,7 +231,7 @@ def test_clocks_may_differ_by_minutes(house: House) -> None:
 
     house.assets.record(replace(REPORT, time=time))
 
-    assert told(house)[0]["time"] == timestamp(house.clock.now() + 240_000)
+    assert published(house)[0]["time"] == timestamp(house.clock.now() + 240_000)
 
 
 def test_time_without_zone_is_refused() -> None:
@@ -249,15 +249,17 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"event_id": "x" * 513}, "id is"),
         ({"run_id": 3}, "run_id is"),
         ({"depth": -1}, "depth is"),
     ],
 )
-def test_what_another_stack_tells_and_cannot_be_kept_is_refused(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidReportError, match=words):
+def test_what_another_stack_reports_and_cannot_be_kept_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidReportError, match=message):
         RemoteMaterialization(replace(PUBLISHED, **changes), OTHER)
     with pytest.raises(InvalidReportError, match="namespace is"):
         RemoteMaterialization(PUBLISHED, f"{OTHER}{'x' * 300}")

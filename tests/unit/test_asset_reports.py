@@ -1,4 +1,4 @@
-"""What RECORD is told of assets: read as it was meant, or refused with the reason."""
+"""Asset reports that RECORD receives: read as they were meant, or refused with the reason."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def read(**detail: Any) -> AssetReport:
 
 
 def sent(report: Callable[[], str]) -> tuple[str, dict[str, Any]]:
-    """The id that the caller is given, and the event as EventBridge delivers it."""
+    """Return the id that the caller is given, and the event as EventBridge delivers it."""
     found: list[dict[str, Any]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -74,7 +74,7 @@ def test_least_that_can_be_said_takes_id_and_time_from_eventbridge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "parts"),
+    ("reported", "parts"),
     [
         ("orders", ["orders"]),
         ("tables/orders", ["tables", "orders"]),
@@ -82,8 +82,8 @@ def test_least_that_can_be_said_takes_id_and_time_from_eventbridge() -> None:
         (["tables", "or/ders"], ["tables", "or/ders"]),
     ],
 )
-def test_key_is_a_text_or_its_parts(told: Any, parts: list[str]) -> None:
-    assert read(asset_key=told).materialization.asset_key == AssetKey(parts)
+def test_key_is_a_text_or_its_parts(reported: Any, parts: list[str]) -> None:
+    assert read(asset_key=reported).materialization.asset_key == AssetKey(parts)
 
 
 def test_all_that_is_said_is_read() -> None:
@@ -102,7 +102,7 @@ def test_all_that_is_said_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "words"),
+    ("detail", "message"),
     [
         ({"version": 2}, "version 2 is not 1"),
         ({"version": None}, "version None is not 1"),
@@ -135,13 +135,13 @@ def test_all_that_is_said_is_read() -> None:
         ({"time": "9999-12-31T23:59:59-12:00"}, "from 1970 to 9998"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused_with_the_reason(detail: dict[str, Any], words: str) -> None:
-    with pytest.raises((InvalidReportError, UnknownEventError), match=re.escape(words)):
+def test_what_cannot_be_recorded_is_refused_with_the_reason(detail: dict[str, Any], message: str) -> None:
+    with pytest.raises((InvalidReportError, UnknownEventError), match=re.escape(message)):
         read(**detail)
 
 
 @pytest.mark.parametrize("name", ["version", "asset_key"])
-def test_what_must_be_said_is_asked_for(name: str) -> None:
+def test_what_must_be_given_is_requested(name: str) -> None:
     detail = {key: value for key, value in LEAST.items() if key != name}
 
     with pytest.raises(UnknownEventError, match=name):
@@ -167,15 +167,15 @@ def test_neither_speaks_for_the_other(source: str, kind: str) -> None:
         parse_asset_event(event)
 
 
-def told_by(house: House, namespace: str = NAMESPACE) -> dict[str, Any]:
-    """What a stack tells of an asset, as EventBridge delivers it."""
+def asset_event_of(house: House, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """Return a stack's event of an asset, as EventBridge delivers it."""
     house.assets.record(read(metadata={"rows": 3}, event_id="e1"))
     event: dict[str, Any] = json.loads(json.dumps(envelope(house.bus.events[-1], namespace)))
     return event
 
 
-def test_what_another_stack_tells_is_read_as_it_was_told(house: House) -> None:
-    parsed = parse_asset_event(told_by(house))
+def test_what_another_stack_reports_is_read_as_it_was_reported(house: House) -> None:
+    parsed = parse_asset_event(asset_event_of(house))
 
     assert isinstance(parsed, RemoteMaterialization)
     assert (parsed.namespace, parsed.event.location, parsed.event.storage_id) == (NAMESPACE, NAMESPACE, 1)
@@ -184,11 +184,11 @@ def test_what_another_stack_tells_is_read_as_it_was_told(house: House) -> None:
 
 def test_a_stack_speaks_of_its_own_account_only(house: House) -> None:
     with pytest.raises(UnknownEventError, match="comes from 210987654321"):
-        parse_asset_event(told_by(house) | {"account": "210987654321"})
+        parse_asset_event(asset_event_of(house) | {"account": "210987654321"})
 
 
-def test_another_version_of_what_a_stack_tells_is_refused(house: House) -> None:
-    event = told_by(house)
+def test_another_version_of_what_a_stack_reports_is_refused(house: House) -> None:
+    event = asset_event_of(house)
     event["detail"]["version"] = 2
 
     with pytest.raises(UnknownEventError, match="version 2 is not 1"):
@@ -235,7 +235,7 @@ def test_a_materialization_says_all_itself() -> None:
             report_asset_materialization(made, bus="stack-bus", **more)
 
 
-def test_each_call_without_id_reports_anew_under_an_id_that_a_repeated_request_keeps() -> None:
+def test_each_call_without_id_reports_again_under_an_id_that_a_repeated_request_keeps() -> None:
     first, second = (sent(lambda: report_asset_materialization("orders", bus="stack-bus")) for _ in range(2))
 
     assert first[0] != second[0]
@@ -254,7 +254,7 @@ def test_largest_report_fits_into_an_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"asset_key": ""}, "one or more strings that are not empty"),
         ({"metadata": {"a": object()}}, "must be plain JSON"),
@@ -265,8 +265,8 @@ def test_largest_report_fits_into_an_event() -> None:
         ({"time": NOON.replace(year=1960)}, "from 1970 to 9998"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused_at_once(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidReportError, match=re.escape(words)):
+def test_arguments_that_do_not_fit_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidReportError, match=re.escape(message)):
         report_asset_materialization(**{"asset_key": "orders", "bus": "stack-bus", **arguments})
 
 

@@ -69,9 +69,9 @@ class TestEachMaterialization:
     def test_reported_again_under_its_event_id_is_no_other(self) -> None:
         instance = TreadleInstance([on_orders])
 
-        told = [instance.report_runless_asset_event(made(), event_id="load-7") for _ in range(2)]
+        recorded = [instance.report_runless_asset_event(made(), event_id="load-7") for _ in range(2)]
 
-        assert [each.storage_id for each in told] == [1, 1]
+        assert [each.storage_id for each in recorded] == [1, 1]
         assert keys(instance) == ["1"]
 
     def test_of_each_partition_is_evaluated_and_tags_its_run(self) -> None:
@@ -91,9 +91,9 @@ class TestEachMaterialization:
 
     def test_of_another_asset_is_none_of_the_sensors(self) -> None:
         instance = TreadleInstance([on_orders])
-        told = instance.report_runless_asset_event(AssetMaterialization("customers"))
+        recorded = instance.report_runless_asset_event(AssetMaterialization("customers"))
 
-        data = on_orders.evaluate_event(build_sensor_context(), told)
+        data = on_orders.evaluate_event(build_sensor_context(), recorded)
 
         assert instance.ticks("on_orders") == []
         assert data.skip_message == (
@@ -110,25 +110,25 @@ class TestEachMaterialization:
             return RunRequest(context.cursor)
 
         instance = TreadleInstance([flaky])
-        told = instance.report_runless_asset_event(made())
+        recorded = instance.report_runless_asset_event(made())
         assert [tick.status for tick in instance.ticks("flaky")] == [TickStatus.FAILURE]
-        assert instance.undelivered == [told]
+        assert instance.undelivered == [recorded]
         instance.send(instance.undelivered.pop())
 
         assert keys(instance) == ["1"]
 
     def test_of_another_stack_is_evaluated_like_the_stacks_own(self) -> None:
         instance = TreadleInstance([on_orders])
-        told = replace(instance.report_runless_asset_event(made()), storage_id=2, event_id="there")
+        recorded = replace(instance.report_runless_asset_event(made()), storage_id=2, event_id="there")
 
-        instance.send(replace(told, location="210987654321/eu-west-1/other"))
+        instance.send(replace(recorded, location="210987654321/eu-west-1/other"))
 
         assert keys(instance) == ["1", "2"]
 
     def test_carries_the_depth_of_the_runs_behind_it(self) -> None:
         instance = TreadleInstance([on_orders])
-        told = instance.report_runless_asset_event(made())
-        deep = AssetMaterialized(told.materialization, "deep", 9, told.time, "run-1", depth=4)
+        recorded = instance.report_runless_asset_event(made())
+        deep = AssetMaterialized(recorded.materialization, "deep", 9, recorded.time, "run-1", depth=4)
 
         [run] = instance.send(deep)["on_orders"].runs
 
@@ -201,16 +201,16 @@ class TestFunction:
 class TestEventLogEntry:
     def test_has_dagsters_form(self) -> None:
         instance = TreadleInstance([on_orders])
-        told = instance.report_runless_asset_event(made(3, "mon"), run_id="run-7")
+        recorded = instance.report_runless_asset_event(made(3, "mon"), run_id="run-7")
 
-        entry = EventLogEntry.of(told)
+        entry = EventLogEntry.of(recorded)
         event = entry.get_dagster_event()
 
         assert entry.dagster_event_type is DagsterEventType.ASSET_MATERIALIZATION
         assert event.event_specific_data.materialization == entry.asset_materialization == made(3, "mon")
         assert (event.asset_key, event.partition, event.is_step_materialization) == (ORDERS, "mon", True)
         assert (entry.asset_key, entry.partition_key, entry.run_id) == (ORDERS, "mon", "run-7")
-        assert entry.timestamp == told.time.timestamp()
+        assert entry.timestamp == recorded.time.timestamp()
         assert entry.message == "Materialized value shop/orders."
         assert not event.is_failure
 

@@ -1,4 +1,4 @@
-"""What is said of an asset, and the forms in which it is kept and told."""
+"""Values of assets, and the forms in which they are stored and published."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ PARTS = st.text(
 )
 
 
-def told(storage_id: int = 7) -> AssetMaterialized:
+def recorded(storage_id: int = 7) -> AssetMaterialized:
     made = AssetMaterialization(["daily", "sales"], "of a day", {"rows": MetadataValue.int(3)}, "2026-11-25")
     time = datetime(2026, 11, 25, 12, 0, 0, 250_000, UTC)
     return AssetMaterialized(made, "e-1", storage_id, time, "run-1", 2, HERE)
@@ -50,7 +50,7 @@ def test_a_key_is_shown_as_dagster_shows_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"metadata": {"when": datetime.now(UTC)}}, "plain JSON"),
         ({"metadata": {"text": "x" * MAX_METADATA}}, "Store large values elsewhere"),
@@ -60,18 +60,18 @@ def test_a_key_is_shown_as_dagster_shows_it() -> None:
         ({"description": 3}, "description"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_words(fields: dict[str, object], words: str) -> None:
-    with pytest.raises(InvalidReportError, match=words):
+def test_what_does_not_fit_is_refused_with_a_reason(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidReportError, match=message):
         AssetMaterialization("sales", **fields)  # type: ignore[arg-type]
 
 
-def test_what_is_kept_and_what_is_told_are_the_same_materialization() -> None:
-    assert materialized(asset_event(told())) == told()
-    assert parse_sensor_event(envelope(asset_materialized(told(), HERE), HERE)) == told()
+def test_what_is_kept_and_what_is_reported_are_the_same_materialization() -> None:
+    assert materialized(asset_event(recorded())) == recorded()
+    assert parse_sensor_event(envelope(asset_materialized(recorded(), HERE), HERE)) == recorded()
 
 
 def test_an_event_of_another_account_than_it_says_is_none() -> None:
-    event = envelope(asset_materialized(told(), HERE), "999999999999/eu-west-1/treadle")
+    event = envelope(asset_materialized(recorded(), HERE), "999999999999/eu-west-1/treadle")
 
     with pytest.raises(UnknownEventError, match="comes from 999999999999"):
         parse_sensor_event(event)

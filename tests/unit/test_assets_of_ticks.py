@@ -34,7 +34,7 @@ MADE = AssetMaterialization("orders", metadata={"rows": 3})
 def explanation(
     *requests: RunRequest, made: tuple[AssetMaterialization, ...] = (MADE,), **options: Any
 ) -> Any:
-    """A sensor's function that tells of assets."""
+    """Return a sensor's function that reports assets."""
     return lambda: SensorResult(list(requests), asset_events=made, **options)
 
 
@@ -48,7 +48,7 @@ def only_tick(house: House) -> Tick:
     return tick
 
 
-def told(house: House) -> list[Any]:
+def published(house: House) -> list[Any]:
     return [(event.detail["id"], event.detail["storage_id"]) for event in house.bus.events]
 
 
@@ -80,10 +80,10 @@ def test_events_whose_runs_exist_already_are_committed_all_the_same(house: House
         (TickStatus.SUCCESS, 1),
         (TickStatus.SUCCESS, 0),
     ]
-    assert told(house) == [(f"watch/{first.tick_id}/0", 1), (f"watch/{second.tick_id}/0", 2)]
+    assert published(house) == [(f"watch/{first.tick_id}/0", 1), (f"watch/{second.tick_id}/0", 2)]
 
 
-def test_a_tick_that_fails_after_its_events_tells_nothing(house: House) -> None:
+def test_a_tick_that_fails_after_its_events_reports_nothing(house: House) -> None:
     """Dagster reports them, and reports them again with each evaluation that follows."""
     ticked(house, sensor_of(explanation(RunRequest(job_name="unknown"))))
 
@@ -102,7 +102,7 @@ def test_dispatch_records_events_beside_runs_and_a_redelivery_changes_nothing(ho
     outcome = house.dispatcher().dispatch(only_tick(house))
 
     assert outcome.decision is Decision.DUPLICATE
-    assert told(house) == [(f"watch/{tick.tick_id}/0", 1), (f"watch/{tick.tick_id}/1", 1)] * 2
+    assert published(house) == [(f"watch/{tick.tick_id}/0", 1), (f"watch/{tick.tick_id}/1", 1)] * 2
     assert {key: len(events) for key, events in house.tables.events.items()} == {"orders": 1, "customers": 1}
     assert len(house.tables.runs) == 1
     assert not only_tick(house).is_to_be_dispatched
@@ -116,7 +116,7 @@ class Mute:
         raise StoreError("no bus")
 
 
-def test_a_tick_whose_events_were_not_told_stays_pending_and_reconcile_finds_it(house: House) -> None:
+def test_a_tick_whose_events_were_not_reported_stays_pending_and_reconcile_finds_it(house: House) -> None:
     ticked(house, sensor_of(explanation()))
     bus, house.bus = house.bus, Mute()  # type: ignore[assignment]
     with pytest.raises(StoreError):
@@ -127,20 +127,20 @@ def test_a_tick_whose_events_were_not_told_stays_pending_and_reconcile_finds_it(
     house.clock.advance(DISPATCH_LATE_MS / 1000 + 1)
     assert house.reconciler().reconcile(60).dispatched == 1
 
-    assert told(house) == [(f"watch/{only_tick(house).tick_id}/0", 1)]
+    assert published(house) == [(f"watch/{only_tick(house).tick_id}/0", 1)]
     assert only_tick(house).dispatched == DispatchCounts()
 
 
-def test_events_of_a_tick_in_slices_are_told_before_its_slices_are_handed_on(house: House) -> None:
+def test_events_of_a_tick_in_chunks_are_reported_before_its_chunks_are_handed_on(house: House) -> None:
     ticked(house, sensor_of(explanation(*[RunRequest(str(number)) for number in range(CHUNK_SIZE + 1)])))
     tick = only_tick(house)
 
     house.dispatcher().dispatch(tick)
-    assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
+    assert published(house) == [(f"watch/{tick.tick_id}/0", 1)]
     for body in house.slices.drain():
         house.dispatcher().dispatch_chunk(house.slice_request(body))
 
-    assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
+    assert published(house) == [(f"watch/{tick.tick_id}/0", 1)]
     assert only_tick(house).dispatched == DispatchCounts(started=CHUNK_SIZE + 1)
 
 
@@ -163,7 +163,7 @@ def test_beyond_the_depth_events_are_refused_so_that_sensors_cannot_set_each_oth
     assert [event.detail["depth"] for event in house.bus.events] == [6]
 
 
-def test_a_run_status_sensor_that_tells_of_assets_has_acted_on_the_run(house: House) -> None:
+def test_a_run_status_sensor_that_reports_assets_has_acted_on_the_run(house: House) -> None:
     definition = RunStatusSensorDefinition("watch", DagsterRunStatus.SUCCESS, explanation())
     run = DagsterRun("r", JOB, DagsterRunStatus.SUCCESS, tags={"treadle/depth": "2"}, location=NAMESPACE)
     event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, from_millis(NOON))
@@ -188,7 +188,7 @@ def test_more_events_than_dispatch_takes_in_one_go_fail_the_tick(house: House) -
     )
 
 
-def test_events_count_towards_what_a_tick_may_ask_for(house: House) -> None:
+def test_events_count_towards_what_a_tick_may_request(house: House) -> None:
     large = AssetMaterialization("large", metadata={"text": "x" * 60_000})
 
     outcome = ticked(house, sensor_of(explanation(made=(large,) * (MAX_OUTCOME_BYTES // 60_000 + 1))))

@@ -92,7 +92,7 @@ class TestAllOf:
 
         assert len(instance.runs()) == 1
 
-    def test_keeps_earlier_ones_for_batches_of_their_own_if_told_to(self) -> None:
+    def test_keeps_earlier_ones_for_batches_of_their_own_if_configured_to(self) -> None:
         instance = TreadleInstance([when_fresh(earlier="each")])
         for key in (ORDERS, ORDERS, CUSTOMERS, CUSTOMERS):
             make(instance, key)
@@ -102,7 +102,7 @@ class TestAllOf:
             '{"upstream":{"customers":[2],"shop/orders":[2]}}',
         ]
 
-    def test_makes_batches_of_one_partition_each_if_told_to(self) -> None:
+    def test_makes_batches_of_one_partition_each_if_configured_to(self) -> None:
         instance = TreadleInstance([when_fresh(per_partition=True)])
         make(instance, ORDERS, "mon")
         make(instance, CUSTOMERS, "tue")
@@ -140,7 +140,7 @@ class TestAnyOf:
             '{"upstream":{"shop/orders":[2]}}',
         ]
 
-    def test_takes_only_updates_of_partitions_if_told_to(self) -> None:
+    def test_takes_only_updates_of_partitions_if_configured_to(self) -> None:
         instance = TreadleInstance([when_fresh(all_of=[], any_of=[ORDERS], per_partition=True)])
         make(instance, ORDERS)
         make(instance, ORDERS, "mon")
@@ -158,7 +158,7 @@ class TestDefinition:
         assert configs(instance) == ['{"orders":1}']
 
     @pytest.mark.parametrize(
-        ("options", "words"),
+        ("options", "message"),
         [
             ({"all_of": []}, "either all_of or any_of"),
             ({"any_of": [OTHER]}, "either all_of or any_of"),
@@ -170,6 +170,6 @@ class TestDefinition:
             ({"within": timedelta.max}, "within must be longer than zero and at most 3660 days"),
         ],
     )
-    def test_that_cannot_work_says_why(self, options: dict[str, Any], words: str) -> None:
-        with pytest.raises(DagsterInvalidDefinitionError, match=words):
+    def test_that_cannot_work_says_why(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(DagsterInvalidDefinitionError, match=message):
             when_fresh(**options)

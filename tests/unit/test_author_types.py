@@ -1,4 +1,4 @@
-"""A type checker tells a sensor's author what a sensor may return, before any tick does."""
+"""A type checker reports an invalid return value of a sensor before any tick does."""
 
 import re
 import subprocess
@@ -137,7 +137,7 @@ WRONG = {
 
 
 def errors(folder: Path, source: str) -> list[tuple[int, str]]:
-    """What `mypy --strict` says of an author's file, by line."""
+    """Return the errors of `mypy --strict` in an author's file, by line."""
     path = folder / "app.py"
     path.write_text(source)
     done = subprocess.run(
@@ -150,13 +150,14 @@ def errors(folder: Path, source: str) -> list[tuple[int, str]]:
     )
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     return [
-        (int(line), words) for line, words in re.findall(r"^app\.py:(\d+): error: (.*)$", done.stdout, re.M)
+        (int(line), message)
+        for line, message in re.findall(r"^app\.py:(\d+): error: (.*)$", done.stdout, re.M)
     ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all of them, as mypy's first look takes seconds."""
+    """One cache for all of them, as mypy's first run takes seconds."""
     return tmp_path_factory.mktemp("author")
 
 

@@ -65,7 +65,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "words"),
+    ("kwargs", "expected"),
     [
         ({"partition_key": 20261129}, "partition_key must be a string or None, not int: 20261129"),
         ({"partition_key": date(2026, 11, 29)}, "partition_key must be a string or None, not date"),
@@ -89,9 +89,9 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_request_refuses_what_could_not_be_stored_where_it_is_made(
-    kwargs: dict[str, Any], words: str
+    kwargs: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(InvalidResultError, match=words):
+    with pytest.raises(InvalidResultError, match=expected):
         RunRequest(**kwargs)
 
 
@@ -116,7 +116,7 @@ def test_member_of_a_string_enum_is_its_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "words"),
+    ("kwargs", "expected"),
     [
         ({"run_requests": RunRequest()}, "run_requests must be a list of RunRequest, not RunRequest"),
         ({"run_requests": "a"}, "run_requests must be a list of RunRequest, not str"),
@@ -133,8 +133,10 @@ def test_member_of_a_string_enum_is_its_text() -> None:
         ),
     ],
 )
-def test_result_refuses_what_is_of_another_type_where_it_is_made(kwargs: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidResultError, match=words):
+def test_result_refuses_what_is_of_another_type_where_it_is_made(
+    kwargs: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(InvalidResultError, match=expected):
         SensorResult(**kwargs)
 
 
@@ -196,7 +198,7 @@ def test_cursor_that_is_no_unicode_is_refused_where_it_is_set(set_cursor: Callab
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "expected"),
     [
         ({"on_invalid": "ignore"}, "on_invalid must be one of 'set_aside', 'fail', not 'ignore'"),
         ({"on_invalid": None}, "on_invalid must be one of"),
@@ -206,8 +208,8 @@ def test_cursor_that_is_no_unicode_is_refused_where_it_is_set(set_cursor: Callab
         ({"retries_per_key": 10**40}, f"retries_per_key must be {sensors.MAX_RETRIES} at most"),
     ],
 )
-def test_options_of_requests_are_checked_at_definition(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+def test_options_of_requests_are_checked_at_definition(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=expected):
         sensor_of(lambda: None, **options)
 
 
@@ -320,7 +322,7 @@ def planned(house: House, requests: list[RunRequest]) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("second", "words"),
+    ("second", "expected"),
     [
         (RunRequest("k", {"day": "2"}, job_name=JOB), "different run config"),
         (RunRequest("k", {}, {"a": "b"}, JOB), "different tags"),
@@ -329,18 +331,18 @@ def planned(house: House, requests: list[RunRequest]) -> Plan:
     ],
 )
 def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
-    house: House, second: RunRequest, words: str
+    house: House, second: RunRequest, expected: str
 ) -> None:
     found = planned(house, [RunRequest("k", job_name=JOB), second])
 
     (aside,) = found.set_aside
     assert len(found.runs) == 1
     assert "Run key 'k' was requested twice in this tick, with" in aside.reason
-    assert words in aside.reason
+    assert expected in aside.reason
 
 
 def test_nothing_is_set_aside_for_a_key_that_was_taken_before(house: House) -> None:
-    """A sensor may ask for all it sees at each tick; the key's run is what is said of both."""
+    """A sensor may request all it sees at each tick; the key's run is what is said of both."""
     run_id = RUN_IDS.keyed("watch", "k")
     house.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
 
@@ -423,10 +425,12 @@ def test_failure_of_a_run_has_bounded_texts_and_parts() -> None:
     step = StepFailure("s" * 5_000, "e" * 5_000, "\x01" * 5_000)
     failure = Failure("e" * 5_000, f"{NOT_UTF8}{'字' * 5_000}", steps=(step,) * 50)
 
-    told = json.dumps([failure.error, failure.cause, [[s.step_key, s.error, s.cause] for s in failure.steps]])
+    stored = json.dumps(
+        [failure.error, failure.cause, [[s.step_key, s.error, s.cause] for s in failure.steps]]
+    )
     failure.cause.encode()
     assert len(failure.steps) == MAX_STEPS
-    assert len(told) < 100_000
+    assert len(stored) < 100_000
 
 
 @pytest.mark.parametrize("name", ["reason", "trigger", "paused", "held", "acted_on", "cursor"])
@@ -589,13 +593,13 @@ def test_error_of_a_wrong_value_says_what_to_return_whatever_the_value_is(value:
 
 def test_line_with_no_extra_fields_is_logged() -> None:
     def function(context: SensorEvaluationContext) -> RunRequest:
-        context.log.info("looked", extra=None)
+        context.log.info("listed", extra=None)
         return RunRequest("a")
 
     tick = TreadleInstance([sensor_of(function)]).tick("watch").tick
 
     assert tick is not None
-    assert tick.log == ("INFO looked",)
+    assert tick.log == ("INFO listed",)
 
 
 async def asynchronous() -> None:
@@ -603,7 +607,7 @@ async def asynchronous() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "expected"),
     [
         ({"minimum_interval_seconds": "60"}, "minimum_interval_seconds must be a whole number, not '60'"),
         ({"minimum_interval_seconds": 1.5}, "minimum_interval_seconds must be a whole number, not 1.5"),
@@ -619,8 +623,8 @@ async def asynchronous() -> None:
         ({"evaluation_fn": asynchronous}, "its function is async: make it a plain one"),
     ],
 )
-def test_option_of_another_type_is_refused_where_the_sensor_is_defined(options: Any, words: str) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+def test_option_of_another_type_is_refused_where_the_sensor_is_defined(options: Any, expected: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=expected):
         SensorDefinition("watch", **{"evaluation_fn": lambda: None, **options})
 
 

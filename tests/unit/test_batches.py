@@ -28,11 +28,11 @@ def batch(*bodies: object) -> dict[str, Any]:
 
 
 class World:
-    """A queue, its dead letters, and what was made of its messages."""
+    """A queue, its dead letters, and the parsed messages."""
 
     def __init__(self) -> None:
-        self.letters = InMemoryDeadLetters()
-        self.inbox = Inbox("step", InMemoryQueue(), self.letters)
+        self.dead_letters = InMemoryDeadLetters()
+        self.inbox = Inbox("step", InMemoryQueue(), self.dead_letters)
         self.parsed: list[Any] = []
         self.begun: list[list[Any]] = []
         self.handled: list[Any] = []
@@ -40,7 +40,7 @@ class World:
     @property
     def reasons(self) -> list[str]:
         """Of the dead letters, in order."""
-        return [letter.attributes["reason"] for letter in self.letters.messages.values()]
+        return [dead_letter.attributes["reason"] for dead_letter in self.dead_letters.messages.values()]
 
     def process(self, *bodies: object, raises: Mapping[object, Exception] | None = None) -> Any:
         def parse(body: Mapping[str, Any]) -> Any:
@@ -85,7 +85,9 @@ def test_whatever_a_parser_raises_buries_that_message_alone(error: Exception) ->
     assert world.handled == [1, 3, 5]
     assert world.begun == [[1, 3, 5]]
     assert world.parsed == [1, 2, 3, 5]
-    assert {letter.attributes["origin"] for letter in world.letters.messages.values()} == {"step"}
+    assert {dead_letter.attributes["origin"] for dead_letter in world.dead_letters.messages.values()} == {
+        "step"
+    }
     first, second, third = world.reasons
     assert type(error).__name__ in first
     assert second.startswith("UnknownEventError: The message is not JSON")

@@ -64,7 +64,7 @@ class Known:
         self.began = self.clock.time
 
     def definition(self) -> BatchSensorDefinition:
-        """The sensor."""
+        """Return the sensor."""
         within = timedelta(milliseconds=self.within)
         given: dict[str, Any] = {"within": within, "request_job": report, "earlier": self.earlier}
         if self.kind == "all_succeeded":
@@ -75,7 +75,7 @@ class Known:
         return assets_updated("ready", **given, **options)
 
     def add(self, name: str, at: int, partition: str | None = None) -> Event:
-        """The news of a success or an update comes."""
+        """Deliver a success or an update."""
         number = sum(each[1] == name for each in self.made) + 1
         event_id, time = f"{name}-{number}", self.began + at
         if self.kind == "all_succeeded":
@@ -89,7 +89,7 @@ class Known:
         return self.made[-1]
 
     def tick(self) -> list[set[Event]]:
-        """The batches that the sensor asks for."""
+        """Return the batches that the sensor requests."""
         instance = InstanceReader(InMemoryRunStore(InMemoryTables()), "1/r/n", self.events)
         context: SensorEvaluationContext = build_sensor_context(
             instance, cursor=self.cursor, sensor_name="ready"
@@ -206,7 +206,7 @@ def test_late_news_finds_its_partner_a_day_after_the_window_and_not_later(kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_late_success_behind_a_batch_that_was_asked_for_starts_none_with_latest(kind: str) -> None:
+def test_late_success_behind_a_batch_that_was_requested_starts_none_with_latest(kind: str) -> None:
     known = Known(kind, within=3 * HOUR)
     known.tick()
     known.clock.time += 4 * HOUR
@@ -222,7 +222,7 @@ def test_late_success_behind_a_batch_that_was_asked_for_starts_none_with_latest(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("earlier", ["each", "all"])
-def test_late_success_behind_a_batch_that_was_asked_for_waits_for_the_next_otherwise(
+def test_late_success_behind_a_batch_that_was_requested_waits_for_the_next_otherwise(
     kind: str, earlier: str
 ) -> None:
     known = Known(kind, within=3 * HOUR, earlier=earlier)

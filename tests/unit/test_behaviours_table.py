@@ -22,9 +22,11 @@ def test_every_row_is_there_exactly_once() -> None:
     assert Counter(int(number) for number, _, _ in ROWS) == Counter(expected)
 
 
-@pytest.mark.parametrize(("number", "words", "test"), ROWS, ids=[row[0] for row in ROWS])
-def test_row_names_a_test_that_exists_or_says_why_it_is_left_out(number: str, words: str, test: str) -> None:
-    assert words.strip()
+@pytest.mark.parametrize(("number", "message", "test"), ROWS, ids=[row[0] for row in ROWS])
+def test_row_names_a_test_that_exists_or_says_why_it_is_left_out(
+    number: str, message: str, test: str
+) -> None:
+    assert message.strip()
     if test.startswith("left out: "):
         assert len(test) > len("left out: ")
     else:

@@ -12,7 +12,7 @@ MOST = 262_144
 
 
 def requests_of(*sizes: int) -> list[list[int]]:
-    """The number of the events in each request that is made of events of these sizes."""
+    """Return the number of the events in each request that is made of events of these sizes."""
     found: list[list[dict[str, str]]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -27,7 +27,7 @@ def requests_of(*sizes: int) -> list[list[int]]:
         try:
             EventBridgeBus("b").publish(
                 [
-                    BusEvent("Told", {"number": number, "text": "é" * size})
+                    BusEvent("Reported", {"number": number, "text": "é" * size})
                     for number, size in enumerate(sizes)
                 ]
             )
@@ -45,5 +45,5 @@ def test_large_events_travel_in_requests_that_are_not_too_large_and_stay_in_orde
     assert requests_of(30_000, 10_000, 10_000, 1, 30_000) == [[0, 1], [2, 3, 4]]
 
 
-def test_nothing_to_tell_is_no_request() -> None:
+def test_nothing_to_report_is_no_request() -> None:
     assert requests_of() == []

@@ -1,4 +1,4 @@
-"""DISPATCH in slices: a tick with many requests ends as if it had been applied in one pass."""
+"""DISPATCH in chunks: a tick with many requests ends as if it had been applied in one pass."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from treadle.engine.dispatch.dispatcher import (
     DEFAULT_DEPTH,
     HANDED_ON_MS,
     SHOWN_REFUSALS,
-    SHOWN_REFUSALS_OF_SLICE,
+    SHOWN_REFUSALS_OF_CHUNK,
 )
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
@@ -35,7 +35,7 @@ def requests_of(count: int, job: str = JOB) -> tuple[PlannedRun, ...]:
 
 
 def committed(house: House, count: int, job: str = JOB) -> Tick:
-    """A tick with so many requests, as the evaluator commits it."""
+    """Return a tick with so many requests, as the evaluator commits it."""
     requests = requests_of(count, job)
     tick = Tick("watch", TICK_ID, TickKind.LEASED, TickStatus.SUCCESS, NOON, NOON, NOON, requests=requests)
     house.tables.ticks["watch", TICK_ID] = tick
@@ -43,7 +43,7 @@ def committed(house: House, count: int, job: str = JOB) -> Tick:
 
 
 def handed_on(house: House, tick: Tick) -> list[ChunkRequest]:
-    """What DISPATCH sends to itself for a tick."""
+    """Return what DISPATCH sends to itself for a tick."""
     house.dispatcher().dispatch(tick)
     return [
         ChunkRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
@@ -70,7 +70,7 @@ def launched(house: House) -> list[object]:
 
 @pytest.mark.parametrize("workers", [1, 8])
 def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(workers: int) -> None:
-    """I1 and I2: from the evaluation to the launch messages, each slice delivered twice."""
+    """I1 and I2: from the evaluation to the launch messages, each chunk delivered twice."""
     house = House(workers=workers)
     keys = [f"k{index}" for index in range(10_000)]
     house.leased(sensor_of(lambda: [RunRequest(key) for key in keys])).tick(NOON, Budget())
@@ -88,7 +88,7 @@ def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(work
     assert tick.dispatched == DispatchCounts(started=10_000)
 
 
-def test_tick_of_as_many_requests_as_a_slice_is_one_pass(house: House) -> None:
+def test_tick_of_as_many_requests_as_a_chunk_is_one_pass(house: House) -> None:
     tick = committed(house, CHUNK_SIZE)
 
     assert handed_on(house, tick) == []
@@ -110,7 +110,7 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: H
 
 
 @given(st.integers(1, 2_000), st.integers(1, 40))
-def test_slices_are_all_requests_each_once_in_even_parts(count: int, of: int) -> None:
+def test_chunks_are_all_requests_each_once_in_even_parts(count: int, of: int) -> None:
     everything = list(range(count))
 
     parts = [chunk(everything, index, of) for index in range(of)]
@@ -121,7 +121,7 @@ def test_slices_are_all_requests_each_once_in_even_parts(count: int, of: int) ->
 
 @settings(max_examples=20)
 @given(st.permutations([0, 1, 2, 0, 1, 2]))
-def test_slices_in_any_order_delivered_twice_end_the_same(order: list[int]) -> None:
+def test_chunks_in_any_order_delivered_twice_end_the_same(order: list[int]) -> None:
     house = House()
     slices = handed_on(house, committed(house, 2 * CHUNK_SIZE + 1))
 
@@ -131,8 +131,8 @@ def test_slices_in_any_order_delivered_twice_end_the_same(order: list[int]) -> N
     assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE + 1)
 
 
-def test_tick_stays_pending_until_its_last_slice_came_however_late(house: House) -> None:
-    """A slice whose process was killed before it did anything comes again."""
+def test_tick_stays_pending_until_its_last_chunk_came_however_late(house: House) -> None:
+    """A chunk whose process was killed before it did anything comes again."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
 
     dispatched(house, slices[0], slices[2])
@@ -142,7 +142,7 @@ def test_tick_stays_pending_until_its_last_slice_came_however_late(house: House)
     assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
-def test_slice_killed_before_it_was_noted_comes_again_and_is_counted_once(
+def test_chunk_killed_before_it_was_noted_comes_again_and_is_counted_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
@@ -179,7 +179,7 @@ def _killed(*_args: object) -> None:
     raise StoreError("killed")
 
 
-def test_tick_handed_on_again_sends_only_the_slices_that_are_not_done(house: House) -> None:
+def test_tick_handed_on_again_sends_only_the_chunks_that_are_not_done(house: House) -> None:
     """Whoever finds a pending tick may hand it on once more."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[1])
@@ -187,7 +187,7 @@ def test_tick_handed_on_again_sends_only_the_slices_that_are_not_done(house: Hou
     assert handed_on(house, stored(house)) == [slices[0], slices[2]]
 
 
-def test_tick_handed_on_again_with_all_slices_done_is_ended(
+def test_tick_handed_on_again_with_all_chunks_done_is_ended(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
@@ -203,7 +203,7 @@ def test_tick_handed_on_again_with_all_slices_done_is_ended(
 @pytest.mark.parametrize(
     "request_", [ChunkRequest("watch", TICK_ID, 2, 2), ChunkRequest("watch", TICK_ID, 0, 3)]
 )
-def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
+def test_chunk_that_the_tick_does_not_have_is_refused_and_nothing_done(
     house: House, request_: ChunkRequest
 ) -> None:
     committed(house, 2 * CHUNK_SIZE)
@@ -217,15 +217,15 @@ def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
     assert house.tables.runs == {}
 
 
-def test_slice_of_an_unknown_tick_is_refused(house: House) -> None:
+def test_chunk_of_an_unknown_tick_is_refused(house: House) -> None:
     with pytest.raises(UnknownEventError, match="Sensor watch has no tick gone"):
         dispatched(house, ChunkRequest("watch", "gone", 0, 2))
 
 
-def test_slices_keep_the_number_that_the_first_of_them_said(
+def test_chunks_keep_the_number_that_the_first_of_them_said(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deployment with slices of another size may come in between."""
+    """A deployment with chunks of another size may come in between."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[0])
     monkeypatch.setattr("treadle.engine.dispatch.chunks.CHUNK_SIZE", 100)
@@ -235,17 +235,17 @@ def test_slices_keep_the_number_that_the_first_of_them_said(
     assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
-def test_refusals_are_all_counted_and_a_few_of_each_slice_told(house: House) -> None:
+def test_refusals_are_all_counted_and_a_few_of_each_chunk_reported(house: House) -> None:
     slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
     too_deep(house)
 
     dispatched(house, *slices, *slices)
 
     assert stored(house).dispatched == DispatchCounts(refused=2 * CHUNK_SIZE)
-    assert len(stored(house).refusals) == 2 * SHOWN_REFUSALS_OF_SLICE
+    assert len(stored(house).refusals) == 2 * SHOWN_REFUSALS_OF_CHUNK
 
 
-def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -> None:
+def test_refusals_of_one_pass_are_all_counted_and_the_first_reported(house: House) -> None:
     """A record has no room for hundreds of them, and would stay pending for ever."""
     house.dispatcher().dispatch(replace(committed(house, CHUNK_SIZE), depth=DEFAULT_DEPTH))
 
@@ -253,7 +253,7 @@ def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -
     assert len(stored(house).refusals) == SHOWN_REFUSALS
 
 
-def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
+def test_without_a_queue_for_chunks_any_tick_is_one_pass(house: House) -> None:
     tick = committed(house, CHUNK_SIZE + 1)
     dispatcher = type(house.dispatcher())(
         house.ticks,

@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def given(kind: str) -> list[str]:
-    """The options that give each setting of a kind."""
+    """Return the options that give each setting of a kind."""
     values = EXAMPLES[kind]
     settings = [f"--set={name}={value}" for name, value in values.items() if name != ADDRESS]
     return ["--target", kind, "--arn", values[ADDRESS], *settings]

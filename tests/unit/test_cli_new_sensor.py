@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def is_subsequence(before: str, after: str) -> bool:
-    """Whether one text's lines are all in another, in the same order."""
+    """Return whether one text's lines are all in another, in the same order."""
     rest = iter(after.splitlines(keepends=True))
     return all(line in rest for line in before.splitlines(keepends=True))
 
@@ -440,7 +440,7 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
         (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset receives none"),
     ],
 )
-def test_assets_that_cannot_be_heard_of_are_refused(
+def test_assets_that_cannot_be_subscribed_to_are_refused(
     project: Path, options: list[str], complaint: str
 ) -> None:
     before = contents(project)
@@ -472,7 +472,9 @@ def test_assets_that_cannot_be_heard_of_are_refused(
         (["--kind", "run-failure", "--jobs", "load,"], "'' cannot name a job"),
     ],
 )
-def test_jobs_that_cannot_be_heard_of_are_refused(project: Path, options: list[str], complaint: str) -> None:
+def test_jobs_that_cannot_be_subscribed_to_are_refused(
+    project: Path, options: list[str], complaint: str
+) -> None:
     before = contents(project)
 
     done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)

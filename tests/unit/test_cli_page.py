@@ -13,23 +13,23 @@ from treadle.cli.commands import treadle
 PAGE = (ROOT / "docs/reference/cli.md").read_text()
 
 
-def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of a command and of all below it."""
-    yield words
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of a command and of all below it."""
+    yield path
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
-            yield from commands(below, (*words, name))
+            yield from commands(below, (*path, name))
 
 
-@pytest.mark.parametrize("words", list(commands(treadle)), ids=" ".join)
-def test_reference_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", list(commands(treadle)), ids=" ".join)
+def test_reference_shows_the_help_as_it_is(path: tuple[str, ...]) -> None:
     """Each command's help stands in a block of its own."""
-    shown = run(*words, "--help").stdout
+    shown = run(*path, "--help").stdout
 
-    assert f"```console\n$ {' '.join(['treadle', *words])} --help\n{shown}```" in PAGE
+    assert f"```console\n$ {' '.join(['treadle', *path])} --help\n{shown}```" in PAGE
 
 
 def test_reference_shows_no_command_that_is_gone() -> None:
     shown = re.findall(r"^\$ treadle ?(.*?) ?--help$", PAGE, flags=re.MULTILINE)
 
-    assert sorted(shown) == sorted(" ".join(words) for words in commands(treadle))
+    assert sorted(shown) == sorted(" ".join(path) for path in commands(treadle))

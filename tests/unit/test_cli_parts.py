@@ -89,13 +89,13 @@ def test_moment_may_be_how_long_ago(text: str, ago: timedelta) -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2 h", "h", "-2h", "25:00", "", "999999w"])
-def test_what_is_no_time_is_refused_in_words(text: str) -> None:
+def test_what_is_no_time_is_refused_with_a_reason(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time"):
         TIME.convert(text, None, None)
 
 
 @pytest.mark.parametrize(
-    ("shell", "words", "answer"),
+    ("shell", "line", "answer"),
     [
         ("bash", "treadle sens", "plain,sensor"),
         ("bash", "treadle sensor cur", "plain,cursor"),
@@ -107,14 +107,14 @@ def test_what_is_no_time_is_refused_in_words(text: str) -> None:
         ("fish", "treadle dlq red", "plain,redrive"),
     ],
 )
-def test_shell_completes_commands(shell: str, words: str, answer: str) -> None:
-    last = words.rsplit(maxsplit=1)[-1]
+def test_shell_completes_commands(shell: str, line: str, answer: str) -> None:
+    last = line.rsplit(maxsplit=1)[-1]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT / "layers" / "treadle"),
         "_TREADLE_COMPLETE": f"{shell}_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": last if shell == "fish" else str(len(words.split()) - 1),
+        "COMP_WORDS": line,
+        "COMP_CWORD": last if shell == "fish" else str(len(line.split()) - 1),
     }
 
     done = subprocess.run(
@@ -137,12 +137,12 @@ def test_local_cloud_is_chosen_for_one_command_only(monkeypatch: pytest.MonkeyPa
 
     @click.command()
     @stack_option
-    def look(stack: str) -> None:
+    def probe(stack: str) -> None:
         seen.update(
             {name: os.environ.get(name) for name in (*local_environment(""), "AWS_PROFILE")}, stack=stack
         )
 
-    look.main(["--local"], standalone_mode=False)
+    probe.main(["--local"], standalone_mode=False)
 
     assert seen == {**local_environment("4999"), "AWS_PROFILE": None, "stack": "mine"}
     assert (os.environ.get("AWS_ENDPOINT_URL"), os.environ["AWS_PROFILE"]) == (None, "production")
@@ -158,32 +158,32 @@ def test_stack_is_that_of_the_configuration_file_that_sam_reads(
 
     @click.command()
     @stack_option
-    def look(stack: str) -> None:
+    def probe(stack: str) -> None:
         seen.append(stack)
 
-    look.main(["--local"], standalone_mode=False)
-    look.main([], standalone_mode=False)
+    probe.main(["--local"], standalone_mode=False)
+    probe.main([], standalone_mode=False)
     (tmp_path / "samconfig.toml").write_text('[default.deploy.parameters]\nstack_name = "shop"\n')
-    look.main(["--local"], standalone_mode=False)
-    look.main([], standalone_mode=False)
+    probe.main(["--local"], standalone_mode=False)
+    probe.main([], standalone_mode=False)
     (tmp_path / "samconfig.toml").write_text('[local.deploy.parameters]\nstack_name = "shop-local"\n')
-    look.main(["--local"], standalone_mode=False)
+    probe.main(["--local"], standalone_mode=False)
     with pytest.raises(click.UsageError, match="Which stack"):
-        look.main([], standalone_mode=False)
+        probe.main([], standalone_mode=False)
 
     assert seen == ["treadle-local", "treadle", "treadle-local", "shop", "shop-local"]
 
 
 def test_parameters_are_explained_by_the_template_itself() -> None:
     shown = run("params", "bucket", "eventbridge", "--root", ROOT)
-    told = json.loads(run("params", "--root", ROOT, "--json").stdout)
+    parameters = json.loads(run("params", "--root", ROOT, "--json").stdout)
 
     assert "NewObjectsBucket" in shown.stdout
     assert "LogRetentionDays" not in shown.stdout
     text = (ROOT / "template.yaml").read_text()
-    assert {each["name"] for each in told} >= {"Engine", "NewObjectsBucket"}
-    assert all(f"\n  {each['name']}:\n" in text for each in told)
-    assert all(each["description"] and each["group"] != "Others" for each in told)
+    assert {each["name"] for each in parameters} >= {"Engine", "NewObjectsBucket"}
+    assert all(f"\n  {each['name']}:\n" in text for each in parameters)
+    assert all(each["description"] and each["group"] != "Others" for each in parameters)
 
 
 def test_parameters_outside_a_project_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -196,15 +196,15 @@ def test_parameters_outside_a_project_are_refused(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "words", [("local", "up"), ("local", "down"), ("local", "demo"), ("invoke", "F", "e.json")]
+    "line", [("local", "up"), ("local", "down"), ("local", "demo"), ("invoke", "F", "e.json")]
 )
 def test_what_needs_a_checkout_says_so_outside_of_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "e.json").write_text("{}")
 
-    done = run(*words)
+    done = run(*line)
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert "is not in a checkout of Treadle" in done.stderr

@@ -1,4 +1,4 @@
-"""The clients of AWS's services: one session, and no look at the services that nobody asks for."""
+"""The clients of AWS's services: one session, and no scan of services that nobody uses."""
 
 import re
 from collections.abc import Callable
@@ -61,7 +61,7 @@ REGIONS = [
 
 
 def sent(made: Any, call: Callable[[Any], object]) -> tuple[str, str]:
-    """Where a client sends a request, and for what it signs it."""
+    """Return where a client sends a request, and for what it signs it."""
     found: list[tuple[str, str]] = []
 
     def take(request: AWSPreparedRequest, **_: object) -> Any:

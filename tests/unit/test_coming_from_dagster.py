@@ -17,7 +17,7 @@ PAGE = (FOLDER / "coming-from-dagster.md").read_text()
 ABSENT = {"repository_def", "definitions", "code_location_origin", "asset_selection"}
 
 
-def test_ported_sensor_of_the_page_asks_once() -> None:
+def test_ported_sensor_of_the_page_queries_once() -> None:
     [block] = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     module = ModuleType("app")
     exec(block, module.__dict__)

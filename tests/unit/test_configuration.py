@@ -1,4 +1,4 @@
-"""Values live in one file: what comes with the project, what the pages say of it, and what SAM makes of both."""
+"""Values live in one file: those of the project, what the pages say of them, and what SAM reads."""
 
 import json
 import re
@@ -28,13 +28,13 @@ needs_sam = pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
 
 
 def tracked() -> dict[str, Any]:
-    """What SAM reads on a fresh checkout."""
+    """Return what SAM reads on a fresh checkout."""
     found: dict[str, Any] = yaml.safe_load(TRACKED.read_text())
     return found
 
 
 def examples() -> list[tuple[str, str]]:
-    """Each value that a page puts into the file, with the page's name."""
+    """Return each value that a page puts into the file, with the page's name."""
     return [
         (page.name, given)
         for page in [*PAGES, EXAMPLE]
@@ -43,7 +43,7 @@ def examples() -> list[tuple[str, str]]:
 
 
 def by_sam(program: str, folder: Path) -> Any:
-    """What a program says, as JSON, that is run by SAM's interpreter."""
+    """Return the JSON output of a program that is run by SAM's interpreter."""
     python = SAM.with_name("python")
     done = subprocess.run([python, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -67,7 +67,7 @@ def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(page: Tags) -> 
         assert (STATIC / address.removeprefix("static/")).is_file()
 
 
-def test_the_page_asks_for_addresses_that_are_there(tmp_path: Path) -> None:
+def test_the_page_requests_addresses_that_are_there(tmp_path: Path) -> None:
     """And for others once anything of it has changed: what a browser has kept is never of another version."""
     before = pages()
     copy = shutil.copytree(STATIC, tmp_path / "static")
@@ -76,14 +76,16 @@ def test_the_page_asks_for_addresses_that_are_there(tmp_path: Path) -> None:
     after = pages(copy)
 
     for found in (before, after):
-        asked = {f"/{address}" for address in re.findall(r'(?:src|href)="([^"]+)"', str(found["/"].content))}
-        assert asked < found.keys()
+        referenced = {
+            f"/{address}" for address in re.findall(r'(?:src|href)="([^"]+)"', str(found["/"].content))
+        }
+        assert referenced < found.keys()
         assert {page.is_kept for address, page in found.items() if address != "/"} == {True}
         assert not found["/"].is_kept
     assert before.keys() & after.keys() == {"/"}
 
 
-def test_every_module_is_asked_for_at_once(page: Tags) -> None:
+def test_every_module_is_requested_at_once(page: Tags) -> None:
     """Else the browser learns of each only from the one before, one round trip after the other."""
     preloaded = [given["href"] for tag, given in page.tags if given.get("rel") == "modulepreload"]
 

@@ -143,7 +143,7 @@ def test_what_has_no_tokens_form_is_refused(given: str) -> None:
         admitted(given, authorized(token()))
 
 
-def test_the_page_is_told_how_to_sign_in_and_no_secret() -> None:
+def test_the_page_receives_how_to_sign_in_and_no_secret() -> None:
     assert json.loads(json.dumps(ACCESS.sign_in)) == {
         "auth": "oidc",
         "issuer": URL,

@@ -75,7 +75,7 @@ def test_context_made_by_a_test_has_time_no_claims_and_a_log() -> None:
     assert isinstance(context.log, logging.Logger)
 
 
-def test_context_asks_for_time_and_claims_when_they_are_wanted() -> None:
+def test_context_requests_time_and_claims_when_they_are_wanted() -> None:
     left = iter([9.0, 8.0])
     context = SensorEvaluationContext(
         "watch",

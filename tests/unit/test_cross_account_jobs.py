@@ -1,4 +1,4 @@
-"""Jobs in another account: their runs follow what is reported from there, and are asked about every few minutes."""
+"""Jobs in another account: their runs follow what is reported from there, and are queried every few minutes."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def elsewhere(house: House) -> House:
 
 
 def reported(number: int) -> StatusChange:
-    """An event of the sample as the other account's rule passes it on, of this test's run."""
+    """Return an event of the sample as the other account's rule passes it on, of this test's run."""
     record = json.loads((EVENTS / "record-execution-succeeded.json").read_text())["Records"][number]
     body = record["body"].replace(OWN, OTHER).replace("6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e", RUN_ID)
     event = json.loads(body)
@@ -64,7 +64,7 @@ def test_event_of_the_same_name_in_the_own_account_is_foreign(elsewhere: House) 
     assert elsewhere.only_run().status is Status.STARTED
 
 
-def test_run_in_another_account_is_asked_about_every_five_minutes(elsewhere: House) -> None:
+def test_run_in_another_account_is_queried_every_five_minutes(elsewhere: House) -> None:
     """Whether rules deliver its events from there cannot be seen from here."""
     launch(elsewhere)
     assert elsewhere.only_run().next_at == NOON + ELSEWHERE_MS
@@ -79,7 +79,7 @@ def test_run_in_another_account_is_asked_about_every_five_minutes(elsewhere: Hou
     assert elsewhere.only_run().status is Status.SUCCESS
 
 
-def test_event_of_a_run_in_another_account_puts_its_next_look_off_by_five_minutes_at_most(
+def test_event_of_a_run_in_another_account_puts_its_next_check_off_by_five_minutes_at_most(
     elsewhere: House,
 ) -> None:
     launch(elsewhere)
@@ -93,7 +93,7 @@ def test_event_of_a_run_in_another_account_puts_its_next_look_off_by_five_minute
     assert run.next_at == NOON + 1_000 + ELSEWHERE_MS
 
 
-def test_run_in_the_own_account_is_asked_about_after_an_hour(house: House) -> None:
+def test_run_in_the_own_account_is_queried_after_an_hour(house: House) -> None:
     queue_run(house)
     launch(house)
 

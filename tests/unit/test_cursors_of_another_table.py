@@ -81,12 +81,12 @@ def kind(request: pytest.FixtureRequest) -> tuple[TreadleInstance, Callable[[Tre
 
 
 def rebuilt(request: pytest.FixtureRequest) -> TreadleInstance:
-    """A new instance with the sensor: its tables are empty."""
+    """Return a new instance with the sensor: its tables are empty."""
     make, _ = KINDS[request.node.callspec.params["kind"]]
     return TreadleInstance([start, make()])
 
 
-def test_cursor_of_the_same_table_goes_on(
+def test_cursor_of_the_same_table_continues(
     kind: tuple[TreadleInstance, Callable[[TreadleInstance], None]],
 ) -> None:
     """At the very last event, and behind it."""
@@ -124,7 +124,7 @@ def test_cursor_beyond_the_newest_event_fails_the_tick_and_stays(
     assert later.runs(lambda run: run.job == "report") == ()
 
 
-def test_sensor_whose_cursor_is_cleared_begins_anew(
+def test_sensor_whose_cursor_is_cleared_begins_again(
     kind: tuple[TreadleInstance, Callable[[TreadleInstance], None]], request: pytest.FixtureRequest
 ) -> None:
     earlier, happen = kind

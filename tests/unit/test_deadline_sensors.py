@@ -1,4 +1,4 @@
-"""Deadline sensors: called once if a job has not succeeded by its time, with what stands instead."""
+"""Deadline sensors: called once if a job has not succeeded by its time, with the state of the run that exists."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def evening() -> RunRequest:
 
 @deadline_sensor(job=nightly, within=timedelta(hours=12))
 def late(context: DeadlineSensorContext) -> None:
-    """Tell somebody."""
+    """Notify somebody."""
     seen.append(context)
 
 
@@ -72,21 +72,21 @@ def test_success_in_time_is_a_skip_that_says_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message"),
     [
         (None, "has status STARTED."),
         (DagsterRunStatus.FAILURE, "ended as FAILURE: DataError: row 7"),
         (DagsterRunStatus.CANCELED, "ended as CANCELED: DataError: row 7"),
     ],
 )
-def test_what_stands_instead_is_told(status: DagsterRunStatus | None, words: str) -> None:
+def test_what_exists_instead_is_reported(status: DagsterRunStatus | None, message: str) -> None:
     instance, run = deployed()
     if status is not None:
         instance.finish_run(run, status, Failure("DataError", "row 7"))
 
     reason = pass_six(instance)
 
-    assert reason == f"Job nightly has not succeeded by 2026-11-25 06:00:00 CET: run {run.run_id} {words}"
+    assert reason == f"Job nightly has not succeeded by 2026-11-25 06:00:00 CET: run {run.run_id} {message}"
     [context] = seen
     assert (context.job_name, context.reason) == ("nightly", reason)
     assert context.last_run is not None
@@ -94,15 +94,15 @@ def test_what_stands_instead_is_told(status: DagsterRunStatus | None, words: str
     assert (context.deadline, context.deadline - context.since) == (SIX, timedelta(hours=12))
 
 
-def test_no_run_at_all_is_told() -> None:
+def test_no_run_at_all_is_reported() -> None:
     instance = TreadleInstance([late], start=EVENING)
 
     assert pass_six(instance).endswith("no run was requested.")
     assert seen[0].last_run is None
 
 
-def test_a_run_of_a_later_day_is_not_what_stands_instead() -> None:
-    """However late the deadline is looked at."""
+def test_a_run_of_a_later_day_is_not_what_exists_instead() -> None:
+    """However late the deadline is evaluated."""
     instance = TreadleInstance([evening, late], start=EVENING + timedelta(days=1))
     instance.tick("evening")
 
@@ -134,7 +134,7 @@ def test_success_in_time_stands_whatever_becomes_of_a_rerun(later: DagsterRunSta
     assert seen == []
 
 
-def test_run_that_began_before_the_window_and_is_under_way_is_told() -> None:
+def test_run_that_began_before_the_window_and_is_under_way_is_reported() -> None:
     instance, run = deployed()
     tomorrow = SIX + timedelta(days=1)
     instance.clock.time = int(tomorrow.timestamp() * 1000)
@@ -156,7 +156,7 @@ def test_success_before_the_window_does_not_count() -> None:
     assert len(seen) == 1
 
 
-def test_each_deadline_is_told_once_however_often_it_comes() -> None:
+def test_each_deadline_is_reported_once_however_often_it_comes() -> None:
     instance, _ = deployed()
     pass_six(instance)
 
@@ -184,14 +184,14 @@ def test_function_that_fails_is_called_again() -> None:
 
 def test_function_may_start_a_run_or_say_why_not() -> None:
     @deadline_sensor(job=nightly, within=timedelta(hours=12), request_job=repair)
-    def mend(context: DeadlineSensorContext) -> RunRequest | SkipReason:
+    def fix(context: DeadlineSensorContext) -> RunRequest | SkipReason:
         if context.deadline.hour != 6:
             return SkipReason("not at night")
         return RunRequest(run_key=context.deadline.isoformat())
 
-    instance = TreadleInstance([mend])
-    [run] = instance.reach_deadline(SIX)["mend"].runs
-    skipped = instance.reach_deadline(SIX + timedelta(hours=1))["mend"].outcome
+    instance = TreadleInstance([fix])
+    [run] = instance.reach_deadline(SIX)["fix"].runs
+    skipped = instance.reach_deadline(SIX + timedelta(hours=1))["fix"].outcome
 
     assert (run.job, skipped.reason) == ("repair", "not at night")
 
@@ -284,7 +284,7 @@ def test_times_that_cannot_be_kept_are_refused(time: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"within": 3_600}, "within must be a timedelta, such as"),
         ({"within": None}, "within must be a timedelta, such as"),
@@ -292,12 +292,12 @@ def test_times_that_cannot_be_kept_are_refused(time: datetime) -> None:
         ({"within": timedelta(hours=1), "grace": 300}, "grace must be a timedelta, such as"),
     ],
 )
-def test_lengths_of_time_are_checked(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+def test_lengths_of_time_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=message):
         deadline_sensor(job=nightly, name="late", **options)(lambda: None)
 
 
-def test_definition_tells_all_problems_at_once() -> None:
+def test_definition_reports_all_problems_at_once() -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match=r"within must.*; grace must be 0 to 15"):
         deadline_sensor(job=nightly, within=timedelta(0), grace=timedelta(hours=1))(lambda: None)
 

@@ -1,4 +1,4 @@
-"""The demo's logic: what it makes of ticks and runs, and that its verdict can be against."""
+"""The demo's logic: its rows for ticks and runs, and that its verdict can be negative."""
 
 import io
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def test_an_upload_that_nothing_has_noticed_is_waiting() -> None:
     assert row_of(ARRIVAL, seen()) == Row(KEY, "waiting")
 
 
-def test_an_upload_that_a_tick_asked_for_names_the_tick() -> None:
+def test_an_upload_that_a_tick_requested_names_the_tick() -> None:
     row = row_of(ARRIVAL, seen(EVENT_TICK))
 
     assert row.cells == (KEY, "event", "18:00:05 a758e9", "", "requested", "")
@@ -76,17 +76,17 @@ def test_a_run_that_succeeded_is_not_final_before_its_summary_is_there() -> None
 
 
 @pytest.mark.parametrize(
-    ("failure", "words"),
+    ("failure", "message"),
     [
         (Failure("MalformedCsvError", CAUSE), "line 8: too short"),
         (Failure("States.Timeout", "after 5 s"), "States.Timeout: after 5 s"),
         (Failure("States.Runtime", "[]"), "States.Runtime: []"),
     ],
 )
-def test_a_run_that_failed_shows_why(failure: Failure, words: str) -> None:
+def test_a_run_that_failed_shows_why(failure: Failure, message: str) -> None:
     row = row_of(ARRIVAL, seen(EVENT_TICK, run=replace(FAILED, failure=failure)))
 
-    assert (row.status, row.summary, row.is_done) == ("FAILURE", words, True)
+    assert (row.status, row.summary, row.is_done) == ("FAILURE", message, True)
 
 
 def test_a_failure_without_its_reason_is_still_awaited() -> None:
@@ -124,7 +124,7 @@ def test_a_run_too_many_is_a_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "message"),
     [
         (replace(DONE, found="sweep"), "a.csv: expected event SUCCESS, seen sweep SUCCESS"),
         (replace(DONE, status="FAILURE"), "a.csv: expected event SUCCESS, seen event FAILURE"),
@@ -135,8 +135,8 @@ def test_a_run_too_many_is_a_difference() -> None:
         ),
     ],
 )
-def test_a_row_that_differs_is_named(row: Row, words: str) -> None:
-    assert differences([ARRIVAL], [row], []) == [words]
+def test_a_row_that_differs_is_named(row: Row, message: str) -> None:
+    assert differences([ARRIVAL], [row], []) == [message]
 
 
 def test_a_count_that_differs_is_named() -> None:

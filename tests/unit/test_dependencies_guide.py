@@ -27,7 +27,7 @@ LOGIN = {"username": "sensor", "password": "secret of the shop"}
 
 
 def block(language: str, after: str) -> str:
-    """The first block in a language after some words of the page."""
+    """Return the first block in a language after some text of the page."""
     found = re.search(rf"^```{language}\n(.*?)^```", PAGE.partition(after)[2], flags=re.MULTILINE | re.DOTALL)
     assert found, after
     return found[1]
@@ -90,7 +90,7 @@ def example(opened: list[dict[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def test_the_sensor_asks_for_a_run_per_order_and_goes_on_behind_the_last(
+def test_the_sensor_requests_a_run_per_order_and_continues_behind_the_last(
     example: dict[str, Any], database: Database
 ) -> None:
     first = example["unpaid_orders"].evaluate_tick(build_sensor_context(resources={"shop": database}))
@@ -118,12 +118,12 @@ def test_it_connects_with_the_user_and_password_of_the_secret(
 
 
 def indented(text: str, by: int) -> str:
-    """A block, further in."""
+    """Return a block, further in."""
     return "".join(f"{' ' * by}{line}\n" if line else "\n" for line in text.splitlines())
 
 
 def added(text: str, anchor: str, block: str) -> str:
-    """A template with a block behind the one line that is the anchor."""
+    """Return a template with a block behind the one line that is the anchor."""
     assert text.count(anchor) == 1, anchor
     return text.replace(anchor, anchor + block)
 
@@ -150,7 +150,7 @@ def test_its_blocks_make_a_template_that_passes_the_checks_of_a_project(tmp_path
 
 
 def apply_example(folder: Path) -> Path:
-    """A project with the page's sensor, put into template.yaml as the page says."""
+    """Return a project with the page's sensor, put into template.yaml as the page says."""
     project = copy_of_project(folder)
     [command] = re.findall(r"`treadle (new sensor unpaid_orders [^`]*)`", PAGE)
     done = run(*command.split(), "--root", project)
@@ -166,6 +166,6 @@ def apply_example(folder: Path) -> Path:
 
 
 def replaced(text: str, pattern: str, block: str) -> str:
-    """A template with a block in place of the first line of a pattern."""
+    """Return a template with a block in place of the first line of a pattern."""
     assert re.search(pattern, text), pattern
     return re.sub(pattern, lambda _: block, text, count=1)

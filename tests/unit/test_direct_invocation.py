@@ -79,9 +79,9 @@ def test_context_may_be_given_by_its_own_name() -> None:
 
 
 def test_wrong_name_is_refused_with_the_expected_one() -> None:
-    words = "Sensor invocation expected argument '_arbitrary_context'."
+    message = "Sensor invocation expected argument '_arbitrary_context'."
 
-    with pytest.raises(DagsterInvalidInvocationError, match=words):
+    with pytest.raises(DagsterInvalidInvocationError, match=message):
         with_arbitrary(bad_name=build_sensor_context())
 
 
@@ -91,9 +91,9 @@ def test_context_given_twice_is_refused() -> None:
 
 
 def test_missing_context_is_refused() -> None:
-    words = "expected context argument '_', but no context argument was provided when invoking"
+    message = "expected context argument '_', but no context argument was provided when invoking"
 
-    with pytest.raises(DagsterInvalidInvocationError, match=words):
+    with pytest.raises(DagsterInvalidInvocationError, match=message):
         with_underscore()
 
 
@@ -132,9 +132,9 @@ def test_resource_definition_in_the_context_is_made_when_the_sensor_is_called() 
 
 
 def test_missing_resource_is_refused_naming_resource_and_sensor() -> None:
-    words = "Resource with key 'other' required by sensor 'needing' was not provided."
+    message = "Resource with key 'other' required by sensor 'needing' was not provided."
 
-    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+    with pytest.raises(DagsterInvalidDefinitionError, match=message):
         needing(build_sensor_context(resources={"api": Api(key="k")}))
 
 

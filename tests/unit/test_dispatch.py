@@ -75,7 +75,7 @@ def test_redelivery_of_a_tick_makes_no_further_run(keys: Sequence[str | None]) -
     assert (house.tables.runs, counts(house, tick)) == (runs, done)
 
 
-def test_redelivery_sends_again_only_what_no_launch_has_taken_up(house: House) -> None:
+def test_redelivery_sends_again_only_what_no_launch_has_received(house: House) -> None:
     """I2: the answer of the first dispatch may have been lost before the queue had the messages."""
     tick = committed(house, "waiting", "claimed", "started")
     dispatch(house, tick)

@@ -27,7 +27,7 @@ def test_raised_allowance_lets_a_later_tick_start_the_next_attempt(house: House)
         target="t",
         started_at=NOON,
         ended_at=NOON + 5,
-        failure=Failure("Told", "words"),
+        failure=Failure("Reported", "text"),
         next_at=None,
         revision=4,
     )
@@ -67,7 +67,7 @@ def test_next_attempt_needs_an_ended_run_an_allowance_and_a_later_tick(
 
 @pytest.mark.parametrize("number", [1, 3], ids=["id sorts before", "id sorts behind"])
 def test_tick_is_later_by_its_commit_and_not_by_its_id(house: House, number: int) -> None:
-    """An id begins with when a tick was due, or with its event's time: those are no order of what was asked for."""
+    """An id begins with when a tick was due, or with its event's time: those are no order of what was requested."""
     dispatch(house, committed(house, "k", number=2))
     change(house, "k", status=Status.FAILURE, granted=2)
     later = committed(house, "k", number=number, at=NOON + 1)
@@ -106,7 +106,7 @@ def test_tick_that_was_dispatched_while_the_run_was_under_way_starts_none_when_i
     assert (house.only_run(), launched(house)) == (before, [])
 
 
-def test_tick_asks_for_one_attempt_whatever_its_clock_said(house: House) -> None:
+def test_tick_requests_one_attempt_whatever_its_clock_said(house: House) -> None:
     first = committed(house, "k", at=NOON + 3_000)
     dispatch(house, first)
     change(house, "k", status=Status.FAILURE, granted=3)

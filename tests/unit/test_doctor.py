@@ -1,4 +1,4 @@
-"""`treadle doctor`: each fault is found, with what to do; what could not be looked at is said; the rest is in order."""
+"""`treadle doctor`: each fault is found, with what to do; what could not be checked is said; the rest is in order."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -64,7 +64,7 @@ def examined(
     answer: Mapping[str, object] | None = None,
     addresses: Addresses | None = None,
 ) -> list[Finding]:
-    """What is found."""
+    """Return the findings."""
     sensor = DeployedSensor("watch", "schedule", "", ("load",), DefaultSensorStatus.RUNNING, 60)
     deployment = InMemoryDeployment([sensor], {"watch": lambda event: {"name": "watch"}})
     if answer is not None:
@@ -130,15 +130,15 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "change", "subject", "words"), OFF, ids=[each[0] for each in OFF])
+@pytest.mark.parametrize(("check", "change", "subject", "message"), OFF, ids=[each[0] for each in OFF])
 def test_fault_is_a_problem_with_its_subject_and_what_to_do(
-    house: House, check: str, change: dict[str, Any], subject: str, words: str
+    house: House, check: str, change: dict[str, Any], subject: str, message: str
 ) -> None:
     findings = examined(house, replace(HEALTHY, **change))
 
     found = only(findings)
     assert (found.check, found.subject, found.severity) == (check, subject, Severity.PROBLEM)
-    assert words in found.says
+    assert message in found.says
     assert check not in {each.check for each in findings if each.severity is Severity.OK}
 
 
@@ -155,11 +155,11 @@ def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_or
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "message"),
     [("", "no target address yet"), ("arn:load", "Its target does not exist yet: arn:load")],
 )
 def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
-    house: House, address: str, words: str
+    house: House, address: str, message: str
 ) -> None:
     """The project as it is shipped has such a job, of a sensor that is stopped."""
     keep(house, status=InstigatorStatus.STOPPED)
@@ -167,11 +167,11 @@ def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
     findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", address, "?", exists=False),)))
 
     assert wrong(findings) == []
-    assert words in next(each for each in findings if each.subject == "load").says
+    assert message in next(each for each in findings if each.subject == "load").says
 
 
 def test_job_of_a_paused_sensor_needs_its_target(house: House) -> None:
-    """It goes on once it is started again."""
+    """It continues once it is started again."""
     keep(house, status=InstigatorStatus.STOPPED, paused="after failures")
 
     findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", "arn:load", "?", exists=False),)))
@@ -188,7 +188,7 @@ def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:
     assert "PROBLEM: Function call failed" in found.says
 
 
-def test_function_that_does_not_begin_is_a_problem_in_its_own_words(house: House) -> None:
+def test_function_that_does_not_begin_is_a_problem_with_its_own_message(house: House) -> None:
     found = only(examined(house, answer={}))
 
     assert (found.check, found.subject) == ("configuration", OWNER)
@@ -253,7 +253,7 @@ def test_sensor_that_somebody_stopped_is_no_problem(house: House) -> None:
     assert wrong(examined(house)) == []
 
 
-# ---- What nobody comes to
+# ---- What nobody processes
 
 
 def test_ticks_that_nobody_dispatches_are_a_problem(house: House) -> None:
@@ -268,7 +268,7 @@ def test_ticks_that_nobody_dispatches_are_a_problem(house: House) -> None:
     assert "1 ticks have waited for dispatch" in found.says
 
 
-def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
+def test_runs_that_nobody_checks_are_a_problem(house: House) -> None:
     then = house.clock.now() - LATE_MS - 1
     house.runs.create(Run("r", "load", "watch", None, "t", "{}", {}, then, next_at=then))
 
@@ -305,7 +305,7 @@ TASK = "arn:aws:ecs:us-east-1:123456789012:task-definition/load"
 
 
 def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
-    """A run that is under way at an address."""
+    """Record a run that is in progress at an address."""
     now = house.clock.now()
     run = Run(
         "r",
@@ -323,7 +323,7 @@ def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
 
 
 def at(kind: str, address: str, *former: str) -> Addresses:
-    """A deployment whose only job is there."""
+    """Return a deployment whose only job is there."""
     place = "123456789012/us-east-1/treadle"
     return Addresses({"load": JobSettings("load", kind, address, "LoadArn", former=former)}, place)
 
@@ -394,7 +394,7 @@ def test_a_former_address_of_another_kind_keeps_nothing(house: House) -> None:
     assert only(examined(house, addresses=at("batch", "weekly", "nightly"))).severity is Severity.PROBLEM
 
 
-def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house: House) -> None:
+def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_message(house: House) -> None:
     denied = Unanswered(
         "not authorized to perform: states:DescribeExecution", house.clock.now(), house.clock.now()
     )

@@ -19,7 +19,7 @@ wobbles = st.lists(st.integers(0, 5_000), min_size=MINUTES, max_size=MINUTES)
 
 
 class Ticking:
-    """A sensor that notes the nominal times at which it was evaluated."""
+    """A sensor that records the scheduled times at which it was evaluated."""
 
     def __init__(self, interval: int, seconds: float = 0) -> None:
         self.house = House()
@@ -35,7 +35,7 @@ class Ticking:
         return SkipReason("no")
 
     def deliver(self, nominal: int, late: int = 0) -> Decision:
-        """A delivery that arrives so many milliseconds late."""
+        """Return a delivery that arrives so many milliseconds late."""
         self.house.clock.time = max(self.house.clock.time, nominal + late)
         return self._ticks.tick(nominal, Budget()).decision
 

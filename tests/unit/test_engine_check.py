@@ -47,7 +47,7 @@ class World:
         self.check = EngineCheck(self.store, OWN, self.clock)
 
     def note(self, engine_id: str = OWN) -> None:
-        """A pass of RECONCILE."""
+        """Run a pass of RECONCILE."""
         Heartbeat(self.store, engine_id, self.clock).note_if_due()
 
 
@@ -70,7 +70,7 @@ def test_one_request_per_process_and_hour(world: World) -> None:
     assert world.store.reads == 2
 
 
-def test_another_engine_stops_the_sensor_with_words(world: World) -> None:
+def test_another_engine_stops_the_sensor_with_a_message(world: World) -> None:
     world.note(OTHER)
 
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_engine_that_runs_no_more_stops_the_sensor_and_one_that_runs_again_start
     world.check.check()
 
 
-def test_engine_that_has_not_noted_itself_yet_stops_nothing_and_is_looked_for_again(world: World) -> None:
+def test_engine_that_has_not_noted_itself_yet_stops_nothing_and_is_looked_up_again(world: World) -> None:
     world.check.check()
     world.note(OTHER)
     world.clock.time += UNKNOWN_MS - 1

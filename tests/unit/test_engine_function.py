@@ -37,18 +37,20 @@ class Lambda:
         self.answer: Any = {}
         self.error: str | None = None
         self.refusal: tuple[str, int] | Exception | None = None
-        self.asked: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
 
     def invoke(self, params: dict[str, Any], **_: Any) -> Any:
         name = params["url_path"].split("/")[3]
-        self.asked.append((name, json.loads(params["body"])))
+        self.calls.append((name, json.loads(params["body"])))
         if isinstance(self.refusal, Exception):
             raise self.refusal
         if self.refusal is not None:
             error = {"Error": {"Code": self.refusal[0], "Message": "no"}, "ResponseMetadata": {}}
             return SimpleNamespace(status_code=self.refusal[1]), error
-        told = {"Payload": io.BytesIO(json.dumps(self.answer).encode()), "StatusCode": 200}
-        return SimpleNamespace(status_code=200), told | ({"FunctionError": self.error} if self.error else {})
+        response = {"Payload": io.BytesIO(json.dumps(self.answer).encode()), "StatusCode": 200}
+        return SimpleNamespace(status_code=200), response | (
+            {"FunctionError": self.error} if self.error else {}
+        )
 
 
 @pytest.fixture
@@ -58,14 +60,14 @@ def function() -> Iterator[Lambda]:
         yield made
 
 
-def test_commands_name_the_run_and_who_asks(function: Lambda) -> None:
+def test_commands_name_the_run_and_who_requests_it(function: Lambda) -> None:
     function.answer = {"is_new": True, "reason": "Asked it to end."}
     engine = EngineFunction(NAME)
 
     answers = engine.cancel("r1", "ann"), engine.refresh("r2")
 
     assert answers == (CommandAnswer(True, "Asked it to end."),) * 2
-    assert function.asked == [
+    assert function.calls == [
         (NAME, {"treadle": "cancel", "run_id": "r1", "by": "ann"}),
         (NAME, {"treadle": "refresh", "run_id": "r2"}),
     ]
@@ -113,20 +115,20 @@ def test_function_that_may_not_be_invoked_says_which_permission_is_missing(funct
     assert raised.value.is_denied
 
 
-def test_function_that_does_not_answer_is_asked_once(function: Lambda) -> None:
+def test_function_that_does_not_answer_is_queried_once(function: Lambda) -> None:
     function.refusal = ReadTimeoutError(endpoint_url="lambda")
 
     with pytest.raises(InvocationError, match="did not respond"):
         EngineFunction(NAME).cancel("r1", "ann")
 
-    assert len(function.asked) == 1
+    assert len(function.calls) == 1
 
 
-# ---- The doctor's look at targets
+# ---- The doctor's examination of targets
 
 
 @pytest.mark.parametrize(
-    ("told", "target"),
+    ("response", "target"),
     [
         ({"exists": True, "trouble": ""}, JobTarget("load", "arn:load", LOAD.parameter, True, "", ROLE)),
         (
@@ -137,12 +139,12 @@ def test_function_that_does_not_answer_is_asked_once(function: Lambda) -> None:
     ],
 )
 def test_targets_of_jobs_with_a_role_are_as_the_engine_finds_them(
-    function: Lambda, told: dict[str, Any], target: JobTarget
+    function: Lambda, response: dict[str, Any], target: JobTarget
 ) -> None:
-    function.answer = {"targets": {"load": {"role": ROLE, **told}}}
+    function.answer = {"targets": {"load": {"role": ROLE, **response}}}
 
     assert taken(roles_probe([LOAD], EngineFunction(NAME))) == [target]
-    assert function.asked == [(NAME, {"treadle": "targets"})]
+    assert function.calls == [(NAME, {"treadle": "targets"})]
 
 
 def test_job_that_the_engine_does_not_know_is_said_to_be_so(function: Lambda) -> None:
@@ -154,7 +156,7 @@ def test_job_that_the_engine_does_not_know_is_said_to_be_so(function: Lambda) ->
     assert (target.exists, "does not know this job" in target.error) == (None, True)
 
 
-def test_doctor_that_may_not_ask_the_engine_says_so(function: Lambda) -> None:
+def test_doctor_that_may_not_query_the_engine_says_so(function: Lambda) -> None:
     function.refusal = ("AccessDeniedException", 403)
 
     [unread] = taken(roles_probe([LOAD], EngineFunction(NAME)))

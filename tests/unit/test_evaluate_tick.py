@@ -19,7 +19,7 @@ def evaluate(function: Callable[..., Any], cursor: str | None = None) -> SensorE
     return sensor_of(function).evaluate_tick(SensorEvaluationContext("watch", cursor))
 
 
-def answering(*yielded: Any, returned: Any = None) -> Callable[[], Any]:
+def function_of(*yielded: Any, returned: Any = None) -> Callable[[], Any]:
     def function() -> Generator[Any, None, Any]:
         yield from yielded
         return returned
@@ -43,14 +43,14 @@ a, b = RunRequest("a"), RunRequest("b")
     [
         pytest.param(lambda: a, ["a"], id="one request"),
         pytest.param(lambda: [a, b], ["a", "b"], id="a list"),
-        pytest.param(answering(a, b), ["a", "b"], id="yielded"),
-        pytest.param(answering(a, returned=b), ["a", "b"], id="yielded and returned"),
-        pytest.param(answering(a, returned=[b]), ["a", "b"], id="yielded and returned in a list"),
-        pytest.param(answering(returned=a), ["a"], id="returned by a generator"),
+        pytest.param(function_of(a, b), ["a", "b"], id="yielded"),
+        pytest.param(function_of(a, returned=b), ["a", "b"], id="yielded and returned"),
+        pytest.param(function_of(a, returned=[b]), ["a", "b"], id="yielded and returned in a list"),
+        pytest.param(function_of(returned=a), ["a"], id="returned by a generator"),
         pytest.param(lambda: SensorResult([a, b]), ["a", "b"], id="a result"),
         pytest.param(lambda: SensorResult((a,)), ["a"], id="a result with a tuple"),
         pytest.param(lambda: [SensorResult([a])], ["a"], id="a result in a list"),
-        pytest.param(answering(SensorResult([a])), ["a"], id="a yielded result"),
+        pytest.param(function_of(SensorResult([a])), ["a"], id="a yielded result"),
     ],
 )
 def test_requests_are_taken_in_every_form_and_in_order(
@@ -69,58 +69,60 @@ def test_requests_are_taken_in_every_form_and_in_order(
         pytest.param(lambda: None, EMPTY, id="None"),
         pytest.param(returning([]), EMPTY, id="an empty list"),
         pytest.param(lambda: [None], EMPTY, id="None in a list"),
-        pytest.param(answering(), EMPTY, id="nothing yielded"),
-        pytest.param(answering(None), EMPTY, id="None yielded"),
+        pytest.param(function_of(), EMPTY, id="nothing yielded"),
+        pytest.param(function_of(None), EMPTY, id="None yielded"),
         pytest.param(returning(SensorResult()), EMPTY, id="an empty result"),
-        pytest.param(returning(SkipReason()), EMPTY, id="a reason without words"),
+        pytest.param(returning(SkipReason()), EMPTY, id="a reason without text"),
         pytest.param(lambda: SkipReason("why"), "why", id="a reason"),
         pytest.param(lambda: [SkipReason("why")], "why", id="a reason in a list"),
-        pytest.param(answering(SkipReason("why")), "why", id="a yielded reason"),
-        pytest.param(answering(returned=SkipReason("why")), "why", id="returned by a generator"),
+        pytest.param(function_of(SkipReason("why")), "why", id="a yielded reason"),
+        pytest.param(function_of(returned=SkipReason("why")), "why", id="returned by a generator"),
         pytest.param(lambda: SensorResult(skip_reason="why"), "why", id="a result's reason"),
         pytest.param(lambda: [SensorResult(skip_reason=SkipReason("why"))], "why", id="in a list"),
     ],
 )
-def test_nothing_asked_for_is_a_skip_with_its_reason(function: Callable[[], Any], expected: str) -> None:
+def test_nothing_requested_is_a_skip_with_its_reason(function: Callable[[], Any], expected: str) -> None:
     data = evaluate(function)
 
     assert (data.run_requests, data.skip_message) == ((), expected)
 
 
 @pytest.mark.parametrize(
-    ("function", "words"),
+    ("function", "message"),
     [
         pytest.param(lambda: (a, b), "unexpectedly returned output .* of type <class 'tuple'>", id="tuple"),
         pytest.param(lambda: "key", "unexpectedly returned output 'key' of type <class 'str'>", id="str"),
         pytest.param(lambda: {"run_key": "a"}, "of type <class 'dict'>", id="dict"),
         pytest.param(lambda: [a, "b"], "unexpectedly returned output 'b'", id="str in a list"),
-        pytest.param(answering([a]), "of type <class 'list'>", id="a yielded list"),
-        pytest.param(answering(a, returned="b"), "unexpectedly returned output 'b'", id="generator's value"),
-        pytest.param(lambda: SensorResult(["a"]), "unexpectedly returned output 'a'", id="str in a result"),  # type: ignore[list-item]
-        pytest.param(answering(None, a), "None together with other results", id="None, then a request"),
-        pytest.param(answering(a, None), "None together with other results", id="a request, then None"),
+        pytest.param(function_of([a]), "of type <class 'list'>", id="a yielded list"),
         pytest.param(
-            answering(None, returned=a), "None together with other results", id="None, then a value"
+            function_of(a, returned="b"), "unexpectedly returned output 'b'", id="generator's value"
+        ),
+        pytest.param(lambda: SensorResult(["a"]), "unexpectedly returned output 'a'", id="str in a result"),  # type: ignore[list-item]
+        pytest.param(function_of(None, a), "None together with other results", id="None, then a request"),
+        pytest.param(function_of(a, None), "None together with other results", id="a request, then None"),
+        pytest.param(
+            function_of(None, returned=a), "None together with other results", id="None, then a value"
         ),
         pytest.param(
             lambda: [None, a], "None together with other results", id="None in a list with a request"
         ),
         pytest.param(lambda: [a, SkipReason("x")], "received both RunRequest and SkipReason", id="both"),
-        pytest.param(answering(SkipReason("x"), a), "both RunRequest and SkipReason", id="both yielded"),
+        pytest.param(function_of(SkipReason("x"), a), "both RunRequest and SkipReason", id="both yielded"),
         pytest.param(
-            answering(SkipReason("x"), SkipReason("y")), "received multiple SkipReasons", id="two reasons"
+            function_of(SkipReason("x"), SkipReason("y")), "received multiple SkipReasons", id="two reasons"
         ),
         pytest.param(lambda: [SensorResult(), SensorResult()], "must be the only object", id="two results"),
-        pytest.param(answering(a, SensorResult()), "must be the only object", id="a result and a request"),
+        pytest.param(function_of(a, SensorResult()), "must be the only object", id="a result and a request"),
         pytest.param(
-            answering(SkipReason("x"), returned=SensorResult([a])),
+            function_of(SkipReason("x"), returned=SensorResult([a])),
             "must be the only object",
             id="and a reason",
         ),
     ],
 )
-def test_misuse_is_refused_in_dagsters_words(function: Callable[[], Any], words: str) -> None:
-    with pytest.raises(InvalidResultError, match=words):
+def test_misuse_is_refused_with_dagsters_message(function: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InvalidResultError, match=message):
         evaluate(function)
 
 

@@ -49,15 +49,15 @@ def test_author_sees_the_time_that_is_left_shrink(house: House) -> None:
     assert seen == [25, 15, 0]
 
 
-def test_author_can_ask_which_keys_are_taken(house: House) -> None:
+def test_author_can_query_which_keys_are_taken(house: House) -> None:
     seen: list[set[str]] = []
     ticks = house.leased(sensor_of(lambda: RunRequest("taken")))
     ticks.tick(NOON, Budget())
     house.dispatcher().dispatch(house.tick_records()[0])
 
     house.clock.advance(60)
-    asking = sensor_of(lambda context: seen.append(context.claimed_run_keys(["taken", "free"])))
-    house.leased(asking).tick(NOON + 60_000, Budget())
+    sensor = sensor_of(lambda context: seen.append(context.claimed_run_keys(["taken", "free"])))
+    house.leased(sensor).tick(NOON + 60_000, Budget())
 
     assert seen == [{"taken"}]
 
@@ -79,7 +79,7 @@ def test_lease_lasts_as_long_as_the_process_can_act(house: House, budget: Budget
     assert house.state().lease_owner is None
 
 
-def test_each_line_of_the_log_bears_sensor_tick_and_what_the_author_adds(
+def test_each_line_of_the_log_has_sensor_tick_and_what_the_author_adds(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     def function(context: SensorEvaluationContext) -> None:

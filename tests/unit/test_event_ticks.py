@@ -183,7 +183,7 @@ def test_sensor_stopped_by_default_drops_events_until_it_is_started(
     assert [stopped.decision, started.decision] == [Decision.STOPPED, Decision.SUCCESS]
 
 
-def test_event_acts_on_the_status_that_was_read_when_it_was_taken_up(
+def test_event_acts_on_the_status_that_was_read_when_it_was_received(
     house: House, created: ObjectCreated
 ) -> None:
     """I9."""

@@ -1,4 +1,4 @@
-"""docs/reference/events.md tells of each event as it is."""
+"""docs/reference/events.md describes each event as it is."""
 
 import json
 import re
@@ -41,22 +41,22 @@ RUN = Run(
 )
 
 
-def told(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
+def status_event(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
     reached = RunStatusChange(run, 1, 0, status, 1_795_370_409_250)
     event = run_status_changed(reached, "123456789012/eu-west-1/main", number)
     return dict(event.detail)
 
 
-def test_example_is_what_is_told() -> None:
+def test_example_is_what_is_reported() -> None:
     [example] = re.findall(r"```json\n(.*?)```", SECTION, flags=re.DOTALL)
 
-    assert json.loads(example) == told(RUN, DagsterRunStatus.SUCCESS, 17)
+    assert json.loads(example) == status_event(RUN, DagsterRunStatus.SUCCESS, 17)
 
 
 def test_each_field_and_status_is_explained() -> None:
     explained = set(re.findall(r"`detail\.(\w+)`", SECTION))
 
-    assert explained == set(told(RUN, DagsterRunStatus.SUCCESS, 1))
+    assert explained == set(status_event(RUN, DagsterRunStatus.SUCCESS, 1))
     assert all(f"`{status}`" in SECTION for status in DagsterRunStatus)
     assert f"`source` `{SOURCE}`" in PAGE
 
@@ -74,7 +74,7 @@ def test_bounds_are_those_of_the_page() -> None:
         status=DagsterRunStatus.FAILURE,
         failure=Failure("E", "x" * 2_000),
     )
-    failure = told(failed, DagsterRunStatus.FAILURE, 1)["failure"]
+    failure = status_event(failed, DagsterRunStatus.FAILURE, 1)["failure"]
     tags = published_tags({**{f"t{n:03}": "v" for n in range(99)}, "treadle/depth": "1", "long": "x" * 257})
 
     assert failure == {"error": "E", "cause": "x" * 1_000}
@@ -90,16 +90,16 @@ def test_pause_has_the_fields_of_the_page() -> None:
     assert all(f"`{field}`" in section for field in sensor_paused(tick).detail)
 
 
-def test_asset_example_is_what_is_told_and_each_field_is_explained() -> None:
+def test_asset_example_is_what_is_reported_and_each_field_is_explained() -> None:
     section = PAGE.split(f"## {ASSET_MATERIALIZED}\n")[1].split("\n## ")[0]
     namespace = "123456789012/eu-west-1/main"
     metadata = {"rows": 1204, "source": "s3://raw/orders/2026-11-22.csv"}
     made = AssetMaterialization(["tables", "orders"], None, metadata, "2026-11-22")
     time = datetime(2026, 11, 22, 18, 0, 9, 250_000, UTC)
-    told = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
+    recorded = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
     [example] = re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL)
 
-    detail = asset_materialized(told, namespace).detail
+    detail = asset_materialized(recorded, namespace).detail
 
     assert json.loads(example) == detail
     assert set(re.findall(r"`detail\.(\w+)`", section)) == set(detail)
@@ -108,7 +108,7 @@ def test_asset_example_is_what_is_told_and_each_field_is_explained() -> None:
 HEALTH = PAGE.split(f"## {SENSOR_HEALTH_CHANGED}")[1].split("\n## ")[0]
 
 
-def test_example_of_a_late_sensor_is_what_is_told_and_each_field_is_explained() -> None:
+def test_example_of_a_late_sensor_is_what_is_reported_and_each_field_is_explained() -> None:
     example, rule = re.findall(r"```json\n(.*?)```", HEALTH, flags=re.DOTALL)
     late = LateSensor("new_objects", "treadle", 1_795_370_400_000)
     namespace, found_at = "123456789012/eu-west-1/treadle", 1_795_371_362_000

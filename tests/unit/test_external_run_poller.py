@@ -1,4 +1,4 @@
-"""RECONCILE over observed jobs: what others started and whose events were lost is listed and recorded."""
+"""The poller of external runs: executions whose events were lost are listed and recorded."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,29 +33,29 @@ def observing(house: House) -> House:
 
 
 def by_hand(house: House, name: str = "by-hand", *, began: int = NOON, arn: str = ARN) -> str:
-    """An execution that somebody else started; its id."""
+    """Return an execution that somebody else started; its id."""
     external_id = f"{arn}:{name}"
     house.target.executions[external_id] = Execution(external_id, arn, Status.STARTED, began, launch_id=name)
     return external_id
 
 
 def pass_over(house: House, seconds: float = 50) -> Reconciled:
-    """One pass."""
+    """Run one pass."""
     return house.reconciler().reconcile(seconds)
 
 
 def observed_run(house: House, external_id: str) -> Run:
-    """The run that stands for an execution."""
+    """Return the run that stands for an execution."""
     return house.tables.runs[RUN_IDS.observed("step_functions", external_id)]
 
 
 def recorded(house: House) -> set[str | None]:
-    """The executions that have a record."""
+    """Return the executions that have a record."""
     return {run.external_id for run in house.tables.runs.values()}
 
 
 class BrokenTarget(InMemoryTarget):
-    """A target that does not tell of some executions, or lists none of some jobs."""
+    """A target that does not describe some executions, or lists none of some jobs."""
 
     broken: frozenset[str] = frozenset()
     error: Exception = LaunchDelayedError("throttled")
@@ -73,7 +73,7 @@ class BrokenTarget(InMemoryTarget):
 
 
 def breaking(house: House, *broken: str) -> BrokenTarget:
-    """The house's target, some of which is broken."""
+    """Return the engine's target, some of which is broken."""
     target = BrokenTarget(house.clock, executions=house.target.executions)
     target.broken = frozenset(broken)
     house.target = target
@@ -103,7 +103,7 @@ def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
     assert (run.run_id, run.status) == (RUN_IDS.observed("step_functions", external_id), Status.SUCCESS)
 
 
-def test_target_is_looked_through_every_ten_minutes(observing: House) -> None:
+def test_target_is_scanned_every_ten_minutes(observing: House) -> None:
     pass_over(observing)
     observing.clock.time += POLL_MS - 1
     external_id = by_hand(observing, began=observing.clock.time)
@@ -114,8 +114,8 @@ def test_target_is_looked_through_every_ten_minutes(observing: House) -> None:
     assert observed_run(observing, external_id).status is Status.STARTED
 
 
-def test_each_look_begins_a_quarter_of_an_hour_before_the_last_one(observing: House) -> None:
-    """A listing may lag: what it did not show is still seen by the next look."""
+def test_each_poll_begins_a_quarter_of_an_hour_before_the_last_one(observing: House) -> None:
+    """A listing may lag: what it did not show is still seen by the next poll."""
     pass_over(observing)
     late = by_hand(observing, "late", began=NOON - OVERLAP_MS)
     by_hand(observing, "old", began=NOON - OVERLAP_MS - 1)
@@ -125,7 +125,7 @@ def test_each_look_begins_a_quarter_of_an_hour_before_the_last_one(observing: Ho
     assert recorded(observing) == {late}
 
 
-def test_job_that_was_not_looked_at_for_long_brings_a_week_of_its_past(observing: House) -> None:
+def test_job_that_was_not_checked_for_long_brings_a_week_of_its_past(observing: House) -> None:
     pass_over(observing)
     observing.clock.time += 2 * MEMORY_MS
     by_hand(observing, "forgotten", began=observing.clock.time - MEMORY_MS - 1)
@@ -163,7 +163,7 @@ def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: H
     assert observed_run(observing, external_id).status is Status.SUCCESS
 
 
-def test_house_without_observed_jobs_asks_nobody(house: House) -> None:
+def test_engine_without_observed_jobs_queries_nothing(house: House) -> None:
     by_hand(house)
     target = breaking(house, ARN)
 
@@ -171,7 +171,7 @@ def test_house_without_observed_jobs_asks_nobody(house: House) -> None:
     assert (house.tables.runs, house.tables.poll_checkpoints, target.starts) == ({}, {}, [])
 
 
-def test_target_that_refuses_its_listing_is_asked_again_and_nothing_is_missed(observing: House) -> None:
+def test_target_that_refuses_its_listing_is_queried_again_and_nothing_is_missed(observing: House) -> None:
     target = breaking(observing, ARN)
     assert pass_over(observing) == Reconciled(failed=1)
     external_id = by_hand(observing)
@@ -194,9 +194,9 @@ def test_refusal_of_one_target_does_not_hold_up_the_others(observing: House) -> 
 
 
 @pytest.mark.parametrize(
-    "error", [LaunchDelayedError("throttled"), KeyError("RESTING")], ids=["told", "not foreseen"]
+    "error", [LaunchDelayedError("throttled"), KeyError("RESTING")], ids=["expected", "unexpected"]
 )
-def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
+def test_one_execution_that_cannot_be_queried_holds_up_none_and_comes_again(
     observing: House, error: Exception
 ) -> None:
     """I10."""
@@ -216,7 +216,7 @@ def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
     assert recorded(observing) == {older, newer, bad}
 
 
-def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observing: House) -> None:
+def test_reason_that_the_target_did_not_report_at_once_is_requested_again(observing: House) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
     observing.target.finish(external_id, Status.FAILURE, REPORTED)
@@ -232,7 +232,7 @@ def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observin
 
 
 class SlowTarget(InMemoryTarget):
-    """A target that takes ten seconds to tell of an execution."""
+    """A target that takes ten seconds to describe an execution."""
 
     clock: VirtualClock
 
@@ -241,7 +241,7 @@ class SlowTarget(InMemoryTarget):
         return super().describe(external_id, role)
 
 
-def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: House) -> None:
+def test_poll_that_runs_out_of_time_is_continued_where_it_stopped(observing: House) -> None:
     observing.target = SlowTarget(observing.clock)
     for number in range(5):
         by_hand(observing, f"e{number}", began=NOON + number)
@@ -257,7 +257,7 @@ def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: 
     assert len(observing.tables.runs) == 5
 
 
-def test_what_begins_during_a_look_is_seen_by_the_next_one(observing: House) -> None:
+def test_what_begins_during_a_poll_is_seen_by_the_next_one(observing: House) -> None:
     observing.target = SlowTarget(observing.clock)
     for number in range(3):
         by_hand(observing, f"e{number}", began=NOON + number)
@@ -281,26 +281,26 @@ def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observin
         for number in range(5):
             by_hand(observing, f"e{number}", began=NOON + number, arn=arn)
 
-    looks = observing.tables.poll_checkpoints
+    polls = observing.tables.poll_checkpoints
     reached = []
     for _ in range(3):
         assert not pass_over(observing, 15).is_complete
-        reached.append({job: (look.down_to or 0) - NOON for job, look in looks.items()})
+        reached.append({job: (poll.down_to or 0) - NOON for job, poll in polls.items()})
 
     assert reached == [{OTHER: 3}, {OTHER: 3, JOB: 3}, {OTHER: 1, JOB: 3}]
 
 
-def test_store_that_does_not_keep_a_look_holds_up_no_other_job(observing: House) -> None:
+def test_store_that_does_not_keep_a_poll_holds_up_no_other_job(observing: House) -> None:
     other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
     observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
     external_id = by_hand(observing)
 
     class ForgetfulStore(InMemoryRunStore):
-        def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
+        def put_poll_checkpoint(self, job: str, poll: PollCheckpoint) -> None:
             if job == OTHER:
                 msg = "throttled"
                 raise StoreError(msg)
-            super().put_poll_checkpoint(job, look)
+            super().put_poll_checkpoint(job, poll)
 
     watcher = observing.watcher()
     watcher._runs = ForgetfulStore(observing.tables)
@@ -325,14 +325,14 @@ def test_kind_that_lists_nothing_is_named_and_left_out(
 
 
 def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(house: House) -> None:
-    """Glue's events tell the account, a listing tells what the deployment gave."""
+    """Glue's events contain the account, a listing the address of the deployment."""
     house.jobs = {"load": JobSettings("load", "glue", "load", "LoadName")}
     house.observed = frozenset({"load"})
     full = "arn:aws:glue:us-east-1:123456789012:job/load"
-    told = Execution("load/jr_1", "load", Status.STARTED, NOON)
+    reported = Execution("load/jr_1", "load", Status.STARTED, NOON)
     house.target.executions = {
-        "load/jr_1": told,
-        f"{full}/jr_1": replace(told, external_id=f"{full}/jr_1", target=full),
+        "load/jr_1": reported,
+        f"{full}/jr_1": replace(reported, external_id=f"{full}/jr_1", target=full),
     }
     observer, targets = ExternalRunRecorder(house.observed, RUN_IDS), {"glue": house.target}
     recorder = Recorder(house.runs, house.jobs, targets, house.clock, NAMESPACE, observer)
@@ -347,7 +347,7 @@ def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name
     assert run.status is Status.SUCCESS
 
 
-def test_observed_job_that_is_registered_later_is_looked_through_from_then_on(
+def test_observed_job_that_is_registered_later_is_scanned_from_then_on(
     observing: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The registry changes while the process lives; that a job is missing is said once."""

@@ -1,4 +1,4 @@
-"""Observed jobs: an execution that Treadle did not start gets a record, once, and is never started by it."""
+"""External runs: an execution that Treadle did not start gets one record, and is never started by it."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def change(status: Status, name: str = "nightly", target: str = ARN) -> StatusCh
     return StatusChange("step_functions", name, NIGHTLY, target, status, NOON + 9, NOON)
 
 
-def stands(house: House, status: Status, failure: Failure | None = None) -> None:
+def assert_recorded(house: House, status: Status, failure: Failure | None = None) -> None:
     """Let the target know the execution."""
     ended = NOON + 9 if status.is_finished else None
     house.target.executions[NIGHTLY] = Execution(
@@ -59,10 +59,10 @@ def stands(house: House, status: Status, failure: Failure | None = None) -> None
 
 
 def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: House) -> None:
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
     first = recorder(house).record(change(Status.STARTED))
     begun = house.only_run()
-    stands(house, Status.FAILURE, REPORTED)
+    assert_recorded(house, Status.FAILURE, REPORTED)
     recorder(house).record(change(Status.FAILURE))
 
     run = house.only_run()
@@ -76,7 +76,7 @@ def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: Hous
 
 
 def test_same_execution_is_recorded_once_whatever_comes_first(house: House) -> None:
-    stands(house, Status.SUCCESS)
+    assert_recorded(house, Status.SUCCESS)
 
     for status in (Status.SUCCESS, Status.STARTED, Status.SUCCESS):
         recorder(house).record(change(status))
@@ -84,8 +84,8 @@ def test_same_execution_is_recorded_once_whatever_comes_first(house: House) -> N
     assert house.only_run().status is Status.SUCCESS
 
 
-def test_known_execution_is_not_looked_at_again(house: House) -> None:
-    stands(house, Status.STARTED)
+def test_known_execution_is_not_checked_again(house: House) -> None:
+    assert_recorded(house, Status.STARTED)
     recorder(house).record(change(Status.STARTED))
     house.target.executions.clear()
 
@@ -95,7 +95,7 @@ def test_known_execution_is_not_looked_at_again(house: House) -> None:
 
 def test_record_is_never_a_launch_that_is_due(house: House) -> None:
     """A run that waits for its launch would be started by RECONCILE."""
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
     recorder(house).record(change(Status.STARTED))
     house.clock.advance(7_200)
 
@@ -115,7 +115,7 @@ def test_record_is_never_a_launch_that_is_due(house: House) -> None:
     ids=["job is not observed", "nothing that a job launches", "another kind of target"],
 )
 def test_execution_of_anything_else_is_foreign(house: House, event: StatusChange, jobs: list[str]) -> None:
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
 
     assert recorder(house, *jobs).record(event).decision is Decision.FOREIGN
     assert house.tables.runs == {}
@@ -130,7 +130,7 @@ def test_execution_that_the_target_does_not_know_is_foreign(house: House) -> Non
 
 
 def test_execution_that_the_target_says_is_of_something_else_is_foreign(house: House) -> None:
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
     house.target.executions[NIGHTLY] = replace(house.target.executions[NIGHTLY], target=f"{ARN}-other")
 
     assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
@@ -145,7 +145,7 @@ def test_event_is_kept_while_the_target_does_not_answer(house: House) -> None:
 
 
 def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> None:
-    stands(house, Status.FAILURE, REPORTED)
+    assert_recorded(house, Status.FAILURE, REPORTED)
     recorder(house).record(change(Status.FAILURE))
     targets = {"step_functions": house.target}
     operations = RunOperations(
@@ -161,9 +161,9 @@ def test_observed_ids_are_apart_from_all_others() -> None:
     assert RUN_IDS.observed("a", "b") == RUN_IDS.observed("a", "b")
 
 
-def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_for_past_the_cache(house: House) -> None:
+def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_up_past_the_cache(house: House) -> None:
     """RECORD finds jobs by their addresses; with a copy from before, the event would be of no job."""
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
     store = InMemoryRegistryStore(house.tables)
     store.replace(copied("main", NOON, {}, ()))
     registry = CachedRegistry(store, house.clock)
@@ -178,10 +178,10 @@ def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_for_past_th
     assert house.only_run().job == JOB
 
 
-def test_execution_whose_target_tells_nothing_is_not_recorded(house: House) -> None:
+def test_execution_whose_target_reports_nothing_is_not_recorded(house: House) -> None:
     """Whoever observes its job: nobody could say how it stands."""
     house.target = InMemoryTarget(house.clock, StartContract(describes=False))
-    stands(house, Status.STARTED)
+    assert_recorded(house, Status.STARTED)
 
     assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
     assert house.tables.runs == {}

@@ -51,7 +51,7 @@ def fragile(works: Works) -> SensorDefinition:
 
 
 def fail(instance: TreadleInstance, times: int) -> None:
-    """So many failures, each as soon as the sensor is due."""
+    """Let the sensor fail so many times, each as soon as it is due."""
     for _ in range(times):
         instance.clock.advance(HOUR)
         assert instance.tick_now("fragile").outcome.decision is Decision.FAILURE
@@ -174,7 +174,7 @@ def test_without_a_limit_no_number_of_failures_pauses(fragile: SensorDefinition)
 
 
 def die(house: House, pause_after: int = 0) -> Outcome | None:
-    """A tick of a sensor that never comes back from its evaluation; its outcome where it is not evaluated."""
+    """Return a tick of a sensor that never comes back from its evaluation; its outcome where it is not evaluated."""
 
     def endless() -> None:
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
 
 
 def folded(*reports: Report) -> Run:
-    """A queued run's record after all the reports."""
+    """Return a queued run's record after all the reports."""
     record = Run(
         "run", "job", "watch", "key", "tick", "{}", {}, CREATED, reached={"1/0": {"QUEUED": CREATED}}
     )
@@ -23,15 +23,15 @@ def folded(*reports: Report) -> Run:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("is_late", [True, False])
 def test_reported_end_outranks_an_assumed_one(end: Status, is_late: bool) -> None:
-    told = Failure("Told", "by the target") if end is not Status.SUCCESS else None
+    reported = Failure("Reported", "by the target") if end is not Status.SUCCESS else None
     reports = [
         Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Assumed", "by Treadle", assumed=True)),
-        Report(1, end, CREATED + 9, failure=told),
+        Report(1, end, CREATED + 9, failure=reported),
     ]
 
     run = folded(*(reports if is_late else reports[::-1]))
 
-    assert (run.status, run.failure, run.ended_at) == (end, told, CREATED + 9)
+    assert (run.status, run.failure, run.ended_at) == (end, reported, CREATED + 9)
 
 
 @pytest.mark.parametrize("is_late", [True, False])
@@ -49,7 +49,7 @@ def test_assumed_reason_goes_with_the_end_that_was_assumed(is_late: bool) -> Non
 @pytest.mark.parametrize("is_late", [True, False])
 def test_reason_of_an_end_before_a_redrive_is_not_that_of_the_end_after_it(is_late: bool) -> None:
     reports = [
-        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Told", "first")),
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Reported", "first")),
         Report(1, Status.FAILURE, CREATED + 9, retry=1),
     ]
 
@@ -62,16 +62,16 @@ def test_reason_of_an_end_before_a_redrive_is_not_that_of_the_end_after_it(is_la
 def test_of_two_reasons_for_one_end_the_same_is_kept_whichever_comes_first(assumed: bool) -> None:
     """I7."""
     reports = [
-        Report(1, Status.FAILURE, CREATED, failure=Failure("Error", words, assumed=assumed))
-        for words in ("first", "second")
+        Report(1, Status.FAILURE, CREATED, failure=Failure("Error", message, assumed=assumed))
+        for message in ("first", "second")
     ]
 
     assert folded(*reports).failure == folded(*reports[::-1]).failure == reports[1].failure
 
 
-def test_success_has_no_reason_of_failure_whatever_was_told_before() -> None:
+def test_success_has_no_reason_of_failure_whatever_was_reported_before() -> None:
     run = folded(
-        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Told", "words")),
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Reported", "text")),
         Report(1, Status.SUCCESS, CREATED + 9),
     )
 

@@ -27,14 +27,14 @@ class Feed:
 
     def __init__(self) -> None:
         self.releases: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.urls: list[str] = []
 
     def release(self, number: int) -> None:
         self.releases.insert(0, {"id": number, "tag_name": f"v{number}"})
 
     def __call__(self, url: str, timeout: float) -> io.BytesIO:
         assert timeout
-        self.asked.append(url)
+        self.urls.append(url)
         return io.BytesIO(json.dumps(self.releases).encode())
 
 
@@ -54,7 +54,7 @@ def example(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_the_example_asks_for_one_run_per_release_through_the_engine(
+def test_the_example_requests_one_run_per_release_through_the_engine(
     example: ModuleType, feed: Feed, house: House
 ) -> None:
     leased, dispatcher = house.leased(example.new_releases), house.dispatcher(new_releases="load_release")
@@ -95,7 +95,7 @@ def test_the_example_can_be_tried_without_an_engine(example: ModuleType, feed: F
     assert [(request.run_key, request.job_name) for request in data.run_requests] == [("v8", "load_release")]
 
 
-def test_the_page_s_own_trial_prints_what_the_sensor_asks_for(
+def test_the_page_s_own_trial_prints_what_the_sensor_requests(
     example: ModuleType, feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert example.__name__ == MODULE

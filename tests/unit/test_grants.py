@@ -1,4 +1,4 @@
-"""A tick that asks for a job which is not granted fails before it commits: nothing is lost behind its cursor."""
+"""A tick that requests a job which is not granted fails before it commits: nothing is lost behind its cursor."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ NOON = 1_795_370_400_000
 
 
 def two_jobs() -> SensorDefinition:
-    """A sensor that asks for a granted job and for one that may not be."""
+    """Return a sensor that requests a granted job and one that may not be granted."""
 
     def function() -> SensorResult:
         return SensorResult([RunRequest("a", job_name=JOB), RunRequest("b", job_name=OTHER)], cursor="moved")

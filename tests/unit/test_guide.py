@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.http_server import answering
+from tests.support.http_server import running_server
 from treadle.adapters import clients
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.outcomes import Decision
@@ -24,11 +24,11 @@ from treadle.testing import TickResult, TreadleInstance
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "write-a-sensor.md"
 CONTINUED = {"Preview": "Test it"}
-"""Sections whose blocks go on from another's."""
+"""Sections whose blocks continue from another's."""
 
 
 def sections() -> dict[str, list[tuple[int, str]]]:
-    """The Python blocks of each section, with the line that each begins at."""
+    """Return the Python blocks of each section, with the line that each begins at."""
     found: dict[str, list[tuple[int, str]]] = {}
     text, title = PAGE.read_text(), ""
     for match in re.finditer(r"^## ([^\n]*)$|^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
@@ -42,7 +42,7 @@ BLOCKS = sections()
 
 
 def run(title: str) -> ModuleType:
-    """A section's blocks, run one after the other as one module."""
+    """Return a section's blocks, run one after the other as one module."""
     module = run(CONTINUED[title]) if title in CONTINUED else ModuleType("app")
     for line, block in BLOCKS[title]:
         exec(compile("\n" * line + block, str(PAGE), "exec"), module.__dict__)
@@ -103,7 +103,7 @@ def landing_zone() -> Iterator[Any]:
         clients.forget()
 
 
-def test_listing_asks_for_each_complete_folder_once(landing_zone: Any) -> None:
+def test_listing_requests_each_complete_folder_once(landing_zone: Any) -> None:
     instance = TreadleInstance([run("Objects in a bucket").complete_deliveries])
     landing_zone.put_object(Bucket="landing-zone", Key="deliveries/a/1.csv")
     assert instance.tick("complete_deliveries").outcome.reason == "1 objects, no marker among them."
@@ -138,7 +138,7 @@ class Shop(BaseHTTPRequestHandler):
 def shop() -> Iterator[tuple[type[Shop], str]]:
     """A shop on this machine, and its address."""
     handler = type("OneShop", (Shop,), {})
-    with answering(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+    with running_server(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield handler, f"http://127.0.0.1:{server.server_port}/orders"
 
 

@@ -1,4 +1,4 @@
-"""Requests for a job that is not granted are held: they start once it is granted, or end once they are dropped."""
+"""Requests for a job without a grant are held: they start once it is granted, or are dropped."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ OTHER = "other_job"
 MINUTE = 60_000
 HOUR = 3_600_000
 MOST_WAIT = 900_000
-"""What is held is looked at again within a quarter of an hour."""
+"""What is held is checked again within a quarter of an hour."""
 
 
 def stored(house: House, tick: Tick) -> Tick:
@@ -32,21 +32,21 @@ def stored(house: House, tick: Tick) -> Tick:
 
 
 def with_job(tick: Tick, index: int, job: str) -> Tick:
-    """The tick with another job in one of its requests."""
+    """Return the tick with another job in one of its requests."""
     requests = list(tick.requests)
     requests[index] = replace(requests[index], job=job)
     return replace(tick, requests=tuple(requests))
 
 
 def mixed(house: House) -> Tick:
-    """A tick that asks for a granted run and for one that is not."""
+    """Return a tick that requests a granted run and one that is not granted."""
     tick = with_job(committed(house, "held", "granted"), 0, OTHER)
     house.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
 
 def reconciler(house: House, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
-    """RECONCILE of a deployment that grants these jobs."""
+    """Return RECONCILE of a deployment that grants these jobs."""
     made = house.reconciler(limits=limits)
     made._dispatcher._grants = FixedGrants({"watch": frozenset(jobs)})
     return made
@@ -129,8 +129,8 @@ def test_grant_is_found_by_a_new_process_at_once_and_by_an_old_one_within_a_quar
     assert waited > UNGRANTED_MS / 2
 
 
-def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_look(house: House) -> None:
-    """What RECONCILE hands on in slices may meet a DISPATCH that knows nothing of the grant yet."""
+def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_check(house: House) -> None:
+    """A DISPATCH that has not read the grant yet may receive RECONCILE's chunks."""
     tick = large(house)
     deliver(house, tick)
     new = reconciler(house, JOB, OTHER)
@@ -244,21 +244,21 @@ def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
         house.clock.advance(1)
     if state == "dispatched":
         dispatcher(house, JOB, OTHER).dispatch(tick)
-    words = {
+    message = {
         "unknown": "has no tick gone",
         "pending": "has no held requests: it is about to be dispatched",
         "dispatched": "was dispatched",
         "dropped": "was already dropped by ann",
     }
 
-    with pytest.raises(CommandRefusedError, match=words[state]):
+    with pytest.raises(CommandRefusedError, match=message[state]):
         drops(house).drop("watch", "gone" if state == "unknown" else tick.tick_id, "bob", "again")
 
     kept = stored(house, tick).dropped
     assert kept == (Drop(NOON, "ann", "a typo") if state == "dropped" else None)
 
 
-# Slices.
+# Chunks.
 
 
 def dispatcher(house: House, *jobs: str) -> Dispatcher:
@@ -268,7 +268,7 @@ def dispatcher(house: House, *jobs: str) -> Dispatcher:
 
 
 def large(house: House) -> Tick:
-    """A tick in three slices; the first and the last ask for a job that is not granted."""
+    """Return a tick in three chunks; the first and the last request a job that is not granted."""
     tick = committed(house, *(f"k{index:04}" for index in range(2 * CHUNK_SIZE + 1)))
     tick = with_job(with_job(tick, 0, OTHER), 2 * CHUNK_SIZE, OTHER)
     house.tables.ticks[tick.sensor, tick.tick_id] = tick
@@ -276,7 +276,7 @@ def large(house: House) -> Tick:
 
 
 def deliver(house: House, tick: Tick, *jobs: str, times: int = 1) -> None:
-    """Hand the tick on and dispatch its slices."""
+    """Hand the tick on and dispatch its chunks."""
     made = dispatcher(house, *(jobs or (JOB,)))
     made.dispatch(stored(house, tick))
     for body in house.slices.drain():
@@ -284,7 +284,7 @@ def deliver(house: House, tick: Tick, *jobs: str, times: int = 1) -> None:
             made.dispatch_chunk(house.slice_request(body))
 
 
-def test_slice_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(house: House) -> None:
+def test_chunk_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(house: House) -> None:
     tick = large(house)
 
     deliver(house, tick, times=2)
@@ -299,7 +299,7 @@ def test_slice_with_a_held_request_starts_the_others_and_loses_and_doubles_nothi
     assert counts(house, tick) == DispatchCounts(started=2 * CHUNK_SIZE + 1)
 
 
-def test_dropped_requests_of_slices_are_refused_and_the_others_run(house: House) -> None:
+def test_dropped_requests_of_chunks_are_refused_and_the_others_run(house: House) -> None:
     tick = large(house)
     deliver(house, tick)
     drops(house).drop("watch", tick.tick_id, "ann", "a typo")
@@ -312,7 +312,7 @@ def test_dropped_requests_of_slices_are_refused_and_the_others_run(house: House)
     assert len(stored(house, tick).refusals) == 2
 
 
-def test_slice_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_a_grant(house: House) -> None:
+def test_chunk_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_a_grant(house: House) -> None:
     tick = large(house)
     made = house.dispatcher(limits=Limits(runs_per_hour=10))
     made.dispatch(tick)
@@ -322,7 +322,7 @@ def test_slice_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_
     assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
-def test_slices_that_are_under_way_are_not_handed_on_again_by_a_new_process(house: House) -> None:
+def test_chunks_that_are_under_way_are_not_handed_on_again_by_a_new_process(house: House) -> None:
     tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     dispatch(house, tick)
     house.slices.drain()
@@ -346,7 +346,7 @@ def test_raised_limit_releases_what_waits_for_the_next_hour_at_once(house: House
     assert counts(house, tick) == DispatchCounts(started=5)
 
 
-def test_reason_tells_of_the_present_limit(house: House) -> None:
+def test_reason_reports_the_present_limit(house: House) -> None:
     tick = committed(house, *"abcde")
     house.dispatcher(limits=Limits(runs_per_hour=2)).dispatch(tick)
 
@@ -356,7 +356,7 @@ def test_reason_tells_of_the_present_limit(house: House) -> None:
     assert stored(house, tick).held_requests == 1
 
 
-def test_new_process_looks_through_all_that_waits_however_much_it_is(house: House) -> None:
+def test_new_process_scans_all_that_waits_however_much_it_is(house: House) -> None:
     """Each that waits on is listed again, before those behind it."""
     house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(committed(house, "first", number=0))
     for number in range(1, 25):
@@ -371,7 +371,7 @@ def test_new_process_looks_through_all_that_waits_however_much_it_is(house: Hous
     assert (found.dispatched, found.held, len(house.tables.runs)) == (19, 5, 20)
 
 
-def test_look_that_runs_out_of_time_goes_on_at_the_next_pass(house: House) -> None:
+def test_check_that_runs_out_of_time_continues_at_the_next_pass(house: House) -> None:
     for number in range(4):
         house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
             committed(house, f"k{number}", number=number)
@@ -379,7 +379,7 @@ def test_look_that_runs_out_of_time_goes_on_at_the_next_pass(house: House) -> No
     made = house.reconciler()
 
     class Slow:
-        """A clock that moves each time it is asked."""
+        """A clock that moves each time it is read."""
 
         def now(self) -> int:
             house.clock.advance(1)
@@ -421,7 +421,7 @@ def test_run_of_a_released_request_is_due_like_any_other(house: House) -> None:
     assert DISPATCH_LATE_MS + UNGRANTED_MS < MOST_WAIT
 
 
-def test_slices_that_are_under_way_are_not_dropped(house: House) -> None:
+def test_chunks_that_are_under_way_are_not_dropped(house: House) -> None:
     """Nothing of them is held: they start within seconds."""
     tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     dispatch(house, tick)
@@ -436,13 +436,13 @@ def test_slices_that_are_under_way_are_not_dropped(house: House) -> None:
 
 
 def with_asset(house: House, tick: Tick, key: str = "files") -> Tick:
-    """The tick with a materialization."""
+    """Return the tick with a materialization."""
     tick = replace(tick, asset_events=(AssetMaterialization(key),))
     house.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
 
-def test_asset_events_are_published_once_however_often_what_is_held_is_looked_at(house: House) -> None:
+def test_asset_events_are_published_once_however_often_what_is_held_is_checked(house: House) -> None:
     tick = with_asset(house, committed(house, "k", job=OTHER))
 
     for _ in range(4):

@@ -81,7 +81,7 @@ def test_run_id_stays_what_it_was_in_earlier_releases() -> None:
 
 
 @given(texts, st.integers(1, 999_999_999))
-def test_launch_id_tells_run_and_attempt(key: str, attempt: int) -> None:
+def test_launch_id_names_run_and_attempt(key: str, attempt: int) -> None:
     run_id = IDS.keyed("watch", key)
 
     assert parse_launch_id(f"{run_id}-{attempt}") == (run_id, attempt)

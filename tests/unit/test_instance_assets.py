@@ -1,4 +1,4 @@
-"""What `context.instance` tells of recorded assets, by their index alone."""
+"""What `context.instance` returns of recorded assets, by their index alone."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def found(
 
 
 class TestRecords:
-    def test_come_newest_first_unless_asked_otherwise(self, instance: TreadleInstance) -> None:
+    def test_come_newest_first_unless_requested_otherwise(self, instance: TreadleInstance) -> None:
         assert found(instance, ascending=False) == [4, 3, 2, 1]
         assert found(instance) == [1, 2, 3, 4]
         assert found(instance, 2) == [1, 2]
@@ -59,7 +59,7 @@ class TestRecords:
         assert found(instance, after_cursor=1, before_cursor=4) == [2, 3]
         assert found(instance, after_cursor=4) == []
 
-    def test_are_those_of_some_partitions_as_many_as_are_asked_for(self, instance: TreadleInstance) -> None:
+    def test_are_those_of_some_partitions_as_many_as_are_requested(self, instance: TreadleInstance) -> None:
         assert found(instance, asset_partitions=["mon"]) == [1, 3]
         assert found(instance, 1, asset_partitions=["mon"], ascending=False) == [3]
 
@@ -73,7 +73,7 @@ class TestRecords:
         assert found(instance, storage_ids=[4, 2, 9], ascending=False) == [4, 2]
         assert found(instance, storage_ids=[4, 2], after_cursor=2) == [4]
 
-    def test_tell_what_was_made_and_by_which_run(self, instance: TreadleInstance) -> None:
+    def test_report_what_was_made_and_by_which_run(self, instance: TreadleInstance) -> None:
         [record] = instance.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=1)
 
         assert (record.storage_id, record.asset_key, record.partition_key) == (4, ORDERS, "wed")
@@ -82,7 +82,7 @@ class TestRecords:
         assert record.asset_materialization is not None
         assert record.asset_materialization.metadata["rows"].value == 4
 
-    def test_no_more_are_read_than_are_asked_for(self) -> None:
+    def test_no_more_are_read_than_are_requested(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
         reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
@@ -129,13 +129,13 @@ class TestPages:
             assert [each.storage_id for each in page.records] == ids
 
     @pytest.mark.parametrize(
-        ("limit", "cursor", "words"),
+        ("limit", "cursor", "message"),
         [(0, None, "limit is 0"), (5, "behind", "cursor is 'behind'"), (5, "-1", "cursor is '-1'")],
     )
     def test_are_refused_without_a_limit_or_with_another_cursor(
-        self, instance: TreadleInstance, limit: int, cursor: str | None, words: str
+        self, instance: TreadleInstance, limit: int, cursor: str | None, message: str
     ) -> None:
-        with pytest.raises(DagsterInvariantViolationError, match=words):
+        with pytest.raises(DagsterInvariantViolationError, match=message):
             instance.fetch_materializations(ORDERS, limit, cursor)
 
 
@@ -166,7 +166,7 @@ class TestPartitions:
         assert instance.get_materialized_partitions(ORDERS, before_cursor=2) == {"mon"}
         assert instance.get_materialized_partitions(CUSTOMERS) == set()
 
-    def test_reading_ends_once_those_asked_for_are_found(self) -> None:
+    def test_reading_ends_once_those_requested_are_found(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
         reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
@@ -180,8 +180,8 @@ class TestFilter:
         with pytest.raises(DagsterInvalidDefinitionError) as caught:
             EventRecordsFilter(DagsterEventType.RUN_START, None, after_cursor="7")  # type: ignore[arg-type]
 
-        for words in ("only ASSET_MATERIALIZATION", "give an AssetKey", "after_cursor is '7'"):
-            assert words in str(caught.value)
+        for message in ("only ASSET_MATERIALIZATION", "give an AssetKey", "after_cursor is '7'"):
+            assert message in str(caught.value)
 
     def test_of_an_asset_names_what_it_cannot_be_read_by(self) -> None:
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""What `context.instance` tells of recorded runs, and the coordination pattern written with it by hand."""
+"""What `context.instance` returns of recorded runs, and the coordination pattern written with it by hand."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,7 +65,7 @@ def _deployed() -> None:
 
 
 def reading() -> DagsterInstance:
-    """What sensors are given."""
+    """Return what sensors are given."""
     return instance._stored
 
 

@@ -1,4 +1,4 @@
-"""The role that a job brings: with it everything is asked of the target, and without it nothing is sent."""
+"""The role that a job brings: with it every call to the target is made, and without it none is."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,7 +85,7 @@ def test_role_that_cannot_be_assumed_leaves_no_start_in_doubt(house: House, refu
 
 
 def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(house: House) -> None:
-    """The claim names no address, so nobody looks there for a start that was never sent."""
+    """The claim names no address, so nobody searches there for a start that was never sent."""
     queue_run(house)
     house.target = target_of(house, LISTED)
     house.target.unassumed[ROLE] = NO_ROLE
@@ -128,10 +128,10 @@ def test_start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now(ho
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED])
-def test_start_in_doubt_is_not_looked_for_before_its_role_is_granted(
+def test_start_in_doubt_is_not_looked_up_before_its_role_is_granted(
     house: House, contract: StartContract
 ) -> None:
-    """A denial of the look itself may say no more than that nothing is known, and would never count."""
+    """A denial of the query itself may say no more than that nothing is known, and would never count."""
     in_doubt(house, contract)
     house.target = UnpreparedTarget(house.clock, contract)
 
@@ -224,7 +224,7 @@ def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then
 def test_start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_with_the_role_of_its_job(
     house: House,
 ) -> None:
-    """That of then may be gone: what an entry names as former, its own role may look at and start."""
+    """That of then may be gone: what an entry names as former, its own role may query and start."""
     target = in_doubt(house)
     house.jobs = with_role(NEXT, {JOB: replace(MOVED[JOB], former=(ARN,))})
     target.unassumed[ROLE] = NO_ROLE
@@ -261,16 +261,16 @@ def test_start_in_doubt_does_not_wait_for_the_role_of_the_new_address(house: Hou
     assert launch(house).decision is Decision.LAUNCHED
 
 
-def test_job_whose_role_alone_changed_between_two_looks_is_started_with_the_new_one(house: House) -> None:
+def test_job_whose_role_alone_changed_between_two_checks_is_started_with_the_new_one(house: House) -> None:
     queue_run(house)
     target = target_of(house)
 
     class Changing(dict[str, Any]):
-        looks = 0
+        polls = 0
 
         def get(self, name: str, default: Any = None) -> Any:
-            self.looks += 1
-            return super().get(name, default) if self.looks == 1 else with_role(NEXT)[name]
+            self.polls += 1
+            return super().get(name, default) if self.polls == 1 else with_role(NEXT)[name]
 
     target.unassumed[ROLE] = NO_ROLE
     house.jobs = Changing(with_role(ROLE))
@@ -322,7 +322,7 @@ def test_job_retired_with_unfinished_runs_ends_them_visibly(house: House) -> Non
     assert rerun.run.status is Status.QUEUED
 
 
-def test_run_under_way_of_a_retired_job_is_looked_at_with_its_role_while_that_is_there(house: House) -> None:
+def test_run_under_way_of_a_retired_job_is_checked_with_its_role_while_that_is_there(house: House) -> None:
     target = started(house)
     house.jobs = {}
     target.finish(house.only_run().external_id or "", Status.SUCCESS)
@@ -408,16 +408,16 @@ def test_observed_job_is_listed_with_its_role(house: House) -> None:
 
 @dataclass
 class Engine:
-    """`EngineCommands` that keeps what it was asked."""
+    """`EngineCommands` that records its calls."""
 
-    asked: list[tuple[str, ...]]
+    calls: list[tuple[str, ...]]
 
     def cancel(self, run_id: str, by: str) -> CommandAnswer:
-        self.asked.append(("cancel", run_id, by))
+        self.calls.append(("cancel", run_id, by))
         return CommandAnswer(True, "Asked it to end.")
 
     def refresh(self, run_id: str) -> CommandAnswer:
-        self.asked.append(("refresh", run_id))
+        self.calls.append(("refresh", run_id))
         return CommandAnswer(False, "It is STARTED still.")
 
 
@@ -441,13 +441,13 @@ def test_operator_leaves_a_run_of_a_job_with_a_role_to_the_engine(house: House) 
 
     canceled, refreshed = runs.cancel(RUN_ID, ANN), runs.refresh(RUN_ID)
 
-    assert engine.asked == [("cancel", RUN_ID, ANN), ("refresh", RUN_ID)]
+    assert engine.calls == [("cancel", RUN_ID, ANN), ("refresh", RUN_ID)]
     assert (canceled.is_new, canceled.reason) == (True, "Asked it to end.")
     assert (refreshed.is_new, refreshed.reason) == (False, "It is STARTED still.")
     assert house.target.roles == [ROLE]
 
 
-def test_operator_asks_the_target_of_a_job_without_role(house: House) -> None:
+def test_operator_queries_the_target_of_a_job_without_role(house: House) -> None:
     house.jobs = JOBS
     started(house)
     engine = Engine([])
@@ -455,7 +455,7 @@ def test_operator_asks_the_target_of_a_job_without_role(house: House) -> None:
     operations(house, engine).refresh(RUN_ID)
     operations(house, engine).cancel(RUN_ID, ANN)
 
-    assert (engine.asked, house.only_run().status) == ([], Status.CANCELING)
+    assert (engine.calls, house.only_run().status) == ([], Status.CANCELING)
 
 
 def test_run_that_waits_is_canceled_without_the_engine(house: House) -> None:
@@ -464,7 +464,7 @@ def test_run_that_waits_is_canceled_without_the_engine(house: House) -> None:
 
     operations(house, engine).cancel(RUN_ID, ANN)
 
-    assert (engine.asked, house.only_run().status) == ([], Status.CANCELED)
+    assert (engine.calls, house.only_run().status) == ([], Status.CANCELED)
 
 
 def commands(house: House) -> Commands:
@@ -504,7 +504,7 @@ def test_engine_answers_why_it_did_not_carry_out_a_command(
     assert error != "LaunchDeniedError" or ROLE in answer["reason"]
 
 
-def test_engine_looks_at_the_targets_of_jobs_that_bring_a_role(house: House) -> None:
+def test_engine_checks_the_targets_of_jobs_that_bring_a_role(house: House) -> None:
     house.jobs = {
         **house.jobs,
         "bare": replace(JOBS[JOB], job="bare"),
@@ -517,7 +517,7 @@ def test_engine_looks_at_the_targets_of_jobs_that_bring_a_role(house: House) -> 
 
 
 def test_command_goes_by_what_is_registered_now(house: House) -> None:
-    """An operator looks right after a deployment; a copy of the registry may be a minute old."""
+    """An operator queries right after a deployment; a copy of the registry may be a minute old."""
     registered: dict[str, JobSettings] = {}
 
     def renew() -> None:

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "join-stacks.md").read_te
 
 
 def ended(location: str, job: str) -> RunStatusEvent:
-    """A success of a stack's job."""
+    """Return a success of a stack's job."""
     run = DagsterRun("r", job, DagsterRunStatus.SUCCESS, location=location)
     return RunStatusEvent(run, DagsterRunStatus.SUCCESS, datetime(2026, 11, 25, tzinfo=UTC))
 

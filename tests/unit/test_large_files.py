@@ -34,8 +34,8 @@ def test_says_why_a_small_file_starts_none(instance: TreadleInstance) -> None:
 
 
 def test_a_second_delivery_starts_nothing(instance: TreadleInstance) -> None:
-    told = instance.report_runless_asset_event(AssetMaterialization(app.SUMMARIES, metadata={"rows": 9}))
+    recorded = instance.report_runless_asset_event(AssetMaterialization(app.SUMMARIES, metadata={"rows": 9}))
 
-    instance.send(told)
+    instance.send(recorded)
 
     assert len(instance.runs()) == 1

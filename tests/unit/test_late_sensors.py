@@ -30,7 +30,7 @@ LATE_MS = INTERVALS * MINUTE_MS + DELIVERY_MS
 
 @dataclass(slots=True)
 class Reading:
-    """Which sensors' states were read, at each look that read any."""
+    """Which sensors' states were read, at each check that read any."""
 
     store: InMemorySensorStore
     reads: list[set[str]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Watch:
         self.start_process()
 
     def start_process(self) -> None:
-        """Let RECONCILE begin anew, with nothing in mind."""
+        """Let a new RECONCILE begin, without a cache."""
         registry = CachedRegistry(InMemoryRegistryStore(self.house.tables), self.house.clock)
         late = InMemoryLateSensorStore(self.house.tables)
         self.made = LateSensors(
@@ -81,7 +81,7 @@ class Watch:
         return leased.tick(self.house.clock.now(), Budget())
 
     def pass_by(self, ms: int) -> tuple[str, ...]:
-        """Which sensors are late after a while of RECONCILE's looks, one each minute."""
+        """Return which sensors are late after a while of RECONCILE's checks, one each minute."""
         until = self.house.clock.time + ms
         while self.house.clock.time + MINUTE_MS <= until:
             self.house.clock.time += MINUTE_MS
@@ -91,7 +91,7 @@ class Watch:
         return tuple(self.made.late)
 
     def published(self) -> list[tuple[object, ...]]:
-        """What was announced: sensor, status, reason."""
+        """Return what was announced: sensor, status, reason."""
         return [tuple(each.detail[name] for name in ("sensor", "status", "reason")) for each in self.events()]
 
     def events(self) -> list[BusEvent]:
@@ -164,7 +164,7 @@ def test_each_sensor_is_announced_however_many_are_late_already(watch: Watch) ->
     assert [each[:2] for each in watch.published()] == [("first", "LATE"), ("second", "LATE")]
 
 
-def test_another_process_announces_nothing_anew(watch: Watch) -> None:
+def test_another_process_announces_nothing_again(watch: Watch) -> None:
     watch.register()
     watch.pass_by(LATE_MS + MINUTE_MS)
     watch.start_process()
@@ -173,7 +173,7 @@ def test_another_process_announces_nothing_anew(watch: Watch) -> None:
     assert len(watch.published()) == 1
 
 
-def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch: Watch) -> None:
+def test_process_that_need_not_check_yet_leaves_what_another_has_announced(watch: Watch) -> None:
     watch.register("first")
     watch.register("second")
     watch.pass_by(LATE_MS + MINUTE_MS)
@@ -194,8 +194,8 @@ def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch:
     assert set(watch.house.tables.late) == {"first"}
 
 
-def test_sensor_that_only_another_process_has_looked_at_stays_late(watch: Watch) -> None:
-    """Here its state is gone, which this process would see at its next look."""
+def test_sensor_that_only_another_process_has_checked_stays_late(watch: Watch) -> None:
+    """Here its state is gone, which this process would see at its next check."""
     for name in ("first", "second"):
         watch.register(name)
     watch.pass_by(LATE_MS)
@@ -219,7 +219,7 @@ def test_sensor_that_only_another_process_has_looked_at_stays_late(watch: Watch)
     assert set(watch.house.tables.late) == {"second"}
 
 
-def test_what_could_not_be_announced_is_announced_by_the_next_look(watch: Watch) -> None:
+def test_what_could_not_be_announced_is_announced_by_the_next_check(watch: Watch) -> None:
     class Deaf(InMemoryBus):
         def publish(self, events: Any) -> None:
             raise StoreError("the bus did not answer")
@@ -364,7 +364,7 @@ def test_raised_interval_counts_from_its_registration_and_a_lowered_one_from_the
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
 
 
-def test_sensor_that_is_registered_anew_is_looked_at_by_its_present_entry(watch: Watch) -> None:
+def test_sensor_that_is_registered_again_is_checked_by_its_present_entry(watch: Watch) -> None:
     watch.register(interval="3600")
     watch.pass_by(MINUTE_MS)
     watch.register(interval="60")
@@ -441,7 +441,7 @@ def test_pass_has_the_late_sensors(watch: Watch) -> None:
     assert str(Reconciled(late=("watch",))).endswith("late sensors: watch")
 
 
-def test_pass_goes_on_if_sensors_cannot_be_looked_at(watch: Watch) -> None:
+def test_pass_continues_if_sensors_cannot_be_checked(watch: Watch) -> None:
     class Silent(InMemorySensorStore):
         def get_many(self, sensors: Any) -> dict[str, SensorState]:
             raise StoreError("the store did not answer")

@@ -51,13 +51,13 @@ def test_attempt_is_started_under_its_launch_id_and_the_run_says_so(house: House
 def test_latency_is_from_the_tick_s_time_to_the_start_of_the_first_attempt_only(
     house: House, queued: Run
 ) -> None:
-    asked = replace(queued, tick_id=leased_tick_id(NOON - 5_000, 7))
-    house.tables.runs[RUN_ID] = asked
+    requested = replace(queued, tick_id=leased_tick_id(NOON - 5_000, 7))
+    house.tables.runs[RUN_ID] = requested
     house.clock.advance(2)
 
     assert launch(house).latency == 7_000
 
-    house.tables.runs[RUN_ID] = replace(asked, attempt=2)
+    house.tables.runs[RUN_ID] = replace(requested, attempt=2)
     assert launch(house, 2).latency is None
 
 
@@ -82,12 +82,12 @@ def test_job_receives_the_run_as_canonical_json(house: House, queued: Run) -> No
 def test_run_is_claimed_before_it_is_started(house: House, queued: Run) -> None:
     claims: list[Claim | None] = []
 
-    class LookingTarget(InMemoryTarget):
+    class ProbingTarget(InMemoryTarget):
         def start(self, start: Start) -> Execution:
             claims.append(house.only_run().claim)
             return super().start(start)
 
-    house.target = LookingTarget(house.clock)
+    house.target = ProbingTarget(house.clock)
     launch(house)
 
     assert claims == [Claim(f"{1:036d}", NOON + SECONDS * 1000 + TAKEOVER_MARGIN_MS)]
@@ -132,7 +132,7 @@ def test_message_that_names_another_job_than_the_run_has_starts_nothing(house: H
 @pytest.mark.parametrize(
     ("milliseconds", "delay"), [(45_000, 46), (999, 1), (0, 1), (10_000_000, MAX_DELAY_SECONDS)]
 )
-def test_attempt_that_another_launch_holds_is_looked_at_when_that_can_act_no_more(
+def test_attempt_that_another_launch_holds_is_checked_when_that_can_act_no_more(
     house: House, queued: Run, milliseconds: int, delay: int
 ) -> None:
     held = replace(queued, claim=Claim("other", NOON + milliseconds))

@@ -1,4 +1,4 @@
-"""The target tells of a run before the launch has heard from it."""
+"""The target's event of a run arrives before the response to its start."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ NOON = 1_795_370_400_000
 
 
 @pytest.mark.parametrize("end", [Status.STARTED, Status.SUCCESS])
-def test_start_without_answer_of_which_the_target_has_told_is_not_tried_again(
+def test_start_without_answer_of_which_the_target_has_reported_is_not_tried_again(
     house: House, end: Status
 ) -> None:
-    """A run that has ended is looked at no more."""
+    """A run that has ended is checked no more."""
     run = queue_run(house)
 
     def refusals() -> Any:
         house.recorder().record(house.change(run, end))
         yield LaunchUncertainError("no answer")
 
-    told: Any = refusals()
-    house.target.refusals = told
+    refused: Any = refusals()
+    house.target.refusals = refused
 
     launch(house)
 

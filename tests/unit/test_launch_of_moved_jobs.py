@@ -1,4 +1,4 @@
-"""LAUNCH when a job has moved: a start in doubt is settled where it was tried, any other goes to the new address."""
+"""LAUNCH when a job has moved: a pending start is resolved with its target, any other goes to the new address."""
 
 from dataclasses import replace
 
@@ -59,8 +59,8 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
         None,
     )
     assert DENIED_ENDS_MS < house.clock.now() - denied_at < DENIED_ENDS_MS + HOUR
-    for words in (ARN, "not authorized", "former ARN in its registry entry (`former`)"):
-        assert words in run.failure.cause
+    for message in (ARN, "not authorized", "former ARN in its registry entry (`former`)"):
+        assert message in run.failure.cause
     assert len(target.executions) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_start_in_doubt_whose_target_is_gone_is_unknown_at_once(
 def test_a_start_that_certainly_reached_nobody_goes_to_the_new_address(
     house: House, wall: LaunchError
 ) -> None:
-    """Two looks have shown nothing at the former address; then it refuses the start that they allow."""
+    """Two checks have shown nothing at the former address; then it refuses the start that they allow."""
     target = in_doubt(house, LISTED)
     target.executions.clear()
     target.begun.clear()

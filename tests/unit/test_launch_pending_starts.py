@@ -1,4 +1,4 @@
-"""LAUNCH when it is not known whether an earlier start came through: settled before another, by each contract."""
+"""LAUNCH with a pending start: it is resolved before another, under each contract."""
 
 import pytest
 
@@ -19,7 +19,7 @@ ANYTHING = StartContract(describes=False)
 
 
 class DyingTarget(InMemoryTarget):
-    """Starts, and the process that asked for it is gone before it hears so."""
+    """Starts, and the process that requested it dies before the response."""
 
     def start(self, start: Start) -> Execution:
         super().start(start)
@@ -27,7 +27,7 @@ class DyingTarget(InMemoryTarget):
 
 
 def killed_after_the_call(house: House, contract: StartContract, listing_lag: int = 0) -> None:
-    """The target started the attempt, and nobody noted it; the claim has run out."""
+    """Let the target start the attempt without a record of it; the claim has expired."""
     queue_run(house)
     house.target = DyingTarget(house.clock, contract, listing_lag)
     with pytest.raises(KeyboardInterrupt):
@@ -40,14 +40,14 @@ def killed_after_the_call(house: House, contract: StartContract, listing_lag: in
 
 
 def killed_before_the_call(house: House, contract: StartContract) -> None:
-    """The claim was taken, and its holder died."""
+    """Let the holder of the claim die before the call."""
     killed_after_the_call(house, contract)
     house.target.executions.clear()
     house.target.begun.clear()
 
 
 def launched_by_its_messages(house: House) -> Outcome:
-    """The outcome once no more messages ask for a start later."""
+    """Return the outcome once no message is sent for a later start."""
     outcome = launch(house)
     while house.launches.messages:
         (message,) = house.launches.messages
@@ -58,7 +58,7 @@ def launched_by_its_messages(house: House) -> Outcome:
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED], ids=["name", "token"])
-def test_a_target_with_a_token_is_asked_again_under_the_same_one(
+def test_a_target_with_a_token_is_queried_again_under_the_same_one(
     house: House, contract: StartContract
 ) -> None:
     killed_after_the_call(house, contract)
@@ -78,7 +78,7 @@ def test_what_a_listing_shows_is_taken_for_the_start(house: House) -> None:
     assert house.only_run().external_id == next(iter(house.target.executions))
 
 
-def test_a_listing_that_lags_is_looked_at_twice(house: House) -> None:
+def test_a_listing_that_lags_is_checked_twice(house: House) -> None:
     killed_after_the_call(house, LISTED, listing_lag=100_000)
 
     first = launch(house)
@@ -91,7 +91,7 @@ def test_a_listing_that_lags_is_looked_at_twice(house: House) -> None:
     assert (len(house.target.executions), house.target.starts) == (1, [])
 
 
-def test_two_looks_that_show_nothing_a_minute_apart_allow_a_start(house: House) -> None:
+def test_two_checks_that_show_nothing_a_minute_apart_allow_a_start(house: House) -> None:
     killed_before_the_call(house, LISTED)
 
     assert launch(house).decision is Decision.DELAYED
@@ -105,7 +105,7 @@ def test_two_looks_that_show_nothing_a_minute_apart_allow_a_start(house: House) 
     assert len(house.target.executions) == 1
 
 
-def test_a_start_after_two_empty_looks_is_a_new_try_with_looks_of_its_own(house: House) -> None:
+def test_a_start_after_two_empty_checks_is_a_new_try_with_checks_of_its_own(house: House) -> None:
     killed_before_the_call(house, LISTED)
     launch(house)
     house.clock.advance(UNSEEN_FOR_MS / 1000)

@@ -1,4 +1,4 @@
-"""What LAUNCH makes of a start that is refused: again later, or a visible end."""
+"""LAUNCH after a start that is refused: another try later, or a visible end."""
 
 import pytest
 
@@ -34,7 +34,9 @@ def test_job_that_is_not_configured_fails_the_run_and_names_what_gives_its_addre
     house: House, queued: Run
 ) -> None:
     house.jobs = {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")}
-    words = "Job 'process_file' is not configured: ProcessFileStateMachineArn has no ARN. Add it and deploy."
+    expected = (
+        "Job 'process_file' is not configured: ProcessFileStateMachineArn has no ARN. Add it and deploy."
+    )
     house.clock.advance(1)
 
     outcome = launch(house)
@@ -42,7 +44,7 @@ def test_job_that_is_not_configured_fails_the_run_and_names_what_gives_its_addre
     run = house.only_run()
     assert (outcome.decision, run.status) == (Decision.FAILURE, Status.FAILURE)
     assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
-    assert words in outcome.reason
+    assert expected in outcome.reason
     assert (run.ended_at, run.next_at, house.target.starts) == (NOON + 1_000, None, [])
 
 
@@ -86,7 +88,7 @@ def test_job_that_stays_unregistered_fails_the_run_which_can_be_rerun(house: Hou
     assert [start.launch_id for start in house.target.starts] == [f"{run.run_id}-2"]
 
 
-def test_rejected_start_fails_the_run_with_the_targets_words(house: House, queued: Run) -> None:
+def test_rejected_start_fails_the_run_with_the_targets_message(house: House, queued: Run) -> None:
     refuse(house, LaunchRejectedError("the state machine is gone " + "x" * 5_000))
 
     outcome = launch(house)

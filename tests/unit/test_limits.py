@@ -27,7 +27,7 @@ def keys_with_runs(house: House) -> list[str]:
     return sorted(run.run_key or "" for run in house.tables.runs.values())
 
 
-def test_a_run_bears_how_many_led_to_it(house: House) -> None:
+def test_a_run_records_its_chain_depth(house: House) -> None:
     dispatcher(house).dispatch(replace(committed(house, "k"), depth=3))
 
     assert house.only_run().tags[DEPTH_TAG] == "4"
@@ -101,7 +101,7 @@ def test_taken_keys_are_no_runs_and_pass_when_the_hour_is_full(house: House) -> 
     assert counts(house, again) == DispatchCounts(existing=2)
 
 
-def test_slices_beyond_the_limit_wait_too(house: House) -> None:
+def test_chunks_beyond_the_limit_wait_too(house: House) -> None:
     tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 100)))
     limits = Limits(runs_per_hour=400)
     deliver(house, limits, tick)
@@ -116,7 +116,7 @@ def test_slices_beyond_the_limit_wait_too(house: House) -> None:
 
 
 def deliver(house: House, limits: Limits, tick: Tick | None = None) -> None:
-    """Let DISPATCH take the tick, and the slices that it has sent to itself."""
+    """Let DISPATCH process the tick, and the chunks that it has sent to itself."""
     one = house.dispatcher(limits=limits)
     if tick is not None:
         one.dispatch(tick)

@@ -1,4 +1,4 @@
-"""What `make up` tells a newcomer to do next, and what it says it cannot show."""
+"""The next steps and the limits that `make up` prints."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         "Stack treadle-engine-local",
         "Stack treadle-console-local",
@@ -36,8 +36,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         "make down",
     ],
 )
-def test_it_names_the_next_steps_with_this_clouds_own_names(said: str, words: str) -> None:
-    assert words in said
+def test_it_names_the_next_steps_with_this_clouds_own_names(said: str, message: str) -> None:
+    assert message in said
 
 
 @pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
@@ -49,10 +49,15 @@ def test_the_local_cloud_is_used_without_the_library(module: str) -> None:
 
 
 def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> None:
-    words = {"step_functions": "Step Functions", "sqs": "a queue", "eventbridge": "a bus", "lambda": "Lambda"}
+    names = {
+        "step_functions": "Step Functions",
+        "sqs": "a queue",
+        "eventbridge": "a bus",
+        "lambda": "Lambda",
+    }
 
     for kind in KINDS:
-        assert words.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
+        assert names.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
     assert local_cloud.JOBS in said
     assert "docs/guide/local-cloud.md" in said
 

@@ -1,4 +1,4 @@
-"""Leased ticks that may not commit, and ticks that died without a word."""
+"""Scheduled ticks that may not commit, and ticks that died without a trace."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ LEASE_SECONDS = 65
 
 
 def meanwhile(house: House, change: Callable[[SensorState], SensorState], result: Any) -> Callable[[], Any]:
-    """An evaluation during which somebody changes the sensor."""
+    """Return an evaluation during which somebody changes the sensor."""
 
     def function() -> Any:
         house.tables.sensors["watch"] = change(house.state())

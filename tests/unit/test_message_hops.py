@@ -1,4 +1,4 @@
-"""No wait needs more than ten hops of a message: Lambda ends a chain of them after sixteen."""
+"""No wait needs more than ten hops of a message: Lambda stops a chain after sixteen."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -53,11 +53,11 @@ class Chains:
 
     clock: VirtualClock
     handle: Callable[[dict[str, Any]], Any]
-    letters: list[tuple[str, str]] = field(default_factory=list)
+    dead_letters: list[tuple[str, str]] = field(default_factory=list)
     longest: int = 0
 
     def __post_init__(self) -> None:
-        self.queue = SimulatedQueue(self.clock, self.letters)
+        self.queue = SimulatedQueue(self.clock, self.dead_letters)
         self.depth: dict[int, int] = {}
 
     def receive(self) -> None:
@@ -121,7 +121,7 @@ def test_a_launch_that_is_put_off_for_hours_needs_no_long_chain_and_starts_soon_
             started = minute
 
     assert chains.longest <= MOST_HOPS
-    assert chains.letters == []
+    assert chains.dead_letters == []
     if isinstance(error, LaunchDeniedError):
         failure = house.only_run().failure
         assert failure is not None
@@ -152,7 +152,7 @@ def _launching(house: House) -> Chains:
     launcher = house.launcher()
 
     def handle(event: dict[str, Any]) -> Any:
-        inbox = Inbox("launch", chains.queue, _Letters(chains.letters))
+        inbox = Inbox("launch", chains.queue, _DeadLetters(chains.dead_letters))
         launcher._launches = chains.queue
         return process_queue(
             event, Context(), lambda body: launcher.launch(steps.parse_launch(body), SECONDS), inbox
@@ -162,7 +162,7 @@ def _launching(house: House) -> Chains:
     return chains
 
 
-class _Letters:
+class _DeadLetters:
     def __init__(self, kept: list[tuple[str, str]]) -> None:
         self.kept = kept
 
@@ -186,7 +186,9 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: 
                 raise StoreThrottledError("The table has too much to do.")
             done.append(clock.now())
 
-        return process_queue(event, Context(), one, Inbox("record", chains.queue, _Letters(chains.letters)))
+        return process_queue(
+            event, Context(), one, Inbox("record", chains.queue, _DeadLetters(chains.dead_letters))
+        )
 
     chains = Chains(clock, handle)
     chains.queue.send([{"any": "message"}])
@@ -194,9 +196,9 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: 
         pass
 
     assert chains.longest <= MOST_HOPS
-    assert len(done) + len(chains.letters) == 1
+    assert len(done) + len(chains.dead_letters) == 1
     assert bool(done) is (minutes <= 60)
-    assert all("too much to do" in reason for _, reason in chains.letters)
+    assert all("too much to do" in reason for _, reason in chains.dead_letters)
 
 
 # Sensors.
@@ -213,7 +215,7 @@ def _parts(house: House, definition: SensorDefinition, chains: Chains, interval:
         ),
         EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, "n"),
         Previewer(running, house.sensors, house.clock),
-        Inbox(f"sensor {definition.name}", chains.queue, _Letters(chains.letters)),
+        Inbox(f"sensor {definition.name}", chains.queue, _DeadLetters(chains.dead_letters)),
         house.clock,
         is_woken=definition.is_woken,
     )
@@ -279,7 +281,7 @@ def test_an_object_that_must_settle_for_a_day_is_left_to_the_sweep_after_ten_hop
 
     def function() -> SkipReason:
         evaluated.append("object")
-        return SkipReason("looked at")
+        return SkipReason("checked")
 
     objects = InMemoryObjects(house.clock)
     definition = S3SensorDefinition(
@@ -297,7 +299,7 @@ def test_an_object_that_must_settle_for_a_day_is_left_to_the_sweep_after_ten_hop
         pass
 
     assert chains.longest <= MOST_HOPS
-    assert chains.letters == []
+    assert chains.dead_letters == []
     assert len(evaluated) == (1 if settle <= MOST_HOPS * 900 else 0)
 
 
@@ -327,7 +329,7 @@ def test_a_number_that_no_step_has_written_counts_as_none(hops: object) -> None:
     assert hops_of({"hops": hops}) == 0
 
 
-def test_a_message_is_a_hop_further_each_time_and_a_dead_letter_that_is_redriven_begins_anew() -> None:
+def test_a_message_is_a_hop_further_each_time_and_a_dead_letter_that_is_redriven_begins_again() -> None:
     body: dict[str, Any] = {"treadle": "wake"}
 
     for number in range(1, MOST_HOPS + 1):

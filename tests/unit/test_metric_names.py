@@ -12,7 +12,7 @@ STEPS = ("tick", "dispatch", "launch", "record")
 
 
 def counted(outcome: Outcome, step: str = "tick") -> dict[str, float]:
-    """What a reported outcome adds to the metrics, by name."""
+    """Return what a reported outcome adds to the metrics, by name."""
     metrics().clear_metrics()
     try:
         report(outcome, step=step)

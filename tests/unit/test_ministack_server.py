@@ -194,13 +194,13 @@ def test_changes_of_parameters_are_announced_a_few_at_a_time_and_once_each(
 
 
 def parameter(number: int, version: int = 1) -> dict[str, Any]:
-    """A parameter as MiniStack keeps it."""
+    """Return a parameter as MiniStack keeps it."""
     arn = f"arn:aws:ssm:us-east-1:000000000000:parameter/treadle/{number:02}"
     return {"ARN": arn, "Type": "String", "Description": "", "Version": version, "LastModifiedDate": 1}
 
 
 def archive(**files: str) -> bytes:
-    """A layer with such modules."""
+    """Return a layer with such modules."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as layer:
         for name, text in files.items():

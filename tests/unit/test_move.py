@@ -73,14 +73,14 @@ def test_next_step_shows_in_what_is_on(
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"namespace": "main"}, "its Namespace is main, and must be shop"),
         ({"stores": "others"}, "its ExistingStores is others, and must be sensors,ticks"),
     ],
 )
-def test_engine_must_go_on_with_the_namespace_and_the_stores(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(CommandRefusedError, match=words):
+def test_engine_must_continue_with_the_namespace_and_the_stores(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CommandRefusedError, match=message):
         next_step(OLD, replace(NEW, **change))
 
 
@@ -143,7 +143,7 @@ def test_events_are_sent_again_from_before_the_stop_but_not_from_before_the_star
 
 
 def hand_over(instance: TreadleInstance, old: OldStack, **of_watch: Any) -> tuple[HandOver, Any]:
-    """The hand-over of a stack whose engine is the instance, and the queue of the sensor of runs."""
+    """Return the hand-over of a stack whose engine is the instance, and the queue of the sensor of runs."""
     replayer, queue = replayer_of(instance, "watch")
     subscription = Subscription(jobs=("load",), statuses=("SUCCESS",))
     watch = DeployedSensor(
@@ -180,7 +180,7 @@ class Messages:
 
 
 def stopped(instance: TreadleInstance) -> OldStack:
-    """The stack, stopped now."""
+    """Return the stack, stopped now."""
     return replace(OLD, stopped_at=instance.clock.now())
 
 

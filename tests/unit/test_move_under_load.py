@@ -13,7 +13,7 @@ from treadle.model.runs import Claim, Failure, PendingStart, Run
 
 FAILURE = Failure("E", "c")
 STATES = ("queued", "died", "in doubt", "refused", "started", "ended", "failed")
-"""When the job moves: "died" was claimed by a launch that is gone; nobody has heard how the last two ended."""
+"""When the job moves: "died" was claimed by a launch that is gone; no event of the last two has arrived."""
 
 
 def load_batch_state(house: House, run_id: str) -> None:
@@ -22,7 +22,7 @@ def load_batch_state(house: House, run_id: str) -> None:
 
 
 def runs_in_every_state(house: House, target: MovableTarget) -> Mapping[str, str]:
-    """A run in each state, by its name."""
+    """Return a run in each state, by its name."""
     runs = {state: RUN_IDS.keyed("watch", state) for state in STATES}
     template = queue_run(house)
     del house.tables.runs[RUN_ID]
@@ -55,7 +55,7 @@ def live(house: House, target: MovableTarget) -> None:
 
 
 def ended(house: House, runs: Mapping[str, str]) -> dict[str, Run]:
-    """The runs by state, each of which has ended."""
+    """Return the runs by state, each of which has ended."""
     found = {state: house.tables.runs[run_id] for state, run_id in runs.items()}
     assert all(run.status.is_finished and run.next_at is None for run in found.values())
     return found

@@ -20,7 +20,7 @@ from treadle.model.targets import Execution, JobSettings
 from treadle.operate.explanation import describe_run
 
 
-def test_a_run_whose_target_denies_is_visible_at_once_and_asked_again_soon(house: House) -> None:
+def test_a_run_whose_target_denies_is_visible_at_once_and_queried_again_soon(house: House) -> None:
     started(house).walls[ARN] = DENIED
     house.jobs = MOVED
     house.clock.time = NOON + OVERDUE_MS
@@ -54,16 +54,16 @@ def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> No
     )
     assert run.ended_at == NOON + OVERDUE_MS + DENIED_ENDS_MS
     assert (run.unanswered, run.next_at, run.replaceable_request_digest) == (None, None, None)
-    for words in (
+    for message in (
         f"{ARN}:{RUN_ID}-1",
         "not authorized",
         "former ARN in its registry entry (`former`)",
         "rerun",
     ):
-        assert words in run.failure.cause
+        assert message in run.failure.cause
     assert [each.failed for each in passes[:-1]] == [1] * (len(passes) - 1)
     assert passes[-1] == Reconciled(described=1)
-    assert len(passes) < 40, "it is asked about ever less often"
+    assert len(passes) < 40, "it is queried ever less often"
 
 
 def test_a_run_whose_target_is_out_of_order_is_given_a_week(house: House) -> None:
@@ -160,7 +160,7 @@ def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(house: House) ->
     assert "The type of target on which" in failure.cause
 
 
-def test_a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs(house: House) -> None:
+def test_a_run_of_another_kind_than_its_job_is_now_is_queried_where_it_runs(house: House) -> None:
     target = started(house)
     target.finish(f"{ARN}:{RUN_ID}-1", Status.SUCCESS)
     house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None)

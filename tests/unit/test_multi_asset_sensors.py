@@ -47,7 +47,7 @@ def when_both(context: Context) -> RunRequest | None:
 
 
 def make(instance: TreadleInstance, key: AssetKey, *partitions: str | None) -> None:
-    """One materialization, or one of each partition."""
+    """Report one materialization, or one of each partition."""
     for partition in partitions or (None,):
         instance.report_runless_asset_event(AssetMaterialization(key, partition=partition))
 
@@ -177,7 +177,7 @@ class TestRules:
 
         assert numbers(context.materialization_records_for_key(ORDERS)) == [2]
 
-    def test_runs_carry_the_greatest_depth_that_was_looked_at(self) -> None:
+    def test_runs_carry_the_greatest_depth_that_was_checked(self) -> None:
         instance = TreadleInstance([when_both])
         for depth, key in enumerate(BOTH, 3):
             made = AssetMaterialized(AssetMaterialization(key), "e1", 1, datetime.now(UTC), depth=depth)
@@ -226,7 +226,7 @@ class TestRecordsForKey:
         assert numbers(context.materialization_records_for_key(ORDERS, limit=1)) == [2]
 
     def test_of_an_asset_that_is_not_monitored_is_refused(self, instance: TreadleInstance) -> None:
-        for ask in (
+        for query in (
             lambda: seen(instance).materialization_records_for_key(OTHER),
             lambda: seen(instance).latest_materialization_records_by_key([OTHER]),
             lambda: seen(instance).get_trailing_unconsumed_events(OTHER),
@@ -234,7 +234,7 @@ class TestRecordsForKey:
             lambda: seen(instance).advance_cursor({OTHER: None}),
         ):
             with pytest.raises(DagsterInvalidInvocationError, match="not monitored"):
-                ask()
+                query()
 
 
 class TestCursor:
@@ -276,7 +276,7 @@ class TestCursor:
         }
         assert json.loads(again.cursor or "") == {str(ORDERS): ["a", 1, {}], str(CUSTOMERS): ["a", 1, {}]}
 
-    def test_starts_behind_all_that_there_is_if_asked_to(self, instance: TreadleInstance) -> None:
+    def test_starts_behind_all_that_there_is_if_requested(self, instance: TreadleInstance) -> None:
         make(instance, ORDERS, "a", "b")
         context = seen(instance, cursor_from_latest_materializations=True)
         assert context.latest_materialization_records_by_key() == {ORDERS: None, CUSTOMERS: None}
@@ -367,7 +367,7 @@ class TestPartitions:
         with pytest.raises(DagsterInvariantViolationError, match="maximum number of trailing unconsumed"):
             advanced(instance, None, MAX_UNCONSUMED + 2)
 
-    def test_only_those_behind_the_cursors_are_given_if_asked_for(self, instance: TreadleInstance) -> None:
+    def test_only_those_behind_the_cursors_are_given_if_requested(self, instance: TreadleInstance) -> None:
         make(instance, ORDERS, "day-2", "day-3")
         cursor = json.dumps(advanced(instance, None, 1))
         make(instance, ORDERS, "day-1", "day-2")
@@ -404,7 +404,7 @@ class TestPartitions:
         } == {"a": {ORDERS: 1}, "b": {ORDERS: 2, CUSTOMERS: 2}, "c": {CUSTOMERS: 3}}
         assert seen(instance).get_trailing_unconsumed_events(ORDERS) == []
 
-    def test_asked_for_once_each_are_the_runs_own(self) -> None:
+    def test_requested_once_each_are_the_runs_own(self) -> None:
         @multi_asset_sensor([ORDERS], job=report)
         def hourly(context: Context) -> Iterator[RunRequest]:
             for partition, record in context.latest_materialization_records_by_partition(ORDERS).items():
@@ -443,14 +443,14 @@ class TestDefinition:
 
 
 def evaluated(definition: MultiAssetSensorDefinition) -> list[Any]:
-    """The ticks of a sensor after a materialization."""
+    """Return the ticks of a sensor after a materialization."""
     instance = TreadleInstance([definition])
     make(instance, ORDERS)
     return instance.ticks(definition.name)
 
 
 def advanced(instance: TreadleInstance, cursor: dict[str, Any] | None, *consumed: int) -> dict[str, Any]:
-    """The cursor after those materializations of the first asset were consumed."""
+    """Return the cursor after those materializations of the first asset were consumed."""
     context = seen(instance, json.dumps(cursor) if cursor else None)
     by_number = {
         record.storage_id: record

@@ -1,4 +1,4 @@
-"""What a tick asked for, packed: what is refused on either way."""
+"""What a tick requested, packed: what is refused on either way."""
 
 import hashlib
 import zlib
@@ -43,7 +43,7 @@ def test_what_fits_into_the_record_touches_no_blob(blobs: InMemoryBlobStore) -> 
     assert (packed.key, blobs.blobs) == (None, {})
 
 
-def test_a_tick_that_asked_for_nothing_has_nothing_to_pack(blobs: InMemoryBlobStore) -> None:
+def test_a_tick_that_requested_nothing_has_nothing_to_pack(blobs: InMemoryBlobStore) -> None:
     assert Outcomes(blobs).pack(replace(TICK, requests=())) == Packed()
 
 

@@ -40,7 +40,7 @@ def view(house: House, deployed: DeployedSensor = WATCH) -> SensorView:
 
 
 def tick(house: House, answer: Any, interval: int = 60) -> None:
-    """One evaluation that is due, with this answer; what it asks for is dispatched."""
+    """Evaluate the due tick with this result, and dispatch its requests."""
 
     def function() -> Any:
         if isinstance(answer, Exception):
@@ -86,7 +86,7 @@ def test_last_ticks_come_newest_first_with_what_they_started_and_skips_in_a_row_
     assert found.last_tick.last_time == begun + 2 * MINUTE
 
 
-def test_event_between_skips_is_older_than_the_streak_that_goes_on(house: House) -> None:
+def test_event_between_skips_is_older_than_the_streak_that_continues(house: House) -> None:
     tick(house, SkipReason("nothing"))
     now = house.clock.now()
     error = ErrorInfo("ValueError", "no")
@@ -111,7 +111,7 @@ def test_next_tick_is_the_first_minute_after_an_interval(house: House) -> None:
     assert (found.next_tick_at, found.lag_seconds) == (begun + MINUTE, 0)
 
 
-def test_tick_that_does_not_come_is_told_of_as_lag(house: House) -> None:
+def test_tick_that_does_not_come_is_reported_as_lag(house: House) -> None:
     begun = house.clock.now()
     tick(house, SkipReason("nothing"))
     house.clock.time = begun + 5 * MINUTE + 1_500

@@ -48,7 +48,7 @@ def tick(house: House, *answers: object) -> None:
 
 
 def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> list[list[TickSummary]]:
-    """All pages of the sensor's ticks."""
+    """Return all pages of the sensor's ticks."""
     found, before = [], None
     while True:
         page = history(house).page("watch", before=before, limit=limit, statuses=statuses)
@@ -59,7 +59,7 @@ def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> l
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_streak_of_skips_that_goes_on_is_on_the_pages_once(house: House, limit: int) -> None:
+def test_streak_of_skips_that_continues_is_on_the_pages_once(house: House, limit: int) -> None:
     tick(house, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
 
     pages = walk(house, limit)
@@ -73,7 +73,7 @@ def test_streak_of_skips_that_goes_on_is_on_the_pages_once(house: House, limit: 
 @pytest.mark.parametrize(
     ("statuses", "count"), [({SKIPPED}, 2), ({GOOD}, 1), ({BAD}, 0), ({SKIPPED, GOOD}, 3)]
 )
-def test_streak_is_shown_where_skips_are_asked_for(
+def test_streak_is_shown_where_skips_are_requested(
     house: House, statuses: set[TickStatus], count: int
 ) -> None:
     tick(house, SkipReason("x"), RunRequest("b"), SkipReason("y"))
@@ -81,20 +81,20 @@ def test_streak_is_shown_where_skips_are_asked_for(
     assert sum(len(page) for page in walk(house, 10, statuses)) == count
 
 
-def test_tick_is_read_in_full_and_so_is_the_streak_that_goes_on(house: House) -> None:
+def test_tick_is_read_in_full_and_so_is_the_streak_that_continues(house: House) -> None:
     tick(house, RunRequest("a"), SkipReason("y"), SkipReason("z"))
-    streak, asked = history(house).page("watch").ticks
+    streak, requested = history(house).page("watch").ticks
 
-    assert history(house).get("watch", asked.tick_id).requests[0].run_key == "a"
+    assert history(house).get("watch", requested.tick_id).requests[0].run_key == "a"
     assert (history(house).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
 
 
-def test_tick_that_is_gone_is_refused_in_words(house: House) -> None:
+def test_tick_that_is_gone_is_refused_with_a_reason(house: House) -> None:
     with pytest.raises(CommandRefusedError, match="Sensor watch has no tick 2026"):
         history(house).get("watch", "2026")
 
 
-def test_runs_of_a_tick_come_in_the_order_it_asked_for_them(house: House) -> None:
+def test_runs_of_a_tick_come_in_the_order_it_requested_them(house: House) -> None:
     tick(house, SensorResult(run_requests=[RunRequest(key) for key in ("c", "a", "b")]))
     record = house.tick_records()[0]
     assert history(house).runs(record) == []
@@ -130,11 +130,11 @@ def test_newest_runs_of_all_jobs_are_one_page(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"sensor": "a", "job": "b"}, {"sensor": "a", "before": "x"}, {"before": "1/run"}]
+    "requested", [{"sensor": "a", "job": "b"}, {"sensor": "a", "before": "x"}, {"before": "1/run"}]
 )
-def test_pages_that_nothing_leads_to_are_refused(house: House, asked: dict[str, str]) -> None:
+def test_pages_that_nothing_leads_to_are_refused(house: House, requested: dict[str, str]) -> None:
     with pytest.raises(CommandRefusedError):
-        operations(house).page(**asked)  # type: ignore[arg-type]
+        operations(house).page(**requested)  # type: ignore[arg-type]
 
 
 def test_run_is_read_by_its_id(house: House) -> None:
@@ -197,7 +197,7 @@ def test_start_of_a_running_sensor_is_no_edit(house: House) -> None:
     assert [each.by for each in operator.edits("watch")] == ["ann"]
 
 
-def test_tick_as_json_has_what_it_asked_for_and_no_token(house: House) -> None:
+def test_tick_as_json_has_what_it_requested_and_no_token(house: House) -> None:
     made = AssetMaterialization(["a", "b"], metadata={"rows": 3})
     tick(house, SensorResult(run_requests=[RunRequest("a")], asset_events=[made]))
     record = house.tick_records()[0]
@@ -235,11 +235,11 @@ def test_run_as_json_has_no_token(house: House) -> None:
     assert (shown["launch_id"], shown["attempts_allowed"]) == ("r-1", 1)
 
 
-def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
-    letters = InMemoryDeadLetters()
-    letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
+def test_dead_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
+    dead_letters = InMemoryDeadLetters()
+    dead_letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
 
-    [shown] = map(dead_letter_json, Redriver(letters, list).redrive(dry_run=True))
+    [shown] = map(dead_letter_json, Redriver(dead_letters, list).redrive(dry_run=True))
 
     assert (shown["origin"], shown["subject"], shown["fate"], shown["given_up_as"]) == (
         "launch",
@@ -262,7 +262,7 @@ def test_asset_event_as_json_has_the_names_of_its_fields() -> None:
     }
 
 
-def test_every_field_of_a_tick_is_told_but_its_token() -> None:
+def test_every_field_of_a_tick_is_reported_but_its_token() -> None:
     shown = tick_json(Tick("s", "t", "LEASED", "SUCCESS", 1, 1, 1))  # type: ignore[arg-type]
 
     assert set(shown) == (set(Tick.__dataclass_fields__) - {"owner"}) | {"is_pending", "trouble"}

@@ -58,7 +58,7 @@ def test_messages_travel_in_requests_that_sqs_takes() -> None:
         stub.assert_no_pending_responses()
 
 
-EVENTS = [BusEvent("Told", {"number": number}) for number in range(4)]
+EVENTS = [BusEvent("Reported", {"number": number}) for number in range(4)]
 TAKEN = {"EventId": "1"}
 
 

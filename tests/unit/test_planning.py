@@ -1,4 +1,4 @@
-"""Planning: what a tick commits of what was asked for, and what it says of the rest."""
+"""Planning: what a tick commits of what was requested, and what it says of the rest."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,9 +39,9 @@ def take(house: House, key: str, *, attempt: int = 1, attempts_allowed: int = 1)
 
 
 def test_request_becomes_a_run_with_config_as_canonical_json(house: House) -> None:
-    asked = RunRequest("k", {"b": 1, "a": "ü"}, {"t": "1"}, JOB, partition_key="p")
+    requested = RunRequest("k", {"b": 1, "a": "ü"}, {"t": "1"}, JOB, partition_key="p")
 
-    (run,) = plan(house, [asked]).runs
+    (run,) = plan(house, [requested]).runs
 
     assert (run.run_id, run.run_key, run.job) == (RUN_IDS.keyed("watch", "k"), "k", JOB)
     assert (run.run_config, run.tags, run.partition_key) == ('{"a":"ü","b":1}', {"t": "1"}, "p")
@@ -56,7 +56,7 @@ def test_jobs_tags_are_put_on_its_runs_and_the_requests_own_win(house: House) ->
 
 
 @given(st.lists(st.sampled_from([None, "", "a", "b", "c"]), max_size=8), st.sets(st.sampled_from("abc")))
-def test_tick_asks_once_for_each_free_key_and_once_for_each_request_without_key(
+def test_tick_requests_once_for_each_free_key_and_once_for_each_request_without_key(
     keys: list[str | None], taken: set[str]
 ) -> None:
     house = House()
@@ -78,7 +78,7 @@ def test_first_request_for_a_key_wins_within_a_tick(house: House) -> None:
     assert '"value":1' in run.run_config
 
 
-def test_key_whose_run_may_start_again_is_asked_for(house: House) -> None:
+def test_key_whose_run_may_start_again_is_requested(house: House) -> None:
     take(house, "k", attempt=1, attempts_allowed=2)
 
     planned = plan(house, [request("k")])
@@ -111,9 +111,9 @@ def test_request_set_aside_leaves_its_key_to_a_smaller_one(house: House) -> None
 @pytest.mark.parametrize(("surplus", "is_set_aside"), [(0, False), (1, True)])
 def test_size_counts_config_and_tags_in_bytes(house: House, surplus: int, is_set_aside: bool) -> None:
     frame = len('{"x":"ü"}'.encode()) + len('{"t":"ü"}'.encode())
-    asked = RunRequest("k", {"x": "ü" + "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
+    requested = RunRequest("k", {"x": "ü" + "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
 
-    assert bool(plan(house, [asked]).set_aside) is is_set_aside
+    assert bool(plan(house, [requested]).set_aside) is is_set_aside
 
 
 def test_tick_with_all_keys_taken_says_which(house: House) -> None:
@@ -139,7 +139,7 @@ def test_tick_with_only_impossible_requests_says_why(house: House) -> None:
     assert reason.startswith("1 invalid requests were rejected: Run request too large")
 
 
-def test_last_run_key_is_the_last_asked_for_taken_or_not(house: House) -> None:
+def test_last_run_key_is_the_last_requested_taken_or_not(house: House) -> None:
     take(house, "b")
 
     assert plan(house, [request("a"), request("b"), request(None)]).last_run_key == "b"

@@ -109,7 +109,7 @@ PARSERS: list[tuple[str, Parser, Mapping[str, Any]]] = [
 
 
 def attempt(parser: Parser, body: Mapping[str, Any]) -> Exception | None:
-    """What the parser says against a message that has come by a queue; all but its own two errors is raised."""
+    """Return the parser's error for a message that has come by a queue; all but its own two errors is raised."""
     try:
         parser(parse_message(json.dumps(body)))
     except KNOWN as error:
@@ -211,22 +211,22 @@ def test_what_is_no_count_of_attempts_is_no_launch(attempt_number: Any) -> None:
 class Box:
     """Dead letters as they lie."""
 
-    def __init__(self, *letters: DeadLetter) -> None:
-        self.letters = list(letters)
+    def __init__(self, *dead_letters: DeadLetter) -> None:
+        self.dead_letters = list(dead_letters)
         self.given_back: list[str] = []
 
     def count(self) -> int:
-        return len(self.letters)
+        return len(self.dead_letters)
 
     def receive(self) -> list[DeadLetter]:
-        found, self.letters = self.letters, []
+        found, self.dead_letters = self.dead_letters, []
         return found
 
-    def delete(self, letter: DeadLetter) -> None:
-        self.given_back.append(f"deleted {letter.message_id}")
+    def delete(self, dead_letter: DeadLetter) -> None:
+        self.given_back.append(f"deleted {dead_letter.message_id}")
 
-    def give_back(self, letter: DeadLetter) -> None:
-        self.given_back.append(letter.message_id)
+    def give_back(self, dead_letter: DeadLetter) -> None:
+        self.given_back.append(dead_letter.message_id)
 
 
 class Sent:
@@ -241,14 +241,16 @@ class Sent:
         self.bodies += bodies
 
 
-def letter(name: str, body: str, **attributes: str) -> DeadLetter:
+def dead_letter(name: str, body: str, **attributes: str) -> DeadLetter:
     return DeadLetter(name, name, body, attributes)
 
 
 @pytest.mark.parametrize("poison", NO_MESSAGES.values(), ids=NO_MESSAGES)
-def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are_sent(poison: str) -> None:
-    good = [letter(f"g{number}", json.dumps(LAUNCH), origin="launch") for number in range(2)]
-    queue, box = Sent(), Box(good[0], letter("bad", poison, origin="launch"), good[1])
+def test_a_dead_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are_sent(
+    poison: str,
+) -> None:
+    good = [dead_letter(f"g{number}", json.dumps(LAUNCH), origin="launch") for number in range(2)]
+    queue, box = Sent(), Box(good[0], dead_letter("bad", poison, origin="launch"), good[1])
 
     done = list(Redriver(box, lambda: [Destination("launch", "arn", queue)]).redrive())
 
@@ -265,8 +267,8 @@ def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are
         st.sampled_from(["origin", "reason", "RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"]), st.text()
     ),
 )
-def test_any_letter_has_a_subject_and_a_fate(body: str, attributes: dict[str, str]) -> None:
-    odd = letter("odd", body, **attributes)
+def test_any_dead_letter_has_a_subject_and_a_fate(body: str, attributes: dict[str, str]) -> None:
+    odd = dead_letter("odd", body, **attributes)
 
     [done] = Redriver(Box(odd), lambda: [Destination("launch", "arn", Sent())]).redrive(dry_run=True)
 

@@ -57,7 +57,7 @@ def role(iam: Any, name: str, *policies: str, principal: object = LAMBDA, **tags
     return arn
 
 
-def looked(*policies: str) -> list[Vital]:
+def probed(*policies: str) -> list[Vital]:
     return run_probes([holders_probe(policies)])
 
 
@@ -71,7 +71,7 @@ def test_roles_users_and_groups_with_any_of_the_policies_are_found_once(iam: Any
     iam.create_group(GroupName="team")
     iam.attach_group_policy(GroupName="team", PolicyArn=evaluator)
 
-    assert looked(evaluator, reader) == [
+    assert probed(evaluator, reader) == [
         PolicyHolder("team", "group"),
         PolicyHolder("ann", "user"),
         PolicyHolder(daily, "role", "daily"),
@@ -87,7 +87,7 @@ def test_what_the_caller_may_not_read_is_said_with_the_permission(iam: Any, deni
             stub.add_response("list_entities_for_policy", entities)
         stub.add_client_error(denied, "AccessDenied", "no")
 
-        [found] = looked("arn:aws:iam::123456789012:policy/evaluator")
+        [found] = probed("arn:aws:iam::123456789012:policy/evaluator")
 
     assert isinstance(found, SkippedCheck)
     action = {"list_entities_for_policy": "ListEntitiesForPolicy", "get_role": "GetRole"}[denied]

@@ -31,7 +31,7 @@ def watch(context: SensorEvaluationContext) -> SensorResult | SkipReason:
 
 
 def stored(instance: TreadleInstance) -> dict[str, Any]:
-    """All that there is."""
+    """Return all records."""
     tables = instance._tables
     return copy.deepcopy(
         {
@@ -44,7 +44,7 @@ def stored(instance: TreadleInstance) -> dict[str, Any]:
 
 
 def keys(instance: TreadleInstance, **options: Any) -> list[str | None]:
-    """The run keys that a tick would launch."""
+    """Return the run keys that a tick would launch."""
     return [run.run_key for run in instance.preview("watch", **options).tick.requests]
 
 

@@ -23,7 +23,7 @@ NOTHING = Reconciled()
 
 
 def pass_over(house: House, seconds: float = 50) -> Reconciled:
-    """One pass."""
+    """Run one pass."""
     return house.reconciler().reconcile(seconds)
 
 
@@ -47,7 +47,7 @@ def test_a_tick_that_its_stream_lost_is_dispatched(house: House) -> None:
     assert pass_over(house) == NOTHING
 
 
-def test_slices_that_were_lost_are_handed_on_again_once_in_a_while(house: House) -> None:
+def test_chunks_that_were_lost_are_handed_on_again_once_in_a_while(house: House) -> None:
     tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     house.clock.time = tick.ended_at + DISPATCH_LATE_MS + 1
 
@@ -123,7 +123,7 @@ def test_a_run_that_ended_unseen_gets_its_end(house: House) -> None:
     )
 
 
-def test_a_run_that_goes_on_is_asked_about_again_an_hour_later(house: House) -> None:
+def test_a_run_that_continues_is_queried_again_an_hour_later(house: House) -> None:
     queue_run(house)
     launch(house)
     house.clock.time = NOON + OVERDUE_MS
@@ -132,7 +132,7 @@ def test_a_run_that_goes_on_is_asked_about_again_an_hour_later(house: House) -> 
     assert (house.only_run().status, house.only_run().next_at) == (Status.STARTED, NOON + 2 * OVERDUE_MS)
 
 
-def test_a_target_that_does_not_answer_is_asked_again_later(house: House) -> None:
+def test_a_target_that_does_not_answer_is_queried_again_later(house: House) -> None:
     class SilentTarget(InMemoryTarget):
         def describe(self, external_id: str, role: str = "") -> Execution:
             msg = f"throttled: {external_id}"
@@ -164,7 +164,7 @@ def test_a_run_that_its_target_has_forgotten_ends_as_unknown(house: House) -> No
     assert house.only_run().status is Status.SUCCESS
 
 
-def test_a_run_is_asked_about_where_it_was_started_though_its_job_is_no_longer_configured(
+def test_a_run_is_queried_where_it_was_started_though_its_job_is_no_longer_configured(
     house: House,
 ) -> None:
     queue_run(house)
@@ -177,7 +177,7 @@ def test_a_run_is_asked_about_where_it_was_started_though_its_job_is_no_longer_c
     assert house.only_run().status is Status.SUCCESS
 
 
-def test_a_run_that_nobody_can_be_asked_about_is_left_for_later(house: House) -> None:
+def test_a_run_that_cannot_be_queried_is_left_for_later(house: House) -> None:
     queue_run(house)
     launch(house)
     house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
@@ -191,7 +191,7 @@ def test_a_run_that_nobody_can_be_asked_about_is_left_for_later(house: House) ->
     )
 
 
-def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
+def test_a_pass_that_runs_out_of_time_continues_with_the_next(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconcile, "PAGE", 2)
@@ -218,7 +218,7 @@ def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
     assert third == NOTHING
 
 
-def test_a_run_that_nobody_can_be_asked_about_is_looked_at_ever_less_often(house: House) -> None:
+def test_a_run_that_cannot_be_queried_is_checked_ever_less_often(house: House) -> None:
     queue_run(house)
     launch(house)
     house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
@@ -234,7 +234,7 @@ def test_a_run_that_nobody_can_be_asked_about_is_looked_at_ever_less_often(house
     assert waits == [15, 15, 30, 60, 60, 60]
 
 
-def test_a_run_whose_target_tells_nothing_is_looked_at_no_more(house: House) -> None:
+def test_a_run_whose_target_reports_nothing_is_checked_no_more(house: House) -> None:
     queue_run(house)
     launch(house)
     house.target.contract = StartContract(describes=False)
@@ -248,8 +248,8 @@ def test_a_run_keeps_its_address_as_it_was_launched_however_its_target_spells_it
     queue_run(house)
     launch(house)
     external_id = f"{ARN}:{RUN_ID}-1"
-    told = replace(house.target.executions[external_id], target=f"{ARN}:7")
-    house.target.executions[external_id] = told
+    reported = replace(house.target.executions[external_id], target=f"{ARN}:7")
+    house.target.executions[external_id] = reported
     house.clock.time = NOON + OVERDUE_MS
 
     assert pass_over(house) == Reconciled(described=1)

@@ -1,4 +1,4 @@
-"""I10 in the engine: a record that cannot be read is set apart, with its key and the reason; all others go on."""
+"""I10 in the engine: a record that cannot be read is set apart, with its key and the reason; all others continue."""
 
 import json
 from dataclasses import replace
@@ -19,21 +19,21 @@ NOTHING = Reconciled()
 
 
 def reconciler(house: House) -> tuple[Reconciler, InMemoryDeadLetters]:
-    letters = InMemoryDeadLetters()
+    dead_letters = InMemoryDeadLetters()
     made = house.reconciler()
-    made._dead_letters = letters
-    return made, letters
+    made._dead_letters = dead_letters
+    return made, dead_letters
 
 
-def bodies(letters: InMemoryDeadLetters) -> list[object]:
-    return [json.loads(letter.body) for letter in letters.messages.values()]
+def bodies(dead_letters: InMemoryDeadLetters) -> list[object]:
+    return [json.loads(dead_letter.body) for dead_letter in dead_letters.messages.values()]
 
 
-def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day(house: House) -> None:
+def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(house: House) -> None:
     bad, good = committed(house, "a", number=1), committed(house, "b", number=2)
     house.tables.unreadable["watch", bad.tick_id] = "no zlib"
     house.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
-    made, letters = reconciler(house)
+    made, dead_letters = reconciler(house)
 
     passes = [made.reconcile(50) for _ in range(3)]
     house.clock.advance((UNREADABLE_MS + DISPATCH_LATE_MS) / 1000 + 1)
@@ -42,14 +42,14 @@ def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_d
 
     assert passes == [Reconciled(dispatched=1, failed=1, unreadable=1), NOTHING, NOTHING]
     assert next_day == Reconciled(failed=1, unreadable=1)
-    assert bodies(letters) == [{"treadle": "dispatch", "sensor": "watch", "tick_id": bad.tick_id}]
-    [letter] = letters.messages.values()
-    assert letter.attributes["origin"] == "reconcile"
-    assert bad.tick_id in letter.attributes["reason"]
+    assert bodies(dead_letters) == [{"treadle": "dispatch", "sensor": "watch", "tick_id": bad.tick_id}]
+    [dead_letter] = dead_letters.messages.values()
+    assert dead_letter.attributes["origin"] == "reconcile"
+    assert bad.tick_id in dead_letter.attributes["reason"]
     assert counts(house, good) is not None
 
 
-def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day(house: House) -> None:
+def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(house: House) -> None:
     queue_run(house)
     other = RUN_IDS.keyed("watch", "other")
     house.tables.runs[other] = Run(
@@ -58,7 +58,7 @@ def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_da
     )  # fmt: skip
     house.tables.unreadable[RUN_ID,] = "tags is a list"
     house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    made, letters = reconciler(house)
+    made, dead_letters = reconciler(house)
 
     first, second = made.reconcile(50), made.reconcile(50)
     del house.tables.unreadable[RUN_ID,]
@@ -67,20 +67,20 @@ def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_da
 
     assert (first, second) == (Reconciled(relaunched=1, failed=1, unreadable=1), NOTHING)
     assert (repaired.relaunched, repaired.unreadable) == (2, 0)
-    assert bodies(letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
+    assert bodies(dead_letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
 
 
 def test_a_page_of_ticks_that_cannot_be_read_does_not_end_the_pass(house: House) -> None:
-    """More of them than RECONCILE asks for at once."""
+    """More of them than RECONCILE reads at once."""
     bad = [committed(house, f"a{number}", number=number) for number in range(1, 131)]
     for tick in bad:
         house.tables.unreadable["watch", tick.tick_id] = "no zlib"
     good = committed(house, "good", number=200)
     house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
-    made, letters = reconciler(house)
+    made, dead_letters = reconciler(house)
 
     assert made.reconcile(50) == Reconciled(dispatched=1, failed=130, unreadable=130)
-    assert len(letters.messages) == 130
+    assert len(dead_letters.messages) == 130
 
 
 def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs(house: House) -> None:
@@ -183,13 +183,13 @@ def test_a_record_that_takes_no_change_holds_up_no_other(house: House) -> None:
     house.tables.runs[other] = replace(house.tables.runs[RUN_ID], run_id=other, run_key="other")
     house.tables.unreadable[RUN_ID,] = "tags is a list"
     house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    made, letters = reconciler(house)
+    made, dead_letters = reconciler(house)
     made._runs = FullTable(house.tables)
 
     found = made.reconcile(50)
 
     assert found == Reconciled(relaunched=1, failed=1, unreadable=1)
-    assert bodies(letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
+    assert bodies(dead_letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
 
 
 class FullTicks(InMemoryTickStore):
@@ -219,7 +219,7 @@ def test_a_tick_that_takes_no_note_of_its_failure_holds_up_no_other(house: House
     unreadable, _, good = (committed(house, key, number=n) for n, key in enumerate(("a", "broken", "b"), 1))
     house.tables.unreadable["watch", unreadable.tick_id] = "no zlib"
     house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
-    made, letters = reconciler(house)
+    made, dead_letters = reconciler(house)
     made._ticks = made._dispatcher._ticks = FullTicks(house.tables)
     made._dispatcher._runs = NoRuns(house.tables)
 
@@ -227,7 +227,7 @@ def test_a_tick_that_takes_no_note_of_its_failure_holds_up_no_other(house: House
 
     assert first == Reconciled(dispatched=1, failed=2, unreadable=1)
     assert second == Reconciled(failed=1)
-    assert len(bodies(letters)) == 1
+    assert len(bodies(dead_letters)) == 1
     assert counts(house, good) is not None
 
 

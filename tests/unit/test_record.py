@@ -28,7 +28,7 @@ class SilentTarget(InMemoryTarget):
 
 
 def start(house: House) -> Run:
-    """A run that LAUNCH has started."""
+    """Return a run that LAUNCH has started."""
     house.tables.runs[RUN_ID] = Run(
         RUN_ID, JOB, "watch", "k", "tick", "{}", {}, NOON, reached={"1/0": {"QUEUED": NOON}}
     )
@@ -101,15 +101,15 @@ def test_targets_cause_supersedes_what_treadle_assumed(house: House) -> None:
     house.tables.runs[RUN_ID] = replace(
         run, status=Status.FAILURE, failure=assumed, reached={"1/0": {"QUEUED": NOON, "FAILURE?": NOON}}
     )
-    told = Failure("States.Timeout", "too slow")
-    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
+    reported = Failure("States.Timeout", "too slow")
+    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, reported)
 
     house.recorder().record(house.change(run, Status.FAILURE))
 
-    assert house.only_run().failure == told
+    assert house.only_run().failure == reported
 
 
-def test_success_is_recorded_without_asking_the_target(house: House) -> None:
+def test_success_is_recorded_without_querying_the_target(house: House) -> None:
     run = start(house)
     house.target.executions.clear()
 
@@ -118,18 +118,18 @@ def test_success_is_recorded_without_asking_the_target(house: House) -> None:
 
 def test_failure_that_cannot_be_explained_yet_is_recorded_and_its_reason_comes_later(house: House) -> None:
     run = start(house)
-    told = Failure("States.Timeout", "too slow")
+    reported = Failure("States.Timeout", "too slow")
     silent, house.target = house.target, SilentTarget(house.clock)
 
     with pytest.raises(LaunchDelayedError, match="throttled"):
         house.recorder().record(house.change(run, Status.FAILURE))
     before = house.only_run()
     house.target = silent
-    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
+    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, reported)
     house.recorder().record(house.change(run, Status.FAILURE))
 
     assert (before.status, before.failure) == (Status.FAILURE, None)
-    assert (house.only_run().status, house.only_run().failure) == (Status.FAILURE, told)
+    assert (house.only_run().status, house.only_run().failure) == (Status.FAILURE, reported)
 
 
 def test_failure_that_the_target_knows_nothing_of_any_more_is_recorded_as_unknown(house: House) -> None:

@@ -1,4 +1,4 @@
-"""RECORD when a job has moved: a run hears of what runs at its own address, and of nothing else."""
+"""RECORD when a job has moved: a run changes with events of its own target, and with no others."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from treadle.testing.targets import InMemoryTarget
 
 
 def moved(*former: str) -> dict[str, JobSettings]:
-    """The job at another address, with those that its entry names as former ones."""
+    """Return the job at another address, with those that its entry names as former ones."""
     return {JOB: replace(MOVED[JOB], former=former)}
 
 
@@ -73,7 +73,7 @@ def test_a_failure_whose_reason_is_denied_since_the_job_has_moved_is_recorded_an
     )
 
 
-def test_a_failure_whose_reason_is_denied_at_the_jobs_own_address_is_asked_for_again(house: House) -> None:
+def test_a_failure_whose_reason_is_denied_at_the_jobs_own_address_is_requested_again(house: House) -> None:
     started(house).walls[ARN] = DENIED
 
     with pytest.raises(LaunchDeniedError):
@@ -83,7 +83,7 @@ def test_a_failure_whose_reason_is_denied_at_the_jobs_own_address_is_asked_for_a
 
 
 @pytest.mark.parametrize(("former", "decision"), [([ARN], Decision.RECORDED), ([], Decision.FOREIGN)])
-def test_an_event_without_launch_id_is_looked_into_at_former_addresses_only(
+def test_an_event_without_launch_id_is_searched_at_former_addresses_only(
     house: House, former: list[str], decision: Decision
 ) -> None:
     started(house)
@@ -97,7 +97,7 @@ def test_an_event_without_launch_id_is_looked_into_at_former_addresses_only(
 def test_a_former_address_may_be_a_bare_name_of_the_jobs_own_kind(
     house: House, former: str, decision: Decision
 ) -> None:
-    """As Glue's may be: an event of it bears no launch id."""
+    """As Glue's may be: an event of it has no launch id."""
     arn = "arn:aws:glue:us-east-1:123456789012:job/load"
     started(house)
     pending_start = PendingStart("t", NOON, "load", "glue")
@@ -111,7 +111,7 @@ def test_a_former_address_may_be_a_bare_name_of_the_jobs_own_kind(
     assert recorder.record(change).decision is decision
 
 
-def test_a_former_address_that_is_registered_a_moment_later_is_looked_for_past_the_cache(
+def test_a_former_address_that_is_registered_a_moment_later_is_looked_up_past_the_cache(
     house: House,
 ) -> None:
     started(house)
@@ -164,7 +164,7 @@ def test_an_execution_of_others_that_was_recorded_before_the_move_gets_its_end(h
     assert house.only_run().status is Status.SUCCESS
 
 
-def test_whoever_has_looked_may_report_of_a_run_that_ended_as_unknown(house: House) -> None:
+def test_whoever_has_checked_may_report_of_a_run_that_ended_as_unknown(house: House) -> None:
     started(house).walls[ARN] = DENIED
     report = StatusChange(REPORT, f"{RUN_ID}-1", "", "", Status.SUCCESS, NOON + 5)
     assert house.recorder().record(report).decision is Decision.FOREIGN
@@ -176,7 +176,7 @@ def test_whoever_has_looked_may_report_of_a_run_that_ended_as_unknown(house: Hou
     assert house.recorder().record(replace(report, status=Status.FAILURE)).decision is Decision.FOREIGN
 
 
-def test_nobody_reports_of_a_run_of_others_on_a_target_that_is_asked_though_its_job_changed_its_kind(
+def test_nobody_reports_of_a_run_of_others_on_a_target_that_is_queried_though_its_job_changed_its_kind(
     house: House,
 ) -> None:
     started(house)

@@ -37,27 +37,27 @@ class Happening:
     Attributes:
         event: as the rule leaves it; None for an assumed end.
         at: when.
-        standing: how the target says that it stands from then on.
+        existing: the execution as the target describes it from then on.
     """
 
     event: dict[str, Any] | None
     at: int
-    standing: Execution
+    existing: Execution
 
 
 def enveloped(source: str, kind: str, detail: dict[str, Any], at: int) -> dict[str, Any]:
-    """The event of a detail."""
-    told = {"source": source, "detail-type": kind, "account": "123456789012", "region": "us-east-1"}
-    return {**told, "time": f"2026-11-22T18:00:{(at - NOON) // 1000 % 60:02d}Z", "detail": detail}
+    """Return the event of a detail."""
+    envelope = {"source": source, "detail-type": kind, "account": "123456789012", "region": "us-east-1"}
+    return {**envelope, "time": f"2026-11-22T18:00:{(at - NOON) // 1000 % 60:02d}Z", "detail": detail}
 
 
 def failure_of(status: Status, retry: int) -> Failure | None:
-    return Failure("Told", f"in {retry}") if status in {Status.FAILURE, Status.CANCELED} else None
+    return Failure("Reported", f"in {retry}") if status in {Status.FAILURE, Status.CANCELED} else None
 
 
 @st.composite
 def executions(draw: st.DrawFn) -> list[Happening]:
-    """An execution of a state machine that is redriven up to twice."""
+    """Return an execution of a state machine that is redriven up to twice."""
     found: list[Happening] = []
     at, redrives = NOON, draw(st.integers(0, 2))
     for retry in range(redrives + 1):
@@ -71,29 +71,29 @@ def executions(draw: st.DrawFn) -> list[Happening]:
         found.append(Happening(event, at, running))
         if retry == redrives and draw(st.booleans()):
             break
-        word = draw(st.sampled_from(sorted(STATES_ENDS)))
+        state = draw(st.sampled_from(sorted(STATES_ENDS)))
         at += draw(st.integers(1, 5)) * 1000
-        status = STATES_ENDS[word]
+        status = STATES_ENDS[state]
         ended = replace(running, status=status, ended_at=at, failure=failure_of(status, retry))
-        event = enveloped("aws.states", kind, {**times, "status": word, "stopDate": str(at)}, at)
+        event = enveloped("aws.states", kind, {**times, "status": state, "stopDate": str(at)}, at)
         found.append(Happening(event, at, ended))
     return found
 
 
 @st.composite
 def batch_jobs(draw: st.DrawFn) -> list[Happening]:
-    """A Batch job that is tried up to three times, and may be terminated while it waits for the next."""
+    """Return a Batch job that is tried up to three times, and may be terminated while it waits for the next."""
     found: list[Happening] = []
     attempts: list[dict[str, Any]] = []
     at, running = NOON, Execution(JOB, DEFINITION, Status.STARTED, NOON)
 
-    def happens(word: str, standing: Execution) -> None:
-        detail = {"jobArn": JOB, "jobName": LAUNCH_ID, "jobDefinition": DEFINITION, "status": word}
-        times = {"startedAt": standing.started_at, "stoppedAt": standing.ended_at or ""}
+    def happens(state: str, existing: Execution) -> None:
+        detail = {"jobArn": JOB, "jobName": LAUNCH_ID, "jobDefinition": DEFINITION, "status": state}
+        times = {"startedAt": existing.started_at, "stoppedAt": existing.ended_at or ""}
         event = enveloped(
             "aws.batch", "Batch Job State Change", {**detail, **times, "attempts": [*attempts]}, at
         )
-        found.append(Happening(event, at, standing))
+        found.append(Happening(event, at, existing))
 
     for number in range(draw(st.integers(1, 3))):
         at += 1000
@@ -102,32 +102,32 @@ def batch_jobs(draw: st.DrawFn) -> list[Happening]:
         at += 1000
         attempts.append({"container": {"exitCode": 1}, "stoppedAt": at})
         happens("RUNNABLE", running)
-    word, status = draw(
+    state, status = draw(
         st.sampled_from(
             [("SUCCEEDED", Status.SUCCESS), ("FAILED", Status.FAILURE), ("FAILED", Status.CANCELED)]
         )
     )
     at += 1000
     retry = len(attempts) - 1
-    happens(word, replace(running, status=status, ended_at=at, failure=failure_of(status, retry)))
+    happens(state, replace(running, status=status, ended_at=at, failure=failure_of(status, retry)))
     return found
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Happening]:
-    """What happens to a run, with ends that Treadle assumed in between; some events get lost for good."""
+    """Return the events of a run, with ends that Treadle assumed in between; some events get lost for good."""
     happened = draw(st.one_of(executions(), batch_jobs()))
     kept = [each for each in happened if draw(st.integers(0, 5))]
     assumed = [
-        Happening(None, each.at + 1, each.standing)
+        Happening(None, each.at + 1, each.existing)
         for each in happened
-        if each.standing.retry == 0 and not draw(st.integers(0, 4))
+        if each.existing.retry == 0 and not draw(st.integers(0, 4))
     ]
     return sorted([*kept, *assumed], key=lambda each: each.at)
 
 
 def recorded(history: Sequence[Happening], last: Execution | None) -> Run:
-    """The record after the history.
+    """Return the record after the history.
 
     Args:
         history: as it comes.
@@ -136,7 +136,7 @@ def recorded(history: Sequence[Happening], last: Execution | None) -> Run:
     tables, clock = InMemoryTables(), VirtualClock()
     target = InMemoryTarget(clock)
     runs, kinds = InMemoryRunStore(tables), {"step_functions": MACHINE, "batch": DEFINITION}
-    is_batch = any(each.standing.external_id == JOB for each in history)
+    is_batch = any(each.existing.external_id == JOB for each in history)
     kind = "batch" if is_batch else "step_functions"
     pending_start = PendingStart("t", NOON, kinds[kind], kind)
     tables.runs[RUN_ID] = Run(
@@ -155,7 +155,7 @@ def recorded(history: Sequence[Happening], last: Execution | None) -> Run:
     recorder = Recorder(runs, jobs, {kind: target}, clock, "123456789012/us-east-1")
     for each in history:
         clock.advance(7)
-        target.executions[each.standing.external_id] = last or each.standing
+        target.executions[each.existing.external_id] = last or each.existing
         if each.event is not None:
             recorder.record(parse_status_change(each.event))
         else:
@@ -170,7 +170,7 @@ def test_shuffled_and_repeated_events_end_at_the_record_of_the_ordered_ones(
 ) -> None:
     repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=4) if history else st.just([]))
     shuffled = data.draw(st.permutations(repeated))
-    last = history[-1].standing if history else None
+    last = history[-1].existing if history else None
 
     assert recorded(shuffled, last) == recorded(history, None)
 
@@ -182,7 +182,7 @@ def test_last_event_says_how_the_run_stands_whatever_was_lost_before_it(
     lost = data.draw(st.sets(st.integers(0, len(happened) - 1)))
     kept = [each for number, each in enumerate(happened[:-1]) if number not in lost]
 
-    last = happened[-1].standing
+    last = happened[-1].existing
     run = recorded([*kept, happened[-1]], None)
 
     assert (run.status, run.failure) == (last.status, last.failure)

@@ -1,4 +1,4 @@
-"""RECORD on every kind of target: what it asks for, which addresses it takes for the job's, and reports."""
+"""RECORD on every kind of target: its queries, the addresses that it takes for the job's, and reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ GLUE = f"arn:aws:glue:{HERE}:job/load"
 BATCH = f"arn:aws:batch:{HERE}:job-definition/load"
 TASK = f"arn:aws:ecs:{HERE}:task-definition/load:3"
 FUNCTION = f"arn:aws:lambda:{HERE}:function:load"
-REPORTED = Failure("Told", "by the event")
+REPORTED = Failure("Reported", "by the event")
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Stack:
     Attributes:
         kind: of the target.
         arn: the job's.
-        describes: whether the target can be asked.
+        describes: whether the target can be queried.
     """
 
     kind: str
@@ -71,12 +71,12 @@ class Stack:
         return {"load": JobSettings("load", self.kind, self.arn, "LoadArn")}
 
     def runs_as(self, external_id: str, status: Status, **fields: object) -> None:
-        """What the target says when it is asked."""
+        """Set the target's response to a query."""
         execution = Execution(external_id, self.arn, status, NOON, launch_id=LAUNCH_ID)
         self.target.executions[external_id] = replace(execution, **fields)  # type: ignore[arg-type]
 
     def record(self, change: StatusChange) -> Outcome:
-        """What RECORD makes of a change."""
+        """Return RECORD's outcome for a change."""
         recorder = Recorder(
             InMemoryRunStore(self.tables), self.jobs, {self.kind: self.target}, self.clock, PLACE
         )
@@ -99,7 +99,7 @@ def report(status: Status, failure: Failure | None = None, name: str = LAUNCH_ID
 
 
 @pytest.mark.parametrize("given_as", [GLUE, "load"])
-def test_target_is_asked_for_the_launch_id_that_its_event_lacks(given_as: str) -> None:
+def test_target_is_queried_for_the_launch_id_that_its_event_lacks(given_as: str) -> None:
     stack = Stack("glue", given_as)
     stack.runs_as(f"{GLUE}/jr_1", Status.SUCCESS)
 
@@ -109,7 +109,7 @@ def test_target_is_asked_for_the_launch_id_that_its_event_lacks(given_as: str) -
     assert (stack.run.target, stack.run.external_id) == (given_as, f"{given_as}/jr_1")
 
 
-def test_execution_of_what_no_job_launches_is_foreign_without_asking() -> None:
+def test_execution_of_what_no_job_launches_is_foreign_without_querying() -> None:
     stack = Stack("glue", GLUE)
 
     outcome = stack.record(glue_change(target=f"{GLUE}-other"))
@@ -126,7 +126,7 @@ def test_execution_that_its_target_knows_no_longer_is_foreign() -> None:
 
 
 @pytest.mark.parametrize("launch_id", [None, "nightly", f"{RUN_ID}-2"])
-def test_execution_that_bears_no_launch_id_of_ours_is_foreign(launch_id: str | None) -> None:
+def test_execution_that_has_no_launch_id_of_ours_is_foreign(launch_id: str | None) -> None:
     stack = Stack("glue", GLUE)
     stack.runs_as(f"{GLUE}/jr_1", Status.SUCCESS, launch_id=launch_id)
     before = stack.run
@@ -135,19 +135,19 @@ def test_execution_that_bears_no_launch_id_of_ours_is_foreign(launch_id: str | N
     assert stack.run == before
 
 
-def test_target_that_was_asked_for_the_launch_id_is_not_asked_again_for_the_reason() -> None:
+def test_target_that_was_queried_for_the_launch_id_is_not_queried_again_for_the_reason() -> None:
     stack = Stack("glue", GLUE)
     stack.runs_as(f"{GLUE}/jr_1", Status.FAILURE, failure=REPORTED)
-    stack.target = asked = AskedTarget(stack.target)
+    stack.target = queried = RecordingTarget(stack.target)
 
     stack.record(glue_change(Status.FAILURE))
 
     assert (stack.run.status, stack.run.failure) == (Status.FAILURE, REPORTED)
-    assert asked.names == [f"{GLUE}/jr_1"]
+    assert queried.names == [f"{GLUE}/jr_1"]
 
 
-class AskedTarget(InMemoryTarget):
-    """A target that notes what it was asked about."""
+class RecordingTarget(InMemoryTarget):
+    """A target that records its queries."""
 
     def __init__(self, target: InMemoryTarget) -> None:
         super().__init__(target.clock, executions=target.executions)
@@ -166,7 +166,7 @@ class SilentTarget(InMemoryTarget):
         raise LaunchDelayedError(msg)
 
 
-def test_failure_that_the_event_tells_is_taken_without_asking() -> None:
+def test_failure_that_the_event_reports_is_taken_without_querying() -> None:
     stack = Stack("ecs", TASK)
 
     stack.record(task_change(is_sure=True))
@@ -175,7 +175,7 @@ def test_failure_that_the_event_tells_is_taken_without_asking() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.CANCELED, Status.FAILURE])
-def test_end_that_the_event_leaves_open_is_the_one_that_the_target_tells(status: Status) -> None:
+def test_end_that_the_event_leaves_open_is_the_one_that_the_target_reports(status: Status) -> None:
     stack, change = Stack("ecs", TASK), task_change()
     said = None if status is Status.SUCCESS else Failure("Said", "by the target")
     stack.runs_as(change.external_id, status, failure=said)
@@ -186,7 +186,7 @@ def test_end_that_the_event_leaves_open_is_the_one_that_the_target_tells(status:
     assert set(stack.run.reached["1/0"]) & {"SUCCESS", "FAILURE", "CANCELED"} == {status}
 
 
-def test_end_that_only_the_target_can_tell_is_not_guessed_while_it_does_not_answer() -> None:
+def test_end_that_only_the_target_can_report_is_not_guessed_while_it_does_not_answer() -> None:
     stack, change = Stack("ecs", TASK), task_change()
     before, stack.target = stack.run, SilentTarget(stack.clock)
 
@@ -196,7 +196,7 @@ def test_end_that_only_the_target_can_tell_is_not_guessed_while_it_does_not_answ
     assert stack.run == before
 
 
-def test_end_that_the_target_does_not_show_yet_is_asked_for_again() -> None:
+def test_end_that_the_target_does_not_show_yet_is_requested_again() -> None:
     stack, change = Stack("ecs", TASK), task_change()
     stack.runs_as(change.external_id, Status.STARTED)
 
@@ -204,7 +204,7 @@ def test_end_that_the_target_does_not_show_yet_is_asked_for_again() -> None:
         stack.record(change)
 
 
-def test_end_that_the_target_has_forgotten_is_the_one_that_the_event_tells() -> None:
+def test_end_that_the_target_has_forgotten_is_the_one_that_the_event_reports() -> None:
     stack = Stack("ecs", TASK)
 
     stack.record(task_change())
@@ -222,7 +222,7 @@ def test_reason_of_a_later_redrive_is_not_taken_for_this_ends() -> None:
     assert (stack.run.status, stack.run.failure) == (Status.FAILURE, None)
 
 
-def test_redrive_that_the_target_tells_reopens_the_run() -> None:
+def test_redrive_that_the_target_reports_reopens_the_run() -> None:
     machine = f"arn:aws:states:{HERE}:stateMachine:load"
     stack = Stack("step_functions", machine)
     failed = StatusChange(
@@ -236,7 +236,7 @@ def test_redrive_that_the_target_tells_reopens_the_run() -> None:
     assert set(stack.run.reached) == {"1/0", "1/1"}
 
 
-def test_news_is_as_old_as_its_coming_and_not_as_what_it_tells() -> None:
+def test_news_is_as_old_as_its_coming_and_not_as_what_it_reports() -> None:
     stack = Stack("ecs", TASK)
     stack.clock.advance(500)
 
@@ -250,7 +250,7 @@ def test_news_is_as_old_as_its_coming_and_not_as_what_it_tells() -> None:
     ("status", "failure"),
     [(Status.STARTED, None), (Status.SUCCESS, None), (Status.FAILURE, REPORTED), (Status.CANCELED, REPORTED)],
 )
-def test_report_is_taken_of_a_run_whose_target_tells_nothing(
+def test_report_is_taken_of_a_run_whose_target_reports_nothing(
     kind: str, status: Status, failure: Failure | None
 ) -> None:
     stack = Stack(kind, "arn:aws:x", describes=False)
@@ -262,7 +262,7 @@ def test_report_is_taken_of_a_run_whose_target_tells_nothing(
 
 
 @pytest.mark.parametrize("kind", ["step_functions", "glue", "batch", "ecs"])
-def test_report_is_refused_for_a_run_whose_target_tells_of_it(kind: str) -> None:
+def test_report_is_refused_for_a_run_whose_target_reports_it(kind: str) -> None:
     stack = Stack(kind, "arn:aws:x")
     before = stack.run
 

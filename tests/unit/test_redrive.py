@@ -28,7 +28,7 @@ LAMBDAS = {"requestContext": {"functionArn": "f"}, "version": "1.0"}
 class Stack:
     """Queues of a deployment."""
 
-    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     queues: dict[str, InMemoryQueue] = field(
         default_factory=lambda: {each: InMemoryQueue() for each in ORIGINS}
     )
@@ -39,18 +39,18 @@ class Stack:
             Destination(each, PREFIX + each, queue, f"shop-{each.rpartition(' ')[2]}")
             for each, queue in self.queues.items()
         ]
-        return Redriver(self.letters, lambda: places)
+        return Redriver(self.dead_letters, lambda: places)
 
     def add(self, body: object, source: str | None = None, **attributes: str) -> None:
-        self.letters.add(body if isinstance(body, str) else json.dumps(body), attributes, source)
+        self.dead_letters.add(body if isinstance(body, str) else json.dumps(body), attributes, source)
 
     def sent(self) -> dict[str, list[Mapping[str, object]]]:
-        """What was sent, by queue."""
+        """Return what was sent, by queue."""
         bodies = {each: [message.body for message in queue.messages] for each, queue in self.queues.items()}
         return {each: found for each, found in bodies.items() if found}
 
     def only(self) -> RedriveResult:
-        """What became of the only letter."""
+        """Return what became of the only dead letter."""
         [done] = self.redriver.redrive()
         return done
 
@@ -64,16 +64,16 @@ def stack() -> Stack:
     ("origin", "body"),
     [("dispatch", CHUNK_SIZE), ("launch", LAUNCH), ("record", EXECUTION), ("sensor new_objects", OBJECT)],
 )
-def test_what_a_step_buried_goes_back_to_its_queue(
+def test_what_a_step_dead_lettered_goes_back_to_its_queue(
     stack: Stack, origin: str, body: dict[str, object]
 ) -> None:
-    stack.letters.send(json.dumps(body), origin=origin, reason="ValueError: no")
+    stack.dead_letters.send(json.dumps(body), origin=origin, reason="ValueError: no")
 
     done = stack.only()
 
     assert (done.action, done.origin) == (RedriveAction.SENT, origin)
     assert stack.sent() == {origin: [body]}
-    assert stack.letters.messages == {}
+    assert stack.dead_letters.messages == {}
 
 
 def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> None:
@@ -83,10 +83,10 @@ def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> Non
     assert stack.sent() == {"dispatch": [{"treadle": "dispatch", "sensor": "s", "tick_id": "t"}]}
 
 
-def test_of_a_run_that_the_stream_gave_up_all_is_told_again(stack: Stack) -> None:
-    letter = {"treadle": "publish", "keys": {"run_id": {"S": "r"}}}
+def test_of_a_run_that_the_stream_gave_up_all_is_reported_again(stack: Stack) -> None:
+    dead_letter = {"treadle": "publish", "keys": {"run_id": {"S": "r"}}}
     stack.queues["publish"] = InMemoryQueue()
-    stack.add(letter, origin="publish", reason="x")
+    stack.add(dead_letter, origin="publish", reason="x")
 
     assert stack.only().action is RedriveAction.SENT
     [sent] = stack.sent()["publish"]
@@ -104,7 +104,7 @@ def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> No
 
     done = stack.only()
 
-    assert (done.action, len(stack.letters.messages)) == (RedriveAction.LEFT, 1)
+    assert (done.action, len(stack.dead_letters.messages)) == (RedriveAction.LEFT, 1)
     assert "treadle sensor replay" in done.reason
 
 
@@ -159,7 +159,7 @@ def test_what_comes_by_itself_is_dropped(
 
     done = stack.only()
 
-    assert (done.action, done.origin, stack.sent(), stack.letters.messages) == (
+    assert (done.action, done.origin, stack.sent(), stack.dead_letters.messages) == (
         RedriveAction.DROPPED,
         origin,
         {},
@@ -259,10 +259,10 @@ def test_what_nobody_knows_is_left_and_may_be_received_again(
 
     assert stack.only().action is RedriveAction.LEFT
     assert stack.sent() == {}
-    assert (len(stack.letters.messages), stack.letters.held) == (1, set())
+    assert (len(stack.dead_letters.messages), stack.dead_letters.held) == (1, set())
 
 
-def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
+def test_a_dry_run_reports_all_and_does_nothing(stack: Stack) -> None:
     stack.add(LAUNCH, origin="launch", reason="x")
     stack.add({**LAMBDAS, "requestPayload": TICK})
     stack.add("no JSON")
@@ -270,10 +270,10 @@ def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
     actions = [done.action for done in stack.redriver.redrive(dry_run=True)]
 
     assert actions == [RedriveAction.SENT, RedriveAction.DROPPED, RedriveAction.LEFT]
-    assert (stack.sent(), len(stack.letters.messages), stack.letters.held) == ({}, 3, set())
+    assert (stack.sent(), len(stack.dead_letters.messages), stack.dead_letters.held) == ({}, 3, set())
 
 
-def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
+def test_only_dead_letters_of_the_origin_requested_are_touched(stack: Stack) -> None:
     stack.add(LAUNCH, origin="launch", reason="x")
     stack.add(EXECUTION, origin="record", reason="x")
     stack.add(LAUNCH, source=PREFIX + "launch")
@@ -281,39 +281,39 @@ def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
     done = list(stack.redriver.redrive(origin="launch"))
 
     assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
-    assert ([each.origin for each in done], len(stack.letters.messages)) == (["launch", "launch"], 1)
-    assert stack.letters.held == set()
+    assert ([each.origin for each in done], len(stack.dead_letters.messages)) == (["launch", "launch"], 1)
+    assert stack.dead_letters.held == set()
 
 
-def test_no_more_letters_than_asked_for_are_sent_and_the_others_are_given_back(stack: Stack) -> None:
+def test_no_more_dead_letters_than_requested_are_sent_and_the_others_are_given_back(stack: Stack) -> None:
     for number in range(25):
         stack.add({**LAUNCH, "attempt": number + 1}, origin="launch", reason="x")
 
     assert len(list(stack.redriver.redrive(limit=12))) == 12
 
-    assert (len(stack.sent()["launch"]), len(stack.letters.messages)) == (12, 13)
-    assert stack.letters.held == set()
+    assert (len(stack.sent()["launch"]), len(stack.dead_letters.messages)) == (12, 13)
+    assert stack.dead_letters.held == set()
 
 
 class BuriesAtOnce(InMemoryQueue):
     """Of a step that gives up whatever comes."""
 
-    letters: InMemoryDeadLetters
+    dead_letters: InMemoryDeadLetters
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
         super().send(bodies)
         for body in bodies:
-            self.letters.send(json.dumps(body), origin="launch", reason="again")
+            self.dead_letters.send(json.dumps(body), origin="launch", reason="again")
 
 
 def test_what_is_given_up_again_meanwhile_is_not_met_again(stack: Stack) -> None:
     queue = BuriesAtOnce()
-    queue.letters = stack.letters
+    queue.dead_letters = stack.dead_letters
     stack.queues["launch"] = queue
     stack.add(LAUNCH, origin="launch", reason="x")
 
     assert stack.only().action is RedriveAction.SENT
-    assert (len(queue.messages), len(stack.letters.messages)) == (1, 1)
+    assert (len(queue.messages), len(stack.dead_letters.messages)) == (1, 1)
 
 
 class Denied(InMemoryQueue):
@@ -323,7 +323,7 @@ class Denied(InMemoryQueue):
         raise StoreError("access denied")
 
 
-def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: Stack) -> None:
+def test_a_dead_letter_that_could_not_be_sent_stays_and_those_behind_it_continue(stack: Stack) -> None:
     stack.queues["launch"] = Denied()
     stack.add(LAUNCH, origin="launch", reason="x")
     stack.add(EXECUTION, origin="record", reason="x")
@@ -334,20 +334,20 @@ def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: 
         (RedriveAction.FAILED, True),
         (RedriveAction.SENT, False),
     ]
-    assert [letter.body for letter in stack.letters.messages.values()] == [json.dumps(LAUNCH)]
-    assert stack.letters.held == set()
+    assert [dead_letter.body for dead_letter in stack.dead_letters.messages.values()] == [json.dumps(LAUNCH)]
+    assert stack.dead_letters.held == set()
 
 
 class Undying(InMemoryDeadLetters):
     """Deletes nothing."""
 
-    def delete(self, letter: DeadLetter) -> None:
+    def delete(self, dead_letter: DeadLetter) -> None:
         raise StoreError("no answer")
 
 
-def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
-    """A crash in between sends it twice, which every step bears."""
-    stack.letters = Undying()
+def test_a_dead_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
+    """A crash in between sends it twice, which every step tolerates."""
+    stack.dead_letters = Undying()
     stack.add(LAUNCH, origin="launch", reason="x")
 
     assert [stack.only().action, stack.only().action] == [RedriveAction.FAILED, RedriveAction.FAILED]
@@ -369,7 +369,7 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
         ([], ""),
     ],
 )
-def test_a_letter_is_named_by_what_it_is_about(body: object, subject: str) -> None:
+def test_a_dead_letter_is_named_by_what_it_is_about(body: object, subject: str) -> None:
     assert subject_of(DeadLetter("id", "handle", json.dumps(body), {})) == subject
 
 
@@ -378,20 +378,22 @@ def test_a_letter_is_named_by_what_it_is_about(body: object, subject: str) -> No
 
 @pytest.fixture
 def boxes(stack: Stack) -> dict[str, InMemoryDeadLetters]:
-    """The queues of two projects beside the engine's, with a letter in each of the three."""
+    """The queues of two projects beside the engine's, with a dead letter in each of the three."""
     made = {"billing": InMemoryDeadLetters(), "shop": InMemoryDeadLetters()}
-    for box in (stack.letters, *made.values()):
+    for box in (stack.dead_letters, *made.values()):
         box.add(json.dumps(LAUNCH), {"origin": "launch", "reason": "no"}, None)
     return made
 
 
 def of_projects(stack: Stack, boxes: Mapping[str, InMemoryDeadLetters]) -> Redriver:
     return Redriver(
-        stack.letters, lambda: [Destination("launch", "arn", stack.queues["launch"])], lambda: dict(boxes)
+        stack.dead_letters,
+        lambda: [Destination("launch", "arn", stack.queues["launch"])],
+        lambda: dict(boxes),
     )
 
 
-def test_letters_of_the_engine_and_of_every_project_are_sent_again(
+def test_dead_letters_of_the_engine_and_of_every_project_are_sent_again(
     stack: Stack, boxes: dict[str, InMemoryDeadLetters]
 ) -> None:
     redriver = of_projects(stack, boxes)
@@ -406,7 +408,7 @@ def test_letters_of_the_engine_and_of_every_project_are_sent_again(
 
 
 @pytest.mark.parametrize("project", ["", "shop"])
-def test_letters_of_one_project_leave_those_of_others_alone(
+def test_dead_letters_of_one_project_leave_those_of_others_alone(
     stack: Stack, boxes: dict[str, InMemoryDeadLetters], project: str
 ) -> None:
     redriver = of_projects(stack, boxes)
@@ -418,13 +420,13 @@ def test_letters_of_one_project_leave_those_of_others_alone(
     assert [len(box.receive()) for name, box in boxes.items() if name != project] == [1] * (2 - bool(project))
 
 
-def test_looking_gives_each_letter_back_to_its_own_queue(
+def test_checking_gives_each_dead_letter_back_to_its_own_queue(
     stack: Stack, boxes: dict[str, InMemoryDeadLetters]
 ) -> None:
     redriver = of_projects(stack, boxes)
 
     assert len(list(redriver.redrive(dry_run=True))) == 3
-    assert [len(box.receive()) for box in (stack.letters, *boxes.values())] == [1, 1, 1]
+    assert [len(box.receive()) for box in (stack.dead_letters, *boxes.values())] == [1, 1, 1]
 
 
 def test_project_without_a_queue_is_refused_with_those_that_have_one(
@@ -436,7 +438,7 @@ def test_project_without_a_queue_is_refused_with_those_that_have_one(
         list(of_projects(stack, boxes).redrive(project="shpo"))
 
 
-def test_most_letters_are_counted_over_all_queues(
+def test_most_dead_letters_are_counted_over_all_queues(
     stack: Stack, boxes: dict[str, InMemoryDeadLetters]
 ) -> None:
     assert len(list(of_projects(stack, boxes).redrive(limit=2))) == 2

@@ -44,7 +44,7 @@ SENSORS, JOBS = {"watch": ENTRY}, {"load": LOAD}
 
 
 def registry(house: House, **fields: Any) -> Registry:
-    """A registry that is in order but for some fields."""
+    """Return a valid registry with other values of some fields."""
     return replace(Registry(SENSORS, JOBS, {}, house.clock.now()), **fields)
 
 
@@ -55,7 +55,7 @@ def loads(event: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def examined(house: House, found: Registry, *sensors: DeployedSensor) -> list[Finding]:
-    """What the doctor finds wrong."""
+    """Return the doctor's findings."""
     deployment = InMemoryDeployment([*sensors] or [WATCH], dict.fromkeys(["watch", "other"], loads))
     registrations = Registrations(lambda: found, ENGINE, house.clock)
     overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations)
@@ -79,7 +79,7 @@ def only(findings: list[Finding]) -> Finding:
 
 
 def view(house: House, found: Registry, sensor: DeployedSensor = WATCH) -> SensorView:
-    """The sensor as lists show it."""
+    """Return the sensor as lists show it."""
     deployment = InMemoryDeployment([sensor], {"watch": loads})
     registrations = Registrations(lambda: found, ENGINE, house.clock)
     return Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations).sensor(
@@ -98,7 +98,7 @@ def test_registry_in_order_is_said_to_be_so(house: House) -> None:
 
 
 def other(**fields: Any) -> Mapping[str, SensorEntry]:
-    """The sensor's entry with other fields."""
+    """Return the sensor's entry with other fields."""
     return {"watch": replace(ENTRY, **fields)}
 
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_a_sensors_registration_is_found_and_shown_with_the_s
 
 @pytest.mark.parametrize("name", SHARED)
 def test_function_of_another_engine_is_found_by_its_environment(house: House, name: str) -> None:
-    """What it commits nobody reads: it goes on as if all were well."""
+    """Nobody reads what it commits: it continues without an error."""
     sensor = replace(WATCH, settings={**ENGINE, name: "another"})
 
     finding = only(examined(house, registry(house), sensor))
@@ -284,7 +284,7 @@ def test_projects_of_an_older_contract_are_behind(house: House) -> None:
 
 
 def gone(sensor: DeployedSensor = WATCH) -> DeployedSensor:
-    """A sensor whose function is gone."""
+    """Return a sensor whose function is gone."""
     problem = "Its function shop-WatchFunction-1X cannot be read: ResourceNotFoundException"
     return replace(
         sensor,
@@ -307,10 +307,10 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: 
 
 def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: House) -> None:
     """Not even of a sensor that an operator has started, and that is late by now."""
-    asked: list[Mapping[str, object]] = []
+    received: list[Mapping[str, object]] = []
 
     def watched(event: Mapping[str, object]) -> Mapping[str, object]:
-        asked.append(event)
+        received.append(event)
         return loads(event)
 
     house.tables.sensors["watch"] = SensorState(
@@ -321,10 +321,10 @@ def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: Hou
 
     [problem] = overview.sensor("watch").problems
 
-    assert (problem.kind, asked) == (ProblemKind.UNREADABLE, [])
+    assert (problem.kind, received) == (ProblemKind.UNREADABLE, [])
 
 
-def test_doctor_reports_a_function_that_is_gone_once_and_goes_on_with_the_others(house: House) -> None:
+def test_doctor_reports_a_function_that_is_gone_once_and_continues_with_the_others(house: House) -> None:
     second = replace(WATCH, name="other", function="shop-OtherFunction-1X")
     sensors = {**SENSORS, "other": replace(ENTRY, name="other", function=second.function)}
 

@@ -30,7 +30,7 @@ class Store(InMemoryRegistryStore):
     reads = 0
 
     def read(self) -> Registry:
-        """The copy."""
+        """Return the copy."""
         self.reads += 1
         if self.error is not None:
             raise self.error
@@ -51,14 +51,14 @@ class Step:
         self.register("load")
 
     def register(self, *granted: str, jobs: tuple[JobSettings, ...] = (LOAD, CLEAN)) -> None:
-        """What RECONCILE has copied: the jobs, and that the sensor may start some of them."""
+        """Write RECONCILE's copy: the jobs, and that the sensor may start some of them."""
         texts = {"sensors/watch": sensor_text("shop", *granted)}
         texts |= {f"jobs/{job.job}": job_text("shop", job) for job in jobs}
         entries = {path: KeptEntry(text, self.clock.now()) for path, text in texts.items()}
         self.tables.registry = RegistryCopy("main", entries, self.clock.now(), 1)
 
     def may_start(self, job: str) -> bool:
-        """Whether a tick that was committed just now may start a job."""
+        """Return whether a tick that was committed just now may start a job."""
         return self.registry.may_start("watch", job, self.clock.now())
 
 
@@ -134,7 +134,7 @@ def test_process_without_a_copy_says_neither_yes_nor_no(step: Step, error: Excep
         step.jobs.get("load")
 
 
-def test_job_that_is_not_there_is_looked_for_past_the_cache(step: Step) -> None:
+def test_job_that_is_not_there_is_looked_up_past_the_cache(step: Step) -> None:
     step.register("load", jobs=(LOAD,))
     assert step.jobs.get("clean") is None
     step.register("load")
@@ -157,7 +157,7 @@ def test_job_that_is_nowhere_costs_one_read_in_a_few_seconds(step: Step) -> None
     assert step.store.reads == 1
 
 
-def test_jobs_have_changed_if_a_look_past_the_cache_shows_others(step: Step) -> None:
+def test_jobs_have_changed_if_a_read_past_the_cache_shows_others(step: Step) -> None:
     assert not step.registry.jobs_changed()
     step.register("load", jobs=(LOAD,))
     step.clock.advance(ABSENT_MS / 1000 + 0.001)

@@ -49,13 +49,13 @@ def test_job_is_read() -> None:
     )
 
 
-def test_address_of_a_job_is_told_as_that_of_its_entry() -> None:
+def test_address_of_a_job_is_reported_as_that_of_its_entry() -> None:
     """Messages name what gives the address: there is no parameter for it."""
     assert parse_job("load", json.dumps(JOB), KINDS).settings.parameter == "the registry entry of job load"
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("a b", json.dumps(SENSOR), "'a b' cannot name a sensor"),
         ("daily", "{", "it is not JSON"),
@@ -76,13 +76,13 @@ def test_address_of_a_job_is_told_as_that_of_its_entry() -> None:
         ),
     ],
 )
-def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words: str) -> None:
-    with pytest.raises(RegistryEntryError, match=words):
+def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, message: str) -> None:
+    with pytest.raises(RegistryEntryError, match=message):
         parse_sensor(name, text)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"observed": "yes"}, "its observed is 'yes'; it must be true or false"),
         ({"observed": "true", "target": "lambda"}, "it is observed, but jobs on lambda cannot be observed"),
@@ -94,8 +94,8 @@ def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words
         ({"project": 3}, "its project is 3; it must be a string"),
     ],
 )
-def test_malformed_job_is_refused_with_what_to_do(change: dict[str, object], words: str) -> None:
-    with pytest.raises(RegistryEntryError, match=words):
+def test_malformed_job_is_refused_with_what_to_do(change: dict[str, object], message: str) -> None:
+    with pytest.raises(RegistryEntryError, match=message):
         parse_job("load", json.dumps(JOB | change), KINDS)
 
 

@@ -27,7 +27,7 @@ MINUTE_S = 60
 
 
 class Parameters(InMemoryParameters):
-    """Parameter Store; a test says what happens while it is asked, and that it does not answer."""
+    """Parameter Store; a test sets what happens during a query, and that it fails."""
 
     error: Exception | None = None
 
@@ -37,15 +37,15 @@ class Parameters(InMemoryParameters):
         self.lists = 0
 
     def list(self) -> Mapping[str, str]:
-        """All values, as they were when it was asked."""
+        """Return all values as of the query."""
         self.lists += 1
-        return self._asked(super().list())
+        return self._read(super().list())
 
     def get(self, path: str) -> str | None:
-        """One value, as it was when it was asked."""
-        return self._asked(super().get(path))
+        """Return one value as of the query."""
+        return self._read(super().get(path))
 
-    def _asked(self, answer: T) -> T:
+    def _read(self, answer: T) -> T:
         if self.error is not None:
             raise self.error
         while self.meanwhile:
@@ -75,18 +75,18 @@ class Engine:
         return RegistrySync(self.store, self.parameters, registry, engine, set(KINDS), self.clock)
 
     def listed(self) -> int:
-        """A listing, once it is due."""
+        """Return a listing, once it is due."""
         self.clock.advance(LIST_MS / 1000)
         return self.sync.list_if_due()
 
     def deleted(self, path: str) -> int:
-        """An entry is deleted, and Parameter Store tells of it."""
+        """Delete an entry, and process Parameter Store's event."""
         self.parameters.values.pop(path, None)
         self.clock.advance(1)
         return self.sync.update(path, is_deleted=True)
 
     def updated(self, path: str, text: str) -> int:
-        """An entry is changed, and Parameter Store tells of it."""
+        """Change an entry, and process Parameter Store's event."""
         self.parameters.values[path] = text
         self.clock.advance(1)
         return self.sync.update(path, is_deleted=False)
@@ -183,7 +183,7 @@ def test_deleted_entry_goes_with_its_announcement(engine: Engine) -> None:
 
 
 def test_entry_that_was_reported_as_deleted_and_is_there_stays(engine: Engine) -> None:
-    """It was made anew, or nobody deleted it."""
+    """It was created again, or never deleted."""
     assert engine.sync.update(LOAD, is_deleted=True) == 0
 
     assert engine.names == {"daily", "load"}
@@ -224,7 +224,7 @@ def test_ce_1_error_of_parameter_store_is_never_absence(engine: Engine, error: E
     assert engine.store.copy() == before
 
 
-def test_update_that_failed_is_made_up_for_by_the_next_look(engine: Engine) -> None:
+def test_update_that_failed_is_made_up_for_by_the_next_check(engine: Engine) -> None:
     engine.parameters.error = StoreError("no answer")
     with pytest.raises(StoreError):
         engine.updated(LOAD, job_text("shop", SETTINGS, arn="other"))

@@ -1,4 +1,4 @@
-"""Replay: a sensor is told of a time range once more, and evaluates what it has not evaluated before."""
+"""Replay: a sensor receives the events of a time range again, and evaluates what it has not evaluated before."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ def instance() -> TreadleInstance:
 
 
 def ended(instance: TreadleInstance) -> Run:
-    """A run that starts and succeeds, a minute long."""
+    """Return a run that starts and succeeds, a minute long."""
     [run] = instance.tick("start").runs
     instance.clock.advance(60)
     return instance.finish_run(run).run
@@ -69,7 +69,7 @@ def ended(instance: TreadleInstance) -> Run:
 def replayed(
     instance: TreadleInstance, since: timedelta, until: timedelta = timedelta(0), **options: Any
 ) -> tuple[int, InMemoryQueue]:
-    """The number of events sent, and the sensor's queue with them."""
+    """Return the number of events sent, and the sensor's queue with them."""
     replayer, queue = replayer_of(instance, "watch")
     given: dict[str, Any] = {"sensor": "watch", "jobs": ["load"], "statuses": FINISHED_STATUSES, **options}
     found = replayer.replay_runs(**span(instance, since, until), **given)
@@ -77,7 +77,7 @@ def replayed(
 
 
 def replayer_of(instance: TreadleInstance, sensor: str) -> tuple[Replayer, InMemoryQueue]:
-    """A replayer on the instance's stores, and the sensor's queue."""
+    """Return a replayer on the instance's stores, and the sensor's queue."""
     queue, tables = InMemoryQueue(), instance._tables
     runs, assets = InMemoryRunStore(tables), InMemoryEventStore(tables)
     return Replayer(runs, assets, {sensor: queue}, NAMESPACE, instance.clock), queue
@@ -106,7 +106,9 @@ def test_what_was_missed_while_the_sensor_was_stopped_is_evaluated_and_nothing_e
     assert seen == [first.run_id, second.run_id]
 
 
-def test_only_the_time_range_the_jobs_and_the_statuses_asked_for_are_told(instance: TreadleInstance) -> None:
+def test_only_the_time_range_the_jobs_and_the_statuses_requested_are_reported(
+    instance: TreadleInstance,
+) -> None:
     ended(instance)
     instance.clock.advance(600)
     ended(instance)
@@ -119,7 +121,7 @@ def test_only_the_time_range_the_jobs_and_the_statuses_asked_for_are_told(instan
 
 
 @pytest.mark.parametrize(
-    ("since", "options", "words"),
+    ("since", "options", "message"),
     [
         (timedelta(days=91), {}, "more than 90 days ago"),
         (timedelta(hours=-1), {}, "The range from .* is empty"),
@@ -127,9 +129,9 @@ def test_only_the_time_range_the_jobs_and_the_statuses_asked_for_are_told(instan
     ],
 )
 def test_what_cannot_be_replayed_is_refused_with_the_reason(
-    instance: TreadleInstance, since: timedelta, options: dict[str, Any], words: str
+    instance: TreadleInstance, since: timedelta, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(CommandRefusedError, match=words):
+    with pytest.raises(CommandRefusedError, match=message):
         replayed(instance, since, **options)
 
 

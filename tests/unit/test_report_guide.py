@@ -26,7 +26,7 @@ CONTEXT = {"Execution.Name": LAUNCH_ID}
 
 
 def resolved(value: Any, given: Any) -> Any:
-    """A task's parameters as Step Functions fills them in."""
+    """Return a task's parameters as Step Functions fills them in."""
     if isinstance(value, list):
         return [resolved(each, given) for each in value]
     if not isinstance(value, dict):
@@ -49,7 +49,7 @@ def _path(path: str, given: Any) -> Any:
 
 
 def reported(state: dict[str, Any], given: Any) -> AssetReport:
-    """What RECORD reads of a task that puts one event on the bus."""
+    """Return what RECORD reads of a task that puts one event on the bus."""
     assert state["Resource"].endswith(":states:::events:putEvents")
     [entry] = resolved(state["Parameters"], given)["Entries"]
     event = {
@@ -120,7 +120,7 @@ def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: 
     monkeypatch.setenv("TREADLE_BUS_NAME", "treadle")
     with mock_aws():
         clients.forget()
-        url = heard()
+        url = bus_queue()
         for _ in range(2):
             module.__dict__["handler"]({"launch_id": LAUNCH_ID, "run_config": {"day": "2026-11-22"}}, None)
         messages = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
@@ -138,18 +138,18 @@ def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: 
     )
 
 
-def heard() -> str:
-    """URL of a queue that hears everything on a bus."""
+def bus_queue() -> str:
+    """URL of a queue that receives everything on a bus."""
     sqs, events = boto3.client("sqs"), boto3.client("events")
-    url: str = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    url: str = sqs.create_queue(QueueName="bus")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.create_event_bus(Name="treadle")
     events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle.report"]}')
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "heard", "Arn": arn}])
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
     return url
 
 
-def test_the_sensor_tells_of_each_day_once() -> None:
+def test_the_sensor_reports_each_day_once() -> None:
     module = ModuleType("app")
     exec(SENSOR, module.__dict__)
     days = ["2026-11-21", "2026-11-21", "2026-11-22"]

@@ -31,7 +31,7 @@ def no_bus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sent(report: Callable[[], None]) -> dict[str, Any]:
-    """The entry that EventBridge gets, checked against its model."""
+    """Return the entry that EventBridge gets, checked against its model."""
     found: list[dict[str, Any]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -50,7 +50,7 @@ def sent(report: Callable[[], None]) -> dict[str, Any]:
 
 
 def as_event(entry: dict[str, Any]) -> dict[str, Any]:
-    """The event as EventBridge delivers the entry."""
+    """Return the event as EventBridge delivers the entry."""
     return {
         "source": entry["Source"],
         "detail-type": entry["DetailType"],
@@ -85,20 +85,20 @@ def test_report_is_one_event_of_the_documented_form() -> None:
     [
         (Status.STARTED, None),
         (Status.SUCCESS, None),
-        (Status.FAILURE, Failure("Broken", "words")),
-        (Status.CANCELED, Failure("Broken", "words")),
+        (Status.FAILURE, Failure("Broken", "text")),
+        (Status.CANCELED, Failure("Broken", "text")),
     ],
 )
 def test_report_is_read_as_it_was_meant(status: Status, failure: Failure | None) -> None:
-    words = {"error": failure.error, "cause": failure.cause} if failure else {}
+    details = {"error": failure.error, "cause": failure.cause} if failure else {}
 
-    entry = sent(lambda: report_run_status(LAUNCH_ID, status, time=NOON, bus="b", **words))
+    entry = sent(lambda: report_run_status(LAUNCH_ID, status, time=NOON, bus="b", **details))
 
     expected = StatusChange(REPORT, LAUNCH_ID, "", "", status, MILLIS, failure=failure)
     assert parse_status_change(as_event(entry)) == expected
 
 
-def test_report_without_words_has_none() -> None:
+def test_report_without_a_message_has_none() -> None:
     entry = sent(lambda: report_run_status(LAUNCH_ID, "SUCCESS", bus="b"))
 
     assert json.loads(entry["Detail"]).keys() == {"version", "launch_id", "status", "time"}
@@ -114,7 +114,7 @@ def test_time_is_now_or_the_one_given_in_whatever_zone() -> None:
     assert json.loads(then["Detail"])["time"] == "2026-11-22T12:00:00.250Z"
 
 
-def test_long_words_are_cut_so_that_the_event_fits() -> None:
+def test_long_text_are_cut_so_that_the_event_fits() -> None:
     entry = sent(lambda: report_run_status(LAUNCH_ID, "FAILURE", cause="x" * 300_000, bus="b"))
 
     assert len(json.loads(entry["Detail"])["cause"]) == 2_000
@@ -143,11 +143,11 @@ def test_what_may_not_be_reported_is_refused(status: Any) -> None:
         report_run_status(LAUNCH_ID, status, bus="b")
 
 
-@pytest.mark.parametrize("words", [{"error": "E"}, {"cause": "c"}])
+@pytest.mark.parametrize("details", [{"error": "E"}, {"cause": "c"}])
 @pytest.mark.parametrize("status", ["STARTED", "SUCCESS"])
-def test_words_of_a_failure_need_one(status: str, words: dict[str, Any]) -> None:
+def test_error_and_cause_need_a_failure(status: str, details: dict[str, Any]) -> None:
     with pytest.raises(InvalidReportError, match=f"and status is {status}"):
-        report_run_status(LAUNCH_ID, status, bus="b", **words)
+        report_run_status(LAUNCH_ID, status, bus="b", **details)
 
 
 def test_time_in_the_future_is_refused() -> None:
@@ -195,22 +195,22 @@ def test_pages_example_is_read_and_its_table_names_every_field() -> None:
 
 
 @pytest.mark.parametrize("name", ["error", "cause"])
-@pytest.mark.parametrize("words", [ValueError("bad row"), ValueError, {"a": 1}, 5, b"bad"])
-def test_error_and_cause_that_are_no_text_are_refused(name: str, words: Any) -> None:
+@pytest.mark.parametrize("details", [ValueError("bad row"), ValueError, {"a": 1}, 5, b"bad"])
+def test_error_and_cause_that_are_no_text_are_refused(name: str, details: Any) -> None:
     with pytest.raises(
         InvalidReportError, match=rf"{name} must be a string or None, not \w+: .* Write it as a"
     ):
-        report_run_status(LAUNCH_ID, "FAILURE", bus="b", **{name: words})
+        report_run_status(LAUNCH_ID, "FAILURE", bus="b", **{name: details})
 
 
-@pytest.mark.parametrize("words", ["caf\udce9.csv", "x" * 1_000_000, "é" * 1_000_000])
-def test_error_and_cause_of_any_content_and_length_reach_record(words: str) -> None:
-    entry = sent(lambda: report_run_status(LAUNCH_ID, "FAILURE", error=words, cause=words, bus="b"))
+@pytest.mark.parametrize("details", ["caf\udce9.csv", "x" * 1_000_000, "é" * 1_000_000])
+def test_error_and_cause_of_any_content_and_length_reach_record(details: str) -> None:
+    entry = sent(lambda: report_run_status(LAUNCH_ID, "FAILURE", error=details, cause=details, bus="b"))
 
     failure = parse_status_change({**as_event(entry), "detail": parse_message(entry["Detail"])}).failure
 
     assert failure is not None
-    assert failure.cause.startswith(words[:3])
+    assert failure.cause.startswith(details[:3])
     assert len(entry["Detail"]) < 20_000
 
 

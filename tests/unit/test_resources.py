@@ -1,4 +1,4 @@
-"""Resources: made when first asked for, in order of dependency, and closed in reverse at the end of a tick."""
+"""Resources: made when first requested, in order of dependency, and closed in reverse at the end of a tick."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ class Trace(list[str]):
     """What happened, in order."""
 
     def opened(self, name: str, **options: Any) -> ResourceDefinition:
-        """A resource of that name, which says when it is opened and closed."""
+        """Return a resource of that name, which says when it is opened and closed."""
 
         @resource(**options)
         def made() -> Iterator[str]:
@@ -75,7 +75,7 @@ def test_plain_value_is_a_resource_too() -> None:
         assert resources.bucket == "raw"
 
 
-def test_resource_is_made_when_first_asked_for_and_once(trace: Trace) -> None:
+def test_resource_is_made_when_first_requested_and_once(trace: Trace) -> None:
     with build_resources({"a": trace.opened("a"), "never": trace.opened("never")}) as resources:
         assert trace == []
         assert (resources.a, resources.a) == ("a", "a")
@@ -166,7 +166,7 @@ def test_missing_dependency_names_itself_and_who_needs_it() -> None:
         _ = resources.api
 
 
-def test_resource_that_failed_to_be_made_is_made_anew_when_asked_again() -> None:
+def test_resource_that_failed_to_be_made_is_made_again_when_queried_again() -> None:
     attempts = []
 
     @resource

@@ -65,7 +65,7 @@ def test_run_config_that_fits_is_launched_as_it_is() -> None:
     assert '"table":"t"' in instance.payload(run)
 
 
-def test_invalid_request_is_set_aside_with_the_validations_words() -> None:
+def test_invalid_request_is_set_aside_with_the_validations_message() -> None:
     _, result = ticked(RunRequest("bad", {"table": 1}))
 
     assert result.tick is not None
@@ -172,14 +172,14 @@ def test_validate_run_config_gives_the_plain_config_that_a_run_would_get() -> No
     }
 
 
-def test_validate_run_config_refuses_in_the_words_of_the_tick() -> None:
+def test_validate_run_config_refuses_with_the_message_of_the_tick() -> None:
     with pytest.raises(
         DagsterInvalidConfigError, match="Error in config for job load: run_config must contain"
     ):
         validate_run_config(load)
 
 
-def test_validate_run_config_tells_a_broken_schema_from_a_broken_config() -> None:
+def test_validate_run_config_distinguishes_a_broken_schema_from_a_broken_config() -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="not a valid JSON Schema"):
         validate_run_config(broken, {})
 

@@ -1,4 +1,4 @@
-"""The filter before the commit: what it remembers holds until somebody may have freed a key."""
+"""The cache of run keys: an entry is valid until somebody may have released the key."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,10 +30,10 @@ STARTED = {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE": NOON}}
 
 @dataclass(slots=True)
 class CountingHouse(House):
-    """Takes down which runs are asked for by the filter, and hears of it."""
+    """Records the runs that the filter queries, and calls `on_query`."""
 
-    asked: list[str] = field(default_factory=list)
-    on_look: Callable[[], object] = lambda: None
+    queried: list[str] = field(default_factory=list)
+    on_query: Callable[[], object] = lambda: None
 
     @property
     def runs(self) -> InMemoryRunStore:
@@ -41,9 +41,9 @@ class CountingHouse(House):
 
         class Counting(InMemoryRunStore):
             def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-                house.asked += requests
+                house.queried += requests
                 found = super().key_states(requests)
-                house.on_look()
+                house.on_query()
                 return found
 
         return Counting(self.tables)
@@ -81,16 +81,16 @@ def keys_of_last_tick(house: House) -> list[str | None]:
     return [request.run_key for request in house.tick_records()[-1].requests]
 
 
-def test_a_settled_key_is_asked_for_once_in_a_process(house: CountingHouse) -> None:
+def test_a_settled_key_is_requested_once_in_a_process(house: CountingHouse) -> None:
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
 
     decisions = {minute(house, ticks) for _ in range(5)}
 
     assert decisions == {Decision.SKIPPED}
-    assert house.asked == [RUN_IDS.keyed("watch", "k")]
+    assert house.queried == [RUN_IDS.keyed("watch", "k")]
 
 
-def test_a_released_key_is_asked_for_by_the_next_tick(house: CountingHouse) -> None:
+def test_a_released_key_is_requested_by_the_next_tick(house: CountingHouse) -> None:
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
     assert minute(house, ticks) is Decision.SKIPPED
 
@@ -103,7 +103,7 @@ def test_a_released_key_is_asked_for_by_the_next_tick(house: CountingHouse) -> N
 
 
 def test_a_key_released_by_a_command_that_died_is_free_once_that_is_repeated(house: CountingHouse) -> None:
-    """Its record was written, and the sensor not told."""
+    """Its record was written, and the response was lost."""
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
     minute(house, ticks)
     change(house, "k", granted=2)
@@ -119,16 +119,16 @@ def test_a_tick_that_dropped_a_key_before_its_release_commits_nothing(house: Cou
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
 
     def release_once() -> None:
-        house.on_look = lambda: None
+        house.on_query = lambda: None
         operations(house).release("watch", "k", "ann")
 
-    house.on_look = release_once
+    house.on_query = release_once
 
     assert minute(house, ticks) is Decision.LOST
     assert minute(house, ticks) is Decision.SUCCESS
 
 
-def test_a_rerun_that_leaves_the_key_an_attempt_is_heard_of(house: CountingHouse) -> None:
+def test_a_rerun_that_leaves_the_key_an_attempt_is_reported(house: CountingHouse) -> None:
     change(house, "k", status=Status.SUCCESS, retries=2)
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
     minute(house, ticks)
@@ -147,7 +147,7 @@ def test_a_rerun_that_leaves_the_key_taken_disturbs_no_tick(house: CountingHouse
 
 
 @pytest.mark.parametrize("freed", [{"retries": 1}, {"granted": 2}])
-def test_a_key_that_may_come_free_by_itself_is_asked_for_each_time(
+def test_a_key_that_may_come_free_by_itself_is_requested_each_time(
     house: CountingHouse, freed: dict[str, int]
 ) -> None:
     """A queued run may turn out never to reach its target, or to have an attempt more."""
@@ -163,19 +163,19 @@ def test_a_key_that_may_come_free_by_itself_is_asked_for_each_time(
 def test_any_edit_and_any_other_process_s_tick_ends_the_memory(house: CountingHouse) -> None:
     ours, theirs = (house.leased(sensor_of(lambda: RunRequest("k"))) for _ in range(2))
     minute(house, ours)
-    house.asked.clear()
+    house.queried.clear()
 
     SensorOperations(house.sensors, house.clock).set_cursor("watch", "c", "ann")
     minute(house, ours)
-    assert len(house.asked) == 1
+    assert len(house.queried) == 1
 
     minute(house, theirs)
     minute(house, ours)
-    assert len(house.asked) == 3
+    assert len(house.queried) == 3
 
 
-def test_after_ten_minutes_all_is_asked_for_again(house: CountingHouse) -> None:
-    """So what was changed behind everybody's back is heard of in the end."""
+def test_after_ten_minutes_all_is_requested_again(house: CountingHouse) -> None:
+    """So a change without a trace is noticed in the end."""
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
     minute(house, ticks)
     change(house, "k", granted=2)
@@ -185,7 +185,7 @@ def test_after_ten_minutes_all_is_asked_for_again(house: CountingHouse) -> None:
     assert decisions == [Decision.SKIPPED] * 10 + [Decision.SUCCESS]
 
 
-def test_more_keys_than_are_remembered_are_asked_for(
+def test_more_keys_than_are_remembered_are_requested(
     house: CountingHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_key_cache, "MAX_KEYS", 2)
@@ -196,11 +196,11 @@ def test_more_keys_than_are_remembered_are_asked_for(
     ticks = house.leased(sensor_of(lambda: [RunRequest(key) for key in keys]))
 
     assert [minute(house, ticks) for _ in range(3)] == [Decision.SKIPPED] * 3
-    assert house.asked == [RUN_IDS.keyed("watch", key) for key in [*keys, "m", "m"]]
+    assert house.queried == [RUN_IDS.keyed("watch", key) for key in [*keys, "m", "m"]]
 
 
 def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None:
-    """Events come between the ticks: they go by the epoch that was read when they were taken up."""
+    """Events come between the ticks: they go by the epoch that was read when they were received."""
     definition = S3SensorDefinition(
         "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name="process_file"
     )
@@ -214,17 +214,17 @@ def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None
         return events.evaluate(event, events.load_batch_state([event]), Budget(60)).decision
 
     assert [deliver(1), deliver(2)] == [Decision.SKIPPED, Decision.SKIPPED]
-    assert len(house.asked) == 1
+    assert len(house.queried) == 1
     operations(house).release("watch", key, "ann")
     assert deliver(3) is Decision.SUCCESS
 
 
-def test_a_sweep_asks_once_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it was claimed, as it is met; not again when its run is asked for."""
-    asked: list[str] = []
+def test_a_sweep_requests_what_is_new_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was claimed, as it is met; not again when its run is requested."""
+    queried: list[str] = []
 
     def key_states(runs: InMemoryRunStore, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        asked.extend(requests)
+        queried.extend(requests)
         return original(runs, requests)
 
     original = InMemoryRunStore.key_states
@@ -237,5 +237,5 @@ def test_a_sweep_asks_once_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> N
     runs = instance.tick("watch").runs
 
     assert len(runs) == 3
-    assert sorted(asked) == sorted(run.run_id for run in runs)
+    assert sorted(queried) == sorted(run.run_id for run in runs)
     assert instance.tick("watch").runs == ()

@@ -27,7 +27,7 @@ def operations(house: House, launches: InMemoryQueue | None = None) -> RunOperat
 
 
 def ended_run(house: House, status: Status = Status.FAILURE, *, key: str | None = "k") -> Run:
-    """A run that was launched and has ended as its target reported."""
+    """Return a run that was launched and has ended as its target reported."""
     dispatch(house, committed(house, key))
     run = house.only_run()
     launch_all(house)
@@ -129,8 +129,8 @@ def test_an_attempt_that_never_was_is_refused(house: House) -> None:
         operations(house).rerun(run.run_id, ANN, if_attempt=2)
 
 
-class LosesAnswers(InMemoryRunStore):
-    """Writes, and is asked again by a client that got no answer."""
+class LosesResponses(InMemoryRunStore):
+    """Writes, and is called again by a client that got no response."""
 
     def replace(self, run: Run) -> Run | None:
         super().replace(run)
@@ -139,7 +139,7 @@ class LosesAnswers(InMemoryRunStore):
 
 def test_a_write_whose_answer_was_lost_is_one_attempt(house: House) -> None:
     run = ended_run(house)
-    runs = LosesAnswers(house.tables)
+    runs = LosesResponses(house.tables)
     losing = RunOperations(
         runs,
         house.sensors,
@@ -237,7 +237,7 @@ def test_a_release_seen_at_an_earlier_attempt_changes_nothing(house: House) -> N
 
 
 @pytest.mark.parametrize(("sensor", "key"), [("watch", "other"), ("other", "k")])
-def test_a_key_that_was_never_asked_for_is_refused(house: House, sensor: str, key: str) -> None:
+def test_a_key_that_was_never_requested_is_refused(house: House, sensor: str, key: str) -> None:
     ended_run(house)
 
     with pytest.raises(CommandRefusedError, match="is free: no run has been recorded with it"):
@@ -267,7 +267,7 @@ def test_rerun_uses_up_a_release(house: House) -> None:
     assert run.created_at == NOON
 
 
-# ---- Asked about
+# ---- Queries
 
 
 def started_run(house: House) -> Run:
@@ -277,7 +277,7 @@ def started_run(house: House) -> Run:
     return house.only_run()
 
 
-def test_a_run_whose_end_nobody_has_announced_is_ended_by_asking_its_target(house: House) -> None:
+def test_a_run_whose_end_nobody_has_announced_is_ended_by_querying_its_target(house: House) -> None:
     run = started_run(house)
     house.target.finish(str(run.external_id), Status.SUCCESS)
 
@@ -288,7 +288,7 @@ def test_a_run_whose_end_nobody_has_announced_is_ended_by_asking_its_target(hous
     assert (house.only_run().status, house.only_run().next_at) == (Status.SUCCESS, None)
 
 
-def test_a_run_that_goes_on_is_left_as_it_is(house: House) -> None:
+def test_a_run_that_continues_is_left_as_it_is(house: House) -> None:
     run = started_run(house)
 
     edit = operations(house).refresh(run.run_id)
@@ -298,7 +298,7 @@ def test_a_run_that_goes_on_is_left_as_it_is(house: House) -> None:
     assert house.only_run() == run
 
 
-def test_a_run_that_has_ended_is_not_asked_about(house: House) -> None:
+def test_a_run_that_has_ended_is_not_queried(house: House) -> None:
     run = ended_run(house, Status.FAILURE)
 
     edit = operations(house).refresh(run.run_id)
@@ -307,7 +307,9 @@ def test_a_run_that_has_ended_is_not_asked_about(house: House) -> None:
     assert "has already ended: FAILURE" in edit.reason
 
 
-def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_is_told(house: House) -> None:
+def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_is_reported(
+    house: House,
+) -> None:
     run = started_run(house)
     house.target.finish(str(run.external_id), Status.SUCCESS)
     house.target.forgets_ended = True
@@ -323,14 +325,14 @@ def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_i
     assert again.run.status is Status.SUCCESS
 
 
-def test_a_run_that_waits_for_its_launch_cannot_be_asked_about(house: House) -> None:
+def test_a_run_that_waits_for_its_launch_cannot_be_queried(house: House) -> None:
     dispatch(house, committed(house, "k"))
 
     with pytest.raises(CommandRefusedError, match="its execution is not known yet"):
         operations(house).refresh(house.only_run().run_id)
 
 
-def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House) -> None:
+def test_a_run_of_a_target_that_does_not_report_is_reported_by_others(house: House) -> None:
     run = started_run(house)
     house.target.contract = StartContract(describes=False)
 
@@ -338,7 +340,7 @@ def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House
         operations(house).refresh(run.run_id)
 
 
-def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_asked_about(house: House) -> None:
+def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_queried(house: House) -> None:
     run = started_run(house)
     house.tables.runs[run.run_id] = replace(run, pending_start=None, target=None)
     house.jobs = {}
@@ -351,7 +353,7 @@ LAMBDA = JobSettings(JOB, "lambda", "arn:aws:lambda:us-east-1:123456789012:funct
 
 
 @pytest.mark.parametrize("jobs", [{}, {JOB: LAMBDA}], ids=["removed", "of another kind"])
-def test_run_of_others_is_asked_about_and_canceled_where_it_runs(
+def test_run_of_others_is_queried_and_canceled_where_it_runs(
     house: House, jobs: dict[str, JobSettings]
 ) -> None:
     """What was observed keeps no start of Treadle's: its target's address says of which kind it is."""

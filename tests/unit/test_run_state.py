@@ -1,4 +1,4 @@
-"""Folding: reports in any order, any number of times, give the record of the ordered sequence."""
+"""Reports in any order, any number of times, give the run state of the ordered sequence."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
 
 
 def queued(attempt: int = 1) -> Run:
-    """A run whose attempt was just dispatched."""
+    """Return a run whose attempt was just dispatched."""
     return Run(
         "run",
         "job",
@@ -34,7 +34,7 @@ def queued(attempt: int = 1) -> Run:
 
 
 def folded(*reports: Report, run: Run | None = None) -> Run:
-    """The record after all the reports."""
+    """Return the record after all the reports."""
     record = run or queued()
     for report in reports:
         record = fold(record, report)
@@ -43,10 +43,10 @@ def folded(*reports: Report, run: Run | None = None) -> Run:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Report]:
-    """What is reported of one attempt and its redrives: some of it, as it happened, in order."""
+    """Return some reports of one attempt and its redrives, in order."""
     reports: list[Report] = []
     time = CREATED
-    told_from_the_start = draw(st.booleans())
+    reported_from_the_start = draw(st.booleans())
     if draw(st.booleans()):
         assumed = Failure("Assumed", "by Treadle", assumed=True)
         reports.append(Report(1, Status.FAILURE, CREATED + draw(st.integers(0, 500)), failure=assumed))
@@ -60,7 +60,7 @@ def histories(draw: st.DrawFn) -> list[Report]:
             time += draw(st.integers(0, 100))
             failed = status in {Status.FAILURE, Status.CANCELED}
             is_explained = draw(st.booleans())
-            knows_start = status.rank >= Status.STARTED.rank and told_from_the_start
+            knows_start = status.rank >= Status.STARTED.rank and reported_from_the_start
             reports.append(
                 Report(
                     1,
@@ -70,7 +70,7 @@ def histories(draw: st.DrawFn) -> list[Report]:
                     started_at=begun if knows_start else None,
                     external_id="execution",
                     target="arn",
-                    failure=Failure("Told", f"{status} {retry}") if failed and is_explained else None,
+                    failure=Failure("Reported", f"{status} {retry}") if failed and is_explained else None,
                 )
             )
     return reports
@@ -94,11 +94,11 @@ def test_status_only_moves_forward(history: list[Report], data: st.DataObject) -
         before, run = run, fold(run, report)
 
         places = [max(record.reached) for record in (before, run)]
-        told = [s for s in run.reached[places[1]] if not s.endswith("?")]
+        reported = [s for s in run.reached[places[1]] if not s.endswith("?")]
         assert places[0] <= places[1]
         if places[0] == places[1] and not any(f"{s}?" in run.reached[places[1]] for s in ENDS):
             assert before.status.rank <= run.status.rank
-        assert run.status.value in {*told, "FAILURE"}
+        assert run.status.value in {*reported, "FAILURE"}
 
 
 @given(histories())
@@ -126,7 +126,7 @@ def test_failure_does_not_imply_that_it_started(end: Status) -> None:
     assert (run.status, run.started_at, run.ended_at) == (end, None, CREATED + 9)
 
 
-def test_told_start_implies_starting_whatever_the_status() -> None:
+def test_reported_start_implies_starting_whatever_the_status() -> None:
     run = folded(Report(1, Status.FAILURE, CREATED + 9, started_at=CREATED + 5))
 
     assert run.reached["1/0"] == {
@@ -138,13 +138,13 @@ def test_told_start_implies_starting_whatever_the_status() -> None:
     assert run.started_at == CREATED + 5
 
 
-def test_told_start_is_the_time_of_the_start_whenever_the_report_was_made() -> None:
+def test_reported_start_is_the_time_of_the_start_whenever_the_report_was_made() -> None:
     run = folded(Report(1, Status.STARTED, CREATED + 9, started_at=CREATED + 12))
 
     assert run.started_at == CREATED + 12
 
 
-def test_each_status_keeps_the_earliest_time_told_of_it() -> None:
+def test_each_status_keeps_the_earliest_time_reported_for_it() -> None:
     run = folded(Report(1, Status.STARTED, CREATED + 9), Report(1, Status.STARTED, CREATED + 5))
 
     assert run.started_at == CREATED + 5
@@ -152,7 +152,7 @@ def test_each_status_keeps_the_earliest_time_told_of_it() -> None:
 
 def test_redrive_counts_more_than_the_end_before_it() -> None:
     run = folded(
-        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Told", "first")),
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Reported", "first")),
         Report(1, Status.STARTED, CREATED + 9, retry=1),
     )
 
@@ -188,14 +188,14 @@ def test_report_of_the_present_attempt_names_the_execution() -> None:
     assert (run.external_id, run.target) == ("e", "t")
 
 
-def test_started_run_is_looked_at_again_after_an_hour_and_a_finished_one_never() -> None:
+def test_started_run_is_checked_again_after_an_hour_and_a_finished_one_never() -> None:
     started = folded(Report(1, Status.STARTED, CREATED + 5))
     finished = fold(started, Report(1, Status.SUCCESS, CREATED + 9))
 
     assert (started.next_at, finished.next_at) == (CREATED + 5 + OVERDUE_MS, None)
 
 
-def test_look_that_was_put_off_stays_put_off_while_nothing_new_is_told() -> None:
+def test_check_that_was_put_off_stays_put_off_while_nothing_new_is_reported() -> None:
     report = Report(1, Status.STARTED, CREATED + 5)
     run = replace(folded(report), next_at=CREATED + 5 * OVERDUE_MS)
 
@@ -206,8 +206,8 @@ REASONS = st.one_of(
     st.none(),
     st.builds(
         Failure,
-        st.sampled_from(["Told", UNKNOWN_FAILURE]),
-        st.sampled_from(["", "short", "longer", "words"]),
+        st.sampled_from(["Reported", UNKNOWN_FAILURE]),
+        st.sampled_from(["", "short", "longer", "text"]),
         assumed=st.booleans(),
         steps=st.sampled_from([(), (StepFailure("s", "E", "c"),), (StepFailure("t", "E", "c"),)]),
     ),
@@ -251,19 +251,19 @@ def test_reason_of_one_end_is_not_kept_for_another_that_outranks_it() -> None:
     assert folded(canceled, failed).failure == folded(failed, canceled).failure == Failure("Failed", "1")
 
 
-def test_what_treadle_assumed_is_not_the_reason_of_an_end_that_was_told() -> None:
+def test_what_treadle_assumed_is_not_the_reason_of_an_end_that_was_reported() -> None:
     assumed = Report(1, Status.FAILURE, CREATED, failure=Failure("Lost", "by Treadle", assumed=True))
-    told = Report(1, Status.FAILURE, CREATED + 5)
+    reported = Report(1, Status.FAILURE, CREATED + 5)
 
-    assert folded(assumed, told).failure is folded(told, assumed).failure is None
+    assert folded(assumed, reported).failure is folded(reported, assumed).failure is None
 
 
 @pytest.mark.parametrize(
     ("kept", "other"),
     [
-        (Failure("E", "told"), Failure("E", "a long assumption", assumed=True)),
-        (Failure("E", "told"), Failure(UNKNOWN_FAILURE, "nothing is known any more")),
-        (Failure("E", "c", steps=(StepFailure("s", "E", "c"),)), Failure("E", "of which no steps are told")),
+        (Failure("E", "reported"), Failure("E", "a long assumption", assumed=True)),
+        (Failure("E", "reported"), Failure(UNKNOWN_FAILURE, "nothing is known any more")),
+        (Failure("E", "c", steps=(StepFailure("s", "E", "c"),)), Failure("E", "without steps")),
         (Failure("E", "longer"), Failure("F", "short")),
     ],
 )

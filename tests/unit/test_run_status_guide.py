@@ -35,7 +35,7 @@ def run(title: str) -> ModuleType:
 
 
 def started(instance: TreadleInstance) -> dict[str, Run]:
-    """The runs of one tick, by job."""
+    """Return the runs of one tick, by job."""
     return {each.job: each for each in instance.tick("upstream").runs}
 
 
@@ -64,7 +64,7 @@ def test_load_is_reported_once_it_has_succeeded() -> None:
     assert report.run_config == f'{{"loaded_by":"{runs["load"].run_id}"}}'
 
 
-def test_failure_is_told() -> None:
+def test_failure_is_reported() -> None:
     module = run("React to a failure")
     instance = TreadleInstance([upstream, module.alert])
     instance.finish_run(started(instance)["load"], DagsterRunStatus.FAILURE, Failure("DataError", "row 7"))
@@ -89,7 +89,7 @@ def test_report_follows_both(title: str, name: str) -> None:
     assert len(instance.runs(lambda each: each.job == "report")) == 1
 
 
-def test_missed_deadline_is_told_as_the_page_says() -> None:
+def test_missed_deadline_is_reported_as_the_page_says() -> None:
     module = run("Alert on missed deadlines")
     instance = TreadleInstance([module.nightly_is_late], start=datetime(2026, 11, 25, 6, tzinfo=UTC))
     instance.reach_deadline(datetime(2026, 11, 25, 6, tzinfo=ZoneInfo("Europe/Berlin")))
@@ -97,6 +97,6 @@ def test_missed_deadline_is_told_as_the_page_says() -> None:
     assert module.missed[0] in TEXT
 
 
-def test_words_on_retries_are_true() -> None:
+def test_text_on_retries_is_true() -> None:
     assert "half a minute, two minutes, eight and thirty minutes later. After the fifth failure" in TEXT
     assert (RETRY_SECONDS, MAX_RECEIVES) == ((30, 120, 480, 1_800), 5)

@@ -55,7 +55,7 @@ def upstream(context: SensorEvaluationContext) -> list[RunRequest]:
 
 
 def ended_elsewhere(location: str, job: str = "load", status: DagsterRunStatus = SUCCESS) -> RunStatusEvent:
-    """An event that another stack's bus sent on."""
+    """Return an event that another stack's bus sent on."""
     run = DagsterRun("5b1f0a52-0000-5000-8000-000000000001", job, status, location=location)
     return RunStatusEvent(run, status, datetime(2026, 11, 25, 6, tzinfo=UTC), number=1)
 
@@ -207,7 +207,7 @@ class TestWhatTheFunctionSees:
         assert context.dagster_run.location == NAMESPACE
         assert context.dagster_event.event_type_value == "PIPELINE_SUCCESS"
 
-    def test_failure_is_told_in_the_targets_words(self) -> None:
+    def test_failure_is_reported_with_the_targets_message(self) -> None:
         seen: list[str] = []
 
         @run_failure_sensor
@@ -224,7 +224,7 @@ class TestWhatTheFunctionSees:
             "DataError: womp womp",
         ]
 
-    def test_event_without_a_record_is_evaluated_with_what_it_tells(self) -> None:
+    def test_event_without_a_record_is_evaluated_with_what_it_reports(self) -> None:
         seen: list[str] = []
 
         @run_failure_sensor
@@ -276,7 +276,7 @@ class TestWhatItStarts:
         reasons = [tick.reason for tick in instance.ticks("report_status_sensor")]
         assert reasons.count("Don't report status of status_reporting_job") == 2
 
-    def test_each_success_is_told_to_slack_as_dagsters_documentation_shows_it(self) -> None:
+    def test_each_success_is_reported_to_slack_as_dagsters_documentation_shows_it(self) -> None:
         with serving() as slack:
 
             @run_status_sensor(run_status=SUCCESS)
@@ -290,7 +290,7 @@ class TestWhatItStarts:
             instance.finish_run(first)
             instance.finish_run(second, FAILURE)
 
-        assert [told.body["text"] for told in slack.told] == ['Job "load" succeeded.']
+        assert [received.body["text"] for received in slack.received] == ['Job "load" succeeded.']
         [reaction] = instance.runs(lambda run: run.job == "load")[0].reactions
         assert reaction.sensor == "my_slack_on_run_success"
 
@@ -323,7 +323,7 @@ class TestWhatItStarts:
                 break
 
         assert len(instance.runs()) == 10
-        [refusal] = [words for tick in instance.ticks("again") for words in tick.refusals]
+        [refusal] = [refusal_text for tick in instance.ticks("again") for refusal_text in tick.refusals]
         assert "which looks like a loop" in refusal
 
     def test_twelve_events_at_once_are_all_evaluated(self) -> None:

@@ -41,7 +41,7 @@ def test_changed_selection_is_a_first_enable_from_now(start_from: StartFrom, cha
     assert cursor == SweepCursor(tuple(selection.fingerprint), TIME)
 
 
-def test_cleared_cursor_starts_from_the_beginning_if_that_is_asked_for() -> None:
+def test_cleared_cursor_starts_from_the_beginning_if_that_is_requested() -> None:
     assert read_cursor(None, ALL, TIME).since == 0
     assert read_cursor("", ALL, TIME).since == 0
     assert read_cursor(None, S3Selection(BUCKET), TIME).since == TIME

@@ -214,7 +214,7 @@ def test_sweep_finds_exactly_the_complete_groups_wherever_pages_and_slices_end(
     assert found == {each for each in directories if directories.count(each) >= needed}
 
 
-def test_only_groups_that_a_page_cuts_through_are_looked_at_again() -> None:
+def test_only_groups_that_a_page_cuts_through_are_checked_again() -> None:
     """A thousand small groups cost no request each."""
     objects = [object_of(f"d/{group:03}/{number}") for group in range(100) for number in range(3)]
     lister = InMemoryLister(objects, page_size=100)
@@ -223,10 +223,10 @@ def test_only_groups_that_a_page_cuts_through_are_looked_at_again() -> None:
     found = sweep(SensorEvaluationContext("watch"), selection, lister, lister.clock.now)
 
     assert len(found.objects) == 100
-    assert len(lister.looked_at) <= 2 * lister.pages_given
+    assert len(lister.listed_directories) <= 2 * lister.pages_read
 
 
-def test_event_looks_no_further_than_needed() -> None:
+def test_event_reads_no_further_than_needed() -> None:
     instance, seen = deployed(FileCount(2)), list[str]()
     for number in range(50):
         instance.objects.put(BUCKET, f"d/{number:02}")
@@ -249,7 +249,7 @@ class _Counting:
         return getattr(self.lister, name)
 
     def members(self, selection: S3Selection, directory: str) -> Any:
-        """The objects directly in a directory."""
+        """Return the objects directly in a directory."""
         for stored in self.lister.members(selection, directory):
             self.seen.append(stored.key)
             yield stored

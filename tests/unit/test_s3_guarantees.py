@@ -1,4 +1,4 @@
-"""The promise of S3 sensors, under any order of puts, deletes, events and sweeps, for each identity.
+"""The guarantees of S3 sensors, under any order of puts, deletes, events and sweeps, for each identity.
 
 At most one run for each object's identity, and exactly one for each that a delivered event named or a complete
 sweep saw; a changed identity or prefix starts no run for what was there before.
@@ -47,9 +47,9 @@ def sensor(identity: ObjectIdentity, prefix: str, start_from: str) -> S3SensorDe
 
 
 def named(identity: ObjectIdentity, key: str, etag: str, version: str | None) -> tuple[str | None, ...]:
-    """What the identity says of an object, in the test's own words."""
-    told = {ObjectIdentity.KEY: (), ObjectIdentity.ETAG: (etag,), ObjectIdentity.VERSION: (version,)}
-    return (key, *told[identity])
+    """Return what the identity distinguishes of an object, by the test's own code."""
+    identities = {ObjectIdentity.KEY: (), ObjectIdentity.ETAG: (etag,), ObjectIdentity.VERSION: (version,)}
+    return (key, *identities[identity])
 
 
 class Promise(RuleBasedStateMachine):
@@ -71,7 +71,7 @@ class Promise(RuleBasedStateMachine):
 
     @initialize(start_from=st.sampled_from(["now", "beginning"]), page_size=st.integers(1, 3))
     def deploy(self, start_from: str, page_size: int) -> None:
-        """A sensor that was never enabled, over a bucket in which something lies already."""
+        """Deploy a sensor that was never enabled, over a bucket with objects."""
         self.instance = TreadleInstance([sensor(self.identity, "in/", start_from)])
         self.objects = self.instance.objects
         self.objects.page_size = page_size
@@ -88,7 +88,7 @@ class Promise(RuleBasedStateMachine):
         self.sweep()
 
     def name(self, stored: S3Object) -> tuple[str | None, ...]:
-        """Its identity."""
+        """Return its identity."""
         return named(self.identity, stored.key, stored.etag, stored.version)
 
     @property
@@ -109,7 +109,7 @@ class Promise(RuleBasedStateMachine):
 
     @rule(key=KEYS, body=BODIES, days=st.sampled_from([0, 1, 6]), is_announced=st.booleans())
     def complete_upload(self, key: str, body: bytes, days: int, is_announced: bool) -> None:
-        """An upload in parts ends, which was begun some days ago; its object bears that time."""
+        """Complete an upload in parts that was begun some days ago; its object has that time."""
         begun = self.instance.clock.now() - days * DAY - 1_000
         event = self.objects.put(BUCKET, key, body, parts=2, modified=self.at(begun))
         if is_announced:
@@ -119,7 +119,7 @@ class Promise(RuleBasedStateMachine):
 
     @staticmethod
     def at(millis: int) -> datetime:
-        """A time, as S3 gives it."""
+        """Return a time, as S3 gives it."""
         return datetime.fromtimestamp(millis / 1000, UTC)
 
     @rule(key=KEYS)
@@ -147,13 +147,13 @@ class Promise(RuleBasedStateMachine):
 
     @rule()
     def lose(self) -> None:
-        """An event is lost."""
+        """Lose an event."""
         if self.underway:
             self.underway.pop()
 
     @rule()
     def tick(self) -> None:
-        """One slice of a sweep, which sees some of what is there."""
+        """Run one slice of a sweep, which sees some of the objects."""
         self.maybe |= self.swept
         self.instance.tick("watch")
 
@@ -221,7 +221,7 @@ SELECTION = S3Selection(BUCKET, "in/", start_from=StartFrom.BEGINNING)
     ),
     st.booleans(),
 )
-def test_changed_selection_starts_no_flood_and_goes_on_with_what_is_new(
+def test_changed_selection_starts_no_flood_and_continues_with_what_is_new(
     keys: list[str], change: dict[str, Any], has_begun: bool
 ) -> None:
     """However much lies there, and even within a round, nothing older than the change gets a run."""

@@ -1,4 +1,4 @@
-"""What a sensor makes of one key now, by its own selection: watched or not, its run key, how far the sweep is."""
+"""The inspection of one key by a sensor's own selection: watched or not, its run key, how far the sweep is."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def objects(clock: VirtualClock) -> InMemoryObjects:
     return InMemoryObjects(clock)
 
 
-def look(
+def inspected(
     objects: InMemoryObjects,
     key: str = "in/a.csv",
     *,
@@ -45,7 +45,7 @@ def look(
 
 
 def seen(objects: InMemoryObjects, **options: object) -> ObjectInspection:
-    found = look(objects, **options)  # type: ignore[arg-type]
+    found = inspected(objects, **options)  # type: ignore[arg-type]
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_object_that_is_gone_has_a_run_key_only_where_that_needs_no_object(
 @pytest.mark.parametrize(
     ("bucket", "key"), [("landing", "in/a.txt"), ("landing", "a.csv"), ("other", "in/a.csv")]
 )
-def test_key_outside_the_selection_is_not_watched_and_not_looked_at(
+def test_key_outside_the_selection_is_not_watched_and_not_checked(
     objects: InMemoryObjects, bucket: str, key: str
 ) -> None:
     objects.put(bucket, key)
@@ -94,7 +94,7 @@ def test_key_outside_the_selection_is_not_watched_and_not_looked_at(
 
 
 def test_sensor_that_watches_no_bucket_makes_nothing_of_it(objects: InMemoryObjects) -> None:
-    assert look(objects, selection=None) is None
+    assert inspected(objects, selection=None) is None
 
 
 @pytest.mark.parametrize(("key", "is_passed"), [("in/a.csv", True), ("in/z.csv", False)])
@@ -122,18 +122,18 @@ def test_sweep_that_was_never_begun_for_the_selection_has_come_nowhere(
 
 
 @pytest.mark.parametrize("counts", [None, Marker("_DONE"), FileCount(3)])
-def test_selection_that_a_function_tells_of_is_the_one_it_has(counts: Marker | FileCount | None) -> None:
+def test_selection_that_a_function_reports_is_the_one_it_has(counts: Marker | FileCount | None) -> None:
     selection = S3Selection("b", "p/", "", ObjectIdentity.KEY, StartFrom.BEGINNING, 7, counts)
 
     assert S3Selection.of_description(selection.described()) == selection
 
 
-def test_text_that_tells_of_no_selection_is_refused() -> None:
+def test_text_that_reports_no_selection_is_refused() -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="This is no selection of objects"):
         S3Selection.of_description({"bucket": "b", "marker": None, "files": None, "identity": "colour"})
 
 
-SETTINGS = {"TREADLE_S3_BUCKET": "told", "TREADLE_S3_SUFFIX": ".txt"}
+SETTINGS = {"TREADLE_S3_BUCKET": "configured", "TREADLE_S3_SUFFIX": ".txt"}
 
 
 @s3_sensor("coded", prefix="x/", complete_when=Marker("_OK"), job_name="load")
@@ -145,12 +145,12 @@ def coded() -> None:
     ("answers", "settings", "expected"),
     [
         (True, SETTINGS, coded.selection),
-        (False, SETTINGS, S3Selection("told", "", ".txt")),
+        (False, SETTINGS, S3Selection("configured", "", ".txt")),
         (False, {}, None),
     ],
-    ids=["as the function says", "as it was told", "not at all"],
+    ids=["as the function says", "as configured", "not at all"],
 )
-def test_what_a_sensor_watches_is_asked_of_its_function(
+def test_what_a_sensor_watches_is_queried_from_its_function(
     answers: bool, settings: dict[str, str], expected: S3Selection | None
 ) -> None:
     sensor = DeployedSensor("coded", "s3", "", ("load",), DefaultSensorStatus.RUNNING, settings=settings)

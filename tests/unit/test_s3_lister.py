@@ -83,7 +83,7 @@ def test_awkward_key_is_itself_in_pages_in_its_directory_and_by_itself(key: str)
     assert by_directory == by_page == [S3Lister().find(BUCKET, key)]
 
 
-def test_listing_goes_on_after_an_awkward_key() -> None:
+def test_listing_continues_after_an_awkward_key() -> None:
     put(*AWKWARD)
 
     for page in listed(KEYS):
@@ -103,10 +103,10 @@ REFUSALS = {
 
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("way", ["pages", "members", "find"])
-def test_refusal_of_s3_is_told_with_what_to_grant(code: str, way: str) -> None:
+def test_refusal_of_s3_is_reported_with_what_to_grant(code: str, way: str) -> None:
     def refuse(**_: object) -> tuple[AWSResponse, dict[str, Any]]:
         answer = AWSResponse("https://s3", 403, HTTPHeaders(), None)
-        return answer, {"Error": {"Code": code, "Message": "S3's own words"}}
+        return answer, {"Error": {"Code": code, "Message": "S3's own message"}}
 
     events: Any = clients.client("s3").meta.events
     events.register("before-call.s3.ListObjectsV2", refuse)
@@ -121,7 +121,7 @@ def test_refusal_of_s3_is_told_with_what_to_grant(code: str, way: str) -> None:
         ways[way]()
 
     assert f"Bucket {BUCKET} cannot be listed:" in str(refused.value)
-    assert "S3's own words" in str(refused.value)
+    assert "S3's own message" in str(refused.value)
     assert REFUSALS[code] in str(refused.value)
 
 
@@ -195,7 +195,7 @@ def test_more_versions_of_one_key_than_a_page_holds_end_no_round(first: str) -> 
 
 
 @pytest.mark.parametrize("counts", [(1, 1, 1), (3, 1, 1), (1, 4, 1), (2, 2, 2), (5, 1, 3)])
-def test_listing_that_goes_on_from_any_page_sees_all_other_versions(counts: tuple[int, ...]) -> None:
+def test_listing_that_continues_from_any_page_sees_all_other_versions(counts: tuple[int, ...]) -> None:
     put(*[f"in/{key}" for key, count in zip("abc", counts, strict=True) for _ in range(count)])
     everything = {stored for page in listed(VERSIONS) for stored in page.objects}
     seen: set[object] = set()

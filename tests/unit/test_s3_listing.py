@@ -24,14 +24,14 @@ class Bucket:
     def __init__(self, **objects: float) -> None:
         self.objects = objects
         self.etags: dict[str, str] = {}
-        self.asked: list[dict[str, str]] = []
+        self.calls: list[dict[str, str]] = []
 
     def get_paginator(self, operation: str) -> "Bucket":
         assert operation == "list_objects_v2"
         return self
 
     def paginate(self, **options: str) -> Iterator[dict[str, Any]]:
-        self.asked.append(options)
+        self.calls.append(options)
         found = sorted(key for key in self.objects if key.startswith(options["Prefix"]))
         for start in range(0, len(found), 2):
             yield {
@@ -60,7 +60,7 @@ def test_keys_of_all_pages_come_in_order_of_time_then_key() -> None:
     bucket = Bucket(a=3, b=1, c=1, d=2, e=9)
 
     assert get_s3_keys("b", s3_session=bucket) == ["b", "c", "d", "a", "e"]
-    assert bucket.asked == [{"Bucket": "b", "Prefix": ""}]
+    assert bucket.calls == [{"Bucket": "b", "Prefix": ""}]
 
 
 def test_prefix_is_handed_on() -> None:
@@ -91,7 +91,7 @@ def test_empty_since_key_is_none() -> None:
     assert get_s3_keys("b", since_key="", s3_session=Bucket(a=1)) == ["a"]
 
 
-def test_key_tells_when_its_object_was_stored_and_its_etag() -> None:
+def test_key_shows_when_its_object_was_stored_and_its_etag() -> None:
     [key] = get_s3_keys("b", s3_session=Bucket(a=1))
 
     assert (key, key.last_modified, key.etag) == ("a", at(1), "e1")
@@ -109,7 +109,7 @@ def test_since_last_modified_gives_newer_objects_in_order_also_those_written_aga
 # ---- What Dagster's helpers lose, or stumble over
 
 
-def test_only_what_is_asked_for_is_held_in_memory() -> None:
+def test_only_what_is_requested_is_held_in_memory() -> None:
     """The first flaw: the whole listing in memory, at each tick."""
 
     class Large(Bucket):
@@ -179,7 +179,7 @@ def test_upload_in_parts_that_appears_late_with_an_early_time_is_given() -> None
     assert found == ["late"]
 
 
-def test_overwritten_object_can_be_told_from_what_it_was() -> None:
+def test_overwritten_object_can_be_distinguished_from_what_it_was() -> None:
     """The sixth: with the key as run key, its new content never runs. Its etag makes it another one."""
     bucket = Bucket(a=1)
 
@@ -246,8 +246,8 @@ def test_sensor_that_keeps_key_and_time_loses_nothing_and_runs_each_once() -> No
     bucket.objects["p"] = 11
     instance.tick("watch")
 
-    asked = sorted(str(run.run_key) for run in instance.runs())
-    assert asked == ["a#e1", "late#e1-9", "m#e1", "n#e1", "n#e2", "o#e1", "p#e1", "z#e1"]
+    calls = sorted(str(run.run_key) for run in instance.runs())
+    assert calls == ["a#e1", "late#e1-9", "m#e1", "n#e1", "n#e2", "o#e1", "p#e1", "z#e1"]
 
 
 @pytest.mark.parametrize("since", [None, "k0000"])

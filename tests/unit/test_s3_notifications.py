@@ -34,21 +34,21 @@ def swept(lister: InMemoryLister, cursor: SweepCursor | None) -> SweepCursor:
     return sweep(context, SELECTION, lister, lister.clock.now).cursor
 
 
-def test_bucket_that_sends_events_is_asked_once_a_day() -> None:
+def test_bucket_that_sends_events_is_queried_once_a_day() -> None:
     lister = InMemoryLister()
     cursor = None
 
     for _ in range(10):
         cursor = swept(lister, cursor)
         lister.clock.advance(60)
-    assert (cursor and cursor.is_silent, lister.times_asked) == (False, 1)
+    assert (cursor and cursor.is_silent, lister.notification_queries) == (False, 1)
     lister.clock.advance(FULL_ROUND_MS / 1000)
     swept(lister, cursor)
 
-    assert lister.times_asked == 2
+    assert lister.notification_queries == 2
 
 
-def test_silent_bucket_is_asked_at_each_round_until_it_is_not_silent_any_more() -> None:
+def test_silent_bucket_is_queried_at_each_round_until_it_is_not_silent_any_more() -> None:
     lister = InMemoryLister(sends_events=False)
     first = swept(lister, None)
     second = swept(lister, first)
@@ -57,19 +57,19 @@ def test_silent_bucket_is_asked_at_each_round_until_it_is_not_silent_any_more() 
     third = swept(lister, second)
 
     assert [each.is_silent for each in (first, second, third)] == [True, True, False]
-    assert lister.times_asked == 3
+    assert lister.notification_queries == 3
 
 
-def test_bucket_that_may_not_be_asked_is_not_called_silent() -> None:
+def test_bucket_that_may_not_be_queried_is_not_called_silent() -> None:
     assert not swept(InMemoryLister(sends_events=None), None).is_silent
 
 
-def test_slice_within_a_round_asks_nothing() -> None:
+def test_slice_within_a_round_queries_nothing() -> None:
     lister = InMemoryLister([object_of(f"{n:02}") for n in range(30)], seconds_per_page=60)
 
     swept(lister, swept(lister, None))
 
-    assert lister.times_asked == 1
+    assert lister.notification_queries == 1
 
 
 def watching(*, sends_events: bool, bucket: str = BUCKET) -> S3SensorDefinition:

@@ -60,7 +60,7 @@ def test_run_key_is_made_of_what_the_identity_names(identity: ObjectIdentity, ru
 
 
 @pytest.mark.parametrize("identity", ObjectIdentity)
-def test_run_key_tells_apart_exactly_what_the_identity_does(identity: ObjectIdentity) -> None:
+def test_run_key_distinguishes_exactly_what_the_identity_does(identity: ObjectIdentity) -> None:
     stored = object_of("k", version="v1")
     again = {
         ObjectIdentity.KEY: object_of("l", version="v1"),
@@ -93,7 +93,7 @@ def test_what_the_deployment_leaves_out_stays() -> None:
     assert selection.configured({}) == selection
 
 
-def test_all_problems_of_a_selection_are_told_at_once() -> None:
+def test_all_problems_of_a_selection_are_reported_at_once() -> None:
     settings = {"TREADLE_S3_IDENTITY": "name", "TREADLE_S3_START_FROM": "yesterday"}
 
     with pytest.raises(SettingsError) as refused:
@@ -111,7 +111,7 @@ def test_fingerprint_is_all_that_makes_a_bookmark_useless_when_changed() -> None
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
         ({"bucket": "s3://landing"}, "'s3://landing' is no bucket's name"),
         ({"bucket": "landing/in"}, "'landing/in' is no bucket's name"),
@@ -122,16 +122,16 @@ def test_fingerprint_is_all_that_makes_a_bookmark_useless_when_changed() -> None
     ],
 )
 def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
-    names: dict[str, str], words: str
+    names: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+    with pytest.raises(DagsterInvalidDefinitionError, match=message):
         s3_sensor(job_name="load", **names)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match=words):
+    with pytest.raises(SettingsError, match=message):
         S3Selection("b").configured({f"TREADLE_S3_{name.upper()}": value for name, value in names.items()})
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         ({"bucket": None}, "bucket must be a string, not None"),
         ({"prefix": 5}, "prefix must be a string, not 5"),
@@ -152,12 +152,12 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
     ],
 )
 def test_settings_of_another_kind_or_that_contradict_are_refused_where_they_are_given(
-    wrong: dict[str, Any], words: str
+    wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DagsterInvalidDefinitionError) as refused:
         s3_sensor(job_name="load", **wrong)(lambda: None)
 
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(

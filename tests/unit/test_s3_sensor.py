@@ -88,7 +88,7 @@ def test_authors_own_key_config_and_tags_stay(created: ObjectCreated) -> None:
 
 
 @pytest.mark.parametrize("identity", ObjectIdentity)
-def test_event_and_sweep_of_the_same_object_ask_under_one_key(
+def test_event_and_sweep_of_the_same_object_request_one_key(
     created: ObjectCreated, identity: ObjectIdentity
 ) -> None:
     definition = watching(
@@ -115,7 +115,7 @@ def test_event_and_sweep_together_start_one_run(house: House, created: ObjectCre
     assert len(house.tables.runs) == 1
 
 
-def test_swept_object_whose_run_exists_is_not_asked_for_again(house: House, created: ObjectCreated) -> None:
+def test_swept_object_whose_run_exists_is_not_requested_again(house: House, created: ObjectCreated) -> None:
     calls: list[str] = []
 
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -141,7 +141,7 @@ def test_event_of_an_object_that_is_not_watched_is_skipped_with_the_reason(
     created: ObjectCreated, stored: S3Object
 ) -> None:
     def function() -> None:
-        pytest.fail("The author's function is not asked.")
+        pytest.fail("The author's function is not called.")
 
     data = evaluated(watching(function), replace(created, object=stored))
 
@@ -166,14 +166,14 @@ def test_function_may_skip_an_object(created: ObjectCreated) -> None:
 
 
 def test_function_may_answer_with_a_result(created: ObjectCreated) -> None:
-    asking = evaluated(watching(lambda: SensorResult([RunRequest()])), created)
+    result = evaluated(watching(lambda: SensorResult([RunRequest()])), created)
     skipping = evaluated(watching(lambda: SensorResult(skip_reason="no")), created)
 
-    assert [request.run_key for request in asking.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1"]
+    assert [request.run_key for request in result.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1"]
     assert skipping.skip_message == "no"
 
 
-def test_result_may_not_tell_of_assets_as_an_object_is_evaluated_by_event_and_by_sweep(
+def test_result_may_not_report_assets_as_an_object_is_evaluated_by_event_and_by_sweep(
     created: ObjectCreated,
 ) -> None:
     definition = watching(lambda: SensorResult(asset_events=[AssetMaterialization("orders")]))
@@ -189,7 +189,7 @@ def test_result_may_not_set_the_cursor_that_the_sweep_keeps(created: ObjectCreat
         evaluated(definition, created)
 
 
-def test_function_may_ask_for_several_runs_if_all_but_one_have_keys(created: ObjectCreated) -> None:
+def test_function_may_request_several_runs_if_all_but_one_have_keys(created: ObjectCreated) -> None:
     data = evaluated(watching(lambda: [RunRequest(), RunRequest("b"), RunRequest("c")]), created)
 
     assert [request.run_key for request in data.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1", "b", "c"]
@@ -200,7 +200,7 @@ def test_several_runs_without_key_for_one_object_are_refused(created: ObjectCrea
         evaluated(watching(lambda: [RunRequest(), RunRequest("")]), created)
 
 
-def test_sweep_asks_for_each_object_and_keeps_its_place() -> None:
+def test_sweep_requests_each_object_and_keeps_its_place() -> None:
     data = swept(watching(keyless, object_of("in/b.csv"), object_of("in/a.csv"), object_of("in/c.txt")))
 
     assert [config_of(request)["key"] for request in data.run_requests] == ["in/a.csv", "in/b.csv"]
@@ -285,7 +285,7 @@ def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
 def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_are(
     house: House, number: int
 ) -> None:
-    """A single one is no more than one of several: it lies there, and the sweep for others goes on as ever."""
+    """A single one is no more than one of several: it remains, and the sweep of others continues."""
     definition = watching(lambda: 1 / 0, *[object_of(f"in/{n}.csv") for n in range(number)])
 
     outcome = house.leased(definition).tick(TIME, Budget())
@@ -308,7 +308,7 @@ def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_oth
 
 
 def test_one_object_whose_function_fails_does_not_hold_up_the_others(house: House) -> None:
-    """I10: it is set aside with the reason, and asked for again as soon as the function works."""
+    """I10: it is set aside with the reason, and requested again as soon as the function works."""
     broken = {"in/b.csv"}
 
     def picky(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:

@@ -57,7 +57,7 @@ def test_event_of_a_fresh_object_waits_with_nothing_committed(instance: TreadleI
     assert (instance.ticks("watch"), instance.runs()) == ([], ())
 
 
-def test_without_settling_nothing_waits_and_nothing_is_looked_at() -> None:
+def test_without_settling_nothing_waits_and_nothing_is_checked() -> None:
     instance = TreadleInstance([sensor(settle_seconds=0)])
     event = instance.objects.put(BUCKET, "a")
     instance.objects.delete(BUCKET, "a")

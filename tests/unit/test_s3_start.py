@@ -113,7 +113,7 @@ def test_now_is_the_later_of_deployment_and_start_and_never_to_come(
     assert swept(InMemoryLister(), deployed=deployed, started=started).cursor.since == since
 
 
-def test_deployment_that_cannot_be_asked_for_leaves_the_first_sweep_and_says_so_once() -> None:
+def test_deployment_that_cannot_be_read_leaves_the_first_sweep_and_says_so_once() -> None:
     lister = InMemoryLister([object_of("old", modified=TIME - 1_000)])
 
     first = swept(lister)
@@ -124,7 +124,7 @@ def test_deployment_that_cannot_be_asked_for_leaves_the_first_sweep_and_says_so_
     assert second.notes == ()
 
 
-def test_note_of_a_deployment_that_cannot_be_asked_for_is_in_the_ticks_reason() -> None:
+def test_note_of_a_deployment_that_cannot_be_read_is_in_the_ticks_reason() -> None:
     definition = sensor().with_lister(InMemoryLister(), lambda: TIME, lambda: None)
 
     data = definition.evaluate_tick(SensorEvaluationContext("watch"))
@@ -139,7 +139,7 @@ def test_changed_selection_counts_from_its_deployment_and_not_before_the_last_on
         assert swept(InMemoryLister(), cursor=cursor, deployed=deployed).cursor.since == since
 
 
-def test_only_a_first_enable_asks_when_the_sensor_was_deployed() -> None:
+def test_only_a_first_enable_queries_when_the_sensor_was_deployed() -> None:
     first = swept(InMemoryLister(), deployed=TIME)
 
     def never() -> int:
@@ -198,7 +198,7 @@ def test_time_before_all_objects_is_a_time_like_any_other(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ("2026-11-29T00:00:00", "a time without time zone: add Z for UTC"),
         ("0001-01-01T00:00:00+23:59", "lies beyond the years 1 to 9999"),
@@ -212,11 +212,11 @@ def test_time_before_all_objects_is_a_time_like_any_other(given: str) -> None:
         (None, "use now or beginning, or a time such as"),
     ],
 )
-def test_what_is_no_time_or_has_no_zone_is_refused_at_once(given: Any, words: str) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=f"start_from is .*{words}"):
+def test_what_is_no_time_or_has_no_zone_is_refused_at_once(given: Any, message: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=f"start_from is .*{message}"):
         sensor(start_from=given)
     if isinstance(given, str):
-        with pytest.raises(SettingsError, match=f"TREADLE_S3_START_FROM is .*{words}"):
+        with pytest.raises(SettingsError, match=f"TREADLE_S3_START_FROM is .*{message}"):
             NOW.configured({"TREADLE_S3_START_FROM": given})
 
 
@@ -227,18 +227,18 @@ def test_deployments_time_wins_and_is_described() -> None:
     assert S3Selection.of_description(json.loads(json.dumps(chosen.described()))) == chosen
 
 
-def test_time_given_anew_counts_at_once_and_with_another_selection_only_if_it_is_new() -> None:
+def test_time_given_again_counts_at_once_and_with_another_selection_only_if_it_is_new() -> None:
     """A changed prefix or identity starts no run for all that was stored since a time given long ago."""
     lister = InMemoryLister([object_of("a", modified=TIME - DAY)])
     first = str(swept(lister).cursor)
-    asked = S3Selection(BUCKET, start_from=at(TIME - 2 * DAY))
+    requested = S3Selection(BUCKET, start_from=at(TIME - 2 * DAY))
 
-    given = swept(lister, asked, first)
-    again = swept(lister, asked, str(given.cursor))
-    other = swept(lister, S3Selection(BUCKET, "a", start_from=asked.start_from), str(given.cursor))
-    anew = swept(lister, S3Selection(BUCKET, "a", start_from=at(TIME - 3 * DAY)), str(given.cursor))
+    given = swept(lister, requested, first)
+    again = swept(lister, requested, str(given.cursor))
+    other = swept(lister, S3Selection(BUCKET, "a", start_from=requested.start_from), str(given.cursor))
+    restarted = swept(lister, S3Selection(BUCKET, "a", start_from=at(TIME - 3 * DAY)), str(given.cursor))
 
-    assert (keys(given), keys(other), keys(anew)) == (["a"], [], ["a"])
+    assert (keys(given), keys(other), keys(restarted)) == (["a"], [], ["a"])
     assert again.cursor.since == given.cursor.since
 
 
@@ -316,9 +316,9 @@ OLD = (
 )
 
 
-def test_cursor_of_an_earlier_release_and_one_of_a_later_go_on_where_they_stand() -> None:
+def test_cursor_of_an_earlier_release_and_one_of_a_later_continue_where_they_stand() -> None:
     lister = InMemoryLister([object_of("new", modified=TIME), object_of("old", modified=1_795_369_999_000)])
-    later = json.dumps({**json.loads(OLD), "unheard_of": 5})
+    later = json.dumps({**json.loads(OLD), "unknown": 5})
 
     for text in (OLD, later):
         found = swept(lister, cursor=text)

@@ -1,4 +1,4 @@
-"""The sweep: slice after slice it sees every object once a round, and asks for none that is taken."""
+"""The sweep: slice after slice it sees every object once a round, and requests none that is taken."""
 
 import time
 from collections.abc import Collection
@@ -36,14 +36,14 @@ class Sweeper:
         self.selection = selection
         self.cursor: str | None = None
         self.claimed: set[str] = set()
-        self.asked: list[set[str]] = []
+        self.queried: list[set[str]] = []
 
     def _claimed(self, keys: Collection[str]) -> set[str]:
-        self.asked.append(set(keys))
+        self.queried.append(set(keys))
         return self.claimed & set(keys)
 
     def slice(self, remaining_seconds: float = float("inf")) -> Slice:
-        """One tick."""
+        """Return one tick."""
         context = SensorEvaluationContext(
             "watch",
             self.cursor,
@@ -55,11 +55,11 @@ class Sweeper:
         return found
 
     def keys(self, **options: Any) -> list[str]:
-        """The keys that one tick finds new."""
+        """Return the keys that one tick finds new."""
         return [stored.key for stored in self.slice(**options).objects]
 
     def position(self) -> SweepCursor:
-        """Where it stands."""
+        """Return its cursor."""
         return read_cursor(self.cursor, self.selection, self.lister.clock.now())
 
 
@@ -73,7 +73,7 @@ def test_round_over_few_objects_is_one_slice_over_all_pages() -> None:
     found = Sweeper(lister).slice()
 
     assert [stored.key for stored in found.objects] == [f"in/{number:05d}" for number in range(25)]
-    assert (found.is_complete, found.listed, lister.pages_given) == (True, 25, 3)
+    assert (found.is_complete, found.listed, lister.pages_read) == (True, 25, 3)
 
 
 def test_round_over_nothing_is_complete() -> None:
@@ -97,7 +97,7 @@ def test_slices_resume_exactly_after_the_last_page(count: int, page_size: int, p
         assert found.cursor.position == seen[-1]
 
     assert seen == [stored.key for stored in numbered(count)]
-    assert lister.pages_given == max(1, -(-count // page_size))
+    assert lister.pages_read == max(1, -(-count // page_size))
 
 
 def test_slice_ends_with_the_page_that_fills_it() -> None:
@@ -126,7 +126,7 @@ def test_slice_ends_at_its_time_or_with_a_reserve_before_the_deadline(remaining:
 
     found = Sweeper(lister).slice(remaining)
 
-    assert (found.is_complete, lister.pages_given) == (False, pages)
+    assert (found.is_complete, lister.pages_read) == (False, pages)
 
 
 def test_time_that_ends_with_the_last_page_still_completes_the_round() -> None:
@@ -135,7 +135,7 @@ def test_time_that_ends_with_the_last_page_still_completes_the_round() -> None:
     assert Sweeper(lister).slice(10).is_complete
 
 
-def test_keys_that_are_taken_are_left_out_and_asked_for_once_a_page() -> None:
+def test_keys_that_are_taken_are_left_out_and_requested_once_a_page() -> None:
     sweeper = Sweeper(InMemoryLister(numbered(15)))
     sweeper.claimed = {object_of("in/00003").run_key(ObjectIdentity.ETAG)}
 
@@ -143,15 +143,15 @@ def test_keys_that_are_taken_are_left_out_and_asked_for_once_a_page() -> None:
 
     assert "in/00003" not in found
     assert len(found) == 14
-    assert [len(keys) for keys in sweeper.asked] == [10, 5]
+    assert [len(keys) for keys in sweeper.queried] == [10, 5]
 
 
-def test_page_with_nothing_watched_asks_for_no_keys() -> None:
+def test_page_with_nothing_watched_requests_no_keys() -> None:
     sweeper = Sweeper(
         InMemoryLister(numbered(15)), S3Selection(BUCKET, suffix=".csv", start_from=StartFrom.BEGINNING)
     )
 
-    assert (sweeper.keys(), sweeper.asked) == ([], [])
+    assert (sweeper.keys(), sweeper.queried) == ([], [])
 
 
 def test_only_watched_objects_are_found() -> None:
@@ -191,7 +191,7 @@ def test_round_in_the_midst_keeps_its_own_floor_and_beginning() -> None:
     assert (sweeper.position().position, sweeper.position().round_started) == ("in/00019", TIME)
 
 
-def test_after_a_complete_round_only_a_week_back_is_looked_at_until_the_next_day() -> None:
+def test_after_a_complete_round_only_a_week_back_is_checked_until_the_next_day() -> None:
     now = TIME + 100 * DAY
     lister = InMemoryLister([])
     lister.clock.time = now
@@ -209,7 +209,7 @@ def test_after_a_complete_round_only_a_week_back_is_looked_at_until_the_next_day
 
 
 @pytest.mark.parametrize(("after", "sees_all"), [(FULL_ROUND_MS - 1, False), (FULL_ROUND_MS, True)])
-def test_once_a_day_a_round_looks_at_all_objects(after: int, sees_all: bool) -> None:
+def test_once_a_day_a_round_checks_all_objects(after: int, sees_all: bool) -> None:
     now = TIME + 100 * DAY
     lister = InMemoryLister([])
     lister.clock.time = now
@@ -243,7 +243,7 @@ def test_new_key_that_sorts_before_the_position_is_found_by_the_next_round() -> 
 
 
 def test_age_is_that_of_the_last_complete_round_or_of_the_first_until_it_is_complete() -> None:
-    """So that a first round which never comes to its end is seen to get older, too."""
+    """So that the age of a first round that never ends is visible, too."""
     lister = InMemoryLister(numbered(30), seconds_per_page=60)
     sweeper = Sweeper(lister)
 
@@ -254,7 +254,7 @@ def test_age_is_that_of_the_last_complete_round_or_of_the_first_until_it_is_comp
 
 
 @pytest.mark.parametrize("dies_at", range(1, 7))
-def test_sweep_whose_process_dies_at_any_page_goes_on_from_what_was_committed(dies_at: int) -> None:
+def test_sweep_whose_process_dies_at_any_page_continues_from_what_was_committed(dies_at: int) -> None:
     """Nothing of the slice that died became durable; all of it is listed again, and nothing is left out."""
     lister = InMemoryLister(numbered(60), seconds_per_page=MAX_SECONDS / 2)
     sweeper = Sweeper(lister)
@@ -263,9 +263,9 @@ def test_sweep_whose_process_dies_at_any_page_goes_on_from_what_was_committed(di
     deaths = 0
 
     while not is_complete:
-        before, pages = sweeper.cursor, lister.pages_given
+        before, pages = sweeper.cursor, lister.pages_read
         found = sweeper.slice()
-        if not deaths and pages < dies_at <= lister.pages_given:
+        if not deaths and pages < dies_at <= lister.pages_read:
             deaths, sweeper.cursor = 1, before
             continue
         seen += [stored.key for stored in found.objects]

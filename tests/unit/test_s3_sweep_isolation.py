@@ -35,7 +35,7 @@ def deployed(function: Callable[..., Any], **options: Any) -> TreadleInstance:
 
 
 def ticked(instance: TreadleInstance, seconds: float) -> TickResult:
-    """A tick that must be over after so many real seconds."""
+    """Return a tick that must be over after so many real seconds."""
     instance.clock.advance(INTERVAL)
     outcome = instance._parts[SENSOR].leased.tick(instance.clock.now(), Budget(seconds))
     return instance._applied(SENSOR, outcome)
@@ -93,7 +93,7 @@ def _run_key(instance: TreadleInstance, key: str) -> str:
     return f"s3://{BUCKET}/{key}#{instance.objects.stored[BUCKET, key].etag}"
 
 
-def test_error_that_was_raised_from_itself_is_told_and_ends() -> None:
+def test_error_that_was_raised_from_itself_is_reported_and_ends() -> None:
     def function() -> RunRequest:
         error = ValueError("round and round")
         error.__cause__ = error
@@ -133,7 +133,7 @@ def test_object_at_which_the_function_hangs_is_set_aside_once_it_took_a_whole_ti
     assert "the function was stopped after" in asides[0].reason
 
 
-def test_function_too_slow_for_a_slice_goes_on_at_the_next_tick_and_misses_none() -> None:
+def test_function_too_slow_for_a_slice_continues_at_the_next_tick_and_misses_none() -> None:
     calls: list[str] = []
 
     def function(context: object, stored: S3Object) -> RunRequest:
@@ -174,7 +174,7 @@ def test_resource_that_hangs_fails_the_tick_as_all_objects_need_it() -> None:
 
 
 @pytest.mark.parametrize("is_large", [False, True])
-def test_slice_that_asks_for_more_than_a_tick_may_is_taken_in_several(
+def test_slice_that_requests_more_than_a_tick_may_is_taken_in_several(
     monkeypatch: pytest.MonkeyPatch, is_large: bool
 ) -> None:
     monkeypatch.setattr(one_by_one, "MOST_BYTES" if is_large else "MOST_REQUESTS", 1_000 if is_large else 20)

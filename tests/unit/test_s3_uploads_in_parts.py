@@ -26,7 +26,7 @@ SETTLE = 600
 
 
 def part(key: str, begun: int, etag: str = "e") -> S3Object:
-    """An object whose upload in parts was begun then."""
+    """Return an object whose upload in parts was begun then."""
     return object_of(key, modified=begun, etag=f"{etag}-3")
 
 
@@ -40,7 +40,7 @@ class Sweeps:
         self.taken: set[str] = set()
 
     def slice(self) -> Slice:
-        """One tick."""
+        """Return one tick."""
         context = SensorEvaluationContext(
             "watch", self.cursor, _claimed_run_keys=lambda keys: self.taken & set(keys)
         )
@@ -50,7 +50,7 @@ class Sweeps:
         return found
 
     def round(self) -> list[str]:
-        """The keys that the ticks of a whole round find."""
+        """Return the keys that the ticks of a whole round find."""
         keys: list[str] = []
         while True:
             found = self.slice()
@@ -59,7 +59,7 @@ class Sweeps:
                 return keys
 
     def position(self) -> SweepCursor:
-        """Where they stand."""
+        """Return their cursors."""
         return read_cursor(self.cursor, self.selection, self.lister.clock.now())
 
     def store(self, *objects: S3Object) -> None:
@@ -192,7 +192,7 @@ def test_object_settles_from_when_a_sweep_first_saw_it() -> None:
     assert ran == [False, False, True, False]
 
 
-def test_upload_that_replaces_another_settles_anew() -> None:
+def test_upload_that_replaces_another_settles_again() -> None:
     instance = settling()
     for body in (b"1", b"2"):
         begun = from_millis(instance.clock.now() - 1_800_000)
@@ -312,7 +312,7 @@ def test_group_settles_from_when_a_sweep_first_saw_these_files() -> None:
     assert [bool(instance.tick("watch").runs) for _ in range(4)] == [False, False, True, False]
 
 
-def test_event_of_one_file_leaves_a_group_to_the_sweep_whose_other_files_bear_an_early_time() -> None:
+def test_event_of_one_file_leaves_a_group_to_the_sweep_whose_other_files_have_an_early_time() -> None:
     """The event says since when its own object is there, and nothing of the others."""
     instance = groups()
     begun = from_millis(instance.clock.now() - 1_800_000)
@@ -338,7 +338,7 @@ def test_event_of_the_upload_itself_counts_for_its_group() -> None:
     assert instance.send(event)["watch"].outcome.decision is Decision.SUCCESS
 
 
-def test_round_looks_at_what_waits_however_old() -> None:
+def test_round_checks_what_waits_however_old() -> None:
     sweeps = Sweeps(InMemoryLister(), S3Selection(BUCKET, settle_seconds=SETTLE))
     sweeps.round()
     sweeps.lister.clock.advance(FULL_ROUND_MS / 1000)

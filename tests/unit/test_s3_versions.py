@@ -75,41 +75,41 @@ def test_bucket_that_makes_no_versions_is_said_in_each_ticks_reason_until_it_doe
     silent = instance.tick("watch").outcome
     instance.objects.is_versioned = True
 
-    mended = instance.tick("watch").outcome
+    fixed = instance.tick("watch").outcome
 
     assert silent.reason.startswith(without_versioning(BUCKET))
     assert "versioning" in silent.reason
     assert ("BucketUnversioned", 1, "Count") in silent.measures
-    assert "versioning" not in mended.reason
+    assert "versioning" not in fixed.reason
 
 
 @pytest.mark.parametrize("versioning", [True, None])
-def test_bucket_that_makes_versions_or_may_not_be_asked_is_not_accused(versioning: bool | None) -> None:
+def test_bucket_that_makes_versions_or_may_not_be_queried_is_not_accused(versioning: bool | None) -> None:
     """Its objects may be older than its versioning."""
     lister = InMemoryLister([object_of("a")], versioning=versioning)
 
     assert not swept(lister, set(), None).cursor.is_unversioned
 
 
-def test_versioning_is_asked_for_once_a_day_and_only_where_versions_are_watched() -> None:
-    asked = list[str]()
+def test_versioning_is_requested_once_a_day_and_only_where_versions_are_watched() -> None:
+    queried = list[str]()
 
-    class ApiRequest(InMemoryLister):
+    class S3Engine(InMemoryLister):
         def has_versioning(self, bucket: str) -> bool | None:
-            asked.append(bucket)
+            queried.append(bucket)
             return True
 
-    lister, cursor = ApiRequest(), None
+    lister, cursor = S3Engine(), None
     for _ in range(5):
         cursor = str(swept(lister, set(), cursor).cursor)
         lister.clock.advance(60)
     sweep(SensorEvaluationContext("watch"), S3Selection(BUCKET), lister, lister.clock.now)
-    assert len(asked) == 1
+    assert len(queried) == 1
 
     lister.clock.advance(FULL_ROUND_MS / 1000)
     swept(lister, set(), cursor)
 
-    assert len(asked) == 2
+    assert len(queried) == 2
 
 
 def test_object_that_has_its_run_under_the_key_of_an_earlier_release_gets_no_second_one() -> None:

@@ -58,10 +58,10 @@ def test_what_comes_is_drawn_from_a_fixed_seed(writes: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(4.2, "4 s"), (119, "119 s"), (120, "2 min"), (5_400, "90 min")]
+    ("seconds", "message"), [(4.2, "4 s"), (119, "119 s"), (120, "2 min"), (5_400, "90 min")]
 )
-def test_long_waits_are_told_in_minutes(seconds: float, words: str) -> None:
-    assert span(seconds) == words
+def test_long_waits_are_reported_in_minutes(seconds: float, message: str) -> None:
+    assert span(seconds) == message
 
 
 def test_max_concurrency_bounds_what_is_recorded_and_the_page_says_where(writes: dict[str, int]) -> None:

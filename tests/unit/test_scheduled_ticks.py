@@ -1,4 +1,4 @@
-"""Leased ticks: what a tick sees, and what it leaves behind when it ends in order."""
+"""Scheduled ticks: what a tick sees, and what it records when it ends normally."""
 
 from typing import Any
 
@@ -170,7 +170,7 @@ def test_delivery_without_nominal_time_is_for_the_present_minute(house: House) -
         (InstigatorStatus.STOPPED, DefaultSensorStatus.RUNNING, False),
     ],
 )
-def test_operators_word_on_the_status_wins_over_the_default(
+def test_operators_choice_of_the_status_wins_over_the_default(
     house: House, status: InstigatorStatus, default: DefaultSensorStatus, runs: bool
 ) -> None:
     house.tables.sensors["watch"] = before = SensorState("watch", status=status)

@@ -1,4 +1,4 @@
-"""Sensor and job definitions: what can be told of them, and which cannot work."""
+"""Sensor and job definitions: their properties, and which cannot work."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +20,10 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 
 
 def nothing() -> None:
-    """Asks for nothing."""
+    """Requests nothing."""
 
 
-def test_decorated_function_lends_its_name_and_words() -> None:
+def test_decorated_function_lends_its_name_and_text() -> None:
     @sensor(job_name="load")
     def new_files() -> None:
         """Looks for files."""
@@ -55,7 +55,7 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": "u"})
 
 
-def test_sensor_is_stopped_and_ticks_each_minute_unless_told_otherwise() -> None:
+def test_sensor_is_stopped_and_ticks_each_minute_unless_configured_otherwise() -> None:
     definition = SensorDefinition(evaluation_fn=nothing)
 
     assert definition.default_status is DefaultSensorStatus.STOPPED
@@ -158,7 +158,7 @@ def test_request_may_name_one_of_several_jobs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("job_name", "jobs", "words"),
+    ("job_name", "jobs", "message"),
     [
         (None, [], "lacking a specified target"),
         ("a", [], "lacking a specified target"),
@@ -167,8 +167,10 @@ def test_request_may_name_one_of_several_jobs() -> None:
         ("c", ["a"], r"job_name c\. Expected one of: \['a'\]"),
     ],
 )
-def test_request_without_a_valid_target_is_refused(job_name: str | None, jobs: list[str], words: str) -> None:
-    with pytest.raises(InvalidResultError, match=words):
+def test_request_without_a_valid_target_is_refused(
+    job_name: str | None, jobs: list[str], message: str
+) -> None:
+    with pytest.raises(InvalidResultError, match=message):
         with_job_name(RunRequest(job_name=job_name), "watch", jobs)
 
 

@@ -36,31 +36,31 @@ REASON = (
 
 
 def of(house: House, project: str) -> House:
-    """The same engine, as another project's functions use it."""
+    """Return the same engine, as another project's functions use it."""
     return replace(house, project=project)
 
 
 def counting(context: SensorEvaluationContext) -> SensorResult:
-    """Asks for the next key."""
+    """Requests the next key."""
     number = int(context.cursor or 0)
     return SensorResult([RunRequest(f"k{number}")], cursor=str(number + 1))
 
 
 def tick(house: House, project: str, function: Callable[..., Any] = counting) -> Outcome:
-    """The present minute's tick of a project's sensor."""
+    """Return the present minute's tick of a project's sensor."""
     return of(house, project).leased(sensor_of(function)).tick(house.clock.now(), Budget())
 
 
 def deliver(
     house: House, project: str, event: ObjectCreated, function: Callable[..., Any] = keyless
 ) -> Outcome:
-    """An event comes to a project's sensor."""
+    """Deliver an event to a project's sensor."""
     events = of(house, project).events(watching(function))
     return events.evaluate(event, events.load_batch_state([event]), Budget())
 
 
 def adopt(house: House, project: str, *, fresh: bool = False) -> SensorState:
-    """An operator gives the state to a project."""
+    """Assign the state to a project, as an operator."""
     return SensorOperations(house.sensors, house.clock).adopt("watch", project, "ann", fresh=fresh)
 
 
@@ -152,7 +152,7 @@ def test_state_without_project_is_the_first_ones_that_ticks(house: House) -> Non
     assert tick(house, "lake", evaluates_nothing).decision is Decision.FAILURE
 
 
-def test_project_that_was_deleted_and_deployed_again_goes_on(house: House) -> None:
+def test_project_that_was_deleted_and_deployed_again_continues(house: House) -> None:
     """Its stack has another id then, and the same name."""
     tick(house, "shop")
     house.clock.advance(60)
@@ -161,7 +161,7 @@ def test_project_that_was_deleted_and_deployed_again_goes_on(house: House) -> No
     assert house.state().cursor == "2"
 
 
-def test_adopted_sensor_goes_on_with_cursor_and_run_keys(house: House) -> None:
+def test_adopted_sensor_continues_with_cursor_and_run_keys(house: House) -> None:
     tick(house, "shop")
     house.clock.advance(60)
     tick(house, "lake", evaluates_nothing)
@@ -174,19 +174,19 @@ def test_adopted_sensor_goes_on_with_cursor_and_run_keys(house: House) -> None:
     assert "its state belongs to project lake, and its function to project shop" in tick(house, "shop").reason
 
 
-def test_sensor_that_is_adopted_fresh_begins_anew_and_run_keys_stay_taken(house: House) -> None:
+def test_sensor_that_is_adopted_fresh_begins_again_and_run_keys_stay_taken(house: House) -> None:
     """At most one run ever exists for a run key of a sensor (I1)."""
     tick(house, "shop")
     house.dispatcher().dispatch(house.tick_records()[0])
     house.clock.advance(60)
     seen: list[object] = []
 
-    def looking(context: SensorEvaluationContext) -> SensorResult:
+    def observe(context: SensorEvaluationContext) -> SensorResult:
         seen.append((context.cursor, context.last_run_key, context.last_sensor_start_time))
         return SensorResult([RunRequest("k0"), RunRequest("k1")])
 
     adopt(house, "lake", fresh=True)
-    tick(house, "lake", looking)
+    tick(house, "lake", observe)
 
     last = house.tick_records()[-1]
     assert seen == [(None, None, house.clock.now() / 1000)]
@@ -194,7 +194,7 @@ def test_sensor_that_is_adopted_fresh_begins_anew_and_run_keys_stay_taken(house:
     assert [run.run_id for run in last.requests] == [RUN_IDS.keyed("watch", "k1")]
 
 
-def test_adoption_by_the_owner_changes_nothing_unless_it_is_to_begin_anew(house: House) -> None:
+def test_adoption_by_the_owner_changes_nothing_unless_it_is_to_begin_again(house: House) -> None:
     tick(house, "shop")
     before = house.state()
 
@@ -353,8 +353,8 @@ def test_stopped_sensor_on_another_projects_state_is_shown_before_it_is_started(
 
 def test_doctor_reports_a_sensor_on_another_projects_state(house: House) -> None:
     tick(house, "shop")
-    looking = overview(house)
-    doctor = Doctor(looking._deployment, InMemoryHealth(), looking, house.ticks, house.runs, house.clock)
+    observe = overview(house)
+    doctor = Doctor(observe._deployment, InMemoryHealth(), observe, house.ticks, house.runs, house.clock)
 
     [found] = [each for each in doctor.examine() if each.severity is Severity.PROBLEM]
 

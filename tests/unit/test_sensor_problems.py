@@ -69,7 +69,7 @@ def kinds(house: House, deployed: DeployedSensor, **options: Any) -> list[Proble
 def event(
     house: House, name: str, status: TickStatus, *, happened: int = 0, ended: int = 0, attempts: int = 1
 ) -> None:
-    """The record of an event that happened, and whose evaluation ended, so many milliseconds ago."""
+    """Record an event that happened, and whose evaluation ended, so many milliseconds ago."""
     now = house.clock.now()
     error = (
         ErrorInfo("AlertError", f"SNS (ops): no such topic, for {name}")
@@ -178,9 +178,11 @@ def test_start_by_an_operator_ends_what_failed_before(house: House) -> None:
 def test_failing_event_sensor_is_a_problem_of_the_doctors_and_not_in_order(house: House) -> None:
     event(house, "alert", TickStatus.FAILURE, ended=MINUTE)
     deployment = InMemoryDeployment([ALERT], {"watch": loads})
-    looking = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+    sensor_overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
 
-    findings = Doctor(deployment, InMemoryHealth(), looking, house.ticks, house.runs, house.clock).examine()
+    findings = Doctor(
+        deployment, InMemoryHealth(), sensor_overview, house.ticks, house.runs, house.clock
+    ).examine()
 
     [found] = [each for each in findings if each.severity is Severity.PROBLEM]
     assert (found.check, found.subject) == ("sensors", "sensor watch")
@@ -241,33 +243,33 @@ def test_sensor_that_may_not_be_invoked_is_said_not_to_be_checked(house: House) 
 
 
 def test_functions_whose_ticks_show_that_they_load_are_not_invoked(house: House) -> None:
-    asked: list[object] = []
+    received: list[object] = []
 
     def counting(event: Mapping[str, object]) -> Mapping[str, object]:
-        asked.append(event)
+        received.append(event)
         return {}
 
     event(house, "fine", TickStatus.SUCCESS, ended=MINUTE)
     overview(house, deployed_at(house, ALERT, 2 * MINUTE), counting).sensors()
 
-    assert asked == []
+    assert received == []
 
 
-def test_looking_again_and_again_invokes_a_function_once_in_a_while(house: House) -> None:
-    asked: list[object] = []
+def test_checking_again_and_again_invokes_a_function_once_in_a_while(house: House) -> None:
+    received: list[object] = []
 
     def counting(event: Mapping[str, object]) -> Mapping[str, object]:
-        asked.append(event)
+        received.append(event)
         return {}
 
-    looking = overview(house, deployed_at(house, ALERT, 5 * MINUTE), counting)
+    sensor_overview = overview(house, deployed_at(house, ALERT, 5 * MINUTE), counting)
     for _ in range(20):
-        looking.sensors()
+        sensor_overview.sensors()
         house.clock.advance(4)
-    assert len(asked) == 1
+    assert len(received) == 1
     house.clock.advance(LOADED_FOR_MS / 1000)
-    looking.sensors()
-    assert len(asked) == 2
+    sensor_overview.sensors()
+    assert len(received) == 2
 
 
 def test_what_was_found_of_a_function_does_not_outlast_its_deployment(house: House) -> None:
@@ -374,14 +376,14 @@ def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
     assert kinds(house, replace(ALERT, subscription=Subscription())) == []
 
 
-# ---- Their words
+# ---- Their messages
 
 
-def test_each_kind_of_problem_has_its_words_in_lists_and_on_the_page() -> None:
+def test_each_kind_of_problem_has_its_text_in_lists_and_on_the_page() -> None:
     page = (ROOT / "layers/treadle/treadle/console/static/deployment.js").read_text()
-    words = page.split("const PROBLEMS = {")[1].split("};")[0]
+    texts = page.split("const PROBLEMS = {")[1].split("};")[0]
 
-    assert set(re.findall(r"([A-Z_]+): \[", words)) == set(ProblemKind)
+    assert set(re.findall(r"([A-Z_]+): \[", texts)) == set(ProblemKind)
     assert set(_HEALTH) == set(ProblemKind)
 
 

@@ -30,8 +30,8 @@ Edit = Callable[[TreadleInstance], SensorState]
 def watch(context: SensorEvaluationContext) -> SensorResult:
     """Counts its ticks, and says what it knows of its start."""
     count = int(context.cursor or 0) + 1
-    words = f"{context.is_first_tick_since_sensor_start} {context.last_sensor_start_time}"
-    return SensorResult(skip_reason=SkipReason(words), cursor=str(count))
+    message = f"{context.is_first_tick_since_sensor_start} {context.last_sensor_start_time}"
+    return SensorResult(skip_reason=SkipReason(message), cursor=str(count))
 
 
 def decision(instance: TreadleInstance) -> Decision:
@@ -127,10 +127,10 @@ def test_first_tick_after_each_start_knows_that_it_is_the_first() -> None:
     instance = TreadleInstance([watch])
     began = instance.clock.now() / 1000
 
-    def words() -> str:
+    def message() -> str:
         return instance.tick("watch").outcome.reason
 
-    assert [words() for _ in range(3)] == [f"True {began}", f"False {began}", f"False {began}"]
+    assert [message() for _ in range(3)] == [f"True {began}", f"False {began}", f"False {began}"]
 
     instance.stop_sensor("watch")
     instance.clock.advance(600)
@@ -138,12 +138,12 @@ def test_first_tick_after_each_start_knows_that_it_is_the_first() -> None:
     again = instance.clock.now() / 1000
     instance.clock.advance(1)
 
-    assert [words() for _ in range(3)] == [f"True {again}", f"False {again}", f"False {again}"]
+    assert [message() for _ in range(3)] == [f"True {again}", f"False {again}", f"False {again}"]
     assert again == began + 720
 
 
 def edited_in_flight(edit: Edit) -> tuple[TreadleInstance, Decision]:
-    """A tick that asks for a run and moves the cursor, while an operator's edit comes in."""
+    """Return a tick that requests a run and moves the cursor, while an operator's edit comes in."""
 
     @sensor(job=job, name="watch")
     def slow() -> SensorResult:
@@ -206,7 +206,7 @@ def test_cursor_of_a_sensor_that_never_ticked_can_be_set_without_starting_or_sto
     assert instance.cursor("watch") == ("42" if default is RUNNING else "41")
 
 
-def test_next_tick_goes_on_from_the_cursor_that_an_operator_set_or_cleared() -> None:
+def test_next_tick_continues_from_the_cursor_that_an_operator_set_or_cleared() -> None:
     instance = TreadleInstance([watch])
     instance.tick("watch")
     instance.set_cursor("watch", "10")

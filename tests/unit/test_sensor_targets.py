@@ -8,7 +8,7 @@ one, other = JobDefinition("one"), JobDefinition("other")
 
 
 def watching(*jobs: JobDefinition) -> SensorDefinition:
-    """A sensor that may ask for these jobs."""
+    """Return a sensor that may request these jobs."""
     return SensorDefinition(
         "watch", evaluation_fn=lambda: None, jobs=jobs, metadata={"a": 1}, tags={"team": "data"}
     )

@@ -55,7 +55,7 @@ def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
     assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     settings = Settings({"B": "soon", "C": "Nowhere"})
     settings.text("A")
     settings.number("B", "seconds", None)
@@ -84,7 +84,7 @@ def test_evaluator_names_everything_that_is_missing() -> None:
     )
 
 
-def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> None:
+def test_evaluator_reports_its_sensors_selectors_together_with_the_rest() -> None:
     environment = {
         "TREADLE_DEFAULT_STATUS": "ON",
         "TREADLE_INTERVAL_SECONDS": "soon",
@@ -94,14 +94,14 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
     with pytest.raises(SettingsError) as refused:
         evaluator_parts(s3_sensor(job_name="load")(keyless), {}, environment)
 
-    for words in (
+    for message in (
         "TREADLE_NAMESPACE is not set",
         "TREADLE_DEFAULT_STATUS is 'ON': use RUNNING or STOPPED",
         "TREADLE_INTERVAL_SECONDS is 'soon'",
         "no bucket is given",
         "TREADLE_S3_IDENTITY is 'name'",
     ):
-        assert words in str(refused.value)
+        assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(

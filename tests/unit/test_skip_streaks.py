@@ -78,7 +78,7 @@ def test_next_tick_that_is_no_plain_skip_writes_the_streak_as_one_record(
     assert house.state().skips is None
 
 
-def test_streak_begins_anew_after_it_was_written(house: House) -> None:
+def test_streak_begins_again_after_it_was_written(house: House) -> None:
     minutes(house, skip("a"), keyless, skip("b"))
 
     assert house.state().skips == SkipStreak(

@@ -28,11 +28,11 @@ BUDGET = Budget(60.0)
 def test_a_minute_and_its_later_slots_are_all_the_slots_there_are(interval: int, minutes: int) -> None:
     nominals = [minutes * MINUTE, (minutes + 1) * MINUTE]
 
-    told = [each for nominal in nominals for each in (nominal, *later_slots(nominal, interval * 1000))]
+    sent = [each for nominal in nominals for each in (nominal, *later_slots(nominal, interval * 1000))]
 
     slots = {each for each in range(nominals[0], nominals[1] + MINUTE) if each % (interval * 1000) == 0}
-    assert slots <= set(told)
-    assert all(each % (interval * 1000) == 0 for each in told if each not in nominals)
+    assert slots <= set(sent)
+    assert all(each % (interval * 1000) == 0 for each in sent if each not in nominals)
 
 
 @pytest.mark.parametrize("interval", [0, 60, 61, 3_600])
@@ -67,7 +67,7 @@ def test_shifted_slots_are_an_interval_apart(nominal: int, minutes: int, sensor:
 
 
 def ticking(house: House, queue: InMemoryQueue, interval: int) -> ScheduledTickRunner:
-    """A sensor that skips, with a queue of its own."""
+    """Return a sensor that skips, with a queue of its own."""
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
     settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
     return ScheduledTickRunner(
@@ -151,7 +151,7 @@ class BrokenQueue:
         raise StoreError("SQS did not take the messages")
 
 
-def test_a_tick_goes_on_where_its_minutes_further_slots_cannot_be_sent_ahead(
+def test_a_tick_continues_where_its_minutes_further_slots_cannot_be_sent_ahead(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))

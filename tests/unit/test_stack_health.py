@@ -1,4 +1,4 @@
-"""How AWS's answers become vitals, and its refusals what could not be looked at."""
+"""How AWS's responses become vitals, and its refusals checks that could not be made."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -51,7 +51,7 @@ SENSOR = DeployedSensor(
     project="files",
     log_group="/files",
 )
-"""Of another stack than the engine's; without kind, so that no schedule is looked for."""
+"""Of another stack than the engine's; without kind, so that no schedule is looked up."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def stack(**resources: tuple[str, str]) -> DeployedStack:
-    """A stack with these resources: type and physical id, by logical id."""
+    """Return a stack with these resources: type and physical id, by logical id."""
     return DeployedStack(
         "shop",
         "arn:aws:cloudformation:us-east-1:123456789012:stack/shop/1",
@@ -81,17 +81,17 @@ def stack(**resources: tuple[str, str]) -> DeployedStack:
 
 
 def seen(sensor: DeployedSensor = SENSOR, made: DeployedStack | None = None) -> HealthSnapshot:
-    """What is seen of a sensor, of which the engine's stack has nothing."""
+    """Return the state of a sensor, of which the engine's stack has nothing."""
     health = StackHealth(made or stack(), InMemoryDeployment([sensor]), {})
     return health.snapshot("sensor new_objects")
 
 
 def seen_of_launch(**resources: tuple[str, str]) -> HealthSnapshot:
-    """What is seen of a step of the engine that has all the resources."""
+    """Return what is seen of a step of the engine that has all the resources."""
     return StackHealth(stack(**resources), InMemoryDeployment([SENSOR]), {}).snapshot("launch")
 
 
-def looked(probe: Any) -> list[Vital]:
+def probed(probe: Any) -> list[Vital]:
     return run_probes([probe])
 
 
@@ -194,7 +194,7 @@ def test_schedules_of_a_long_stack_name_are_found_by_its_beginning() -> None:
     assert [each.is_on for each in snapshot.switches] == [True]
 
 
-def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> None:
+def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_show_it() -> None:
     with Stubber(clients.client("events")) as events:
         events.add_client_error("describe_rule", "ResourceNotFoundException")
         events.add_response("describe_rule", {"State": "ENABLED"}, {"Name": "rule", "EventBusName": "own"})
@@ -255,7 +255,7 @@ def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
 
 
 def test_resources_of_a_sensor_in_the_engines_stack_are_the_sensors_alone() -> None:
-    """As long as a stack is both engine and project; they are told apart by what they are, not by their names."""
+    """As long as a stack is both engine and project; they are distinguished by what they are, not by their names."""
     made = stack(
         WhateverFunction=("AWS::Lambda::Function", FUNCTION),
         WhateverQueue=("AWS::SQS::Queue", f"{URL}q"),
@@ -274,7 +274,7 @@ def test_resources_of_a_sensor_in_the_engines_stack_are_the_sensors_alone() -> N
     assert [each.what for each in health._logs()] == ["the log /files"]
 
 
-def test_log_that_sensors_share_is_looked_at_once() -> None:
+def test_log_that_sensors_share_is_checked_once() -> None:
     health = StackHealth(stack(), InMemoryDeployment([SENSOR, replace(SENSOR, name="other")]), {})
     event = {"timestamp": 0, "message": "not authorized to perform: sqs:SendMessage because"}
     with Stubber(clients.client("logs")) as logs:
@@ -298,15 +298,15 @@ TARGETS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "service", "operation", "asked", "code", "address"), TARGETS, ids=[each[0] for each in TARGETS]
+    ("kind", "service", "operation", "params", "code", "address"), TARGETS, ids=[each[0] for each in TARGETS]
 )
 def test_target_that_is_gone_does_not_exist(
-    kind: str, service: str, operation: str, asked: dict[str, Any], code: str, address: str
+    kind: str, service: str, operation: str, params: dict[str, Any], code: str, address: str
 ) -> None:
     with Stubber(clients.client(service)) as stub:  # type: ignore[call-overload]
-        stub.add_client_error(operation, code, expected_params=asked)
+        stub.add_client_error(operation, code, expected_params=params)
 
-        [found] = looked(target_probe(JobSettings("load", kind, address, "LoadArn")))
+        [found] = probed(target_probe(JobSettings("load", kind, address, "LoadArn")))
 
     assert isinstance(found, JobTarget)
     assert (found.job, found.exists) == ("load", False)
@@ -321,7 +321,7 @@ def test_batch_job_definition_is_there_if_it_is_active(definitions: list[dict[st
     with Stubber(clients.client("batch")) as batch:
         batch.add_response("describe_job_definitions", {"jobDefinitions": definitions})
 
-        [found] = looked(target_probe(JobSettings("load", "batch", "arn", "LoadArn")))
+        [found] = probed(target_probe(JobSettings("load", "batch", "arn", "LoadArn")))
 
     assert isinstance(found, JobTarget)
     assert found.exists is bool(definitions)
@@ -333,7 +333,7 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
     with Stubber(clients.client("stepfunctions")) as states:
         states.add_response("describe_state_machine", answer)
 
-        [found] = looked(target_probe(JobSettings("load", "step_functions", arn, "LoadArn")))
+        [found] = probed(target_probe(JobSettings("load", "step_functions", arn, "LoadArn")))
 
     assert found == JobTarget("load", arn, "LoadArn", exists=False, error="It is not active.")
 
@@ -349,14 +349,14 @@ def test_bus_of_a_local_cloud_is_found_by_its_name(account: str, exists: bool) -
         if exists:
             events.add_response("describe_event_bus", {"Name": "work", "Arn": arn}, {"Name": "work"})
 
-        [found] = looked(target_probe(JobSettings("load", "eventbridge", arn, "LoadArn")))
+        [found] = probed(target_probe(JobSettings("load", "eventbridge", arn, "LoadArn")))
 
     assert isinstance(found, JobTarget)
     assert found.exists is exists
 
 
-def test_job_without_address_is_not_asked_for() -> None:
-    assert looked(target_probe(JobSettings("load", "glue", "", "LoadArn"))) == [
+def test_job_without_address_is_not_requested() -> None:
+    assert probed(target_probe(JobSettings("load", "glue", "", "LoadArn"))) == [
         JobTarget("load", "", "LoadArn", False)
     ]
 
@@ -370,7 +370,7 @@ NEED = Need(
 )
 
 
-def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
+def test_permission_that_iam_simulates_is_missing_is_a_denial() -> None:
     results = [
         {"EvalActionName": "sqs:SendMessage", "EvalDecision": "implicitDeny"},
         {"EvalActionName": "sqs:DeleteMessage", "EvalDecision": "allowed"},
@@ -387,14 +387,14 @@ def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
             },
         )
 
-        found = looked(permission_probe(stack(), NEED))
+        found = probed(permission_probe(stack(), NEED))
 
     assert found == [
         MissingPermission("launch", "sqs:SendMessage", "arn:queue", "none of its role's policies allows it")
     ]
 
 
-def test_denials_in_a_log_are_told_once_each() -> None:
+def test_denials_in_a_log_are_reported_once_each() -> None:
     line = (
         '{"message": "An error occurred (AccessDeniedException) when calling the PutItem operation: User: arn:x is '
         'not authorized to perform: dynamodb:PutItem on resource: arn:aws:dynamodb:us-east-1:1:table/runs"}'
@@ -407,16 +407,16 @@ def test_denials_in_a_log_are_told_once_each() -> None:
     with Stubber(clients.client("logs")) as logs:
         logs.add_response("filter_log_events", {"events": events})
 
-        found = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
+        found = probed(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
 
-    words = "its log shows that at 1970-01-01T00:00:00.000Z"
+    message = "its log shows that at 1970-01-01T00:00:00.000Z"
     assert found == [
-        MissingPermission("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)
+        MissingPermission("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", message)
     ]
 
 
 @pytest.mark.parametrize(
-    ("words", "action", "resource"),
+    ("message", "action", "resource"),
     [
         (
             'not authorized to perform: s3:GetObject on resource: \\"arn:aws:s3:::shop/a b.csv\\" because no',
@@ -437,22 +437,22 @@ def test_denials_in_a_log_are_told_once_each() -> None:
     ],
 )
 def test_denial_in_a_log_names_action_and_resource_as_far_as_the_log_does(
-    words: str, action: str, resource: str
+    message: str, action: str, resource: str
 ) -> None:
     with Stubber(clients.client("logs")) as logs:
-        logs.add_response("filter_log_events", {"events": [{"timestamp": 0, "message": words}]})
+        logs.add_response("filter_log_events", {"events": [{"timestamp": 0, "message": message}]})
 
-        [found] = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
+        [found] = probed(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
 
     assert isinstance(found, MissingPermission)
     assert (found.action, found.resource) == (action, resource)
 
 
-# ---- What IAM is asked
+# ---- What IAM simulates
 
 
 def simulated(need: Need, result: dict[str, Any], account: str = "123456789012") -> list[Vital]:
-    """What comes of IAM's result for a need."""
+    """Return the result of IAM's decision on a need."""
     made = replace(
         stack(),
         arn=f"arn:aws:cloudformation:us-east-1:{account}:stack/shop/1",
@@ -468,7 +468,7 @@ def simulated(need: Need, result: dict[str, Any], account: str = "123456789012")
                 "ContextEntries": context_entries(account, need),
             },
         )
-        return looked(permission_probe(made, need))
+        return probed(permission_probe(made, need))
 
 
 def test_simulated_call_carries_one_value_of_a_key_or_several_where_a_call_has_several() -> None:
@@ -485,17 +485,17 @@ def test_simulated_call_carries_one_value_of_a_key_or_several_where_a_call_has_s
 
 
 @pytest.mark.parametrize(
-    ("decision", "words"),
+    ("decision", "message"),
     [
         ("implicitDeny", "none of its role's policies allows it"),
         ("explicitDeny", "a policy denies it explicitly"),
     ],
 )
-def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: str, words: str) -> None:
+def test_denial_states_whether_a_policy_is_missing_or_denies(decision: str, message: str) -> None:
     need = Need("launch", ROLE, "arn:queue", ("sqs:SendMessage",))
 
     assert simulated(need, {"EvalDecision": decision}) == [
-        MissingPermission("launch", "sqs:SendMessage", "arn:queue", words)
+        MissingPermission("launch", "sqs:SendMessage", "arn:queue", message)
     ]
 
 
@@ -515,7 +515,7 @@ def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: st
     ],
 )
 def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing: dict[str, Any]) -> None:
-    """A policy that somebody has added looks at what the doctor does not know."""
+    """A policy that somebody has added has a condition that the doctor does not know."""
     need = Need("launch", ROLE, "arn", ("ecs:RunTask",), {"ecs:cluster": ["c"]})
 
     [found] = simulated(need, {"EvalDecision": "implicitDeny", **missing})
@@ -525,7 +525,7 @@ def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing
 
 
 @pytest.mark.parametrize("key", ["s3:prefix", "iam:PassedToService"])
-def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> None:
+def test_local_cloud_is_not_queried_for_what_it_does_not_simulate(key: str) -> None:
     need = Need("launch", ROLE, "arn", ("x:Y",), {key: ["v"]})
     made = replace(
         stack(),
@@ -533,7 +533,7 @@ def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> N
     )
 
     with Stubber(clients.client("iam")):
-        assert looked(permission_probe(made, need)) == []
+        assert probed(permission_probe(made, need)) == []
 
 
 def test_same_actions_of_a_role_on_several_resources_are_one_simulation() -> None:
@@ -576,16 +576,16 @@ def test_denial_on_one_of_several_resources_is_of_that_one() -> None:
         "MissingContextValues": ["ecs:foo"],
         "ResourceSpecificResults": of_each,
     }
-    asked = {
+    params = {
         "PolicySourceArn": ROLE,
         "ActionNames": ["sts:AssumeRole"],
         "ResourceArns": ["arn:0", "arn:1", "arn:2", "arn:3"],
         "ContextEntries": ANY,
     }
     with Stubber(clients.client("iam")) as iam:
-        iam.add_response("simulate_principal_policy", {"EvaluationResults": [result]}, asked)
+        iam.add_response("simulate_principal_policy", {"EvaluationResults": [result]}, params)
 
-        found = looked(permission_probe(stack(), *needed))
+        found = probed(permission_probe(stack(), *needed))
     assert len(found) == 2, found
     denied, unread = found
 
@@ -596,7 +596,7 @@ def test_denial_on_one_of_several_resources_is_of_that_one() -> None:
     assert "arn:2" in unread.detail
 
 
-def test_simulations_go_on_at_the_rate_that_iam_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulations_continue_at_the_rate_that_iam_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of them are throttled more often than other requests are tried again."""
     waits: list[float] = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", waits.append)
@@ -613,7 +613,7 @@ def test_simulations_go_on_at_the_rate_that_iam_allows(monkeypatch: pytest.Monke
 
     made.meta.events.register("before-send.iam", answered)
 
-    assert looked(permission_probe(stack(), NEED)) == []
+    assert probed(permission_probe(stack(), NEED)) == []
     assert len(waits) == clients.ATTEMPTS
 
 
@@ -624,7 +624,7 @@ def _response(status: int, body: str) -> Any:
 
 
 def needs_of(job: JobSettings) -> set[tuple[str, str, str]]:
-    """What a job adds: step, action and resource."""
+    """Return what a job adds: step, action and resource."""
     queues = {
         f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
     }
@@ -654,7 +654,7 @@ def test_ecs_job_needs_its_tasks_in_its_cluster() -> None:
     assert ("record", "ecs:DescribeTasks", f"arn:aws:ecs:{PLACE}:task/shop/treadle-doctor") in found
 
 
-def test_glue_job_that_is_given_by_its_name_is_asked_about_too() -> None:
+def test_glue_job_that_is_given_by_its_name_is_queried_too() -> None:
     found = needs_of(JobSettings("load", "glue", "load", "LoadGlueJobName"))
 
     assert ("launch", "glue:StartJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
@@ -679,10 +679,10 @@ def test_job_without_address_needs_nothing() -> None:
     assert needs_of(JobSettings("load", "ecs", "", "LoadTaskDefinitionArn")) == set()
 
 
-# ---- What is looked at of the whole stack only
+# ---- What is checked of the whole stack only
 
 
-def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
+def test_bucket_alarm_and_clock_are_checked_for_the_whole_stack() -> None:
     made = replace(stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops")), name="files")
     alarm = {
         "AlarmName": "oops",
@@ -740,21 +740,28 @@ def test_clock_is_compared_with_the_time_that_aws_names(
         (SENSOR, "landing"),
         (
             DeployedSensor(
-                "s", "s3", "", (), DefaultSensorStatus.RUNNING, subscription=Subscription(buckets=("heard",))
+                "s",
+                "s3",
+                "",
+                (),
+                DefaultSensorStatus.RUNNING,
+                subscription=Subscription(buckets=("watched",)),
             ),
-            "heard",
+            "watched",
         ),
         (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ""),
     ],
 )
-def test_bucket_is_what_the_function_or_else_the_rule_is_told(sensor: DeployedSensor, bucket: str) -> None:
+def test_bucket_is_what_the_function_or_else_the_rule_is_reported(
+    sensor: DeployedSensor, bucket: str
+) -> None:
     assert bucket_of(sensor) == bucket
 
 
 @pytest.mark.parametrize(
     ("answer", "found"), [({"Status": "Enabled"}, []), ({"Status": "Suspended"}, [False]), ({}, [False])]
 )
-def test_versioning_is_looked_at_for_a_sensor_of_versions(answer: dict[str, str], found: list[bool]) -> None:
+def test_versioning_is_checked_for_a_sensor_of_versions(answer: dict[str, str], found: list[bool]) -> None:
     sensor = replace(SENSOR, settings={"TREADLE_S3_BUCKET": "b", "TREADLE_S3_IDENTITY": "version"})
     health = StackHealth(stack(), InMemoryDeployment([sensor]), {})
     with Stubber(clients.client("s3")) as s3:
@@ -767,11 +774,11 @@ def test_versioning_is_looked_at_for_a_sensor_of_versions(answer: dict[str, str]
     assert all("put-bucket-versioning --bucket b" in str(each) for each in seen)
 
 
-def test_unread_names_what_was_looked_at() -> None:
+def test_unread_names_what_was_checked() -> None:
     with Stubber(clients.client("glue")) as glue:
         glue.add_client_error("get_job", "AccessDeniedException", http_status_code=400)
 
-        [found] = looked(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
+        [found] = probed(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
 
     assert isinstance(found, SkippedCheck)
     assert (found.check, found.what, found.action) == ("jobs", "the target of job load", "glue:GetJob")
@@ -859,7 +866,7 @@ def test_errors_of_a_function_are_the_latest_in_whatever_order_the_minutes_come(
     assert [each.errors for each in snapshot.activities] == [0]
 
 
-def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
+def test_topic_of_the_alarms_is_checked_once_for_all_of_them() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:alarms"
     alarms = [
         {"AlarmName": name, "StateValue": state, "AlarmActions": [topic]}
@@ -880,7 +887,7 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
 
 
 def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:
-    """A stack's resources as CloudFormation lists them: type and physical id, by logical id."""
+    """Return a stack's resources as CloudFormation lists them: type and physical id, by logical id."""
     return {
         "StackResourceSummaries": [
             {
@@ -896,11 +903,11 @@ def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:
 
 
 def alarms_seen(*sensors: DeployedSensor) -> list[Vital]:
-    """What is found of the alarms of an engine that has none itself, and of its sensors' projects."""
+    """Return the vitals of the alarms of an engine that has none itself, and of its sensors' projects."""
     return run_probes(list(StackHealth(stack(), InMemoryDeployment([*sensors]), {})._alarms()))
 
 
-def test_alarms_of_projects_and_their_topics_are_looked_at() -> None:
+def test_alarms_of_projects_and_their_topics_are_checked() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:files-Alerts-1A"
     alarm = {"AlarmName": "files-DeadLettersAlarm-1A", "StateValue": "ALARM", "AlarmActions": [topic]}
     with (
@@ -939,7 +946,7 @@ def test_project_whose_alarms_may_not_be_listed_is_named_with_the_permission() -
     assert found.action == "cloudformation:ListStackResources"
 
 
-def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
+def test_project_that_is_no_stack_has_no_alarms_to_check() -> None:
     """Its functions are gone, which is found; or it was deployed by other means."""
     with Stubber(clients.client("cloudformation")) as stacks:
         stacks.add_client_error("list_stack_resources", "ValidationError", "Stack files does not exist", 400)
@@ -947,7 +954,7 @@ def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
         assert alarms_seen(SENSOR) == []
 
 
-def test_dead_letters_of_projects_are_looked_at_once_each() -> None:
+def test_dead_letters_of_projects_are_checked_once_each() -> None:
     made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}letters"))
     own = [
         replace(SENSOR, name=name, dead_letters=f"{URL}{queue}")

@@ -1,4 +1,4 @@
-"""Each target's word on its executions, parsed from the samples and from what rules leave of events."""
+"""Each target's events of its executions, parsed from the samples and from what rules leave of events."""
 
 import json
 from pathlib import Path
@@ -22,19 +22,19 @@ SECOND = 1_795_370_400_000
 
 
 def bodies(name: str) -> list[dict[str, Any]]:
-    """The events in a sample."""
+    """Return the events in a sample."""
     records = json.loads((EVENTS / f"record-{name}.json").read_text())["Records"]
     return [json.loads(record["body"]) for record in records]
 
 
-def told(name: str, number: int = 0, /, **detail: Any) -> StatusChange:
-    """What an event of a sample says, with other details."""
+def parsed(name: str, number: int = 0, /, **detail: Any) -> StatusChange:
+    """Return what an event of a sample says, with other details."""
     event = bodies(name)[number]
     return parse_status_change({**event, "detail": {**event["detail"], **detail}})
 
 
 def without(event: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The event with details left out."""
+    """Return the event with details left out."""
     return {**event, "detail": {key: value for key, value in event["detail"].items() if key not in names}}
 
 
@@ -47,7 +47,7 @@ def test_every_sample_is_parsed() -> None:
     assert kinds == {"batch", "ecs", "glue", "lambda", "report", "step_functions"}
 
 
-def test_state_machines_execution_is_told_with_its_times() -> None:
+def test_state_machines_execution_is_reported_with_its_times() -> None:
     running, succeeded = map(parse_status_change, bodies("execution-succeeded"))
 
     assert running == StatusChange(
@@ -76,7 +76,9 @@ def test_state_machines_execution_is_told_with_its_times() -> None:
 def test_redriven_execution_is_tried_again_and_started_when_it_was_redriven(
     redrives: object, date: object, retry: int, started_at: int | None
 ) -> None:
-    change = told("execution-failed", status="RUNNING", redriveCount=redrives, redriveDate=date, stopDate="")
+    change = parsed(
+        "execution-failed", status="RUNNING", redriveCount=redrives, redriveDate=date, stopDate=""
+    )
 
     assert (change.retry, change.started_at) == (retry, started_at)
     assert change.time == (started_at or SECOND + 7_000)
@@ -92,7 +94,7 @@ def test_execution_without_redrive_count_was_never_redriven() -> None:
 def test_glue_run_has_its_jobs_address_and_no_name() -> None:
     address = f"arn:aws:glue:{HERE}:job/load"
 
-    assert told("glue-job-succeeded") == StatusChange(
+    assert parsed("glue-job-succeeded") == StatusChange(
         "glue", None, f"{address}/jr_4d2c", address, Status.SUCCESS, SECOND + 7_000
     )
 
@@ -106,7 +108,7 @@ def test_glue_jobs_address_is_of_the_regions_partition(region: str, partition: s
     assert parse_status_change(event).target == f"arn:{partition}:glue:{region}:123456789012:job/load"
 
 
-def test_batch_job_is_told_with_its_retry_and_the_attempts_that_failed() -> None:
+def test_batch_job_is_reported_with_its_retry_and_the_attempts_that_failed() -> None:
     running, failed = map(parse_status_change, bodies("batch-job-failed"))
 
     assert (running.name, running.external_id) == (LAUNCH_ID, f"arn:aws:batch:{HERE}:job/8f1f")
@@ -119,17 +121,17 @@ def test_batch_job_is_told_with_its_retry_and_the_attempts_that_failed() -> None
     assert [step.step_key for step in failed.failure.steps] == ["attempt 1", "attempt 2"]
 
 
-def test_ecs_task_is_told_with_its_containers() -> None:
-    words = "It ended with exit code 137: OutOfMemoryError: Container killed due to memory usage."
+def test_ecs_task_is_reported_with_its_containers() -> None:
+    message = "It ended with exit code 137: OutOfMemoryError: Container killed due to memory usage."
 
-    change = told("ecs-task-stopped")
+    change = parsed("ecs-task-stopped")
 
     assert (change.name, change.external_id) == (LAUNCH_ID, f"arn:aws:ecs:{HERE}:task/nightly/8f1f")
     assert (change.target, change.status) == (f"arn:aws:ecs:{HERE}:task-definition/load:3", Status.FAILURE)
     assert (change.started_at, change.time) == (SECOND + 2_500, SECOND + 6_750)
     assert change.failure is not None
     assert change.failure.error == "EssentialContainerExited"
-    assert change.failure.steps == (StepFailure("main", "ContainerFailed", words),)
+    assert change.failure.steps == (StepFailure("main", "ContainerFailed", message),)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_ecs_task_is_certain_to_have_failed_only_if_no_container_succeeded(
         for number, ended in enumerate(exits)
     ]
 
-    change = told("ecs-task-stopped", stopCode=code, containers=containers)
+    change = parsed("ecs-task-stopped", stopCode=code, containers=containers)
 
     assert (change.status, change.is_sure) == (status, is_sure)
     assert (change.failure is None) is (status is Status.SUCCESS)
@@ -166,16 +168,16 @@ def test_ecs_task_that_nobody_named_has_no_name_of_ours() -> None:
 
 @pytest.mark.parametrize("status", ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEPROVISIONING"])
 def test_ecs_task_that_has_not_stopped_is_started(status: str) -> None:
-    change = told("ecs-task-stopped", lastStatus=status, stoppedAt="", stopCode="", containers=[])
+    change = parsed("ecs-task-stopped", lastStatus=status, stoppedAt="", stopCode="", containers=[])
 
     assert (change.status, change.time, change.failure) == (Status.STARTED, SECOND + 2_500, None)
 
 
-def test_invocation_is_told_without_its_functions_alias() -> None:
+def test_invocation_is_reported_without_its_functions_alias() -> None:
     address = f"arn:aws:lambda:{HERE}:function:load"
     request = f"{address}/e2b9a1f0-6d0c-4b1e-9a52-8c1d6f5f7a10"
 
-    assert told("lambda-success") == StatusChange(
+    assert parsed("lambda-success") == StatusChange(
         "lambda", LAUNCH_ID, request, address, Status.SUCCESS, SECOND + 7_000
     )
 
@@ -192,8 +194,8 @@ def test_invocation_is_told_without_its_functions_alias() -> None:
         (None, Failure("RetriesExhausted", "")),
     ],
 )
-def test_failed_invocation_tells_its_error_else_the_condition(answer: object, failure: Failure) -> None:
-    change = told("lambda-failure", responsePayload=answer)
+def test_failed_invocation_reports_its_error_else_the_condition(answer: object, failure: Failure) -> None:
+    change = parsed("lambda-failure", responsePayload=answer)
 
     assert (change.status, change.failure) == (Status.FAILURE, failure)
 
@@ -205,8 +207,8 @@ def test_invocation_in_another_account_than_the_events_is_refused() -> None:
         parse_status_change(event)
 
 
-def test_report_is_told_with_its_words() -> None:
-    assert told("report") == StatusChange(
+def test_report_is_reported_with_its_message() -> None:
+    assert parsed("report") == StatusChange(
         "report",
         LAUNCH_ID,
         "",
@@ -226,7 +228,9 @@ def test_report_is_told_with_its_words() -> None:
         ("CANCELED", Failure("ReportedCanceled", "")),
     ],
 )
-def test_report_without_words_still_gives_a_failure_its_name(status: str, failure: Failure | None) -> None:
+def test_report_without_a_message_still_gives_a_failure_its_name(
+    status: str, failure: Failure | None
+) -> None:
     event = without(bodies("report")[0], "error", "cause")
     change = parse_status_change({**event, "detail": {**event["detail"], "status": status}})
 
@@ -239,7 +243,7 @@ def test_report_without_words_still_gives_a_failure_its_name(status: str, failur
 )
 def test_report_of_another_form_is_refused(detail: dict[str, Any]) -> None:
     with pytest.raises(UnknownEventError, match="Run Status Report has a missing or malformed field"):
-        told("report", **detail)
+        parsed("report", **detail)
 
 
 @pytest.mark.parametrize(
@@ -251,10 +255,10 @@ def test_report_of_another_form_is_refused(detail: dict[str, Any]) -> None:
     ],
 )
 def test_statuses_are_those_of_the_target(name: str, field: str, statuses: dict[str, Status]) -> None:
-    """So LAUNCH, RECORD and RECONCILE have one word for one thing."""
-    assert {status: told(name, **{field: status}).status for status in statuses} == statuses
+    """So LAUNCH, RECORD and RECONCILE map one state to the same status."""
+    assert {status: parsed(name, **{field: status}).status for status in statuses} == statuses
     with pytest.raises(UnknownEventError, match="status 'NEW' is not one of"):
-        told(name, **{field: "NEW"})
+        parsed(name, **{field: "NEW"})
 
 
 @pytest.mark.parametrize(

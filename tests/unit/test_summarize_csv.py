@@ -109,7 +109,7 @@ def test_distinct_values_are_counted_up_to_a_bound(app: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "line 1: no header"),
         (b"a,b\n1,2\n3\n", "line 3: row 2 has 1 cells, the header 2"),
@@ -119,10 +119,12 @@ def test_distinct_values_are_counted_up_to_a_bound(app: ModuleType) -> None:
         (b'a\n1\n"open\n', "line 3: unexpected end of data"),
     ],
 )
-def test_malformed_file_is_refused_with_line_and_reason(app: ModuleType, content: bytes, words: str) -> None:
+def test_malformed_file_is_refused_with_line_and_reason(
+    app: ModuleType, content: bytes, message: str
+) -> None:
     """The error says where and why, and no summary is written."""
     with pytest.raises(app.MalformedCsvError) as refused:
         run(app, content)
 
-    assert str(refused.value).startswith(words)
+    assert str(refused.value).startswith(message)
     assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="summaries/")

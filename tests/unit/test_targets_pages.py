@@ -15,7 +15,7 @@ JOBS = (ROOT / "docs" / "reference" / "jobs.md").read_text()
 GUIDE = (ROOT / "docs" / "guide" / "add-a-target.md").read_text()
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
 CONTRACT_TESTS = (ROOT / "tests" / "faults" / "test_start_contract.py").read_text()
-IN_WORDS = {
+DESCRIPTIONS = {
     "step_functions": "Step Functions Standard",
     "glue": "Glue job",
     "batch": "Batch job",
@@ -30,12 +30,12 @@ IN_WORDS = {
 def test_every_kind_has_its_rows_and_its_test(kind: str) -> None:
     assert len(re.findall(rf"^\|.*`{kind}`.*\|$", JOBS, flags=re.MULTILINE)) >= 3
     assert re.search(rf"^\| `{kind}` \|", GUIDE, flags=re.MULTILINE)
-    assert re.search(rf"^\| {IN_WORDS[kind]} \| .* \| .* \| .* \| .* \|$", GUARANTEES, flags=re.MULTILINE)
+    assert re.search(rf"^\| {DESCRIPTIONS[kind]} \| .* \| .* \| .* \| .* \|$", GUARANTEES, flags=re.MULTILINE)
     assert re.search(rf"^def test_{kind}_\w+", CONTRACT_TESTS, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_option_that_a_target_reads_is_told(kind: str) -> None:
+def test_every_option_that_a_target_reads_is_reported(kind: str) -> None:
     module = KINDS[kind].partition(":")[0]
     source = (Path(inputs.__file__).parent / f"{module}.py").read_text()
     read = set(re.findall(r'(?:given|options)\.get\("(\w+)"', source))

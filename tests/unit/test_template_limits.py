@@ -142,7 +142,7 @@ def test_name_that_the_template_gives_is_measured() -> None:
 
 
 def project(sensors: int) -> dict[str, Any]:
-    """A project whose sensors share one queue policy."""
+    """Return a project whose sensors share one queue policy."""
     arns = [{"Fn::GetAtt": [f"Q{number:03}", "Arn"]} for number in range(sensors)]
     statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arns}
     queues = {f"Q{number:03}": {"Type": "AWS::SQS::Queue"} for number in range(sensors)}

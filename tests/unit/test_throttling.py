@@ -1,4 +1,4 @@
-"""Too much to do is no failure: what is throttled comes again, and is buried nowhere."""
+"""Too much to do is no failure: what is throttled comes again, and becomes a dead letter nowhere."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: Hou
 
 
 @pytest.mark.parametrize("throttled", [0, 1, SEND_TRIES - 1])
-def test_message_that_met_a_throttled_store_is_sent_anew_though_the_queue_is_throttled_too(
+def test_message_that_met_a_throttled_store_is_sent_again_though_the_queue_is_throttled_too(
     throttled: int,
 ) -> None:
     queue = InMemoryQueue()
@@ -58,7 +58,7 @@ def test_message_that_met_a_throttled_store_is_sent_anew_though_the_queue_is_thr
     assert [sent.body for sent in queue.messages] == [{"a": 1, "hops": 1}]
 
 
-def test_message_that_cannot_be_sent_anew_stays_in_its_queue() -> None:
+def test_message_that_cannot_be_sent_again_stays_in_its_queue() -> None:
     faults = Faults(dict.fromkeys(range(1, SEND_TRIES + 1), Fault.THROTTLED))
     inbox = Inbox("launch", faulty(InMemoryQueue(), "Queue", faults), _None())
 
@@ -70,7 +70,7 @@ def test_message_that_cannot_be_sent_anew_stays_in_its_queue() -> None:
 
 
 def message(body: dict[str, object]) -> dict[str, Any]:
-    """A batch of one message."""
+    """Return a batch of one message."""
     record = {
         "messageId": "m",
         "body": json.dumps(body),
@@ -81,7 +81,7 @@ def message(body: dict[str, object]) -> dict[str, Any]:
 
 
 def busy(body: object) -> None:
-    """A step whose store is throttled."""
+    """Raise as a step whose store is throttled does."""
     msg = "too much to do"
     raise StoreThrottledError(msg)
 

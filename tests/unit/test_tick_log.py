@@ -14,7 +14,7 @@ job = JobDefinition("load")
 
 
 def record(definition: SensorDefinition) -> Tick:
-    """The record of the sensor's next tick."""
+    """Return the record of the sensor's next tick."""
     tick = TreadleInstance([definition]).tick(definition.name).tick
     assert tick is not None
     return tick
@@ -98,7 +98,7 @@ def test_line_that_cannot_be_formatted_fails_no_tick(monkeypatch: pytest.MonkeyP
     assert tick.log == ("INFO after it",)
 
 
-def test_debug_lines_are_kept_where_someone_asked_for_them() -> None:
+def test_debug_lines_are_kept_where_someone_requested_them() -> None:
     @sensor(job=job)
     def watch(context: SensorEvaluationContext) -> RunRequest:
         context.log.debug("detail")

@@ -43,7 +43,7 @@ def files(context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
     return RunRequest(tags={"size": str(stored.size)})
 
 
-def test_tick_launches_what_the_sensor_asks_for() -> None:
+def test_tick_launches_what_the_sensor_requests() -> None:
     instance = TreadleInstance([counting])
 
     result = instance.tick("counting")
@@ -61,7 +61,7 @@ def test_tick_launches_what_the_sensor_asks_for() -> None:
     assert instance.ticks("counting") == [result.tick]
 
 
-def test_run_bears_the_jobs_tags_and_those_that_dagster_puts_on_it() -> None:
+def test_run_has_the_jobs_tags_and_those_that_dagster_puts_on_it() -> None:
     run = TreadleInstance([counting]).tick("counting").runs[0]
 
     assert run.tags["team"] == "data"

@@ -92,7 +92,7 @@ def test_schema_that_is_no_dataclass_is_refused() -> None:
         CursorType(dict)  # type: ignore[type-var]
 
 
-def test_sensor_takes_over_its_old_cursor_and_goes_on_typed() -> None:
+def test_sensor_takes_over_its_old_cursor_and_continues_typed() -> None:
     @sensor(job=JobDefinition("load"))
     def paging(context: SensorEvaluationContext) -> SensorResult:
         position = SECOND.load(context.cursor)

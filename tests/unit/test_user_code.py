@@ -1,4 +1,4 @@
-"""The boundary around user code: what it raises becomes a value, and its time is bounded."""
+"""User code: what it raises becomes a value, and its time is limited."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ def raising(error: BaseException) -> Callable[[], SensorExecutionData]:
 
 
 class SilentError(Exception):
-    """An error of a user whose words fail, too."""
+    """An error of a user whose message fails, too."""
 
     def __str__(self) -> str:
         msg = "no words"
@@ -63,7 +63,7 @@ def test_value_of_the_function_comes_out(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [FOREVER, 10.0])
-def test_exception_becomes_an_evaluation_error_with_type_words_and_sensor(seconds: float) -> None:
+def test_exception_becomes_an_evaluation_error_with_type_text_and_sensor(seconds: float) -> None:
     error = failure_of(raising(KeyError("colour")), seconds)
 
     assert str(error) == (
@@ -92,7 +92,7 @@ def test_interrupt_by_the_developer_passes_through() -> None:
         evaluate("watch", raising(KeyboardInterrupt()), FOREVER)
 
 
-def test_words_and_stack_of_an_error_are_cut() -> None:
+def test_message_and_stack_of_an_error_are_cut() -> None:
     error = failure_of(raising(ValueError("x" * 100_000)))
 
     assert len(str(error)) < 2_200
@@ -119,7 +119,7 @@ def test_stack_shows_the_users_frames_alone() -> None:
     assert "engine/tick/user_code.py" not in stack
 
 
-def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_words() -> None:
+def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_text() -> None:
     def function(context: SensorEvaluationContext) -> None:
         context.update_cursor(5)  # type: ignore[arg-type]
 

@@ -50,7 +50,7 @@ def test_exit_status(verdicts: list[Verdict], interrupted: bool, left: bool, sta
     assert exit_status(map(result, verdicts), interrupted=interrupted, left=left) == status
 
 
-def test_exit_statuses_can_be_told_apart() -> None:
+def test_exit_statuses_can_be_distinguished() -> None:
     assert len({SUCCESS, FAILED, NOTHING_TRIED, LEFT_BEHIND, INTERRUPTED}) == 5
 
 
@@ -74,8 +74,8 @@ def test_what_did_not_hold_is_reported_with_what_relies_on_it_and_the_source() -
 
     lines = "\n".join(report.details([result(DID_NOT_HOLD), result(HELD, "other")], checks))
 
-    for words in ("some-check did not hold", "a statement", "seen", "a step", "https://aws/page"):
-        assert words in lines
+    for message in ("some-check did not hold", "a statement", "seen", "a step", "https://aws/page"):
+        assert message in lines
     assert "other" not in lines
 
 
@@ -103,7 +103,7 @@ def test_names_of_checks_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-def test_what_takes_longer_than_an_hour_says_how_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_takes_longer_than_an_hour_says_how_to_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"age-alarms", "cost-after-a-day"} <= {item.name for item in BY_HAND}
     assert all(item.why and item.how for item in BY_HAND)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.house import JOB, RUN_IDS, House
-from tests.support.s3_engine import BUCKET, INTERVAL, SENSOR, ApiRequest
+from tests.support.s3_engine import BUCKET, INTERVAL, SENSOR, S3Engine
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     CommandRefusedError,
@@ -31,8 +31,8 @@ ANN = "arn:aws:iam::123456789012:user/ann"
 
 
 @pytest.fixture
-def asked(house: House) -> ApiRequest:
-    return ApiRequest(house)
+def s3_engine(house: House) -> S3Engine:
+    return S3Engine(house)
 
 
 def whats(story: Explanation) -> list[str]:
@@ -40,7 +40,7 @@ def whats(story: Explanation) -> list[str]:
 
 
 def stopped_at(story: Explanation) -> str:
-    """The step that the story goes no further than."""
+    """Return the last step of the explanation."""
     return [step for step in story.steps if not step.ok][-1].what
 
 
@@ -58,15 +58,15 @@ def without_its_resource(context: SensorEvaluationContext) -> RunRequest:
 # ---- What ran
 
 
-def test_object_that_ran_is_told_from_its_event_to_its_end(asked: ApiRequest) -> None:
-    tick = asked.arrive()
-    run = asked.house.only_run()
-    asked.house.clock.advance(5)
-    asked.house.recorder().record(asked.house.change(run, Status.SUCCESS))
+def test_object_that_ran_is_explained_from_its_event_to_its_end(s3_engine: S3Engine) -> None:
+    tick = s3_engine.arrive()
+    run = s3_engine.house.only_run()
+    s3_engine.house.clock.advance(5)
+    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.SUCCESS))
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    run = asked.house.only_run()
+    run = s3_engine.house.only_run()
     assert story.sentence == f"Run {run.run_id} succeeded at {timestamp(run.ended_at or 0)}."
     assert whats(story) == ["object", "event", "tick", "dispatch", "launch", *["status"] * 4]
     assert tick.tick_id in story.steps[2].detail
@@ -76,37 +76,37 @@ def test_object_that_ran_is_told_from_its_event_to_its_end(asked: ApiRequest) ->
     assert times == sorted(times)
 
 
-def test_key_run_and_object_have_the_same_story(asked: ApiRequest) -> None:
-    asked.arrive()
-    run = asked.house.only_run()
+def test_key_run_and_object_have_the_same_story(s3_engine: S3Engine) -> None:
+    s3_engine.arrive()
+    run = s3_engine.house.only_run()
 
-    by_object = asked.why_object()
+    by_object = s3_engine.why_object()
 
-    assert asked.why(run_key=run.run_key).sentence == by_object.sentence
-    assert asked.why(run_id=run.run_id).steps == by_object.steps[1:]
+    assert s3_engine.why(run_key=run.run_key).sentence == by_object.sentence
+    assert s3_engine.why(run_id=run.run_id).steps == by_object.steps[1:]
     assert "is STARTED since" in by_object.sentence
 
 
-def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(asked: ApiRequest) -> None:
-    asked.put()
-    asked.sweep()
-    asked.dispatch()
-    asked.launch()
+def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(s3_engine: S3Engine) -> None:
+    s3_engine.put()
+    s3_engine.sweep()
+    s3_engine.dispatch()
+    s3_engine.launch()
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    run = asked.house.only_run()
+    run = s3_engine.house.only_run()
     assert f"Run {run.run_id} is STARTED" in story.sentence
     assert run.tick_id in story.steps[1].detail
 
 
-def test_failed_run_is_told_in_the_targets_words(asked: ApiRequest) -> None:
-    asked.arrive()
-    run = asked.house.only_run()
+def test_failed_run_is_reported_with_the_targets_message(s3_engine: S3Engine) -> None:
+    s3_engine.arrive()
+    run = s3_engine.house.only_run()
     failure = Failure("States.TaskFailed", "line 3 has no population")
-    asked.house.recorder().record(asked.house.change(run, Status.FAILURE, failure=failure))
+    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.FAILURE, failure=failure))
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert "failed at" in story.sentence
     assert "States.TaskFailed: line 3 has no population." in story.sentence
@@ -116,14 +116,14 @@ def test_failed_run_is_told_in_the_targets_words(asked: ApiRequest) -> None:
 # ---- A key that is taken
 
 
-def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: ApiRequest) -> None:
-    first = asked.arrive()
-    asked.house.clock.advance(3_600)
-    again = asked.arrive()
+def test_same_content_again_is_reported_with_the_run_that_holds_its_key(s3_engine: S3Engine) -> None:
+    first = s3_engine.arrive()
+    s3_engine.house.clock.advance(3_600)
+    again = s3_engine.arrive()
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    run = asked.house.only_run()
+    run = s3_engine.house.only_run()
     assert story.sentence.startswith(
         f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run {run.run_id} since "
         f"{timestamp(run.created_at)}; tick {first.tick_id} requested that run."
@@ -131,37 +131,39 @@ def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: ApiRe
     assert stopped_at(story) == "request"
 
 
-def test_key_that_two_events_at_once_asked_for_is_told_by_the_one_that_lost(asked: ApiRequest) -> None:
+def test_key_that_two_events_at_once_requested_is_reported_by_the_one_that_lost(s3_engine: S3Engine) -> None:
     """Both are committed before either is dispatched, so that DISPATCH finds the key taken."""
-    first = asked.put()
-    asked.hear(first)
-    asked.house.clock.advance(1)
-    asked.hear(replace(first, sequencer="FF", time=first.time.replace(second=first.time.second + 1)))
-    asked.dispatch()
+    first = s3_engine.put()
+    s3_engine.evaluate_event(first)
+    s3_engine.house.clock.advance(1)
+    s3_engine.evaluate_event(
+        replace(first, sequencer="FF", time=first.time.replace(second=first.time.second + 1))
+    )
+    s3_engine.dispatch()
 
-    assert asked.why_object().sentence.startswith("No new run: tick ")
+    assert s3_engine.why_object().sentence.startswith("No new run: tick ")
 
 
-def test_released_key_waits_for_the_next_request(asked: ApiRequest) -> None:
-    asked.arrive()
-    run = asked.house.only_run()
-    asked.house.recorder().record(asked.house.change(run, Status.FAILURE))
-    asked.house.clock.advance(60)
-    targets = {"step_functions": asked.house.target}
+def test_released_key_waits_for_the_next_request(s3_engine: S3Engine) -> None:
+    s3_engine.arrive()
+    run = s3_engine.house.only_run()
+    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.FAILURE))
+    s3_engine.house.clock.advance(60)
+    targets = {"step_functions": s3_engine.house.target}
     operations = RunOperations(
-        asked.house.runs,
-        asked.house.sensors,
-        asked.house.launches,
-        asked.house.jobs,
+        s3_engine.house.runs,
+        s3_engine.house.sensors,
+        s3_engine.house.launches,
+        s3_engine.house.jobs,
         targets,
         RUN_IDS,
-        asked.house.clock,
+        s3_engine.house.clock,
     )
     operations.release(SENSOR, str(run.run_key), ANN)
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    at = timestamp(asked.house.clock.now())
+    at = timestamp(s3_engine.house.clock.now())
     released = (
         f"Its run key was released by {ANN} at {at}: the next request for its run key starts attempt 2."
     )
@@ -172,34 +174,34 @@ def test_released_key_waits_for_the_next_request(asked: ApiRequest) -> None:
 # ---- A sensor that does not evaluate
 
 
-def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: ApiRequest) -> None:
-    asked.operations().stop(SENSOR, ANN)
-    since = timestamp(asked.house.clock.now())
-    asked.house.clock.advance(60)
-    asked.hear(asked.put())
+def test_stopped_sensor_is_reported_with_who_stopped_it_and_since_when(s3_engine: S3Engine) -> None:
+    s3_engine.operations().stop(SENSOR, ANN)
+    since = timestamp(s3_engine.house.clock.now())
+    s3_engine.house.clock.advance(60)
+    s3_engine.evaluate_event(s3_engine.put())
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert f"sensor {SENSOR} is stopped since {since}, by {ANN}" in story.sentence
     assert f"treadle sensor start {SENSOR}" in story.sentence
     assert stopped_at(story) == "sensor"
 
 
-def test_sensor_that_its_block_stops_is_told_so(asked: ApiRequest) -> None:
-    asked.default_status = DefaultSensorStatus.STOPPED
-    asked.hear(asked.put())
+def test_sensor_that_its_block_stops_is_explained(s3_engine: S3Engine) -> None:
+    s3_engine.default_status = DefaultSensorStatus.STOPPED
+    s3_engine.evaluate_event(s3_engine.put())
 
-    assert "as its block of template.yaml or its code declares" in asked.why_object().sentence
+    assert "as its block of template.yaml or its code declares" in s3_engine.why_object().sentence
 
 
-def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: ApiRequest) -> None:
-    asked.default_status = DefaultSensorStatus.STOPPED
-    asked.hear(asked.put())
-    asked.house.clock.advance(60)
-    asked.operations().start(SENSOR, asked.default_status, ANN)
-    started = timestamp(asked.house.clock.now())
+def test_object_that_came_before_the_start_is_found_by_the_sweep(s3_engine: S3Engine) -> None:
+    s3_engine.default_status = DefaultSensorStatus.STOPPED
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.house.clock.advance(60)
+    s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
+    started = timestamp(s3_engine.house.clock.now())
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert (
         f"the sensor was not started until {started}, by {ANN}, and a stopped sensor drops its events."
@@ -208,12 +210,12 @@ def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: ApiReque
     assert "The sweep will find it" in story.sentence
 
 
-def test_paused_sensor_is_told_with_why(asked: ApiRequest) -> None:
-    asked.function = without_its_resource
-    asked.put()
-    asked.sweep(pause_after=1)
+def test_paused_sensor_is_reported_with_why(s3_engine: S3Engine) -> None:
+    s3_engine.function = without_its_resource
+    s3_engine.put()
+    s3_engine.sweep(pause_after=1)
 
-    story = asked.why(run_key="k")
+    story = s3_engine.why(run_key="k")
 
     assert f"sensor {SENSOR} is paused: Paused after 1 failures in a row" in story.sentence
     assert "Resource with key 'database'" in story.sentence
@@ -223,10 +225,10 @@ def test_paused_sensor_is_told_with_why(asked: ApiRequest) -> None:
 
 
 @pytest.mark.parametrize("key", ["in/a.txt", "out/a.csv", "in.csv"])
-def test_object_outside_the_selection_is_told_what_is_watched(asked: ApiRequest, key: str) -> None:
-    asked.put(key)
+def test_object_outside_the_selection_is_explained_by_what_is_watched(s3_engine: S3Engine, key: str) -> None:
+    s3_engine.put(key)
 
-    story = asked.why_object(key)
+    story = s3_engine.why_object(key)
 
     assert story.sentence == (
         f"Sensor {SENSOR} does not watch s3://{BUCKET}/{key}; it watches s3://{BUCKET}/in/*.csv."
@@ -234,85 +236,85 @@ def test_object_outside_the_selection_is_told_what_is_watched(asked: ApiRequest,
     assert stopped_at(story) == "sensor"
 
 
-def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(asked: ApiRequest) -> None:
-    asked.selection = replace(asked.selection, settle_seconds=600)
-    asked.hear(asked.put())
-    asked.house.clock.advance(100)
+def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(s3_engine: S3Engine) -> None:
+    s3_engine.selection = replace(s3_engine.selection, settle_seconds=600)
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.house.clock.advance(100)
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
     assert f"{LOCATION} must be unchanged for 600 s; looked at again in 500 s." in sentence
 
 
-def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: ApiRequest) -> None:
-    asked.selection = replace(asked.selection, complete_when=FileCount(3))
-    asked.hear(asked.put())
+def test_group_that_is_not_complete_is_explained_by_how_many_files_it_lacks(s3_engine: S3Engine) -> None:
+    s3_engine.selection = replace(s3_engine.selection, complete_when=FileCount(3))
+    s3_engine.evaluate_event(s3_engine.put())
 
-    assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in asked.why_object().sentence
+    assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in s3_engine.why_object().sentence
 
 
 @pytest.mark.parametrize(("passed", "waits"), [(100, True), (601, False)])
 def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
-    asked: ApiRequest, passed: float, waits: bool
+    s3_engine: S3Engine, passed: float, waits: bool
 ) -> None:
-    asked.selection = replace(asked.selection, complete_when=FileCount(2), settle_seconds=600)
-    asked.put()
-    asked.house.clock.advance(700)
-    asked.put("in/b.csv")
-    asked.house.clock.advance(passed)
+    s3_engine.selection = replace(s3_engine.selection, complete_when=FileCount(2), settle_seconds=600)
+    s3_engine.put()
+    s3_engine.house.clock.advance(700)
+    s3_engine.put("in/b.csv")
+    s3_engine.house.clock.advance(passed)
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
     assert (f"s3://{BUCKET}/in/b.csv must be unchanged for 600 s" in sentence) == waits
     assert "written again" not in sentence
     assert ("The sweep will find it: it continues at" in sentence) == (not waits)
 
 
-def test_object_that_was_there_before_the_first_enable_does_not_count(asked: ApiRequest) -> None:
-    asked.selection = replace(asked.selection, start_from=StartFrom.NOW)
-    asked.put()
-    asked.sweep()
+def test_object_that_was_there_before_the_first_enable_does_not_count(s3_engine: S3Engine) -> None:
+    s3_engine.selection = replace(s3_engine.selection, start_from=StartFrom.NOW)
+    s3_engine.put()
+    s3_engine.sweep()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
-    assert f"it was stored before {timestamp(asked.house.clock.now())}" in sentence
+    assert f"it was stored before {timestamp(s3_engine.house.clock.now())}" in sentence
     assert "start_from is now" in sentence
 
 
-def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: ApiRequest) -> None:
-    asked.function = lambda stored: SkipReason("empty file")
-    asked.hear(asked.put())
+def test_function_that_requests_nothing_is_reported_with_its_reason(s3_engine: S3Engine) -> None:
+    s3_engine.function = lambda stored: SkipReason("empty file")
+    s3_engine.evaluate_event(s3_engine.put())
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert story.sentence == "Its event was evaluated, but no run was requested: empty file."
     assert stopped_at(story) == "tick"
 
 
-def test_object_that_is_gone_and_was_never_heard_of_is_told_so(asked: ApiRequest) -> None:
-    assert asked.why_object().sentence.endswith("the object does not exist (any longer).")
+def test_object_that_is_gone_and_was_never_reported_is_explained(s3_engine: S3Engine) -> None:
+    assert s3_engine.why_object().sentence.endswith("the object does not exist (any longer).")
 
 
-def test_object_that_is_gone_has_its_run_explained(asked: ApiRequest) -> None:
-    asked.arrive()
-    asked.objects.delete(BUCKET, "in/a.csv")
+def test_object_that_is_gone_has_its_run_explained(s3_engine: S3Engine) -> None:
+    s3_engine.arrive()
+    s3_engine.objects.delete(BUCKET, "in/a.csv")
 
-    assert f"Run {asked.house.only_run().run_id} is STARTED" in asked.why_object().sentence
+    assert f"Run {s3_engine.house.only_run().run_id} is STARTED" in s3_engine.why_object().sentence
 
 
 # ---- A function that fails
 
 
-def test_failing_function_is_told_with_its_error_and_how_often(asked: ApiRequest) -> None:
-    asked.function = failing
-    event = asked.put()
-    asked.hear(event)
-    asked.house.clock.advance(30)
-    asked.hear(event)
+def test_failing_function_is_reported_with_its_error_and_how_often(s3_engine: S3Engine) -> None:
+    s3_engine.function = failing
+    event = s3_engine.put()
+    s3_engine.evaluate_event(event)
+    s3_engine.house.clock.advance(30)
+    s3_engine.evaluate_event(event)
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    at = timestamp(asked.house.clock.now())
+    at = timestamp(s3_engine.house.clock.now())
     assert story.sentence == (
         f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
         "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event is delivered again automatically, five times in all."
@@ -320,13 +322,13 @@ def test_failing_function_is_told_with_its_error_and_how_often(asked: ApiRequest
     assert stopped_at(story) == "tick"
 
 
-def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: ApiRequest) -> None:
-    asked.function = failing
-    asked.hear(asked.put())
+def test_event_that_was_given_up_is_reported_as_a_dead_letter(s3_engine: S3Engine) -> None:
+    s3_engine.function = failing
+    s3_engine.evaluate_event(s3_engine.put())
     body = '{"detail":{"bucket":{"name":"landing"},"object":{"key":"in/a.csv"}}}'
-    asked.letters.send(body, origin=f"sensor {SENSOR}", reason="ValueError: no such column")
+    s3_engine.dead_letters.send(body, origin=f"sensor {SENSOR}", reason="ValueError: no such column")
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert (
         f"It is a dead letter of sensor {SENSOR}: ValueError: no such column. Fix the cause, then: treadle dlq redrive"
@@ -335,76 +337,78 @@ def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: ApiRequest) -> 
     assert stopped_at(story) == "dead letter"
 
 
-def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_held_up(
-    asked: ApiRequest,
+def test_sweep_that_fails_in_a_row_is_reported_with_its_streak_and_until_when_it_is_held_up(
+    s3_engine: S3Engine,
 ) -> None:
-    asked.function = without_its_resource
-    asked.put()
+    s3_engine.function = without_its_resource
+    s3_engine.put()
     for _ in range(3):
-        asked.sweep()
+        s3_engine.sweep()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
-    held = timestamp(asked.house.state(SENSOR).resume_at or 0)
+    held = timestamp(s3_engine.house.state(SENSOR).resume_at or 0)
     assert f"the last 3 ticks of sensor {SENSOR} failed, in backoff until {held}: " in sentence
 
 
-def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: ApiRequest) -> None:
-    asked.function = without_its_resource
-    asked.put()
-    asked.sweep()
-    [failed] = [tick for tick in asked.house.tables.ticks.values() if tick.kind is TickKind.LEASED]
+def test_error_of_a_failing_sweep_is_reported_behind_any_number_of_events(s3_engine: S3Engine) -> None:
+    s3_engine.function = without_its_resource
+    s3_engine.put()
+    s3_engine.sweep()
+    [failed] = [tick for tick in s3_engine.house.tables.ticks.values() if tick.kind is TickKind.LEASED]
     for number in range(1_100):
         later = failed.time + 60_000 + number
         tick = replace(failed, tick_id=event_tick_id(later, (str(number),)), kind=TickKind.EVENT, error=None)
-        asked.house.tables.ticks[SENSOR, tick.tick_id] = replace(tick, status=TickStatus.SUCCESS, time=later)
+        s3_engine.house.tables.ticks[SENSOR, tick.tick_id] = replace(
+            tick, status=TickStatus.SUCCESS, time=later
+        )
 
-    assert f"the last tick of sensor {SENSOR} failed" in asked.why_object().sentence
-    assert "was not provided" in asked.why_object().sentence
+    assert f"the last tick of sensor {SENSOR} failed" in s3_engine.why_object().sentence
+    assert "was not provided" in s3_engine.why_object().sentence
 
 
-def test_more_events_than_can_be_looked_at_are_told_as_such(
-    asked: ApiRequest, monkeypatch: pytest.MonkeyPatch
+def test_more_events_than_can_be_checked_are_reported_as_such(
+    s3_engine: S3Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain_objects, "MOST_READ", 200)
-    asked.put()
-    stored = asked.house.clock.now()
+    s3_engine.put()
+    stored = s3_engine.house.clock.now()
     for number in range(300):
         tick_id = event_tick_id(stored + number, (str(number),))
         tick = Tick(
             SENSOR, tick_id, TickKind.EVENT, TickStatus.SKIPPED, stored, stored, stored, trigger="other"
         )
-        asked.house.tables.ticks[SENSOR, tick_id] = tick
+        s3_engine.house.tables.ticks[SENSOR, tick_id] = tick
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
     assert sentence.startswith("None of the 200 ticks that were searched evaluated an event of")
 
 
-def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(asked: ApiRequest) -> None:
-    asked.function = failing
-    asked.put()
-    asked.sweep()
+def test_object_at_which_the_function_fails_in_a_sweep_is_reported_as_set_aside(s3_engine: S3Engine) -> None:
+    s3_engine.function = failing
+    s3_engine.put()
+    s3_engine.sweep()
 
-    assert "ValueError: no such column" in asked.why_object().sentence
+    assert "ValueError: no such column" in s3_engine.why_object().sentence
 
 
 # ---- An event that never came
 
 
-def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_that_finds_it(
-    asked: ApiRequest,
+def test_event_that_never_came_is_reported_by_the_rule_that_is_off_and_the_sweep_that_finds_it(
+    s3_engine: S3Engine,
 ) -> None:
-    asked.sweep()
-    asked.house.clock.advance(10)
-    asked.put()
-    asked.health.found = HealthSnapshot(
+    s3_engine.sweep()
+    s3_engine.house.clock.advance(10)
+    s3_engine.put()
+    s3_engine.health.found = HealthSnapshot(
         switches=(EventTrigger("rule", f"sensor {SENSOR}", "rule-1", is_on=False),)
     )
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    due = timestamp(asked.house.clock.now() - 10_000 + INTERVAL * 1000)
+    due = timestamp(s3_engine.house.clock.now() - 10_000 + INTERVAL * 1000)
     assert story.sentence == (
         f"No event of {LOCATION} was evaluated, and no sweep has requested a run for it: "
         "its rule rule-1 is disabled, so it receives no events (aws events enable-rule --name rule-1). "
@@ -413,159 +417,163 @@ def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_tha
     assert stopped_at(story) == "rules"
 
 
-def test_event_that_never_came_is_told_by_the_bucket_that_sends_none(asked: ApiRequest) -> None:
-    asked.put()
-    asked.objects.sends_events = False
+def test_event_that_never_came_is_reported_by_the_bucket_that_sends_none(s3_engine: S3Engine) -> None:
+    s3_engine.put()
+    s3_engine.objects.sends_events = False
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert f"bucket {BUCKET} sends no events to EventBridge" in story.sentence
     assert "put-bucket-notification-configuration" in story.sentence
 
 
-def test_event_that_never_came_may_wait_in_the_sensors_queue(asked: ApiRequest) -> None:
-    asked.put()
-    asked.health.found = HealthSnapshot(backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),))
+def test_event_that_never_came_may_wait_in_the_sensors_queue(s3_engine: S3Engine) -> None:
+    s3_engine.put()
+    s3_engine.health.found = HealthSnapshot(
+        backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),)
+    )
 
-    assert "12 messages wait in its queue q; the event may be one of them." in asked.why_object().sentence
+    assert "12 messages wait in its queue q; the event may be one of them." in s3_engine.why_object().sentence
 
 
-def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_comes(
-    asked: ApiRequest,
+def test_event_that_never_came_although_all_is_in_order_is_reported_when_the_sweep_comes(
+    s3_engine: S3Engine,
 ) -> None:
-    asked.put()
+    s3_engine.put()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
     assert "; the delivery of its events is in order. The sweep will find it: it continues at" in sentence
 
 
-def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(asked: ApiRequest) -> None:
-    asked.objects.page_size = 1
+def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(s3_engine: S3Engine) -> None:
+    s3_engine.objects.page_size = 1
     for name in ("b", "c"):
-        asked.put(f"in/{name}.csv")
-    asked.sweep()
-    state = asked.house.state(SENSOR)
+        s3_engine.put(f"in/{name}.csv")
+    s3_engine.sweep()
+    state = s3_engine.house.state(SENSOR)
     cursor = (state.cursor or "").replace('"position":""', '"position":"in/b.csv"')
-    asked.house.tables.sensors[SENSOR] = replace(state, cursor=cursor)
-    asked.house.clock.advance(1)
-    asked.put()
+    s3_engine.house.tables.sensors[SENSOR] = replace(state, cursor=cursor)
+    s3_engine.house.clock.advance(1)
+    s3_engine.put()
 
     assert (
         "The current round of the sweep has passed its key; the next round finds it."
-        in asked.why_object().sentence
+        in s3_engine.why_object().sentence
     )
 
 
 # ---- From tick to run
 
 
-def test_committed_tick_that_was_not_dispatched_waits(asked: ApiRequest) -> None:
-    asked.hear(asked.put())
+def test_committed_tick_that_was_not_dispatched_waits(s3_engine: S3Engine) -> None:
+    s3_engine.evaluate_event(s3_engine.put())
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert "has waited for DISPATCH since" in story.sentence
     assert "RECONCILE dispatches it after" in story.sentence
 
 
-def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: ApiRequest) -> None:
-    asked.hear(asked.put("in/first.csv", b"first"))
-    asked.dispatch(Limits(runs_per_hour=1))
-    asked.hear(asked.put())
-    asked.dispatch(Limits(runs_per_hour=1))
+def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(s3_engine: S3Engine) -> None:
+    s3_engine.evaluate_event(s3_engine.put("in/first.csv", b"first"))
+    s3_engine.dispatch(Limits(runs_per_hour=1))
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.dispatch(Limits(runs_per_hour=1))
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert "waits: 1 of 1 requests wait for the next hour" in story.sentence
     assert "RunsPerHour" in story.sentence
 
 
-def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked: ApiRequest) -> None:
-    asked.jobs = ("another",)
-    asked.hear(asked.put())
-    asked.dispatch()
+def test_request_for_a_job_that_is_not_granted_is_reported_with_the_parameter(s3_engine: S3Engine) -> None:
+    s3_engine.jobs = ("another",)
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.dispatch()
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert "waits: 1 of 1 requests are held: sensor watch may not start job 'process_file'" in story.sentence
     assert "Add it to the jobs of its registry entry in template.yaml and deploy" in story.sentence
 
 
-def test_tick_that_is_a_dead_letter_is_told_as_one(asked: ApiRequest) -> None:
-    asked.hear(asked.put())
-    tick_id = asked.house.tick_records(SENSOR)[-1].tick_id
+def test_tick_that_is_a_dead_letter_is_reported_as_one(s3_engine: S3Engine) -> None:
+    s3_engine.evaluate_event(s3_engine.put())
+    tick_id = s3_engine.house.tick_records(SENSOR)[-1].tick_id
     body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
-    asked.letters.send(body, origin="dispatch", reason="StoreError: no answer")
+    s3_engine.dead_letters.send(body, origin="dispatch", reason="StoreError: no answer")
 
-    assert "It is a dead letter of dispatch: StoreError: no answer." in asked.why_object().sentence
+    assert "It is a dead letter of dispatch: StoreError: no answer." in s3_engine.why_object().sentence
 
 
 # ---- From run to target
 
 
-def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: ApiRequest) -> None:
-    asked.hear(asked.put())
-    asked.dispatch()
+def test_run_whose_message_nobody_has_received_waits_in_the_queue(s3_engine: S3Engine) -> None:
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.dispatch()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
-    run = asked.house.only_run()
+    run = s3_engine.house.only_run()
     assert sentence == (
         f"Attempt 1 of run {run.run_id} has waited in LAUNCH's queue since {timestamp(run.created_at)}; "
         f"RECONCILE checks it at {timestamp(run.next_at or 0)}."
     )
 
 
-def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: ApiRequest) -> None:
-    asked.house.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
-    asked.arrive()
+def test_throttled_target_is_reported_with_its_message_and_the_next_try(s3_engine: S3Engine) -> None:
+    s3_engine.house.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
+    s3_engine.arrive()
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
-    delayed = asked.house.only_run().delayed
+    delayed = s3_engine.house.only_run().delayed
     assert delayed is not None
     assert (
         f"waits for its target, it will be tried again at {timestamp(delayed.until)}: Rate exceeded."
         in story.sentence
     )
     assert stopped_at(story) == "launch"
-    asked.house.clock.advance(1_000)
-    assert f"it was due to be tried again at {timestamp(delayed.until)}" in asked.why_object().sentence
+    s3_engine.house.clock.advance(1_000)
+    assert f"it was due to be tried again at {timestamp(delayed.until)}" in s3_engine.why_object().sentence
 
 
-def test_denied_start_is_told_with_how_long_it_is_tried(asked: ApiRequest) -> None:
-    asked.house.target.refusals = iter([LaunchDeniedError("not authorized to perform states:StartExecution")])
-    asked.arrive()
+def test_denied_start_is_reported_with_how_long_it_is_tried(s3_engine: S3Engine) -> None:
+    s3_engine.house.target.refusals = iter(
+        [LaunchDeniedError("not authorized to perform states:StartExecution")]
+    )
+    s3_engine.arrive()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
     assert "not authorized to perform states:StartExecution." in sentence
     assert sentence.endswith("if access is denied for 5 minutes, the attempt ends with FAILURE.")
 
 
-def test_start_that_the_target_rejects_is_told_in_its_words(asked: ApiRequest) -> None:
-    asked.house.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
-    asked.arrive()
+def test_start_that_the_target_rejects_is_reported_with_its_message(s3_engine: S3Engine) -> None:
+    s3_engine.house.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
+    s3_engine.arrive()
 
-    sentence = asked.why_object().sentence
+    sentence = s3_engine.why_object().sentence
 
-    run = asked.house.only_run()
+    run = s3_engine.house.only_run()
     assert sentence.startswith(
         f"Run {run.run_id} could not be started: LaunchRejectedError: StateMachineDoesNotExist: gone."
     )
     assert sentence.endswith("so a changed request may reuse its run key.")
 
 
-def test_claim_is_told_with_who_owns_it_and_until_when(asked: ApiRequest) -> None:
-    asked.hear(asked.put())
-    asked.dispatch()
-    run = asked.house.only_run()
-    now = asked.house.clock.now()
+def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) -> None:
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.dispatch()
+    run = s3_engine.house.only_run()
+    now = s3_engine.house.clock.now()
     claim = Claim("owner-12345678", now + 90_000)
-    asked.house.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
+    s3_engine.house.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     until = timestamp(now + 90_000)
     assert (
@@ -573,17 +581,17 @@ def test_claim_is_told_with_who_owns_it_and_until_when(asked: ApiRequest) -> Non
         in story.sentence
     )
     assert "claim" in whats(story)
-    asked.house.clock.advance(100)
-    assert "The launch 12345678, which owned attempt 1" in asked.why_object().sentence
+    s3_engine.house.clock.advance(100)
+    assert "The launch 12345678, which owned attempt 1" in s3_engine.why_object().sentence
 
 
 # ---- A key, a moment
 
 
-def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(asked: ApiRequest) -> None:
-    asked.sweep()
+def test_key_that_was_never_requested_is_reported_with_what_the_sensor_did_last(s3_engine: S3Engine) -> None:
+    s3_engine.sweep()
 
-    sentence = asked.why(run_key="never").sentence
+    sentence = s3_engine.why(run_key="never").sentence
 
     assert sentence.startswith(
         "No tick of sensor watch requested run key 'never', and no run has it; the last one"
@@ -591,74 +599,74 @@ def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(aske
     assert "The next tick is due at" in sentence
 
 
-def test_key_of_an_object_that_was_set_aside_is_told_why(asked: ApiRequest) -> None:
+def test_key_of_an_object_that_was_set_aside_is_explained(s3_engine: S3Engine) -> None:
     def picky(context: SensorEvaluationContext, stored: object) -> RunRequest:
         if getattr(stored, "key", "") == "in/a.csv":
             raise ValueError("bad name")
         return RunRequest()
 
-    asked.function = picky
-    asked.put()
-    asked.put("in/b.csv")
-    asked.sweep()
+    s3_engine.function = picky
+    s3_engine.put()
+    s3_engine.put("in/b.csv")
+    s3_engine.sweep()
 
-    story = asked.why_object()
+    story = s3_engine.why_object()
 
     assert "set its request aside" in story.sentence
     assert "ValueError: bad name" in story.sentence
 
 
-def test_moment_of_a_skip_is_told_with_the_streak(asked: ApiRequest) -> None:
+def test_moment_of_a_skip_is_reported_with_the_streak(s3_engine: S3Engine) -> None:
     for _ in range(3):
-        asked.sweep()
+        s3_engine.sweep()
 
-    story = asked.why(at=asked.house.clock.now())
+    story = s3_engine.why(at=s3_engine.house.clock.now())
 
     assert "3 ticks, from " in story.sentence
     assert "objects listed" in story.sentence
 
 
-def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: ApiRequest) -> None:
-    tick = asked.arrive()
+def test_moment_of_a_tick_is_reported_with_what_came_of_it(s3_engine: S3Engine) -> None:
+    tick = s3_engine.arrive()
 
-    story = asked.why(at=asked.house.clock.now() + 1_000)
+    story = s3_engine.why(at=s3_engine.house.clock.now() + 1_000)
 
     assert story.sentence == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
 
 
-def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: ApiRequest) -> None:
-    asked.sweep()
-    asked.house.clock.advance(1)
-    asked.operations().stop(SENSOR, ANN)
-    stopped = timestamp(asked.house.clock.now())
-    asked.house.clock.advance(3_600)
-    at = asked.house.clock.now() - 1
-    asked.operations().start(SENSOR, asked.default_status, ANN)
+def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_engine: S3Engine) -> None:
+    s3_engine.sweep()
+    s3_engine.house.clock.advance(1)
+    s3_engine.operations().stop(SENSOR, ANN)
+    stopped = timestamp(s3_engine.house.clock.now())
+    s3_engine.house.clock.advance(3_600)
+    at = s3_engine.house.clock.now() - 1
+    s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
 
-    sentence = asked.why(at=at).sentence
+    sentence = s3_engine.why(at=at).sentence
 
     assert f"It had been stopped by {ANN} at {stopped}." in sentence
 
 
-def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: ApiRequest) -> None:
-    tick = asked.arrive()
-    asked.house.clock.advance(86_400)
+def test_moment_long_after_the_last_tick_is_reported_as_a_gap(s3_engine: S3Engine) -> None:
+    tick = s3_engine.arrive()
+    s3_engine.house.clock.advance(86_400)
 
-    sentence = asked.why(at=asked.house.clock.now()).sentence
+    sentence = s3_engine.why(at=s3_engine.house.clock.now()).sentence
 
     assert sentence.startswith(f"No tick of sensor {SENSOR} is recorded for")
     assert f"the previous one is {tick.tick_id} (SUCCESS)" in sentence
 
 
 def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(
-    asked: ApiRequest,
+    s3_engine: S3Engine,
 ) -> None:
-    asked.hear(asked.put())
-    asked.operations().stop(SENSOR, ANN)
-    asked.house.clock.advance(4)
-    asked.dispatch()
+    s3_engine.evaluate_event(s3_engine.put())
+    s3_engine.operations().stop(SENSOR, ANN)
+    s3_engine.house.clock.advance(4)
+    s3_engine.dispatch()
 
-    story = asked.why(run_id=asked.house.only_run().run_id)
+    story = s3_engine.why(run_id=s3_engine.house.only_run().run_id)
 
     [stop] = [step for step in story.steps if step.what == "sensor"]
     assert stop.detail == f"stopped by {ANN}; this tick was already committed or being committed"
@@ -668,7 +676,7 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
 
 
 @pytest.mark.parametrize(
-    ("subject", "words"),
+    ("subject", "message"),
     [
         ({"run_id": "none"}, "Run none does not exist."),
         ({"object": "landing/in/a.csv"}, "is not an object. Write it as s3://bucket/key."),
@@ -676,16 +684,16 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
     ],
 )
 def test_question_without_a_subject_is_refused(
-    asked: ApiRequest, subject: dict[str, str], words: str
+    s3_engine: S3Engine, subject: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(CommandRefusedError, match=words):
-        asked.why(**subject)
+    with pytest.raises(CommandRefusedError, match=message):
+        s3_engine.why(**subject)
 
 
-def test_run_of_another_sensor_is_refused_with_whose_it_is(asked: ApiRequest) -> None:
-    asked.arrive()
-    run = asked.house.only_run()
-    asked.house.tables.runs[run.run_id] = replace(run, sensor="other")
+def test_run_of_another_sensor_is_refused_with_whose_it_is(s3_engine: S3Engine) -> None:
+    s3_engine.arrive()
+    run = s3_engine.house.only_run()
+    s3_engine.house.tables.runs[run.run_id] = replace(run, sensor="other")
 
     with pytest.raises(CommandRefusedError, match="was requested by sensor other, not by watch"):
-        asked.why(run_id=run.run_id)
+        s3_engine.why(run_id=run.run_id)

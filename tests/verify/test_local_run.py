@@ -28,7 +28,7 @@ NAMED_BY_CALLER = {"start-glue", "start-batch"}
 
 
 def inventory() -> set[str]:
-    """All that there is in the cloud, of the kinds that checks create."""
+    """Return all that there is in the cloud, of the kinds that checks create."""
 
     def named(
         service: str, operation: str, field: str, key: str | None = None, **parameters: Any
@@ -68,13 +68,13 @@ def begin(endpoint: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def until(process: subprocess.Popen[str], words: str) -> None:
-    """Read what it prints until a line contains words."""
+def until(process: subprocess.Popen[str], message: str) -> None:
+    """Read what it prints until a line contains text."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if words in line:
+        if message in line:
             return
     raise AssertionError("".join(lines))
 
@@ -195,7 +195,7 @@ def with_another_contract(account: Account) -> Part:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "words"),
+    ("name", "changes", "message"),
     [
         ("session-name", {"template": without_condition}, "SendMessage in the session record was allowed"),
         ("tags-of-role", {"template": without_tags}, "the role's tags are"),
@@ -215,7 +215,7 @@ def test_check_sees_where_its_statement_does_not_hold(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     changes: dict[str, Callable[..., Any]],
-    words: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(events, "DELIVERY_SECONDS", 2)
     [check] = [each for each in ALL if each.name == name]
@@ -226,5 +226,5 @@ def test_check_sees_where_its_statement_does_not_hold(
 
     verdict, observed = verdicts(capsys.readouterr().out)[name]
     assert verdict == Verdict.DID_NOT_HOLD
-    assert words in observed
+    assert message in observed
     assert inventory() == before

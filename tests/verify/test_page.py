@@ -49,7 +49,7 @@ def test_cost_of_the_page_is_the_sum_of_the_checks() -> None:
 
 
 def table(text: str) -> list[str]:
-    """The lines of a table, without what differs from run to run."""
+    """Return the lines of a table, without what differs from run to run."""
     lines = re.findall(rf"^(?:{'|'.join(Verdict)}) .*  \d+ s  .*$|^\d+ held, .*$", text, re.MULTILINE)
     return [
         re.sub(r" +\d+ s |\b[0-9a-f]{6}\b|[0-9A-F]{13}|[0-9a-f]{8}-[0-9a-f-]+", " … ", line) for line in lines

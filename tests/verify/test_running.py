@@ -55,7 +55,7 @@ def stack_names() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "words"),
+    ("error", "verdict", "message"),
     [
         (DidNotHoldError("it did that"), DID_NOT_HOLD, "it did that"),
         (NotTriedError("there is none"), NOT_TRIED, "there is none"),
@@ -77,14 +77,14 @@ def test_one_check_that_raises_keeps_no_other_from_being_tried(
     capsys: pytest.CaptureFixture[str],
     error: Exception,
     verdict: Verdict,
-    words: str,
+    message: str,
 ) -> None:
     checks = [a_check(raising(error)), a_check(lambda lab: lab.outputs["Queue"], "after")]
 
     status = command.verify(account, checks, yes=True)
 
     first, second = capsys.readouterr().out.split("\n\n")[1].splitlines()[:2]
-    assert re.match(rf"{verdict} +some-check +0 s  {words}", first)
+    assert re.match(rf"{verdict} +some-check +0 s  {message}", first)
     assert re.match(r"held +after +0 s  http", second)
     assert status == (FAILED if verdict is DID_NOT_HOLD else SUCCESS)
     assert stack_names() == []
@@ -140,13 +140,13 @@ def test_without_a_terminal_or_consent_nothing_is_created(
     assert command.verify(account, [a_check(raising(ValueError()))], yes=False) == NOTHING_TRIED
 
     out = capsys.readouterr().out
-    for words in (
+    for message in (
         "Account 000000000000, Region us-east-1",
         "1 checks create 1 stacks",
         "at most $0.01",
         "--yes",
     ):
-        assert words in out
+        assert message in out
     assert stack_names() == []
 
 
@@ -174,7 +174,7 @@ def test_check_that_the_local_cloud_cannot_show_is_not_tried_there(account: Acco
 
 
 @pytest.mark.parametrize(
-    ("made", "words"),
+    ("made", "message"),
     [
         (
             template({"Kept": ENTRY, "Taken": {**ENTRY, "DependsOn": "Kept"}}),
@@ -183,18 +183,18 @@ def test_check_that_the_local_cloud_cannot_show_is_not_tried_there(account: Acco
         ({"Resources": {"Queue": {"Type": "AWS::SQS::Kueue"}}}, "its stack was refused: "),
     ],
 )
-def test_check_whose_stack_fails_is_not_tried(account: Account, made: dict[str, Any], words: str) -> None:
+def test_check_whose_stack_fails_is_not_tried(account: Account, made: dict[str, Any], message: str) -> None:
     checks = [dataclasses.replace(a_check(lambda _: "fine"), template=lambda _: made)]
     run = Run(account, Stacks(account, pause=0.3), checks, lambda _: None)
 
     run.execute()
 
     assert run.results[0].verdict is NOT_TRIED
-    assert run.results[0].observed.startswith(words)
+    assert run.results[0].observed.startswith(message)
 
 
 def left_by(account: Account, run: str) -> None:
-    """What a killed run leaves behind."""
+    """Create what a killed run leaves behind."""
     killed = dataclasses.replace(account, run=run)
     Stacks(killed).create(f"{killed.name}-check", with_queue(killed))
     boto3.client("ssm").put_parameter(Name=f"{killed.path}/retained", Value="x", Type="String")

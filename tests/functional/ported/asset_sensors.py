@@ -1,4 +1,4 @@
-"""The four sensors of Dagster's guide to asset sensors, in our own words.
+"""The four sensors of Dagster's guide to asset sensors, in our own code.
 
 Written as for Dagster: only the imports and the job definitions would be others there, and an op's config
 would be a `Config` where it is a dataclass here.

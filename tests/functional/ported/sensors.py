@@ -1,4 +1,4 @@
-"""The kinds of sensors that Dagster's documentation shows, in our own words.
+"""The kinds of sensors that Dagster's documentation shows, in our own code.
 
 Written as for Dagster: only the imports and the job definitions would be others there, and an op's config
 would be a `Config` where it is a dataclass here.
@@ -48,13 +48,13 @@ class FileOptions:
 
 
 def files() -> list[str]:
-    """The names of the files in the inbox."""
+    """Return the names of the files in the inbox."""
     return sorted(path.name for path in INBOX.iterdir() if path.is_file())
 
 
 @sensor(job=import_file)
 def each_file_once() -> Iterator[RunRequest]:
-    """A directory: one run for each name, however often it is looked at."""
+    """A directory: one run for each name, however often it is listed."""
     for name in files():
         yield RunRequest(
             run_key=name, run_config=RunConfig(ops={"import_file": FileOptions(str(INBOX / name))})
@@ -63,7 +63,7 @@ def each_file_once() -> Iterator[RunRequest]:
 
 @sensor(job=import_file)
 def changed_files(context: SensorEvaluationContext) -> Iterator[RunRequest]:
-    """A directory by time of modification: only what changed since the cursor is looked at."""
+    """A directory by time of modification: only what changed since the cursor is considered."""
     since = float(context.cursor) if context.cursor else 0.0
     newest = since
     for name in files():
@@ -79,7 +79,7 @@ def changed_files(context: SensorEvaluationContext) -> Iterator[RunRequest]:
 
 @sensor(job=clean_log)
 def files_or_reason() -> Iterator[RunRequest | SkipReason]:
-    """A directory, and words for when there is nothing in it."""
+    """A directory, and a skip reason for when there is nothing in it."""
     found = files()
     if not found:
         yield SkipReason(f"{INBOX} is empty.")
@@ -125,7 +125,7 @@ class Accounts(ConfigurableResource):
     url: str
 
     def created_since(self, number: int) -> list[dict[str, Any]]:
-        """The accounts with a higher number."""
+        """Return the accounts with a higher number."""
         raise NotImplementedError(self.url)
 
 

@@ -18,7 +18,7 @@ from treadle.testing import TreadleInstance
 
 
 def deployed(sensor: SensorDefinition, *assets: str, **metadata: Any) -> TreadleInstance:
-    """The sensor, after a materialization of each asset."""
+    """Return the sensor, after a materialization of each asset."""
     instance = TreadleInstance([sensor])
     for asset in assets:
         instance.report_runless_asset_event(AssetMaterialization(asset, metadata=metadata))

@@ -57,11 +57,11 @@ def put(folder: Path, name: str, modified: int) -> None:
 
 
 def keys(instance: TreadleInstance, sensor: str) -> list[str | None]:
-    """The run keys that the next tick launches."""
+    """Return the run keys that the next tick launches."""
     return [run.run_key for run in instance.tick(sensor).runs]
 
 
-def test_directory_sensor_called_directly_asks_for_valid_runs(inbox: Path) -> None:
+def test_directory_sensor_called_directly_requests_valid_runs(inbox: Path) -> None:
     put(inbox, "a.csv", 1)
     (inbox / "folder").mkdir()
 
@@ -118,7 +118,7 @@ def test_skip_reason_is_yielded_directly_and_shown_of_the_tick(inbox: Path) -> N
     assert (result.outcome.decision, result.outcome.reason) == (Decision.SKIPPED, f"{inbox} is empty.")
 
 
-def test_sensor_with_skip_reasons_asks_for_runs_once_there_are_files(inbox: Path) -> None:
+def test_sensor_with_skip_reasons_requests_runs_once_there_are_files(inbox: Path) -> None:
     instance = TreadleInstance([sensors.files_or_reason])
     instance.tick("files_or_reason")
     put(inbox, "a.log", 1)
@@ -126,7 +126,7 @@ def test_sensor_with_skip_reasons_asks_for_runs_once_there_are_files(inbox: Path
     assert keys(instance, "files_or_reason") == ["a.log"]
 
 
-def test_s3_sensor_called_directly_goes_on_from_the_cursor(landing: Any) -> None:
+def test_s3_sensor_called_directly_continues_from_the_cursor(landing: Any) -> None:
     for key in ("in/a", "in/b", "out/c"):
         landing.put_object(Bucket=sensors.LANDING, Key=key)
 
@@ -149,7 +149,7 @@ def test_s3_sensor_gives_each_key_one_run(landing: Any) -> None:
     assert instance.cursor("landed_objects") == "in/b"
 
 
-def test_s3_sensor_whose_last_key_is_gone_goes_on_and_runs_nothing_twice(landing: Any) -> None:
+def test_s3_sensor_whose_last_key_is_gone_continues_and_runs_nothing_twice(landing: Any) -> None:
     """Other than Dagster's, which raises at each tick from then on."""
     instance = TreadleInstance([sensors.landed_objects])
     for key in ("in/a", "in/b"):
@@ -231,7 +231,7 @@ def test_resources_can_be_built_and_handed_to_a_context() -> None:
     assert request.tags == {"database": "open"}
 
 
-def test_several_jobs_are_asked_for_by_name() -> None:
+def test_several_jobs_are_requested_by_name() -> None:
     instance = TreadleInstance([sensors.reports])
 
     direct = sensors.reports(build_sensor_context(cursor="6"))

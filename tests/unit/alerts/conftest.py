@@ -24,6 +24,6 @@ def localhost(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """The log of all libraries, down to the last word."""
+    """The log of all libraries, at all levels."""
     caplog.set_level(logging.DEBUG)
     return caplog

@@ -44,14 +44,14 @@ def test_json_of_the_page_is_what_a_webhook_is_sent(service: Service) -> None:
         failed_context(tags={"team": "data"}, external_id=expected["run"]["external_id"], steps=(step,))
     )
 
-    assert service.told[0].body == expected
+    assert service.received[0].body == expected
 
 
 def test_slack_message_of_the_page_is_the_default(service: Service) -> None:
     make_slack_on_run_failure_sensor("#a", "xoxb", base_url=service.url)(failed_context())
 
     quoted = [line[2:] for line in PAGE.splitlines() if line.startswith("> ")]
-    texts = [block["text"]["text"] for block in service.told[0].body["blocks"]]
+    texts = [block["text"]["text"] for block in service.received[0].body["blocks"]]
     assert [re.sub(r"\*\*", "*", line) for line in quoted] == [text.replace("```", "`") for text in texts]
 
 
@@ -94,11 +94,11 @@ def test_email_slack_and_own_success_sensors_are_deployed_side_by_side(service: 
     )
     instance = TreadleInstance([upstream, slack, mail, on_success])
     instance.finish_run(instance.tick("upstream").runs[0])
-    assert (seen, service.told) == (["load"], [])
+    assert (seen, service.received) == (["load"], [])
 
     instance.finish_run(instance.tick("upstream").runs[0], DagsterRunStatus.FAILURE)
     [acted] = instance.ticks("slack_on_run_failure")
     [failed] = instance.ticks("email_on_run_failure")
 
-    assert (acted.status, len(service.told)) == (TickStatus.SUCCESS, 1)
+    assert (acted.status, len(service.received)) == (TickStatus.SUCCESS, 1)
     assert failed.status is TickStatus.FAILURE

@@ -116,7 +116,7 @@ class TestEnvironment:
         ):
             alert_from_environment("alert").configured({"TREADLE_ALERT_BASE_URL": "https://x"})
 
-    def test_all_problems_are_told_at_once(self) -> None:
+    def test_all_problems_are_reported_at_once(self) -> None:
         with pytest.raises(SettingsError) as raised:
             channels_of(
                 {
@@ -149,7 +149,7 @@ class TestEnvironment:
         ):
             handler({"Records": []}, Context())
 
-    def test_sensor_that_is_not_configured_tells_nobody(self) -> None:
+    def test_sensor_that_is_not_configured_notifies_nobody(self) -> None:
         with pytest.raises(SettingsError, match="before it is configured"):
             alert_from_environment("alert")(failed_context())
 
@@ -165,7 +165,7 @@ class TestEnvironment:
 
 
 class TestDeployed:
-    def test_failed_run_is_told_by_mail_once_and_noted_on_the_run(
+    def test_failed_run_is_reported_by_mail_once_and_noted_on_the_run(
         self, app: ModuleType, sent: Callable[[], list[Any]]
     ) -> None:
         instance = TreadleInstance([upstream, app.failure_alert], settings={"failure_alert": MAIL})
@@ -182,7 +182,7 @@ class TestDeployed:
         assert tick.log == ("INFO Alert sent by e-mail to a@example.com, b@example.com.",)
         assert [reaction.sensor for reaction in ended.run.reactions] == ["failure_alert"]
 
-    def test_runs_that_succeed_or_will_be_retried_tell_nobody(
+    def test_runs_that_succeed_or_will_be_retried_notify_nobody(
         self, app: ModuleType, sent: Callable[[], list[Any]]
     ) -> None:
         @sensor(job=JobDefinition("load"))
@@ -214,7 +214,7 @@ class TestDeployed:
         instance.finish_run(instance.tick("upstream").runs[0], FAILURE)
 
         [tick] = instance.ticks("failure_alert")
-        assert [told.path for told in service.told] == ["/services/T0P-SECRET"]
+        assert [received.path for received in service.received] == ["/services/T0P-SECRET"]
         assert tick.error is not None
         assert "Slack answered 404: no such hook: ***" in tick.error.message
         assert "T0P" not in repr(tick)
@@ -224,30 +224,30 @@ class TestDeployed:
 
 
 class TestSeveralChannels:
-    def test_channel_that_fails_keeps_it_from_no_other_and_is_alone_told_again(
+    def test_channel_that_fails_keeps_it_from_no_other_and_is_alone_reported_again(
         self, service: Service
     ) -> None:
         with serving() as broken:
             broken.answer(403, "revoked")
             channels = slack_and_webhook(broken, service)
-            words = "1 of 2 channels .* tried again: Slack: Slack answered 403: revoked"
+            expected = "1 of 2 channels .* tried again: Slack: Slack answered 403: revoked"
 
             for _ in range(2):
-                with pytest.raises(AlertError, match=words) as raised:
+                with pytest.raises(AlertError, match=expected) as raised:
                     channels.send(failed_context(), lambda: 20.0)
                 assert raised.value.retryable
             broken.answers.clear()
             channels.send(failed_context(), lambda: 20.0)
 
-        assert (len(broken.told), len(service.told)) == (3, 1)
+        assert (len(broken.received), len(service.received)) == (3, 1)
 
-    def test_another_failure_is_told_to_all(self, service: Service) -> None:
+    def test_another_failure_is_reported_to_all(self, service: Service) -> None:
         channels = slack_and_webhook(service, service)
 
         for _ in range(2):
             channels.send(failed_context(), lambda: 20.0)
 
-        assert len(service.told) == 4
+        assert len(service.received) == 4
 
     def test_channel_that_hangs_leaves_the_others_their_time(self, service: Service) -> None:
         with serving() as hanging:
@@ -257,10 +257,10 @@ class TestSeveralChannels:
             with pytest.raises(AlertError, match="1 of 2 channels"):
                 slack_and_webhook(hanging, service).send(context, lambda: context.remaining_seconds)
 
-        assert len(service.told) == 1
+        assert len(service.received) == 1
         assert context.remaining_seconds > 0
 
-    def test_whatever_one_meets_is_told_without_its_words(self, service: Service) -> None:
+    def test_any_error_that_one_meets_is_reported_without_its_message(self, service: Service) -> None:
         class Odd:
             name = "odd"
 
@@ -273,4 +273,4 @@ class TestSeveralChannels:
             channels.send(failed_context(), lambda: 20.0)
 
         assert "T0P" not in str(raised.value)
-        assert len(service.told) == 1
+        assert len(service.received) == 1

@@ -1,4 +1,4 @@
-"""Posting to a service: again where that helps, in the time there is, and never a word of the secret."""
+"""Posting to a service: again where that helps, in the time there is, and never a trace of the secret."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -30,20 +30,20 @@ def test_json_is_posted_once_and_the_answer_given(service: Service) -> None:
 
     answer = post(service, headers={"X-Team": "data"}).send({"text": "süß 🚂"}, left(5))
 
-    [told] = service.told
-    assert (answer, told.body, told.path) == ("taken", {"text": "süß 🚂"}, SECRET_PATH)
-    assert told.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert told.headers["X-Team"] == "data"
+    [received] = service.received
+    assert (answer, received.body, received.path) == ("taken", {"text": "süß 🚂"}, SECRET_PATH)
+    assert received.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert received.headers["X-Team"] == "data"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_service_that_has_too_much_to_do_is_asked_again(service: Service, status: int) -> None:
+def test_service_that_has_too_much_to_do_is_queried_again(service: Service, status: int) -> None:
     service.answer(status)
     service.answer(200, "taken")
 
     assert post(service).send({"n": 1}, left(10)) == "taken"
-    assert [told.body for told in service.told] == [{"n": 1}, {"n": 1}]
-    assert service.told[1].at - service.told[0].at >= 0.5
+    assert [received.body for received in service.received] == [{"n": 1}, {"n": 1}]
+    assert service.received[1].at - service.received[0].at >= 0.5
 
 
 def test_retry_after_is_waited_for(service: Service) -> None:
@@ -53,23 +53,23 @@ def test_retry_after_is_waited_for(service: Service) -> None:
 
     post(service).send({}, left(10))
 
-    first, second, third = (told.at for told in service.told)
+    first, second, third = (received.at for received in service.received)
     assert 1 <= second - first < 2
     assert third - second >= 0.9
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [("2", 1.5), ("31", 3_600.0), ("86400", float("inf"))])
+@pytest.mark.parametrize(("retry_after", "seconds"), [("2", 1.5), ("31", 3_600.0), ("86400", float("inf"))])
 def test_wait_beyond_the_time_that_is_left_is_left_to_the_next_delivery(
-    service: Service, asked: str, seconds: float
+    service: Service, retry_after: str, seconds: float
 ) -> None:
-    service.answer(429, "slow down", Retry_After=asked)
+    service.answer(429, "slow down", Retry_After=retry_after)
     began = time.monotonic()
 
     with pytest.raises(AlertDelayedError, match=r"Pager answered 429: slow down \(tried 1 times"):
         post(service).send({}, left(seconds))
 
     assert time.monotonic() - began < 1
-    assert len(service.told) == 1
+    assert len(service.received) == 1
 
 
 def test_service_that_is_down_is_given_up_after_four_tries(service: Service) -> None:
@@ -79,7 +79,7 @@ def test_service_that_is_down_is_given_up_after_four_tries(service: Service) -> 
         post(service).send({}, left(30))
 
     assert raised.value.retryable
-    assert len(service.told) == 4
+    assert len(service.received) == 4
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 410, 413])
@@ -89,7 +89,7 @@ def test_what_is_refused_for_good_is_not_sent_again(service: Service, status: in
     with pytest.raises(AlertError, match=f"^Pager answered {status}: no such hook x+$") as raised:
         post(service).send({}, left(5))
 
-    assert (len(service.told), raised.value.retryable) == (1, False)
+    assert (len(service.received), raised.value.retryable) == (1, False)
     assert len(str(raised.value)) < 350
 
 
@@ -101,7 +101,7 @@ def test_service_that_says_nothing_is_left_in_time(service: Service) -> None:
         post(service, route=Route(read_seconds=0.2)).send({}, left(1.8))
 
     assert time.monotonic() - began < 1.8
-    assert len(service.told) == 2
+    assert len(service.received) == 2
 
 
 def test_nobody_listens(service: Service) -> None:
@@ -121,9 +121,9 @@ def test_secret_is_in_no_error_and_no_log(
     with pytest.raises(AlertError) as raised:
         posted.send({}, left(0.9))
 
-    told = shown(raised.value) + everything_logged.text + repr(posted)
-    assert "bad token *** at ***" in told
-    assert not {word for word in ("hush", "T0P-SECRET") if word in told}
+    texts = shown(raised.value) + everything_logged.text + repr(posted)
+    assert "bad token *** at ***" in texts
+    assert not {secret for secret in ("hush", "T0P-SECRET") if secret in texts}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_malformed_secret_is_not_shown_either(service: Service, url: str, token:
         posted.send({}, left(5))
 
     assert "hush" not in shown(raised.value)
-    assert service.told == []
+    assert service.received == []
 
 
 class TestEncryption:
@@ -156,7 +156,7 @@ class TestEncryption:
         ):
             post(service).send({}, left(5))
 
-        assert (service.told, raised.value.retryable) == ([], False)
+        assert (service.received, raised.value.retryable) == ([], False)
 
     @pytest.mark.parametrize("trusting", [True, False])
     def test_trusted_authority_and_no_check_are_options(self, localhost: Path, trusting: bool) -> None:
@@ -164,13 +164,13 @@ class TestEncryption:
             verify = str(localhost) if trusting else False
             post(service, route=Route(verify=verify)).send({"n": 1}, left(5))
 
-        assert [told.body for told in service.told] == [{"n": 1}]
+        assert [received.body for received in service.received] == [{"n": 1}]
 
-    def test_proxy_of_http_is_asked_for_the_whole_address(self, service: Service) -> None:
+    def test_proxy_of_http_receives_the_whole_address(self, service: Service) -> None:
         proxy = service.url.replace("http://", "http://me:word@")
 
         Post("Pager", "http://pager.invalid/hush", route=Route(http_proxy=proxy)).send({}, left(5))
 
-        [told] = service.told
-        assert told.path == "http://pager.invalid/hush"
-        assert told.headers["Proxy-Authorization"] == "Basic bWU6d29yZA=="
+        [received] = service.received
+        assert received.path == "http://pager.invalid/hush"
+        assert received.headers["Proxy-Authorization"] == "Basic bWU6d29yZA=="

@@ -92,13 +92,13 @@ def plain() -> Iterator[Post]:
 
 
 def by(post: Post, **options: Any) -> RunFailureSensorDefinition:
-    """The sensor that sends over that server, unencrypted unless a test says otherwise."""
+    """Return the sensor that sends over that server, unencrypted unless a test says otherwise."""
     given = {"smtp_host": "localhost", "smtp_type": "NONE", "smtp_port": post.port, **options}
     return make_email_on_run_failure_sensor(SENDER, given.pop("email_password", None), PEOPLE, **given)
 
 
 class TestMessage:
-    def test_default_tells_job_run_error_and_steps(self, plain: Post) -> None:
+    def test_default_reports_job_run_error_and_steps(self, plain: Post) -> None:
         steps = (StepFailure("Load", "States.Timeout", "too slow"),)
 
         by(plain)(failed_context(steps=steps))
@@ -122,7 +122,7 @@ class TestMessage:
         first, second = (message["Message-ID"] for _, message in plain.taken)
         assert first == second == f"<{RUN_ID}-1795586400000@example.com>"
 
-    def test_words_from_outside_are_no_html_and_no_headers(self, plain: Post) -> None:
+    def test_external_text_is_no_html_and_no_headers(self, plain: Post) -> None:
         by(plain)(failed_context("x\r\nBcc: evil@example.com", "<script>alert('🚂')</script> \ud800"))
 
         [(to, message)] = plain.taken
@@ -162,7 +162,7 @@ class TestServers:
         assert len(post.taken) == 1
 
     @pytest.mark.parametrize("kind", ["SSL", "STARTTLS"])
-    def test_server_with_a_certificate_that_nobody_trusts_is_told_nothing(
+    def test_server_with_a_certificate_that_nobody_trusts_receives_nothing(
         self, kind: str, localhost: Path
     ) -> None:
         how = {"SSL": "ssl_context", "STARTTLS": "tls_context"}[kind]
@@ -174,7 +174,7 @@ class TestServers:
 
         assert (post.logins, post.taken, raised.value.retryable) == ([], [], False)
 
-    def test_server_without_starttls_is_told_nothing(self, plain: Post) -> None:
+    def test_server_without_starttls_receives_nothing(self, plain: Post) -> None:
         with pytest.raises(AlertError, match="STARTTLS extension not supported"):
             by(plain, smtp_type="STARTTLS", email_password=PASSWORD)(failed_context())
 
@@ -250,7 +250,9 @@ class TestSes:
         assert mail.subject == "Run failed: load"
         assert mail.body.startswith("Job load failed!<br>")
 
-    def test_sender_that_is_not_verified_is_refused_in_ses_words(self, ses: Callable[[], list[Any]]) -> None:
+    def test_sender_that_is_not_verified_is_refused_with_the_message_of_ses(
+        self, ses: Callable[[], list[Any]]
+    ) -> None:
         with pytest.raises(
             AlertError, match=r"SES did not accept the e-mail from x@other\.org: .*not verified"
         ):
@@ -293,7 +295,7 @@ class TestDefinition:
         assert (sensor.name, sensor.monitored_jobs) == ("mine", (load,))
 
     @pytest.mark.parametrize(
-        ("options", "words"),
+        ("options", "expected"),
         [
             ({"smtp_type": "TLS"}, "smtp_type is 'TLS'"),
             ({"service": "pigeon"}, "service is 'pigeon'"),
@@ -302,9 +304,9 @@ class TestDefinition:
         ],
     )
     def test_what_cannot_work_is_refused_when_it_is_defined(
-        self, options: dict[str, Any], words: str
+        self, options: dict[str, Any], expected: str
     ) -> None:
-        with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        with pytest.raises(DagsterInvalidDefinitionError, match=expected):
             by(Post(), **options)
 
     def test_nobody_to_write_to_is_refused(self) -> None:

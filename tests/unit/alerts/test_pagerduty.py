@@ -22,7 +22,7 @@ def test_incident_has_the_runs_id_as_its_key(service: Service, pager: RunFailure
     for _ in range(2):
         pager(failed_context(steps=(StepFailure("Load", "E", "why"),)))
 
-    first, second = service.told
+    first, second = service.received
     assert first.path == "/v2/enqueue"
     assert first.body == second.body
     assert first.body == {
@@ -54,7 +54,7 @@ def test_summary_is_one_line_that_pagerduty_takes(
 ) -> None:
     pager(failed_context(cause="a\nb\x00" + "x" * 5_000))
 
-    summary = service.told[0].body["payload"]["summary"]
+    summary = service.received[0].body["payload"]["summary"]
     assert (len(summary), summary[:44]) == (1_024, "Job load failed: States.TaskFailed: a b xxxx")
 
 
@@ -68,15 +68,18 @@ def test_functions_and_severity_are_used(service: Service) -> None:
         base_url=service.url,
     )(failed_context(tags={"team": "data"}))
 
-    [told] = service.told
-    assert told.body["payload"]["summary"] == "load!"
-    assert told.body["payload"]["severity"] == "critical"
-    assert told.body["payload"]["custom_details"] == {"tags": {"team": "data"}}
+    [received] = service.received
+    assert received.body["payload"]["summary"] == "load!"
+    assert received.body["payload"]["severity"] == "critical"
+    assert received.body["payload"]["custom_details"] == {"tags": {"team": "data"}}
     link = f"https://runs.example.com/runs/{RUN_ID}"
-    assert (told.body["client_url"], told.body["links"]) == (link, [{"href": link, "text": "View run"}])
+    assert (received.body["client_url"], received.body["links"]) == (
+        link,
+        [{"href": link, "text": "View run"}],
+    )
 
 
-def test_refusal_is_told_without_the_key(service: Service) -> None:
+def test_refusal_is_reported_without_the_key(service: Service) -> None:
     service.answer(400, f'{{"status": "invalid event", "errors": ["routing_key {KEY} is disabled"]}}')
 
     with pytest.raises(AlertError, match=r"PagerDuty answered 400: .*invalid event") as raised:

@@ -1,4 +1,4 @@
-"""Secrets by reference: read when they are needed, kept for a while, never told."""
+"""Secrets by reference: read when they are needed, kept for a while, never reported."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_parameter_of_ssm_is_decrypted(aws: None) -> None:
     assert reveal(Secret.ssm("/alerts/slack")) == "xoxb-1"
 
 
-def test_secret_is_asked_for_once_in_a_while(aws: None) -> None:
+def test_secret_is_requested_once_in_a_while(aws: None) -> None:
     stored("slack", "xoxb-1")
     assert reveal(Secret.secrets_manager("slack")) == "xoxb-1"
 
@@ -106,12 +106,12 @@ def test_sensor_sends_what_the_reference_leads_to_and_shows_it_nowhere(
     with pytest.raises(AlertError, match=r"answered 403: \*\*\* is revoked") as raised:
         sensor(failed_context())
 
-    assert service.told[0].headers["Authorization"] == "Bearer xoxb-T0P"
+    assert service.received[0].headers["Authorization"] == "Bearer xoxb-T0P"
     ours = "".join(r.getMessage() for r in everything_logged.records if not r.name.startswith("botocore"))
     assert "T0P" not in shown(raised.value) + ours
 
 
-def test_words_lose_addresses_with_their_paths_and_short_texts_stay() -> None:
-    words = "https://h/services/T/B/x failed: /services/T/B/x; ab"
+def test_texts_lose_addresses_with_their_paths_and_short_ones_stay() -> None:
+    original = "https://h/services/T/B/x failed: /services/T/B/x; ab"
 
-    assert redacted(words, ["https://h/services/T/B/x", "ab"]) == "*** failed: ***; ab"
+    assert redacted(original, ["https://h/services/T/B/x", "ab"]) == "*** failed: ***; ab"

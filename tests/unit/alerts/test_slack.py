@@ -1,4 +1,4 @@
-"""Alerts to Slack: Dagster's words and arguments, escaped and bounded as Slack wants it."""
+"""Alerts to Slack: Dagster's text and arguments, escaped and limited as Slack requires."""
 
 import inspect
 from typing import Any
@@ -34,20 +34,20 @@ def slack(service: Service, **options: Any) -> RunFailureSensorDefinition:
 
 
 def sections(service: Service) -> list[str]:
-    """The texts of the message that was sent."""
-    [told] = service.told
-    return [block["text"]["text"] for block in told.body["blocks"] if block["type"] == "section"]
+    """Return the texts of the message that was sent."""
+    [received] = service.received
+    return [block["text"]["text"] for block in received.body["blocks"] if block["type"] == "section"]
 
 
 class TestMessage:
     def test_default_is_dagsters_header_and_body(self, service: Service) -> None:
         slack(service)(failed_context())
 
-        [told] = service.told
+        [received] = service.received
         body = 'Error: ```Execution of run for "load" failed. States.TaskFailed: disk full```'
-        assert told.path == "/api/chat.postMessage"
-        assert told.headers["Authorization"] == f"Bearer {TOKEN}"
-        assert (told.body["channel"], told.body["text"]) == ("#alerts", body)
+        assert received.path == "/api/chat.postMessage"
+        assert received.headers["Authorization"] == f"Bearer {TOKEN}"
+        assert (received.body["channel"], received.body["text"]) == ("#alerts", body)
         assert sections(service) == ['*Job "load" failed. `5b1f0a52`*', body]
 
     def test_text_function_makes_the_body_and_blocks_function_all_blocks(self, service: Service) -> None:
@@ -58,7 +58,7 @@ class TestMessage:
         block = {"type": "divider"}
         slack(service, text_fn=text, blocks_fn=lambda _context: [block])(failed_context())
 
-        first, second = (told.body for told in service.told)
+        first, second = (received.body for received in service.received)
         assert first["blocks"][1]["text"]["text"] == "*load* <!here>"
         assert (second["text"], second["blocks"]) == ("*load* <!here>", [block])
 
@@ -89,7 +89,7 @@ class TestMessage:
     def test_button_leads_to_the_run_under_the_given_address(self, service: Service) -> None:
         slack(service, webserver_base_url="https://runs.example.com/")(failed_context(external_id=ARN))
 
-        [button] = service.told[0].body["blocks"][-1]["elements"]
+        [button] = service.received[0].body["blocks"][-1]["elements"]
         assert button["url"] == f"https://runs.example.com/runs/{RUN_ID}"
         assert button["text"] == {"type": "plain_text", "text": "View run"}
 
@@ -104,14 +104,14 @@ class TestMessage:
 
         slack(service)(failed_context(external_id=arn))
 
-        [button] = service.told[0].body["blocks"][-1]["elements"]
+        [button] = service.received[0].body["blocks"][-1]["elements"]
         path = f"/states/home?region=eu-central-1#/v2/executions/details/{arn}"
         assert button["url"] == f"https://{host}{path}"
 
     def test_other_targets_have_no_button(self, service: Service) -> None:
         slack(service)(failed_context(external_id="jr_0123456789"))
 
-        assert [block["type"] for block in service.told[0].body["blocks"]] == ["section", "section"]
+        assert [block["type"] for block in service.received[0].body["blocks"]] == ["section", "section"]
 
     def test_incoming_webhook_takes_the_place_of_a_token(self, service: Service) -> None:
         service.answer(200, "ok")
@@ -119,13 +119,15 @@ class TestMessage:
 
         hook(failed_context())
 
-        [told] = service.told
-        assert (told.path, "channel" in told.body) == ("/services/T/B/x", False)
-        assert "Authorization" not in told.headers
+        [received] = service.received
+        assert (received.path, "channel" in received.body) == ("/services/T/B/x", False)
+        assert "Authorization" not in received.headers
 
 
 class TestRefusals:
-    def test_refusal_inside_an_answer_of_200_fails_the_tick_with_slacks_words(self, service: Service) -> None:
+    def test_refusal_inside_an_answer_of_200_fails_the_tick_with_slacks_message(
+        self, service: Service
+    ) -> None:
         service.answer(200, '{"ok": false, "error": "missing_scope", "needed": "chat:write"}')
 
         with pytest.raises(
@@ -162,7 +164,9 @@ class TestFilter:
 
         assert isinstance(skip, SkipReason)
         assert skip.skip_message == f"No alert for run {RUN_ID} of load: alert_if says so."
-        assert [told.body["blocks"][0]["text"]["text"][:12] for told in service.told] == ['*Job "clean"']
+        assert [received.body["blocks"][0]["text"]["text"][:12] for received in service.received] == [
+            '*Job "clean"'
+        ]
 
     @pytest.mark.parametrize(("tag", "sent"), [("true", 0), ("false", 1), (None, 1)])
     def test_run_that_will_be_retried_can_be_left_out(
@@ -172,7 +176,7 @@ class TestFilter:
 
         slack(service, alert_if=unless_retried)(failed_context(tags=tags))
 
-        assert len(service.told) == sent
+        assert len(service.received) == sent
 
 
 class TestDefinition:

@@ -37,7 +37,7 @@ def received() -> Iterator[Callable[[], list[dict[str, Any]]]]:
         clients.forget()
 
 
-def test_default_message_tells_job_run_and_error(received: Callable[[], list[dict[str, Any]]]) -> None:
+def test_default_message_reports_job_run_and_error(received: Callable[[], list[dict[str, Any]]]) -> None:
     make_sns_on_run_failure_sensor(TOPIC, webserver_base_url="https://runs.example.com")(failed_context())
 
     [message] = received()

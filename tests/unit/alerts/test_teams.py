@@ -1,4 +1,4 @@
-"""Alerts to Teams: a card, with nothing in it that a run's words could turn into more than words."""
+"""Alerts to Teams: a card, with nothing in it that a run's text could turn into more than text."""
 
 import inspect
 import json
@@ -17,10 +17,10 @@ def hook(service: Service) -> str:
 
 
 def card(service: Service) -> dict[str, Any]:
-    """The card that was sent."""
-    [told] = service.told
-    [attachment] = told.body["attachments"]
-    assert (told.body["type"], attachment["contentType"]) == (
+    """Return the card that was sent."""
+    [received] = service.received
+    [attachment] = received.body["attachments"]
+    assert (received.body["type"], attachment["contentType"]) == (
         "message",
         "application/vnd.microsoft.card.adaptive",
     )
@@ -33,7 +33,7 @@ def text(service: Service) -> str:
     return str(block["text"])
 
 
-def test_default_card_tells_job_and_error(service: Service) -> None:
+def test_default_card_reports_job_and_error(service: Service) -> None:
     service.answer(202)
 
     make_teams_on_run_failure_sensor(hook(service))(failed_context())
@@ -44,7 +44,7 @@ def test_default_card_tells_job_and_error(service: Service) -> None:
     assert "actions" not in card(service)
 
 
-def test_words_from_outside_make_no_link_and_no_emphasis(service: Service) -> None:
+def test_external_text_makes_no_link_and_no_emphasis(service: Service) -> None:
     make_teams_on_run_failure_sensor(hook(service))(
         failed_context("a_b", "[click](https://evil) *now* <at>you</at>")
     )
@@ -60,7 +60,7 @@ def test_own_message_is_sent_as_it_is_and_cut_to_what_teams_takes(service: Servi
     )
     assert text(service) == "**load**"
 
-    service.told.clear()
+    service.received.clear()
     make_teams_on_run_failure_sensor(hook(service), lambda _context: "🚂" * 20_000)(failed_context())
     assert len(json.dumps(card(service), ensure_ascii=False).encode()) < 28_000
     assert text(service).endswith("🚂…")
@@ -83,8 +83,8 @@ def test_button_leads_to_the_run(service: Service) -> None:
 def test_older_webhook_that_says_200_to_what_came_no_further_is_no_success(
     service: Service, status: int, kind: type[AlertError]
 ) -> None:
-    words = "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error"
-    service.answer(200, f"{words} {status} for /workflows/T0P-SECRET")
+    expected = "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error"
+    service.answer(200, f"{expected} {status} for /workflows/T0P-SECRET")
 
     with pytest.raises(AlertError, match=f"HTTP error {status}") as raised:
         make_teams_on_run_failure_sensor(hook(service))(failed_context())
@@ -96,7 +96,7 @@ def test_older_webhook_that_says_200_to_what_came_no_further_is_no_success(
 def test_proxy_and_timeout_are_used(service: Service) -> None:
     through = make_teams_on_run_failure_sensor("http://teams.invalid/x", http_proxy=service.url)
     through(failed_context())
-    assert [told.path for told in service.told] == ["http://teams.invalid/x"]
+    assert [received.path for received in service.received] == ["http://teams.invalid/x"]
 
     service.answers = [None]
     with pytest.raises(AlertDelayedError, match="TimeoutError"):

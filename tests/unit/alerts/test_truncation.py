@@ -1,4 +1,4 @@
-"""Words cut to size: in characters, in bytes, and never within what stands for a sign."""
+"""Text truncated in characters or in bytes, never within a character or an escape sequence."""
 
 import pytest
 from hypothesis import given

@@ -22,9 +22,9 @@ def test_documented_form_is_posted(service: Service) -> None:
 
     make_webhook_on_run_failure_sensor(f"{service.url}/hook")(context)
 
-    [told] = service.told
-    assert told.headers["Idempotency-Key"] == told.body["id"]
-    assert told.body == {
+    [received] = service.received
+    assert received.headers["Idempotency-Key"] == received.body["id"]
+    assert received.body == {
         "version": 1,
         "type": "run_failure",
         "id": f"{RUN_ID}-1795586400000",
@@ -54,7 +54,7 @@ def test_documented_form_is_posted(service: Service) -> None:
 def test_what_no_text_may_hold_is_replaced(service: Service) -> None:
     make_webhook_on_run_failure_sensor(service.url)(failed_context(cause="half a \ud83d sign"))
 
-    assert service.told[0].body["failure"]["cause"] == "half a ? sign"
+    assert service.received[0].body["failure"]["cause"] == "half a ? sign"
 
 
 def test_payload_and_headers_are_ones_own(service: Service) -> None:
@@ -62,8 +62,8 @@ def test_payload_and_headers_are_ones_own(service: Service) -> None:
         service.url, lambda context: {"text": context.run.job_name}, {"Authorization": BEARER}
     )(failed_context())
 
-    [told] = service.told
-    assert (told.body, told.headers["Authorization"]) == ({"text": "load"}, BEARER)
+    [received] = service.received
+    assert (received.body, received.headers["Authorization"]) == ({"text": "load"}, BEARER)
 
 
 def test_header_is_in_no_error(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Targets talk to clients that are made anew for each test."""
+"""Targets use clients that are made for each test."""
 
 from collections.abc import Iterator
 

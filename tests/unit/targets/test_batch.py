@@ -38,9 +38,16 @@ def start(**options: Any) -> Start:
 
 
 def job_of(status: str, **fields: Any) -> dict[str, Any]:
-    """A job as Batch tells of it."""
-    told = {"jobArn": JOB, "jobId": "8f1f", "jobName": LAUNCH_ID, "jobDefinition": DEFINITION}
-    return {**told, "jobQueue": QUEUE, "status": status, "createdAt": NOON, "startedAt": NOON + 5, **fields}
+    """Return a job as Batch reports it."""
+    response = {"jobArn": JOB, "jobId": "8f1f", "jobName": LAUNCH_ID, "jobDefinition": DEFINITION}
+    return {
+        **response,
+        "jobQueue": QUEUE,
+        "status": status,
+        "createdAt": NOON,
+        "startedAt": NOON + 5,
+        **fields,
+    }
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def deployed() -> Iterator[Deployed]:
         yield Deployed(queue["jobQueueArn"], definition["jobDefinitionArn"])
 
 
-def test_job_bears_the_launch_id_as_its_name_and_the_run_in_its_environment(deployed: Deployed) -> None:
+def test_job_has_the_launch_id_as_its_name_and_the_run_in_its_environment(deployed: Deployed) -> None:
     started = BatchTarget().start(deployed.start())
 
     client: Any = boto3.client("batch")
@@ -156,10 +163,10 @@ def test_value_that_the_command_would_take_for_an_option_is_refused() -> None:
         ("AccessDeniedException", 403, LaunchDeniedError),
     ],
 )
-def test_refused_start_is_told_apart(code: str, status: int, error: type[Exception]) -> None:
+def test_refused_start_is_distinguished(code: str, status: int, error: type[Exception]) -> None:
     with stubbed("batch", once=True) as stub:
-        stub.add_client_error("submit_job", code, "the words", status)
-        with pytest.raises(error, match="the words") as refused:
+        stub.add_client_error("submit_job", code, "the message", status)
+        with pytest.raises(error, match="the message") as refused:
             BatchTarget().start(start())
 
     assert type(refused.value) is error
@@ -238,24 +245,26 @@ def test_job_stands_as_batch_says(status: str, fields: dict[str, Any], expected:
     assert (execution.failure is None) is (expected in {Status.STARTED, Status.SUCCESS})
 
 
-def test_failed_job_tells_its_reasons_and_exit_code() -> None:
+def test_failed_job_reports_its_reasons_and_exit_code() -> None:
     attempts = [
         {"container": {"exitCode": 3}, "statusReason": "Essential container in task exited"},
         {"container": {"exitCode": 137, "reason": "OutOfMemoryError: Container killed"}},
     ]
-    told = job_of(
+    response = job_of(
         "FAILED", stoppedAt=NOON + 9, statusReason="Essential container in task exited", attempts=attempts
     )
     with stubbed("batch") as stub:
-        stub.add_response("describe_jobs", {"jobs": [told]})
+        stub.add_response("describe_jobs", {"jobs": [response]})
         failure = BatchTarget().describe(JOB).failure
 
-    words = "Essential container in task exited OutOfMemoryError: Container killed Exit code 137. Attempt 2."
+    message = (
+        "Essential container in task exited OutOfMemoryError: Container killed Exit code 137. Attempt 2."
+    )
     steps = (
         StepFailure("attempt 1", "AttemptFailed", "Essential container in task exited Exit code 3."),
         StepFailure("attempt 2", "AttemptFailed", "OutOfMemoryError: Container killed Exit code 137."),
     )
-    assert failure == Failure("JobFailed", words, steps=steps)
+    assert failure == Failure("JobFailed", message, steps=steps)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +307,8 @@ def test_every_status_of_the_model_has_its_own_here() -> None:
 
 def test_job_is_canceled_with_a_reason() -> None:
     with stubbed("batch") as stub:
-        asked = {"jobId": "8f1f", "reason": "Canceled by an operator of Treadle."}
-        stub.add_response("terminate_job", {}, asked)
+        expected_params = {"jobId": "8f1f", "reason": "Canceled by an operator of Treadle."}
+        stub.add_response("terminate_job", {}, expected_params)
         BatchTarget().cancel(JOB)
 
 
@@ -308,15 +317,15 @@ def test_job_is_canceled_with_a_reason() -> None:
 )
 def test_job_that_cannot_be_canceled_says_why(code: str, error: type[Exception]) -> None:
     with stubbed("batch") as stub:
-        stub.add_client_error("terminate_job", code, "the words")
-        with pytest.raises(error, match="the words"):
+        stub.add_client_error("terminate_job", code, "the message")
+        with pytest.raises(error, match="the message"):
             BatchTarget().cancel(JOB)
 
 
 def listed(job_id: str, **fields: Any) -> dict[str, Any]:
-    """A job as a list tells of it: neither its queue nor its attempts."""
-    told = job_of("RUNNING", jobId=job_id, jobArn=JOB.replace("8f1f", job_id), **fields)
-    return {name: value for name, value in told.items() if name != "jobQueue"}
+    """Return a job as a list reports it: neither its queue nor its attempts."""
+    response = job_of("RUNNING", jobId=job_id, jobArn=JOB.replace("8f1f", job_id), **fields)
+    return {name: value for name, value in response.items() if name != "jobQueue"}
 
 
 def test_recent_jobs_are_those_of_the_definition_as_they_are_described() -> None:
@@ -325,11 +334,11 @@ def test_recent_jobs_are_those_of_the_definition_as_they_are_described() -> None
     again = job_of("RUNNING", jobId="a", attempts=[{"container": {}, "stoppedAt": NOON + 3}])
     with stubbed("batch") as stub:
         page = [listed("a"), listed("b", jobDefinition=foreign), listed("gone")]
-        asked: dict[str, Any] = {"jobQueue": QUEUE, "filters": made}
-        stub.add_response("list_jobs", {"jobSummaryList": page, "nextToken": "more"}, asked)
+        expected_params: dict[str, Any] = {"jobQueue": QUEUE, "filters": made}
+        stub.add_response("list_jobs", {"jobSummaryList": page, "nextToken": "more"}, expected_params)
         stub.add_response("describe_jobs", {"jobs": [again]}, {"jobs": ["a", "gone"]})
         page = [listed("c", jobDefinition=foreign)]
-        stub.add_response("list_jobs", {"jobSummaryList": page}, {**asked, "nextToken": "more"})
+        stub.add_response("list_jobs", {"jobSummaryList": page}, {**expected_params, "nextToken": "more"})
         found = list(BatchTarget().recent(start().settings, NOON))
 
     assert [(each.at, each.execution.retry, each.execution.status) for each in found] == [
@@ -337,7 +346,7 @@ def test_recent_jobs_are_those_of_the_definition_as_they_are_described() -> None
     ]
 
 
-def test_last_page_of_a_listing_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_page_of_a_listing_is_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "PAGES", 1)
     with stubbed("batch") as stub:
         stub.add_response("list_jobs", {"jobSummaryList": []})

@@ -49,18 +49,18 @@ def start(**options: Any) -> Start:
 
 
 def task_of(status: str = "RUNNING", **fields: Any) -> dict[str, Any]:
-    """A task as ECS tells of it."""
-    told = {
+    """Return a task as ECS reports it."""
+    response = {
         "taskArn": TASK,
         "taskDefinitionArn": DEFINITION,
         "startedBy": LAUNCH_ID,
         "createdAt": moment(NOON),
     }
-    return {**told, "lastStatus": status, **fields}
+    return {**response, "lastStatus": status, **fields}
 
 
 def stopped(*containers: dict[str, Any], code: str = "EssentialContainerExited") -> dict[str, Any]:
-    """A task that has ended."""
+    """Return a task that has ended."""
     return task_of(
         "STOPPED",
         startedAt=moment(NOON + 5),
@@ -108,7 +108,7 @@ def deployed() -> Iterator[Deployed]:
         yield Deployed(subnet, group)
 
 
-def test_task_bears_the_launch_id_and_the_run_in_its_containers_environment(deployed: Deployed) -> None:
+def test_task_has_the_launch_id_and_the_run_in_its_containers_environment(deployed: Deployed) -> None:
     started = EcsTarget().start(deployed.start())
 
     client: Any = boto3.client("ecs")
@@ -267,7 +267,7 @@ def test_task_that_was_not_placed_was_not_started(reason: str, error: type[Excep
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "words", "error"),
+    ("code", "status", "message", "error"),
     [
         ("ClientException", 400, "TaskDefinition is inactive", LaunchRejectedError),
         ("ClientException", 400, "You've reached the limit on the number of tasks", LaunchDelayedError),
@@ -278,22 +278,22 @@ def test_task_that_was_not_placed_was_not_started(reason: str, error: type[Excep
         ("ServerException", 500, "sorry", LaunchUncertainError),
     ],
 )
-def test_refused_start_is_told_apart(code: str, status: int, words: str, error: type[Exception]) -> None:
+def test_refused_start_is_distinguished(code: str, status: int, message: str, error: type[Exception]) -> None:
     with stubbed("ecs", once=True) as stub:
-        stub.add_client_error("run_task", code, words, status)
-        with pytest.raises(error, match=words) as refused:
+        stub.add_client_error("run_task", code, message, status)
+        with pytest.raises(error, match=message) as refused:
             EcsTarget().start(start())
 
     assert type(refused.value) is error
 
 
 def conflicting(answer: dict[str, Any], tasks: list[str] | None = None) -> Execution:
-    """What comes of a start whose token an earlier task has, with other parameters."""
-    with stubbed("ecs", once=True) as stub, stubbed("ecs") as asked:
+    """Return the outcome of a start whose token an earlier task has, with other parameters."""
+    with stubbed("ecs", once=True) as stub, stubbed("ecs") as queries:
         named = {"resourceIds": [TASK] if tasks is None else tasks}
         stub.add_client_error("run_task", "ConflictException", "differs", 400, modeled_fields=named)
         if answer:
-            asked.add_response("describe_tasks", answer, {"cluster": "nightly", "tasks": [TASK]})
+            queries.add_response("describe_tasks", answer, {"cluster": "nightly", "tasks": [TASK]})
         return EcsTarget().start(start())
 
 
@@ -344,12 +344,12 @@ MAIN, SIDE = {"name": "main"}, {"name": "side"}
 )
 def test_task_stands_as_its_essential_containers_ended(task: dict[str, Any], status: Status) -> None:
     containers = [{**MAIN, "essential": True}, {**SIDE, "essential": False}]
-    asks_for_definition = any(each.get("exitCode") != 0 for each in task.get("containers", [])) and task.get(
+    reads_definition = any(each.get("exitCode") != 0 for each in task.get("containers", [])) and task.get(
         "stopCode"
     ) not in {"TaskFailedToStart", "UserInitiated"}
     with stubbed("ecs") as stub:
         stub.add_response("describe_tasks", {"tasks": [task]}, {"cluster": "nightly", "tasks": [TASK]})
-        if asks_for_definition:
+        if reads_definition:
             definition = {"taskDefinition": {"containerDefinitions": containers}}
             stub.add_response("describe_task_definition", definition, {"taskDefinition": DEFINITION})
         execution = EcsTarget().describe(TASK)
@@ -359,7 +359,7 @@ def test_task_stands_as_its_essential_containers_ended(task: dict[str, Any], sta
     assert (execution.failure is None) is (status in {Status.STARTED, Status.SUCCESS})
 
 
-def test_failed_task_tells_code_reason_and_exit_codes() -> None:
+def test_failed_task_reports_code_reason_and_exit_codes() -> None:
     main = {**MAIN, "exitCode": 137, "reason": "OutOfMemoryError"}
     with stubbed("ecs") as stub:
         stub.add_response("describe_tasks", {"tasks": [stopped(main)]})
@@ -367,12 +367,12 @@ def test_failed_task_tells_code_reason_and_exit_codes() -> None:
         stub.add_response("describe_task_definition", definition)
         failure = EcsTarget().describe(TASK).failure
 
-    words = "Essential container in task exited Container main ended with exit code 137: OutOfMemoryError."
+    message = "Essential container in task exited Container main ended with exit code 137: OutOfMemoryError."
     step = StepFailure("main", "ContainerFailed", "It ended with exit code 137: OutOfMemoryError.")
-    assert failure == Failure("EssentialContainerExited", words, steps=(step,))
+    assert failure == Failure("EssentialContainerExited", message, steps=(step,))
 
 
-def test_task_that_ecs_cannot_show_now_is_asked_about_again() -> None:
+def test_task_that_ecs_cannot_show_now_is_queried_again() -> None:
     with stubbed("ecs") as stub:
         stub.add_response("describe_tasks", {"tasks": [], "failures": [{"arn": TASK, "reason": "BUSY"}]})
         with pytest.raises(LaunchDelayedError):
@@ -389,15 +389,15 @@ def test_task_that_ecs_cannot_show_now_is_asked_about_again() -> None:
 )
 def test_task_that_cannot_be_canceled_says_why(code: str, error: type[Exception]) -> None:
     with stubbed("ecs") as stub:
-        stub.add_client_error("stop_task", code, "the words")
-        with pytest.raises(error, match="the words"):
+        stub.add_client_error("stop_task", code, "the message")
+        with pytest.raises(error, match="the message"):
             EcsTarget().cancel(TASK)
 
 
 def test_cluster_of_a_task_is_in_its_arn() -> None:
     with stubbed("ecs") as stub:
-        asked = {"cluster": "default", "task": "arn:aws:ecs:us-east-1:123456789012:task/8f1f"}
+        task = {"cluster": "default", "task": "arn:aws:ecs:us-east-1:123456789012:task/8f1f"}
         stub.add_response(
-            "stop_task", {"task": {}}, {**asked, "reason": "Canceled by an operator of Treadle."}
+            "stop_task", {"task": {}}, {**task, "reason": "Canceled by an operator of Treadle."}
         )
-        EcsTarget().cancel(asked["task"])
+        EcsTarget().cancel(task["task"])

@@ -1,4 +1,4 @@
-"""What all targets have in common: each sends a start once, and tells apart what its answer means."""
+"""What all targets have in common: each sends a start once, and distinguishes what its answer means."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Row:
     Attributes:
         start: of a job.
         operation: the call that starts.
-        before: what is asked before it, and the answer.
+        before: the call before it, and the response.
     """
 
     start: Start
@@ -97,13 +97,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
 
 
 def started(server: AwsServer, kind: str, answer: Answer) -> LaunchError:
-    """The error of a start that is answered so."""
+    """Return the error of a start that is answered so."""
     row = ROWS[kind]
     server.answers = dict([row.before] if row.before else [])
     server.answers[row.operation] = answer
     with pytest.raises(LaunchError) as refused:
         LazyTargets()[kind].start(row.start)
-    assert server.asked.count(row.operation) == 1
+    assert server.operations.count(row.operation) == 1
     return refused.value
 
 
@@ -203,7 +203,7 @@ def test_start_without_credentials_was_not_made(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("kind", ["lambda", "sqs", "eventbridge"])
-def test_target_that_tells_nothing_says_so(kind: str) -> None:
+def test_target_that_reports_nothing_says_so(kind: str) -> None:
     target = LazyTargets()[kind]
 
     assert target.resolve(ROWS[kind].start) is None
@@ -228,7 +228,7 @@ def test_client_that_sends_once_is_another_than_the_one_that_tries_again() -> No
     assert client("glue", once=True) is once
 
 
-def test_kinds_that_cannot_be_asked_are_known_without_loading_them() -> None:
+def test_kinds_that_cannot_be_queried_are_known_without_loading_them() -> None:
     assert {kind for kind, target in LazyTargets().items() if not target.contract.describes} == UNANSWERING
 
 

@@ -1,4 +1,4 @@
-"""Glue jobs: what is asked of Glue, and what its answers mean; requests are checked against its model."""
+"""Glue jobs: requests to Glue, and what its responses mean; requests are checked against its model."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +29,7 @@ ARGUMENTS = {
 
 
 def run_of(state: str, *, began: int = NOON, **fields: Any) -> dict[str, Any]:
-    """A run as Glue tells of it."""
+    """Return a run as Glue reports it."""
     return {"Id": "jr_1", "JobRunState": state, "StartedOn": moment(began), **fields}
 
 
@@ -119,10 +119,10 @@ def test_run_config_that_is_no_object_travels_whole(config: Any) -> None:
         ("AccessDeniedException", 400, LaunchDeniedError),
     ],
 )
-def test_refused_start_is_told_apart(code: str, status: int, error: type[Exception]) -> None:
+def test_refused_start_is_distinguished(code: str, status: int, error: type[Exception]) -> None:
     with stubbed("glue", once=True) as stub:
-        stub.add_client_error("start_job_run", code, "the words", status)
-        with pytest.raises(error, match="the words") as refused:
+        stub.add_client_error("start_job_run", code, "the message", status)
+        with pytest.raises(error, match="the message") as refused:
             GlueTarget().start(start_of("glue", JOB))
 
     assert type(refused.value) is error
@@ -197,9 +197,9 @@ def test_search_that_is_not_answered_finds_nothing_out() -> None:
     ],
 )
 def test_run_stands_as_glue_says(state: str, status: Status) -> None:
-    told = run_of(state, CompletedOn=moment(NOON + 9), ErrorMessage="x" * 3_000)
+    response = run_of(state, CompletedOn=moment(NOON + 9), ErrorMessage="x" * 3_000)
     with stubbed("glue") as stub:
-        stub.add_response("get_job_run", {"JobRun": told}, {"JobName": "load", "RunId": "jr_1"})
+        stub.add_response("get_job_run", {"JobRun": response}, {"JobName": "load", "RunId": "jr_1"})
         execution = GlueTarget().describe(f"{JOB}/jr_1")
 
     ended = status is not Status.STARTED
@@ -222,7 +222,7 @@ def test_every_state_of_the_model_has_its_status() -> None:
     ("code", "error"),
     [("EntityNotFoundException", LaunchRejectedError), ("ThrottlingException", LaunchDelayedError)],
 )
-def test_run_that_glue_does_not_tell_of_is_gone_or_asked_again(code: str, error: type[Exception]) -> None:
+def test_run_that_glue_does_not_report_is_gone_or_queried_again(code: str, error: type[Exception]) -> None:
     with stubbed("glue") as stub:
         stub.add_client_error("get_job_run", code)
         with pytest.raises(error):
@@ -231,9 +231,9 @@ def test_run_that_glue_does_not_tell_of_is_gone_or_asked_again(code: str, error:
 
 def test_run_is_canceled_by_its_id() -> None:
     with stubbed("glue") as stub:
-        asked = {"JobName": "load", "JobRunIds": ["jr_1"]}
+        expected_params = {"JobName": "load", "JobRunIds": ["jr_1"]}
         done = {"SuccessfulSubmissions": [{"JobName": "load", "JobRunId": "jr_1"}], "Errors": []}
-        stub.add_response("batch_stop_job_run", done, asked)
+        stub.add_response("batch_stop_job_run", done, expected_params)
         GlueTarget().cancel(f"{JOB}/jr_1")
 
 
@@ -246,11 +246,11 @@ def test_run_is_canceled_by_its_id() -> None:
     ],
 )
 def test_run_that_cannot_be_canceled_says_why(code: str, error: type[Exception]) -> None:
-    detail = {"ErrorCode": code, "ErrorMessage": "the words"}
+    detail = {"ErrorCode": code, "ErrorMessage": "the message"}
     with stubbed("glue") as stub:
         refused = {"SuccessfulSubmissions": [], "Errors": [{"JobRunId": "jr_1", "ErrorDetail": detail}]}
         stub.add_response("batch_stop_job_run", refused)
-        with pytest.raises(error, match="the words"):
+        with pytest.raises(error, match="the message"):
             GlueTarget().cancel(f"{JOB}/jr_1")
 
 
@@ -268,7 +268,7 @@ def test_recent_runs_are_those_that_began_since_whoever_started_them(monkeypatch
     ]
 
 
-def test_pages_of_recent_runs_are_read_as_they_are_asked_for() -> None:
+def test_pages_of_recent_runs_are_read_as_they_are_requested() -> None:
     with stubbed("glue") as stub:
         page_of(stub, [run_of("RUNNING")], "more")
         first = next(GlueTarget().recent(start_of("glue", JOB).settings, NOON))

@@ -1,4 +1,4 @@
-"""Which states of an execution failed, from its history as Step Functions tells it, newest event first."""
+"""Which states of an execution failed, from its history as Step Functions reports it, newest event first."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ REQUEST = {"executionArn": ARN, "maxResults": 500, "reverseOrder": True, "includ
 
 
 def event(number: int, kind: str, before: int | None = None, **details: Any) -> dict[str, Any]:
-    """An event that follows the one before it, or a given one."""
+    """Return an event that follows the one before it, or a given one."""
     previous = number - 1 if before is None else before
     return {"timestamp": 1, "type": kind, "id": number, "previousEventId": previous, **details}
 
@@ -32,8 +32,8 @@ def entered(
 
 
 def failed(number: int, error: str, cause: str = "", before: int | None = None) -> dict[str, Any]:
-    told = {"error": error, "cause": cause, "resourceType": "lambda", "resource": "invoke"}
-    return event(number, "TaskFailed", before, taskFailedEventDetails=told)
+    state_details = {"error": error, "cause": cause, "resourceType": "lambda", "resource": "invoke"}
+    return event(number, "TaskFailed", before, taskFailedEventDetails=state_details)
 
 
 def ended(number: int, error: str, cause: str = "") -> dict[str, Any]:
@@ -41,13 +41,13 @@ def ended(number: int, error: str, cause: str = "") -> dict[str, Any]:
 
 
 def states(*events: dict[str, Any]) -> tuple[StepFailure, ...]:
-    """What is found in a history."""
+    """Return what is found in a history."""
     with stubbed("stepfunctions") as stub:
         stub.add_response("get_execution_history", {"events": list(reversed(events))}, REQUEST)
         return failed_states(ARN, "", Roles())
 
 
-def test_failed_state_is_told_with_error_and_cause() -> None:
+def test_failed_state_is_reported_with_error_and_cause() -> None:
     found = states(
         event(1, "ExecutionStarted"),
         entered(2, "Load"),
@@ -59,7 +59,7 @@ def test_failed_state_is_told_with_error_and_cause() -> None:
     assert found == (StepFailure("Load", "ValueError", "bad row"),)
 
 
-def test_branches_that_failed_are_told_apart_by_what_each_event_follows() -> None:
+def test_branches_that_failed_are_distinguished_by_what_each_event_follows() -> None:
     found = states(
         entered(1, "Left"),
         entered(2, "Right", before=0),
@@ -71,16 +71,16 @@ def test_branches_that_failed_are_told_apart_by_what_each_event_follows() -> Non
     assert found == (StepFailure("Right", "RightError", ""), StepFailure("Left", "LeftError", ""))
 
 
-def test_state_that_was_retried_is_told_once_with_its_last_error() -> None:
+def test_state_that_was_retried_is_reported_once_with_its_last_error() -> None:
     found = states(entered(1, "Load"), failed(2, "First"), event(3, "TaskScheduled"), failed(4, "Last"))
 
     assert found == (StepFailure("Load", "Last", ""),)
 
 
-def test_state_that_timed_out_without_words_is_told_by_its_event() -> None:
-    told = event(3, "LambdaFunctionTimedOut", lambdaFunctionTimedOutEventDetails={})
+def test_state_that_timed_out_without_a_message_is_reported_by_its_event() -> None:
+    state_details = event(3, "LambdaFunctionTimedOut", lambdaFunctionTimedOutEventDetails={})
 
-    assert states(entered(1, "Load"), event(2, "LambdaFunctionScheduled"), told) == (
+    assert states(entered(1, "Load"), event(2, "LambdaFunctionScheduled"), state_details) == (
         StepFailure("Load", "LambdaFunctionTimedOut", ""),
     )
 
@@ -125,10 +125,10 @@ def test_two_pages_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ExecutionDoesNotExist"])
-def test_failure_is_told_without_steps_where_the_history_cannot_be_read(
+def test_failure_is_reported_without_steps_where_the_history_cannot_be_read(
     code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = {
+    state_details = {
         "executionArn": ARN,
         "stateMachineArn": MACHINE,
         "name": LAUNCH_ID,
@@ -141,7 +141,7 @@ def test_failure_is_told_without_steps_where_the_history_cannot_be_read(
         "cause": "bad row",
     }
     with stubbed("stepfunctions") as stub:
-        stub.add_response("describe_execution", told)
+        stub.add_response("describe_execution", state_details)
         stub.add_client_error("get_execution_history", code)
         execution = StepFunctionsTarget().describe(ARN)
 

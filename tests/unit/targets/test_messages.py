@@ -68,16 +68,16 @@ def test_function_is_invoked_asynchronously_with_the_payload() -> None:
         ("ServiceException", 500, LaunchUncertainError),
     ],
 )
-def test_refused_invocation_is_told_apart(code: str, status: int, error: type[Exception]) -> None:
+def test_refused_invocation_is_distinguished(code: str, status: int, error: type[Exception]) -> None:
     with stubbed("lambda", once=True) as stub:
-        stub.add_client_error("invoke", code, "the words", status)
-        with pytest.raises(error, match="the words") as refused:
+        stub.add_client_error("invoke", code, "the message", status)
+        with pytest.raises(error, match="the message") as refused:
             LambdaTarget().start(start_of("lambda", FUNCTION))
 
     assert type(refused.value) is error
 
 
-def test_message_holds_the_payload_and_bears_the_ids(aws: None) -> None:
+def test_message_holds_the_payload_and_has_the_ids(aws: None) -> None:
     url, arn = queue("jobs")
     start = start_of("sqs", arn)
 
@@ -114,12 +114,12 @@ def test_address_of_a_queue_is_its_arn(address: str) -> None:
         SqsTarget().start(start_of("sqs", address))
 
 
-def test_url_of_a_queue_is_asked_for_once() -> None:
+def test_url_of_a_queue_is_requested_once() -> None:
     arn, url = "arn:aws:sqs:us-east-1:123456789012:jobs", "https://sqs/jobs"
     target, start = SqsTarget(), start_of("sqs", arn)
-    with stubbed("sqs") as asked, stubbed("sqs", once=True) as stub:
+    with stubbed("sqs") as queries, stubbed("sqs", once=True) as stub:
         named = {"QueueName": "jobs", "QueueOwnerAWSAccountId": "123456789012"}
-        asked.add_response("get_queue_url", {"QueueUrl": url}, named)
+        queries.add_response("get_queue_url", {"QueueUrl": url}, named)
         for _ in range(2):
             stub.add_response("send_message", {"MessageId": "m"})
             target.start(start)
@@ -168,7 +168,7 @@ def test_missing_source_and_detail_type_are_named() -> None:
 )
 def test_event_that_the_bus_did_not_take_was_not_put(code: str, error: type[Exception]) -> None:
     with stubbed("events", once=True) as stub:
-        refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "the words"}]}
+        refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "the message"}]}
         stub.add_response("put_events", refused)
-        with pytest.raises(error, match=f"{code}: the words"):
+        with pytest.raises(error, match=f"{code}: the message"):
             EventBridgeTarget().start(bus_start())

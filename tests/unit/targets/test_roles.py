@@ -198,13 +198,13 @@ def test_refusal_is_remembered_for_half_a_minute_by_role(aws: Aws, refusal: tupl
     for _ in range(1_000):
         with pytest.raises(LaunchError):
             roles.obtain(ROLE)
-    asked = len(aws.assumed)
+    count = len(aws.assumed)
     aws.refusal = None
     roles.obtain(OTHER)
     aws.now += 30
     roles.obtain(ROLE)
 
-    assert (asked, len(aws.assumed)) == (1, 3)
+    assert (count, len(aws.assumed)) == (1, 3)
 
 
 def test_threads_that_want_a_role_at_once_share_one_request(aws: Aws) -> None:
@@ -240,7 +240,7 @@ def test_denial_of_old_credentials_is_tried_once_more_with_new_ones(aws: Aws, de
 
 
 def test_denial_of_fresh_credentials_counts_at_once(aws: Aws) -> None:
-    """Else each start of a job whose role allows too little would ask STS anew."""
+    """Otherwise each start of a job whose role allows too little would call STS again."""
     roles = aws.roles()
     aws.revoked = {f"ASIA{number:016}" for number in range(1, 9)}
 

@@ -21,7 +21,7 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:load"
 
 
 def machine(kind: str, name: str = "load") -> str:
-    """The ARN of a new state machine."""
+    """Return the ARN of a new state machine."""
     client: Any = boto3.client("stepfunctions")
     definition = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
     made = client.create_state_machine(name=name, definition=definition, roleArn=ROLE, type=kind)
@@ -73,14 +73,14 @@ def test_express_state_machine_is_refused_before_it_is_started(aws: None) -> Non
 
 
 def type_of(kind: str) -> dict[str, Any]:
-    told = {"stateMachineArn": MACHINE, "name": "load", "definition": "{}", "roleArn": ROLE}
-    return {**told, "type": kind, "creationDate": 1}
+    response = {"stateMachineArn": MACHINE, "name": "load", "definition": "{}", "roleArn": ROLE}
+    return {**response, "type": kind, "creationDate": 1}
 
 
-def test_type_of_a_state_machine_is_asked_for_once(aws: None) -> None:
+def test_type_of_a_state_machine_is_requested_once(aws: None) -> None:
     arn, target = machine("STANDARD"), StepFunctionsTarget()
-    with stubbed("stepfunctions") as asked:
-        asked.add_response("describe_state_machine", type_of("STANDARD"), {"stateMachineArn": arn})
+    with stubbed("stepfunctions") as queries:
+        queries.add_response("describe_state_machine", type_of("STANDARD"), {"stateMachineArn": arn})
         target.start(start_of("step_functions", arn))
         target.start(replace(start_of("step_functions", arn), launch_id="other"))
 
@@ -96,9 +96,9 @@ def test_type_of_a_state_machine_is_asked_for_once(aws: None) -> None:
     ],
 )
 def test_state_machine_whose_type_is_not_known_is_not_started(code: str, error: type[Exception]) -> None:
-    with stubbed("stepfunctions") as asked, stubbed("stepfunctions", once=True):
-        asked.add_client_error("describe_state_machine", code, "the words")
-        with pytest.raises(error, match=r"NightlyLoadArn.*the words"):
+    with stubbed("stepfunctions") as queries, stubbed("stepfunctions", once=True):
+        queries.add_client_error("describe_state_machine", code, "the message")
+        with pytest.raises(error, match=r"NightlyLoadArn.*the message"):
             StepFunctionsTarget().start(start_of("step_functions", MACHINE))
 
 
@@ -127,8 +127,8 @@ def test_every_status_of_the_model_has_its_own_here() -> None:
     assert values_of("stepfunctions", "ExecutionStatus") == set(STATUSES)
 
 
-def told(name: str, status: str, began: int, ended: int | None = None, **fields: Any) -> dict[str, Any]:
-    """An execution as a list tells of it, its times in seconds."""
+def response(name: str, status: str, began: int, ended: int | None = None, **fields: Any) -> dict[str, Any]:
+    """Return an execution as a list reports it, its times in seconds."""
     arn = MACHINE.replace(":stateMachine:", ":execution:")
     item = {"executionArn": f"{arn}:{name}", "stateMachineArn": MACHINE, "name": name, "status": status}
     times = {"startDate": began, **({"stopDate": ended} if ended else {}), **fields}
@@ -150,17 +150,17 @@ def lists_of(
 
 def test_recent_executions_come_by_their_end_or_their_start_whichever_they_have() -> None:
     """Step Functions sorts those that have ended by their end: a long one is news when it ends."""
-    redriven = told("redriven", "RUNNING", 1, redriveCount=1, redriveDate=140)
+    redriven = response("redriven", "RUNNING", 1, redriveCount=1, redriveDate=140)
     with stubbed("stepfunctions") as stub:
-        lists_of(stub, "RUNNING", [redriven, told("old", "RUNNING", 99)], "unread")
-        lists_of(stub, "SUCCEEDED", [told("long", "SUCCEEDED", 5, 150)], "more")
-        lists_of(stub, "FAILED", [told("failed", "FAILED", 120, 130)])
+        lists_of(stub, "RUNNING", [redriven, response("old", "RUNNING", 99)], "unread")
+        lists_of(stub, "SUCCEEDED", [response("long", "SUCCEEDED", 5, 150)], "more")
+        lists_of(stub, "FAILED", [response("failed", "FAILED", 120, 130)])
         lists_of(stub, "TIMED_OUT", [])
         lists_of(stub, "ABORTED", [])
         lists_of(
             stub,
             "SUCCEEDED",
-            [told("older", "SUCCEEDED", 3, 100), told("x", "SUCCEEDED", 3, 99)],
+            [response("older", "SUCCEEDED", 3, 100), response("x", "SUCCEEDED", 3, 99)],
             "n",
             "more",
         )
@@ -200,6 +200,6 @@ def test_recent_executions_of_a_state_machine_are_listed_on_moto(aws: None) -> N
 )
 def test_listing_that_is_refused_says_why(code: str, error: type[Exception]) -> None:
     with stubbed("stepfunctions") as stub:
-        stub.add_client_error("list_executions", code, "the words")
-        with pytest.raises(error, match=r"NightlyLoadArn.*the words"):
+        stub.add_client_error("list_executions", code, "the message")
+        with pytest.raises(error, match=r"NightlyLoadArn.*the message"):
             next(StepFunctionsTarget().recent(start_of("step_functions", MACHINE).settings, 0))
