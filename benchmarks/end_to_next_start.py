@@ -32,7 +32,7 @@ def seconds_to_next_start(deployed: Deployed) -> float:
         found = deployed.stores.runs.find(RunQuery(job=REPORT, limit=5))
         return [run for run in found if (run.run_key or "").startswith(first.run_id) and run.external_id]
 
-    [second] = eventually(probe, f"{REPORT} was started after {first.run_id}", seconds=60, pause=0.05)
+    [second] = eventually(probe, f"{REPORT} was started after {first.run_id}", seconds=180, pause=0.05)
     done = deployed.stores.runs.get(first.run_id)
     assert done is not None
     return _described(deployed, second, "startDate") - _described(deployed, done, "stopDate")

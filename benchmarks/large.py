@@ -87,9 +87,9 @@ class Report:
             self.wrong.append(what)
 
     def table(self) -> str:
-        """All of it, readable."""
+        """Return all of it as text."""
         width = max(len(what) for what, _, _ in self.lines)
-        return "\n".join(f"{what:{width}} {took:7.1f} s  {said}" for what, took, said in self.lines)
+        return "\n".join(f"{what:{width}} {took:7.1f} s  {said}".rstrip() for what, took, said in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def count(large: Large, report: Report) -> str:
             own = sum(_is_of(each, prefix) for each in resources)
             most[what if what == "job" else kind] = max(most[what if what == "job" else kind], own)
     for what, number in most.items():
-        report.expect(number <= MOST_RESOURCES[what], f"{number} resources of a {what}")
-    of_each = ", ".join(f"{number} of a {what}" for what, number in sorted(most.items()))
+        report.expect(number <= MOST_RESOURCES[what], f"{number} resources: {what}")
+    of_each = ", ".join(f"{number} per {what}" for what, number in sorted(most.items()))
     return f"{len(resources)} resources of {RESOURCES.most}; at most {of_each}"
 
 
