@@ -85,7 +85,7 @@ def test_several_sensors_are_stopped_at_once_after_a_question(visit: Visit, worl
     assert world.is_running("idle")
 
 
-def test_what_could_not_be_stopped_is_said_with_its_reason(visit: Visit, world: World) -> None:
+def test_what_could_not_be_stopped_is_reported_with_its_reason(visit: Visit, world: World) -> None:
     world.break_edits_of("idle", "The table did not answer: try again.")
     visit.sees_title("Sensors")
     visit.page.get_by_label("Choose all sensors shown").check()

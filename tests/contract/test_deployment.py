@@ -218,18 +218,18 @@ def test_log_that_nobody_has_written_is_empty(world: World) -> None:
 PARTS_OF_SHOP = ["1", *(f"part-{number}" for number in range(1, 18)), "shop", *("more",) * 3]
 
 
-@pytest.mark.parametrize("said", ["resolved", "name alone", "value alone"])
-def test_stack_of_a_project_leads_to_its_engines(said: str) -> None:
+@pytest.mark.parametrize("form", ["resolved", "name alone", "value alone"])
+def test_stack_of_a_project_leads_to_its_engines(form: str) -> None:
     """As AWS says it, and as local clouds do."""
     text, name = ",".join(PARTS_OF_SHOP), "/treadle/main/v1"
-    engine = {"ParameterKey": "Engine", "ParameterValue": text if said == "value alone" else name}
+    engine = {"ParameterKey": "Engine", "ParameterValue": text if form == "value alone" else name}
     with mock_aws():
         clients.forget()
         stacks = Stacks()
         on_aws(stacks)
-        if said == "resolved":
+        if form == "resolved":
             engine["ResolvedValue"] = text
-        elif said == "name alone":
+        elif form == "name alone":
             boto3.client("ssm").put_parameter(Name=name, Value=text, Type="StringList")
         stacks.resources |= {"files": {}, "shop": {"Bus": ("AWS::Events::EventBus", "treadle-main")}}
         stacks.parameters["files"] = [{"ParameterKey": "AlertEmail", "ParameterValue": ""}, engine]

@@ -40,7 +40,7 @@ def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -
     assert again.pending_start == bare
 
 
-def test_record_in_doubt_comes_back_as_it_was_written(stores: Stores) -> None:
+def test_record_with_a_pending_start_comes_back_as_it_was_written(stores: Stores) -> None:
     doubtful = replace(RUN, pending_start=FIRST, unseen_at=NOW + 3)
 
     stores.runs.create(doubtful)

@@ -17,21 +17,21 @@ MINUTE = 60_000
 LONG = "c" * 100_000
 
 
-def request(nominal: int = NOON, **changes: object) -> LeaseRequest:
+def request(scheduled: int = NOON, **changes: object) -> LeaseRequest:
     wanted = LeaseRequest(
         sensor="files",
         owner=str(uuid4()),
-        scheduled_for=nominal,
+        scheduled_for=scheduled,
         interval=MINUTE,
-        now=nominal + 1_000,
-        expires_at=nominal + 50_000,
+        now=scheduled + 1_000,
+        expires_at=scheduled + 50_000,
         default_status=DefaultSensorStatus.RUNNING,
     )
     return replace(wanted, **changes)  # type: ignore[arg-type]
 
 
-def acquired(stores: Stores, nominal: int = NOON) -> Lease:
-    lease = stores.sensors.acquire(request(nominal))
+def acquired(stores: Stores, scheduled: int = NOON) -> Lease:
+    lease = stores.sensors.acquire(request(scheduled))
     assert isinstance(lease, Lease)
     return lease
 
@@ -120,7 +120,7 @@ def test_request_at_once_that_arrives_after_its_tick_takes_no_lease(stores: Stor
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_last_nominal_time_that_lies_ahead_holds_up_no_tick(stores: Stores, at_once: bool) -> None:
+def test_last_scheduled_time_that_lies_ahead_holds_up_no_tick(stores: Stores, at_once: bool) -> None:
     ahead = request(NOON + 400_000, now=NOON, at_once=at_once)
     lease = stores.sensors.acquire(ahead)
     assert isinstance(lease, Lease)
@@ -156,16 +156,16 @@ def test_an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing(stores
     assert stores.ticks.get("files", "2026-a") is None
 
 
-@pytest.mark.parametrize("nominal", [NOON, NOON - MINUTE, NOON + MINUTE - 1])
-def test_a_nominal_time_less_than_an_interval_later_is_not_due(stores: Stores, nominal: int) -> None:
+@pytest.mark.parametrize("scheduled", [NOON, NOON - MINUTE, NOON + MINUTE - 1])
+def test_a_scheduled_time_less_than_an_interval_later_is_not_due(stores: Stores, scheduled: int) -> None:
     stores.sensors.commit(acquired(stores), completion())
 
-    refused = stores.sensors.acquire(request(nominal, now=NOON + 59_000))
+    refused = stores.sensors.acquire(request(scheduled, now=NOON + 59_000))
 
     assert isinstance(refused, Refused)
 
 
-def test_without_an_interval_the_same_nominal_time_is_not_due_again(stores: Stores) -> None:
+def test_without_an_interval_the_same_scheduled_time_is_not_due_again(stores: Stores) -> None:
     lease = stores.sensors.acquire(request(interval=0))
     assert isinstance(lease, Lease)
     stores.sensors.commit(lease, completion())
@@ -303,9 +303,9 @@ def test_an_operators_tick_gets_no_lease_against_another_a_later_one_or_a_stop(
         if against == "later tick":
             stores.sensors.commit(lease, completion())
     status = DefaultSensorStatus.STOPPED if against == "stopped" else DefaultSensorStatus.RUNNING
-    nominal = NOON if against == "later tick" else NOON + MINUTE
+    scheduled = NOON if against == "later tick" else NOON + MINUTE
 
-    requested = request(nominal, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
+    requested = request(scheduled, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
 
     assert isinstance(stores.sensors.acquire(requested), Refused)
 

@@ -76,7 +76,7 @@ class Sensor:
         )
 
 
-def test_leased_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back(
+def test_scheduled_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back(
     stores: DynamoStores,
 ) -> None:
     sensor = Sensor(stores)

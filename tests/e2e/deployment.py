@@ -67,9 +67,9 @@ def minutes_of_yesterday() -> Iterator[int]:
     return iter(range(first, first + 1_000 * MINUTE, MINUTE))
 
 
-def as_text(nominal: int) -> str:
+def as_text(scheduled: int) -> str:
     """Return a scheduled time as a schedule delivers it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(nominal / 1000))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(scheduled / 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +275,9 @@ class Deployed:
         log = base64.b64decode(answer.get("LogResult", "")).decode()
         return Answer(value, "FunctionError" in answer, log)
 
-    def tick(self, nominal: int | None = None) -> Answer:
+    def tick(self, scheduled: int | None = None) -> Answer:
         """Deliver a schedule's tick, by default for a minute that none was delivered for."""
-        due = next(minutes_of_yesterday()) if nominal is None else nominal
+        due = next(minutes_of_yesterday()) if scheduled is None else scheduled
         return self.invoke("NewObjects", {"treadle": "tick", "nominal_time": as_text(due)})
 
     def let_time_pass(self, **state: int) -> None:

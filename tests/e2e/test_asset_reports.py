@@ -46,8 +46,8 @@ def test_the_examples_summary_is_an_asset_of_its_run(deployed: Deployed) -> None
 def test_reports_of_one_id_are_one_event_and_a_bad_one_is_a_dead_letter(deployed: Deployed) -> None:
     partition = fresh_key()
     for rows in (1, 2):
-        said = {"asset_key": ["tables", "orders"], "partition": partition, "event_id": partition}
-        report(deployed, **said, metadata={"rows": rows})
+        fields = {"asset_key": ["tables", "orders"], "partition": partition, "event_id": partition}
+        report(deployed, **fields, metadata={"rows": rows})
     report(deployed, asset_key=[], partition=partition)
     report(deployed, asset_key="tables/orders", partition=partition)
 

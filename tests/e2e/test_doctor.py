@@ -485,7 +485,7 @@ def test_failing_start_of_one_environment_leaves_others_alone(deployed: Deployed
     assert [each for each in errors if "has no attribute 'nothing'" not in each] == []
 
 
-def test_what_the_caller_may_not_check_is_said_with_the_permission(
+def test_what_the_caller_may_not_check_is_reported_with_the_permission(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Credentials that may read the stack, but neither its queues nor its alarms, nor simulate permissions."""

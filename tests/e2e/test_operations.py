@@ -101,9 +101,9 @@ def test_a_dead_letter_is_redriven_and_handled(deployed: Deployed, origin_filter
     )
     deployed.stores.runs.create(lost)
 
-    said = treadle(deployed, "dlq", "redrive", *origin).stdout
+    printed = treadle(deployed, "dlq", "redrive", *origin).stdout
 
-    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
+    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in printed
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
     assert deployed.dead_letters(lost.run_id) == []
 
@@ -133,7 +133,7 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
     finally:
         deployed.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=True)
 
-    said = treadle(deployed, "dlq", "redrive", "--origin", "launch").stdout
+    printed = treadle(deployed, "dlq", "redrive", "--origin", "launch").stdout
 
-    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
+    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in printed
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)

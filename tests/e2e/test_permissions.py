@@ -412,7 +412,7 @@ def test_without_the_permission_it_is_denied_and_with_it_not(
     assert DENIED not in message(allowed)
 
 
-def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_said_not_to_be() -> None:
+def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_reported_not_to_be() -> None:
     """With whatever parameters the engine is deployed. What AWS's own policies allow is held against those denied."""
     granted = [
         (holder, statement.get("Sid", ""), action)

@@ -88,11 +88,11 @@ def test_each_stack_has_layers_of_its_own(deployed: Deployed, second: Deployed) 
 
 
 def test_sensor_of_the_second_project_starts_its_job(second: Deployed) -> None:
-    nominal = {"treadle": "tick", "nominal_time": "2026-01-28T05:00:00Z"}
+    scheduled = {"treadle": "tick", "nominal_time": "2026-01-28T05:00:00Z"}
     done = run("sensor", "start", "polled_orders", "--stack", NAME)
     assert done.exit_code == 0, done.output
 
-    answer = second.invoke("PolledOrders", nominal)
+    answer = second.invoke("PolledOrders", scheduled)
 
     assert answer.value["decision"] == TickStatus.SUCCESS.value, answer.log
     [started] = eventually(

@@ -10,33 +10,33 @@ from treadle.engine.identity import timestamp
 from treadle.model.ticks import Tick, TickKind
 
 
-def committed(deployed: Deployed, nominal: int) -> list[Tick]:
+def committed(deployed: Deployed, scheduled: int) -> list[Tick]:
     """Return the ticks of a scheduled time."""
-    page = deployed.stores.ticks.page(SENSOR, before=timestamp(nominal + MINUTE), limit=20)
-    found = [each for each in page.ticks if each.kind is TickKind.LEASED and each.time == nominal]
+    page = deployed.stores.ticks.page(SENSOR, before=timestamp(scheduled + MINUTE), limit=20)
+    found = [each for each in page.ticks if each.kind is TickKind.LEASED and each.time == scheduled]
     ticks = [deployed.stores.ticks.get(SENSOR, each.tick_id) for each in found]
     return [tick for tick in ticks if tick is not None]
 
 
-def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deployed) -> None:
-    key, nominal = fresh_key("swept"), next(minutes_of_yesterday())
+def test_one_scheduled_time_commits_once_whenever_it_is_delivered(deployed: Deployed) -> None:
+    key, scheduled = fresh_key("swept"), next(minutes_of_yesterday())
     deployed.let_time_pass()
     with deployed.without_events():
         deployed.upload(key)
 
         with ThreadPoolExecutor(2) as threads:
-            together = list(threads.map(deployed.tick, [nominal, nominal]))
-        after_commit = deployed.tick(nominal)
+            together = list(threads.map(deployed.tick, [scheduled, scheduled]))
+        after_commit = deployed.tick(scheduled)
         # As long after as it takes for the interval's half, and the lease, to be over.
         deployed.let_time_pass(last_completion=0)
-        after_lease = deployed.tick(nominal)
+        after_lease = deployed.tick(scheduled)
 
         first, second = sorted(answer.value["decision"] for answer in together)
         assert (second, first in {"LEASED", "NOT_DUE"}) == ("SUCCESS", True)
         assert after_commit.value["decision"] == after_lease.value["decision"] == "NOT_DUE"
         run = deployed.ended_run(key)
 
-    [tick] = committed(deployed, nominal)
+    [tick] = committed(deployed, scheduled)
     assert tick.status is TickStatus.SUCCESS
     # The sweep may also have found what other tests left in the bucket.
     requested = [request.run_id for request in tick.requests if request.run_key == run.run_key]
@@ -92,6 +92,6 @@ def test_the_schedule_ticks_the_sensor_each_minute(deployed: Deployed) -> None:
 
     state = deployed.stores.sensors.get(SENSOR)
     deployed.let_time_pass()  # Tests after this one deliver earlier times.
-    nominal = datetime.fromtimestamp((state.last_scheduled_for or 0) / 1000, UTC)
-    assert (nominal.second, nominal.microsecond) == (0, 0)
+    scheduled = datetime.fromtimestamp((state.last_scheduled_for or 0) / 1000, UTC)
+    assert (scheduled.second, scheduled.microsecond) == (0, 0)
     assert began - MINUTE < (state.last_scheduled_for or 0) <= began + 75_000

@@ -79,10 +79,10 @@ def test_identical_upload_is_reported_with_the_run_that_holds_the_key(deployed: 
     deployed.upload(key)
     eventually(lambda: len(deployed.event_ticks(key)) == 2, "the second upload was evaluated")
 
-    said = sentence(deployed, key)
+    message = sentence(deployed, key)
 
-    assert said.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} requested run key")
-    assert f"which has belonged to run {ended.run_id} since" in said
+    assert message.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} requested run key")
+    assert f"which has belonged to run {ended.run_id} since" in message
 
 
 def test_failed_run_is_reported_with_its_targets_message(deployed: Deployed) -> None:
@@ -100,9 +100,9 @@ def test_object_with_another_suffix_is_explained_by_what_is_watched(deployed: De
     key = fresh_key().replace(".csv", ".txt")
     deployed.upload(key)
 
-    said = sentence(deployed, key)
+    message = sentence(deployed, key)
 
-    assert said.endswith(f"; it watches s3://{deployed.bucket}/*.csv.")
+    assert message.endswith(f"; it watches s3://{deployed.bucket}/*.csv.")
 
 
 def test_object_that_came_to_a_stopped_sensor_is_explained_by_whom_and_since_when(deployed: Deployed) -> None:
@@ -111,10 +111,10 @@ def test_object_that_came_to_a_stopped_sensor_is_explained_by_whom_and_since_whe
         deployed.upload(key)
         since = deployed.stores.sensors.edits(SENSOR)[0]
 
-        said = sentence(deployed, key)
+        message = sentence(deployed, key)
 
-    assert f"sensor {SENSOR} is stopped since" in said
-    assert f"by {ANN}" in said
+    assert f"sensor {SENSOR} is stopped since" in message
+    assert f"by {ANN}" in message
     assert since.action == "stop"
 
 
@@ -123,15 +123,15 @@ def test_object_of_which_no_event_came_is_explained_with_when_the_sweep_finds_it
     with deployed.without_events():
         deployed.upload(key)
 
-        said = sentence(deployed, key)
+        message = sentence(deployed, key)
 
     rule = deployed.physical_id("NewObjectsRule")
-    assert f"No event of s3://{deployed.bucket}/{key} was evaluated" in said
+    assert f"No event of s3://{deployed.bucket}/{key} was evaluated" in message
     assert (
         f"its rule {rule} is disabled, so it receives no events (aws events enable-rule --name {rule})"
-        in said
+        in message
     )
-    assert "The sweep does not reach it: its schedule" in said, "tests switch it off"
+    assert "The sweep does not reach it: its schedule" in message, "tests switch it off"
 
 
 def test_object_in_a_bucket_that_sends_no_events_is_explained_with_the_command(deployed: Deployed) -> None:
@@ -140,13 +140,13 @@ def test_object_in_a_bucket_that_sends_no_events_is_explained_with_the_command(d
     try:
         deployed.upload(key)
 
-        said = sentence(deployed, key)
+        message = sentence(deployed, key)
     finally:
         announced: dict[str, Any] = {"EventBridgeConfiguration": {}}
         s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration=announced)
 
-    assert f"bucket {deployed.bucket} sends no events to EventBridge" in said
-    assert f"aws s3api put-bucket-notification-configuration --bucket {deployed.bucket}" in said
+    assert f"bucket {deployed.bucket} sends no events to EventBridge" in message
+    assert f"aws s3api put-bucket-notification-configuration --bucket {deployed.bucket}" in message
 
 
 def test_run_whose_launch_is_a_dead_letter_is_explained(deployed: Deployed) -> None:
@@ -155,10 +155,10 @@ def test_run_whose_launch_is_a_dead_letter_is_explained(deployed: Deployed) -> N
     eventually(lambda: dead_letters(deployed, lost.run_id), "the message is a dead letter", pause=1)
     deployed.stores.runs.create(lost)
 
-    said = explanation(deployed, "--run", lost.run_id)["sentence"]
+    message = explanation(deployed, "--run", lost.run_id)["sentence"]
 
-    assert "has waited in LAUNCH's queue since" in said
-    assert "It is a dead letter of launch:" in said
+    assert "has waited in LAUNCH's queue since" in message
+    assert "It is a dead letter of launch:" in message
     run("dlq", "redrive", "--origin", "launch", "--stack", deployed.name)
 
 
@@ -172,6 +172,6 @@ def test_moment_is_reported_by_the_tick_that_was_at_work(deployed: Deployed) -> 
     ended_run(deployed, key)
     [tick] = deployed.event_ticks(key)
 
-    said = explanation(deployed, "--at", tick.tick_id[:24])["sentence"]
+    message = explanation(deployed, "--at", tick.tick_id[:24])["sentence"]
 
-    assert "requested 1 runs" in said
+    assert "requested 1 runs" in message

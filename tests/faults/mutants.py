@@ -272,7 +272,7 @@ MUTANTS = (
         "entrypoints/handler.py",
         "    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message",
         "    except KeyError as error:",
-        ("tests/unit/test_batches.py::test_whatever_a_parser_raises_buries_that_message_alone",),
+        ("tests/unit/test_batches.py::test_whatever_a_parser_raises_makes_that_message_alone_a_dead_letter",),
     ),
     Mutant(
         "nesting of a message",
@@ -505,7 +505,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "if not is_ahead(scheduled_for, now):",
         "if True:",
-        ("tests/unit/test_scheduled_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
+        ("tests/unit/test_scheduled_ticks.py::test_scheduled_time_that_lies_ahead_silences_nothing[False]",),
     ),
     Mutant(
         "status before a slow event's commit",

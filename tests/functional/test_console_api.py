@@ -61,7 +61,7 @@ def failed_run(stack: MemoryStack) -> Run:
     return stack.instance.finish_run(run, Status.FAILURE).run
 
 
-def said(answer: Answer) -> tuple[int, str]:
+def refusal_of(answer: Answer) -> tuple[int, str]:
     """Return status and text of a refusal."""
     return answer.status, answer.json["message"]
 
@@ -85,7 +85,7 @@ def test_a_run_is_started_once_more_by_whoever_requested_it(stack: MemoryStack, 
 def test_what_cannot_be_done_as_things_stand_is_a_conflict(stack: MemoryStack, operator: Client) -> None:
     [run] = stack.instance.tick("watch").runs
 
-    status, message = said(operator.post(f"/api/runs/{run.run_id}/rerun", {}))
+    status, message = refusal_of(operator.post(f"/api/runs/{run.run_id}/rerun", {}))
 
     assert (status, "has not ended" in message) == (409, True)
 
@@ -137,7 +137,7 @@ def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> No
 def test_a_viewer_changes_nothing(viewer: Client, operation: Operation) -> None:
     answer = viewer.send(operation.method, example(operation), body={}, headers=CHANGE)
 
-    assert said(answer) == (
+    assert refusal_of(answer) == (
         403,
         "You may view everything here, but changes require the role operator.",
     )
@@ -178,7 +178,7 @@ def test_nobody_is_answered_without_a_token(stack: MemoryStack, operation: Opera
 def test_parameters_that_do_not_fit_are_refused_with_a_reason(
     operator: Client, query: dict[str, str], message: str
 ) -> None:
-    assert said(operator.get("/api/dead-letters", **query)) == (400, message)
+    assert refusal_of(operator.get("/api/dead-letters", **query)) == (400, message)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_body_that_is_no_text_is_refused(operator: Client) -> None:
 def test_a_body_has_its_bound(operator: Client) -> None:
     body = {"run_key": "x" * MAX_BODY}
 
-    assert said(operator.post("/api/sensors/watch/release", body)) == (
+    assert refusal_of(operator.post("/api/sensors/watch/release", body)) == (
         413,
         f"The request has more than {MAX_BODY} bytes.",
     )
@@ -235,7 +235,7 @@ def test_what_takes_no_body_has_the_bound_too(operator: Client) -> None:
     "path", ["/api", "/api/", "/api/nothing", "/api/runs/x/explode", "/index.html", "/static/no.js"]
 )
 def test_what_is_not_there_is_not_found(operator: Client, path: str) -> None:
-    assert said(operator.get(path)) == (404, "Not found")
+    assert refusal_of(operator.get(path)) == (404, "Not found")
 
 
 @pytest.mark.parametrize("run_id", ["x", RUN_ID + "0", RUN_ID.upper(), "..", AWKWARD])
@@ -275,7 +275,7 @@ class FailingDeadLetters(InMemoryDeadLetters):
 def test_a_store_that_does_not_answer_is_reported_as_passing(stack: MemoryStack, operator: Client) -> None:
     stack.dead_letters = FailingDeadLetters(StoreError("The queue did not answer: try again."))
 
-    assert said(operator.get("/api/dead-letters")) == (503, "The queue did not answer: try again.")
+    assert refusal_of(operator.get("/api/dead-letters")) == (503, "The queue did not answer: try again.")
 
 
 def test_what_breaks_is_logged_and_shows_no_stack(
@@ -285,7 +285,7 @@ def test_what_breaks_is_logged_and_shows_no_stack(
 
     answer = operator.get("/api/dead-letters")
 
-    assert said(answer) == (500, "The console failed. Its log has the reason.")
+    assert refusal_of(answer) == (500, "The console failed. Its log has the reason.")
     assert security_headers(()).items() <= with_names(answer).items()
     assert "secret" in caplog.text
 

@@ -46,7 +46,7 @@ def test_a_sensor_is_stopped_started_and_reset_by_name(stack: MemoryStack, opera
     assert edits(stack, "b") == []
 
 
-def test_several_are_changed_and_of_each_it_is_said(stack: MemoryStack, operator: Client) -> None:
+def test_several_are_changed_and_of_each_it_is_reported(stack: MemoryStack, operator: Client) -> None:
     body = {"action": "stop", "sensors": ["a", "unknown", "c", "a"]}
 
     results = operator.post("/api/sensors/bulk", body).json["results"]

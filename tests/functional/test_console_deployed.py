@@ -81,7 +81,7 @@ def test_the_function_takes_no_token_that_has_expired() -> None:
     assert (answer["statusCode"], "expired" in answer["body"]) == (401, True)
 
 
-def test_what_is_missing_of_its_environment_is_said_at_once() -> None:
+def test_what_is_missing_of_its_environment_is_reported_at_once() -> None:
     with pytest.raises(
         SettingsError, match=r"TREADLE_CONSOLE_AUDIENCE is not set.*TREADLE_CONSOLE_SCOPE is not set"
     ):

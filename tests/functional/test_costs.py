@@ -66,8 +66,8 @@ def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores
     minutes = itertools.count()
 
     def tick() -> dict[str, Any]:
-        nominal = f"2026-11-22T18:{next(minutes):02d}:00Z"
-        answer: dict[str, Any] = handler({"treadle": "tick", "nominal_time": nominal}, LambdaContext())
+        scheduled = f"2026-11-22T18:{next(minutes):02d}:00Z"
+        answer: dict[str, Any] = handler({"treadle": "tick", "nominal_time": scheduled}, LambdaContext())
         return answer
 
     assert tick()["decision"] == "SKIPPED"

@@ -239,7 +239,7 @@ def test_the_sample_launch_of_a_run_that_was_never_recorded_becomes_a_dead_lette
         ("ABORTED", DagsterRunStatus.CANCELED),
     ],
 )
-def test_a_status_change_is_folded_into_the_run(
+def test_a_status_change_is_applied_to_the_run(
     deployment: Deployment, target_status: str, status: DagsterRunStatus
 ) -> None:
     run = launched(deployment)

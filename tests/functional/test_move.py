@@ -267,7 +267,7 @@ def test_sensors_and_jobs_must_be_registered_or_left_behind(house: House) -> Non
     assert left.exit_code == 0, left.output
 
 
-def test_dead_letters_keep_the_stack_until_it_is_said_what_becomes_of_them(house: House) -> None:
+def test_dead_letters_keep_the_stack_until_the_operator_chooses_what_to_do_with_them(house: House) -> None:
     SqsDeadLetters(house.urls["Dead"]).send(
         '{"an": "object"}', origin="sensor new_objects", reason="KeyError"
     )

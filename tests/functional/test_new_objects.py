@@ -395,7 +395,7 @@ def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(de
 @pytest.mark.parametrize(
     "text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"]
 )
-def test_a_nominal_time_that_no_record_can_have_is_refused_and_the_sensor_ticks_on(
+def test_a_scheduled_time_that_no_record_can_have_is_refused_and_the_sensor_ticks_on(
     deployment: Deployment, text: str
 ) -> None:
     with pytest.raises(UnknownEventError, match="must be a time from 1970 to 9998"):

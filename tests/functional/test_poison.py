@@ -382,9 +382,9 @@ def test_a_damaged_record_of_the_ticks_stream_becomes_a_dead_letter_and_the_othe
     assert answer == DONE
     ids = {request.run_id for tick in good for request in tick.requests}
     assert set(deployment.stores.runs.get_many(ids)) == ids
-    buried = dead_letters(deployment)
-    assert {origin for origin, _ in buried} == {"dispatch"}
-    assert len(buried) >= len(items) // 2
+    found = dead_letters(deployment)
+    assert {origin for origin, _ in found} == {"dispatch"}
+    assert len(found) >= len(items) // 2
 
 
 def test_a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started(deployment: Deployment) -> None:
@@ -456,9 +456,9 @@ def test_a_damaged_record_of_the_runs_stream_becomes_a_dead_letter_once_and_the_
         json.loads(message["Body"])["detail"]["run_id"] for message in deployment.messages("subscriber")
     }
     assert {run.run_id for run in (*good, repaired)} <= published
-    buried = dead_letters(deployment)
-    assert {origin for origin, _ in buried} == {"publish"}
-    assert len(buried) >= len(images) // 3
+    found = dead_letters(deployment)
+    assert {origin for origin, _ in found} == {"publish"}
+    assert len(found) >= len(images) // 3
     assert publications.origin == "publish"
 
 
@@ -512,10 +512,10 @@ def test_reconcile_sets_damaged_ticks_apart_and_continues_with_all_others(
     assert answers[0]["is_complete"]
     assert answers[0]["unreadable"] > len(items) // 2
     assert answers[1]["unreadable"] == 0
-    buried = dead_letters(deployment)
-    assert len(buried) == answers[0]["unreadable"]
-    assert {origin for origin, _ in buried} == {"reconcile"}
-    assert all("tick of sensor s" in reason and "cannot be read" in reason for _, reason in buried)
+    found = dead_letters(deployment)
+    assert len(found) == answers[0]["unreadable"]
+    assert {origin for origin, _ in found} == {"reconcile"}
+    assert all("tick of sensor s" in reason and "cannot be read" in reason for _, reason in found)
     assert '"UnreadableRecords"' in capsys.readouterr().out
 
 
@@ -537,9 +537,9 @@ def test_reconcile_sets_damaged_runs_apart_and_continues_with_all_others(deploym
     assert first["is_complete"]
     assert first["unreadable"] > len(items) // 3
     assert second["unreadable"] == 0
-    buried = dead_letters(deployment)
-    assert len(buried) == first["unreadable"]
-    assert all(any(run_id in reason for run_id in bad) for _, reason in buried)
+    found = dead_letters(deployment)
+    assert len(found) == first["unreadable"]
+    assert all(any(run_id in reason for run_id in bad) for _, reason in found)
 
 
 def test_an_unreadable_tick_is_dispatched_once_it_is_repaired(deployment: Deployment) -> None:

@@ -177,12 +177,12 @@ def test_a_list_in_a_sensor_s_folder_is_refused_with_what_to_do(layer: Path, tmp
 
     done = make(layer, tmp_path / "artifacts", started_in=tmp_path)
 
-    said = (
+    expected = (
         "functions/sensors/watch/requirements.txt: nothing installs packages listed there. Move the lines to"
     )
     assert done.returncode != 0
-    assert said in done.stderr
-    with pytest.raises(ToolError, match=re.escape(said)):
+    assert expected in done.stderr
+    with pytest.raises(ToolError, match=re.escape(expected)):
         stack.build("http://127.0.0.1:1", tmp_path)
 
 

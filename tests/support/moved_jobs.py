@@ -87,7 +87,7 @@ def started(house: House) -> MovableTarget:
     return target
 
 
-def in_doubt(house: House, contract: StartContract = NAMED) -> MovableTarget:
+def leave_pending_start(house: House, contract: StartContract = NAMED) -> MovableTarget:
     """Start a run at the first address, and lose the response."""
     queue_run(house)
     target = target_of(house, contract)

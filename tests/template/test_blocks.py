@@ -341,7 +341,7 @@ def test_only_a_schedule_below_a_minute_has_a_queue(interval: int, *, has_queue:
 def test_reference_says_how_long_a_sensor_is_and_of_what_it_consists() -> None:
     page = (ROOT / "docs/reference/cli.md").read_text()
     rows = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (\d+) [^|]*\| (\d+) ", page, re.MULTILINE)
-    said = {kind: (int(lines), int(resources)) for kind, lines, resources in rows}
+    documented = {kind: (int(lines), int(resources)) for kind, lines, resources in rows}
 
     before = len(project().deployed.resources)
     measured = {}
@@ -349,4 +349,4 @@ def test_reference_says_how_long_a_sensor_is_and_of_what_it_consists() -> None:
         new = sensor(kind)
         lines = len(new.block().splitlines()) - 1
         measured[kind] = (lines, len(added([new]).deployed.resources) - before)
-    assert said == measured
+    assert documented == measured

@@ -48,11 +48,11 @@ def test_parts_of_the_contract_are_taken_from_their_places(name: str) -> None:
     """The comment at the template's head says which are used."""
     text = (FOLDER / f"{name}.yaml").read_text()
     used = {int(place) for place in re.findall(r"!Select \[(\d+), !Ref Engine\]", text)}
-    said = "".join(line for line in text.splitlines()[:12] if line.startswith("#"))
+    header = "".join(line for line in text.splitlines()[:12] if line.startswith("#"))
 
     assert used
     for place in used:
-        assert re.search(rf"\b{place}\b", said), f"{place} {PARTS[place]}"
+        assert re.search(rf"\b{place}\b", header), f"{place} {PARTS[place]}"
     assert max(used) < len(PARTS)
 
 

@@ -138,11 +138,11 @@ def test_stack_is_far_from_each_limit() -> None:
 def test_contract_is_given_as_its_value() -> None:
     """CloudFormation reads no SSM parameter of another account; its parts have the places of model/contract.py."""
     text = (FOLDER / "job-account.yaml").read_text()
-    said = "".join(line for line in text.splitlines()[:9] if line.startswith("#"))
+    header = "".join(line for line in text.splitlines()[:9] if line.startswith("#"))
 
     assert TEMPLATE.section("Parameters")["Engine"]["Type"] == "CommaDelimitedList"
     assert (PARTS[1], PARTS[12]) == ("engine", "record_queue_arn")
-    assert "1 engine, 12 record queue" in said
+    assert "1 engine, 12 record queue" in header
     assert set(map(int, re.findall(r"!Select \[(\d+), !Ref Engine\]", text))) == {1, 12}
 
 

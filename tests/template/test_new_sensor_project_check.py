@@ -94,7 +94,7 @@ AT_ONCE = "PYTEST_ARGS=--exitfirst"
 
 
 @pytest.mark.parametrize(
-    ("target", "path", "text", "said"),
+    ("target", "path", "text", "expected"),
     [
         (TESTS, "functions/sensors/planning/requirements.txt", "requests", "layers/project/requirements.txt"),
         (TESTS, "tests/sensors/test_broken.py", "def test_no(): assert 1 == 2", "test_broken.py"),
@@ -104,7 +104,9 @@ AT_ONCE = "PYTEST_ARGS=--exitfirst"
         (CODE, "layers/project/python/shared.py", "x = undefined_name", "undefined_name"),
     ],
 )
-def test_what_would_not_work_is_named(project: Path, target: str, path: str, text: str, said: str) -> None:
+def test_what_would_not_work_is_named(
+    project: Path, target: str, path: str, text: str, expected: str
+) -> None:
     """By a part of the check, and by the first test that fails."""
     (project / path).write_text(text + "\n")
 
@@ -112,7 +114,7 @@ def test_what_would_not_work_is_named(project: Path, target: str, path: str, tex
 
     (project / path).unlink()
     assert done.returncode != 0
-    assert said in done.stdout + done.stderr
+    assert expected in done.stdout + done.stderr
 
 
 def test_a_sensor_that_lacks_a_part_of_its_block_is_named(project: Path) -> None:

@@ -54,11 +54,11 @@ def test_engine_is_the_one_that_is_deployed_by_default(own: Project) -> None:
     assert own.template["Parameters"]["Engine"]["Type"] == "AWS::SSM::Parameter::Value<List<String>>"
 
 
-def test_places_of_the_contract_are_said_where_the_engine_is(own: Project) -> None:
-    said = re.findall(r"(\d+) (\w+)", own.text.split("n means:")[1].split("    Type:")[0])
+def test_places_of_the_contract_are_stated_where_the_engine_is(own: Project) -> None:
+    documented = re.findall(r"(\d+) (\w+)", own.text.split("n means:")[1].split("    Type:")[0])
 
-    assert said
-    assert [(int(number), name) for number, name in said] == list(enumerate(PARTS))[: len(said)]
+    assert documented
+    assert [(int(number), name) for number, name in documented] == list(enumerate(PARTS))[: len(documented)]
 
 
 @pytest.mark.parametrize(

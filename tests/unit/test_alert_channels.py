@@ -75,7 +75,7 @@ def test_addresses_are_those_of_the_environment_without_a_secrets_field() -> Non
 
 
 @pytest.mark.usefixtures("aws")
-def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
+def test_topic_that_does_not_exist_is_reported_not_to_be_there() -> None:
     found = probed("sns", TOPIC)
 
     assert f"SNS topic {TOPIC} does not exist" in found.error

@@ -210,7 +210,7 @@ def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
         replace(REPORT, run_id=run_id)
 
 
-def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
+def test_what_is_reported_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
     reports: list[AssetReport | RemoteMaterialization] = [
         replace(REPORT, time=far),

@@ -76,7 +76,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_whatever_a_parser_raises_buries_that_message_alone(error: Exception) -> None:
+def test_whatever_a_parser_raises_makes_that_message_alone_a_dead_letter(error: Exception) -> None:
     world = World()
 
     answer = world.process({"a": 1}, {"a": 2}, "{", {"a": 3}, {"b": 4}, {"a": 5}, raises={2: error})

@@ -107,7 +107,7 @@ def test_a_start_whose_answer_was_lost_is_found_and_ended(house: House) -> None:
     assert house.target.describe(run.external_id or "").status is Status.CANCELED
 
 
-def test_a_start_in_doubt_that_the_target_does_not_show_is_left_to_launch(house: House) -> None:
+def test_a_pending_start_that_the_target_does_not_show_is_left_to_launch(house: House) -> None:
     run_id = queued(house)
     before = change(house, "k", pending_start=PendingStart("t", house.clock.now(), "arn:there"))
 

@@ -226,7 +226,7 @@ def test_a_name_that_the_template_has_already_is_refused(project: Path) -> None:
     assert contents(project) == before
 
 
-def test_all_problems_are_said_at_once(project: Path) -> None:
+def test_all_problems_are_reported_at_once(project: Path) -> None:
     done = run("new", "sensor", "Late", "--job", "no-job", "--interval", "3", "--root", project)
 
     assert done.exit_code == 2

@@ -258,7 +258,7 @@ def test_success_in_time_is_found_behind_any_number_of_later_ones(later: int) ->
     assert seen == []
 
 
-def test_all_successes_are_read_before_it_is_said_that_none_was_in_time() -> None:
+def test_all_successes_are_read_before_it_is_reported_that_none_was_in_time() -> None:
     instance, run = deployed()
     instance.clock.time = int(SIX.timestamp() * 1000) + 1
     instance.finish_run(run)

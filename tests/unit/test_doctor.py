@@ -142,7 +142,7 @@ def test_fault_is_a_problem_with_its_subject_and_what_to_do(
     assert check not in {each.check for each in findings if each.severity is Severity.OK}
 
 
-def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_order(house: House) -> None:
+def test_what_is_denied_names_the_missing_permission_and_is_not_reported_to_be_in_order(house: House) -> None:
     unread = SkippedCheck("queues", "the queues", "sqs:GetQueueAttributes", "AccessDenied")
 
     findings = examined(house, replace(HEALTHY, backlogs=(), unread=(unread,)))
@@ -417,13 +417,13 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
     findings = [each for each in examined(house) if each.check == "requests"]
 
     assert {each.subject for each in findings} == {"sensor watch"}
-    said = " ".join(f"{each.severity} {each.says}" for each in findings)
-    assert "problem Requests of a tick are held" in said
-    assert "may not start job 'other_job'" in said
-    assert f"problem Requests of a tick of the last day were refused; the newest is {refused.tick_id}" in said
+    text = " ".join(f"{each.severity} {each.says}" for each in findings)
+    assert "problem Requests of a tick are held" in text
+    assert "may not start job 'other_job'" in text
+    assert f"problem Requests of a tick of the last day were refused; the newest is {refused.tick_id}" in text
     assert (
         f"warning Requests of a tick of the last day were set aside because they could never run; the newest is {aside.tick_id}"
-        in said
+        in text
     )
 
 
@@ -455,9 +455,9 @@ def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(house:
 
     findings = [each for each in wrong(examined(house)) if each.check == "requests"]
 
-    said = " ".join(each.says for each in findings)
-    assert f"The record of tick {damaged.tick_id} cannot be read" in said
-    assert "may not start job 'other_job'" in said
+    text = " ".join(each.says for each in findings)
+    assert f"The record of tick {damaged.tick_id} cannot be read" in text
+    assert "may not start job 'other_job'" in text
     assert all(each.advice for each in findings)
 
 

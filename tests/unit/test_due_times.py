@@ -28,16 +28,16 @@ class Ticking:
         self.times: list[int] = []
 
     def _evaluate(self) -> SkipReason:
-        nominal = self.house.state().last_scheduled_for
-        assert nominal is not None
-        self.times.append(nominal)
+        scheduled = self.house.state().last_scheduled_for
+        assert scheduled is not None
+        self.times.append(scheduled)
         self.house.clock.advance(self.seconds)
         return SkipReason("no")
 
-    def deliver(self, nominal: int, late: int = 0) -> Decision:
+    def deliver(self, scheduled: int, late: int = 0) -> Decision:
         """Return a delivery that arrives so many milliseconds late."""
-        self.house.clock.time = max(self.house.clock.time, nominal + late)
-        return self._ticks.tick(nominal, Budget()).decision
+        self.house.clock.time = max(self.house.clock.time, scheduled + late)
+        return self._ticks.tick(scheduled, Budget()).decision
 
     def deliver_all(self, deliveries: Iterable[tuple[int, int]]) -> None:
         """Minutes after noon, with each one's lateness."""
@@ -76,7 +76,7 @@ def test_no_slot_is_evaluated_twice_in_whatever_order_deliveries_come(
 
 
 @pytest.mark.parametrize("interval", [0, 60, 300])
-def test_second_delivery_of_a_nominal_time_is_not_due(interval: int) -> None:
+def test_second_delivery_of_a_scheduled_time_is_not_due(interval: int) -> None:
     ticking = Ticking(interval)
 
     decisions = [ticking.deliver(NOON), ticking.deliver(NOON, late=300_000)]

@@ -147,7 +147,7 @@ def test_targets_of_jobs_with_a_role_are_as_the_engine_finds_them(
     assert function.calls == [(NAME, {"treadle": "targets"})]
 
 
-def test_job_that_the_engine_does_not_know_is_said_to_be_so(function: Lambda) -> None:
+def test_job_that_the_engine_does_not_know_is_reported_to_be_so(function: Lambda) -> None:
     function.answer = {"targets": {}}
 
     [target] = taken(roles_probe([LOAD], EngineFunction(NAME)))

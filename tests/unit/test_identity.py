@@ -138,7 +138,7 @@ def test_timestamp_is_iso_8601_with_milliseconds() -> None:
 
 
 @given(st.tuples(moments, st.integers(0, 999_999_999)), st.tuples(moments, st.integers(0, 999_999_999)))
-def test_leased_tick_ids_sort_by_nominal_time_then_epoch(
+def test_scheduled_tick_ids_sort_by_scheduled_time_then_epoch(
     one: tuple[int, int], other: tuple[int, int]
 ) -> None:
     assert (leased_tick_id(*one) < leased_tick_id(*other)) == (one < other)

@@ -14,9 +14,9 @@ from tests.support.moved_jobs import (
     LISTED,
     MOVED,
     TOKENED,
-    in_doubt,
     keep_launching,
     keep_reconciling,
+    leave_pending_start,
     started,
     target_of,
 )
@@ -66,7 +66,7 @@ def test_run_is_started_with_the_role_of_its_job_and_its_record_says_so(house: H
 
 
 @pytest.mark.parametrize("refusal", [NO_ROLE, BUSY])
-def test_role_that_cannot_be_assumed_leaves_no_start_in_doubt(house: House, refusal: LaunchError) -> None:
+def test_role_that_cannot_be_assumed_leaves_no_pending_start(house: House, refusal: LaunchError) -> None:
     queue_run(house)
     house.target.unassumed[ROLE] = refusal
 
@@ -84,7 +84,7 @@ def test_role_that_cannot_be_assumed_leaves_no_start_in_doubt(house: House, refu
     assert house.target.starts == []
 
 
-def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(house: House) -> None:
+def test_process_that_dies_where_a_role_was_refused_leaves_no_pending_start(house: House) -> None:
     """The claim names no address, so nobody searches there for a start that was never sent."""
     queue_run(house)
     house.target = target_of(house, LISTED)
@@ -128,11 +128,11 @@ def test_start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now(ho
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED])
-def test_start_in_doubt_is_not_looked_up_before_its_role_is_granted(
+def test_pending_start_is_not_looked_up_before_its_role_is_granted(
     house: House, contract: StartContract
 ) -> None:
     """A denial of the query itself may say no more than that nothing is known, and would never count."""
-    in_doubt(house, contract)
+    leave_pending_start(house, contract)
     house.target = UnpreparedTarget(house.clock, contract)
 
     launch(house)
@@ -168,10 +168,10 @@ def test_sts_out_of_order_ends_no_run(house: House) -> None:
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED], ids=["name", "token", "listing"])
 @pytest.mark.parametrize("refusal", [NO_ROLE, BUSY])
-def test_start_in_doubt_stays_in_doubt_while_its_role_is_refused(
+def test_pending_start_stays_pending_while_its_role_is_refused(
     house: House, refusal: LaunchError, contract: StartContract
 ) -> None:
-    target = in_doubt(house, contract)
+    target = leave_pending_start(house, contract)
     target.unassumed[ROLE] = refusal
     before = house.only_run().pending_start
 
@@ -184,8 +184,8 @@ def test_start_in_doubt_stays_in_doubt_while_its_role_is_refused(
     assert (run.status, len(target.executions)) == (Status.STARTED, 1)
 
 
-def test_start_in_doubt_whose_role_is_refused_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
-    target = in_doubt(house, LISTED)
+def test_pending_start_whose_role_is_refused_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
+    target = leave_pending_start(house, LISTED)
     target.unassumed[ROLE] = NO_ROLE
     at = house.clock.now()
 
@@ -199,7 +199,7 @@ def test_start_in_doubt_whose_role_is_refused_for_a_day_is_unknown_and_keeps_its
 def test_replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one(
     house: House,
 ) -> None:
-    target = in_doubt(house)
+    target = leave_pending_start(house)
     house.jobs = with_role(NEXT)
     target.unassumed[ROLE] = NO_ROLE
 
@@ -211,8 +211,8 @@ def test_replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_th
     assert set(target.roles[1:]) == {NEXT}
 
 
-def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then(house: House) -> None:
-    target = in_doubt(house)
+def test_pending_start_of_a_job_that_has_moved_is_resolved_with_the_role_of_then(house: House) -> None:
+    target = leave_pending_start(house)
     house.jobs = with_role(NEXT, MOVED)
 
     run = keep_launching(house)
@@ -221,11 +221,11 @@ def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then
     assert set(target.roles) == {ROLE}
 
 
-def test_start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_with_the_role_of_its_job(
+def test_pending_start_at_an_address_that_its_job_names_as_former_is_resolved_with_the_role_of_its_job(
     house: House,
 ) -> None:
     """That of then may be gone: what an entry names as former, its own role may query and start."""
-    target = in_doubt(house)
+    target = leave_pending_start(house)
     house.jobs = with_role(NEXT, {JOB: replace(MOVED[JOB], former=(ARN,))})
     target.unassumed[ROLE] = NO_ROLE
 
@@ -237,9 +237,9 @@ def test_start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_wi
     assert set(target.roles[1:]) == {NEXT}
 
 
-def test_start_in_doubt_of_a_record_without_role_is_settled_with_the_role_of_its_job(house: House) -> None:
+def test_pending_start_of_a_record_without_role_is_resolved_with_the_role_of_its_job(house: House) -> None:
     """Records of before: the engine's own permissions are gone, and a job's role keeps former addresses."""
-    target = in_doubt(house)
+    target = leave_pending_start(house)
     pending_start = house.only_run().pending_start
     assert pending_start is not None
     house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=replace(pending_start, role=None))
@@ -253,8 +253,8 @@ def test_start_in_doubt_of_a_record_without_role_is_settled_with_the_role_of_its
     assert set(target.roles[1:]) == {NEXT}
 
 
-def test_start_in_doubt_does_not_wait_for_the_role_of_the_new_address(house: House) -> None:
-    target = in_doubt(house)
+def test_pending_start_does_not_wait_for_the_role_of_the_new_address(house: House) -> None:
+    target = leave_pending_start(house)
     house.jobs = with_role(NEXT, MOVED)
     target.unassumed[NEXT] = LaunchDeniedError("no")
 
@@ -292,7 +292,7 @@ def test_job_without_role_is_started_with_the_engines_own_permissions(house: Hou
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED, ANYTHING])
-def test_denied_start_is_no_start_in_doubt(house: House, contract: StartContract) -> None:
+def test_denied_start_is_no_pending_start(house: House, contract: StartContract) -> None:
     queue_run(house)
     target_of(house, contract).start_walls[ARN] = DENIED
 

@@ -126,9 +126,9 @@ def test_sensor_that_ticks_no_more_is_late_after_three_intervals_and_a_deliverys
     watch.register(interval="300")
     watch.pass_by(60 * MINUTE_MS // 4)
     watch.tick(interval=300)
-    nominal = watch.house.state().last_scheduled_for or 0
+    scheduled = watch.house.state().last_scheduled_for or 0
 
-    assert watch.pass_by(nominal + 16 * MINUTE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(scheduled + 16 * MINUTE_MS - watch.house.clock.now()) == ()
     assert watch.pass_by(1) == ("watch",)
 
 

@@ -15,8 +15,8 @@ from tests.support.moved_jobs import (
     MOVED,
     NEW_ARN,
     TOKENED,
-    in_doubt,
     keep_launching,
+    leave_pending_start,
     target_of,
 )
 from treadle.definitions.errors import (
@@ -32,8 +32,8 @@ from treadle.operate.explanation import describe_run
 from treadle.testing.targets import NAMED
 
 
-def test_a_start_in_doubt_whose_address_denies_is_never_called_denied(house: House) -> None:
-    in_doubt(house).walls[ARN] = DENIED
+def test_a_pending_start_whose_address_denies_is_never_called_denied(house: House) -> None:
+    leave_pending_start(house).walls[ARN] = DENIED
     house.jobs = MOVED
 
     run = keep_launching(house, 20 * HOUR)
@@ -44,8 +44,8 @@ def test_a_start_in_doubt_whose_address_denies_is_never_called_denied(house: Hou
     assert "may have reached its target" in describe_run(run, house.clock.now())
 
 
-def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
-    target = in_doubt(house)
+def test_a_pending_start_whose_address_denies_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
+    target = leave_pending_start(house)
     target.walls[ARN] = DENIED
     house.jobs = MOVED
     denied_at = house.clock.now()
@@ -64,8 +64,8 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
     assert len(target.executions) == 1
 
 
-def test_a_start_in_doubt_is_settled_where_it_was_tried_once_permission_is_back(house: House) -> None:
-    target = in_doubt(house)
+def test_a_pending_start_is_resolved_where_it_was_tried_once_permission_is_back(house: House) -> None:
+    target = leave_pending_start(house)
     target.walls[ARN] = DENIED
     house.jobs = MOVED
     keep_launching(house, HOUR)
@@ -76,8 +76,8 @@ def test_a_start_in_doubt_is_settled_where_it_was_tried_once_permission_is_back(
     assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
 
 
-def test_a_denial_from_before_the_start_in_doubt_does_not_count(house: House) -> None:
-    in_doubt(house).walls[ARN] = DENIED
+def test_a_denial_from_before_the_pending_start_does_not_count(house: House) -> None:
+    leave_pending_start(house).walls[ARN] = DENIED
     house.tables.runs[RUN_ID] = replace(house.only_run(), denied_at=NOON - 2 * DENIED_ENDS_MS)
 
     assert launch(house).decision is Decision.DELAYED
@@ -85,10 +85,10 @@ def test_a_denial_from_before_the_start_in_doubt_does_not_count(house: House) ->
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED], ids=["name", "token", "listing"])
-def test_a_start_in_doubt_whose_target_is_gone_is_unknown_at_once(
+def test_a_pending_start_whose_target_is_gone_is_unknown_at_once(
     house: House, contract: StartContract
 ) -> None:
-    target = in_doubt(house, contract)
+    target = leave_pending_start(house, contract)
     target.walls[ARN] = GONE
     house.jobs = MOVED
 
@@ -108,7 +108,7 @@ def test_a_start_that_certainly_reached_nobody_goes_to_the_new_address(
     house: House, wall: LaunchError
 ) -> None:
     """Two checks have shown nothing at the former address; then it refuses the start that they allow."""
-    target = in_doubt(house, LISTED)
+    target = leave_pending_start(house, LISTED)
     target.executions.clear()
     target.begun.clear()
     launch(house)
@@ -124,7 +124,7 @@ def test_a_start_that_certainly_reached_nobody_goes_to_the_new_address(
     assert len(target.executions) == 1
 
 
-def test_a_denied_start_goes_to_the_new_address_and_is_never_in_doubt(house: House) -> None:
+def test_a_denied_start_goes_to_the_new_address_and_is_never_pending(house: House) -> None:
     queue_run(house)
     target = target_of(house)
     target.walls[ARN] = DENIED
@@ -149,11 +149,11 @@ def test_a_denied_start_of_a_job_that_has_not_moved_is_denied_after_five_minutes
 
 
 @pytest.mark.parametrize("wall", [DENIED, GONE], ids=["denied", "gone"])
-def test_a_start_in_doubt_at_a_target_without_token_is_sent_to_the_new_address(
+def test_a_pending_start_at_a_target_without_token_is_sent_to_the_new_address(
     house: House, wall: LaunchError
 ) -> None:
     """I2: at least once; whoever took the first one knows the launch id."""
-    target = in_doubt(house, ANYTHING)
+    target = leave_pending_start(house, ANYTHING)
     target.walls[ARN] = wall
     house.jobs = MOVED
 
@@ -163,8 +163,8 @@ def test_a_start_in_doubt_at_a_target_without_token_is_sent_to_the_new_address(
     assert len(target.executions) == 2
 
 
-def test_a_start_in_doubt_without_token_that_is_refused_at_both_addresses_is_unknown(house: House) -> None:
-    target = in_doubt(house, ANYTHING)
+def test_a_pending_start_without_token_that_is_refused_at_both_addresses_is_unknown(house: House) -> None:
+    target = leave_pending_start(house, ANYTHING)
     target.walls = {ARN: GONE, NEW_ARN: GONE}
     house.jobs = MOVED
 
@@ -174,8 +174,8 @@ def test_a_start_in_doubt_without_token_that_is_refused_at_both_addresses_is_unk
     assert (run.failure.error, run.replaceable_request_digest) == ("OutcomeUnknownError", None)
 
 
-def test_a_start_in_doubt_of_a_job_that_is_no_longer_there_is_settled(house: House) -> None:
-    target = in_doubt(house)
+def test_a_pending_start_of_a_job_that_is_no_longer_there_is_resolved(house: House) -> None:
+    target = leave_pending_start(house)
     house.jobs = {}
 
     run = keep_launching(house)
@@ -183,8 +183,8 @@ def test_a_start_in_doubt_of_a_job_that_is_no_longer_there_is_settled(house: Hou
     assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
 
 
-def test_a_start_in_doubt_on_a_kind_that_is_not_known_is_unknown(house: House) -> None:
-    in_doubt(house)
+def test_a_pending_start_on_a_kind_that_is_not_known_is_unknown(house: House) -> None:
+    leave_pending_start(house)
     run = house.only_run()
     assert run.pending_start is not None
     house.tables.runs[RUN_ID] = replace(run, pending_start=replace(run.pending_start, kind=""))
@@ -230,7 +230,7 @@ def test_a_try_without_address_keeps_no_key(house: House) -> None:
 
 
 def test_options_of_another_kind_do_not_come_along_to_the_former_address(house: House) -> None:
-    target = in_doubt(house)
+    target = leave_pending_start(house)
     house.jobs = {JOB: JobSettings(JOB, "batch", "arn:new", "NewArn", {"queue": "q"})}
 
     keep_launching(house)

@@ -160,7 +160,7 @@ def test_a_target_without_either_is_started_again(house: House) -> None:
     assert house.only_run().next_at is None
 
 
-def test_an_answer_that_says_nothing_is_a_doubt_and_a_refusal_is_none(house: House) -> None:
+def test_an_answer_that_says_nothing_is_a_pending_start_and_a_refusal_is_none(house: House) -> None:
     queue_run(house)
     house.target = InMemoryTarget(house.clock, LISTED)
     house.target.refusals = iter([LaunchDelayedError("busy"), LaunchUncertainError("no answer")])
@@ -175,7 +175,7 @@ def test_an_answer_that_says_nothing_is_a_doubt_and_a_refusal_is_none(house: Hou
     assert len(house.target.executions) == 1
 
 
-def test_a_refusal_after_a_doubt_does_not_settle_it(house: House) -> None:
+def test_a_refusal_after_a_pending_start_does_not_resolve_it(house: House) -> None:
     killed_after_the_call(house, TOKENED)
     pending_start = house.only_run().pending_start
     house.target.refusals = iter([LaunchDelayedError("busy")])
@@ -185,7 +185,7 @@ def test_a_refusal_after_a_doubt_does_not_settle_it(house: House) -> None:
     assert house.only_run().pending_start == pending_start
 
 
-def test_a_doubt_is_settled_where_it_arose_whatever_is_deployed_by_then(house: House) -> None:
+def test_a_pending_start_is_resolved_where_it_arose_whatever_is_deployed_by_then(house: House) -> None:
     killed_after_the_call(house, NAMED)
     house.jobs = {JOB: JobSettings(JOB, "step_functions", "arn:another", "ProcessFileStateMachineArn")}
 

@@ -14,7 +14,7 @@ from treadle.cli.target_kinds import KINDS
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """All of it, of a stack on another port than the usual one."""
     monkeypatch.setattr(stack, "outputs", lambda *_: {"Bucket": "landing"})
     monkeypatch.setattr(stack, "write_container_environment", lambda *_: ROOT / ".tools" / "run" / "env.json")
@@ -36,8 +36,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         "make down",
     ],
 )
-def test_it_names_the_next_steps_with_this_clouds_own_names(said: str, message: str) -> None:
-    assert message in said
+def test_it_names_the_next_steps_with_this_clouds_own_names(output: str, message: str) -> None:
+    assert message in output
 
 
 @pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
@@ -48,7 +48,7 @@ def test_the_local_cloud_is_used_without_the_library(module: str) -> None:
     subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True)
 
 
-def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> None:
+def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(output: str) -> None:
     names = {
         "step_functions": "Step Functions",
         "sqs": "a queue",
@@ -58,8 +58,8 @@ def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> Non
 
     for kind in KINDS:
         assert names.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
-    assert local_cloud.JOBS in said
-    assert "docs/guide/local-cloud.md" in said
+    assert local_cloud.JOBS in output
+    assert "docs/guide/local-cloud.md" in output
 
 
 @pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])

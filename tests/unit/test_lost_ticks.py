@@ -34,9 +34,9 @@ def die() -> None:
     raise KeyboardInterrupt
 
 
-def die_at(house: House, nominal: int) -> None:
+def die_at(house: House, scheduled: int) -> None:
     with pytest.raises(KeyboardInterrupt):
-        house.leased(sensor_of(die)).tick(nominal, BUDGET)
+        house.leased(sensor_of(die)).tick(scheduled, BUDGET)
 
 
 @pytest.mark.parametrize(

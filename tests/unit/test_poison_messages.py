@@ -130,7 +130,7 @@ def attempt(parser: Parser, body: Mapping[str, Any]) -> Exception | None:
         True,
     ],
 )
-def test_nominal_time_that_cannot_be_kept_is_none(time: object) -> None:
+def test_scheduled_time_that_cannot_be_kept_is_none(time: object) -> None:
     with pytest.raises(UnknownEventError, match="must be a time from 1970 to 9998, such as"):
         scheduled_time({"treadle": "slot", "nominal_time": time})
 

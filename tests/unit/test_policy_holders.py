@@ -80,7 +80,7 @@ def test_roles_users_and_groups_with_any_of_the_policies_are_found_once(iam: Any
 
 
 @pytest.mark.parametrize("denied", ["list_entities_for_policy", "get_role"])
-def test_what_the_caller_may_not_read_is_said_with_the_permission(iam: Any, denied: str) -> None:
+def test_what_the_caller_may_not_read_is_reported_with_the_permission(iam: Any, denied: str) -> None:
     entities = {"PolicyRoles": [{"RoleName": "daily"}], "PolicyUsers": [], "PolicyGroups": []}
     with Stubber(clients.client("iam")) as stub:
         if denied == "get_role":

@@ -27,7 +27,7 @@ def pass_over(house: House, seconds: float = 50) -> Reconciled:
     return house.reconciler().reconcile(seconds)
 
 
-def test_a_healthy_house_is_left_as_it_is(house: House) -> None:
+def test_a_healthy_engine_is_left_as_it_is(house: House) -> None:
     queue_run(house)
     committed(house, "k")
     before = (dict(house.tables.runs), dict(house.tables.ticks))

@@ -177,12 +177,12 @@ def test_failure_that_the_event_reports_is_taken_without_querying() -> None:
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.CANCELED, Status.FAILURE])
 def test_end_that_the_event_leaves_open_is_the_one_that_the_target_reports(status: Status) -> None:
     stack, change = Stack("ecs", TASK), task_change()
-    said = None if status is Status.SUCCESS else Failure("Said", "by the target")
-    stack.runs_as(change.external_id, status, failure=said)
+    from_target = None if status is Status.SUCCESS else Failure("Described", "by the target")
+    stack.runs_as(change.external_id, status, failure=from_target)
 
     stack.record(change)
 
-    assert (stack.run.status, stack.run.failure) == (status, said)
+    assert (stack.run.status, stack.run.failure) == (status, from_target)
     assert set(stack.run.reached["1/0"]) & {"SUCCESS", "FAILURE", "CANCELED"} == {status}
 
 

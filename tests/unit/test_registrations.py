@@ -87,7 +87,7 @@ def view(house: House, found: Registry, sensor: DeployedSensor = WATCH) -> Senso
     )
 
 
-def test_registry_in_order_is_said_to_be_so(house: House) -> None:
+def test_registry_in_order_is_reported_to_be_so(house: House) -> None:
     registrations = Registrations(lambda: registry(house), ENGINE, house.clock)
 
     [found] = registrations.findings([WATCH])

@@ -367,7 +367,7 @@ def test_run_of_others_is_queried_and_canceled_where_it_runs(
     assert house.only_run().status is Status.CANCELING
 
 
-def test_run_that_its_target_answers_about_again_is_no_longer_said_to_be_unanswered(house: House) -> None:
+def test_run_that_its_target_answers_about_again_is_no_longer_reported_to_be_unanswered(house: House) -> None:
     run = started_run(house)
     denied = Unanswered("not authorized", NOON, NOON)
     house.tables.runs[run.run_id] = replace(run, unanswered=denied)

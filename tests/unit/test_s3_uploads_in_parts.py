@@ -142,7 +142,7 @@ def test_what_was_there_is_forgotten_when_no_upload_can_have_been_begun_before()
 
 
 @given(st.lists(st.integers(1, 6 * DAY // 1000), max_size=40), st.integers(0, 30))
-def test_what_cannot_be_remembered_gets_no_run_and_is_said(ages: list[int], room: int) -> None:
+def test_what_cannot_be_remembered_gets_no_run_and_is_reported(ages: list[int], room: int) -> None:
     """Never a run for an object that was there, however many there were; those begun later still count."""
     there = [part(f"{number:02}", TIME - age * 1000) for number, age in enumerate(ages)]
     with pytest.MonkeyPatch.context() as patch:

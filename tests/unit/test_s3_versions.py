@@ -68,7 +68,7 @@ def test_versioning_that_is_suspended_leaves_the_versions_their_runs() -> None:
     assert len(instance.runs()) == 4
 
 
-def test_bucket_that_makes_no_versions_is_said_in_each_ticks_reason_until_it_does() -> None:
+def test_bucket_that_makes_no_versions_is_reported_in_each_ticks_reason_until_it_does() -> None:
     instance = TreadleInstance([sensor()])
     instance.objects.put(BUCKET, "a")
     instance.tick("watch")
@@ -184,12 +184,12 @@ def on_s3() -> Any:
 
 
 def test_s3_says_whether_a_bucket_makes_versions(on_s3: Any) -> None:
-    said = [S3Lister().has_versioning(BUCKET)]
+    answers = [S3Lister().has_versioning(BUCKET)]
     for status in ("Enabled", "Suspended"):
         on_s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
-        said.append(S3Lister().has_versioning(BUCKET))
+        answers.append(S3Lister().has_versioning(BUCKET))
 
-    assert said == [False, True, False]
+    assert answers == [False, True, False]
     assert S3Lister().has_versioning("missing") is None
 
 

@@ -153,7 +153,7 @@ def test_more_requests_than_the_cap_fail_the_tick(house: House) -> None:
     assert "requested 2 runs in one tick; the limit is 1" in outcome.reason
 
 
-def test_delivery_without_nominal_time_is_for_the_present_minute(house: House) -> None:
+def test_delivery_without_scheduled_time_is_for_the_present_minute(house: House) -> None:
     house.clock.advance(90)
 
     house.leased(sensor_of(keyless)).tick(None, Budget())
@@ -222,7 +222,7 @@ def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_t
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_nominal_time_that_lies_ahead_silences_nothing(house: House, at_once: bool) -> None:
+def test_scheduled_time_that_lies_ahead_silences_nothing(house: House, at_once: bool) -> None:
     ticks = house.leased(sensor_of(keyless), interval=60)
     tomorrow = house.clock.now() + 86_400_000
 
@@ -234,17 +234,15 @@ def test_nominal_time_that_lies_ahead_silences_nothing(house: House, at_once: bo
     assert [tick.time for tick in house.tick_records()] == [NOON, NOON + 60_000]
 
 
-@pytest.mark.parametrize("nominal", [0, -1, -62_135_683_140_000])
-def test_nominal_time_from_before_1970_is_recorded_as_the_first_that_can_be(
-    house: House, nominal: int
-) -> None:
-    outcome = house.leased(sensor_of(keyless), interval=3_600).tick(nominal, Budget())
+@pytest.mark.parametrize("at", [0, -1, -62_135_683_140_000])
+def test_scheduled_time_from_before_1970_is_recorded_as_the_first_that_can_be(house: House, at: int) -> None:
+    outcome = house.leased(sensor_of(keyless), interval=3_600).tick(at, Budget())
 
     assert outcome.decision is Decision.SUCCESS
     assert house.state().last_scheduled_for == 0
 
 
-def test_last_nominal_time_that_lies_ahead_is_forgotten(house: House) -> None:
+def test_last_scheduled_time_that_lies_ahead_is_forgotten(house: House) -> None:
     house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_scheduled_for=NOON + 86_400_000)
 
     outcome = house.leased(sensor_of(keyless), interval=60).tick(None, Budget())

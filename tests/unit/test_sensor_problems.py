@@ -232,7 +232,7 @@ def test_function_that_stopped_loading_without_a_deployment_is_shown_instead_of_
     assert kinds(house, SCHEDULED) == [ProblemKind.LATE]
 
 
-def test_sensor_that_may_not_be_invoked_is_said_not_to_be_checked(house: House) -> None:
+def test_sensor_that_may_not_be_invoked_is_reported_not_to_be_checked(house: House) -> None:
     def denied(event: Mapping[str, object]) -> Mapping[str, object]:
         raise InvocationError("AccessDeniedException on lambda:InvokeFunction", is_denied=True)
 

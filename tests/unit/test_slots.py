@@ -26,13 +26,21 @@ BUDGET = Budget(60.0)
 
 @given(st.integers(1, 59), st.integers(0, 10_000))
 def test_a_minute_and_its_later_slots_are_all_the_slots_there_are(interval: int, minutes: int) -> None:
-    nominals = [minutes * MINUTE, (minutes + 1) * MINUTE]
+    scheduled_times = [minutes * MINUTE, (minutes + 1) * MINUTE]
 
-    sent = [each for nominal in nominals for each in (nominal, *later_slots(nominal, interval * 1000))]
+    sent = [
+        each
+        for scheduled in scheduled_times
+        for each in (scheduled, *later_slots(scheduled, interval * 1000))
+    ]
 
-    slots = {each for each in range(nominals[0], nominals[1] + MINUTE) if each % (interval * 1000) == 0}
+    slots = {
+        each
+        for each in range(scheduled_times[0], scheduled_times[1] + MINUTE)
+        if each % (interval * 1000) == 0
+    }
     assert slots <= set(sent)
-    assert all(each % (interval * 1000) == 0 for each in sent if each not in nominals)
+    assert all(each % (interval * 1000) == 0 for each in sent if each not in scheduled_times)
 
 
 @pytest.mark.parametrize("interval", [0, 60, 61, 3_600])
@@ -56,13 +64,13 @@ def test_sensors_of_one_interval_are_spread_over_it() -> None:
 
 
 @given(st.integers(0, 10**13), st.integers(2, 1_440), st.text(min_size=1))
-def test_shifted_slots_are_an_interval_apart(nominal: int, minutes: int, sensor: str) -> None:
+def test_shifted_slots_are_an_interval_apart(scheduled: int, minutes: int, sensor: str) -> None:
     interval = minutes * MINUTE
     phase = phase_of(sensor, interval)
 
-    first = slot(nominal, interval, phase)
+    first = slot(scheduled, interval, phase)
 
-    assert 0 <= nominal - first < interval
+    assert 0 <= scheduled - first < interval
     assert slot(first + interval, interval, phase) == first + interval
 
 
@@ -120,18 +128,18 @@ def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
     stopped_at = NOON + 5 * MINUTE + 1_000
     committed = []
     while deliveries:
-        at, nominal, by_schedule = heapq.heappop(deliveries)
+        at, scheduled, by_schedule = heapq.heappop(deliveries)
         if house.clock.time < stopped_at <= at:
             SensorOperations(house.sensors, house.clock).stop("watch", "ann")
         house.clock.time = at
-        outcome = ticks.tick(nominal, BUDGET, sends_ahead=by_schedule)
+        outcome = ticks.tick(scheduled, BUDGET, sends_ahead=by_schedule)
         if outcome.decision is Decision.SKIPPED:
-            committed.append((at, nominal))
+            committed.append((at, scheduled))
         for message in queue.messages:
             due = at + message.delay_seconds * 1000
             moment = next(
                 n
-                for n in later_slots(nominal, interval * 1000)
+                for n in later_slots(scheduled, interval * 1000)
                 if timestamp(n) == message.body["nominal_time"]
             )
             heapq.heappush(deliveries, (due, moment, False))
@@ -139,7 +147,7 @@ def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
 
     within = [at for at, _ in committed if at < NOON + 5 * MINUTE]
     assert abs(len(within) - 300 / interval) <= 1
-    assert all(0 <= at - nominal <= 3_000 + 1_000 for at, nominal in committed)
+    assert all(0 <= at - scheduled <= 3_000 + 1_000 for at, scheduled in committed)
     assert all(at < stopped_at + interval * 1000 for at, _ in committed)
 
 

@@ -818,7 +818,7 @@ def test_mapping_of_a_sensors_queue_that_was_deleted_is_off() -> None:
     )
 
 
-def test_of_a_sensor_whose_function_is_gone_nothing_else_is_said_to_be_wrong() -> None:
+def test_of_a_sensor_whose_function_is_gone_nothing_else_is_reported_to_be_wrong() -> None:
     """The mapping and the schedule of such a function are gone, too: that is no finding of its own."""
     health = StackHealth(
         stack(),
