@@ -164,7 +164,7 @@ def dead_letter_of_a_project(deployed: Deployed) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def with_other_environment(
+def changed_environment(
     deployed: Deployed, function: str, change: Callable[[dict[str, str]], Mapping[str, str]]
 ) -> Iterator[None]:
     """Change a function's settings meanwhile."""
@@ -240,7 +240,7 @@ def function_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]
 
 def another_engine(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
     other = {"TREADLE_NAMESPACE": "000000000000/us-east-1/another"}
-    return with_other_environment(deployed, "LargeFiles", lambda before: other)
+    return changed_environment(deployed, "LargeFiles", lambda before: other)
 
 
 @contextlib.contextmanager
@@ -260,7 +260,7 @@ def old_copy(deployed: Deployed) -> Iterator[None]:
 
 
 def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return with_other_environment(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
+    return changed_environment(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
 
 
 @contextlib.contextmanager
@@ -286,12 +286,12 @@ def handler_that_is_missing(deployed: Deployed) -> contextlib.AbstractContextMan
 @contextlib.contextmanager
 def alert_topic_missing(deployed: Deployed) -> Iterator[None]:
     topic = {"TREADLE_ALERT_SNS_TOPIC": "arn:aws:sns:us-east-1:000000000000:nobody-has-made-it"}
-    with with_other_environment(deployed, "NewObjects", lambda before: topic):
+    with changed_environment(deployed, "NewObjects", lambda before: topic):
         yield
 
 
 def bucket_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return with_other_environment(
+    return changed_environment(
         deployed, "NewObjects", lambda before: {"TREADLE_S3_BUCKET": "treadle-no-such-bucket"}
     )
 

@@ -39,7 +39,7 @@ class InMemoryLister:
         page_size: objects in one page.
         clock: moved by `seconds_per_page` for each page.
         seconds_per_page: how long a page takes.
-        found_keys: the positions that listings began at.
+        listing_starts: the positions that listings began at.
         pages_read: the total number of pages listed.
         listed_directories: the keys and directories that were read individually.
         sends_events: the result of `announces`.
@@ -51,7 +51,7 @@ class InMemoryLister:
     page_size: int = 10
     clock: VirtualClock = field(default_factory=VirtualClock)
     seconds_per_page: float = 0
-    found_keys: list[str] = field(default_factory=list)
+    listing_starts: list[str] = field(default_factory=list)
     pages_read: int = 0
     listed_directories: list[str] = field(default_factory=list)
     sends_events: bool | None = True
@@ -60,7 +60,7 @@ class InMemoryLister:
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """Yield the objects under the prefix whose key sorts after the given one."""
-        self.found_keys.append(after)
+        self.listing_starts.append(after)
         found = sorted(
             (o for o in self.objects if o.key.startswith(selection.prefix) and o.key > after),
             key=lambda stored: stored.key,

@@ -32,7 +32,7 @@ def append(path: Path, *values: object) -> None:
 
 
 def lines(path: Path) -> list[list[str]]:
-    """Return the text of each line of a file; none if there is no such file."""
+    """Return the values of each line of a file; none if there is no such file."""
     return [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
 
 

@@ -127,13 +127,13 @@ class Stacks:
         del model
         function, event = params["url_path"].split("/")[3], json.loads(params["body"])
         try:
-            configuration, failed = self.functions[function](event), {}
+            result, failed = self.functions[function](event), {}
         except Exception as error:  # noqa: BLE001 - whatever the function raises
-            configuration = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            result = {"errorType": type(error).__name__, "errorMessage": str(error)}
             failed = {"FunctionError": "Unhandled"}
         return _response(200), {
             "StatusCode": 200,
-            "Payload": BytesIO(json.dumps(configuration).encode()),
+            "Payload": BytesIO(json.dumps(result).encode()),
             **failed,
         }
 

@@ -38,7 +38,7 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     definition = sensor(
         name="other",
         minimum_interval_seconds=90,
-        description="words",
+        description="text",
         jobs=[load, clean],
         default_status=DefaultSensorStatus.RUNNING,
         tags={"team": "data"},
@@ -48,7 +48,7 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     assert (definition.name, definition.minimum_interval_seconds, definition.description) == (
         "other",
         90,
-        "words",
+        "text",
     )
     assert definition.default_status is DefaultSensorStatus.RUNNING
     assert (definition.jobs, definition.job_names) == ((load, clean), ("load", "clean"))
