@@ -1,4 +1,4 @@
-"""What holds on every page: in light, in the dark, on a phone; for eyes, keyboards and screen readers."""
+"""Every page: in light and dark mode, on a phone, with keyboard and screen reader."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""All sensors at a glance, and switching them: one by one, or several at once."""
+"""The overview of sensors, and starting and stopping one or several of them."""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""A run and its cause; another attempt, an end, a key released; dead letters; why something did not run."""
+"""A run and its cause; rerun, cancel, release; dead letters; why something did not run."""
 
 from playwright.sync_api import expect
 

@@ -1,4 +1,4 @@
-"""Who may come in: by the start-up token, or by signing in at an issuer with the code flow and PKCE."""
+"""Access: by the start-up token, or by signing in at an issuer with the code flow and PKCE."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

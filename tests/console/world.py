@@ -1,4 +1,4 @@
-"""A deployment in memory to which something of everything has happened, by the real engine; keys are awkward."""
+"""A deployment in memory with records of every kind, made by the real engine; keys have awkward characters."""
 
 import json
 from collections import deque

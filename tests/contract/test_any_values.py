@@ -1,4 +1,4 @@
-"""Whatever an author's code hands over: committed whole, or refused with a reason; the others start, the lease is free.
+"""Any values from an author's code: committed whole, or refused with a reason; the others start, the lease is released.
 
 On every backend, from the evaluation through DISPATCH to the run records.
 """

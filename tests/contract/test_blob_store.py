@@ -1,4 +1,4 @@
-"""What every `BlobStore` guarantees: what was put comes back, byte for byte, or an error says what is missing."""
+"""The contract of `BlobStore`: each blob is returned byte for byte, or an error names what is missing."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What an engine notes beside the states of sensors comes back as it was written."""
+"""Engine-wide state is returned as it was written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A tick that the store rejects is a failed tick with the reason; the lease is given back, the message comes again."""
+"""A tick that the store rejects becomes a failed tick with the reason; the lease is released, the message redelivered."""
 
 import random
 from collections.abc import Iterator

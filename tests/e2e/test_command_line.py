@@ -1,4 +1,4 @@
-"""An operator's day at the command line, as a process of its own, on the deployed stack."""
+"""An operator's commands, each as a process, on the deployed stack."""
 
 import json
 import os

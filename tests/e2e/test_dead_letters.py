@@ -1,4 +1,4 @@
-"""One bad message never blocks those beside it, and is kept with origin and reason."""
+"""A malformed message does not block others, and becomes a dead letter with origin and reason."""
 
 import json
 from collections.abc import Callable

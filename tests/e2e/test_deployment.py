@@ -1,4 +1,4 @@
-"""What happens before anything runs: parameters that do not fit are refused."""
+"""Deployment: invalid parameters are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Many objects at once, some of whose events are lost and some doubled: a run for each, and no other.
+"""Many objects at once, with lost and duplicate events: one run for each.
 
 `TREADLE_MANY_OBJECTS` says how many, such as 2000 on a quiet machine; 200 are what the suite has the time for.
 """

@@ -161,7 +161,7 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         there = deploy(project, deployed.endpoint, keeping(old, new))
         registered(there, new, old)
         there.send("Launch", launch_message(doubtful))
-        time.sleep(MAX_AGE_MS / 1000)  # Until no process goes by an older copy of the registry any more.
+        time.sleep(MAX_AGE_MS / 1000)  # Until no process uses an older copy of the registry.
         fresh = queued_run(there, run_record(job=JOB))
 
         assert reached(there, doubtful, Status.STARTED).target == old

@@ -1,4 +1,4 @@
-"""What an operator does to the deployed stack by the command line: another attempt, another chance, a redrive."""
+"""Operators' changes of the deployed stack by the command line: a rerun, a release, a redrive."""
 
 import json
 from uuid import uuid4

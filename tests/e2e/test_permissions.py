@@ -408,8 +408,8 @@ def test_without_the_permission_it_is_denied_and_with_it_not(
         denied = permission.needed_by(deployed)
     allowed = permission.needed_by(deployed)
 
-    assert f"{DENIED}: {permission.action} " in message(denied)
-    assert DENIED not in message(allowed)
+    assert f"{DENIED}: {permission.action} " in output_of(denied)
+    assert DENIED not in output_of(allowed)
 
 
 def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_reported_not_to_be() -> None:
@@ -438,7 +438,7 @@ def of_project() -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{name}Role", statement
 
 
-def message(answer: Answer) -> str:
+def output_of(answer: Answer) -> str:
     """Return the error and the log of an invocation."""
     return f"{json.dumps(answer.value)}\n{answer.log}"
 

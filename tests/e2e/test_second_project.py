@@ -1,4 +1,4 @@
-"""Two projects on one engine: each has layers of its own, neither takes a name of the other, and one goes by itself."""
+"""Two projects on one engine: each has layers of its own, neither takes a name of the other, and one can be deleted alone."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What no event announced is found by listing, and never run twice for it."""
+"""Objects without an event are found by the sweep, and start one run each."""
 
 import json
 from collections.abc import Iterator

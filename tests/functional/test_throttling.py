@@ -1,4 +1,4 @@
-"""A store with too much to do: nothing is lost, and nothing becomes a dead letter."""
+"""A throttled store: nothing is lost, and nothing becomes a dead letter."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What unit tests share: a house in memory, and laws without a stopwatch."""
+"""Fixtures of unit tests: the engine in memory, and Hypothesis without deadlines."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Whether alerts can arrive: topics, secrets and senders are looked up; nothing is sent, and no secret is read."""
+"""Checks of alert channels: topics, secrets and senders are queried; nothing is sent, and no secret is read."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

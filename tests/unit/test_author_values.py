@@ -1,4 +1,4 @@
-"""What an author's code hands over is checked where it is made, and what is changed afterwards when it is planned."""
+"""Values from an author's code are checked at construction, and later changes when they are planned."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""A batch of messages: each is parsed by itself, once; what cannot be parsed is a dead letter, and no more than that."""
+"""A batch of messages: each is parsed once, on its own; a malformed one becomes a dead letter."""
 
 import json
 from collections.abc import Mapping

@@ -180,7 +180,7 @@ def _killed(*_args: object) -> None:
 
 
 def test_tick_handed_on_again_sends_only_the_chunks_that_are_not_done(house: House) -> None:
-    """Whoever finds a pending tick may hand it on once more."""
+    """A pending tick may be sent to DISPATCH again."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[1])
 

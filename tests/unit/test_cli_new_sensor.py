@@ -82,7 +82,7 @@ def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None
 
 
 def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
-    """In the form in which a leased tick sends the minute's further slots ahead."""
+    """In the form in which a scheduled tick sends the further slots of its minute."""
     run("new", "sensor", "scaffolded_orders", "--interval", "15", "--root", project)
 
     event = json.loads((project / "events/scaffolded_orders-queued-tick.json").read_text())

@@ -24,7 +24,7 @@ EXECUTION = f"arn:aws:states:us-east-1:{OTHER}:execution:process-file:{RUN_ID}-1
 
 @pytest.fixture
 def elsewhere(house: House) -> House:
-    """A house whose job is in another account; a run of it waits for its launch."""
+    """An engine whose job is in another account; a run of it waits for its launch."""
     role = f"arn:aws:iam::{OTHER}:role/treadle/main/us-east-1/job/x"
     house.jobs = {JOB: replace(JOBS[JOB], arn=ARN, role=role)}
     queue_run(house)

@@ -113,7 +113,7 @@ def test_tick_requests_one_attempt_whatever_its_clock_said(house: House) -> None
     dispatch(house, committed(house, "k", number=2, at=NOON + 1))
     before = change(house, "k", status=Status.FAILURE)
     assert before.attempt == 2
-    house.tables.ticks["watch", first.tick_id] = first  # Its dispatch did not come to its end.
+    house.tables.ticks["watch", first.tick_id] = first  # Its dispatch did not end.
 
     dispatch(house, first)
 

@@ -1,4 +1,4 @@
-"""When a leased tick is due: every slot once, however a delivery wobbles, and none twice."""
+"""When a scheduled tick is due: every slot once, and none twice, whatever the jitter of deliveries."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a leased evaluation is given: time, knowledge of keys, a log, and a lease that lasts."""
+"""The context of a scheduled evaluation: time, known keys, a log, and a lease that is long enough."""
 
 import time
 

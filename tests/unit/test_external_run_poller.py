@@ -27,7 +27,7 @@ REPORTED = Failure("States.TaskFailed", "no such file")
 
 @pytest.fixture
 def observing(house: House) -> House:
-    """A house whose only job is observed."""
+    """An engine whose only job has external runs."""
     house.observed = frozenset({JOB})
     return house
 

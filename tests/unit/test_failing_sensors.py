@@ -1,4 +1,4 @@
-"""Failures in a row: counted, met with longer and longer waits, and at last with a pause."""
+"""Failures in a row: counted, followed by growing backoff, and finally by a pause."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast

@@ -1,4 +1,4 @@
-"""Names: the same for the same thing, never the same for two."""
+"""Identities: equal for the same thing, distinct for different ones."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What keeps sensors that set each other off from running away: depth, and runs per hour."""
+"""Limits of sensors that start each other's jobs: chain depth, and runs per hour."""
 
 from dataclasses import replace
 

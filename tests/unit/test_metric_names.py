@@ -1,4 +1,4 @@
-"""Which metrics there are: names as CloudWatch's own, and one for all that waits for a person."""
+"""Names of metrics: in CloudWatch's style, and one for everything that requires an operator."""
 
 import re
 

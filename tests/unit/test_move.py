@@ -1,4 +1,4 @@
-"""What a move does next, what it carries over, and what sensors are sent again."""
+"""`treadle move`: its next step, what it copies, and which events sensors receive again."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a tick requested, packed: what is refused on either way."""
+"""Packed requests of a tick: what is refused when they are written and read."""
 
 import hashlib
 import zlib

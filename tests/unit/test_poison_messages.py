@@ -1,4 +1,4 @@
-"""Whatever a message holds, its parser gives a value or says that it knows no such message; nothing else."""
+"""For any message, its parser returns a value or raises one of its own two errors."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -209,7 +209,7 @@ def test_what_is_no_count_of_attempts_is_no_launch(attempt_number: Any) -> None:
 
 
 class Box:
-    """Dead letters as they lie."""
+    """Dead letters as they are stored."""
 
     def __init__(self, *dead_letters: DeadLetter) -> None:
         self.dead_letters = list(dead_letters)

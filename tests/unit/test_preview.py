@@ -1,4 +1,4 @@
-"""Preview: what a tick would do, with nothing committed."""
+"""Preview: the result of a tick, with nothing committed."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""RECORD: folds what the target reports of our executions, and nothing of anybody else's."""
+"""RECORD: applies the target's events of our executions, and of no others."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Dead letters go back to the step they were meant for, whoever gave them up; of each it is said what was done."""
+"""Dead letters go back to their destination, whatever their source; the result lists what was done with each."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The registry as a step sees it: read once a minute, again before it says no, and stale while nobody answers."""
+"""The registry cache of a step: read once a minute, again before a refusal, and stale while the store fails."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""A bucket that sends no events: found out, cheaply, and said with the command that switches them on."""
+"""A bucket that sends no events: detected at low cost, and reported with the command that enables them."""
 
 import json
 import shutil

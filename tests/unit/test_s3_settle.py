@@ -1,4 +1,4 @@
-"""Settling: an object that is still being rewritten waits until it has been unchanged for long enough."""
+"""Settling: an object waits until it has been unchanged for long enough."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From when on objects count: since the deployment, an operator's start, or a time that is given."""
+"""The start of an S3 sensor: from the deployment, an operator's start, or a given time."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The sweep: slice after slice it sees every object once a round, and requests none that is taken."""
+"""The sweep: in slices, it lists every object once a round, and requests no key that is taken."""
 
 import time
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Slots: each moment lies in exactly one, and slots are the multiples of the interval."""
+"""Slots: each time is in exactly one, and slots are the multiples of the interval."""
 
 from hypothesis import given
 from hypothesis import strategies as st

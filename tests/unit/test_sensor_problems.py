@@ -1,4 +1,4 @@
-"""What is wrong with a sensor: failing events, ticks that do not come, functions that do not load, and what is no fault."""
+"""Problems of a sensor: failing events, missing ticks, functions that do not load; and what is no problem."""
 
 import re
 from collections.abc import Callable, Mapping

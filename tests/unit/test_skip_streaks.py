@@ -1,4 +1,4 @@
-"""Skipped ticks in a row: no record each, but one for all of them when they end."""
+"""Skipped ticks in a row: one record for all of them, written when they end."""
 
 from collections.abc import Callable
 from typing import Any

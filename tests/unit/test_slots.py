@@ -1,4 +1,4 @@
-"""Ticks below a minute, and the shift of slots: deliveries once a minute, the rest sent ahead."""
+"""Intervals below a minute, and shifted slots: one delivery a minute, the other slots as delayed messages."""
 
 import heapq
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Too much to do is no failure: what is throttled comes again, and becomes a dead letter nowhere."""
+"""Throttling is no failure: a throttled message is redelivered, and never becomes a dead letter."""
 
 import json
 from typing import Any
@@ -87,7 +87,7 @@ def busy(body: object) -> None:
 
 
 class _None:
-    """Dead letters that must not be needed."""
+    """A dead-letter queue that fails the test when it is used."""
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
         pytest.fail(f"{origin} buried {body}: {reason}")

@@ -1,4 +1,4 @@
-"""What a sensor logs is kept with its tick, also when the tick fails, and never without bound."""
+"""A sensor's log is stored with its tick, also when the tick fails, within limits."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Time expressions as operators type them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`treadle why`: the whole story of an object, a key, a run or a moment, and the sentence that says where it stopped."""
+"""`treadle why`: the explanation of an object, a key, a run or a time, and its sentence."""
 
 from dataclasses import replace
 
