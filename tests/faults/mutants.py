@@ -40,7 +40,7 @@ TAKEOVER = (
 ROLES = "tests/unit/test_job_roles.py::test_"
 ASSUMED = "tests/unit/targets/test_roles.py::test_"
 CACHED, SYNCED, REFUSALS = (
-    f"tests/unit/test_{name}.py::test_" for name in ("cached_registry", "registry_sync", "launch_refusals")
+    f"tests/unit/test_{name}.py::test_" for name in ("registry_cache", "registry_sync", "launch_refusals")
 )
 REGISTERED = "tests/functional/test_registry.py::test_"
 POISON = "tests/functional/test_poison.py::test_"
@@ -74,7 +74,7 @@ MUTANTS = (
         "engine/launch/launcher.py",
         "_pending_start(claim, now, None if unprepared else settings)",
         "_pending_start(claim, now, settings)",
-        (f"{ROLES}process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt",),
+        (f"{ROLES}process_that_dies_where_a_role_was_refused_leaves_no_pending_start",),
     ),
     Mutant(
         "a job whose role was refused is started all the same",
@@ -88,14 +88,14 @@ MUTANTS = (
         "engine/launch/launcher.py",
         "    if _is_in_doubt(run):\n        target.prepare(start.settings)",
         "    if _is_in_doubt(run):\n        pass",
-        (f"{ROLES}start_in_doubt_is_not_looked_for_before_its_role_is_granted",),
+        (f"{ROLES}pending_start_is_not_looked_up_before_its_role_is_granted",),
     ),
     Mutant(
         "role of what was pending_start at a former address",
         "engine/record/arns.py",
         "return settings.role if is_there or was_there or pending_start.role is None else pending_start.role",
         "return settings.role",
-        (f"{ROLES}start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then",),
+        (f"{ROLES}pending_start_of_a_job_that_has_moved_is_resolved_with_the_role_of_then",),
     ),
     Mutant(
         "replaced role of a job that stayed",
@@ -110,7 +110,7 @@ MUTANTS = (
         "if is_there or was_there or pending_start.role is None",
         "if is_there or pending_start.role is None",
         (
-            f"{ROLES}start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_with_the_role_of_its_job",
+            f"{ROLES}pending_start_at_an_address_that_its_job_names_as_former_is_resolved_with_the_role_of_its_job",
         ),
     ),
     Mutant(
@@ -230,7 +230,7 @@ MUTANTS = (
         "engine/reconcile/reconciler.py",
         "            self._held.renew()",
         "            pass",
-        (f"{REGISTERED}ce_1a_code_that_asks_for_a_job_before_its_grant_is_registered_loses_nothing",),
+        (f"{REGISTERED}ce_1a_code_that_requests_a_job_before_its_grant_is_registered_loses_nothing",),
     ),
     Mutant(
         "a job that is not registered, failed at once",
@@ -293,14 +293,14 @@ MUTANTS = (
         "engine/reconcile/reconciler.py",
         "                self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)",
         "                pass",
-        (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
+        (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day",),
     ),
     Mutant(
         "unreadable runs set apart",
         "engine/reconcile/reconciler.py",
         "        self._noted(self._runs.mark_unreadable, run_id, reason=reason)\n",
         "",
-        (f"{UNREADABLE}a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
+        (f"{UNREADABLE}a_run_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day",),
     ),
     Mutant(
         "unreadable record without room for the reason",
@@ -335,7 +335,7 @@ MUTANTS = (
         SENSORS,
         "            return _read_cursor(item or {})",
         "            return _read_cursor(item) if item else None",
-        (f"{ON_TABLES}a_lost_bookmark_is_no_beginning_and_is_set_anew_by_an_edit[moto-gone]",),
+        (f"{ON_TABLES}a_lost_cursor_is_no_beginning_and_is_set_again_by_an_edit[moto-gone]",),
     ),
     Mutant(
         "lease whose state cannot be read",
@@ -419,7 +419,7 @@ MUTANTS = (
         "engine/dispatch/dispatcher.py",
         "refusals = [] if was_held else self._record_assets(tick)",
         "refusals = self._record_assets(tick)",
-        (f"{HELD}asset_events_are_published_once_however_often_what_is_held_is_looked_at",),
+        (f"{HELD}asset_events_are_published_once_however_often_what_is_held_is_checked",),
     ),
     Mutant(
         "refused asset events of a large tick, not counted",
@@ -440,7 +440,7 @@ MUTANTS = (
         "engine/reconcile/held_ticks.py",
         "self._due_at = self._again_at if self._due_at == 0 else None",
         "self._due_at = None",
-        (f"{HELD}deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_look",),
+        (f"{HELD}deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_check",),
     ),
     Mutant(
         "a job that is not granted, before the commit",
@@ -491,7 +491,7 @@ MUTANTS = (
         SENSORS,
         "Model.last_nominal > request.now + MAX_SKEW_MS",
         "Model.last_nominal > request.now + 2**50",
-        (f"{OF_SENSORS}last_nominal_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
+        (f"{OF_SENSORS}last_scheduled_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
     ),
     Mutant(
         "last completion that lies ahead",
@@ -540,14 +540,14 @@ MUTANTS = (
         SENSORS,
         "            Model.last_nominal.set(request.scheduled_for),\n",
         "",
-        (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
+        (f"{OF_SENSORS}without_an_interval_the_same_scheduled_time_is_not_due_again[moto]",),
     ),
     Mutant(
         "last_nominal, not looked at",
         SENSORS,
         "running & free & due & (current if request.at_once else rested & ready)",
         "running & free & (current if request.at_once else rested & ready)",
-        (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
+        (f"{OF_SENSORS}without_an_interval_the_same_scheduled_time_is_not_due_again[moto]",),
     ),
     Mutant(
         "leased tick put without absence",
@@ -568,7 +568,9 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "            if not is_unstorable(error):\n",
         "            if is_unstorable(error):\n",
-        (f"{UNSTORABLE}leased_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back[moto]",),
+        (
+            f"{UNSTORABLE}scheduled_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back[moto]",
+        ),
     ),
     Mutant(
         "failures of events that a store rejects",
@@ -713,7 +715,7 @@ MUTANTS = (
         "engine/reconcile/external_run_poller.py",
         "done_at = checkpoint.done_at if failed else began_at",
         "done_at = began_at",
-        (f"{WATCHING}one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again",),
+        (f"{WATCHING}one_execution_that_cannot_be_queried_holds_up_none_and_comes_again",),
     ),
     Mutant(
         "told later, what could not be told",
@@ -748,7 +750,7 @@ MUTANTS = (
         "engine/launch/attempts.py",
         "if fresh.tick_id in {run.tick_id, *run.earlier_ticks}:",
         "if fresh.tick_id == run.tick_id:",
-        (f"{ATTEMPTS}tick_asks_for_one_attempt_whatever_its_clock_said",),
+        (f"{ATTEMPTS}tick_requests_one_attempt_whatever_its_clock_said",),
     ),
     Mutant(
         "successes in the order of their news",
@@ -762,7 +764,7 @@ MUTANTS = (
         "definitions/batching.py",
         "part for part in parts if (part.time, part.number) > last",
         "part for part in parts if last",
-        (f"{BATCHES}late_success_behind_a_batch_that_was_asked_for_starts_none_with_latest",),
+        (f"{BATCHES}late_success_behind_a_batch_that_was_requested_starts_none_with_latest",),
     ),
     Mutant(
         "reactions noted on runs",
@@ -811,14 +813,14 @@ MUTANTS = (
         "engine/launch/launcher.py",
         "(DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS)",
         "DENIED_FOR_MS",
-        (f"{MOVED_LAUNCH}a_start_in_doubt_whose_address_denies_is_never_called_denied",),
+        (f"{MOVED_LAUNCH}a_pending_start_whose_address_denies_is_never_called_denied",),
     ),
     Mutant(
         "refusal of a start in doubt taken for one of the first start",
         "engine/launch/launcher.py",
         "        and pending_start.token != claim.token\n    )",
         "        and False\n    )",
-        (f"{MOVED_LAUNCH}a_start_in_doubt_whose_target_is_gone_is_unknown_at_once",),
+        (f"{MOVED_LAUNCH}a_pending_start_whose_target_is_gone_is_unknown_at_once",),
     ),
     Mutant(
         "start in doubt sent on although its target has a token",
@@ -841,14 +843,14 @@ MUTANTS = (
         "engine/launch/launcher.py",
         "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
         "if has_moved and not in_doubt:",
-        (f"{MOVED_LAUNCH}a_start_in_doubt_at_a_target_without_token_is_sent_to_the_new_address",),
+        (f"{MOVED_LAUNCH}a_pending_start_at_a_target_without_token_is_sent_to_the_new_address",),
     ),
     Mutant(
         "denial from before the start in doubt",
         "engine/launch/launcher.py",
         "            since = None  # That denial was over when the start was sent.",
         "            pass",
-        (f"{MOVED_LAUNCH}a_denial_from_before_the_start_in_doubt_does_not_count",),
+        (f"{MOVED_LAUNCH}a_denial_from_before_the_pending_start_does_not_count",),
     ),
     Mutant(
         "try without address kept",
@@ -904,7 +906,7 @@ MUTANTS = (
         "engine/record/arns.py",
         'return kind_of(address) or (settings.target if settings else "")',
         'return settings.target if settings else ""',
-        (f"{MOVED}a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs",),
+        (f"{MOVED}a_run_of_another_kind_than_its_job_is_now_is_queried_where_it_runs",),
     ),
     Mutant(
         "a job's new address taken for the run's",
@@ -925,7 +927,7 @@ MUTANTS = (
         "engine/record/recorder.py",
         "if self._has_moved_from(change) and not self._is_of_former(change):",
         "if self._has_moved_from(change):",
-        (f"{MOVED_RECORD}an_event_without_launch_id_is_looked_into_at_former_addresses_only",),
+        (f"{MOVED_RECORD}an_event_without_launch_id_is_searched_at_former_addresses_only",),
     ),
     Mutant(
         "reason that is denied since the job has moved",
@@ -941,7 +943,7 @@ MUTANTS = (
         "engine/record/recorder.py",
         "if attempt == run.attempt and is_unknown(run):",
         "if attempt == run.attempt:",
-        (f"{MOVED_RECORD}whoever_has_looked_may_report_of_a_run_that_ended_as_unknown",),
+        (f"{MOVED_RECORD}whoever_has_checked_may_report_of_a_run_that_ended_as_unknown",),
     ),
 )
 
