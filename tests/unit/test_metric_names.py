@@ -174,8 +174,8 @@ def test_a_message_that_fails_is_counted_for_its_component_or_sensor(
 def test_problems_of_several_sensors_are_a_line_each_and_end_with_the_invocation() -> None:
     def act() -> None:
         for sensor in ("daily", "hourly", "daily"):
-            count(metric_names.HELD_REQUESTS, 2, sensor=sensor)
-        count(metric_names.STATUSES_PUBLISHED, sensor="daily")
+            count(metric_names.HELD_REQUESTS, 2, ("sensor", sensor))
+        count(metric_names.STATUSES_PUBLISHED, dimension=("sensor", "daily"))
 
     [engine, daily, hourly] = lines(act)
 

@@ -85,7 +85,8 @@ _problems: dict[tuple[str, str], EphemeralMetrics] = {}
 
 def flush_metrics() -> None:
     """Log this invocation's metrics: a line for the engine, and one for each second dimension."""
-    for each in (metrics(), *_problems.values()):
+    written: list[Metrics | EphemeralMetrics] = [metrics(), *_problems.values()]
+    for each in written:
         if each.metric_set:
             each.flush_metrics()
     _problems.clear()
@@ -127,10 +128,10 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     if outcome.decision is Decision.FAILURE:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
-    subject = {name: keys[name] for name in ("sensor", "job") if name in keys}
+    subject = next(((name, keys[name]) for name in ("sensor", "job") if name in keys), None)
     decided = metric_names.of_decision(step, outcome.decision)
     if decided is not None:
-        count(decided, **subject)
+        count(decided, dimension=subject)
     for name, number in (
         (metric_names.TICKS_FAILED, outcome.recorded_failures),
         (metric_names.REJECTED_REQUESTS, outcome.set_aside),
@@ -138,25 +139,25 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         (metric_names.REFUSED_REQUESTS, outcome.refused),
     ):
         if number:
-            count(name, number, **subject)
+            count(name, number, subject)
     if outcome.latency is not None:
         metrics().add_metric(metric_names.LAUNCH_LATENCY, MetricUnit.Milliseconds, max(0, outcome.latency))
     if outcome.paused:
         logger().error(outcome.paused, extra=keys)
-        count(metric_names.SENSORS_PAUSED, **subject)
+        count(metric_names.SENSORS_PAUSED, dimension=subject)
     return {**facts, "reason": outcome.reason}
 
 
-def count(name: str, number: int = 1, **dimension: str) -> None:
+def count(name: str, number: int = 1, dimension: tuple[str, str] | None = None) -> None:
     """Increment a metric; one that needs an operator is also counted as ACTION_NEEDED.
 
     Args:
         name: one of `metric_names`.
         number: the increment.
-        dimension: the `sensor`, `job` or `component` concerned, with which `metric_names.PROBLEMS` are also
-            written.
+        dimension: `sensor`, `job` or `component`, and its value; `metric_names.PROBLEMS` are also written with
+            it.
     """
-    written = _metrics_of(*dimension.items()) if dimension and name in metric_names.PROBLEMS else metrics()
+    written = _metrics_of(dimension) if dimension and name in metric_names.PROBLEMS else metrics()
     written.add_metric(name, MetricUnit.Count, number)
     if name in metric_names.FOR_A_PERSON:
         written.add_metric(metric_names.ACTION_NEEDED, MetricUnit.Count, number)
@@ -247,7 +248,7 @@ def process_queue(
             _handled(handle, message, is_kept=kept_in_tables)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
-                count(metric_names.MESSAGES_THROTTLED, **_dimension_of(inbox.origin))
+                count(metric_names.MESSAGES_THROTTLED, dimension=_dimension_of(inbox.origin))
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent again, to be handled later: {error}")
@@ -315,17 +316,17 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
     logger().warning(
         f"Will be redelivered in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
     )
-    count(metric_names.MESSAGES_RETRIED, **_dimension_of(inbox.origin))
+    count(metric_names.MESSAGES_RETRIED, dimension=_dimension_of(inbox.origin))
     try:
         inbox.queue.postpone(handle, wait)
     except StoreError as unheard:
         logger().warning(str(unheard))
 
 
-def _dimension_of(origin: str) -> dict[str, str]:
+def _dimension_of(origin: str) -> tuple[str, str]:
     """Return the dimension of an origin of messages: the sensor, or the component of the engine."""
     sensor = origin.removeprefix("sensor ")
-    return {"component": origin} if sensor == origin else {"sensor": sensor}
+    return ("component", origin) if sensor == origin else ("sensor", sensor)
 
 
 def _requeue(body: Json, queue: Queue) -> None:
@@ -355,7 +356,7 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
     """
     reason = f"{type(error).__name__}: {error}"
     logger().error(f"Sent to the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
-    count(metric_names.DEAD_LETTERS, **_dimension_of(origin))
+    count(metric_names.DEAD_LETTERS, dimension=_dimension_of(origin))
     try:
         dead_letters.send(body, origin=origin, reason=reason)
     except StoreError as unkept:
