@@ -232,13 +232,22 @@ def test_every_metric_of_an_alarm_or_the_dashboard_is_one_that_the_code_writes()
     dashboard = template.resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
     body = json.loads(re.sub(r"\$\{[\w.:]+\}", "name", dashboard))
     shown = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
-    named = {metric[1] for metric in shown if metric[0] == "Treadle"}
+    searched = [
+        re.fullmatch(
+            r"SEARCH\('\{Treadle,(sensor|job|component),service\} MetricName=\"(\w+)\" service=\"name\"', '\w+', 300\)",
+            metric[0]["expression"],
+        )
+        for metric in shown
+        if "expression" in metric[0]
+    ]
+    named = {metric[1] for metric in shown if metric[0] == "Treadle"} | {each[2] for each in searched if each}
     alarmed = {
         alarm["MetricName"]: alarm["Dimensions"]
         for alarm in ALARMS.values()
         if alarm["Namespace"] == "Treadle"
     }
 
+    assert all(searched)
     assert named | alarmed.keys() <= written_metrics()
     assert (
         metric_names.FOR_A_PERSON | {metric_names.ACTION_NEEDED, metric_names.TICKS_FAILED} <= alarmed.keys()

@@ -8,7 +8,7 @@ import pytest
 
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import InvalidReportError, StoreRejectedError, UnreadableRecordError
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import flush_metrics, process_queue
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
 
 
@@ -57,7 +57,7 @@ class World:
             parse,
             lambda values: self.begun.append(list(values)),
         )
-        metrics().clear_metrics()
+        flush_metrics()
         return answer
 
 

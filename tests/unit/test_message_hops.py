@@ -24,7 +24,7 @@ from treadle.engine.tick.preview import Previewer
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import WAKE, _evaluate_batch
-from treadle.entrypoints.handler import MAX_RECEIVES, metrics, process_queue
+from treadle.entrypoints.handler import MAX_RECEIVES, flush_metrics, process_queue
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.model.runs import Claim
 from treadle.model.sensors import LeaseRequest
@@ -85,7 +85,7 @@ class Chains:
             for index, message in enumerate(batch):
                 if str(index) not in failed:
                     self.queue.delete(message)
-            metrics().clear_metrics()
+            flush_metrics()
 
     def minutes(self, number: int) -> Iterator[int]:
         """Let minutes pass, and handle what comes."""

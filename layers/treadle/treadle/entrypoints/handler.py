@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import (
@@ -54,6 +54,9 @@ LAST_PAUSE_SECONDS = (0.05, 0.25)
 SEND_TRIES = 4
 """How often sending a message again is tried, if the queue is throttled as well."""
 
+NAMESPACE = "Treadle"
+"""The namespace of all metrics."""
+
 _PERMANENT = (
     UnknownEventError,
     InvalidReportError,
@@ -73,7 +76,20 @@ def logger() -> Logger:
 @functools.cache
 def metrics() -> Metrics:
     """Return the process's metrics, logged in CloudWatch's embedded format; `service` is the engine."""
-    return Metrics(namespace="Treadle")
+    return Metrics(namespace=NAMESPACE)
+
+
+_problems: dict[tuple[str, str], EphemeralMetrics] = {}
+"""This invocation's problems, by the name and the value of their second dimension."""
+
+
+def flush_metrics() -> None:
+    """Log this invocation's metrics: a line for the engine, and one for each second dimension."""
+    written: list[Metrics | EphemeralMetrics] = [metrics(), *_problems.values()]
+    for each in written:
+        if each.metric_set:
+            each.flush_metrics()
+    _problems.clear()
 
 
 def instrumented(function: Handler) -> Handler:
@@ -93,8 +109,7 @@ def instrumented(function: Handler) -> Handler:
         try:
             return traced(event, context)
         finally:
-            if metrics().metric_set:
-                metrics().flush_metrics()
+            flush_metrics()
 
     wrapped: Handler = logger().inject_lambda_context(handler, clear_state=True)
     return wrapped
@@ -113,35 +128,52 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     if outcome.decision is Decision.FAILURE:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
+    subject = next(((name, keys[name]) for name in ("sensor", "job") if name in keys), None)
     decided = metric_names.of_decision(step, outcome.decision)
     if decided is not None:
-        count(decided)
-    if outcome.recorded_failures:
-        count(metric_names.TICKS_FAILED, outcome.recorded_failures)
-    if outcome.set_aside:
-        count(metric_names.REJECTED_REQUESTS, outcome.set_aside)
-    if outcome.held:
-        count(metric_names.HELD_REQUESTS, outcome.held)
-    if outcome.refused:
-        count(metric_names.REFUSED_REQUESTS, outcome.refused)
+        count(decided, dimension=subject)
+    for name, number in (
+        (metric_names.TICKS_FAILED, outcome.recorded_failures),
+        (metric_names.REJECTED_REQUESTS, outcome.set_aside),
+        (metric_names.HELD_REQUESTS, outcome.held),
+        (metric_names.REFUSED_REQUESTS, outcome.refused),
+    ):
+        if number:
+            count(name, number, subject)
     if outcome.latency is not None:
         metrics().add_metric(metric_names.LAUNCH_LATENCY, MetricUnit.Milliseconds, max(0, outcome.latency))
     if outcome.paused:
         logger().error(outcome.paused, extra=keys)
-        count(metric_names.SENSORS_PAUSED)
+        count(metric_names.SENSORS_PAUSED, dimension=subject)
     return {**facts, "reason": outcome.reason}
 
 
-def count(name: str, number: int = 1) -> None:
+def count(name: str, number: int = 1, dimension: tuple[str, str] | None = None) -> None:
     """Increment a metric; one that needs an operator is also counted as ACTION_NEEDED.
 
     Args:
         name: one of `metric_names`.
         number: the increment.
+        dimension: `sensor`, `job` or `component`, and its value; `metric_names.PROBLEMS` are also written with
+            it.
     """
-    metrics().add_metric(name, MetricUnit.Count, number)
+    written = _metrics_of(dimension) if dimension and name in metric_names.PROBLEMS else metrics()
+    written.add_metric(name, MetricUnit.Count, number)
     if name in metric_names.FOR_A_PERSON:
-        metrics().add_metric(metric_names.ACTION_NEEDED, MetricUnit.Count, number)
+        written.add_metric(metric_names.ACTION_NEEDED, MetricUnit.Count, number)
+
+
+def _metrics_of(dimension: tuple[str, str]) -> EphemeralMetrics:
+    """Return the metrics that are written both for the engine and with this dimension, in one line."""
+    if dimension not in _problems:
+        _problems[dimension] = EphemeralMetrics(namespace=NAMESPACE, default_dimensions=_engine())
+        _problems[dimension].add_dimensions(**dict([dimension]))
+    return _problems[dimension]
+
+
+def _engine() -> dict[str, str]:
+    """Return the dimension of all metrics: the engine, if its name is known."""
+    return {"service": str(metrics().service)} if metrics().service else {}
 
 
 def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
@@ -156,15 +188,12 @@ def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
     # Imported here because most invocations do not need it.
     from aws_lambda_powertools.metrics import single_metric
 
-    dimensions = {"sensor": sensor}
-    if metrics().service:
-        dimensions["service"] = str(metrics().service)
     with single_metric(
         name=name,
         unit=MetricUnit(unit),
         value=value,
-        namespace="Treadle",
-        default_dimensions=dimensions,
+        namespace=NAMESPACE,
+        default_dimensions={**_engine(), "sensor": sensor},
     ):
         pass
 
@@ -219,7 +248,7 @@ def process_queue(
             _handled(handle, message, is_kept=kept_in_tables)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
-                count(metric_names.MESSAGES_THROTTLED)
+                count(metric_names.MESSAGES_THROTTLED, dimension=_dimension_of(inbox.origin))
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent again, to be handled later: {error}")
@@ -287,11 +316,17 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
     logger().warning(
         f"Will be redelivered in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
     )
-    count(metric_names.MESSAGES_RETRIED)
+    count(metric_names.MESSAGES_RETRIED, dimension=_dimension_of(inbox.origin))
     try:
         inbox.queue.postpone(handle, wait)
     except StoreError as failure:
         logger().warning(str(failure))
+
+
+def _dimension_of(origin: str) -> tuple[str, str]:
+    """Return the dimension of an origin of messages: the sensor, or the component of the engine."""
+    sensor = origin.removeprefix("sensor ")
+    return ("component", origin) if sensor == origin else ("sensor", sensor)
 
 
 def _requeue(body: Json, queue: Queue) -> None:
@@ -321,7 +356,7 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
     """
     reason = f"{type(error).__name__}: {error}"
     logger().error(f"Sent to the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
-    count(metric_names.DEAD_LETTERS)
+    count(metric_names.DEAD_LETTERS, dimension=_dimension_of(origin))
     try:
         dead_letters.send(body, origin=origin, reason=reason)
     except StoreError as unkept:

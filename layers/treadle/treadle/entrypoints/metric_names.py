@@ -1,5 +1,7 @@
 """The names of Treadle's metrics. All are in one namespace, with the engine as the dimension `service`.
 
+Problems are also written with the sensor, job or component that they concern as a second dimension.
+
 What happens each minute for an idle sensor is not counted: CloudWatch charges a metric for each hour in which
 it is written, and Lambda's own metric Invocations shows the same.
 """
@@ -30,6 +32,7 @@ SENSORS_PAUSED: Final = "SensorsPaused"
 SENSOR_LATE: Final = "SensorLate"
 STATUSES_PUBLISHED: Final = "StatusesPublished"
 TICKS_FAILED: Final = "TicksFailed"
+TICKS_LEASE_LOST: Final = "TicksLeaseLost"
 TICKS_RECOVERED: Final = "TicksRecovered"
 UNREADABLE_RECORDS: Final = "UnreadableRecords"
 
@@ -46,6 +49,18 @@ FOR_A_PERSON = frozenset(
     }
 )
 """Metrics that are also counted as ACTION_NEEDED, so that one alarm covers them."""
+
+PROBLEMS = FOR_A_PERSON | {
+    DEAD_LETTERS,
+    MESSAGES_RETRIED,
+    MESSAGES_THROTTLED,
+    TICKS_FAILED,
+    TICKS_LEASE_LOST,
+}
+"""Metrics that are also written with the dimension `sensor`, `job` or `component`, where the writer knows it.
+
+CloudWatch charges for each combination of dimensions, so nothing that a healthy engine writes belongs here.
+"""
 
 _STEPS: Mapping[str, str] = {
     "tick": "Ticks",

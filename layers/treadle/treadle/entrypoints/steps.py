@@ -178,7 +178,7 @@ def launcher() -> Handler:
             def handle(request: LaunchRequest) -> None:
                 # A duplicate message is launched again, after the first one.
                 outcome = begun.pop(request).result() if request in begun else start(request)
-                report(outcome, step="launch", run_id=request.run_id)
+                report(outcome, step="launch", run_id=request.run_id, job=request.job)
 
             return process_queue(event, context, handle, inbox, parse_launch, begin, kept_in_tables=True)
 

@@ -185,7 +185,7 @@ def per_month(work: Workload, prices: Prices) -> dict[str, float]:
     """List the monthly cost of an engine and its projects in dollars, by line item.
 
     What is not listed is free, or costs nothing while idle: standard parameters of Systems Manager, AWS
-    events on the default bus, and metrics that are not written.
+    events on the default bus, and metrics that are not written, such as those of problems.
     """
     alarms = (DETAILED_ALARMS if work.is_detailed else BASIC_ALARMS) + PROJECT_ALARMS * work.projects
     metrics = (RUN_METRICS if work.runs else 0) + (EVENT_METRICS * work.event_sensors if work.events else 0)
