@@ -1,8 +1,8 @@
-// The console's HTTP API: the one place that knows its paths. Answers are what it sends, as JSON.
+// The console's HTTP API: the only module that knows its paths. Responses are parsed JSON, of the types that its OpenAPI document describes.
 
 import {authorization, signInAgain} from './auth.js';
 
-/** That the server refused, or could not be asked. `status` is HTTP's, 0 where there was no answer. */
+/** The server refused a request, or did not respond. `status` is the HTTP status; 0 if there was no response. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -13,13 +13,13 @@ export class ApiError extends Error {
 const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
 
 async function request(method, path, {query = {}, body, signal} = {}) {
-  const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
   const headers = {Accept: 'application/json', ...authorization()};
   if (method !== 'GET') headers['X-Treadle'] = 'console';
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   let answer;
   try {
-    answer = await fetch(`api/${path}${asked.size ? `?${asked}` : ''}`, {
+    response = await fetch(`api/${path}${parameters.size ? `?${parameters}` : ''}`, {
       method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
       cache: 'no-store', credentials: 'same-origin', redirect: 'error',
     });
@@ -27,11 +27,11 @@ async function request(method, path, {query = {}, body, signal} = {}) {
     if (error.name === 'AbortError') throw error;
     throw new ApiError(0, NO_ANSWER);
   }
-  const content = await answer.json().catch(() => null);
-  if (answer.ok) return content;
-  if (answer.status === 401) signInAgain();
-  const said = typeof content?.message === 'string' ? content.message : `The server answered ${answer.status} ${answer.statusText}.`;
-  throw new ApiError(answer.status, said);
+  const content = await response.json().catch(() => null);
+  if (response.ok) return content;
+  if (response.status === 401) signInAgain();
+  const message = typeof content?.message === 'string' ? content.message : `The server answered ${response.status} ${response.statusText}.`;
+  throw new ApiError(response.status, message);
 }
 
 const sensor = (name, ...rest) => ['sensors', name, ...rest].map(encodeURIComponent).join('/');

@@ -2,22 +2,29 @@
 
 const SWEEPS = 8;
 
+/** @typedef {{from: string, to: string}} Edge */
+/** @typedef {{layer: number, row: number}} Place */
+/** @typedef {{edge: Edge, at: number}} Bend a place that an edge passes in a layer between its ends. */
+/** @typedef {string | Bend} Station a node, by its id, or a bend. */
+/**
+ * @template {Station} End
+ * @typedef {{from: End, to: End}} Piece
+ */
+
 /**
  * Where each node stands, and where each edge passes.
  *
  * An edge over several layers has a place of its own in each layer between, so that it passes no node.
  *
- * Args:
- *   nodes: of {id}.
- *   edges: of {from, to}; those of unknown nodes are left out, those that close a circle lead back.
+ * Returns the place of each node by its id, and of each edge the places between its two ends; rows may be fractions.
  *
- * Returns {place, paths, layers, rows}: `place` is a Map of id to {layer, row}, rows may be fractions; `paths` is a
- * list of {edge, bends} with the places between its two ends.
+ * @param {{id: string}[]} nodes
+ * @param {Edge[]} edges those of unknown nodes are left out, those that close a cycle lead back.
  */
 export function layered(nodes, edges) {
   const ids = nodes.map((node) => node.id);
   const known = edges.filter((edge) => edge.from !== edge.to && ids.includes(edge.from) && ids.includes(edge.to));
-  const forward = new Set(withoutCircles(ids, known));
+  const forward = new Set(withoutCycles(ids, known));
   const layer = longestPaths(ids, forward);
   const pieces = [], bendsOf = new Map();
   for (const edge of forward) {
@@ -29,7 +36,7 @@ export function layered(nodes, edges) {
   }
   const layers = Array.from({length: Math.max(0, ...layer.values()) + 1}, () => []);
   for (const [thing, index] of layer) layers[index].push(thing);
-  untangle(layers, pieces);
+  reduceCrossings(layers, pieces);
   const rows = Math.max(1, ...layers.map((each) => each.length));
   const place = new Map();
   layers.forEach((each, index) => each.forEach((thing, row) => place.set(thing, {layer: index, row: row + (rows - each.length) / 2})));
@@ -37,13 +44,22 @@ export function layered(nodes, edges) {
   return {place, paths, layers: layers.length, rows};
 }
 
+/**
+ * @template Station
+ * @param {Iterable<Piece<Station>>} edges
+ * @param {'from' | 'to'} by
+ */
 function grouped(edges, by) {
   const found = new Map();
   for (const edge of edges) found.set(edge[by], [...(found.get(edge[by]) ?? []), edge]);
   return found;
 }
 
-function withoutCircles(ids, edges) {
+/**
+ * @param {string[]} ids
+ * @param {Edge[]} edges
+ */
+function withoutCycles(ids, edges) {
   const leaving = grouped(edges, 'from');
   const state = new Map(), kept = [];
   const walk = (id) => {
@@ -60,6 +76,10 @@ function withoutCircles(ids, edges) {
   return kept;
 }
 
+/**
+ * @param {string[]} ids
+ * @param {Set<Edge>} edges
+ */
 function longestPaths(ids, edges) {
   const [leaving, waiting] = [grouped(edges, 'from'), new Map(ids.map((id) => [id, 0]))];
   for (const {to} of edges) waiting.set(to, waiting.get(to) + 1);
@@ -76,8 +96,13 @@ function longestPaths(ids, edges) {
   return layer;
 }
 
-/** Orders each layer by the middle of its neighbours, to and fro, so that fewer edges cross. */
-function untangle(layers, pieces) {
+/**
+ * Orders each layer by the middle of its neighbours, forward and back, so that fewer edges cross.
+ *
+ * @param {Station[][]} layers
+ * @param {Piece<Station>[]} pieces
+ */
+function reduceCrossings(layers, pieces) {
   const [leaving, entering] = [grouped(pieces, 'from'), grouped(pieces, 'to')];
   const row = new Map(layers.flatMap((each) => each.map((thing, index) => [thing, index - each.length / 2])));
   for (let sweep = 0; sweep < SWEEPS; sweep++) {

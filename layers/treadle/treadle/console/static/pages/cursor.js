@@ -2,23 +2,33 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {difference, parsed, pretty} from '../format.js';
-import {Dialog, Problem, notify} from '../parts.js';
+import {difference, parseJson, pretty} from '../format.js';
+import {Dialog, Problem, notify} from '../components.js';
 
-/** What changes, line by line; the sign distinguishes it, not the colour alone. */
+/**
+ * What changes, line by line; the sign distinguishes it, not the colour alone.
+ *
+ * @param {{before: string | null, after: string | null}} props
+ */
 export function Difference({before, after}) {
   const [old, fresh] = [before, after].map((text) => (text === null || text === undefined ? '' : pretty(text)));
   if (old === fresh && (before === null) === (after === null)) return html`<p class="faint">Nothing changes.</p>`;
   return html`<pre class="diff" tabindex="0" aria-label="What changes">${difference(old, fresh).map((line, index) => html`<span key=${index} class=${{'+': 'added', '-': 'removed'}[line.sign] ?? ''}>${line.sign} ${line.text}${'\n'}</span>`)}</pre>`;
 }
 
-/** A JSON cursor is edited laid out, and kept as short as it was. */
+/**
+ * A JSON cursor is edited laid out, and kept as short as it was.
+ *
+ * @param {string} text
+ * @param {string | null} like
+ */
 const compact = (text, like) => {
-  const value = parsed(text);
-  const was = like === null || like === undefined ? undefined : parsed(like);
+  const value = parseJson(text);
+  const was = like === null || like === undefined ? undefined : parseJson(like);
   return value !== null && typeof value === 'object' && was !== null && typeof was === 'object' ? JSON.stringify(value) : text;
 };
 
+/** @param {{sensor: Api.Sensor, onClose: () => void, done: (sensor: Api.Sensor) => void}} props */
 export function CursorDialog({sensor, onClose, done}) {
   // What was seen when the dialog was opened: what is stored may change meanwhile.
   const [seen, setSeen] = useState({cursor: sensor.cursor ?? null, epoch: sensor.cursor_epoch});
@@ -26,8 +36,8 @@ export function CursorDialog({sensor, onClose, done}) {
   const [clears, setClears] = useState(false);
   const [state, setState] = useState({busy: false, error: null});
   const next = clears ? null : compact(text, seen.cursor);
-  const isJson = parsed(seen.cursor ?? '') instanceof Object;
-  const isBroken = isJson && !clears && parsed(text) === undefined;
+  const isJson = parseJson(seen.cursor ?? '') instanceof Object;
+  const isBroken = isJson && !clears && parseJson(text) === undefined;
 
   const save = async () => {
     setState({busy: true, error: null});

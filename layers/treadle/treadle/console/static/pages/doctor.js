@@ -4,7 +4,7 @@ import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {count} from '../format.js';
 import {useLive} from '../live.js';
-import {Badge, Empty, Loaded, Page} from '../parts.js';
+import {Badge, Empty, Loaded, Page} from '../components.js';
 
 const ORDER = {problem: 0, warning: 1, ok: 2};
 
@@ -15,6 +15,7 @@ export function Doctor() {
   <//>`;
 }
 
+/** @param {{findings: Api.Finding[]}} props */
 function Findings({findings}) {
   const [showsAll, setShowsAll] = useState(false);
   const sorted = [...findings].sort((one, other) => (ORDER[one.severity] ?? 1) - (ORDER[other.severity] ?? 1));
@@ -26,6 +27,7 @@ function Findings({findings}) {
     ${showsAll && html`<ul class="findings">${fine.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`}`;
 }
 
+/** @param {{finding: Api.Finding}} props */
 function Finding({finding}) {
   return html`<li class=${`finding ${finding.severity}`}><${Badge} status=${finding.severity} />
     <div><p class="strong">${finding.says}</p>${finding.advice && html`<p>${finding.advice}</p>`}<p class="faint"><span class="mono">${finding.subject}</span> · ${finding.check}</p></div></li>`;

@@ -5,12 +5,15 @@ import * as api from '../api.js';
 import {layered} from '../layout.js';
 import {useLive} from '../live.js';
 import {address, assetAddress, sensorAddress} from '../router.js';
-import {Empty, Loaded, Page} from '../parts.js';
+import {Empty, Loaded, Page} from '../components.js';
 
 const WIDTH = 190, HEIGHT = 40, ACROSS = 90, DOWN = 18, EDGE = 8;
 const KINDS = {sensor: 'Sensor', job: 'Job', asset: 'Asset'};
 
 
+/** @typedef {[x: number, y: number]} Point */
+
+/** @param {Api.Graph['nodes'][number]} node */
 const hrefOf = (node) => ({sensor: sensorAddress(node.name), job: address(['runs'], {job: node.name})})[node.kind] ?? assetAddress(node.name);
 
 export function SensorMap() {
@@ -21,6 +24,7 @@ export function SensorMap() {
   <//>`;
 }
 
+/** @param {Api.Graph} props */
 function Picture({nodes, edges}) {
   const [near, setNear] = useState(null);
   const {place, paths, layers, rows} = layered(nodes, edges);
@@ -38,7 +42,13 @@ function Picture({nodes, edges}) {
     </svg></div>`;
 }
 
-/** From the right side of one node, straight through the places between, to the left side of another. */
+/**
+ * From the right side of one node, straight through the places between, to the left side of another.
+ *
+ * @param {Point} start
+ * @param {Point[]} bends
+ * @param {Point} end
+ */
 function curve([startX, startY], bends, [endX, endY]) {
   const middle = HEIGHT / 2;
   const stations = [[startX + WIDTH, startY + middle], ...bends.flatMap(([x, y]) => [[x, y + middle], [x + WIDTH, y + middle]]), [endX - 1, endY + middle]];
@@ -52,10 +62,22 @@ function curve([startX, startY], bends, [endX, endY]) {
   return path;
 }
 
+/**
+ * @param {string} text
+ * @param {number} [most]
+ */
 function shortened(text, most = 22) {
   return text.length > most ? `${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}` : text;
 }
 
+/**
+ * @param {object} props
+ * @param {Api.Graph['nodes'][number]} props.node
+ * @param {Point} props.point
+ * @param {Api.Graph['edges']} props.edges
+ * @param {Map<string, string>} props.names by id.
+ * @param {(id: string | null) => void} props.setNear
+ */
 function Node({node, point: [x, y], edges, names, setNear}) {
   const {name} = node;
   const others = (side, other) => edges.filter((edge) => edge[side] === node.id).map((edge) => names.get(edge[other])).join(', ');

@@ -2,13 +2,14 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {isFailing, isLate, kindWord, problemWord, useForbidden} from '../deployment.js';
+import {isFailing, isLate, kindLabel, problemLabel, useForbidden} from '../deployment.js';
 import {count, duration} from '../format.js';
-import {ask, sensorAddress} from '../router.js';
-import {Badge, Choice, Dialog, Page, Problem, Table, Time} from '../parts.js';
+import {replaceQuery, sensorAddress} from '../router.js';
+import {Badge, Choice, Dialog, Page, Problem, Table, Time} from '../components.js';
 import {Switch} from '../switch.js';
-import {Sparkline, stateOf, tickWords} from '../timeline.js';
+import {Sparkline, stateOf, tickSummary} from '../timeline.js';
 
+/** @param {Api.Sensor} sensor */
 const isTroubled = (sensor) => (sensor.recent ?? []).some((tick) => tick.trouble);
 
 const CHOICES = [
@@ -21,19 +22,24 @@ const CHOICES = [
   ['troubled', 'Held or refused', isTroubled],
 ];
 
+/**
+ * @param {Api.Sensor} sensor
+ * @param {Query} query
+ */
 function matches(sensor, {find = '', show = ''}) {
   const [, , chosen] = CHOICES.find(([name]) => name === show) ?? CHOICES[0];
-  const text = [sensor.name, sensor.kind, kindWord(sensor.kind), sensor.description, ...(sensor.jobs ?? [])].join(' ').toLowerCase();
+  const text = [sensor.name, sensor.kind, kindLabel(sensor.kind), sensor.description, ...(sensor.jobs ?? [])].join(' ').toLowerCase();
   return chosen(sensor) && find.toLowerCase().split(/\s+/).every((each) => text.includes(each));
 }
 
+/** @param {{overview: Api.Overview, query: Query, refresh: () => void}} props */
 export function Overview({overview, query, refresh}) {
   const [chosen, setChosen] = useState(new Set());
   const [bulk, setBulk] = useState(null);
   const {sensors} = overview;
   const shown = sensors.filter((sensor) => matches(sensor, query));
   const selected = shown.filter((sensor) => chosen.has(sensor.name)).map((sensor) => sensor.name);
-  const filter = (change) => ask(['sensors'], {...query, ...change});
+  const filter = (change) => replaceQuery(['sensors'], {...query, ...change});
 
   return html`<${Page} title="Sensors">
     <${Summary} sensors=${sensors} />
@@ -48,6 +54,7 @@ export function Overview({overview, query, refresh}) {
   <//>`;
 }
 
+/** @param {{sensors: Api.Sensor[]}} props */
 function Summary({sensors}) {
   const sum = (of) => sensors.reduce((total, sensor) => total + (of(sensor) ?? 0), 0);
   const figures = [
@@ -65,6 +72,14 @@ function Summary({sensors}) {
   </ul>`;
 }
 
+/**
+ * @param {object} props
+ * @param {Api.Sensor[]} props.sensors
+ * @param {boolean} props.hasAny
+ * @param {Set<string>} props.chosen
+ * @param {(chosen: Set<string>) => void} props.setChosen
+ * @param {() => void} props.refresh
+ */
 function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
   const all = sensors.length > 0 && sensors.every((sensor) => chosen.has(sensor.name));
   const toggle = (name) => {
@@ -79,7 +94,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
       of: (each) => html`<input type="checkbox" aria-label=${`Choose ${each.name}`} checked=${chosen.has(each.name)} onchange=${() => toggle(each.name)} />`,
     },
     {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip" title=${each.description}>${each.description}</small><${FirstProblem} problems=${each.problems ?? []} />`},
-    {name: 'Kind', of: (each) => kindWord(each.kind)},
+    {name: 'Kind', of: (each) => kindLabel(each.kind)},
     {name: 'Status', of: (each) => html`<${Switch} sensor=${each} done=${refresh} />`},
     {name: 'Last tick', of: (each) => html`<${LastTick} tick=${each.last_tick} />`},
     {name: 'Next', of: (each) => html`<${Time} at=${each.next_tick_at} ago none=${each.status === 'RUNNING' ? 'on event' : '–'} />`},
@@ -94,35 +109,46 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
   return html`<${Table} caption="Sensors" columns=${columns} rows=${sensors} keyOf=${(each) => each.name} empty=${empty} rowClass=${(each) => (isFailing(each) || isLate(each) ? 'failing' : '')} />`;
 }
 
-/** The cause of what is wrong with a sensor; its page has all of it. */
+/**
+ * The cause of what is wrong with a sensor; its page has all of it.
+ *
+ * @param {{problems: Api.SensorProblem[]}} props
+ */
 function FirstProblem({problems: [first]}) {
   if (!first) return null;
-  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(first)} /> ${first.says}</small>`;
+  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${first.says}</small>`;
 }
 
+/** @param {{tick: Api.TickOutline | null}} props */
 export function LastTick({tick}) {
   if (!tick) return html`<span class="faint">none yet</span>`;
   const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : undefined;
-  return html`<span class="pair"><${Badge} status=${stateOf(tick)} label=${label} title=${tickWords(tick)} /><small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small></span>`;
+  return html`<span class="pair"><${Badge} status=${stateOf(tick)} label=${label} title=${tickSummary(tick)} /><small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small></span>`;
 }
 
-const WORDS = {start: ['Start', 'started'], stop: ['Stop', 'stopped'], reset: ['Reset', 'reset']};
+/** @typedef {{action: Action, sensors: string[]}} Bulk */
+/** @typedef {'start' | 'stop' | 'reset'} Action */
 
+/** @type {Record<Action, [verb: string, done: string]>} */
+const ACTIONS = {start: ['Start', 'started'], stop: ['Stop', 'stopped'], reset: ['Reset', 'reset']};
+
+/** @param {{selected: string[], onAct: (bulk: Bulk) => void, onNone: () => void}} props */
 function BulkBar({selected, onAct, onNone}) {
   const forbidden = useForbidden();
   if (selected.length === 0) return null;
   return html`<div class="bulk" role="group" aria-label="What to do with the chosen sensors">
     <b>${count(selected.length, 'sensor')} chosen</b>
-    ${Object.entries(WORDS).map(([action, [name]]) => html`<button key=${action} class="small" disabled=${forbidden !== null} title=${forbidden} onclick=${() => onAct({action, sensors: selected})}>${name}</button>`)}
+    ${Object.entries(ACTIONS).map(([action, [name]]) => html`<button key=${action} class="small" disabled=${forbidden !== null} title=${forbidden} onclick=${() => onAct({action, sensors: selected})}>${name}</button>`)}
     ${forbidden && html`<span class="faint">${forbidden}</span>`}
     <button class="small quiet" onclick=${onNone}>Choose none</button>
   </div>`;
 }
 
+/** @param {Bulk & {refresh: () => void, onClose: () => void}} props */
 function BulkDialog({action, sensors, refresh, onClose}) {
   const [results, setResults] = useState(null);
   const [state, setState] = useState({busy: false, error: null});
-  const [verb, done] = WORDS[action];
+  const [verb, done] = ACTIONS[action];
   const act = async () => {
     setState({busy: true, error: null});
     try {
@@ -141,6 +167,7 @@ function BulkDialog({action, sensors, refresh, onClose}) {
   <//>`;
 }
 
+/** @param {{results: Api.BulkResult[], verb: string, done: string, onClose: () => void}} props */
 function BulkResults({results, verb, done, onClose}) {
   const [good, bad] = [results.filter((each) => each.ok), results.filter((each) => !each.ok)];
   return html`<${Dialog} title=${verb} onClose=${onClose}>

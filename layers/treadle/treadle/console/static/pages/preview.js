@@ -3,12 +3,11 @@
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {NO_TICKS, doesTick, useForbidden} from '../deployment.js';
-import {count, parsed, pretty} from '../format.js';
+import {count, parseJson, pretty} from '../format.js';
 import {tickAddress} from '../router.js';
-import {Badge, Choice, Dialog, Log, Problem, notify} from '../parts.js';
+import {Badge, Choice, Dialog, ErrorCard, Log, Problem, notify} from '../components.js';
 import {Difference} from './cursor.js';
 import {Requests} from './requests.js';
-import {ErrorCard} from './ticks.js';
 
 const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
 const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'], WITH_DEADLINE = ['deadline', 'A deadline'];
@@ -28,24 +27,27 @@ const NAMED = {
   asset: ['Key of an asset whose newest materialization it receives', 'warehouse/orders'],
 };
 
+/** @typedef {{way: string, cursor: string, isNone: boolean, name: string, deadline: string, event: string}} Given */
+
+/** @param {{sensor: Api.Sensor, onClose: () => void, done: () => void}} props */
 export function PreviewDialog({sensor, onClose, done}) {
   const ways = WAYS[sensor.kind] ?? [WITH_CURSOR, WITH_EVENT];
   const [given, setGiven] = useState({
     way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
     name: '', deadline: '', event: '{}',
   });
-  const [state, setState] = useState({busy: false, error: null, came: null});
+  const [state, setState] = useState({busy: false, error: null, result: null});
   const evaluate = async () => {
-    setState({busy: true, error: null, came: null});
+    setState({busy: true, error: null, result: null});
     try {
-      setState({busy: false, error: null, came: await api.preview(sensor.name, bodyOf(given, sensor))});
+      setState({busy: false, error: null, result: await api.preview(sensor.name, bodyOf(given, sensor))});
     } catch (error) {
-      setState({busy: false, error, came: null});
+      setState({busy: false, error, result: null});
     }
   };
   return html`<${Dialog} title=${`Test ${sensor.name}`} onClose=${onClose} wide>
-    ${state.came
-      ? html`<${Came} sensor=${sensor} came=${state.came} onAgain=${() => setState({...state, came: null})} onClose=${onClose} done=${done} />`
+    ${state.result
+      ? html`<${Result} sensor=${sensor} result=${state.result} onAgain=${() => setState({...state, result: null})} onClose=${onClose} done=${done} />`
       : html`<form onsubmit=${(event) => { event.preventDefault(); evaluate(); }}>
         <p class="faint">It is evaluated for real, with its own permissions, and nothing is committed: no run, no cursor, no tick.</p>
         <${Choice} label="Test with" options=${ways} value=${given.way} onChange=${(way) => setGiven({...given, way})} />
@@ -56,13 +58,17 @@ export function PreviewDialog({sensor, onClose, done}) {
   <//>`;
 }
 
+/**
+ * @param {Given} given
+ * @param {Api.Sensor} sensor
+ */
 function bodyOf({way, cursor, isNone, name, deadline, event}, sensor) {
   if (way === 'object') return {object: {key: name}};
   if (way === 'run') return {run_id: name.trim()};
   if (way === 'asset') return {asset_key: name};
   if (way === 'deadline') return {deadline: new Date(deadline).toISOString()};
   if (way === 'event') {
-    const value = parsed(event);
+    const value = parseJson(event);
     if (value === null || typeof value !== 'object') throw new Error('The event is not a JSON object: correct it, and evaluate again.');
     return {event: value};
   }
@@ -71,6 +77,7 @@ function bodyOf({way, cursor, isNone, name, deadline, event}, sensor) {
   return {cursor: cursor === pretty(sensor.cursor) ? sensor.cursor ?? cursor : cursor};
 }
 
+/** @param {{given: Given, change: (part: Partial<Given>) => void}} props */
 function Input({given, change}) {
   if (NAMED[given.way]) {
     const [label, example] = NAMED[given.way];
@@ -86,26 +93,47 @@ function Input({given, change}) {
     <label class="check"><input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as at the first tick</label>`;
 }
 
+/** @param {Api.PreviewedTick} tick */
 function headline(tick) {
   if (tick.status === 'FAILURE') return 'Failed';
-  const asked = tick.requests?.length ?? 0;
-  if (asked) return count(asked, 'run request');
+  const requested = tick.requests?.length ?? 0;
+  if (requested) return count(requested, 'run request');
   return tick.asset_events?.length ? count(tick.asset_events.length, 'materialization') : 'Skipped';
 }
 
-function Came({sensor, came, onAgain, onClose, done}) {
-  const {tick, cursor_before: before, cursor_after: after} = came;
+/**
+ * @param {object} props
+ * @param {Api.Sensor} props.sensor
+ * @param {Api.Preview} props.result
+ * @param {() => void} props.onAgain
+ * @param {() => void} props.onClose
+ * @param {() => void} props.done
+ */
+function Result({sensor, result, onAgain, onClose, done}) {
+  const {tick, cursor_before: before, cursor_after: after} = result;
   const failed = tick.status === 'FAILURE';
   return html`<div role="status"><h3 class="result"><${Badge} status=${tick.status} label=${headline(tick)} /></h3>${tick.reason && html`<p>${tick.reason}</p>`}</div>
     <${ErrorCard} error=${tick.error} />
     <${Requests} tick=${tick} isPreview />
     ${!failed && html`<h3>Cursor</h3><${Difference} before=${before ?? null} after=${after ?? null} />`}
     <h3>Log</h3><${Log} lines=${tick.log} />
-    <${Doing} sensor=${sensor} after=${after ?? null} failed=${failed} onAgain=${onAgain} onClose=${onClose} done=${done} />`;
+    <${Actions} sensor=${sensor} after=${after ?? null} failed=${failed} onAgain=${onAgain} onClose=${onClose} done=${done} />`;
 }
 
-/** What can be done after a look: a tick for real, or the cursor alone. */
-function Doing({sensor, after, failed, onAgain, onClose, done}) {
+/** @typedef {Progress & {ticked: Api.Response<'tick_now'> | null}} TickState */
+
+/**
+ * What can be done after a preview: a tick for real, or the cursor alone.
+ *
+ * @param {object} props
+ * @param {Api.Sensor} props.sensor
+ * @param {string | null} props.after
+ * @param {boolean} props.failed
+ * @param {() => void} props.onAgain
+ * @param {() => void} props.onClose
+ * @param {() => void} props.done
+ */
+function Actions({sensor, after, failed, onAgain, onClose, done}) {
   const forbidden = useForbidden();
   const [state, setState] = useState({busy: false, error: null, ticked: null});
   const act = async (what) => {

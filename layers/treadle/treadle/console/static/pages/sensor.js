@@ -2,11 +2,11 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {NO_TICKS, doesTick, kindWord, problemWord, useForbidden} from '../deployment.js';
+import {NO_TICKS, doesTick, kindLabel, problemLabel, useForbidden} from '../deployment.js';
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, sensorAddress} from '../router.js';
-import {Badge, Choice, Facts, Loaded, Page, Table, Tabs, Time, notify, useAct} from '../parts.js';
+import {Badge, Choice, Facts, Loaded, Page, Table, Tabs, Time, notify, useAction} from '../components.js';
 import {Switch} from '../switch.js';
 import {Timeline, WINDOWS} from '../timeline.js';
 import {CursorDialog} from './cursor.js';
@@ -15,6 +15,7 @@ import {PreviewDialog} from './preview.js';
 import {RunList} from './runs.js';
 import {TickList, useTicks} from './ticks.js';
 
+/** @param {{name: string, query: Query}} props */
 export function Sensor({name, query}) {
   const sensor = useLive((signal) => api.oneSensor(name, signal), 4000, ['sensor', name]);
   const [dialog, setDialog] = useState(null);
@@ -25,7 +26,7 @@ export function Sensor({name, query}) {
     <${Loaded} of=${sensor} what=${`sensor ${name}`}>${(found) => html`
       <p class="lead">${found.description}</p>
       ${found.paused && html`<div class="notice warn"><${Badge} status="PAUSED" /><p>${found.paused} Start it to let it tick again.</p></div>`}
-      ${(found.problems ?? []).map((each) => html`<div key=${each.kind} class=${`notice ${each.kind === 'UNCHECKED' ? 'warn' : 'bad'}`}><${Badge} status=${each.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(each)} /><p>${each.says} <span class="advice">${each.advice}</span></p></div>`)}
+      ${(found.problems ?? []).map((each) => html`<div key=${each.kind} class=${`notice ${each.kind === 'UNCHECKED' ? 'warn' : 'bad'}`}><${Badge} status=${each.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(each)} /><p>${each.says} <span class="advice">${each.advice}</span></p></div>`)}
       <${About} sensor=${found} onCursor=${() => setDialog('cursor')} />
       <${History} sensor=${found} query=${query} />
       ${dialog === 'cursor' && html`<${CursorDialog} sensor=${found} onClose=${close} done=${changed} />`}
@@ -34,17 +35,18 @@ export function Sensor({name, query}) {
   <//>`;
 }
 
+/** @param {{sensor: Api.Sensor, done: (sensor: Api.Sensor) => void, onTest: () => void}} props */
 function Actions({sensor, done, onTest}) {
   const forbidden = useForbidden();
-  const {busy, run} = useAct();
+  const {busy, run} = useAction();
   const canReset = sensor.stored_status !== 'DECLARED_IN_CODE';
   const reset = () => run(async () => {
     done(await api.change(sensor.name, 'reset'));
     notify(`${sensor.name} is reset to the status that its code or deployment declares (default: ${sensor.default_status}).`);
   });
   const tick = () => run(async () => {
-    const came = await api.tickNow(sensor.name);
-    notify(`Tick of ${sensor.name}: ${came.decision}. ${came.reason ?? ''}`, came.decision === 'FAILED' ? 'FAILURE' : 'SUCCESS');
+    const result = await api.tickNow(sensor.name);
+    notify(`Tick of ${sensor.name}: ${result.decision}. ${result.reason ?? ''}`, result.decision === 'FAILED' ? 'FAILURE' : 'SUCCESS');
     done(await api.oneSensor(sensor.name));
   });
   return html`<${Switch} sensor=${sensor} done=${done} />
@@ -53,17 +55,19 @@ function Actions({sensor, done, onTest}) {
     <button class="quiet" disabled=${busy || forbidden !== null || !canReset} title=${forbidden ?? 'Reset to the status that its code or deployment declares'} onclick=${reset}>Reset</button>`;
 }
 
+/** @param {Api.Sensor} sensor */
 function interval(sensor) {
   if (sensor.interval_seconds) return duration(sensor.interval_seconds * 1000);
   return sensor.kind !== 'unknown' && doesTick(sensor) ? 'each minute' : 'on each event';
 }
 
+/** @param {{sensor: Api.Sensor, onCursor: () => void}} props */
 function About({sensor, onCursor}) {
   const forbidden = useForbidden();
   const cursor = html`<span class="cursor-line"><span class="mono clip" title=${sensor.cursor ?? ''}>${minimalCursor(sensor.cursor)}</span>
     <button class="small" disabled=${forbidden !== null} title=${forbidden ?? ''} onclick=${onCursor} aria-label="Edit cursor">Edit</button></span>`;
   return html`<${Facts} facts=${[
-    ['Kind', kindWord(sensor.kind)],
+    ['Kind', kindLabel(sensor.kind)],
     ['Starts', sensor.jobs?.length ? sensor.jobs.map((job, index) => html`${index ? ', ' : ''}<a key=${job} href=${address(['runs'], {job})}>${job}</a>`) : 'no job'],
     ['Interval', interval(sensor)],
     ['Default', html`<${Badge} status=${sensor.default_status} />`],
@@ -77,6 +81,7 @@ function About({sensor, onCursor}) {
   ]} />`;
 }
 
+/** @param {{sensor: Api.SensorDetail, query: Query}} props */
 function History({sensor, query}) {
   const [length, setLength] = useState(matchMedia('(max-width: 760px)').matches ? '15m' : '1h');
   const [shown, setShown] = useState(null);
@@ -98,6 +103,7 @@ function History({sensor, query}) {
 
 const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor', release: 'Released a key', adopt: 'Gave to a project', adopt_fresh: 'Gave to a project, anew'};
 
+/** @param {{edits: Api.Edit[]}} props */
 function Edits({edits}) {
   const columns = [
     {name: 'When', of: (each) => html`<${Time} at=${each.at} />`},

@@ -3,9 +3,13 @@
 import {html, useCallback, useEffect, useLayoutEffect, useRef, useState} from './vendor/htm-preact.js';
 import {duration, localTime, pretty, relative, serverNow, utc} from './format.js';
 
-// ---- Outcomes: each has a word, a shape and a colour
+// ---- Statuses: each has a label, a shape and a color
 
-const OUTCOMES = {
+/** @typedef {'good' | 'bad' | 'quiet' | 'live' | 'waiting' | 'warn'} Tone */
+/** @typedef {false | 0 | '' | null | undefined} Falsy */
+
+/** @type {Record<string, [Tone, string]>} */
+const STATUSES = {
   SUCCESS: ['good', 'Success'], FAILURE: ['bad', 'Failure'], SKIPPED: ['quiet', 'Skipped'], STARTED: ['live', 'Started'],
   STARTING: ['live', 'Starting'], QUEUED: ['waiting', 'Queued'], CANCELING: ['waiting', 'Canceling'], CANCELED: ['quiet', 'Canceled'],
   HELD: ['warn', 'Held'], REFUSED: ['bad', 'Refused'], SET_ASIDE: ['warn', 'Set aside'],
@@ -15,6 +19,7 @@ const OUTCOMES = {
   SENT: ['good', 'Sent'], DROPPED: ['quiet', 'Dropped'], LEFT: ['warn', 'Left'], FAILED: ['bad', 'Failed'],
 };
 
+/** @type {Record<Tone, () => Content>} */
 const SHAPES = {
   good: () => html`<circle cx="8" cy="8" r="7" class="fill" /><path d="M4.6 8.3l2.3 2.3 4.5-4.9" class="cut" />`,
   bad: () => html`<path d="M8 .8l7.2 7.2L8 15.2.8 8z" class="fill" /><path d="M5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6" class="cut" />`,
@@ -24,55 +29,83 @@ const SHAPES = {
   warn: () => html`<path d="M8 1.2l7.2 13H.8z" class="fill" /><path d="M8 6v3.6M8 11.6v.4" class="cut" />`,
 };
 
-/** The tone of an outcome: which colour and shape it has. */
-export const tone = (status) => (OUTCOMES[status] ?? ['quiet'])[0];
-/** The word of an outcome. */
-export const word = (status) => (OUTCOMES[status] ?? [null, String(status ?? '–')])[1];
+/**
+ * The tone of a status: its color and shape.
+ *
+ * @param {string} status
+ * @returns {Tone}
+ */
+export const tone = (status) => (STATUSES[status] ?? ['quiet'])[0];
+/**
+ * The label of a status.
+ *
+ * @param {string} [status]
+ */
+export const statusLabel = (status) => (STATUSES[status] ?? [null, String(status ?? '–')])[1];
 
+/** @param {{status: string}} props */
 export function Shape({status}) {
   return html`<svg class="shape ${tone(status)}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">${SHAPES[tone(status)]()}</svg>`;
 }
 
+/** @param {{status: string, label?: string, title?: string}} props */
 export function Badge({status, label, title}) {
-  return html`<span class="badge ${tone(status)}" title=${title}><${Shape} status=${status} />${label ?? word(status)}</span>`;
+  return html`<span class="badge ${tone(status)}" title=${title}><${Shape} status=${status} />${label ?? statusLabel(status)}</span>`;
 }
 
 // ---- Times
 
-/** A time as people say it, with the exact one in its title. */
+/**
+ * A time as people say it, with the exact one in its title.
+ *
+ * @param {{at?: number | null, ago?: boolean, none?: string}} props
+ */
 export function Time({at, ago = false, none = '–'}) {
   if (at === null || at === undefined) return html`<span class="faint">${none}</span>`;
   return html`<time datetime=${new Date(at).toISOString()} title=${`${localTime(at)} here, ${utc(at)}`}>${ago ? relative(at) : localTime(at)}</time>`;
 }
 
-export function Lasted({from, to}) {
+/** @param {{from?: number | null, to?: number | null}} props */
+export function Elapsed({from, to}) {
   const ended = to ?? serverNow();
   return from === null || from === undefined ? html`<span class="faint">–</span>` : html`<span>${duration(ended - from)}${to ? '' : ' so far'}</span>`;
 }
 
 // ---- States of a page
 
+/** @param {{what: string}} props */
 export function Loading({what}) {
   return html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Reading ${what} …</p>`;
 }
 
+/** @param {{children?: Content}} props */
 export function Empty({children}) {
   return html`<div class="empty">${children}</div>`;
 }
 
-/** What went wrong, and a way to try again. */
+/**
+ * What went wrong, and a way to try again.
+ *
+ * @param {{error: {message: string}, retry?: () => void}} props
+ */
 export function Problem({error, retry}) {
   return html`<div class="notice bad" role="alert">
     <${Shape} status="FAILURE" /><p>${error.message}</p>${retry && html`<button class="small" onclick=${retry}>Try again</button>`}
   </div>`;
 }
 
-/** Content once it is there; before that, and when it cannot be had, words that say so. */
+/**
+ * Content once it is there; before that, and when it cannot be had, a message.
+ *
+ * @template T
+ * @param {{of: import('./live.js').Live<T>, what: string, children: (data: T) => Content}} props
+ */
 export function Loaded({of: {data, error, refresh}, what, children}) {
   if (data === undefined) return error ? html`<${Problem} error=${error} retry=${refresh} />` : html`<${Loading} what=${what} />`;
   return html`${error && html`<${Problem} error=${{message: `Not up to date. ${error.message}`}} retry=${refresh} />`}${children(data)}`;
 }
 
+/** @param {{title: string, above?: Content, actions?: Content, children?: Content}} props */
 export function Page({title, above, actions, children}) {
   const heading = useRef(null);
   useEffect(() => {
@@ -87,11 +120,14 @@ export function Page({title, above, actions, children}) {
 // ---- Tables: rows on a wide screen, cards on a phone
 
 /**
- * Args:
- *   caption: what the table holds, for who does not see it.
- *   columns: of {name, of: (row) => content, kind?: 'number' | 'main' | 'whole' | 'narrow'}.
- *   rows, keyOf: the values, and what distinguishes them.
- *   empty: shown where there are none.
+ * @template Row
+ * @param {object} props
+ * @param {string} props.caption what the table contains, for screen readers.
+ * @param {Column<Row>[]} props.columns
+ * @param {Row[]} props.rows
+ * @param {(row: Row) => string | number} props.keyOf identifies a row.
+ * @param {Content} props.empty shown if there are no rows.
+ * @param {(row: Row) => string} [props.rowClass]
  */
 export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''}) {
   if (rows.length === 0) return html`<${Empty}>${empty}<//>`;
@@ -104,7 +140,11 @@ export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''
   </table></div>`;
 }
 
-/** Ways to older rows and back. */
+/**
+ * Ways to older rows and back.
+ *
+ * @param {{isFirst: boolean, next: unknown, onFirst: () => void, onNext: () => void}} props
+ */
 export function Pager({isFirst, next, onFirst, onNext}) {
   if (isFirst && !next) return null;
   return html`<nav class="pager" aria-label="Pages">
@@ -113,12 +153,14 @@ export function Pager({isFirst, next, onFirst, onNext}) {
   </nav>`;
 }
 
+/** @param {{facts: ([name: string, value: Content, kind?: string] | Falsy)[]}} props */
 export function Facts({facts}) {
   return html`<dl class="facts">${facts.filter(Boolean).map(([name, value, kind]) => html`<div key=${name} class=${kind ?? ''}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 // ---- Texts from outside
 
+/** @param {{text: string, what: string}} props */
 export function Copy({text, what}) {
   const [done, setDone] = useState(false);
   const copy = async () => {
@@ -128,30 +170,56 @@ export function Copy({text, what}) {
   return html`<button class="small quiet" onclick=${copy} aria-label=${`Copy ${what}`}>${done ? 'Copied' : 'Copy'}</button>`;
 }
 
-/** A text over several lines, as it is; JSON is laid out. */
+/**
+ * A text over several lines, as it is; JSON is laid out.
+ *
+ * @param {{text: unknown, what: string, plain?: boolean}} props
+ */
 export function Text({text, what, plain = false}) {
   const shown = plain ? String(text) : pretty(text);
   return html`<div class="text"><pre tabindex="0" aria-label=${what}>${shown}</pre><${Copy} text=${shown} what=${what} /></div>`;
 }
 
+/** @param {{lines?: string[], none?: string}} props */
 export function Log({lines, none = 'Nothing was logged.'}) {
   if (!lines || lines.length === 0) return html`<p class="faint">${none}</p>`;
   return html`<${Text} text=${lines.join('\n')} what="log" plain />`;
 }
 
+/** @param {{children?: Content, title?: string}} props */
 export function Mono({children, title}) {
   return html`<span class="mono" title=${title}>${children}</span>`;
 }
 
+/**
+ * What failed: of a tick, or of a run.
+ *
+ * @param {{error?: {type?: string, error?: string, message?: string, cause?: string, stack?: string} | null}} props
+ */
+export function ErrorCard({error}) {
+  if (!error) return null;
+  return html`<section class="card error"><h2><${Badge} status="FAILURE" label=${error.type ?? error.error} /></h2>
+    <p class="message">${error.message ?? error.cause}</p>
+    ${error.stack && html`<${Text} text=${error.stack} what="stack" plain />`}</section>`;
+}
+
 // ---- Choices
 
-/** One of several, as buttons side by side. */
+/**
+ * One of several, as buttons side by side.
+ *
+ * @param {{label: string, options: Option[], value: string, onChange: (value: string) => void}} props
+ */
 export function Choice({label, options, value, onChange}) {
   return html`<div class="choice" role="group" aria-label=${label}>${options.map(([name, text]) => html`
     <button key=${name} type="button" aria-pressed=${String(name === value)} onclick=${() => onChange(name)}>${text}</button>`)}</div>`;
 }
 
-/** Tabs, each an address, so that "back" leads to the one before. */
+/**
+ * Tabs, each an address, so that "back" leads to the one before.
+ *
+ * @param {{label: string, tabs: [name: string, text: string, href: string][], present: string}} props
+ */
 export function Tabs({label, tabs, present}) {
   return html`<nav class="tabs" aria-label=${label}>${tabs.map(([name, text, href]) => html`
     <a key=${name} href=${href} aria-current=${name === present ? 'page' : undefined}>${text}</a>`)}</nav>`;
@@ -159,7 +227,11 @@ export function Tabs({label, tabs, present}) {
 
 // ---- Dialogs
 
-/** A modal dialog; Escape and the backdrop close it, and the focus returns to where it was. */
+/**
+ * A modal dialog; Escape and the backdrop close it, and the focus returns to where it was.
+ *
+ * @param {{title: string, onClose: () => void, wide?: boolean, children?: Content}} props
+ */
 export function Dialog({title, onClose, wide = false, children}) {
   const box = useRef(null);
   useLayoutEffect(() => {
@@ -174,13 +246,17 @@ export function Dialog({title, onClose, wide = false, children}) {
   </dialog>`;
 }
 
-/** Asks before something is done; says what came of it if it failed. */
-export function Confirm({title, does, act, onClose, children}) {
+/**
+ * Ask for confirmation before an action; show the error if it fails.
+ *
+ * @param {{title: string, label: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
+ */
+export function Confirm({title, label, action, onClose, children}) {
   const [state, setState] = useState({busy: false, error: null});
-  const carryOut = async () => {
+  const confirm = async () => {
     setState({busy: true, error: null});
     try {
-      await act();
+      await action();
       onClose();
     } catch (error) {
       setState({busy: false, error});
@@ -189,15 +265,23 @@ export function Confirm({title, does, act, onClose, children}) {
   return html`<${Dialog} title=${title} onClose=${onClose}>
     ${children}
     ${state.error && html`<${Problem} error=${state.error} />`}
-    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${carryOut}>${state.busy ? 'Working …' : does}</button></footer>
+    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${confirm}>${state.busy ? 'Working …' : label}</button></footer>
   <//>`;
 }
 
 // ---- What was done, in one line at the foot of the page
 
+/** @typedef {{text: string, status: string, at: number}} Message */
+
+/** @type {Set<(message: Message) => void>} */
 const listeners = new Set();
 
-/** Show what was done, or that it failed. */
+/**
+ * Show what was done, or that it failed.
+ *
+ * @param {string} text
+ * @param {string} [status]
+ */
 export function notify(text, status = 'SUCCESS') {
   listeners.forEach((listener) => listener({text, status, at: Date.now()}));
 }
@@ -216,13 +300,13 @@ export function Toast() {
   return html`<div class="toast" role="status" aria-live="polite">${toast && html`<p class="toast-line"><${Shape} status=${toast.status} />${toast.text}<button class="small quiet" onclick=${() => setToast(null)}>Dismiss</button></p>`}</div>`;
 }
 
-/** Something that is done at a click: {busy, run}. A failure is shown. */
-export function useAct() {
+/** Returns {busy, run}: `run` executes an action and shows its failure. */
+export function useAction() {
   const [busy, setBusy] = useState(false);
-  const run = useCallback(async (act) => {
+  const run = useCallback(async (action) => {
     setBusy(true);
     try {
-      return await act();
+      return await action();
     } catch (error) {
       notify(error.message, 'FAILURE');
       return undefined;
