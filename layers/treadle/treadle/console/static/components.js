@@ -107,7 +107,7 @@ export function Loaded({of: {data, error, refresh}, what, children}) {
 
 /** @param {{title: string, above?: Content, actions?: Content, children?: Content}} props */
 export function Page({title, above, actions, children}) {
-  const heading = useRef(null);
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     document.title = `${title} · Treadle`;
   }, [title]);
@@ -233,13 +233,13 @@ export function Tabs({label, tabs, present}) {
  * @param {{title: string, onClose: () => void, wide?: boolean, children?: Content}} props
  */
 export function Dialog({title, onClose, wide = false, children}) {
-  const box = useRef(null);
+  const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useLayoutEffect(() => {
     const dialog = box.current;
-    dialog.showModal();
-    return () => dialog.close();
+    dialog?.showModal();
+    return () => dialog?.close();
   }, []);
-  const outside = (event) => event.target === box.current && onClose();
+  const outside = (/** @type {Event} */ event) => event.target === box.current && onClose();
   return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onmousedown=${outside}
       oncancel=${(event) => { event.preventDefault(); onClose(); }}>
     <div class="dialog-body"><header><h2>${title}</h2><button class="small quiet" onclick=${onClose}>Close</button></header>${children}</div>
@@ -252,7 +252,7 @@ export function Dialog({title, onClose, wide = false, children}) {
  * @param {{title: string, label: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
  */
 export function Confirm({title, label, action, onClose, children}) {
-  const [state, setState] = useState({busy: false, error: null});
+  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
   const confirm = async () => {
     setState({busy: true, error: null});
     try {
@@ -287,10 +287,10 @@ export function notify(text, status = 'SUCCESS') {
 }
 
 export function Toast() {
-  const [toast, setToast] = useState(null);
+  const [toast, setToast] = useState(/** @type {Message | null} */ (null));
   useEffect(() => {
     listeners.add(setToast);
-    return () => listeners.delete(setToast);
+    return () => void listeners.delete(setToast);
   }, []);
   useEffect(() => {
     if (!toast) return undefined;
@@ -303,13 +303,12 @@ export function Toast() {
 /** Returns {busy, run}: `run` executes an action and shows its failure. */
 export function useAction() {
   const [busy, setBusy] = useState(false);
-  const run = useCallback(async (action) => {
+  const run = useCallback(async (/** @type {() => Promise<void>} */ action) => {
     setBusy(true);
     try {
-      return await action();
+      await action();
     } catch (error) {
       notify(error.message, 'FAILURE');
-      return undefined;
     } finally {
       setBusy(false);
     }

@@ -2,7 +2,9 @@
 
 import {createContext, useContext} from './vendor/htm-preact.js';
 
-export const Deployment = createContext({stack: '', role: 'viewer', sensors: []});
+export const Deployment = createContext(
+  /** @type {{stack: string, role: string, sensors: Api.Sensor[]}} */ ({stack: '', role: 'viewer', sensors: []}),
+);
 
 export const useDeployment = () => useContext(Deployment);
 
@@ -12,7 +14,11 @@ export function useForbidden() {
   return role === 'operator' ? null : `Your role is ${role}: changes require the role operator.`;
 }
 
-/** Labels of the kinds of sensors. */
+/**
+ * Labels of the kinds of sensors.
+ *
+ * @type {Record<string, string>}
+ */
 export const KINDS = {
   schedule: 'Schedule', s3: 'S3 objects', run_status: 'Run status', all_succeeded: 'All jobs succeeded', asset: 'Asset',
   multi_asset: 'Several assets', assets_updated: 'Assets updated', deadline: 'Deadline', unknown: 'Unknown',
@@ -21,6 +27,7 @@ export const KINDS = {
 /** @param {string} kind */
 export const kindLabel = (kind) => KINDS[kind] ?? kind;
 
+/** @type {Record<Api.SensorProblem['kind'], [group: 'failing' | 'late' | 'unchecked', label: string]>} */
 const PROBLEMS = {
   UNREADABLE: ['failing', 'Not found'], REGISTRATION: ['failing', 'Misregistered'], OWNERSHIP: ['failing', 'Another project’s'],
   NOT_LOADING: ['failing', 'Does not load'], FAILING: ['failing', 'Failing'], LATE: ['late', 'Late'], BLOCKED: ['late', 'Blocked'],
@@ -32,7 +39,7 @@ const PROBLEMS = {
  *
  * @param {Api.SensorProblem} problem
  */
-export const problemLabel = (problem) => (PROBLEMS[problem.kind] ?? [null, problem.kind])[1];
+export const problemLabel = (problem) => PROBLEMS[problem.kind]?.[1] ?? problem.kind;
 
 /**
  * @param {Api.Sensor} sensor

@@ -34,7 +34,8 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
   if (place === 'sensors' && name && below === 'ticks' && last) return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
   if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
-  const page = {
+  /** @type {Record<string, () => Content>} */
+  const pages = {
     sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
     runs: () => html`<${Runs} query=${query} />`,
     assets: () => html`<${Assets} query=${query} />`,
@@ -42,8 +43,8 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     why: () => html`<${Why} query=${query} />`,
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
     doctor: () => html`<${Doctor} />`,
-  }[place];
-  return page ? page() : html`<${Page} title="No such page"><${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//><//>`;
+  };
+  return pages[place] ? pages[place]() : html`<${Page} title="No such page"><${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//><//>`;
 }
 
 /** @param {{children?: Content}} props */
@@ -63,7 +64,7 @@ function Shell({signOut}) {
     noteServerTime(answer.now);
     return answer;
   }, isOverview ? 4000 : 30_000, ['overview']);
-  const main = useRef(null);
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
   const path = route.parts.join('/');
   const before = useRef(path);
   useEffect(() => {
@@ -73,11 +74,12 @@ function Shell({signOut}) {
     main.current?.querySelector('h1')?.focus({preventScroll: true});
   }, [path]);
   useEffect(() => { if (isOverview) overview.refresh(); }, [isOverview]);
-  const skip = (event) => {
+  const skip = (/** @type {Event} */ event) => {
     event.preventDefault();
-    main.current.focus();
+    main.current?.focus();
   };
   const {stack = '', role = 'viewer', sensors = [], dead_letters: deadLetters} = overview.data ?? {};
+  /** @type {Record<string, number | null | undefined>} */
   const counts = {sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length, 'dead-letters': deadLetters};
   return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
@@ -118,7 +120,7 @@ function SignIn({error}) {
 }
 
 function App() {
-  const [state, setState] = useState({phase: 'loading', error: null});
+  const [state, setState] = useState(/** @type {{phase: string, error: Error | null}} */ ({phase: 'loading', error: null}));
   useEffect(() => {
     auth.initialize(() => setState({phase: 'out', error: null})).then(
       (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
@@ -130,6 +132,6 @@ function App() {
   return html`<${Shell} signOut=${auth.hasSignIn() ? auth.signOut : null} />`;
 }
 
-const root = document.getElementById('app');
+const root = /** @type {HTMLElement} */ (document.getElementById('app'));
 root.replaceChildren();
 render(html`<${App} />`, root);

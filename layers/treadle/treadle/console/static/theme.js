@@ -21,7 +21,7 @@ apply(stored());
 
 export function Theme() {
   const [theme, setTheme] = useState(stored());
-  const choose = (name) => {
+  const choose = (/** @type {string} */ name) => {
     apply(name);
     setTheme(name);
   };

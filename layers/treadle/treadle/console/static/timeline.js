@@ -9,6 +9,7 @@ const LEFT = 78, RIGHT = 14, TOP = 8, LANE = 26, AXIS = 22;
 const HEIGHT = TOP + LANES.length * LANE + AXIS;
 const NEAR = 13, WIDEST = 34, PAD = 5;
 
+/** @type {Record<string, number>} */
 export const WINDOWS = {'15m': 15 * 60_000, '1h': 3_600_000, '6h': 6 * 3_600_000, '24h': 86_400_000, '7d': 7 * 86_400_000};
 
 /** @typedef {[from: number, to: number]} Range */
@@ -70,9 +71,10 @@ export function tickSummary(tick) {
  * @param {number} width
  */
 export function marksOf(ticks, [from, to], width) {
-  const place = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
+  const place = (/** @type {number} */ at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
+  /** @type {Mark[]} */
   const marks = [];
-  const add = (mark, before) => {
+  const add = (/** @type {Mark} */ mark, /** @type {Mark | null} */ before) => {
     // Bars side by side keep a gap between them.
     const overlap = before && before.lane === mark.lane ? before.right + 2 - mark.left : 0;
     if (overlap > 0) {
@@ -83,6 +85,7 @@ export function marksOf(ticks, [from, to], width) {
     return mark;
   };
   for (const [lane, [status]] of LANES.entries()) {
+    /** @type {Mark | null} */
     let last = null;
     const ofLane = ticks.filter((tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to);
     for (const tick of ofLane.sort((one, other) => one.time - other.time)) {
@@ -129,11 +132,11 @@ function axisLabel(time) {
 
 /** @param {number} initial */
 function useWidth(initial) {
-  const box = useRef(null);
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
   const [width, setWidth] = useState(initial);
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => setWidth(Math.max(280, Math.floor(entry.contentRect.width))));
-    observer.observe(box.current);
+    observer.observe(/** @type {HTMLElement} */ (box.current));
     return () => observer.disconnect();
   }, []);
   return [box, width];
@@ -174,34 +177,35 @@ function Mark({mark, isCurrent, events}) {
  */
 export function Timeline({ticks, shown, length, onLook}) {
   const [box, width] = useWidth(900);
-  const picture = useRef(null);
-  const [current, setCurrent] = useState(null);
-  const [pointed, setPointed] = useState(null);
+  const picture = useRef(/** @type {SVGSVGElement | null} */ (null));
+  const [current, setCurrent] = useState(/** @type {string | null} */ (null));
+  const [pointed, setPointed] = useState(/** @type {Mark | null} */ (null));
   const now = serverNow();
+  /** @type {Range} */
   const range = shown ?? [now - length, now + length / 60];
   const marks = useMemo(() => marksOf(ticks, range, width), [ticks, range[0], range[1], width]);
-  const keyOf = (mark) => mark.ticks[0].tick_id;
+  const keyOf = (/** @type {Mark} */ mark) => mark.ticks[0].tick_id;
   const at = Math.max(0, marks.findIndex((mark) => keyOf(mark) === current) === -1 ? marks.length - 1 : marks.findIndex((mark) => keyOf(mark) === current));
 
-  const open = (mark) => {
+  const open = (/** @type {Mark} */ mark) => {
     const [first, last] = [mark.ticks[0], mark.ticks[mark.ticks.length - 1]];
     const spread = (last.last_time ?? last.time) - first.time;
     if (mark.ticks.length === 1 || spread < 1000) return navigate(['sensors', last.sensor, 'ticks', last.tick_id]);
     setPointed(null);
     return onLook([first.time - spread * 0.08, (last.last_time ?? last.time) + spread * 0.08]);
   };
-  const move = (to) => {
+  const move = (/** @type {number} */ to) => {
     setCurrent(keyOf(marks[to]));
     requestAnimationFrame(() => picture.current?.querySelectorAll('.mark')[to]?.focus());
   };
-  const pressed = (event, mark) => {
+  const pressed = (/** @type {KeyboardEvent} */ event, /** @type {Mark} */ mark) => {
     const to = {ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: marks.length - 1}[event.key];
     if (to !== undefined && marks[to]) move(to);
     if (event.key === 'Enter' || event.key === ' ') open(mark);
     if (to !== undefined || event.key === ' ') event.preventDefault();
   };
 
-  const xOf = (time) => LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
+  const xOf = (/** @type {number} */ time) => LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
   return html`<div class="timeline" ref=${box}>
     <svg ref=${picture} width=${width} height=${HEIGHT} role="group" aria-label="Ticks over time">
       ${LANES.map(([status, name], lane) => html`<g key=${status} aria-hidden="true">

@@ -26,6 +26,7 @@ export function Assets({query}) {
 function Keys({query}) {
   const assets = useLive((signal) => api.assets(signal), 5000, ['assets']);
   const find = (query.find ?? '').toLowerCase();
+  /** @type {Column<Api.AssetEvent>[]} */
   const columns = [
     {name: 'Asset', kind: 'main', of: (each) => html`<a href=${assetAddress(each.asset_key)} class="strong">${each.asset_key}</a>`},
     {name: 'Materialized', of: (each) => html`<${Time} at=${each.time} ago />`},
@@ -50,6 +51,7 @@ function RunOf({body}) {
 function Events({assetKey, before}) {
   const parameters = {key: assetKey, before, limit: PAGE};
   const page = useLive((signal) => api.assetEvents(parameters, signal), before ? 0 : 5000, ['asset events', parameters]);
+  /** @type {Column<Api.AssetEvent>[]} */
   const columns = [
     {name: 'Number', kind: 'number', of: (each) => each.storage_id},
     {name: 'Time', kind: 'main', of: (each) => html`<${Time} at=${each.time} />`},

@@ -34,7 +34,7 @@ export function CursorDialog({sensor, onClose, done}) {
   const [seen, setSeen] = useState({cursor: sensor.cursor ?? null, epoch: sensor.cursor_epoch});
   const [text, setText] = useState(pretty(sensor.cursor));
   const [clears, setClears] = useState(false);
-  const [state, setState] = useState({busy: false, error: null});
+  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
   const next = clears ? null : compact(text, seen.cursor);
   const isJson = parseJson(seen.cursor ?? '') instanceof Object;
   const isBroken = isJson && !clears && parseJson(text) === undefined;

@@ -8,6 +8,7 @@ import {useLive} from '../live.js';
 import {replaceQuery} from '../router.js';
 import {Badge, Choice, Dialog, Loaded, Page, Problem, Table} from '../components.js';
 
+/** @type {Record<string, string>} */
 const DRY_RUN_LABELS = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT: 'Stays'};
 
 /**
@@ -42,7 +43,7 @@ export function DeadLetters({query}) {
 
 /** @param {{number: number, origin?: string, onClose: () => void, done: () => void}} props */
 function RedriveDialog({number, origin, onClose, done}) {
-  const [state, setState] = useState({busy: false, error: null, results: null});
+  const [state, setState] = useState(/** @type {Progress & {results: Api.DeadLetter[] | null}} */ ({busy: false, error: null, results: null}));
   const act = async () => {
     setState({busy: true, error: null, results: null});
     try {

@@ -6,6 +6,7 @@ import {count} from '../format.js';
 import {useLive} from '../live.js';
 import {Badge, Empty, Loaded, Page} from '../components.js';
 
+/** @type {Record<Api.Finding['severity'], number>} */
 const ORDER = {problem: 0, warning: 1, ok: 2};
 
 export function Doctor() {
@@ -18,7 +19,7 @@ export function Doctor() {
 /** @param {{findings: Api.Finding[]}} props */
 function Findings({findings}) {
   const [showsAll, setShowsAll] = useState(false);
-  const sorted = [...findings].sort((one, other) => (ORDER[one.severity] ?? 1) - (ORDER[other.severity] ?? 1));
+  const sorted = [...findings].sort((one, other) => ORDER[one.severity] - ORDER[other.severity]);
   const [wrong, fine] = [sorted.filter((each) => each.severity !== 'ok'), sorted.filter((each) => each.severity === 'ok')];
   return html`
     ${wrong.length === 0 ? html`<${Empty}><p><${Badge} status="ok" label="Nothing is wrong" /></p><p>${fine.length ? `${count(fine.length, 'check')} made, all in order.` : 'All checks are in order.'}</p><//>`

@@ -26,11 +26,12 @@ export function SensorMap() {
 
 /** @param {Api.Graph} props */
 function Picture({nodes, edges}) {
-  const [near, setNear] = useState(null);
+  const [near, setNear] = useState(/** @type {string | null} */ (null));
   const {place, paths, layers, rows} = layered(nodes, edges);
-  const corner = ({layer, row}) => [EDGE + layer * (WIDTH + ACROSS), EDGE + row * (HEIGHT + DOWN)];
+  /** @returns {Point} */
+  const corner = (/** @type {{layer: number, row: number}} */ {layer, row}) => [EDGE + layer * (WIDTH + ACROSS), EDGE + row * (HEIGHT + DOWN)];
   const [width, height] = [2 * EDGE + layers * WIDTH + (layers - 1) * ACROSS, 2 * EDGE + rows * HEIGHT + (rows - 1) * DOWN];
-  const touches = ({edge}) => near !== null && (edge.from === near || edge.to === near);
+  const touches = (/** @type {{edge: {from: string, to: string}}} */ {edge}) => near !== null && (edge.from === near || edge.to === near);
   const shown = paths.map(({edge}) => edge);
   const names = new Map(nodes.map((node) => [node.id, node.name]));
   return html`<div class="map-legend" aria-hidden="true">${Object.entries(KINDS).map(([kind, name]) => html`<span key=${kind} class=${`node-key ${kind}`}>${name}</span>`)}</div>
@@ -80,7 +81,7 @@ function shortened(text, most = 22) {
  */
 function Node({node, point: [x, y], edges, names, setNear}) {
   const {name} = node;
-  const others = (side, other) => edges.filter((edge) => edge[side] === node.id).map((edge) => names.get(edge[other])).join(', ');
+  const others = (/** @type {'from' | 'to'} */ side, /** @type {'from' | 'to'} */ other) => edges.filter((edge) => edge[side] === node.id).map((edge) => names.get(edge[other])).join(', ');
   const [before, after] = [others('to', 'from'), others('from', 'to')];
   const label = `${KINDS[node.kind] ?? node.kind} ${name}${before ? `, after ${before}` : ''}${after ? `, leads to ${after}` : ''}`;
   return html`<a href=${hrefOf(node)} class=${`node ${node.kind}`} aria-label=${label} onmouseenter=${() => setNear(node.id)} onmouseleave=${() => setNear(null)} onfocus=${() => setNear(node.id)} onblur=${() => setNear(null)}>

@@ -12,6 +12,7 @@ import {Sparkline, stateOf, tickSummary} from '../timeline.js';
 /** @param {Api.Sensor} sensor */
 const isTroubled = (sensor) => (sensor.recent ?? []).some((tick) => tick.trouble);
 
+/** @type {[value: string, label: string, matches: (sensor: Api.Sensor) => boolean][]} */
 const CHOICES = [
   ['', 'All', () => true],
   ['running', 'Running', (sensor) => sensor.status === 'RUNNING'],
@@ -34,12 +35,12 @@ function matches(sensor, {find = '', show = ''}) {
 
 /** @param {{overview: Api.Overview, query: Query, refresh: () => void}} props */
 export function Overview({overview, query, refresh}) {
-  const [chosen, setChosen] = useState(new Set());
-  const [bulk, setBulk] = useState(null);
+  const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
+  const [bulk, setBulk] = useState(/** @type {Bulk | null} */ (null));
   const {sensors} = overview;
   const shown = sensors.filter((sensor) => matches(sensor, query));
   const selected = shown.filter((sensor) => chosen.has(sensor.name)).map((sensor) => sensor.name);
-  const filter = (change) => replaceQuery(['sensors'], {...query, ...change});
+  const filter = (/** @type {Query} */ change) => replaceQuery(['sensors'], {...query, ...change});
 
   return html`<${Page} title="Sensors">
     <${Summary} sensors=${sensors} />
@@ -56,7 +57,9 @@ export function Overview({overview, query, refresh}) {
 
 /** @param {{sensors: Api.Sensor[]}} props */
 function Summary({sensors}) {
-  const sum = (of) => sensors.reduce((total, sensor) => total + (of(sensor) ?? 0), 0);
+  const sum = (/** @type {(sensor: Api.Sensor) => number | boolean} */ of) =>
+    sensors.reduce((total, sensor) => total + Number(of(sensor)), 0);
+  /** @type {[name: string, status: string, number: number][]} */
   const figures = [
     ['running', 'RUNNING', sum((each) => each.status === 'RUNNING')],
     ['stopped', 'STOPPED', sum((each) => each.status === 'STOPPED')],
@@ -82,11 +85,12 @@ function Summary({sensors}) {
  */
 function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
   const all = sensors.length > 0 && sensors.every((sensor) => chosen.has(sensor.name));
-  const toggle = (name) => {
+  const toggle = (/** @type {string} */ name) => {
     const next = new Set(chosen);
     if (!next.delete(name)) next.add(name);
     setChosen(next);
   };
+  /** @type {Column<Api.Sensor>[]} */
   const columns = [
     {
       name: 'Choose', kind: 'narrow pick',
@@ -146,8 +150,8 @@ function BulkBar({selected, onAct, onNone}) {
 
 /** @param {Bulk & {refresh: () => void, onClose: () => void}} props */
 function BulkDialog({action, sensors, refresh, onClose}) {
-  const [results, setResults] = useState(null);
-  const [state, setState] = useState({busy: false, error: null});
+  const [results, setResults] = useState(/** @type {Api.BulkResult[] | null} */ (null));
+  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
   const [verb, done] = ACTIONS[action];
   const act = async () => {
     setState({busy: true, error: null});

@@ -9,10 +9,21 @@ import {Badge, Choice, Dialog, ErrorCard, Log, Problem, notify} from '../compone
 import {Difference} from './cursor.js';
 import {Requests} from './requests.js';
 
-const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
-const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'], WITH_DEADLINE = ['deadline', 'A deadline'];
+/** @type {Option[]} */
+const [WITH_CURSOR, WITH_OBJECT, WITH_EVENT, WITH_RUN, WITH_ASSET, WITH_DEADLINE] = [
+  ['cursor', 'A cursor'],
+  ['object', 'An object'],
+  ['event', 'An event'],
+  ['run', 'A run'],
+  ['asset', 'An asset'],
+  ['deadline', 'A deadline'],
+];
 
-/** What the sensors of a kind can be tried with; the first is proposed. */
+/**
+ * What the sensors of a kind can be tried with; the first is proposed.
+ *
+ * @type {Record<string, Option[]>}
+ */
 const WAYS = {
   s3: [WITH_OBJECT, WITH_CURSOR, WITH_EVENT],
   run_status: [WITH_RUN, WITH_EVENT],
@@ -20,7 +31,11 @@ const WAYS = {
   deadline: [WITH_DEADLINE, WITH_EVENT],
 };
 
-/** Of what is named in one line: its label, and an example. */
+/**
+ * Of what is named in one line: its label, and an example.
+ *
+ * @type {Record<string, [label: string, example: string]>}
+ */
 const NAMED = {
   object: ["Key of an object in the sensor's bucket", 'incoming/2026/cities.csv'],
   run: ['Id of a run whose last status it receives', '123e4567-e89b-12d3-a456-426614174000'],
@@ -36,7 +51,7 @@ export function PreviewDialog({sensor, onClose, done}) {
     way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
     name: '', deadline: '', event: '{}',
   });
-  const [state, setState] = useState({busy: false, error: null, result: null});
+  const [state, setState] = useState(/** @type {Progress & {result: Api.Preview | null}} */ ({busy: false, error: null, result: null}));
   const evaluate = async () => {
     setState({busy: true, error: null, result: null});
     try {
@@ -135,8 +150,8 @@ function Result({sensor, result, onAgain, onClose, done}) {
  */
 function Actions({sensor, after, failed, onAgain, onClose, done}) {
   const forbidden = useForbidden();
-  const [state, setState] = useState({busy: false, error: null, ticked: null});
-  const act = async (what) => {
+  const [state, setState] = useState(/** @type {TickState} */ ({busy: false, error: null, ticked: null}));
+  const act = async (/** @type {() => Promise<TickState['ticked']>} */ what) => {
     setState({busy: true, error: null, ticked: null});
     try {
       setState({busy: false, error: null, ticked: await what()});

@@ -16,7 +16,7 @@ export function Requests({tick, action, isPreview = false}) {
   const all = tick.requests_count ?? requests.length + (tick.left_out?.requests ?? 0);
   const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
   // Runs are shown of the first hundred requests.
-  const status = (each, index) => (isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : statusWithoutRun(tick));
+  const status = (/** @type {Api.RunRequest} */ each, /** @type {number} */ index) => (isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : statusWithoutRun(tick));
   return html`
     ${requests.length > 0 && html`<section class="card"><h2>${count(all, 'run request')}</h2>
       ${all > requests.length && html`<p class="faint">The first ${requests.length} of them:</p>`}

@@ -21,7 +21,7 @@ export function Runs({query}) {
   const jobs = [...new Set(sensors.flatMap((sensor) => sensor.jobs ?? []))].sort();
   const {sensor, job} = query;
   const at = ['runs'];
-  const select = (name, options, value) => html`<label class="field"><span>${name}</span>
+  const select = (/** @type {string} */ name, /** @type {string[]} */ options, /** @type {string | undefined} */ value) => html`<label class="field"><span>${name}</span>
     <select value=${value ?? ''} onchange=${(event) => replaceQuery(at, {status: query.status, [name.toLowerCase()]: event.target.value})}>
       <option value="" selected=${!value}>any</option>${options.map((each) => html`<option key=${each} value=${each} selected=${each === value}>${each}</option>`)}</select></label>`;
   return html`<${Page} title="Runs">
@@ -35,7 +35,7 @@ export function Runs({query}) {
 export function RunList({fixed, query, at, showsSensor = false}) {
   const parameters = {...fixed, status: query.status, before: query.before, limit: PAGE};
   const page = useLive((signal) => api.runs(parameters, signal), query.before ? 0 : 4000, ['runs', parameters]);
-  const turn = (change) => replaceQuery(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
+  const turn = (/** @type {Query} */ change) => replaceQuery(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
   const empty = query.status || query.before
     ? html`<p>No run matches. Choose “All” to see the others.</p>`
     : html`<p>No runs yet. A run appears here as soon as a tick has requested it.</p>`;
@@ -49,6 +49,7 @@ export function RunList({fixed, query, at, showsSensor = false}) {
 
 /** @param {{runs: Api.RunOutline[], empty: Content, showsSensor?: boolean}} props */
 export function RunRows({runs, empty, showsSensor = false}) {
+  /** @type {(Column<Api.RunOutline> | false)[]} */
   const columns = [
     {name: 'Run', kind: 'main', of: (run) => html`<a href=${runAddress(run.run_id)} class="mono">${run.run_id.slice(0, 8)}</a>${run.attempt > 1 && html`<small class="faint"> attempt ${run.attempt}</small>`}`},
     {name: 'Status', of: (run) => html`<${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />`},
@@ -57,8 +58,8 @@ export function RunRows({runs, empty, showsSensor = false}) {
     {name: 'Run key', of: (run) => html`<span class="mono clip" title=${run.run_key ?? ''}>${run.run_key ?? '–'}</span>`},
     {name: 'Created', of: (run) => html`<${Time} at=${run.created_at} />`},
     {name: 'Took', kind: 'number', of: (run) => html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`},
-  ].filter(Boolean);
-  return html`<${Table} caption="Runs" columns=${columns} rows=${runs} keyOf=${(run) => run.run_id} empty=${empty} />`;
+  ];
+  return html`<${Table} caption="Runs" columns=${columns.filter(Boolean)} rows=${runs} keyOf=${(run) => run.run_id} empty=${empty} />`;
 }
 
 /** @param {{runId: string}} props */
@@ -79,9 +80,9 @@ export function Run({runId}) {
 /** @param {{run: Api.Run, done: () => void}} props */
 function Actions({run, done}) {
   const forbidden = useForbidden();
-  const [dialog, setDialog] = useState(null);
+  const [dialog, setDialog] = useState(/** @type {string | null} */ (null));
   const ended = ENDED.includes(run.status);
-  const execute = async (action) => {
+  const execute = async (/** @type {() => Promise<Api.Response<'rerun'>>} */ action) => {
     const result = await action();
     notify(result?.reason ?? 'Done.');
     done();

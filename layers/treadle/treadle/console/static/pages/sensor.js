@@ -18,9 +18,9 @@ import {TickList, useTicks} from './ticks.js';
 /** @param {{name: string, query: Query}} props */
 export function Sensor({name, query}) {
   const sensor = useLive((signal) => api.oneSensor(name, signal), 4000, ['sensor', name]);
-  const [dialog, setDialog] = useState(null);
+  const [dialog, setDialog] = useState(/** @type {string | null} */ (null));
   const close = () => setDialog(null);
-  const changed = (view) => sensor.replace({...sensor.data, ...view});
+  const changed = (/** @type {Api.Sensor} */ view) => sensor.replace({edits: [], ...sensor.data, ...view});
   return html`<${Page} title=${name} above=${html`<a href=${address(['sensors'])}>Sensors</a>`}
       actions=${sensor.data && html`<${Actions} sensor=${sensor.data} done=${changed} onTest=${() => setDialog('test')} />`}>
     <${Loaded} of=${sensor} what=${`sensor ${name}`}>${(found) => html`
@@ -84,7 +84,7 @@ function About({sensor, onCursor}) {
 /** @param {{sensor: Api.SensorDetail, query: Query}} props */
 function History({sensor, query}) {
   const [length, setLength] = useState(matchMedia('(max-width: 760px)').matches ? '15m' : '1h');
-  const [shown, setShown] = useState(null);
+  const [shown, setShown] = useState(/** @type {import('../timeline.js').Range | null} */ (null));
   const ticks = useTicks(sensor.name, WINDOWS[length]);
   const tab = ['runs', 'edits'].includes(query.tab) ? query.tab : 'ticks';
   const tabs = [['ticks', 'Ticks'], ['runs', 'Runs'], ['edits', 'Edits']].map(([each, text]) => [each, text, sensorAddress(sensor.name, each === 'ticks' ? {} : {tab: each})]);
@@ -101,10 +101,12 @@ function History({sensor, query}) {
     ${tab === 'edits' && html`<${Edits} edits=${sensor.edits ?? []} />`}`;
 }
 
+/** @type {Record<string, string>} */
 const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor', release: 'Released a key', adopt: 'Gave to a project', adopt_fresh: 'Gave to a project, anew'};
 
 /** @param {{edits: Api.Edit[]}} props */
 function Edits({edits}) {
+  /** @type {Column<Api.Edit>[]} */
   const columns = [
     {name: 'When', of: (each) => html`<${Time} at=${each.at} />`},
     {name: 'Who', kind: 'main', of: (each) => each.by},

@@ -14,6 +14,8 @@ import {RunRows} from './runs.js';
 
 const PAGE = 25, FEW = 100, MANY = 1000, LONG = 2 * 3_600_000;
 
+/** @typedef {{name: string | null, ticks: Map<string, Api.TickOutline>, reached: number}} Known */
+
 /**
  * The ticks of so long, newest first; older pages are read once, the newest one again and again.
  *
@@ -21,16 +23,18 @@ const PAGE = 25, FEW = 100, MANY = 1000, LONG = 2 * 3_600_000;
  * @param {number} length in milliseconds.
  */
 export function useTicks(name, length) {
-  const known = useRef({name: null, ticks: new Map(), reached: Infinity});
+  const known = useRef(/** @type {Known} */ ({name: null, ticks: new Map(), reached: Infinity}));
   return useLive(async (signal) => {
     if (known.current.name !== name) known.current = {name, ticks: new Map(), reached: Infinity};
     const {ticks} = known.current;
     const since = serverNow() - length;
-    let before, met = false;
+    /** @type {string | undefined} */
+    let before;
+    let met = false;
     const limit = length < LONG || known.current.reached <= since ? FEW : MANY;
     for (let read = 0; read < MANY; read += limit) {
       const page = await api.ticks(name, {limit, before}, signal);
-      met = met || page.ticks.some((tick) => ticks.has(tick.tick_id) && ticks.get(tick.tick_id).status === tick.status);
+      met = met || page.ticks.some((tick) => ticks.get(tick.tick_id)?.status === tick.status);
       for (const tick of page.ticks) ticks.set(tick.tick_id, tick);
       const oldest = page.ticks.at(-1)?.time ?? -Infinity;
       const reached = page.next ? oldest : -Infinity;
@@ -38,7 +42,7 @@ export function useTicks(name, length) {
         known.current.reached = Math.min(known.current.reached, reached);
         break;
       }
-      before = page.next;
+      before = page.next ?? undefined;
     }
     // A streak of skips that has grown is the same record still; one that was ended keeps its id.
     return [...ticks.values()].sort((one, other) => other.time - one.time || (one.tick_id < other.tick_id ? 1 : -1));
@@ -62,6 +66,7 @@ export function TickList({sensor, query, newest}) {
 
 /** @param {{ticks: Api.TickOutline[], isFiltered: boolean, hasTicked: boolean, hasOlder: boolean}} props */
 export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
+  /** @type {Column<Api.TickOutline>[]} */
   const columns = [
     {name: 'Time', kind: 'main', of: (tick) => html`<a href=${tickAddress(tick.sensor, tick.tick_id)}><${Time} at=${tick.time} /></a>${tick.last_time > tick.time && html`<small class="faint"> to <${Time} at=${tick.last_time} /></small>`}`},
     {name: 'Outcome', of: (tick) => html`<${TickBadge} tick=${tick} />`},
@@ -126,7 +131,7 @@ function DropHeld({tick, done}) {
   const forbidden = useForbidden();
   const {busy, run} = useAction();
   const [reason, setReason] = useState('');
-  const drop = (event) => {
+  const drop = (/** @type {Event} */ event) => {
     event.preventDefault();
     return run(async () => {
       const result = await api.dropTick(tick.sensor, tick.tick_id, reason);

@@ -46,7 +46,7 @@ export function momentOf(text) {
 export function WhyBox() {
   const {sensors} = useDeployment();
   const [text, setText] = useState('');
-  const submit = (event) => {
+  const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = text.trim();
     if (!given) return;
@@ -63,7 +63,7 @@ export function WhyBox() {
 /** @param {{query: Query}} props */
 export function Why({query}) {
   const {sensors} = useDeployment();
-  const subject = Object.keys(SUBJECTS).find((each) => query[each]);
+  const subject = /** @type {Subject[]} */ (Object.keys(SUBJECTS)).find((each) => query[each]);
   const isComplete = Boolean(subject && (query.sensor || subject === 'run'));
   return html`<${Page} title="Why did it not run?">
     <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? 'object'} />
@@ -77,7 +77,7 @@ function Question({sensors, query, initial}) {
   const [subject, setSubject] = useState(initial);
   const [sensor, setSensor] = useState(query.sensor ?? (sensors.length === 1 ? sensors[0].name : ''));
   const [text, setText] = useState(query[initial] ?? '');
-  const submit = (event) => {
+  const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     navigate(['why'], {sensor, [subject]: text.trim()});
   };
