@@ -183,8 +183,9 @@ check-types: .venv/.ready
 check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
-# The format and the types of the console page's modules.
-check-js: .tools/js/.ready
+# The format and the types of the console page's modules; those of the API's responses come from its description.
+check-js: .tools/js/.ready .venv/.ready
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.openapi | .tools/js/node_modules/.bin/openapi-typescript > .tools/js/openapi.d.ts
 	@$(PRETTIER) --check $(JAVASCRIPT) || { echo "run: make format"; exit 1; }
 	@.tools/js/node_modules/.bin/tsc --project tools/javascript
 

@@ -13,7 +13,6 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.support.console import CHANGE, TOKEN, MemoryStack, console_of, served
-from tools import api_types
 from treadle import AssetMaterialization, RunRequest, SensorDefinition
 from treadle.console.openapi import document
 from treadle.console.routes import OPERATIONS
@@ -124,7 +123,3 @@ def test_the_description_names_every_operation_once() -> None:
 
 def test_every_address_of_the_description_is_below_api() -> None:
     assert all(re.match(r"/api/[a-z]", path) for path in known()["paths"])
-
-
-def test_types_of_the_page_are_those_of_the_description() -> None:
-    assert api_types.TYPES.read_text() == api_types.generated(), "run: python -m tools.api_types"

@@ -1,10 +1,13 @@
-// Names for the API's responses, which openapi.d.ts describes; it is generated from the console's OpenAPI document.
+// Names for the API's responses, whose types `make check-js` generates from the console's OpenAPI document.
 
-type Operations = import('./openapi').operations;
+type Operations = import('../../.tools/js/openapi').operations;
 
 declare namespace Api {
   type Response<Name extends keyof Operations> = Operations[Name]['responses'][200]['content']['application/json'];
-  type Query<Name extends keyof Operations> = Operations[Name]['parameters']['query'];
+  /** Parameters as they are written into an address. */
+  type Query<Name extends keyof Operations> = Partial<
+    Record<keyof NonNullable<Operations[Name]['parameters']['query']>, string | number>
+  >;
   type Body<Name extends keyof Operations> = Operations[Name] extends {
     requestBody?: {content: {'application/json': infer Content}};
   }

@@ -13,6 +13,6 @@ export {
 } from 'preact/hooks';
 
 /** Anything; of a function, so that its parameters need no types where it is written. */
-type Value = ((...parameters: any[]) => unknown) | object | string | number | boolean | null | undefined;
+type Value = ((...parameters: any[]) => unknown) | object | string | number | bigint | boolean | null | undefined;
 
 export function html(strings: TemplateStringsArray, ...values: Value[]): import('preact').VNode;

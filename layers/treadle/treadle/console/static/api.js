@@ -1,6 +1,7 @@
-// The console's HTTP API: the only module that knows its paths. Responses are parsed JSON, of the types that its OpenAPI document describes.
+// The console's HTTP API: the only module that knows its paths. Its OpenAPI document describes the responses.
 
 import {authorization, signInAgain} from './auth.js';
+import {searchParameters} from './router.js';
 
 /** The server refused a request, or did not respond. `status` is the HTTP status; 0 if there was no response. */
 export class ApiError extends Error {
@@ -22,15 +23,21 @@ const NO_ANSWER = 'The server does not respond. Check that `treadle console` is 
  * @param {{query?: Record<string, unknown>, body?: unknown, signal?: AbortSignal}} [options]
  */
 async function request(method, path, {query = {}, body, signal} = {}) {
-  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+  const parameters = searchParameters(query);
+  /** @type {Record<string, string>} */
   const headers = {Accept: 'application/json', ...authorization()};
   if (method !== 'GET') headers['X-Treadle'] = 'console';
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  let answer;
+  let response;
   try {
     response = await fetch(`api/${path}${parameters.size ? `?${parameters}` : ''}`, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
-      cache: 'no-store', credentials: 'same-origin', redirect: 'error',
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: 'no-store',
+      credentials: 'same-origin',
+      redirect: 'error',
     });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
@@ -39,7 +46,10 @@ async function request(method, path, {query = {}, body, signal} = {}) {
   const content = await response.json().catch(() => null);
   if (response.ok) return content;
   if (response.status === 401) signInAgain();
-  const message = typeof content?.message === 'string' ? content.message : `The server answered ${response.status} ${response.statusText}.`;
+  const message =
+    typeof content?.message === 'string'
+      ? content.message
+      : `The server answered ${response.status} ${response.statusText}.`;
   throw new ApiError(response.status, message);
 }
 

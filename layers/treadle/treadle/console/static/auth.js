@@ -1,13 +1,17 @@
 // Authentication: the start-up token of `treadle console`, or a sign-in by OpenID Connect (code flow with PKCE).
 // Tokens are kept in sessionStorage alone: closing the tab forgets them.
 
-const START_TOKEN = 'treadle.start-token', TOKEN = 'treadle.token', PENDING_SIGN_IN = 'treadle.sign-in';
+const START_TOKEN = 'treadle.start-token',
+  TOKEN = 'treadle.token',
+  PENDING_SIGN_IN = 'treadle.sign-in';
 const EXPIRY_MARGIN = 30_000;
 
 // Taken before anything else happens: what is in the address bar can be seen, and the next address replaces it.
 storeStartToken();
 
-let config = {auth: 'token'};
+/** @typedef {{auth: string, issuer: string, client_id: string, scope?: string}} Config */
+
+let config = /** @type {Config} */ ({auth: 'token'});
 let onSignedOut = () => {};
 
 /**
@@ -46,7 +50,7 @@ export function signInAgain() {
 /** @returns {{token: string, idToken?: string, until: number | null} | null} */
 function storedToken() {
   try {
-    const found = JSON.parse(sessionStorage.getItem(TOKEN));
+    const found = JSON.parse(sessionStorage.getItem(TOKEN) ?? 'null');
     return found && (!found.until || found.until > Date.now()) ? found : null;
   } catch {
     return null;
@@ -67,15 +71,25 @@ function storeStartToken() {
 
 const pageAddress = () => location.origin + location.pathname;
 /** @param {Uint8Array} bytes */
-const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+const base64url = (bytes) =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
 /** @returns {Promise<Record<string, string>>} */
 async function discover() {
-  const answer = await fetch(`${config.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {credentials: 'omit'});
-  if (!answer.ok) throw new Error(`The issuer ${config.issuer} answered ${answer.status} to the request for its OpenID configuration.`);
+  const answer = await fetch(`${config.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
+    credentials: 'omit',
+  });
+  if (!answer.ok)
+    throw new Error(
+      `The issuer ${config.issuer} answered ${answer.status} to the request for its OpenID configuration.`,
+    );
   const found = await answer.json();
-  if (found.issuer !== config.issuer) throw new Error(`The issuer reports the name ${found.issuer}, not ${config.issuer}.`);
+  if (found.issuer !== config.issuer)
+    throw new Error(`The issuer reports the name ${found.issuer}, not ${config.issuer}.`);
   return found;
 }
 
@@ -87,8 +101,14 @@ export async function signIn() {
   sessionStorage.setItem(PENDING_SIGN_IN, JSON.stringify({state, nonce, verifier, hash: location.hash}));
   const address = new URL(page);
   const parameters = {
-    response_type: 'code', client_id: config.client_id, redirect_uri: pageAddress(), scope: config.scope ?? 'openid',
-    state, nonce, code_challenge: base64url(hash), code_challenge_method: 'S256',
+    response_type: 'code',
+    client_id: config.client_id,
+    redirect_uri: pageAddress(),
+    scope: config.scope ?? 'openid',
+    state,
+    nonce,
+    code_challenge: base64url(hash),
+    code_challenge_method: 'S256',
   };
   for (const [name, value] of Object.entries(parameters)) address.searchParams.set(name, value);
   location.assign(address);
@@ -98,8 +118,8 @@ export async function signIn() {
 export async function signOut() {
   const idToken = storedToken()?.idToken;
   sessionStorage.removeItem(TOKEN);
-  const found = await discover().catch(() => ({}));
-  if (!found.end_session_endpoint) return onSignedOut();
+  const found = await discover().catch(() => null);
+  if (!found?.end_session_endpoint) return onSignedOut();
   const address = new URL(found.end_session_endpoint);
   address.searchParams.set('client_id', config.client_id);
   // OpenID Connect's own name for it, and Cognito's.
@@ -114,9 +134,12 @@ async function finishSignIn() {
   if (!parameters.has('state')) return storedToken() !== null;
   sessionStorage.removeItem(PENDING_SIGN_IN);
   history.replaceState(null, '', location.pathname + (pending?.hash ?? ''));
-  if (!pending || parameters.get('state') !== pending.state) throw new Error('This sign-in was not started in this tab. Sign in again.');
+  if (!pending || parameters.get('state') !== pending.state)
+    throw new Error('This sign-in was not started in this tab. Sign in again.');
   if (parameters.has('error')) {
-    throw new Error(`The issuer refused the sign-in: ${parameters.get('error_description') ?? parameters.get('error')}.`);
+    throw new Error(
+      `The issuer refused the sign-in: ${parameters.get('error_description') ?? parameters.get('error')}.`,
+    );
   }
   await exchange(parameters.get('code') ?? '', pending);
   return true;
@@ -129,9 +152,15 @@ async function finishSignIn() {
 async function exchange(code, {nonce, verifier}) {
   const {token_endpoint: endpoint} = await discover();
   const answer = await fetch(endpoint, {
-    method: 'POST', credentials: 'omit', headers: {'Content-Type': 'application/x-www-form-urlencoded'},
+    method: 'POST',
+    credentials: 'omit',
+    headers: {'Content-Type': 'application/x-www-form-urlencoded'},
     body: new URLSearchParams({
-      grant_type: 'authorization_code', code, client_id: config.client_id, redirect_uri: pageAddress(), code_verifier: verifier,
+      grant_type: 'authorization_code',
+      code,
+      client_id: config.client_id,
+      redirect_uri: pageAddress(),
+      code_verifier: verifier,
     }),
   });
   const tokens = await answer.json().catch(() => ({}));

@@ -1,28 +1,47 @@
 // What pages are made of. All that comes from outside becomes text nodes and attributes, never markup.
 
-import {html, useCallback, useEffect, useLayoutEffect, useRef, useState} from './vendor/htm-preact.js';
+import {html, useCallback, useEffect, useRef, useState} from './vendor/htm-preact.js';
 import {duration, localTime, pretty, relative, serverNow, utc} from './format.js';
 
 // ---- Statuses: each has a label, a shape and a color
 
 /** @typedef {'good' | 'bad' | 'quiet' | 'live' | 'waiting' | 'warn'} Tone */
+/** @typedef {[name: string, value: Content, kind?: string]} Fact */
 /** @typedef {false | 0 | '' | null | undefined} Falsy */
 
 /** @type {Record<string, [Tone, string]>} */
 const STATUSES = {
-  SUCCESS: ['good', 'Success'], FAILURE: ['bad', 'Failure'], SKIPPED: ['quiet', 'Skipped'], STARTED: ['live', 'Started'],
-  STARTING: ['live', 'Starting'], QUEUED: ['waiting', 'Queued'], CANCELING: ['waiting', 'Canceling'], CANCELED: ['quiet', 'Canceled'],
-  HELD: ['warn', 'Held'], REFUSED: ['bad', 'Refused'], SET_ASIDE: ['warn', 'Set aside'],
-  RUNNING: ['good', 'Running'], STOPPED: ['quiet', 'Stopped'], PAUSED: ['warn', 'Paused'],
+  SUCCESS: ['good', 'Success'],
+  FAILURE: ['bad', 'Failure'],
+  SKIPPED: ['quiet', 'Skipped'],
+  STARTED: ['live', 'Started'],
+  STARTING: ['live', 'Starting'],
+  QUEUED: ['waiting', 'Queued'],
+  CANCELING: ['waiting', 'Canceling'],
+  CANCELED: ['quiet', 'Canceled'],
+  HELD: ['warn', 'Held'],
+  REFUSED: ['bad', 'Refused'],
+  SET_ASIDE: ['warn', 'Set aside'],
+  RUNNING: ['good', 'Running'],
+  STOPPED: ['quiet', 'Stopped'],
+  PAUSED: ['warn', 'Paused'],
   LATE: ['warn', 'Late'],
-  ok: ['good', 'OK'], warning: ['warn', 'Warning'], problem: ['bad', 'Problem'],
-  SENT: ['good', 'Sent'], DROPPED: ['quiet', 'Dropped'], LEFT: ['warn', 'Left'], FAILED: ['bad', 'Failed'],
+  ok: ['good', 'OK'],
+  warning: ['warn', 'Warning'],
+  problem: ['bad', 'Problem'],
+  SENT: ['good', 'Sent'],
+  DROPPED: ['quiet', 'Dropped'],
+  LEFT: ['warn', 'Left'],
+  FAILED: ['bad', 'Failed'],
 };
 
 /** @type {Record<Tone, () => Content>} */
 const SHAPES = {
   good: () => html`<circle cx="8" cy="8" r="7" class="fill" /><path d="M4.6 8.3l2.3 2.3 4.5-4.9" class="cut" />`,
-  bad: () => html`<path d="M8 .8l7.2 7.2L8 15.2.8 8z" class="fill" /><path d="M5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6" class="cut" />`,
+  bad: () => html`
+    <path d="M8 .8l7.2 7.2L8 15.2.8 8z" class="fill" />
+    <path d="M5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6" class="cut" />
+  `,
   quiet: () => html`<circle cx="8" cy="8" r="6" class="line" /><path d="M5 8h6" class="line" />`,
   live: () => html`<circle cx="8" cy="8" r="6" class="line" /><path d="M8 2a6 6 0 0 1 0 12z" class="fill" />`,
   waiting: () => html`<circle cx="8" cy="8" r="6" class="line dashed" /><circle cx="8" cy="8" r="2" class="fill" />`,
@@ -39,18 +58,23 @@ export const tone = (status) => (STATUSES[status] ?? ['quiet'])[0];
 /**
  * The label of a status.
  *
- * @param {string} [status]
+ * @param {string} status
  */
-export const statusLabel = (status) => (STATUSES[status] ?? [null, String(status ?? '–')])[1];
+export const statusLabel = (status) => STATUSES[status]?.[1] ?? String(status ?? '–');
 
 /** @param {{status: string}} props */
 export function Shape({status}) {
-  return html`<svg class="shape ${tone(status)}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">${SHAPES[tone(status)]()}</svg>`;
+  return html`<svg class="shape ${tone(status)}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
+    ${SHAPES[tone(status)]()}
+  </svg>`;
 }
 
 /** @param {{status: string, label?: string, title?: string}} props */
 export function Badge({status, label, title}) {
-  return html`<span class="badge ${tone(status)}" title=${title}><${Shape} status=${status} />${label ?? statusLabel(status)}</span>`;
+  return html`<span class="badge ${tone(status)}" title=${title}>
+    <${Shape} status=${status} />
+    ${label ?? statusLabel(status)}
+  </span>`;
 }
 
 // ---- Times
@@ -62,13 +86,17 @@ export function Badge({status, label, title}) {
  */
 export function Time({at, ago = false, none = '–'}) {
   if (at === null || at === undefined) return html`<span class="faint">${none}</span>`;
-  return html`<time datetime=${new Date(at).toISOString()} title=${`${localTime(at)} here, ${utc(at)}`}>${ago ? relative(at) : localTime(at)}</time>`;
+  return html`<time datetime=${new Date(at).toISOString()} title=${`${localTime(at)} here, ${utc(at)}`}>
+    ${ago ? relative(at) : localTime(at)}
+  </time>`;
 }
 
 /** @param {{from?: number | null, to?: number | null}} props */
 export function Elapsed({from, to}) {
   const ended = to ?? serverNow();
-  return from === null || from === undefined ? html`<span class="faint">–</span>` : html`<span>${duration(ended - from)}${to ? '' : ' so far'}</span>`;
+  return from === null || from === undefined
+    ? html`<span class="faint">–</span>`
+    : html`<span>${duration(ended - from)}${to ? '' : ' so far'}</span>`;
 }
 
 // ---- States of a page
@@ -90,7 +118,9 @@ export function Empty({children}) {
  */
 export function Problem({error, retry}) {
   return html`<div class="notice bad" role="alert">
-    <${Shape} status="FAILURE" /><p>${error.message}</p>${retry && html`<button class="small" onclick=${retry}>Try again</button>`}
+    <${Shape} status="FAILURE" />
+    <p>${error.message}</p>
+    ${retry && html`<button class="small" onclick=${retry}>Try again</button>`}
   </div>`;
 }
 
@@ -101,8 +131,12 @@ export function Problem({error, retry}) {
  * @param {{of: import('./live.js').Live<T>, what: string, children: (data: T) => Content}} props
  */
 export function Loaded({of: {data, error, refresh}, what, children}) {
-  if (data === undefined) return error ? html`<${Problem} error=${error} retry=${refresh} />` : html`<${Loading} what=${what} />`;
-  return html`${error && html`<${Problem} error=${{message: `Not up to date. ${error.message}`}} retry=${refresh} />`}${children(data)}`;
+  if (data === undefined)
+    return error ? html`<${Problem} error=${error} retry=${refresh} />` : html`<${Loading} what=${what} />`;
+  return html`
+    ${error && html`<${Problem} error=${{message: `Not up to date. ${error.message}`}} retry=${refresh} />`}
+    ${children(data)}
+  `;
 }
 
 /** @param {{title: string, above?: Content, actions?: Content, children?: Content}} props */
@@ -113,8 +147,12 @@ export function Page({title, above, actions, children}) {
   }, [title]);
   return html`
     ${above && html`<nav class="crumbs" aria-label="Where this is">${above}</nav>`}
-    <header class="page-head"><h1 tabindex="-1" ref=${heading}>${title}</h1>${actions && html`<div class="actions">${actions}</div>`}</header>
-    ${children}`;
+    <header class="page-head">
+      <h1 tabindex="-1" ref=${heading}>${title}</h1>
+      ${actions && html`<div class="actions">${actions}</div>`}
+    </header>
+    ${children}
+  `;
 }
 
 // ---- Tables: rows on a wide screen, cards on a phone
@@ -131,13 +169,33 @@ export function Page({title, above, actions, children}) {
  */
 export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''}) {
   if (rows.length === 0) return html`<${Empty}>${empty}<//>`;
-  return html`<div class="table-frame" role="region" aria-label=${caption} tabindex="0"><table role="table">
-    <caption class="unseen">${caption}</caption>
-    <thead role="rowgroup"><tr role="row">${columns.map((column) => html`<th role="columnheader" scope="col" key=${column.name} class=${column.kind ?? ''}>${column.head ?? column.name}</th>`)}</tr></thead>
-    <tbody role="rowgroup">${rows.map((row) => html`<tr role="row" key=${keyOf(row)} class=${rowClass(row)}>
-      ${columns.map((column) => html`<td role="cell" key=${column.name} data-name=${column.name} class=${column.kind ?? ''}>${column.of(row)}</td>`)}
-    </tr>`)}</tbody>
-  </table></div>`;
+  return html`<div class="table-frame" role="region" aria-label=${caption} tabindex="0">
+    <table role="table">
+      <caption class="unseen">${caption}</caption>
+      <thead role="rowgroup">
+        <tr role="row">
+          ${columns.map(
+            (column) =>
+              html`<th role="columnheader" scope="col" key=${column.name} class=${column.kind ?? ''}>
+                ${column.head ?? column.name}
+              </th>`,
+          )}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        ${rows.map(
+          (row) => html`<tr role="row" key=${keyOf(row)} class=${rowClass(row)}>
+            ${columns.map(
+              (column) =>
+                html`<td role="cell" key=${column.name} data-name=${column.name} class=${column.kind ?? ''}>
+                  ${column.of(row)}
+                </td>`,
+            )}
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
 }
 
 /**
@@ -153,9 +211,13 @@ export function Pager({isFirst, next, onFirst, onNext}) {
   </nav>`;
 }
 
-/** @param {{facts: ([name: string, value: Content, kind?: string] | Falsy)[]}} props */
+/** @param {{facts: (Fact | Falsy)[]}} props */
 export function Facts({facts}) {
-  return html`<dl class="facts">${facts.filter(Boolean).map(([name, value, kind]) => html`<div key=${name} class=${kind ?? ''}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="facts">
+    ${facts
+      .filter((each) => !!each)
+      .map(([name, value, kind]) => html`<div key=${name} class=${kind ?? ''}><dt>${name}</dt><dd>${value}</dd></div>`)}
+  </dl>`;
 }
 
 // ---- Texts from outside
@@ -164,10 +226,15 @@ export function Facts({facts}) {
 export function Copy({text, what}) {
   const [done, setDone] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text).then(() => setDone(true), () => {});
+    await navigator.clipboard.writeText(text).then(
+      () => setDone(true),
+      () => {},
+    );
     setTimeout(() => setDone(false), 1500);
   };
-  return html`<button class="small quiet" onclick=${copy} aria-label=${`Copy ${what}`}>${done ? 'Copied' : 'Copy'}</button>`;
+  return html`<button class="small quiet" onclick=${copy} aria-label=${`Copy ${what}`}>
+    ${done ? 'Copied' : 'Copy'}
+  </button>`;
 }
 
 /**
@@ -177,7 +244,10 @@ export function Copy({text, what}) {
  */
 export function Text({text, what, plain = false}) {
   const shown = plain ? String(text) : pretty(text);
-  return html`<div class="text"><pre tabindex="0" aria-label=${what}>${shown}</pre><${Copy} text=${shown} what=${what} /></div>`;
+  return html`<div class="text">
+    <pre tabindex="0" aria-label=${what}>${shown}</pre>
+    <${Copy} text=${shown} what=${what} />
+  </div>`;
 }
 
 /** @param {{lines?: string[], none?: string}} props */
@@ -211,8 +281,18 @@ export function ErrorCard({error}) {
  * @param {{label: string, options: Option[], value: string, onChange: (value: string) => void}} props
  */
 export function Choice({label, options, value, onChange}) {
-  return html`<div class="choice" role="group" aria-label=${label}>${options.map(([name, text]) => html`
-    <button key=${name} type="button" aria-pressed=${String(name === value)} onclick=${() => onChange(name)}>${text}</button>`)}</div>`;
+  return html`<div class="choice" role="group" aria-label=${label}>
+    ${options.map(
+      ([name, text]) => html`<button
+        key=${name}
+        type="button"
+        aria-pressed=${String(name === value)}
+        onclick=${() => onChange(name)}
+      >
+        ${text}
+      </button>`,
+    )}
+  </div>`;
 }
 
 /**
@@ -221,52 +301,10 @@ export function Choice({label, options, value, onChange}) {
  * @param {{label: string, tabs: [name: string, text: string, href: string][], present: string}} props
  */
 export function Tabs({label, tabs, present}) {
-  return html`<nav class="tabs" aria-label=${label}>${tabs.map(([name, text, href]) => html`
-    <a key=${name} href=${href} aria-current=${name === present ? 'page' : undefined}>${text}</a>`)}</nav>`;
-}
-
-// ---- Dialogs
-
-/**
- * A modal dialog; Escape and the backdrop close it, and the focus returns to where it was.
- *
- * @param {{title: string, onClose: () => void, wide?: boolean, children?: Content}} props
- */
-export function Dialog({title, onClose, wide = false, children}) {
-  const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useLayoutEffect(() => {
-    const dialog = box.current;
-    dialog?.showModal();
-    return () => dialog?.close();
-  }, []);
-  const outside = (/** @type {Event} */ event) => event.target === box.current && onClose();
-  return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onmousedown=${outside}
-      oncancel=${(event) => { event.preventDefault(); onClose(); }}>
-    <div class="dialog-body"><header><h2>${title}</h2><button class="small quiet" onclick=${onClose}>Close</button></header>${children}</div>
-  </dialog>`;
-}
-
-/**
- * Ask for confirmation before an action; show the error if it fails.
- *
- * @param {{title: string, label: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
- */
-export function Confirm({title, label, action, onClose, children}) {
-  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
-  const confirm = async () => {
-    setState({busy: true, error: null});
-    try {
-      await action();
-      onClose();
-    } catch (error) {
-      setState({busy: false, error});
-    }
-  };
-  return html`<${Dialog} title=${title} onClose=${onClose}>
-    ${children}
-    ${state.error && html`<${Problem} error=${state.error} />`}
-    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${confirm}>${state.busy ? 'Working …' : label}</button></footer>
-  <//>`;
+  return html`<nav class="tabs" aria-label=${label}>${tabs.map(
+    ([name, text, href]) => html`
+    <a key=${name} href=${href} aria-current=${name === present ? 'page' : undefined}>${text}</a>`,
+  )}</nav>`;
 }
 
 // ---- What was done, in one line at the foot of the page
@@ -297,7 +335,16 @@ export function Toast() {
     const timer = setTimeout(() => setToast(null), toast.status === 'SUCCESS' ? 6000 : 15_000);
     return () => clearTimeout(timer);
   }, [toast]);
-  return html`<div class="toast" role="status" aria-live="polite">${toast && html`<p class="toast-line"><${Shape} status=${toast.status} />${toast.text}<button class="small quiet" onclick=${() => setToast(null)}>Dismiss</button></p>`}</div>`;
+  return html`<div class="toast" role="status" aria-live="polite">
+    ${
+      toast &&
+      html`<p class="toast-line">
+        <${Shape} status=${toast.status} />
+        ${toast.text}
+        <button class="small quiet" onclick=${() => setToast(null)}>Dismiss</button>
+      </p>`
+    }
+  </div>`;
 }
 
 /** Returns {busy, run}: `run` executes an action and shows its failure. */

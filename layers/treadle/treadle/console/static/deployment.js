@@ -20,8 +20,15 @@ export function useForbidden() {
  * @type {Record<string, string>}
  */
 export const KINDS = {
-  schedule: 'Schedule', s3: 'S3 objects', run_status: 'Run status', all_succeeded: 'All jobs succeeded', asset: 'Asset',
-  multi_asset: 'Several assets', assets_updated: 'Assets updated', deadline: 'Deadline', unknown: 'Unknown',
+  schedule: 'Schedule',
+  s3: 'S3 objects',
+  run_status: 'Run status',
+  all_succeeded: 'All jobs succeeded',
+  asset: 'Asset',
+  multi_asset: 'Several assets',
+  assets_updated: 'Assets updated',
+  deadline: 'Deadline',
+  unknown: 'Unknown',
 };
 
 /** @param {string} kind */
@@ -29,9 +36,15 @@ export const kindLabel = (kind) => KINDS[kind] ?? kind;
 
 /** @type {Record<Api.SensorProblem['kind'], [group: 'failing' | 'late' | 'unchecked', label: string]>} */
 const PROBLEMS = {
-  UNREADABLE: ['failing', 'Not found'], REGISTRATION: ['failing', 'Misregistered'], OWNERSHIP: ['failing', 'Another project’s'],
-  NOT_LOADING: ['failing', 'Does not load'], FAILING: ['failing', 'Failing'], LATE: ['late', 'Late'], BLOCKED: ['late', 'Blocked'],
-  NO_EVENTS: ['late', 'No events'], UNCHECKED: ['unchecked', 'Not checked'],
+  UNREADABLE: ['failing', 'Not found'],
+  REGISTRATION: ['failing', 'Misregistered'],
+  OWNERSHIP: ['failing', 'Another project’s'],
+  NOT_LOADING: ['failing', 'Does not load'],
+  FAILING: ['failing', 'Failing'],
+  LATE: ['late', 'Late'],
+  BLOCKED: ['late', 'Blocked'],
+  NO_EVENTS: ['late', 'No events'],
+  UNCHECKED: ['unchecked', 'Not checked'],
 };
 
 /**

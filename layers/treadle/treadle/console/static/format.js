@@ -1,11 +1,24 @@
 // Values as people read them: times, durations, cursors, and the difference of two texts.
 // Pure: knows nothing of the page.
 
-const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+const SECOND = 1000,
+  MINUTE = 60 * SECOND,
+  HOUR = 60 * MINUTE,
+  DAY = 24 * HOUR;
 
-const CLOCK = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
 const DATED = new Intl.DateTimeFormat(undefined, {
-  day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23',
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
 });
 
 let ahead = 0;
@@ -53,7 +66,8 @@ export function duration(ms) {
   if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 10 * SECOND) return `${(ms / SECOND).toFixed(1).replace('.0', '')} s`;
   if (ms < MINUTE) return `${Math.floor(ms / SECOND)} s`;
-  const [large, one, small, two] = ms < HOUR ? [MINUTE, 'min', SECOND, 's'] : ms < DAY ? [HOUR, 'h', MINUTE, 'min'] : [DAY, 'd', HOUR, 'h'];
+  const [large, one, small, two] =
+    ms < HOUR ? [MINUTE, 'min', SECOND, 's'] : ms < DAY ? [HOUR, 'h', MINUTE, 'min'] : [DAY, 'd', HOUR, 'h'];
   const rest = Math.floor((ms % large) / small);
   return `${Math.floor(ms / large)} ${one}` + (rest && ms < 10 * large ? ` ${rest} ${two}` : '');
 }
@@ -66,7 +80,11 @@ export function duration(ms) {
 export function relative(at) {
   const away = at - serverNow();
   if (Math.abs(away) < 1500) return 'now';
-  const text = duration(Math.abs(away) < MINUTE ? Math.round(Math.abs(away) / SECOND) * SECOND : Math.floor(Math.abs(away) / MINUTE) * MINUTE);
+  const text = duration(
+    Math.abs(away) < MINUTE
+      ? Math.round(Math.abs(away) / SECOND) * SECOND
+      : Math.floor(Math.abs(away) / MINUTE) * MINUTE,
+  );
   return away > 0 ? `in ${text}` : `${text} ago`;
 }
 
@@ -114,10 +132,15 @@ export function pretty(value) {
 export function minimalCursor(cursor) {
   if (cursor === null || cursor === undefined) return 'none';
   const found = parseJson(cursor);
-  if (found === null || typeof found !== 'object' || Array.isArray(found)) return cursor === '' ? '(empty text)' : cursor;
-  const informative = Object.entries(found).filter(([name, value]) => value !== null && value !== 0 && value !== '' && name !== '__class__');
+  if (found === null || typeof found !== 'object' || Array.isArray(found))
+    return cursor === '' ? '(empty text)' : cursor;
+  const informative = Object.entries(found).filter(
+    ([name, value]) => value !== null && value !== 0 && value !== '' && name !== '__class__',
+  );
   if (informative.length === 0) return cursor;
-  return informative.map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(', ');
+  return informative
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(', ');
 }
 
 const MOST_LINES = 400;
@@ -132,7 +155,10 @@ const MOST_LINES = 400;
 export function difference(before, after) {
   const [old, fresh] = [before, after].map((text) => (text === '' ? [] : text.split('\n')));
   if (old.length > MOST_LINES || fresh.length > MOST_LINES) {
-    return [...old.map((text) => ({sign: '-', text})), ...fresh.map((text) => ({sign: '+', text}))];
+    return [
+      ...old.map((text) => ({sign: /** @type {const} */ ('-'), text})),
+      ...fresh.map((text) => ({sign: /** @type {const} */ ('+'), text})),
+    ];
   }
   const same = Array.from({length: old.length + 1}, () => new Uint16Array(fresh.length + 1));
   for (let i = old.length - 1; i >= 0; i--) {
@@ -140,6 +166,7 @@ export function difference(before, after) {
       same[i][j] = old[i] === fresh[j] ? same[i + 1][j + 1] + 1 : Math.max(same[i + 1][j], same[i][j + 1]);
     }
   }
+  /** @type {{sign: ' ' | '-' | '+', text: string}[]} */
   const lines = [];
   let [i, j] = [0, 0];
   while (i < old.length || j < fresh.length) {

@@ -32,7 +32,10 @@ export function layered(nodes, edges) {
   /** @type {Map<Edge, Bend[]>} */
   const bendsOf = new Map();
   for (const edge of forward) {
-    const between = Array.from({length: at(layer, edge.to) - at(layer, edge.from) - 1}, (_, index) => ({edge, at: at(layer, edge.from) + 1 + index}));
+    const between = Array.from({length: at(layer, edge.to) - at(layer, edge.from) - 1}, (_, index) => ({
+      edge,
+      at: at(layer, edge.from) + 1 + index,
+    }));
     for (const bend of between) layer.set(bend, bend.at);
     /** @type {Station[]} */
     const stations = [edge.from, ...between, edge.to];
@@ -45,7 +48,9 @@ export function layered(nodes, edges) {
   const rows = Math.max(1, ...layers.map((each) => each.length));
   /** @type {Map<Station, Place>} */
   const place = new Map();
-  layers.forEach((each, index) => each.forEach((thing, row) => place.set(thing, {layer: index, row: row + (rows - each.length) / 2})));
+  layers.forEach((each, index) =>
+    each.forEach((thing, row) => place.set(thing, {layer: index, row: row + (rows - each.length) / 2})),
+  );
   const paths = known.map((edge) => ({edge, bends: (bendsOf.get(edge) ?? []).map((bend) => at(place, bend))}));
   return {place, paths, layers: layers.length, rows};
 }
@@ -57,7 +62,7 @@ export function layered(nodes, edges) {
  * @param {Map<Key, Value>} map
  * @param {Key} key
  */
-const at = (map, key) => /** @type {Value} */ (map.get(key));
+export const at = (map, key) => /** @type {Value} */ (map.get(key));
 
 /**
  * @template {Station} End
@@ -127,7 +132,9 @@ function reduceCrossings(layers, pieces) {
     const down = sweep % 2 === 0;
     const middle = (/** @type {Station} */ thing) => {
       const near = (down ? entering : leaving).get(thing) ?? [];
-      return near.length ? near.reduce((sum, piece) => sum + at(row, down ? piece.from : piece.to), 0) / near.length : at(row, thing);
+      return near.length
+        ? near.reduce((sum, piece) => sum + at(row, down ? piece.from : piece.to), 0) / near.length
+        : at(row, thing);
     };
     for (const each of down ? layers : [...layers].reverse()) {
       const places = new Map(each.map((thing) => [thing, middle(thing)]));

@@ -22,8 +22,13 @@ import {Why, WhyBox} from './pages/why.js';
 const MARK = new URL('mark.svg', import.meta.url).href;
 
 const PAGES = [
-  ['sensors', 'Sensors'], ['runs', 'Runs'], ['assets', 'Assets'], ['map', 'Map'],
-  ['why', 'Why?'], ['dead-letters', 'Dead letters'], ['doctor', 'Doctor'],
+  ['sensors', 'Sensors'],
+  ['runs', 'Runs'],
+  ['assets', 'Assets'],
+  ['map', 'Map'],
+  ['why', 'Why?'],
+  ['dead-letters', 'Dead letters'],
+  ['doctor', 'Doctor'],
 ];
 
 /**
@@ -31,7 +36,8 @@ const PAGES = [
  * @param {import('./live.js').Live<Api.Overview>} overview
  */
 function pageFor({parts: [place = 'sensors', name, below, last], query}, overview) {
-  if (place === 'sensors' && name && below === 'ticks' && last) return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
+  if (place === 'sensors' && name && below === 'ticks' && last)
+    return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
   if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
   /** @type {Record<string, () => Content>} */
@@ -44,13 +50,18 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
     doctor: () => html`<${Doctor} />`,
   };
-  return pages[place] ? pages[place]() : html`<${Page} title="No such page"><${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//><//>`;
+  return pages[place]
+    ? pages[place]()
+    : html`<${Page} title="No such page">
+      <${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//>
+    <//>`;
 }
 
 /** @param {{children?: Content}} props */
 function ErrorBoundary({children}) {
   const [error, reset] = useErrorBoundary();
-  if (error) return html`<${Problem} error=${{message: `This page could not be drawn: ${error.message}`}} retry=${reset} />`;
+  if (error)
+    return html`<${Problem} error=${{message: `This page could not be drawn: ${error.message}`}} retry=${reset} />`;
   return children;
 }
 
@@ -59,11 +70,15 @@ function Shell({signOut}) {
   const route = useRoute();
   const place = route.parts[0] ?? 'sensors';
   const isOverview = place === 'sensors' && !route.parts[1];
-  const overview = useLive(async (signal) => {
-    const answer = await api.overview(signal);
-    noteServerTime(answer.now);
-    return answer;
-  }, isOverview ? 4000 : 30_000, ['overview']);
+  const overview = useLive(
+    async (signal) => {
+      const answer = await api.overview(signal);
+      noteServerTime(answer.now);
+      return answer;
+    },
+    isOverview ? 4000 : 30_000,
+    ['overview'],
+  );
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const path = route.parts.join('/');
   const before = useRef(path);
@@ -73,31 +88,64 @@ function Shell({signOut}) {
     scrollTo(0, 0);
     main.current?.querySelector('h1')?.focus({preventScroll: true});
   }, [path]);
-  useEffect(() => { if (isOverview) overview.refresh(); }, [isOverview]);
+  useEffect(() => {
+    if (isOverview) overview.refresh();
+  }, [isOverview]);
   const skip = (/** @type {Event} */ event) => {
     event.preventDefault();
     main.current?.focus();
   };
   const {stack = '', role = 'viewer', sensors = [], dead_letters: deadLetters} = overview.data ?? {};
   /** @type {Record<string, number | null | undefined>} */
-  const counts = {sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length, 'dead-letters': deadLetters};
+  const counts = {
+    sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length,
+    'dead-letters': deadLetters,
+  };
   return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
     <div class="frame">
       <header class="side">
-        <a class="brand" href=${address(['sensors'])}><img src=${MARK} width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
-        <nav aria-label="Pages">${PAGES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}${counts[each] ? html`<span class="count" aria-label=${`, ${counts[each]} to look at`}>${counts[each]}</span>` : ''}</a>`)}</nav>
+        <a class="brand" href=${address(['sensors'])}>
+          <img src=${MARK} width="28" height="28" alt="" />
+          <span>Treadle<small>${stack || ' '}</small></span>
+        </a>
+        <nav aria-label="Pages">
+          ${PAGES.map(
+            ([each, name]) =>
+              html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>
+                ${name}
+                ${
+                  counts[each]
+                    ? html`<span class="count" aria-label=${`, ${counts[each]} to look at`}>${counts[each]}</span>`
+                    : ''
+                }
+              </a>`,
+          )}
+        </nav>
         <div class="side-foot">
-          ${overview.data && role !== 'operator' && html`<p class="viewer"><${Badge} status="CANCELED" label="Read only" /><small>Your role is ${role}.</small></p>`}
+          ${
+            overview.data &&
+            role !== 'operator' &&
+            html`<p class="viewer">
+              <${Badge} status="CANCELED" label="Read only" />
+              <small>Your role is ${role}.</small>
+            </p>`
+          }
           <${Theme} />
           ${signOut && html`<button class="small quiet" onclick=${signOut}>Sign out</button>`}
         </div>
       </header>
       <div class="body">
         <div class="topbar"><${WhyBox} /></div>
-        <main id="main" tabindex="-1" ref=${main}><${ErrorBoundary} key=${path}>
-          ${isOverview || !overview.data ? html`<${Loaded} of=${overview} what="the sensors">${() => pageFor(route, overview)}<//>` : pageFor(route, overview)}
-        <//></main>
+        <main id="main" tabindex="-1" ref=${main}>
+          <${ErrorBoundary} key=${path}>
+            ${
+              isOverview || !overview.data
+                ? html`<${Loaded} of=${overview} what="the sensors">${() => pageFor(route, overview)}<//>`
+                : pageFor(route, overview)
+            }
+          <//>
+        </main>
       </div>
     </div>
     <${Toast} />
@@ -110,22 +158,36 @@ function SignIn({error}) {
   const [busy, setBusy] = useState(false);
   const begin = () => {
     setBusy(true);
-    auth.signIn().catch((problem) => { setBusy(false); setFailed(problem); });
+    auth.signIn().catch((problem) => {
+      setBusy(false);
+      setFailed(problem);
+    });
   };
-  return html`<main class="sign-in"><img src=${MARK} width="48" height="48" alt="" /><h1>Treadle</h1>
+  return html`<main class="sign-in">
+    <img src=${MARK} width="48" height="48" alt="" />
+    <h1>Treadle</h1>
     ${failed && html`<${Problem} error=${failed} />`}
-    ${auth.hasSignIn() ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
-      : html`<p>This tab does not have the token of this console. Open the address that <code>treadle console</code> printed.</p>`}
+    ${
+      auth.hasSignIn()
+        ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
+        : html`<p>
+          This tab does not have the token of this console. Open the address that <code>treadle console</code> printed.
+        </p>`
+    }
   </main>`;
 }
 
 function App() {
-  const [state, setState] = useState(/** @type {{phase: string, error: Error | null}} */ ({phase: 'loading', error: null}));
+  const [state, setState] = useState(
+    /** @type {{phase: string, error: Error | null}} */ ({phase: 'loading', error: null}),
+  );
   useEffect(() => {
-    auth.initialize(() => setState({phase: 'out', error: null})).then(
-      (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
-      (error) => setState({phase: 'out', error}),
-    );
+    auth
+      .initialize(() => setState({phase: 'out', error: null}))
+      .then(
+        (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
+        (error) => setState({phase: 'out', error}),
+      );
   }, []);
   if (state.phase === 'loading') return html`<main class="sign-in"><${Loading} what="the sign-in settings" /></main>`;
   if (state.phase === 'out') return html`<${SignIn} error=${state.error} />`;

@@ -12,14 +12,23 @@ function decode(text) {
 }
 
 /**
+ * Query parameters of an address; empty values are left out.
+ *
+ * @param {Record<string, unknown>} query
+ */
+export function searchParameters(query) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+}
+
+/**
  * The address of a page, from its parts and its query; empty values are left out.
  *
  * @param {string[]} parts
  * @param {Record<string, unknown>} [query]
  */
 export function address(parts, query = {}) {
-  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
-  const text = parameters.toString();
+  const text = searchParameters(query).toString();
   return `#/${parts.map(encodeURIComponent).join('/')}${text ? `?${text}` : ''}`;
 }
 
@@ -33,7 +42,10 @@ export function address(parts, query = {}) {
  */
 export function route(hash) {
   const [path, parameters = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
-  return {parts: path.split('/').filter(Boolean).map(decode), query: Object.fromEntries(new URLSearchParams(parameters))};
+  return {
+    parts: path.split('/').filter(Boolean).map(decode),
+    query: Object.fromEntries(new URLSearchParams(parameters)),
+  };
 }
 
 /**
@@ -83,4 +95,3 @@ export const tickAddress = (sensor, tickId) => address(['sensors', sensor, 'tick
 export const runAddress = (runId) => address(['runs', runId]);
 /** @param {string} key */
 export const assetAddress = (key) => address(['assets'], {key});
-export const whyAddress = (query) => address(['why'], query);

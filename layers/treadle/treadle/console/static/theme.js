@@ -4,7 +4,11 @@ import {html, useState} from './vendor/htm-preact.js';
 import {Choice} from './components.js';
 
 const KEY = 'treadle.theme';
-const OPTIONS = [['auto', 'Auto'], ['light', 'Light'], ['dark', 'Dark']];
+const OPTIONS = [
+  ['auto', 'Auto'],
+  ['light', 'Light'],
+  ['dark', 'Dark'],
+];
 
 /** @param {string} theme */
 function apply(theme) {
@@ -14,7 +18,7 @@ function apply(theme) {
 
 const stored = () => {
   const found = localStorage.getItem(KEY);
-  return OPTIONS.some(([name]) => name === found) ? found : 'auto';
+  return OPTIONS.find(([name]) => name === found)?.[0] ?? 'auto';
 };
 
 apply(stored());

@@ -4,15 +4,32 @@ import {html, useEffect, useMemo, useRef, useState} from './vendor/htm-preact.js
 import {count, duration, localTime, serverNow, utc} from './format.js';
 import {navigate} from './router.js';
 
-const LANES = [['SUCCESS', 'Requested'], ['SKIPPED', 'Skipped'], ['FAILURE', 'Failed']];
-const LEFT = 78, RIGHT = 14, TOP = 8, LANE = 26, AXIS = 22;
+const LANES = [
+  ['SUCCESS', 'Requested'],
+  ['SKIPPED', 'Skipped'],
+  ['FAILURE', 'Failed'],
+];
+const LEFT = 78,
+  RIGHT = 14,
+  TOP = 8,
+  LANE = 26,
+  AXIS = 22;
 const HEIGHT = TOP + LANES.length * LANE + AXIS;
-const NEAR = 13, WIDEST = 34, PAD = 5;
+const NEAR = 13,
+  WIDEST = 34,
+  PAD = 5;
 
 /** @type {Record<string, number>} */
-export const WINDOWS = {'15m': 15 * 60_000, '1h': 3_600_000, '6h': 6 * 3_600_000, '24h': 86_400_000, '7d': 7 * 86_400_000};
+export const WINDOWS = {
+  '15m': 15 * 60_000,
+  '1h': 3_600_000,
+  '6h': 6 * 3_600_000,
+  '24h': 86_400_000,
+  '7d': 7 * 86_400_000,
+};
 
 /** @typedef {[from: number, to: number]} Range */
+/** @typedef {Partial<Omit<Api.TickOutline & Api.Tick, 'set_aside'>> & {set_aside?: number | unknown[]}} AnyTick */
 
 /**
  * @typedef {object} Mark
@@ -43,7 +60,7 @@ export const stateOf = (tick) => tick.trouble ?? tick.status;
 /**
  * What a tick did; of a tick in a list or of one in full.
  *
- * @param {Partial<Api.TickOutline> | Partial<Api.Tick>} tick
+ * @param {AnyTick} tick
  */
 export function tickSummary(tick) {
   if (tick.status === 'FAILURE') {
@@ -55,11 +72,18 @@ export function tickSummary(tick) {
     if (tick.held) return `Waits for its dispatch: ${tick.held}`;
     if (tick.is_pending) return 'Its requests are about to be dispatched';
     const aside = asideOf(tick);
-    const parts = [started && `${count(started, 'run')} started`, existing && `${existing} existed already`, refused && `${refused} refused`, aside && `${aside} set aside`];
+    const parts = [
+      started && `${count(started, 'run')} started`,
+      existing && `${existing} existed already`,
+      refused && `${refused} refused`,
+      aside && `${aside} set aside`,
+    ];
     return parts.filter(Boolean).join(', ') || tick.reason || 'Done, no run requested';
   }
-  if (tick.skips > 1) return `${count(tick.skips, 'tick')} skipped: ${tick.reason ?? 'no reason given'}`;
-  if (!tick.reason && existing) return `${count(existing, 'run')} requested, but skipped because the runs already exist for those requested keys`;
+  if (tick.skips !== undefined && tick.skips > 1)
+    return `${count(tick.skips, 'tick')} skipped: ${tick.reason ?? 'no reason given'}`;
+  if (!tick.reason && existing)
+    return `${count(existing, 'run')} requested, but skipped because the runs already exist for those requested keys`;
   return tick.reason ?? '0 runs requested';
 }
 
@@ -76,8 +100,8 @@ export function marksOf(ticks, [from, to], width) {
   const marks = [];
   const add = (/** @type {Mark} */ mark, /** @type {Mark | null} */ before) => {
     // Bars side by side keep a gap between them.
-    const overlap = before && before.lane === mark.lane ? before.right + 2 - mark.left : 0;
-    if (overlap > 0) {
+    const overlap = before?.lane === mark.lane ? before.right + 2 - mark.left : 0;
+    if (before && overlap > 0) {
       before.right -= overlap / 2;
       mark.left += overlap / 2;
     }
@@ -87,7 +111,9 @@ export function marksOf(ticks, [from, to], width) {
   for (const [lane, [status]] of LANES.entries()) {
     /** @type {Mark | null} */
     let last = null;
-    const ofLane = ticks.filter((tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to);
+    const ofLane = ticks.filter(
+      (tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to,
+    );
     for (const tick of ofLane.sort((one, other) => one.time - other.time)) {
       const [x, end] = [Math.max(LEFT, place(tick.time)), Math.min(width - RIGHT, place(tick.last_time ?? tick.time))];
       // What is not well is no part of a mark of those that are.
@@ -139,7 +165,7 @@ function useWidth(initial) {
     observer.observe(/** @type {HTMLElement} */ (box.current));
     return () => observer.disconnect();
   }, []);
-  return [box, width];
+  return /** @type {const} */ ([box, width]);
 }
 
 /** @param {Mark} mark */
@@ -155,15 +181,30 @@ function Mark({mark, isCurrent, events}) {
   const y = TOP + mark.lane * LANE + LANE / 2;
   const many = mark.ticks.length > 1;
   const middle = (mark.x + mark.end) / 2;
-  const attributes = {...events, tabindex: isCurrent ? 0 : -1, role: 'button', 'aria-label': markName(mark), class: `mark ${mark.status}`};
+  const attributes = {
+    ...events,
+    tabindex: isCurrent ? 0 : -1,
+    role: 'button',
+    'aria-label': markName(mark),
+    class: `mark ${mark.status}`,
+  };
   if (mark.end - mark.x > 10 || (mark.status === 'SKIPPED' && (many || mark.ticks[0].skips > 1))) {
     const [x, length] = [mark.left, Math.max(6, mark.right - mark.left)];
-    return html`<g ...${attributes}><rect x=${x} y=${y - 6} width=${length} height="12" rx="6" class="bar" />
-      ${many && length > 18 && html`<text x=${x + length / 2} y=${y + 4} class="in-mark">${mark.ticks.length}</text>`}</g>`;
+    return html`<g ...${attributes}>
+      <rect x=${x} y=${y - 6} width=${length} height="12" rx="6" class="bar" />
+      ${many && length > 18 && html`<text x=${x + length / 2} y=${y + 4} class="in-mark">${mark.ticks.length}</text>`}
+    </g>`;
   }
-  if (many) return html`<g ...${attributes}><circle cx=${middle} cy=${y} r="9" class="dot" /><text x=${middle} y=${y + 3.5} class="in-mark">${mark.ticks.length}</text></g>`;
-  if (mark.status === 'FAILURE') return html`<g ...${attributes}><path d=${`M${mark.x} ${y - 7}l7 7-7 7-7-7z`} class="dot" /></g>`;
-  return html`<g ...${attributes}><circle cx=${mark.x} cy=${y} r=${mark.status === 'SKIPPED' ? 4 : 5.5} class="dot" /></g>`;
+  if (many)
+    return html`<g ...${attributes}>
+      <circle cx=${middle} cy=${y} r="9" class="dot" />
+      <text x=${middle} y=${y + 3.5} class="in-mark">${mark.ticks.length}</text>
+    </g>`;
+  if (mark.status === 'FAILURE')
+    return html`<g ...${attributes}><path d=${`M${mark.x} ${y - 7}l7 7-7 7-7-7z`} class="dot" /></g>`;
+  return html`<g ...${attributes}>
+    <circle cx=${mark.x} cy=${y} r=${mark.status === 'SKIPPED' ? 4 : 5.5} class="dot" />
+  </g>`;
 }
 
 /**
@@ -185,7 +226,12 @@ export function Timeline({ticks, shown, length, onLook}) {
   const range = shown ?? [now - length, now + length / 60];
   const marks = useMemo(() => marksOf(ticks, range, width), [ticks, range[0], range[1], width]);
   const keyOf = (/** @type {Mark} */ mark) => mark.ticks[0].tick_id;
-  const at = Math.max(0, marks.findIndex((mark) => keyOf(mark) === current) === -1 ? marks.length - 1 : marks.findIndex((mark) => keyOf(mark) === current));
+  const at = Math.max(
+    0,
+    marks.findIndex((mark) => keyOf(mark) === current) === -1
+      ? marks.length - 1
+      : marks.findIndex((mark) => keyOf(mark) === current),
+  );
 
   const open = (/** @type {Mark} */ mark) => {
     const [first, last] = [mark.ticks[0], mark.ticks[mark.ticks.length - 1]];
@@ -196,7 +242,9 @@ export function Timeline({ticks, shown, length, onLook}) {
   };
   const move = (/** @type {number} */ to) => {
     setCurrent(keyOf(marks[to]));
-    requestAnimationFrame(() => picture.current?.querySelectorAll('.mark')[to]?.focus());
+    requestAnimationFrame(() =>
+      /** @type {NodeListOf<SVGElement> | undefined} */ (picture.current?.querySelectorAll('.mark'))?.[to]?.focus(),
+    );
   };
   const pressed = (/** @type {KeyboardEvent} */ event, /** @type {Mark} */ mark) => {
     const to = {ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: marks.length - 1}[event.key];
@@ -205,21 +253,54 @@ export function Timeline({ticks, shown, length, onLook}) {
     if (to !== undefined || event.key === ' ') event.preventDefault();
   };
 
-  const xOf = (/** @type {number} */ time) => LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
+  const eventsOf = (/** @type {Mark} */ mark) => ({
+    onclick: () => open(mark),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => pressed(event, mark),
+    onmouseenter: () => setPointed(mark),
+    onmouseleave: () => setPointed(null),
+    onfocus: () => {
+      setCurrent(keyOf(mark));
+      setPointed(mark);
+    },
+    onblur: () => setPointed(null),
+  });
+
+  const xOf = (/** @type {number} */ time) =>
+    LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
   return html`<div class="timeline" ref=${box}>
     <svg ref=${picture} width=${width} height=${HEIGHT} role="group" aria-label="Ticks over time">
-      ${LANES.map(([status, name], lane) => html`<g key=${status} aria-hidden="true">
-        <text x="0" y=${TOP + lane * LANE + LANE / 2 + 4} class="lane-name">${name}</text>
-        <line x1=${LEFT} x2=${width - RIGHT} y1=${TOP + lane * LANE + LANE / 2} y2=${TOP + lane * LANE + LANE / 2} class="lane" /></g>`)}
-      ${axisOf(range, width).map((time) => html`<g key=${time} aria-hidden="true">
-        <line x1=${xOf(time)} x2=${xOf(time)} y1=${TOP} y2=${HEIGHT - AXIS + 2} class="grid" />
-        ${xOf(time) < width - 20 && html`<text x=${xOf(time)} y=${HEIGHT - 5} class="axis">${axisLabel(time)}</text>`}</g>`)}
-      ${now <= range[1] && now >= range[0] && html`<line x1=${xOf(now)} x2=${xOf(now)} y1=${TOP - 4} y2=${HEIGHT - AXIS + 4} class="now" />`}
-      ${marks.map((mark, index) => html`<${Mark} key=${`${mark.status} ${keyOf(mark)}`} mark=${mark} isCurrent=${index === at} events=${{
-        onclick: () => open(mark), onkeydown: (event) => pressed(event, mark),
-        onmouseenter: () => setPointed(mark), onmouseleave: () => setPointed(null),
-        onfocus: () => { setCurrent(keyOf(mark)); setPointed(mark); }, onblur: () => setPointed(null),
-      }} />`)}
+      ${LANES.map(
+        ([status, name], lane) => html`<g key=${status} aria-hidden="true">
+          <text x="0" y=${TOP + lane * LANE + LANE / 2 + 4} class="lane-name">${name}</text>
+          <line
+            x1=${LEFT}
+            x2=${width - RIGHT}
+            y1=${TOP + lane * LANE + LANE / 2}
+            y2=${TOP + lane * LANE + LANE / 2}
+            class="lane"
+          />
+        </g>`,
+      )}
+      ${axisOf(range, width).map(
+        (time) => html`<g key=${time} aria-hidden="true">
+          <line x1=${xOf(time)} x2=${xOf(time)} y1=${TOP} y2=${HEIGHT - AXIS + 2} class="grid" />
+          ${xOf(time) < width - 20 && html`<text x=${xOf(time)} y=${HEIGHT - 5} class="axis">${axisLabel(time)}</text>`}
+        </g>`,
+      )}
+      ${
+        now <= range[1] &&
+        now >= range[0] &&
+        html`<line x1=${xOf(now)} x2=${xOf(now)} y1=${TOP - 4} y2=${HEIGHT - AXIS + 4} class="now" />`
+      }
+      ${marks.map(
+        (mark, index) =>
+          html`<${Mark}
+            key=${`${mark.status} ${keyOf(mark)}`}
+            mark=${mark}
+            isCurrent=${index === at}
+            events=${eventsOf(mark)}
+          />`,
+      )}
     </svg>
     ${marks.length === 0 && html`<p class="timeline-none faint">No tick in this time.</p>`}
     ${pointed && html`<${Tooltip} mark=${pointed} width=${width} />`}
@@ -233,12 +314,25 @@ function Tooltip({mark, width}) {
   const until = last.last_time ?? last.time;
   return html`<div class="tooltip" role="tooltip" style=${{left: `${x}px`, top: `${TOP + (mark.lane + 1) * LANE}px`}}>
     <strong>${mark.ticks.length > 1 ? count(mark.ticks.length, 'tick') : localTime(first.time)}</strong>
-    <span class="faint">${mark.ticks.length > 1 || until > first.time ? ` ${localTime(first.time)} – ${localTime(until)}` : ` took ${duration(first.ended_at - first.started_at)}`}</span>
+    <span class="faint">
+      ${
+        mark.ticks.length > 1 || until > first.time
+          ? ` ${localTime(first.time)} – ${localTime(until)}`
+          : ` took ${duration(first.ended_at - first.started_at)}`
+      }
+    </span>
     <p>${tickSummary(last)}</p>
   </div>`;
 }
 
-const SPARK_LABELS = {SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed', HELD: 'held', REFUSED: 'refused', SET_ASIDE: 'set aside'};
+const SPARK_LABELS = {
+  SUCCESS: 'requested',
+  SKIPPED: 'skipped',
+  FAILURE: 'failed',
+  HELD: 'held',
+  REFUSED: 'refused',
+  SET_ASIDE: 'set aside',
+};
 
 /**
  * The last outcomes in miniature: what was requested above the line, what failed below it, skips on it.
@@ -247,10 +341,15 @@ const SPARK_LABELS = {SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed
  */
 export function Sparkline({recent}) {
   const shown = (recent ?? []).slice(0, 30).reverse();
-  const text = Object.entries(SPARK_LABELS).map(([status, label]) => {
-    const number = shown.filter((each) => stateOf(each) === status).reduce((sum, each) => sum + (status === 'SKIPPED' ? each.count : 1), 0);
-    return number ? `${number} ${label}` : null;
-  }).filter(Boolean).join(', ');
+  const text = Object.entries(SPARK_LABELS)
+    .map(([status, label]) => {
+      const number = shown
+        .filter((each) => stateOf(each) === status)
+        .reduce((sum, each) => sum + (status === 'SKIPPED' ? each.count : 1), 0);
+      return number ? `${number} ${label}` : null;
+    })
+    .filter(Boolean)
+    .join(', ');
   if (shown.length === 0) return html`<span class="faint">no ticks</span>`;
   const bars = Object.fromEntries(Object.keys(SPARK_LABELS).map((status) => [status, '']));
   shown.forEach((each, index) => {
@@ -259,6 +358,9 @@ export function Sparkline({recent}) {
     const [y, height] = {SKIPPED: [10.5, 3], FAILURE: [12, 10]}[status] ?? [2, 10];
     bars[status] += `M${x} ${y}h2.5v${height}h-2.5z`;
   });
-  return html`<svg class="spark" width="100" height="24" role="img" aria-label=${`Last ticks: ${text}`}><title>${text}</title>
-    <path d="M0 12h100" class="lane" />${Object.entries(bars).map(([status, path]) => html`<path key=${status} d=${path} class=${status} />`)}</svg>`;
+  return html`<svg class="spark" width="100" height="24" role="img" aria-label=${`Last ticks: ${text}`}>
+    <title>${text}</title>
+    <path d="M0 12h100" class="lane" />
+    ${Object.entries(bars).map(([status, path]) => html`<path key=${status} d=${path} class=${status} />`)}
+  </svg>`;
 }

@@ -5,7 +5,8 @@ import * as api from '../api.js';
 import {isFailing, isLate, kindLabel, problemLabel, useForbidden} from '../deployment.js';
 import {count, duration} from '../format.js';
 import {replaceQuery, sensorAddress} from '../router.js';
-import {Badge, Choice, Dialog, Page, Problem, Table, Time} from '../components.js';
+import {Badge, Choice, Page, Problem, Table, Time} from '../components.js';
+import {Dialog} from '../dialogs.js';
 import {Switch} from '../switch.js';
 import {Sparkline, stateOf, tickSummary} from '../timeline.js';
 
@@ -29,8 +30,16 @@ const CHOICES = [
  */
 function matches(sensor, {find = '', show = ''}) {
   const [, , chosen] = CHOICES.find(([name]) => name === show) ?? CHOICES[0];
-  const text = [sensor.name, sensor.kind, kindLabel(sensor.kind), sensor.description, ...(sensor.jobs ?? [])].join(' ').toLowerCase();
-  return chosen(sensor) && find.toLowerCase().split(/\s+/).every((each) => text.includes(each));
+  const text = [sensor.name, sensor.kind, kindLabel(sensor.kind), sensor.description, ...(sensor.jobs ?? [])]
+    .join(' ')
+    .toLowerCase();
+  return (
+    chosen(sensor) &&
+    find
+      .toLowerCase()
+      .split(/\s+/)
+      .every((each) => text.includes(each))
+  );
 }
 
 /** @param {{overview: Api.Overview, query: Query, refresh: () => void}} props */
@@ -45,12 +54,30 @@ export function Overview({overview, query, refresh}) {
   return html`<${Page} title="Sensors">
     <${Summary} sensors=${sensors} />
     <div class="toolbar">
-      <label class="field grow"><span class="unseen">Filter sensors</span>
-        <input type="search" placeholder="Filter by name, kind, job …" value=${query.find ?? ''} oninput=${(event) => filter({find: event.target.value})} /></label>
-      <${Choice} label="Show sensors that are" options=${CHOICES} value=${query.show ?? ''} onChange=${(show) => filter({show})} />
+      <label class="field grow">
+        <span class="unseen">Filter sensors</span>
+        <input
+          type="search"
+          placeholder="Filter by name, kind, job …"
+          value=${query.find ?? ''}
+          oninput=${(event) => filter({find: event.target.value})}
+        />
+      </label>
+      <${Choice}
+        label="Show sensors that are"
+        options=${CHOICES}
+        value=${query.show ?? ''}
+        onChange=${(show) => filter({show})}
+      />
     </div>
     <${BulkBar} selected=${selected} onAct=${setBulk} onNone=${() => setChosen(new Set())} />
-    <${SensorTable} sensors=${shown} hasAny=${sensors.length > 0} chosen=${chosen} setChosen=${setChosen} refresh=${refresh} />
+    <${SensorTable}
+      sensors=${shown}
+      hasAny=${sensors.length > 0}
+      chosen=${chosen}
+      setChosen=${setChosen}
+      refresh=${refresh}
+    />
     ${bulk && html`<${BulkDialog} ...${bulk} refresh=${refresh} onClose=${() => setBulk(null)} />`}
   <//>`;
 }
@@ -69,7 +96,13 @@ function Summary({sensors}) {
     ['held or refused', 'HELD', sum(isTroubled)],
   ];
   return html`<ul class="summary">
-    ${figures.map(([name, status, number]) => html`<li key=${name} class=${number && status !== 'RUNNING' && status !== 'STOPPED' ? 'loud' : ''}><${Badge} status=${status} label=${name} /><b>${number}</b></li>`)}
+    ${figures.map(
+      ([name, status, number]) =>
+        html`<li key=${name} class=${number && status !== 'RUNNING' && status !== 'STOPPED' ? 'loud' : ''}>
+          <${Badge} status=${status} label=${name} />
+          <b>${number}</b>
+        </li>`,
+    )}
     <li key="runs"><span class="faint">runs in 24 h</span><b>${sum((each) => each.runs_24h)}</b></li>
     <li key="failures"><span class="faint">failures in 24 h</span><b>${sum((each) => each.failures_24h)}</b></li>
   </ul>`;
@@ -93,24 +126,69 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
   /** @type {Column<Api.Sensor>[]} */
   const columns = [
     {
-      name: 'Choose', kind: 'narrow pick',
-      head: html`<input type="checkbox" aria-label="Choose all sensors shown" checked=${all} onchange=${() => setChosen(new Set(all ? [] : sensors.map((each) => each.name)))} />`,
-      of: (each) => html`<input type="checkbox" aria-label=${`Choose ${each.name}`} checked=${chosen.has(each.name)} onchange=${() => toggle(each.name)} />`,
+      name: 'Choose',
+      kind: 'narrow pick',
+      head: html`<input
+        type="checkbox"
+        aria-label="Choose all sensors shown"
+        checked=${all}
+        onchange=${() => setChosen(new Set(all ? [] : sensors.map((each) => each.name)))}
+      />`,
+      of: (each) =>
+        html`<input
+          type="checkbox"
+          aria-label=${`Choose ${each.name}`}
+          checked=${chosen.has(each.name)}
+          onchange=${() => toggle(each.name)}
+        />`,
     },
-    {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip" title=${each.description}>${each.description}</small><${FirstProblem} problems=${each.problems ?? []} />`},
+    {
+      name: 'Sensor',
+      kind: 'main',
+      of: (each) =>
+        html`
+          <a href=${sensorAddress(each.name)} class="strong">${each.name}</a>
+          <small class="faint clip" title=${each.description}>${each.description}</small>
+          <${FirstProblem} problems=${each.problems ?? []} />
+        `,
+    },
     {name: 'Kind', of: (each) => kindLabel(each.kind)},
     {name: 'Status', of: (each) => html`<${Switch} sensor=${each} done=${refresh} />`},
     {name: 'Last tick', of: (each) => html`<${LastTick} tick=${each.last_tick} />`},
-    {name: 'Next', of: (each) => html`<${Time} at=${each.next_tick_at} ago none=${each.status === 'RUNNING' ? 'on event' : '–'} />`},
-    {name: 'Lag', kind: 'number', of: (each) => (each.lag_seconds === null || each.lag_seconds === undefined ? html`<span class="faint">–</span>` : duration(each.lag_seconds * 1000))},
+    {
+      name: 'Next',
+      of: (each) => html`<${Time} at=${each.next_tick_at} ago none=${each.status === 'RUNNING' ? 'on event' : '–'} />`,
+    },
+    {
+      name: 'Lag',
+      kind: 'number',
+      of: (each) =>
+        each.lag_seconds === null || each.lag_seconds === undefined
+          ? html`<span class="faint">–</span>`
+          : duration(each.lag_seconds * 1000),
+    },
     {name: 'Runs 24 h', kind: 'number', of: (each) => each.runs_24h},
-    {name: 'Failed', kind: 'number', of: (each) => html`<span class=${each.failures_24h ? 'bad-text' : 'faint'}>${each.failures_24h}</span>`},
+    {
+      name: 'Failed',
+      kind: 'number',
+      of: (each) => html`<span class=${each.failures_24h ? 'bad-text' : 'faint'}>${each.failures_24h}</span>`,
+    },
     {name: 'Last ticks', of: (each) => html`<${Sparkline} recent=${each.recent} />`},
   ];
   const empty = hasAny
     ? html`<p>No sensor matches. Clear the filter to see all of them.</p>`
-    : html`<p>No sensor is deployed yet. Write the first one: <code>treadle new sensor my_sensor</code>, then deploy.</p>`;
-  return html`<${Table} caption="Sensors" columns=${columns} rows=${sensors} keyOf=${(each) => each.name} empty=${empty} rowClass=${(each) => (isFailing(each) || isLate(each) ? 'failing' : '')} />`;
+    : html`<p>
+      No sensor is deployed yet. Write the first one: <code>treadle new sensor my_sensor</code>
+      , then deploy.
+    </p>`;
+  return html`<${Table}
+    caption="Sensors"
+    columns=${columns}
+    rows=${sensors}
+    keyOf=${(each) => each.name}
+    empty=${empty}
+    rowClass=${(each) => (isFailing(each) || isLate(each) ? 'failing' : '')}
+  />`;
 }
 
 /**
@@ -120,14 +198,19 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
  */
 function FirstProblem({problems: [first]}) {
   if (!first) return null;
-  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${first.says}</small>`;
+  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}>
+    <${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${first.says}
+  </small>`;
 }
 
 /** @param {{tick: Api.TickOutline | null}} props */
 export function LastTick({tick}) {
   if (!tick) return html`<span class="faint">none yet</span>`;
   const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : undefined;
-  return html`<span class="pair"><${Badge} status=${stateOf(tick)} label=${label} title=${tickSummary(tick)} /><small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small></span>`;
+  return html`<span class="pair">
+    <${Badge} status=${stateOf(tick)} label=${label} title=${tickSummary(tick)} />
+    <small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small>
+  </span>`;
 }
 
 /** @typedef {{action: Action, sensors: string[]}} Bulk */
@@ -142,7 +225,20 @@ function BulkBar({selected, onAct, onNone}) {
   if (selected.length === 0) return null;
   return html`<div class="bulk" role="group" aria-label="What to do with the chosen sensors">
     <b>${count(selected.length, 'sensor')} chosen</b>
-    ${Object.entries(ACTIONS).map(([action, [name]]) => html`<button key=${action} class="small" disabled=${forbidden !== null} title=${forbidden} onclick=${() => onAct({action, sensors: selected})}>${name}</button>`)}
+    ${
+      /** @type {Action[]} */ (Object.keys(ACTIONS)).map(
+        (action) =>
+          html`<button
+          key=${action}
+          class="small"
+          disabled=${forbidden !== null}
+          title=${forbidden}
+          onclick=${() => onAct({action, sensors: selected})}
+        >
+          ${ACTIONS[action][0]}
+        </button>`,
+      )
+    }
     ${forbidden && html`<span class="faint">${forbidden}</span>`}
     <button class="small quiet" onclick=${onNone}>Choose none</button>
   </div>`;
@@ -167,7 +263,10 @@ function BulkDialog({action, sensors, refresh, onClose}) {
     <p>${count(sensors.length, 'sensor')} will be ${done}. Do you want to continue?</p>
     <ul class="names">${sensors.map((name) => html`<li key=${name} class="mono">${name}</li>`)}</ul>
     ${state.error && html`<${Problem} error=${state.error} />`}
-    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Working …' : verb}</button></footer>
+    <footer>
+      <button onclick=${onClose}>Keep as it is</button>
+      <button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Working …' : verb}</button>
+    </footer>
   <//>`;
 }
 
@@ -179,7 +278,16 @@ function BulkResults({results, verb, done, onClose}) {
       ${good.length > 0 && html`<p>Successfully ${done} ${count(good.length, 'sensor')}.</p>`}
       ${bad.length > 0 && html`<p>Could not ${verb.toLowerCase()} ${count(bad.length, 'sensor')}.</p>`}
     </div>
-    <ul class="results">${[...bad, ...good].map((each) => html`<li key=${each.sensor}><${Badge} status=${each.ok ? 'SUCCESS' : 'FAILURE'} label=${each.ok ? 'Done' : 'Not done'} /><span class="mono">${each.sensor}</span><span class="faint">${each.says}</span></li>`)}</ul>
+    <ul class="results">
+      ${[...bad, ...good].map(
+        (each) =>
+          html`<li key=${each.sensor}>
+            <${Badge} status=${each.ok ? 'SUCCESS' : 'FAILURE'} label=${each.ok ? 'Done' : 'Not done'} />
+            <span class="mono">${each.sensor}</span>
+            <span class="faint">${each.says}</span>
+          </li>`,
+      )}
+    </ul>
     <footer><button class="primary" onclick=${onClose}>Close</button></footer>
   <//>`;
 }

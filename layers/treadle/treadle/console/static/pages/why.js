@@ -54,8 +54,15 @@ export function WhyBox() {
     setText('');
   };
   return html`<form class="why-box" role="search" onsubmit=${submit}>
-    <label><span class="unseen">Why did it not run? Object, run key, run or time</span>
-      <input type="search" placeholder="Why did … not run? Object, key, run or time" value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+    <label>
+      <span class="unseen">Why did it not run? Object, run key, run or time</span>
+      <input
+        type="search"
+        placeholder="Why did … not run? Object, key, run or time"
+        value=${text}
+        oninput=${(event) => setText(event.target.value)}
+      />
+    </label>
     <button class="small">Why?</button>
   </form>`;
 }
@@ -67,8 +74,20 @@ export function Why({query}) {
   const isComplete = Boolean(subject && (query.sensor || subject === 'run'));
   return html`<${Page} title="Why did it not run?">
     <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? 'object'} />
-    ${isComplete ? html`<${Answer} query=${query} />`
-      : html`<${Empty}><p>${subject ? 'Choose a sensor, then ask.' : 'Name an object, a run key, a run or a time to see its status in one sentence, and every step that led there.'}</p><//>`}
+    ${
+      isComplete
+        ? html`<${Answer} query=${query} />`
+        : html`<${Empty}>
+          <p>
+            ${
+              subject
+                ? 'Choose a sensor, then ask.'
+                : 'Name an object, a run key, a run or a time to see its status in one sentence, ' +
+                  'and every step that led there.'
+            }
+          </p>
+        <//>`
+    }
   <//>`;
 }
 
@@ -82,11 +101,33 @@ function Question({sensors, query, initial}) {
     navigate(['why'], {sensor, [subject]: text.trim()});
   };
   return html`<form class="card question" onsubmit=${submit}>
-    <${Choice} label="What it is about" options=${Object.entries(SUBJECTS).map(([name, [words]]) => [name, words])} value=${subject} onChange=${setSubject} />
+    <${Choice}
+      label="What it is about"
+      options=${Object.entries(SUBJECTS).map(([name, [words]]) => [name, words])}
+      value=${subject}
+      onChange=${setSubject}
+    />
     <div class="toolbar">
-      <label class="field"><span>Sensor</span><select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
-        <option value="" selected=${!sensor}>choose a sensor</option>${sensors.map((each) => html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`)}</select></label>
-      <label class="field grow"><span>${SUBJECTS[subject][0]}</span><input required class="mono" placeholder=${SUBJECTS[subject][1]} value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+      <label class="field">
+        <span>Sensor</span>
+        <select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
+          <option value="" selected=${!sensor}>choose a sensor</option>
+          ${sensors.map(
+            (each) =>
+              html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`,
+          )}
+        </select>
+      </label>
+      <label class="field grow">
+        <span>${SUBJECTS[subject][0]}</span>
+        <input
+          required
+          class="mono"
+          placeholder=${SUBJECTS[subject][1]}
+          value=${text}
+          oninput=${(event) => setText(event.target.value)}
+        />
+      </label>
       <button class="primary">Ask</button>
     </div>
   </form>`;
@@ -94,6 +135,11 @@ function Question({sensors, query, initial}) {
 
 /** @param {{query: Query}} props */
 function Answer({query}) {
-  const explanation = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, ['why', query]);
-  return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${explanation} what="the explanation">${(found) => html`<${Explanation} explanation=${found} />`}<//></section>`;
+  const explanation = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, [
+    'why',
+    query,
+  ]);
+  return html`<section class="card" aria-label="Answer" aria-live="polite">
+    <${Loaded} of=${explanation} what="the explanation">${(found) => html`<${Explanation} explanation=${found} />`}<//>
+  </section>`;
 }
