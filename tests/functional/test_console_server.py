@@ -48,7 +48,11 @@ def test_it_listens_to_this_machine_alone(server: LocalServer) -> None:
 def test_the_api_answers_who_has_the_token(server: LocalServer) -> None:
     status, headers, body = ask(server, "GET", LETTERS, SIGNED)
 
-    assert (status, headers["Content-Type"], json.loads(body)) == (200, "application/json", {"dead_letters": []})
+    assert (status, headers["Content-Type"], json.loads(body)) == (
+        200,
+        "application/json",
+        {"dead_letters": []},
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,12 @@ export function CursorDialog({sensor, onClose, done}) {
     <${Difference} before=${seen.cursor} after=${next} />
     ${
       state.error &&
-      /** @type {api.ApiError} */ (
-        state.error.status === 409
-          ? html`<div class="notice warn" role="alert">
+      (state.error.status === 409
+        ? html`<div class="notice warn" role="alert">
           <p>${state.error.message} Your text is still here: compare it with the stored cursor, then save again.</p>
           <button class="small" onclick=${look}>Compare with what is stored now</button>
         </div>`
-          : html`<${Problem} error=${state.error} />`
-      )
+        : html`<${Problem} error=${state.error} />`)
     }
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
