@@ -12,7 +12,7 @@ const MAX_PAUSE = 30_000;
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} load requests the data.
  * @param {number} every milliseconds between an answer and the next request; 0 to request once.
- * @param {unknown} dependencies what the request depends on; another value forgets the answer and requests anew.
+ * @param {unknown} dependencies what the request depends on; another value forgets the answer and requests again.
  * @returns {Live<T>}
  */
 export function useLive(load, every, dependencies) {
