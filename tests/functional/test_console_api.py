@@ -102,7 +102,7 @@ def test_a_key_is_released_as_it_is_whatever_stands_in_it(stack: MemoryStack, op
 def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> None:
     stack.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
 
-    [dead_letter] = viewer.get("/api/dead-letters").json["letters"]
+    [dead_letter] = viewer.get("/api/dead-letters").json["dead_letters"]
 
     assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r", "SENT")
     assert (dead_letter["given_up_as"], dead_letter["project"]) == (AWKWARD, None)
@@ -113,7 +113,7 @@ def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStac
     for box in (stack.dead_letters, stack.of_project):
         box.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
 
-    shown = operator.get("/api/dead-letters").json["letters"]
+    shown = operator.get("/api/dead-letters").json["dead_letters"]
     sent = operator.post("/api/dead-letters/redrive", {}).json["results"]
 
     assert [each["project"] for each in shown] == [each["project"] for each in sent] == [None, "files"]
@@ -335,7 +335,7 @@ def test_awkward_strings_leave_as_json_and_nothing_else(stack: MemoryStack, view
 
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.json["letters"][0]["origin"] == AWKWARD
+    assert answer.json["dead_letters"][0]["origin"] == AWKWARD
     assert answer.text.isascii()
 
 

@@ -48,7 +48,11 @@ def test_it_listens_to_this_machine_alone(server: LocalServer) -> None:
 def test_the_api_answers_who_has_the_token(server: LocalServer) -> None:
     status, headers, body = send(server, "GET", DEAD_LETTERS, SIGNED)
 
-    assert (status, headers["Content-Type"], json.loads(body)) == (200, "application/json", {"letters": []})
+    assert (status, headers["Content-Type"], json.loads(body)) == (
+        200,
+        "application/json",
+        {"dead_letters": []},
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +203,7 @@ def test_a_slow_answer_keeps_nobody_waiting() -> None:
         SlowDeadLetters.go_on.set()
         thread.join()
 
-    assert json.loads(answers[0]) == {"letters": []}
+    assert json.loads(answers[0]) == {"dead_letters": []}
 
 
 @pytest.mark.parametrize("line", ["GET", "GET / HTTP/9.9", "GET  / HTTP/1.1 x", "\x16\x03\x01"])

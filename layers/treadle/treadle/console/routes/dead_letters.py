@@ -26,7 +26,7 @@ def dead_letters(request: ApiRequest) -> Json:
     found = request.parts.redriver.redrive(
         limit=request.query["limit"], origin=request.query.get("origin"), dry_run=True
     )
-    return {"letters": [dead_letter_json(each) for each in found]}
+    return {"dead_letters": [dead_letter_json(each) for each in found]}
 
 
 def redrive(request: ApiRequest) -> Json:
@@ -41,9 +41,9 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/dead-letters",
-        "What lies in the dead-letter queues of the engine and its projects, and what would become of each letter if it were sent again.",
+        "The messages in the dead-letter queues of the engine and its projects, and what a redrive would do with each message.",
         dead_letters,
-        record({"letters": list_of(_DEAD_LETTER)}),
+        record({"dead_letters": list_of(_DEAD_LETTER)}),
         query=_WHICH,
     ),
     Operation(

@@ -1,9 +1,14 @@
-// The console's HTTP API: the one place that knows its paths. Answers are what it sends, as JSON.
+// The console's HTTP API: the only module that knows its paths. Its OpenAPI document describes the responses.
 
 import {authorization, signInAgain} from './auth.js';
+import {searchParameters} from './router.js';
 
-/** That the server refused, or could not be asked. `status` is HTTP's, 0 where there was no answer. */
+/** The server refused a request, or did not respond. `status` is the HTTP status; 0 if there was no response. */
 export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -12,53 +17,107 @@ export class ApiError extends Error {
 
 const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
 
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {{query?: Record<string, unknown>, body?: unknown, signal?: AbortSignal}} [options]
+ */
 async function request(method, path, {query = {}, body, signal} = {}) {
-  const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+  const parameters = searchParameters(query);
+  /** @type {Record<string, string>} */
   const headers = {Accept: 'application/json', ...authorization()};
   if (method !== 'GET') headers['X-Treadle'] = 'console';
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  let answer;
+  let response;
   try {
-    answer = await fetch(`api/${path}${asked.size ? `?${asked}` : ''}`, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
-      cache: 'no-store', credentials: 'same-origin', redirect: 'error',
+    response = await fetch(`api/${path}${parameters.size ? `?${parameters}` : ''}`, {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: 'no-store',
+      credentials: 'same-origin',
+      redirect: 'error',
     });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new ApiError(0, NO_ANSWER);
   }
-  const content = await answer.json().catch(() => null);
-  if (answer.ok) return content;
-  if (answer.status === 401) signInAgain();
-  const said = typeof content?.message === 'string' ? content.message : `The server answered ${answer.status} ${answer.statusText}.`;
-  throw new ApiError(answer.status, said);
+  const content = await response.json().catch(() => null);
+  if (response.ok) return content;
+  if (response.status === 401) signInAgain();
+  const message =
+    typeof content?.message === 'string'
+      ? content.message
+      : `The server answered ${response.status} ${response.statusText}.`;
+  throw new ApiError(response.status, message);
 }
 
+/**
+ * @param {string} name
+ * @param {string[]} rest
+ */
 const sensor = (name, ...rest) => ['sensors', name, ...rest].map(encodeURIComponent).join('/');
+/**
+ * @param {string} runId
+ * @param {string[]} rest
+ */
 const run = (runId, ...rest) => ['runs', runId, ...rest].map(encodeURIComponent).join('/');
 
-const get = (path, query, signal) => request('GET', path, {query, signal});
-const post = (path, body) => request('POST', path, {body: body ?? {}});
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @param {Record<string, unknown>} [query]
+ */
+const get = (path, signal, query) => request('GET', path, {query, signal});
+/**
+ * @param {string} path
+ * @param {unknown} [body]
+ */
+const post = (path, body = {}) => request('POST', path, {body});
 
-export const overview = (signal) => get('overview', {}, signal);
-export const oneSensor = (name, signal) => get(sensor(name), {}, signal);
+/** @type {(signal: AbortSignal) => Promise<Api.Overview>} */
+export const overview = (signal) => get('overview', signal);
+/** @type {(name: string, signal?: AbortSignal) => Promise<Api.SensorDetail>} */
+export const oneSensor = (name, signal) => get(sensor(name), signal);
+/** @type {(name: string, action: Api.Body<'bulk'>['action']) => Promise<Api.Sensor>} */
 export const change = (name, action) => post(sensor(name, action));
+/** @type {(action: Api.Body<'bulk'>['action'], sensors: string[]) => Promise<Api.Response<'bulk'>>} */
 export const changeAll = (action, sensors) => post('sensors/bulk', {action, sensors});
-export const setCursor = (name, cursor, ifEpoch) => request('PUT', sensor(name, 'cursor'), {body: {cursor, if_epoch: ifEpoch}});
-export const ticks = (name, query, signal) => get(sensor(name, 'ticks'), query, signal);
-export const tick = (name, tickId, signal) => get(sensor(name, 'ticks', tickId), {}, signal);
+/** @type {(name: string, cursor: string | null, ifEpoch: number) => Promise<Api.Sensor>} */
+export const setCursor = (name, cursor, ifEpoch) =>
+  request('PUT', sensor(name, 'cursor'), {body: {cursor, if_epoch: ifEpoch}});
+/** @type {(name: string, query: Api.Query<'ticks'>, signal: AbortSignal) => Promise<Api.Response<'ticks'>>} */
+export const ticks = (name, query, signal) => get(sensor(name, 'ticks'), signal, query);
+/** @type {(name: string, tickId: string, signal: AbortSignal) => Promise<Api.Tick>} */
+export const tick = (name, tickId, signal) => get(sensor(name, 'ticks', tickId), signal);
+/** @type {(name: string, tickId: string, reason: string) => Promise<Api.Response<'drop'>>} */
 export const dropTick = (name, tickId, reason) => post(sensor(name, 'ticks', tickId, 'drop'), {reason});
+/** @type {(name: string, body: Api.Body<'preview'>) => Promise<Api.Preview>} */
 export const preview = (name, body) => post(sensor(name, 'preview'), body);
+/** @type {(name: string) => Promise<Api.Response<'tick_now'>>} */
 export const tickNow = (name) => post(sensor(name, 'tick'));
+/** @type {(name: string, runKey: string) => Promise<Api.Response<'release'>>} */
 export const releaseKey = (name, runKey) => post(sensor(name, 'release'), {run_key: runKey});
-export const runs = (query, signal) => get('runs', query, signal);
-export const oneRun = (runId, signal) => get(run(runId), {}, signal);
+/** @type {(query: Api.Query<'runs'>, signal: AbortSignal) => Promise<Api.Response<'runs'>>} */
+export const runs = (query, signal) => get('runs', signal, query);
+/** @type {(runId: string, signal: AbortSignal) => Promise<Api.Run>} */
+export const oneRun = (runId, signal) => get(run(runId), signal);
+/** @type {(runId: string, ifAttempt: number) => Promise<Api.Response<'rerun'>>} */
 export const rerun = (runId, ifAttempt) => post(run(runId, 'rerun'), {if_attempt: ifAttempt});
+/** @type {(runId: string, ifAttempt: number) => Promise<Api.Response<'cancel'>>} */
 export const cancel = (runId, ifAttempt) => post(run(runId, 'cancel'), {if_attempt: ifAttempt});
-export const assets = (signal) => get('assets', {}, signal);
-export const assetEvents = (query, signal) => get('assets/events', query, signal);
-export const deadLetters = (signal) => get('dead-letters', {}, signal);
+/** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
+export const assets = (signal) => get('assets', signal);
+/** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */
+export const assetEvents = (query, signal) => get('assets/events', signal, query);
+/** @type {(signal: AbortSignal) => Promise<Api.Response<'dead_letters'>>} */
+export const deadLetters = (signal) => get('dead-letters', signal);
+/** @type {(body: Api.Body<'redrive'>) => Promise<Api.Response<'redrive'>>} */
 export const redrive = (body) => post('dead-letters/redrive', body);
-export const why = (query, signal) => get('why', query, signal);
-export const doctor = (signal) => get('doctor', {}, signal);
-export const graph = (signal) => get('graph', {}, signal);
+/** @type {(query: Api.Query<'why'>, signal: AbortSignal) => Promise<Api.Explanation>} */
+export const why = (query, signal) => get('why', signal, query);
+/** @type {(signal: AbortSignal) => Promise<Api.Response<'doctor'>>} */
+export const doctor = (signal) => get('doctor', signal);
+/** @type {(signal: AbortSignal) => Promise<Api.Graph>} */
+export const graph = (signal) => get('graph', signal);

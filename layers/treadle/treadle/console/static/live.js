@@ -1,71 +1,94 @@
-// What the server says, kept up to date: asked again every few seconds, but not while the tab is hidden.
+// Polling: an answer of the server that is kept up to date, but not while the tab is hidden.
 
 import {useCallback, useEffect, useRef, useState} from './vendor/htm-preact.js';
 
-const LONGEST_PAUSE = 30_000;
+const MAX_PAUSE = 30_000;
 
 /**
- * Ask the server, and ask again.
+ * Request data from the server, and request it again at an interval.
  *
- * What was last received stays while the next answer is awaited, and when it does not come.
+ * The last answer stays while the next one is awaited, and when that fails.
  *
- * Args:
- *   load: called with an AbortSignal; gives a promise of the answer.
- *   every: milliseconds between an answer and the next question; 0 to ask once.
- *   about: what the question depends on; another value forgets the answer and asks again.
- *
- * Returns {data, error, refresh, replace}: `data` is undefined until the first answer, `error` null while all is
- * well; `refresh()` asks now; `replace(data)` shows what is known from elsewhere.
+ * @template T
+ * @param {(signal: AbortSignal) => Promise<T>} load requests the data.
+ * @param {number} every milliseconds between an answer and the next request; 0 to request once.
+ * @param {unknown} dependencies what the request depends on; another value forgets the answer and requests again.
+ * @returns {Live<T>}
  */
-export function useLive(load, every, about) {
-  const key = JSON.stringify(about);
-  const [state, setState] = useState({key, data: undefined, error: null});
-  const asking = useRef(null);
+export function useLive(load, every, dependencies) {
+  const key = JSON.stringify(dependencies);
+  const [state, setState] = useState(/** @type {State<T>} */ ({key, data: undefined, error: null}));
+  const pending = useRef(/** @type {AbortController | null} */ (null));
   const latest = useRef({load, every});
   latest.current = {load, every};
 
   const refresh = useRef(() => {});
   useEffect(() => {
-    let timer = null, pause = 0, over = false;
+    /** @type {number | undefined} */
+    let timer;
+    let pause = 0;
+    let isStopped = false;
 
-    const again = () => {
+    const schedule = () => {
       clearTimeout(timer);
-      const {every: rest} = latest.current;
-      if (!over && rest && document.visibilityState === 'visible') timer = setTimeout(hear, Math.max(rest, pause));
+      const interval = latest.current.every;
+      if (!isStopped && interval && document.visibilityState === 'visible') {
+        timer = setTimeout(poll, Math.max(interval, pause));
+      }
     };
-    const hear = async () => {
+    const poll = async () => {
       clearTimeout(timer);
-      asking.current?.abort();
-      const mine = (asking.current = new AbortController());
+      pending.current?.abort();
+      const controller = (pending.current = new AbortController());
       try {
-        const data = await latest.current.load(mine.signal);
+        const data = await latest.current.load(controller.signal);
         pause = 0;
-        if (!over && mine === asking.current) setState({key, data, error: null});
-      } catch (error) {
-        if (over || mine !== asking.current || error.name === 'AbortError') return;
-        pause = Math.min(LONGEST_PAUSE, 2 * Math.max(pause, latest.current.every));
+        if (!isStopped && controller === pending.current) setState({key, data, error: null});
+      } catch (caught) {
+        const error = /** @type {Error} */ (caught);
+        if (isStopped || controller !== pending.current || error.name === 'AbortError') return;
+        pause = Math.min(MAX_PAUSE, 2 * Math.max(pause, latest.current.every));
         setState((before) => ({key, data: before.key === key ? before.data : undefined, error}));
       }
-      if (mine === asking.current) again();
+      if (controller === pending.current) schedule();
     };
-    const seen = () => (document.visibilityState === 'visible' ? latest.current.every && hear() : clearTimeout(timer));
+    const onVisibilityChange = () => {
+      if (document.visibilityState !== 'visible') clearTimeout(timer);
+      else if (latest.current.every) poll();
+    };
 
-    refresh.current = hear;
-    document.addEventListener('visibilitychange', seen);
-    hear();
+    refresh.current = poll;
+    document.addEventListener('visibilitychange', onVisibilityChange);
+    poll();
     return () => {
-      over = true;
+      isStopped = true;
       clearTimeout(timer);
-      asking.current?.abort();
-      document.removeEventListener('visibilitychange', seen);
+      pending.current?.abort();
+      document.removeEventListener('visibilitychange', onVisibilityChange);
     };
   }, [key]);
 
-  const replace = useCallback((data) => {
-    asking.current?.abort();
-    setState({key, data, error: null});
-    refresh.current();
-  }, [key]);
-  const mine = state.key === key ? state : {data: undefined, error: null};
-  return {data: mine.data, error: mine.error, refresh: () => refresh.current(), replace};
+  const replace = useCallback(
+    (/** @type {T} */ data) => {
+      pending.current?.abort();
+      setState({key, data, error: null});
+      refresh.current();
+    },
+    [key],
+  );
+  const {data, error} = state.key === key ? state : {data: undefined, error: null};
+  return {data, error, refresh: () => refresh.current(), replace};
 }
+
+/**
+ * @template T
+ * @typedef {{key: string, data: T | undefined, error: Error | null}} State
+ */
+
+/**
+ * Data that is kept up to date: `data` is undefined until the first answer, and `error` is null unless the last
+ * request failed. `refresh` requests it now; `replace` shows data that is known from elsewhere.
+ *
+ * @template T
+ * @typedef {{data: T | undefined, error: Error | null, refresh: () => void, replace: (data: T) => void}} Live
+ */

@@ -1,4 +1,4 @@
-// The frame around every page: who asks, what is deployed, the way to each page.
+// The frame around every page: sign-in, deployment, and the route to each page.
 
 import {html, render, useEffect, useErrorBoundary, useRef, useState} from './vendor/htm-preact.js';
 import * as api from './api.js';
@@ -6,12 +6,12 @@ import * as auth from './auth.js';
 import {Deployment, isFailing, isLate} from './deployment.js';
 import {noteServerTime} from './format.js';
 import {useLive} from './live.js';
-import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './parts.js';
+import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './components.js';
 import {address, useRoute} from './router.js';
 import {Theme} from './theme.js';
 import {Assets} from './pages/assets.js';
 import {Doctor} from './pages/doctor.js';
-import {DeadLetters} from './pages/letters.js';
+import {DeadLetters} from './pages/dead_letters.js';
 import {SensorMap} from './pages/map.js';
 import {Overview} from './pages/overview.js';
 import {Run, Runs} from './pages/runs.js';
@@ -21,16 +21,27 @@ import {Why, WhyBox} from './pages/why.js';
 
 const MARK = new URL('mark.svg', import.meta.url).href;
 
-const PLACES = [
-  ['sensors', 'Sensors'], ['runs', 'Runs'], ['assets', 'Assets'], ['map', 'Map'],
-  ['why', 'Why?'], ['dead-letters', 'Dead letters'], ['doctor', 'Doctor'],
+const PAGES = [
+  ['sensors', 'Sensors'],
+  ['runs', 'Runs'],
+  ['assets', 'Assets'],
+  ['map', 'Map'],
+  ['why', 'Why?'],
+  ['dead-letters', 'Dead letters'],
+  ['doctor', 'Doctor'],
 ];
 
-function pageOf({parts: [place = 'sensors', name, below, last], query}, overview) {
-  if (place === 'sensors' && name && below === 'ticks' && last) return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
+/**
+ * @param {import('./router.js').Route} route
+ * @param {import('./live.js').Live<Api.Overview>} overview
+ */
+function pageFor({parts: [place = 'sensors', name, below, last], query}, overview) {
+  if (place === 'sensors' && name && below === 'ticks' && last)
+    return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
   if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
-  const found = {
+  /** @type {Record<string, () => Content>} */
+  const pages = {
     sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
     runs: () => html`<${Runs} query=${query} />`,
     assets: () => html`<${Assets} query=${query} />`,
@@ -38,26 +49,37 @@ function pageOf({parts: [place = 'sensors', name, below, last], query}, overview
     why: () => html`<${Why} query=${query} />`,
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
     doctor: () => html`<${Doctor} />`,
-  }[place];
-  return found ? found() : html`<${Page} title="No such page"><${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//><//>`;
+  };
+  return pages[place]
+    ? pages[place]()
+    : html`<${Page} title="No such page">
+      <${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//>
+    <//>`;
 }
 
-function Guarded({children}) {
+/** @param {{children?: Content}} props */
+function ErrorBoundary({children}) {
   const [error, reset] = useErrorBoundary();
-  if (error) return html`<${Problem} error=${{message: `This page could not be drawn: ${error.message}`}} retry=${reset} />`;
+  if (error)
+    return html`<${Problem} error=${{message: `This page could not be drawn: ${error.message}`}} retry=${reset} />`;
   return children;
 }
 
+/** @param {{signOut: (() => void) | null}} props */
 function Shell({signOut}) {
   const route = useRoute();
   const place = route.parts[0] ?? 'sensors';
   const isOverview = place === 'sensors' && !route.parts[1];
-  const overview = useLive(async (signal) => {
-    const answer = await api.overview(signal);
-    noteServerTime(answer.now);
-    return answer;
-  }, isOverview ? 4000 : 30_000, ['overview']);
-  const main = useRef(null);
+  const overview = useLive(
+    async (signal) => {
+      const answer = await api.overview(signal);
+      noteServerTime(answer.now);
+      return answer;
+    },
+    isOverview ? 4000 : 30_000,
+    ['overview'],
+  );
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
   const path = route.parts.join('/');
   const before = useRef(path);
   useEffect(() => {
@@ -66,63 +88,112 @@ function Shell({signOut}) {
     scrollTo(0, 0);
     main.current?.querySelector('h1')?.focus({preventScroll: true});
   }, [path]);
-  useEffect(() => { if (isOverview) overview.refresh(); }, [isOverview]);
-  const skip = (event) => {
+  useEffect(() => {
+    if (isOverview) overview.refresh();
+  }, [isOverview]);
+  const skip = (/** @type {Event} */ event) => {
     event.preventDefault();
-    main.current.focus();
+    main.current?.focus();
   };
-  const {stack = '', role = 'viewer', sensors = [], dead_letters: letters} = overview.data ?? {};
-  const waiting = {sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length, 'dead-letters': letters};
+  const {stack = '', role = 'viewer', sensors = [], dead_letters: deadLetters} = overview.data ?? {};
+  /** @type {Record<string, number | null | undefined>} */
+  const counts = {
+    sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length,
+    'dead-letters': deadLetters,
+  };
   return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
     <div class="frame">
       <header class="side">
-        <a class="brand" href=${address(['sensors'])}><img src=${MARK} width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
-        <nav aria-label="Pages">${PLACES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}${waiting[each] ? html`<span class="count" aria-label=${`, ${waiting[each]} to look at`}>${waiting[each]}</span>` : ''}</a>`)}</nav>
+        <a class="brand" href=${address(['sensors'])}>
+          <img src=${MARK} width="28" height="28" alt="" />
+          <span>Treadle<small>${stack || ' '}</small></span>
+        </a>
+        <nav aria-label="Pages">
+          ${PAGES.map(
+            ([each, name]) =>
+              html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>
+                ${name}
+                ${
+                  counts[each]
+                    ? html`<span class="count" aria-label=${`, ${counts[each]} to look at`}>${counts[each]}</span>`
+                    : ''
+                }
+              </a>`,
+          )}
+        </nav>
         <div class="side-foot">
-          ${overview.data && role !== 'operator' && html`<p class="viewer"><${Badge} status="CANCELED" label="Read only" /><small>Your role is ${role}.</small></p>`}
+          ${
+            overview.data &&
+            role !== 'operator' &&
+            html`<p class="viewer">
+              <${Badge} status="CANCELED" label="Read only" />
+              <small>Your role is ${role}.</small>
+            </p>`
+          }
           <${Theme} />
           ${signOut && html`<button class="small quiet" onclick=${signOut}>Sign out</button>`}
         </div>
       </header>
       <div class="body">
         <div class="topbar"><${WhyBox} /></div>
-        <main id="main" tabindex="-1" ref=${main}><${Guarded} key=${path}>
-          ${isOverview || !overview.data ? html`<${Loaded} of=${overview} what="the sensors">${() => pageOf(route, overview)}<//>` : pageOf(route, overview)}
-        <//></main>
+        <main id="main" tabindex="-1" ref=${main}>
+          <${ErrorBoundary} key=${path}>
+            ${
+              isOverview || !overview.data
+                ? html`<${Loaded} of=${overview} what="the sensors">${() => pageFor(route, overview)}<//>`
+                : pageFor(route, overview)
+            }
+          <//>
+        </main>
       </div>
     </div>
     <${Toast} />
   <//>`;
 }
 
+/** @param {{error: Error | null}} props */
 function SignIn({error}) {
   const [failed, setFailed] = useState(error);
   const [busy, setBusy] = useState(false);
   const begin = () => {
     setBusy(true);
-    auth.signIn().catch((problem) => { setBusy(false); setFailed(problem); });
+    auth.signIn().catch((problem) => {
+      setBusy(false);
+      setFailed(problem);
+    });
   };
-  return html`<main class="sign-in"><img src=${MARK} width="48" height="48" alt="" /><h1>Treadle</h1>
+  return html`<main class="sign-in">
+    <img src=${MARK} width="48" height="48" alt="" />
+    <h1>Treadle</h1>
     ${failed && html`<${Problem} error=${failed} />`}
-    ${auth.hasSignIn() ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
-      : html`<p>This tab does not bear the token of this console. Open the address that <code>treadle console</code> printed.</p>`}
+    ${
+      auth.hasSignIn()
+        ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
+        : html`<p>
+          This tab does not have the token of this console. Open the address that <code>treadle console</code> printed.
+        </p>`
+    }
   </main>`;
 }
 
 function App() {
-  const [state, setState] = useState({phase: 'beginning', error: null});
+  const [state, setState] = useState(
+    /** @type {{phase: string, error: Error | null}} */ ({phase: 'loading', error: null}),
+  );
   useEffect(() => {
-    auth.begin(() => setState({phase: 'out', error: null})).then(
-      (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
-      (error) => setState({phase: 'out', error}),
-    );
+    auth
+      .initialize(() => setState({phase: 'out', error: null}))
+      .then(
+        (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
+        (error) => setState({phase: 'out', error}),
+      );
   }, []);
-  if (state.phase === 'beginning') return html`<main class="sign-in"><${Loading} what="how one signs in here" /></main>`;
+  if (state.phase === 'loading') return html`<main class="sign-in"><${Loading} what="the sign-in settings" /></main>`;
   if (state.phase === 'out') return html`<${SignIn} error=${state.error} />`;
   return html`<${Shell} signOut=${auth.hasSignIn() ? auth.signOut : null} />`;
 }
 
-const root = document.getElementById('app');
+const root = /** @type {HTMLElement} */ (document.getElementById('app'));
 root.replaceChildren();
 render(html`<${App} />`, root);

@@ -2,7 +2,8 @@
 
 import {useEffect, useState} from './vendor/htm-preact.js';
 
-function decoded(text) {
+/** @param {string} text */
+function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -10,26 +11,60 @@ function decoded(text) {
   }
 }
 
-/** The address of a page, from its parts and what it is asked for; empty values are left out. */
+/**
+ * Query parameters of an address; empty values are left out.
+ *
+ * @param {Record<string, unknown>} query
+ */
+export function searchParameters(query) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+}
+
+/**
+ * The address of a page, from its parts and its query; empty values are left out.
+ *
+ * @param {string[]} parts
+ * @param {Record<string, unknown>} [query]
+ */
 export function address(parts, query = {}) {
-  const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
-  const text = asked.toString();
+  const text = searchParameters(query).toString();
   return `#/${parts.map(encodeURIComponent).join('/')}${text ? `?${text}` : ''}`;
 }
 
-/** The parts and the query of an address. */
+/** @typedef {{parts: string[], query: Query}} Route */
+
+/**
+ * The parts and the query of an address.
+ *
+ * @param {string} hash
+ * @returns {Route}
+ */
 export function route(hash) {
-  const [path, asked = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
-  return {parts: path.split('/').filter(Boolean).map(decoded), query: Object.fromEntries(new URLSearchParams(asked))};
+  const [path, parameters = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
+  return {
+    parts: path.split('/').filter(Boolean).map(decode),
+    query: Object.fromEntries(new URLSearchParams(parameters)),
+  };
 }
 
-/** Go to a page. */
-export function go(parts, query) {
+/**
+ * Go to a page.
+ *
+ * @param {string[]} parts
+ * @param {Record<string, unknown>} [query]
+ */
+export function navigate(parts, query) {
   location.hash = address(parts, query);
 }
 
-/** Show the same page for another query, without a step in the history. */
-export function ask(parts, query) {
+/**
+ * Show the same page for another query, without a step in the history.
+ *
+ * @param {string[]} parts
+ * @param {Record<string, unknown>} [query]
+ */
+export function replaceQuery(parts, query) {
   history.replaceState(null, '', address(parts, query));
   dispatchEvent(new HashChangeEvent('hashchange'));
 }
@@ -46,8 +81,17 @@ export function useRoute() {
   return present;
 }
 
+/**
+ * @param {string} name
+ * @param {Record<string, unknown>} [query]
+ */
 export const sensorAddress = (name, query) => address(['sensors', name], query);
+/**
+ * @param {string} sensor
+ * @param {string} tickId
+ */
 export const tickAddress = (sensor, tickId) => address(['sensors', sensor, 'ticks', tickId]);
+/** @param {string} runId */
 export const runAddress = (runId) => address(['runs', runId]);
+/** @param {string} key */
 export const assetAddress = (key) => address(['assets'], {key});
-export const whyAddress = (query) => address(['why'], query);

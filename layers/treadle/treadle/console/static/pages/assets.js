@@ -2,55 +2,117 @@
 
 import {html} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {parsed} from '../format.js';
+import {parseJson} from '../format.js';
 import {useLive} from '../live.js';
-import {address, ask, assetAddress, runAddress} from '../router.js';
-import {Loaded, Mono, Page, Pager, Table, Text, Time} from '../parts.js';
+import {address, replaceQuery, assetAddress, runAddress} from '../router.js';
+import {Loaded, Mono, Page, Pager, Table, Text, Time} from '../components.js';
 
 const PAGE = 25;
 
-/** What an event says of itself. */
-const bodyOf = (event) => (typeof event.body === 'string' ? parsed(event.body) : event.body) ?? {};
+/**
+ * The body of an event.
+ *
+ * @param {Api.AssetEvent} event
+ * @returns {Record<string, string | undefined>}
+ */
+const bodyOf = (event) => (typeof event.body === 'string' ? parseJson(event.body) : event.body) ?? {};
 
+/** @param {{query: Query}} props */
 export function Assets({query}) {
-  return query.key ? html`<${Events} assetKey=${query.key} before=${query.before} />` : html`<${Keys} query=${query} />`;
+  return query.key
+    ? html`<${Events} assetKey=${query.key} before=${query.before} />`
+    : html`<${Keys} query=${query} />`;
 }
 
+/** @param {{query: Query}} props */
 function Keys({query}) {
   const assets = useLive((signal) => api.assets(signal), 5000, ['assets']);
   const find = (query.find ?? '').toLowerCase();
+  /** @type {Column<Api.AssetEvent>[]} */
   const columns = [
-    {name: 'Asset', kind: 'main', of: (each) => html`<a href=${assetAddress(each.asset_key)} class="strong">${each.asset_key}</a>`},
+    {
+      name: 'Asset',
+      kind: 'main',
+      of: (each) => html`<a href=${assetAddress(each.asset_key)} class="strong">${each.asset_key}</a>`,
+    },
     {name: 'Materialized', of: (each) => html`<${Time} at=${each.time} ago />`},
     {name: 'Partition', of: (each) => html`<${Mono}>${bodyOf(each).partition ?? '–'}<//>`},
     {name: 'Run', of: (each) => html`<${RunOf} body=${bodyOf(each)} />`},
     {name: 'Events', kind: 'number', of: (each) => each.storage_id},
   ];
   return html`<${Page} title="Assets">
-    <div class="toolbar"><label class="field grow"><span class="unseen">Filter assets</span><input type="search" placeholder="Filter by key …" value=${query.find ?? ''} oninput=${(event) => ask(['assets'], {find: event.target.value})} /></label></div>
-    <${Loaded} of=${assets} what="assets">${({assets: found}) => html`<${Table} caption="Assets" columns=${columns} keyOf=${(each) => each.asset_key}
-      rows=${found.filter((each) => each.asset_key.toLowerCase().includes(find))}
-      empty=${html`<p>${found.length ? 'No asset matches. Clear the filter to see all of them.' : 'No asset has been materialized yet. Jobs report theirs with treadle.integrations.reporting, sensors with asset events.'}</p>`} />`}<//>
+    <div class="toolbar">
+      <label class="field grow">
+        <span class="unseen">Filter assets</span>
+        <input
+          type="search"
+          placeholder="Filter by key …"
+          value=${query.find ?? ''}
+          oninput=${(event) => replaceQuery(['assets'], {find: event.target.value})}
+        />
+      </label>
+    </div>
+    <${Loaded} of=${assets} what="assets">
+      ${(/** @type {Api.Response<'assets'>} */ {assets: found}) => html`<${Table}
+        caption="Assets"
+        columns=${columns}
+        keyOf=${(each) => each.asset_key}
+        rows=${found.filter((each) => each.asset_key.toLowerCase().includes(find))}
+        empty=${html`<p>
+          ${
+            found.length
+              ? 'No asset matches. Clear the filter to see all of them.'
+              : 'No asset has been materialized yet. Jobs report theirs with treadle.integrations.reporting, ' +
+                'sensors with asset events.'
+          }
+        </p>`}
+      />`}
+    <//>
   <//>`;
 }
 
+/** @param {{body: {run_id?: string}}} props */
 function RunOf({body}) {
-  return body.run_id ? html`<a href=${runAddress(body.run_id)} class="mono">${String(body.run_id).slice(0, 8)}</a>` : html`<span class="faint">–</span>`;
+  return body.run_id
+    ? html`<a href=${runAddress(body.run_id)} class="mono">${String(body.run_id).slice(0, 8)}</a>`
+    : html`<span class="faint">–</span>`;
 }
 
+/** @param {{assetKey: string, before?: string}} props */
 function Events({assetKey, before}) {
-  const asked = {key: assetKey, before, limit: PAGE};
-  const page = useLive((signal) => api.assetEvents(asked, signal), before ? 0 : 5000, ['asset events', asked]);
+  const parameters = {key: assetKey, before, limit: PAGE};
+  const page = useLive((signal) => api.assetEvents(parameters, signal), before ? 0 : 5000, [
+    'asset events',
+    parameters,
+  ]);
+  /** @type {Column<Api.AssetEvent>[]} */
   const columns = [
     {name: 'Number', kind: 'number', of: (each) => each.storage_id},
     {name: 'Time', kind: 'main', of: (each) => html`<${Time} at=${each.time} />`},
     {name: 'Partition', of: (each) => html`<${Mono}>${bodyOf(each).partition ?? '–'}<//>`},
     {name: 'Run', of: (each) => html`<${RunOf} body=${bodyOf(each)} />`},
-    {name: 'Body', of: (each) => html`<details><summary>Show</summary><${Text} text=${bodyOf(each)} what="body" /></details>`},
+    {
+      name: 'Body',
+      of: (each) => html`<details><summary>Show</summary><${Text} text=${bodyOf(each)} what="body" /></details>`,
+    },
   ];
   return html`<${Page} title=${assetKey} above=${html`<a href=${address(['assets'])}>Assets</a>`}>
-    <${Loaded} of=${page} what="events">${({events, next}) => html`<section class="card">
-      <${Table} caption="Events" columns=${columns} rows=${events} keyOf=${(each) => each.storage_id} empty=${html`<p>No event under this key. Keys are written as their parts joined by “/”.</p>`} />
-      <${Pager} isFirst=${!before} next=${next} onFirst=${() => ask(['assets'], {key: assetKey})} onNext=${() => ask(['assets'], {key: assetKey, before: next})} /></section>`}<//>
+    <${Loaded} of=${page} what="events">
+      ${({events, next}) => html`<section class="card">
+        <${Table}
+          caption="Events"
+          columns=${columns}
+          rows=${events}
+          keyOf=${(each) => each.storage_id}
+          empty=${html`<p>No event under this key. Keys are written as their parts joined by “/”.</p>`}
+        />
+        <${Pager}
+          isFirst=${!before}
+          next=${next}
+          onFirst=${() => replaceQuery(['assets'], {key: assetKey})}
+          onNext=${() => replaceQuery(['assets'], {key: assetKey, before: next})}
+        />
+      </section>`}
+    <//>
   <//>`;
 }

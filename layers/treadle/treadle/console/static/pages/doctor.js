@@ -4,29 +4,62 @@ import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {count} from '../format.js';
 import {useLive} from '../live.js';
-import {Badge, Empty, Loaded, Page} from '../parts.js';
+import {Badge, Empty, Loaded, Page} from '../components.js';
 
+/** @type {Record<Api.Finding['severity'], number>} */
 const ORDER = {problem: 0, warning: 1, ok: 2};
 
 export function Doctor() {
   const findings = useLive((signal) => api.doctor(signal), 0, ['doctor']);
   return html`<${Page} title="Doctor" actions=${html`<button onclick=${findings.refresh}>Examine again</button>`}>
-    <${Loaded} of=${findings} what="the deployment: configuration, permissions, queues, schedules">${({findings: found}) => html`<${Findings} findings=${found} />`}<//>
+    <${Loaded} of=${findings} what="the deployment: configuration, permissions, queues, schedules">
+      ${({findings: found}) => html`<${Findings} findings=${found} />`}
+    <//>
   <//>`;
 }
 
+/** @param {{findings: Api.Finding[]}} props */
 function Findings({findings}) {
   const [showsAll, setShowsAll] = useState(false);
-  const sorted = [...findings].sort((one, other) => (ORDER[one.severity] ?? 1) - (ORDER[other.severity] ?? 1));
-  const [wrong, fine] = [sorted.filter((each) => each.severity !== 'ok'), sorted.filter((each) => each.severity === 'ok')];
+  const sorted = [...findings].sort((one, other) => ORDER[one.severity] - ORDER[other.severity]);
+  const [wrong, fine] = [
+    sorted.filter((each) => each.severity !== 'ok'),
+    sorted.filter((each) => each.severity === 'ok'),
+  ];
   return html`
-    ${wrong.length === 0 ? html`<${Empty}><p><${Badge} status="ok" label="Nothing is wrong" /></p><p>${fine.length ? `${count(fine.length, 'check')} made, all in order.` : 'All checks are in order.'}</p><//>`
-      : html`<ul class="findings">${wrong.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`}
-    ${fine.length > 0 && html`<p><button class="quiet" aria-expanded=${String(showsAll)} onclick=${() => setShowsAll(!showsAll)}>${showsAll ? 'Hide' : 'Show'} ${fine.length} in order</button></p>`}
-    ${showsAll && html`<ul class="findings">${fine.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`}`;
+    ${
+      wrong.length === 0
+        ? html`<${Empty}>
+          <p><${Badge} status="ok" label="Nothing is wrong" /></p>
+          <p>${fine.length ? `${count(fine.length, 'check')} made, all in order.` : 'All checks are in order.'}</p>
+        <//>`
+        : html`<ul class="findings">
+          ${wrong.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}
+        </ul>`
+    }
+    ${
+      fine.length > 0 &&
+      html`<p>
+        <button class="quiet" aria-expanded=${String(showsAll)} onclick=${() => setShowsAll(!showsAll)}>
+          ${showsAll ? 'Hide' : 'Show'} ${fine.length} in order
+        </button>
+      </p>`
+    }
+    ${
+      showsAll &&
+      html`<ul class="findings">${fine.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`
+    }
+  `;
 }
 
+/** @param {{finding: Api.Finding}} props */
 function Finding({finding}) {
-  return html`<li class=${`finding ${finding.severity}`}><${Badge} status=${finding.severity} />
-    <div><p class="strong">${finding.says}</p>${finding.advice && html`<p>${finding.advice}</p>`}<p class="faint"><span class="mono">${finding.subject}</span> · ${finding.check}</p></div></li>`;
+  return html`<li class=${`finding ${finding.severity}`}>
+    <${Badge} status=${finding.severity} />
+    <div>
+      <p class="strong">${finding.says}</p>
+      ${finding.advice && html`<p>${finding.advice}</p>`}
+      <p class="faint"><span class="mono">${finding.subject}</span> · ${finding.check}</p>
+    </div>
+  </li>`;
 }

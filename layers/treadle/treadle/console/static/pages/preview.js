@@ -3,17 +3,28 @@
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {NO_TICKS, doesTick, useForbidden} from '../deployment.js';
-import {count, parsed, pretty} from '../format.js';
+import {count, parseJson, pretty} from '../format.js';
 import {tickAddress} from '../router.js';
-import {Badge, Choice, Dialog, Log, Problem, notify} from '../parts.js';
+import {Badge, Choice, ErrorCard, Log, Problem, notify} from '../components.js';
+import {Dialog} from '../dialogs.js';
 import {Difference} from './cursor.js';
 import {Requests} from './requests.js';
-import {ErrorCard} from './ticks.js';
 
-const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
-const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'], WITH_DEADLINE = ['deadline', 'A deadline'];
+/** @type {Option[]} */
+const [WITH_CURSOR, WITH_OBJECT, WITH_EVENT, WITH_RUN, WITH_ASSET, WITH_DEADLINE] = [
+  ['cursor', 'A cursor'],
+  ['object', 'An object'],
+  ['event', 'An event'],
+  ['run', 'A run'],
+  ['asset', 'An asset'],
+  ['deadline', 'A deadline'],
+];
 
-/** What the sensors of a kind can be tried with; the first is proposed. */
+/**
+ * What the sensors of a kind can be tried with; the first is proposed.
+ *
+ * @type {Record<string, Option[]>}
+ */
 const WAYS = {
   s3: [WITH_OBJECT, WITH_CURSOR, WITH_EVENT],
   run_status: [WITH_RUN, WITH_EVENT],
@@ -21,94 +32,211 @@ const WAYS = {
   deadline: [WITH_DEADLINE, WITH_EVENT],
 };
 
-/** Of what is named in one line: its label, and an example. */
+/**
+ * Of what is named in one line: its label, and an example.
+ *
+ * @type {Record<string, [label: string, example: string]>}
+ */
 const NAMED = {
   object: ["Key of an object in the sensor's bucket", 'incoming/2026/cities.csv'],
   run: ['Id of a run whose last status it receives', '123e4567-e89b-12d3-a456-426614174000'],
   asset: ['Key of an asset whose newest materialization it receives', 'warehouse/orders'],
 };
 
+/** @typedef {{way: string, cursor: string, isNone: boolean, name: string, deadline: string, event: string}} Given */
+
+/** @param {{sensor: Api.Sensor, onClose: () => void, done: () => void}} props */
 export function PreviewDialog({sensor, onClose, done}) {
   const ways = WAYS[sensor.kind] ?? [WITH_CURSOR, WITH_EVENT];
   const [given, setGiven] = useState({
-    way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
-    name: '', deadline: '', event: '{}',
+    way: ways[0][0],
+    cursor: pretty(sensor.cursor),
+    isNone: sensor.cursor === null || sensor.cursor === undefined,
+    name: '',
+    deadline: '',
+    event: '{}',
   });
-  const [state, setState] = useState({busy: false, error: null, came: null});
+  const [state, setState] = useState(
+    /** @type {Progress & {result: Api.Preview | null}} */ ({busy: false, error: null, result: null}),
+  );
   const evaluate = async () => {
-    setState({busy: true, error: null, came: null});
+    setState({busy: true, error: null, result: null});
     try {
-      setState({busy: false, error: null, came: await api.preview(sensor.name, bodyOf(given, sensor))});
+      setState({busy: false, error: null, result: await api.preview(sensor.name, bodyOf(given, sensor))});
     } catch (error) {
-      setState({busy: false, error, came: null});
+      setState({busy: false, error, result: null});
     }
   };
   return html`<${Dialog} title=${`Test ${sensor.name}`} onClose=${onClose} wide>
-    ${state.came
-      ? html`<${Came} sensor=${sensor} came=${state.came} onAgain=${() => setState({...state, came: null})} onClose=${onClose} done=${done} />`
-      : html`<form onsubmit=${(event) => { event.preventDefault(); evaluate(); }}>
-        <p class="faint">It is evaluated for real, with its own permissions, and nothing is committed: no run, no cursor, no tick.</p>
-        <${Choice} label="Test with" options=${ways} value=${given.way} onChange=${(way) => setGiven({...given, way})} />
-        <${Input} given=${given} change=${(part) => setGiven({...given, ...part})} />
-        ${state.error && html`<${Problem} error=${state.error} />`}
-        <footer><button type="button" onclick=${onClose}>Close</button><button class="primary" disabled=${state.busy}>${state.busy ? 'Evaluating …' : 'Evaluate'}</button></footer>
-      </form>`}
+    ${
+      state.result
+        ? html`<${Result}
+          sensor=${sensor}
+          result=${state.result}
+          onAgain=${() => setState({...state, result: null})}
+          onClose=${onClose}
+          done=${done}
+        />`
+        : html`<form
+          onsubmit=${(event) => {
+            event.preventDefault();
+            evaluate();
+          }}
+        >
+          <p class="faint">
+            It is evaluated for real, with its own permissions, and nothing is committed: no run, no cursor, no tick.
+          </p>
+          <${Choice}
+            label="Test with"
+            options=${ways}
+            value=${given.way}
+            onChange=${(way) => setGiven({...given, way})}
+          />
+          <${Input} given=${given} change=${(part) => setGiven({...given, ...part})} />
+          ${state.error && html`<${Problem} error=${state.error} />`}
+          <footer>
+            <button type="button" onclick=${onClose}>Close</button>
+            <button class="primary" disabled=${state.busy}>${state.busy ? 'Evaluating …' : 'Evaluate'}</button>
+          </footer>
+        </form>`
+    }
   <//>`;
 }
 
+/**
+ * @param {Given} given
+ * @param {Api.Sensor} sensor
+ */
 function bodyOf({way, cursor, isNone, name, deadline, event}, sensor) {
   if (way === 'object') return {object: {key: name}};
   if (way === 'run') return {run_id: name.trim()};
   if (way === 'asset') return {asset_key: name};
   if (way === 'deadline') return {deadline: new Date(deadline).toISOString()};
   if (way === 'event') {
-    const value = parsed(event);
-    if (value === null || typeof value !== 'object') throw new Error('The event is not a JSON object: correct it, and evaluate again.');
+    const value = parseJson(event);
+    if (value === null || typeof value !== 'object')
+      throw new Error('The event is not a JSON object: correct it, and evaluate again.');
     return {event: value};
   }
   if (isNone) return {cursor: null};
   // What is stored is handed over exactly as it is stored, not as it was laid out for reading.
-  return {cursor: cursor === pretty(sensor.cursor) ? sensor.cursor ?? cursor : cursor};
+  return {cursor: cursor === pretty(sensor.cursor) ? (sensor.cursor ?? cursor) : cursor};
 }
 
+/** @param {{given: Given, change: (part: Partial<Given>) => void}} props */
 function Input({given, change}) {
   if (NAMED[given.way]) {
     const [label, example] = NAMED[given.way];
-    return html`<label class="field"><span>${label}</span><input required class="mono" placeholder=${example} value=${given.name} oninput=${(event) => change({name: event.target.value})} /></label>`;
+    return html`<label class="field">
+      <span>${label}</span>
+      <input
+        required
+        class="mono"
+        placeholder=${example}
+        value=${given.name}
+        oninput=${(event) => change({name: event.target.value})}
+      />
+    </label>`;
   }
   if (given.way === 'deadline') {
-    return html`<label class="field"><span>Deadline, in this browser's time zone</span><input required type="datetime-local" value=${given.deadline} oninput=${(event) => change({deadline: event.target.value})} /></label>`;
+    return html`<label class="field">
+      <span>Deadline, in this browser's time zone</span>
+      <input
+        required
+        type="datetime-local"
+        value=${given.deadline}
+        oninput=${(event) => change({deadline: event.target.value})}
+      />
+    </label>`;
   }
   if (given.way === 'event') {
-    return html`<label class="field"><span>Event, as EventBridge sends it</span><textarea rows="10" class="mono" spellcheck=${false} value=${given.event} oninput=${(event) => change({event: event.target.value})}></textarea></label>`;
+    return html`<label class="field">
+      <span>Event, as EventBridge sends it</span>
+      <textarea
+        rows="10"
+        class="mono"
+        spellcheck=${false}
+        value=${given.event}
+        oninput=${(event) => change({event: event.target.value})}
+      ></textarea>
+    </label>`;
   }
-  return html`<label class="field"><span>Cursor</span><textarea rows="7" class="mono" spellcheck=${false} disabled=${given.isNone} value=${given.cursor} oninput=${(event) => change({cursor: event.target.value})}></textarea></label>
-    <label class="check"><input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as at the first tick</label>`;
+  return html`
+    <label class="field">
+      <span>Cursor</span>
+      <textarea
+        rows="7"
+        class="mono"
+        spellcheck=${false}
+        disabled=${given.isNone}
+        value=${given.cursor}
+        oninput=${(event) => change({cursor: event.target.value})}
+      ></textarea>
+    </label>
+    <label class="check">
+      <input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as
+      at the first tick
+    </label>
+  `;
 }
 
+/** @param {Api.PreviewedTick} tick */
 function headline(tick) {
   if (tick.status === 'FAILURE') return 'Failed';
-  const asked = tick.requests?.length ?? 0;
-  if (asked) return count(asked, 'run request');
+  const requested = tick.requests?.length ?? 0;
+  if (requested) return count(requested, 'run request');
   return tick.asset_events?.length ? count(tick.asset_events.length, 'materialization') : 'Skipped';
 }
 
-function Came({sensor, came, onAgain, onClose, done}) {
-  const {tick, cursor_before: before, cursor_after: after} = came;
+/**
+ * @param {object} props
+ * @param {Api.Sensor} props.sensor
+ * @param {Api.Preview} props.result
+ * @param {() => void} props.onAgain
+ * @param {() => void} props.onClose
+ * @param {() => void} props.done
+ */
+function Result({sensor, result, onAgain, onClose, done}) {
+  const {tick, cursor_before: before, cursor_after: after} = result;
   const failed = tick.status === 'FAILURE';
-  return html`<div role="status"><h3 class="result"><${Badge} status=${tick.status} label=${headline(tick)} /></h3>${tick.reason && html`<p>${tick.reason}</p>`}</div>
+  return html`
+    <div role="status">
+      <h3 class="result"><${Badge} status=${tick.status} label=${headline(tick)} /></h3>
+      ${tick.reason && html`<p>${tick.reason}</p>`}
+    </div>
     <${ErrorCard} error=${tick.error} />
     <${Requests} tick=${tick} isPreview />
     ${!failed && html`<h3>Cursor</h3><${Difference} before=${before ?? null} after=${after ?? null} />`}
-    <h3>Log</h3><${Log} lines=${tick.log} />
-    <${Doing} sensor=${sensor} after=${after ?? null} failed=${failed} onAgain=${onAgain} onClose=${onClose} done=${done} />`;
+    <h3>Log</h3>
+    <${Log} lines=${tick.log} />
+    <${Actions}
+      sensor=${sensor}
+      after=${after ?? null}
+      failed=${failed}
+      onAgain=${onAgain}
+      onClose=${onClose}
+      done=${done}
+    />
+  `;
 }
 
-/** What can be done after a look: a tick for real, or the cursor alone. */
-function Doing({sensor, after, failed, onAgain, onClose, done}) {
+/** @typedef {Progress & {ticked: Api.Response<'tick_now'> | null}} TickState */
+
+/**
+ * What can be done after a preview: a tick for real, or the cursor alone.
+ *
+ * @param {object} props
+ * @param {Api.Sensor} props.sensor
+ * @param {string | null} props.after
+ * @param {boolean} props.failed
+ * @param {() => void} props.onAgain
+ * @param {() => void} props.onClose
+ * @param {() => void} props.done
+ */
+function Actions({sensor, after, failed, onAgain, onClose, done}) {
   const forbidden = useForbidden();
-  const [state, setState] = useState({busy: false, error: null, ticked: null});
-  const act = async (what) => {
+  const [state, setState] = useState(/** @type {TickState} */ ({busy: false, error: null, ticked: null}));
+  const act = async (/** @type {() => Promise<TickState['ticked']>} */ what) => {
     setState({busy: true, error: null, ticked: null});
     try {
       setState({busy: false, error: null, ticked: await what()});
@@ -117,18 +245,44 @@ function Doing({sensor, after, failed, onAgain, onClose, done}) {
       setState({busy: false, error, ticked: null});
     }
   };
-  const move = () => act(async () => {
-    await api.setCursor(sensor.name, after, sensor.cursor_epoch);
-    notify(`${sensor.name} has the cursor of this test.`);
-    onClose();
-    return null;
-  });
+  const move = () =>
+    act(async () => {
+      await api.setCursor(sensor.name, after, sensor.cursor_epoch);
+      notify(`${sensor.name} has the cursor of this test.`);
+      onClose();
+      return null;
+    });
   return html`
     ${state.error && html`<${Problem} error=${state.error} />`}
-    ${state.ticked && html`<div class="notice quiet" role="status"><p><b>${state.ticked.decision}</b> ${state.ticked.reason ?? ''}</p>${state.ticked.tick_id && html`<a href=${tickAddress(sensor.name, state.ticked.tick_id)}>See the tick</a>`}</div>`}
+    ${
+      state.ticked &&
+      html`<div class="notice quiet" role="status">
+        <p><b>${state.ticked.decision}</b> ${state.ticked.reason ?? ''}</p>
+        ${state.ticked.tick_id && html`<a href=${tickAddress(sensor.name, state.ticked.tick_id)}>See the tick</a>`}
+      </div>`
+    }
     <footer>
       <button onclick=${onAgain}>Try again</button>
-      <button disabled=${state.busy || failed || forbidden !== null || after === (sensor.cursor ?? null)} title=${forbidden ?? 'Start nothing; the next tick begins where this one would have ended'} onclick=${move}>Set this cursor only</button>
-      <button class="primary" disabled=${state.busy || forbidden !== null || !doesTick(sensor)} title=${forbidden ?? (doesTick(sensor) ? 'Evaluate once more from the stored cursor, start the runs and move the cursor' : NO_TICKS)} onclick=${() => act(() => api.tickNow(sensor.name))}>Tick now</button>
-    </footer>`;
+      <button
+        disabled=${state.busy || failed || forbidden !== null || after === (sensor.cursor ?? null)}
+        title=${forbidden ?? 'Start nothing; the next tick begins where this one would have ended'}
+        onclick=${move}
+      >
+        Set this cursor only
+      </button>
+      <button
+        class="primary"
+        disabled=${state.busy || forbidden !== null || !doesTick(sensor)}
+        title=${
+          forbidden ??
+          (doesTick(sensor)
+            ? 'Evaluate once more from the stored cursor, start the runs and move the cursor'
+            : NO_TICKS)
+        }
+        onclick=${() => act(() => api.tickNow(sensor.name))}
+      >
+        Tick now
+      </button>
+    </footer>
+  `;
 }

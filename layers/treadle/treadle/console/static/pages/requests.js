@@ -1,62 +1,141 @@
-// What a tick asked for, or would ask for: runs, keys that existed already, what was set aside, materializations.
+// What a tick requested, or would request: runs, run keys that exist already, rejected requests, materializations.
 
 import {html} from '../vendor/htm-preact.js';
 import {count} from '../format.js';
 import {assetAddress, runAddress} from '../router.js';
-import {Badge, Mono, Table, Text} from '../parts.js';
+import {Badge, Mono, Table, Text} from '../components.js';
 
-/** `action` gives what can be done about a key that is taken. `isPreview` where nothing was committed. */
+/**
+ * @param {object} props
+ * @param {Api.PreviewedTick} props.tick
+ * @param {(key: string) => Content} [props.action] what can be done about a run key that exists already.
+ * @param {boolean} [props.isPreview] whether nothing was committed.
+ */
 export function Requests({tick, action, isPreview = false}) {
   const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
   const all = tick.requests_count ?? requests.length + (tick.left_out?.requests ?? 0);
   const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
   // Runs are shown of the first hundred requests.
-  const fate = (each, index) => (isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : fateOf(tick));
+  const status = (/** @type {Api.RunRequest} */ each, /** @type {number} */ index) =>
+    isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : statusWithoutRun(tick);
   return html`
-    ${requests.length > 0 && html`<section class="card"><h2>${count(all, 'run request')}</h2>
-      ${all > requests.length && html`<p class="faint">The first ${requests.length} of them:</p>`}
-      ${requests.map((each, index) => html`<${Request} key=${each.run_id ?? index} request=${each} fate=${fate(each, index)} isPreview=${isPreview} />`)}</section>`}
-    ${existing.length > 0 && html`<section class="card"><h2>${count(existing.length, 'run key')} taken already</h2>
-      <p class="faint">${existing.length === 1 ? 'A run exists for this key, so none was requested again.' : 'Runs exist for these keys, so none were requested again.'}</p>
-      <ul class="keys">${existing.map((key) => html`<li key=${key}><${Mono}>${key}<//>${action?.(key)}</li>`)}</ul></section>`}
-    ${aside.length > 0 && html`<section class="card"><h2>${count(aside.length, 'request')} set aside</h2>
-      <p class="faint">These could never run; the others were not delayed.</p>
-      <${Table} caption="Requests set aside" rows=${aside} keyOf=${(each) => `${each.run_key} ${each.reason}`} columns=${[
-        {name: 'Run key', kind: 'main', of: (each) => html`<${Mono}>${each.run_key ?? '–'}<//>`}, {name: 'Reason', of: (each) => each.reason},
-      ]} /></section>`}
-    ${made.length > 0 && html`<section class="card"><h2>${count(made.length, 'materialization')}</h2>
-      <ul class="keys">${made.map((each, index) => html`<li key=${index}><a href=${assetAddress(keyText(each.asset_key))}>${keyText(each.asset_key)}</a>${each.partition && html` <span class="faint">partition</span> <${Mono}>${each.partition}<//>`}</li>`)}</ul></section>`}`;
+    ${
+      requests.length > 0 &&
+      html`<section class="card">
+        <h2>${count(all, 'run request')}</h2>
+        ${all > requests.length && html`<p class="faint">The first ${requests.length} of them:</p>`}
+        ${requests.map(
+          (each, index) =>
+            html`<${Request}
+              key=${each.run_id ?? index}
+              request=${each}
+              status=${status(each, index)}
+              isPreview=${isPreview}
+            />`,
+        )}
+      </section>`
+    }
+    ${
+      existing.length > 0 &&
+      html`<section class="card">
+        <h2>${count(existing.length, 'run key')} taken already</h2>
+        <p class="faint">
+          ${
+            existing.length === 1
+              ? 'A run exists for this key, so none was requested again.'
+              : 'Runs exist for these keys, so none were requested again.'
+          }
+        </p>
+        <ul class="keys">${existing.map((key) => html`<li key=${key}><${Mono}>${key}<//>${action?.(key)}</li>`)}</ul>
+      </section>`
+    }
+    ${
+      aside.length > 0 &&
+      html`<section class="card">
+        <h2>${count(aside.length, 'request')} set aside</h2>
+        <p class="faint">These could never run; the others were not delayed.</p>
+        <${Table}
+          caption="Requests set aside"
+          rows=${aside}
+          keyOf=${(each) => `${each.run_key} ${each.reason}`}
+          columns=${REJECTED_COLUMNS}
+        />
+      </section>`
+    }
+    ${
+      made.length > 0 &&
+      html`<section class="card">
+        <h2>${count(made.length, 'materialization')}</h2>
+        <ul class="keys">
+          ${made.map(
+            (each, index) =>
+              html`<li key=${index}>
+                <a href=${assetAddress(keyText(each.asset_key))}>${keyText(each.asset_key)}</a>
+                ${each.partition && html` <span class="faint">partition</span> <${Mono}>${each.partition}<//>`}
+              </li>`,
+          )}
+        </ul>
+      </section>`
+    }
+  `;
 }
 
 const MOST_RUNS = 100;
 
-/** What a request of a tick stands at that has no run; null if one may still come by itself. */
-function fateOf({dispatched, held_requests: held}) {
+/** @type {Column<Api.Tick['set_aside'][number]>[]} */
+const REJECTED_COLUMNS = [
+  {name: 'Run key', kind: 'main', of: (each) => html`<${Mono}>${each.run_key ?? '–'}<//>`},
+  {name: 'Reason', of: (each) => each.reason},
+];
+
+/**
+ * The status of a tick.s request that has no run; null if its run may still start.
+ *
+ * @param {Api.PreviewedTick} tick
+ */
+function statusWithoutRun({dispatched, held_requests: held}) {
   if (dispatched) return dispatched.refused ? 'REFUSED' : null;
   return held ? 'HELD' : null;
 }
 
-/** An asset's key as one text. */
+/**
+ * An asset's key as one text.
+ *
+ * @param {string | string[] | {path?: string[], parts?: string[]}} key
+ */
 export function keyText(key) {
   if (typeof key === 'string') return key;
-  const parts = Array.isArray(key) ? key : key?.path ?? key?.parts ?? [String(key)];
+  const parts = Array.isArray(key) ? key : (key?.path ?? key?.parts ?? [String(key)]);
   return parts.join('/');
 }
 
-function Request({request, fate, isPreview}) {
-  return html`<details class="request"><summary>
-      <span class="mono strong">${request.run_key ?? 'no run key'}</span><span class="faint">→ ${request.job}</span>
-      ${fate && html`<${Badge} status=${fate} />`}
+/** @param {{request: Api.RunRequest, status: string | null, isPreview: boolean}} props */
+function Request({request, status, isPreview}) {
+  return html`<details class="request">
+    <summary>
+      <span class="mono strong">${request.run_key ?? 'no run key'}</span>
+      <span class="faint">→ ${request.job}</span>
+      ${status && html`<${Badge} status=${status} />`}
       ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
     </summary>
-    ${request.run_id && !isPreview && !fate && html`<p>Run <a class="mono" href=${runAddress(request.run_id)}>${request.run_id}</a></p>`}
-    <h3>Run config</h3><${Text} text=${request.run_config ?? '{}'} what="run config" />
-    <h3>Tags</h3><${Tags} tags=${request.tags} />
+    ${
+      request.run_id &&
+      !isPreview &&
+      !status &&
+      html`<p>Run <a class="mono" href=${runAddress(request.run_id)}>${request.run_id}</a></p>`
+    }
+    <h3>Run config</h3>
+    <${Text} text=${request.run_config ?? '{}'} what="run config" />
+    <h3>Tags</h3>
+    <${Tags} tags=${request.tags} />
   </details>`;
 }
 
+/** @param {{tags?: Record<string, string>}} props */
 export function Tags({tags}) {
   const all = Object.entries(tags ?? {});
   if (all.length === 0) return html`<p class="faint">none</p>`;
-  return html`<p class="tags">${all.map(([name, value]) => html`<span key=${name} class="tag">${name} = ${value}</span>`)}</p>`;
+  return html`<p class="tags">
+    ${all.map(([name, value]) => html`<span key=${name} class="tag">${name} = ${value}</span>`)}
+  </p>`;
 }

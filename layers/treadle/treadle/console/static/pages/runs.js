@@ -1,131 +1,344 @@
-// Runs: as a list with filters and pages, and one with the story of how it came about.
+// Runs: as a list with filters and pages, and one with its history.
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {useDeployment, useForbidden} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
-import {address, ask, runAddress, sensorAddress, tickAddress} from '../router.js';
-import {Badge, Choice, Confirm, Copy, Facts, Lasted, Loaded, Mono, Page, Pager, Table, Text, Time, notify} from '../parts.js';
+import {address, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
+import {
+  Badge,
+  Choice,
+  Copy,
+  ErrorCard,
+  Facts,
+  Elapsed,
+  Loaded,
+  Mono,
+  Page,
+  Pager,
+  Table,
+  Text,
+  Time,
+  notify,
+} from '../components.js';
+import {Confirm} from '../dialogs.js';
+import {Release} from '../release.js';
 import {Tags} from './requests.js';
-import {Story} from './story.js';
-import {ErrorCard, Release} from './ticks.js';
+import {Explanation} from './explanation.js';
 
 const PAGE = 25;
-const STATUSES = [['', 'All'], ['QUEUED', 'Queued'], ['STARTED', 'Started'], ['SUCCESS', 'Success'], ['FAILURE', 'Failure'], ['CANCELED', 'Canceled']];
+const STATUSES = [
+  ['', 'All'],
+  ['QUEUED', 'Queued'],
+  ['STARTED', 'Started'],
+  ['SUCCESS', 'Success'],
+  ['FAILURE', 'Failure'],
+  ['CANCELED', 'Canceled'],
+];
 const ENDED = ['SUCCESS', 'FAILURE', 'CANCELED'];
 
+/** @param {{query: Query}} props */
 export function Runs({query}) {
   const {sensors} = useDeployment();
   const jobs = [...new Set(sensors.flatMap((sensor) => sensor.jobs ?? []))].sort();
   const {sensor, job} = query;
   const at = ['runs'];
-  const select = (name, options, value) => html`<label class="field"><span>${name}</span>
-    <select value=${value ?? ''} onchange=${(event) => ask(at, {status: query.status, [name.toLowerCase()]: event.target.value})}>
-      <option value="" selected=${!value}>any</option>${options.map((each) => html`<option key=${each} value=${each} selected=${each === value}>${each}</option>`)}</select></label>`;
+  const select = (
+    /** @type {string} */ name,
+    /** @type {string[]} */ options,
+    /** @type {string | undefined} */ value,
+  ) => html`<label class="field">
+    <span>${name}</span>
+    <select
+      value=${value ?? ''}
+      onchange=${(event) => replaceQuery(at, {status: query.status, [name.toLowerCase()]: event.target.value})}
+    >
+      <option value="" selected=${!value}>any</option>
+      ${options.map((each) => html`<option key=${each} value=${each} selected=${each === value}>${each}</option>`)}
+    </select>
+  </label>`;
   return html`<${Page} title="Runs">
-    <div class="toolbar">${select('Job', jobs, job)}${select('Sensor', sensors.map((each) => each.name), sensor)}</div>
+    <div class="toolbar">
+      ${select('Job', jobs, job)}
+      ${select(
+        'Sensor',
+        sensors.map((each) => each.name),
+        sensor,
+      )}
+    </div>
     <${RunList} fixed=${{sensor, job}} query=${query} at=${at} showsSensor />
-    ${!sensor && !job && html`<p class="faint">The newest runs of all jobs. Choose a job or a sensor to see older ones.</p>`}
+    ${
+      !sensor &&
+      !job &&
+      html`<p class="faint">The newest runs of all jobs. Choose a job or a sensor to see older ones.</p>`
+    }
   <//>`;
 }
 
+/** @param {{fixed: {sensor?: string, job?: string}, query: Query, at: string[], showsSensor?: boolean}} props */
 export function RunList({fixed, query, at, showsSensor = false}) {
-  const asked = {...fixed, status: query.status, before: query.before, limit: PAGE};
-  const page = useLive((signal) => api.runs(asked, signal), query.before ? 0 : 4000, ['runs', asked]);
-  const turn = (change) => ask(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
-  const empty = query.status || query.before
-    ? html`<p>No run matches. Choose “All” to see the others.</p>`
-    : html`<p>No runs yet. A run appears here as soon as a tick has requested it.</p>`;
+  const parameters = {...fixed, status: query.status, before: query.before, limit: PAGE};
+  const page = useLive((signal) => api.runs(parameters, signal), query.before ? 0 : 4000, ['runs', parameters]);
+  const turn = (/** @type {Query} */ change) =>
+    replaceQuery(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
+  const empty =
+    query.status || query.before
+      ? html`<p>No run matches. Choose “All” to see the others.</p>`
+      : html`<p>No runs yet. A run appears here as soon as a tick has requested it.</p>`;
   return html`<section class="card" aria-label="Runs">
-    <div class="toolbar"><${Choice} label="Runs with status" options=${STATUSES} value=${query.status ?? ''} onChange=${(status) => turn({status, before: undefined})} /></div>
-    <${Loaded} of=${page} what="runs">${({runs, next}) => html`
-      <${RunRows} runs=${runs} empty=${empty} showsSensor=${showsSensor} />
-      <${Pager} isFirst=${!query.before} next=${next} onFirst=${() => turn({before: undefined})} onNext=${() => turn({before: next})} />`}<//>
+    <div class="toolbar">
+      <${Choice}
+        label="Runs with status"
+        options=${STATUSES}
+        value=${query.status ?? ''}
+        onChange=${(status) => turn({status, before: undefined})}
+      />
+    </div>
+    <${Loaded} of=${page} what="runs">
+      ${({runs, next}) => html`
+        <${RunRows} runs=${runs} empty=${empty} showsSensor=${showsSensor} />
+        <${Pager}
+          isFirst=${!query.before}
+          next=${next}
+          onFirst=${() => turn({before: undefined})}
+          onNext=${() => turn({before: next})}
+        />
+      `}
+    <//>
   </section>`;
 }
 
+/** @param {{runs: Api.RunOutline[], empty: Content, showsSensor?: boolean}} props */
 export function RunRows({runs, empty, showsSensor = false}) {
+  /** @type {(Column<Api.RunOutline> | false)[]} */
   const columns = [
-    {name: 'Run', kind: 'main', of: (run) => html`<a href=${runAddress(run.run_id)} class="mono">${run.run_id.slice(0, 8)}</a>${run.attempt > 1 && html`<small class="faint"> attempt ${run.attempt}</small>`}`},
+    {
+      name: 'Run',
+      kind: 'main',
+      of: (run) =>
+        html`
+          <a href=${runAddress(run.run_id)} class="mono">${run.run_id.slice(0, 8)}</a>
+          ${run.attempt > 1 && html`<small class="faint"> attempt ${run.attempt}</small>`}
+        `,
+    },
     {name: 'Status', of: (run) => html`<${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />`},
     {name: 'Job', of: (run) => run.job},
-    showsSensor && {name: 'Sensor', of: (run) => (run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : html`<span class="faint">observed</span>`)},
-    {name: 'Run key', of: (run) => html`<span class="mono clip" title=${run.run_key ?? ''}>${run.run_key ?? '–'}</span>`},
+    showsSensor && {
+      name: 'Sensor',
+      of: (run) =>
+        run.sensor
+          ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
+          : html`<span class="faint">observed</span>`,
+    },
+    {
+      name: 'Run key',
+      of: (run) => html`<span class="mono clip" title=${run.run_key ?? ''}>${run.run_key ?? '–'}</span>`,
+    },
     {name: 'Created', of: (run) => html`<${Time} at=${run.created_at} />`},
-    {name: 'Took', kind: 'number', of: (run) => html`<${Lasted} from=${run.started_at} to=${run.ended_at} />`},
-  ].filter(Boolean);
-  return html`<${Table} caption="Runs" columns=${columns} rows=${runs} keyOf=${(run) => run.run_id} empty=${empty} />`;
+    {name: 'Took', kind: 'number', of: (run) => html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`},
+  ];
+  return html`<${Table}
+    caption="Runs"
+    columns=${columns.filter(Boolean)}
+    rows=${runs}
+    keyOf=${(run) => run.run_id}
+    empty=${empty}
+  />`;
 }
 
+/** @param {{runId: string}} props */
 export function Run({runId}) {
   const [every, setEvery] = useState(4000);
-  const run = useLive(async (signal) => {
-    const found = await api.oneRun(runId, signal);
-    // Its story takes more reading than its record, and after its end there is little news.
-    setEvery(ENDED.includes(found.status) ? 20_000 : 4000);
-    return found;
-  }, every, ['run', runId]);
-  const above = html`<a href=${address(['runs'], {job: run.data?.job})}>Runs</a>${run.data?.sensor && html` <a href=${sensorAddress(run.data.sensor)}>${run.data.sensor}</a>`}`;
-  return html`<${Page} title=${`Run ${runId.slice(0, 8)}`} above=${above} actions=${run.data && html`<${Actions} run=${run.data} done=${run.refresh} />`}>
-    <${Loaded} of=${run} what="the run">${(found) => html`<${RunDetail} run=${found} refresh=${run.refresh} />`}<//>
+  const run = useLive(
+    async (signal) => {
+      const found = await api.oneRun(runId, signal);
+      // Its explanation takes more reads than its record, and after its end there is little news.
+      setEvery(ENDED.includes(found.status) ? 20_000 : 4000);
+      return found;
+    },
+    every,
+    ['run', runId],
+  );
+  const above = html`
+    <a href=${address(['runs'], {job: run.data?.job})}>Runs</a>
+    ${run.data?.sensor && html` <a href=${sensorAddress(run.data.sensor)}>${run.data.sensor}</a>`}
+  `;
+  return html`<${Page}
+    title=${`Run ${runId.slice(0, 8)}`}
+    above=${above}
+    actions=${run.data && html`<${Actions} run=${run.data} done=${run.refresh} />`}
+  >
+    <${Loaded} of=${run} what="the run">${(found) => html`<${RunDetail} run=${found} />`}<//>
   <//>`;
 }
 
+/** @param {{run: Api.Run, done: () => void}} props */
 function Actions({run, done}) {
   const forbidden = useForbidden();
-  const [asked, setAsked] = useState(null);
+  const [dialog, setDialog] = useState(/** @type {string | null} */ (null));
   const ended = ENDED.includes(run.status);
-  const act = async (what) => {
-    const came = await what();
-    notify(came?.reason ?? 'Done.');
+  const execute = async (/** @type {() => Promise<Api.Response<'rerun'>>} */ action) => {
+    const result = await action();
+    notify(result?.reason ?? 'Done.');
     done();
   };
   return html`
-    <button disabled=${forbidden !== null || !ended} title=${forbidden ?? (ended ? 'Start its next attempt, with the same config' : 'It has not ended: cancel it, or wait')} onclick=${() => setAsked('rerun')}>Rerun …</button>
-    <button disabled=${forbidden !== null || ended} title=${forbidden ?? (ended ? 'It has ended already' : 'Send its target the request to stop it')} onclick=${() => setAsked('cancel')}>Cancel …</button>
-    ${run.run_key && run.sensor && ended && html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`}
-    ${asked === 'rerun' && html`<${Confirm} title="Rerun" does="Rerun" onClose=${() => setAsked(null)} act=${() => act(() => api.rerun(run.run_id, run.attempt))}>
-      <p>Attempt ${run.attempt + 1} of this run starts immediately, with the same config and tags. The operator is recorded with the run.</p><//>`}
-    ${asked === 'cancel' && html`<${Confirm} title="Cancel the run" does="Cancel the run" onClose=${() => setAsked(null)} act=${() => act(() => api.cancel(run.run_id, run.attempt))}>
-      <p>What it has done so far is not undone. If it has been started, its target receives the request to stop it, and reports the end.</p><//>`}`;
+    <button
+      disabled=${forbidden !== null || !ended}
+      title=${
+        forbidden ?? (ended ? 'Start its next attempt, with the same config' : 'It has not ended: cancel it, or wait')
+      }
+      onclick=${() => setDialog('rerun')}
+    >
+      Rerun …
+    </button>
+    <button
+      disabled=${forbidden !== null || ended}
+      title=${forbidden ?? (ended ? 'It has ended already' : 'Send its target the request to stop it')}
+      onclick=${() => setDialog('cancel')}
+    >
+      Cancel …
+    </button>
+    ${
+      run.run_key && run.sensor && ended && html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`
+    }
+    ${
+      dialog === 'rerun' &&
+      html`<${Confirm}
+        title="Rerun"
+        label="Rerun"
+        onClose=${() => setDialog(null)}
+        action=${() => execute(() => api.rerun(run.run_id, run.attempt))}
+      >
+        <p>
+          Attempt ${run.attempt + 1} of this run starts immediately, with the same config and tags. The operator is
+          recorded with the run.
+        </p>
+      <//>`
+    }
+    ${
+      dialog === 'cancel' &&
+      html`<${Confirm}
+        title="Cancel the run"
+        label="Cancel the run"
+        onClose=${() => setDialog(null)}
+        action=${() => execute(() => api.cancel(run.run_id, run.attempt))}
+      >
+        <p>
+          What it has done so far is not undone. If it has been started, its target receives the request to stop it, and
+          reports the end.
+        </p>
+      <//>`
+    }
+  `;
 }
 
-function RunDetail({run, refresh}) {
+/** @param {{run: Api.Run}} props */
+function RunDetail({run}) {
   return html`
-    <${Facts} facts=${[
-      ['Status', html`<${Badge} status=${run.status} />`],
-      ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-      ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: an external run'],
-      run.tick_id && ['Tick', html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`, 'wide'],
-      ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
-      run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],
-      ['Attempt', html`${run.attempt}${run.attempts_allowed > 1 && html` <span class="faint">of ${run.attempts_allowed}</span>`}`],
-      ['Created', html`<${Time} at=${run.created_at} />`],
-      ['Started', html`<${Time} at=${run.started_at} none="not yet" />`],
-      ['Ended', html`<${Time} at=${run.ended_at} none="not yet" />`],
-      ['Took', html`<${Lasted} from=${run.started_at} to=${run.ended_at} />`],
-      run.external_id && ['Execution', html`<${Mono}>${run.external_id}<//> <${Copy} text=${run.external_id} what="execution" />`, 'wide'],
-      ['Id', html`<${Mono}>${run.run_id}<//> <${Copy} text=${run.run_id} what="run id" />`, 'wide'],
-    ]} />
+    <${Facts}
+      facts=${[
+        ['Status', html`<${Badge} status=${run.status} />`],
+        ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
+        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: an external run'],
+        run.tick_id && [
+          'Tick',
+          html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`,
+          'wide',
+        ],
+        ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
+        run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],
+        [
+          'Attempt',
+          html`
+            ${run.attempt}
+            ${run.attempts_allowed > 1 && html` <span class="faint">of ${run.attempts_allowed}</span>`}
+          `,
+        ],
+        ['Created', html`<${Time} at=${run.created_at} />`],
+        ['Started', html`<${Time} at=${run.started_at} none="not yet" />`],
+        ['Ended', html`<${Time} at=${run.ended_at} none="not yet" />`],
+        ['Took', html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`],
+        run.external_id && [
+          'Execution',
+          html`<${Mono}>${run.external_id}<//> <${Copy} text=${run.external_id} what="execution" />`,
+          'wide',
+        ],
+        ['Id', html`<${Mono}>${run.run_id}<//> <${Copy} text=${run.run_id} what="run id" />`, 'wide'],
+      ]}
+    />
     <${Failure} failure=${run.failure} />
-    ${run.story && html`<section class="card"><h2>How it came about</h2><${Story} story=${run.story} /></section>`}
-    ${run.allowances?.length > 0 && html`<section class="card"><h2>Attempts that were granted</h2><ul class="plain">${run.allowances.map((each) => html`<li key=${each.at}>Attempt ${each.attempts} by <b>${each.by}</b>, <${Time} at=${each.at} /></li>`)}</ul></section>`}
+    ${
+      run.story &&
+      html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.story} /></section>`
+    }
+    ${
+      run.allowances?.length > 0 &&
+      html`<section class="card">
+        <h2>Attempts that were granted</h2>
+        <ul class="plain">
+          ${run.allowances.map(
+            (each) =>
+              html`<li key=${each.at}>Attempt ${each.attempts} by <b>${each.by}</b>, <${Time} at=${each.at} /></li>`,
+          )}
+        </ul>
+      </section>`
+    }
     <${Reactions} reactions=${run.reactions} />
-    <section class="card"><h2>Run config</h2><${Text} text=${run.run_config ?? '{}'} what="run config" /><h3>Tags</h3><${Tags} tags=${run.tags} /></section>`;
+    <section class="card">
+      <h2>Run config</h2>
+      <${Text} text=${run.run_config ?? '{}'} what="run config" />
+      <h3>Tags</h3>
+      <${Tags} tags=${run.tags} />
+    </section>
+  `;
 }
 
+/** @type {Column<NonNullable<Api.Run['failure']>['steps'][number]>[]} */
+const STEP_COLUMNS = [
+  {name: 'Step', kind: 'main', of: (step) => html`<${Mono}>${step.step_key}<//>`},
+  {name: 'Error', of: (step) => step.error},
+  {name: 'Cause', of: (step) => html`<span class="message">${step.cause}</span>`},
+];
+
+/** @param {{failure: Api.Run['failure']}} props */
 function Failure({failure}) {
   if (!failure) return null;
-  return html`<${ErrorCard} error=${failure} />
+  return html`
+    <${ErrorCard} error=${failure} />
     ${failure.assumed && html`<p class="faint">Treadle concluded this; the target has not reported it.</p>`}
-    ${failure.steps?.length > 0 && html`<section class="card"><h2>Steps that failed</h2><${Table} caption="Steps that failed" rows=${failure.steps} keyOf=${(step) => step.step_key} columns=${[
-      {name: 'Step', kind: 'main', of: (step) => html`<${Mono}>${step.step_key}<//>`}, {name: 'Error', of: (step) => step.error}, {name: 'Cause', of: (step) => html`<span class="message">${step.cause}</span>`},
-    ]} /></section>`}`;
+    ${
+      failure.steps?.length > 0 &&
+      html`<section class="card">
+        <h2>Steps that failed</h2>
+        <${Table}
+          caption="Steps that failed"
+          rows=${failure.steps}
+          keyOf=${(step) => step.step_key}
+          columns=${STEP_COLUMNS}
+        />
+      </section>`
+    }
+  `;
 }
 
+/** @param {{reactions: Api.Run['reactions']}} props */
 function Reactions({reactions}) {
   if (!reactions?.length) return null;
-  return html`<section class="card"><h2>${count(reactions.length, 'sensor')} acted on it</h2><ul class="plain">${reactions.map((each) => html`<li key=${each.event_id + each.sensor}>
-    <a href=${tickAddress(each.sensor, each.tick_id)}>${each.sensor}</a> <span class="faint" title=${utc(each.at)}>on ${each.event_id.split('/').pop()}, <${Time} at=${each.at} ago /></span></li>`)}</ul></section>`;
+  return html`<section class="card">
+    <h2>${count(reactions.length, 'sensor')} acted on it</h2>
+    <ul class="plain">
+      ${reactions.map(
+        (each) => html`<li key=${each.event_id + each.sensor}>
+          <a href=${tickAddress(each.sensor, each.tick_id)}>${each.sensor}</a> <span
+            class="faint"
+            title=${utc(each.at)}
+          >
+            on ${each.event_id.split('/').pop()}, <${Time} at=${each.at} ago />
+          </span>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
 }

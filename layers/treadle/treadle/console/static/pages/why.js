@@ -1,13 +1,16 @@
-// "Why did … not run?": asked of an object, a run key, a run, or a time.
+// "Why did … not run?": of an object, a run key, a run, or a time.
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {useDeployment} from '../deployment.js';
 import {useLive} from '../live.js';
-import {go} from '../router.js';
-import {Choice, Empty, Loaded, Page} from '../parts.js';
-import {Story} from './story.js';
+import {navigate} from '../router.js';
+import {Choice, Empty, Loaded, Page} from '../components.js';
+import {Explanation} from './explanation.js';
 
+/** @typedef {'object' | 'key' | 'run' | 'at'} Subject */
+
+/** @type {Record<Subject, [label: string, example: string]>} */
 const SUBJECTS = {
   object: ['Object', 's3://my-bucket/incoming/cities.csv'],
   key: ['Run key', 'the run key of the request'],
@@ -18,14 +21,22 @@ const SUBJECTS = {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MOMENT = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$|^\d+ ?(s|m|min|h|d)( ago)?$/i;
 
-/** What a text probably names. */
+/**
+ * What a text probably names.
+ *
+ * @param {string} text
+ */
 export function subjectOf(text) {
   if (text.startsWith('s3://')) return 'object';
   if (UUID.test(text)) return 'run';
   return MOMENT.test(text) ? 'at' : 'key';
 }
 
-/** A time as the API takes it: one without a zone is the viewer's own. */
+/**
+ * A time as the API takes it: one without a zone is the viewer's own.
+ *
+ * @param {string} text
+ */
 export function momentOf(text) {
   const time = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(text) ? new Date(text.replace(' ', 'T')) : null;
   return time ? time.toISOString() : text;
@@ -35,51 +46,100 @@ export function momentOf(text) {
 export function WhyBox() {
   const {sensors} = useDeployment();
   const [text, setText] = useState('');
-  const submit = (event) => {
+  const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = text.trim();
     if (!given) return;
-    go(['why'], {[subjectOf(given)]: given, sensor: sensors.length === 1 ? sensors[0].name : undefined});
+    navigate(['why'], {[subjectOf(given)]: given, sensor: sensors.length === 1 ? sensors[0].name : undefined});
     setText('');
   };
   return html`<form class="why-box" role="search" onsubmit=${submit}>
-    <label><span class="unseen">Why did it not run? Object, run key, run or time</span>
-      <input type="search" placeholder="Why did … not run? Object, key, run or time" value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+    <label>
+      <span class="unseen">Why did it not run? Object, run key, run or time</span>
+      <input
+        type="search"
+        placeholder="Why did … not run? Object, key, run or time"
+        value=${text}
+        oninput=${(event) => setText(event.target.value)}
+      />
+    </label>
     <button class="small">Why?</button>
   </form>`;
 }
 
+/** @param {{query: Query}} props */
 export function Why({query}) {
   const {sensors} = useDeployment();
-  const asked = Object.keys(SUBJECTS).find((each) => query[each]);
-  const isComplete = Boolean(asked && (query.sensor || asked === 'run'));
+  const subject = /** @type {Subject[]} */ (Object.keys(SUBJECTS)).find((each) => query[each]);
+  const isComplete = Boolean(subject && (query.sensor || subject === 'run'));
   return html`<${Page} title="Why did it not run?">
-    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} asked=${asked ?? 'object'} />
-    ${isComplete ? html`<${Answer} query=${query} />`
-      : html`<${Empty}><p>${asked ? 'Choose a sensor, then ask.' : 'Name an object, a run key, a run or a time to see its status in one sentence, and every step that led there.'}</p><//>`}
+    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? 'object'} />
+    ${
+      isComplete
+        ? html`<${Answer} query=${query} />`
+        : html`<${Empty}>
+          <p>
+            ${
+              subject
+                ? 'Choose a sensor, then ask.'
+                : 'Name an object, a run key, a run or a time to see its status in one sentence, ' +
+                  'and every step that led there.'
+            }
+          </p>
+        <//>`
+    }
   <//>`;
 }
 
-function Question({sensors, query, asked}) {
-  const [subject, setSubject] = useState(asked);
+/** @param {{sensors: Api.Sensor[], query: Query, initial: Subject}} props */
+function Question({sensors, query, initial}) {
+  const [subject, setSubject] = useState(initial);
   const [sensor, setSensor] = useState(query.sensor ?? (sensors.length === 1 ? sensors[0].name : ''));
-  const [text, setText] = useState(query[asked] ?? '');
-  const submit = (event) => {
+  const [text, setText] = useState(query[initial] ?? '');
+  const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
-    go(['why'], {sensor, [subject]: text.trim()});
+    navigate(['why'], {sensor, [subject]: text.trim()});
   };
   return html`<form class="card question" onsubmit=${submit}>
-    <${Choice} label="What it is about" options=${Object.entries(SUBJECTS).map(([name, [words]]) => [name, words])} value=${subject} onChange=${setSubject} />
+    <${Choice}
+      label="What it is about"
+      options=${Object.entries(SUBJECTS).map(([name, [words]]) => [name, words])}
+      value=${subject}
+      onChange=${setSubject}
+    />
     <div class="toolbar">
-      <label class="field"><span>Sensor</span><select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
-        <option value="" selected=${!sensor}>choose a sensor</option>${sensors.map((each) => html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`)}</select></label>
-      <label class="field grow"><span>${SUBJECTS[subject][0]}</span><input required class="mono" placeholder=${SUBJECTS[subject][1]} value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+      <label class="field">
+        <span>Sensor</span>
+        <select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
+          <option value="" selected=${!sensor}>choose a sensor</option>
+          ${sensors.map(
+            (each) =>
+              html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`,
+          )}
+        </select>
+      </label>
+      <label class="field grow">
+        <span>${SUBJECTS[subject][0]}</span>
+        <input
+          required
+          class="mono"
+          placeholder=${SUBJECTS[subject][1]}
+          value=${text}
+          oninput=${(event) => setText(event.target.value)}
+        />
+      </label>
       <button class="primary">Ask</button>
     </div>
   </form>`;
 }
 
+/** @param {{query: Query}} props */
 function Answer({query}) {
-  const story = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, ['why', query]);
-  return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${story} what="the explanation">${(found) => html`<${Story} story=${found} />`}<//></section>`;
+  const explanation = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, [
+    'why',
+    query,
+  ]);
+  return html`<section class="card" aria-label="Answer" aria-live="polite">
+    <${Loaded} of=${explanation} what="the explanation">${(found) => html`<${Explanation} explanation=${found} />`}<//>
+  </section>`;
 }

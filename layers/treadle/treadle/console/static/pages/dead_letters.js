@@ -1,0 +1,139 @@
+// Dead letters: what a redrive would do with each, and the redrive.
+
+import {html, useState} from '../vendor/htm-preact.js';
+import * as api from '../api.js';
+import {useForbidden} from '../deployment.js';
+import {count} from '../format.js';
+import {useLive} from '../live.js';
+import {replaceQuery} from '../router.js';
+import {Badge, Choice, Loaded, Page, Problem, Table} from '../components.js';
+import {Dialog} from '../dialogs.js';
+
+/** @type {Record<string, string>} */
+const DRY_RUN_LABELS = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT: 'Stays'};
+
+/**
+ * @param {Record<string, string>} labels
+ * @returns {Column<Api.DeadLetter>[]}
+ */
+const columnsOf = (labels) => [
+  {
+    name: 'Origin',
+    kind: 'main',
+    of: (each) =>
+      html`
+        <span class="strong">${each.origin}</span>
+        ${each.project && html`<small class="faint"> of ${each.project}</small>`}
+      `,
+  },
+  {
+    name: 'What',
+    of: (each) => html`<span class="mono clip wide" title=${each.subject ?? ''}>${each.subject ?? '–'}</span>`,
+  },
+  {name: 'Fate', of: (each) => html`<${Badge} status=${each.fate} label=${labels[each.fate]} />`},
+  {
+    name: 'Why',
+    of: (each) =>
+      html`
+        <span class="message">${each.reason}</span>
+        ${each.given_up_as && html`<small class="faint message"> Given up as: ${each.given_up_as}</small>`}
+      `,
+  },
+];
+
+/** @param {{query: Query}} props */
+export function DeadLetters({query}) {
+  const deadLetters = useLive((signal) => api.deadLetters(signal), 0, ['dead letters']);
+  const forbidden = useForbidden();
+  const [isOpen, setIsOpen] = useState(false);
+  const found = deadLetters.data?.dead_letters ?? [];
+  const origins = [...new Set(found.map((each) => each.origin))].sort();
+  const shown = found.filter((each) => !query.origin || each.origin === query.origin);
+  const actions = html`
+    <button onclick=${deadLetters.refresh}>Look again</button>
+    <button
+      class="primary"
+      disabled=${forbidden !== null || shown.length === 0}
+      title=${forbidden ?? ''}
+      onclick=${() => setIsOpen(true)}
+    >
+      Redrive ${count(shown.length, 'dead letter')} …
+    </button>
+  `;
+  return html`<${Page} title="Dead letters" actions=${actions}>
+    <p class="lead">
+      Messages that could not be delivered or processed, with what a redrive would do with each. Reading them hides them
+      in the queue for a while, so this list does not refresh itself.
+    </p>
+    ${
+      origins.length > 1 &&
+      html`<div class="toolbar">
+        <${Choice}
+          label="From"
+          options=${[['', 'All'], ...origins.map((each) => [each, each])]}
+          value=${query.origin ?? ''}
+          onChange=${(origin) => replaceQuery(['dead-letters'], {origin})}
+        />
+      </div>`
+    }
+    <${Loaded} of=${deadLetters} what="dead letters">
+      ${() => html`<${Table}
+        caption="Dead letters"
+        columns=${columnsOf(DRY_RUN_LABELS)}
+        rows=${shown}
+        keyOf=${(each) => each.message_id}
+        empty=${html`<p>No dead letters. All messages were processed.</p>`}
+      />`}
+    <//>
+    ${
+      isOpen &&
+      html`<${RedriveDialog}
+        number=${shown.length}
+        origin=${query.origin}
+        onClose=${() => setIsOpen(false)}
+        done=${deadLetters.refresh}
+      />`
+    }
+  <//>`;
+}
+
+/** @param {{number: number, origin?: string, onClose: () => void, done: () => void}} props */
+function RedriveDialog({number, origin, onClose, done}) {
+  const [state, setState] = useState(
+    /** @type {Progress & {results: Api.DeadLetter[] | null}} */ ({busy: false, error: null, results: null}),
+  );
+  const act = async () => {
+    setState({busy: true, error: null, results: null});
+    try {
+      const {results} = await api.redrive(origin ? {origin} : {});
+      setState({busy: false, error: null, results});
+      done();
+    } catch (error) {
+      setState({busy: false, error, results: null});
+    }
+  };
+  if (state.results) {
+    return html`<${Dialog} title="Redriven" onClose=${onClose} wide>
+      <${Table}
+        caption="Results"
+        columns=${columnsOf({})}
+        rows=${state.results}
+        keyOf=${(each) => each.message_id}
+        empty=${html`<p>No dead letter was left to send.</p>`}
+      />
+      <footer><button class="primary" onclick=${onClose}>Close</button></footer>
+    <//>`;
+  }
+  return html`<${Dialog} title="Redrive dead letters" onClose=${onClose}>
+    <p>
+      ${count(number, 'dead letter')}
+      ${origin ? ` of ${origin}` : ''} will be sent to their original destinations again. Obsolete ones are dropped,
+      unknown ones stay. A message is deleted only after it was sent.
+    </p>
+    ${state.error && html`<${Problem} error=${state.error} />`}
+    <footer>
+      <button onclick=${onClose}>Keep as it is</button>
+      <button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Sending …' : 'Redrive'}</button>
+    </footer>
+  <//>`;
+}
