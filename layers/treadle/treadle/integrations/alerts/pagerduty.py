@@ -140,11 +140,9 @@ def make_pagerduty_on_run_failure_sensor(
         summary_fn: the summary; reduced to one line of at most 1,024 characters.
         details_fn: further details of the incident: a mapping that JSON can represent.
         name: the sensor's name; by default `pagerduty_on_run_failure`.
-        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
             Step Functions in the AWS console.

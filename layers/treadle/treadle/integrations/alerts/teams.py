@@ -111,9 +111,8 @@ def make_teams_on_run_failure_sensor(
         name: the sensor's name; by default `teams_on_run_failure`.
         dagit_base_url: a former name of `webserver_base_url`.
         default_status: whether it is evaluated before an operator has started it.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
             of Step Functions in the AWS console.
         monitor_all_repositories: a former name of `monitor_all_code_locations`.

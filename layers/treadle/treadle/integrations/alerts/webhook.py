@@ -113,11 +113,9 @@ def make_webhook_on_run_failure_sensor(
         payload_fn: the JSON object, instead of the documented one.
         headers: sent with it, such as `Authorization`; each as text or a `Secret`.
         name: the sensor's name; by default `webhook_on_run_failure`.
-        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the field `link`, `/runs/<run id>`; by default, it leads to an execution
             of Step Functions in the AWS console.
