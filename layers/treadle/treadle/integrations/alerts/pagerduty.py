@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
@@ -70,17 +70,13 @@ class PagerDutyChannel:
         base_url: the Events API.
     """
 
+    name: ClassVar[str] = "PagerDuty"
     routing_key: SecretText = field(repr=False)
     severity: str = "error"
     summary_fn: TextFunction = pagerduty_summary
     details_fn: DetailsFunction = pagerduty_details
     webserver_base_url: str | None = None
     base_url: str = API
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "PagerDuty"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Trigger the incident; a repeated event finds it open.

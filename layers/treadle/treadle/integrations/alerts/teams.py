@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
@@ -43,15 +43,11 @@ class TeamsChannel:
         webserver_base_url: the base of a link to the run.
     """
 
+    name: ClassVar[str] = "Teams"
     hook_url: SecretText = field(repr=False)
     message_fn: TextFunction = teams_text
     route: Route = field(default_factory=Route)
     webserver_base_url: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "Teams"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the card.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
@@ -65,15 +65,11 @@ class WebhookChannel:
         webserver_base_url: the base of a link to the run.
     """
 
+    name: ClassVar[str] = "webhook"
     url: SecretText = field(repr=False)
     payload_fn: PayloadFunction = webhook_payload
     headers: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
     webserver_base_url: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "webhook"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the JSON.
