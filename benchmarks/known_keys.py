@@ -1,6 +1,6 @@
 """How fast a tick drops run keys that are taken, and that history makes it no slower, on DynamoDB Local.
 
-`python -m tests.bench.known_keys` prints it: a tick asks for 10,000 runs that all exist. Cold is the first tick of a
+`python -m benchmarks.known_keys` prints it: a tick asks for 10,000 runs that all exist. Cold is the first tick of a
 fresh process, its client and connections included. Warm is a later one, which remembers them; or, once the sensor was
 edited, must ask for all of them: then DynamoDB Local's own speed is the bound, so boto3's is shown beside it.
 Their records are put into DynamoDB Local's own database: by its API, which slows down with each, a million would take hours.
@@ -26,8 +26,8 @@ from uuid import UUID
 
 import boto3
 
-from tests.bench.figures import Figure, ratio, tell
-from tests.bench.idle_tick import DynamoHouse
+from benchmarks.figures import Figure, ratio, tell
+from benchmarks.idle_tick import DynamoHouse
 from tests.support.house import RUN_IDS, sensor_of
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
