@@ -93,11 +93,39 @@ class MetadataValue:
         return value if isinstance(value, cls) else cls(value)
 
     @classmethod
-    def json(cls, value: Any) -> Self:
-        """Wrap plain JSON; its other names tell a reader more precisely what it is."""
+    def int(cls, value: Any) -> Self:
+        """Return an integer."""
         return cls(value)
 
-    int = float = bool = text = md = url = json
+    @classmethod
+    def float(cls, value: Any) -> Self:
+        """Return a number."""
+        return cls(value)
+
+    @classmethod
+    def bool(cls, value: Any) -> Self:
+        """Return True or False."""
+        return cls(value)
+
+    @classmethod
+    def text(cls, value: Any) -> Self:
+        """Return a text."""
+        return cls(value)
+
+    @classmethod
+    def md(cls, value: Any) -> Self:
+        """Return a text in Markdown."""
+        return cls(value)
+
+    @classmethod
+    def url(cls, value: Any) -> Self:
+        """Return a URL."""
+        return cls(value)
+
+    @classmethod
+    def json(cls, value: Any) -> Self:
+        """Return plain JSON."""
+        return cls(value)
 
     @classmethod
     def path(cls, value: Any) -> Self:
