@@ -11,6 +11,7 @@ import pytest
 
 import treadle
 from treadle import testing
+from treadle.definitions.options import SensorOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text()
 NAMES: dict[str, Any] = {name: getattr(treadle, name) for name in treadle.__all__} | {
@@ -86,5 +87,8 @@ def test_every_argument_is_described(name: str) -> None:
     assert described(NAMES[name]) >= set(inspect.signature(NAMES[name]).parameters)
 
 
-def test_every_argument_of_the_decorator_is_described_with_the_definition() -> None:
-    assert described(treadle.SensorDefinition) >= set(inspect.signature(treadle.sensor).parameters)
+def test_every_option_of_the_decorators_is_an_argument_of_the_definition_and_described_there() -> None:
+    arguments = set(inspect.signature(treadle.SensorDefinition).parameters)
+
+    assert arguments == {"name", "evaluation_fn", "job_name", *SensorOptions.__optional_keys__}
+    assert described(treadle.SensorDefinition) >= arguments

@@ -40,7 +40,7 @@ def rows(text: str) -> list[list[str]]:
 
 def files(text: str) -> list[Path]:
     """Return the files and folders that a text names in backticks."""
-    named = re.findall(r"`((?:[\w.<>-]+/)+[\w.-]*|[\w-]+\.(?:py|yaml|toml))`", text)
+    named = re.findall(r"`((?:[\w.<>-]+/)+[\w.-]*|[\w-]+\.(?:pyi?|yaml|toml))`", text)
     return [ROOT / each if (ROOT / each).exists() else LIBRARY / each for each in named]
 
 

@@ -165,6 +165,24 @@ def test_authors_file_passes_the_strict_type_checker(folder: Path) -> None:
     assert errors(folder, AUTHOR) == []
 
 
+def test_unknown_option_or_one_of_another_type_is_an_error_at_the_decorator(folder: Path) -> None:
+    options = ("minimum_interval=30", "default_status='RUNNING'", "retries_per_key='3'", "jobs=job")
+    first = AUTHOR.count("\n") + 1
+    lines = [
+        f"{decorator}, {option})"
+        for decorator in ("sensor('load'", "s3_sensor('bucket'", "asset_sensor(AssetKey('a')")
+        for option in options
+    ]
+    source = AUTHOR.replace(
+        "    ConfigurableResource,\n", "    AssetKey,\n    ConfigurableResource,\n    asset_sensor,\n", 1
+    )
+
+    found = errors(folder, source + "\n".join(lines))
+
+    assert [line for line, _ in found] == [*range(first + 2, first + 2 + len(lines))]
+    assert 'Unexpected keyword argument "minimum_interval" for "sensor"' in found[0][1]
+
+
 def test_each_wrong_return_type_is_an_error_at_its_own_sensor(folder: Path) -> None:
     for decorator in ("@sensor(job=job)", '@s3_sensor("bucket", job=job)'):
         source = AUTHOR

@@ -1,10 +1,13 @@
 """Sensor and job definitions: their properties, and which cannot work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+import treadle
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,
@@ -53,6 +56,70 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     assert definition.default_status is DefaultSensorStatus.RUNNING
     assert (definition.jobs, definition.job_names) == ((load, clean), ("load", "clean"))
     assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": "u"})
+
+
+LOAD = JobDefinition("load")
+DAY = timedelta(days=1)
+ORDERS = treadle.AssetKey("orders")
+DECORATORS: dict[str, Callable[..., Any]] = {
+    "sensor": treadle.sensor,
+    "asset_sensor": partial(treadle.asset_sensor, ORDERS),
+    "multi_asset_sensor": partial(treadle.multi_asset_sensor, [ORDERS]),
+    "s3_sensor": partial(treadle.s3_sensor, "b"),
+    "run_status_sensor": partial(treadle.run_status_sensor, DagsterRunStatus.SUCCESS),
+    "run_failure_sensor": treadle.run_failure_sensor,
+    "deadline_sensor": partial(treadle.deadline_sensor, job=LOAD, within=DAY),
+    "all_succeeded": partial(
+        treadle.all_succeeded, "it", jobs=[LOAD, JobDefinition("clean")], within=DAY, request_job=LOAD
+    ),
+    "assets_updated": partial(treadle.assets_updated, "it", any_of=[ORDERS], request_job=LOAD),
+    "alert_from_environment": partial(treadle.alert_from_environment, "it"),
+}
+
+
+@pytest.mark.parametrize("name", DECORATORS)
+def test_options_reach_the_definition_from_each_decorator(name: str) -> None:
+    options = {
+        "tags": {"team": "data"},
+        "metadata": {"url": "u"},
+        "owners": ["team:data"],
+        "on_invalid": "fail",
+    }
+
+    made = DECORATORS[name](**options, default_status=DefaultSensorStatus.RUNNING)
+    definition = made if isinstance(made, SensorDefinition) else made(nothing)
+
+    assert {option: getattr(definition, option) for option in options} == {
+        **options,
+        "owners": ("team:data",),
+    }
+    assert definition.default_status is DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "retires_per_key") for name in DECORATORS),
+        ("sensor", "evaluation_fn"),
+        ("deadline_sensor", "retries_per_key"),
+        ("run_status_sensor", "job"),
+    ],
+)
+def test_unknown_option_is_a_type_error_that_names_it_and_the_decorator(name: str, option: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument '{option}'$"):
+        DECORATORS[name](**{option: None})
+
+
+def test_run_sensors_take_dagsters_arguments_by_position() -> None:
+    place = ("it", 30, "text", [LOAD], False, DefaultSensorStatus.RUNNING, None, [LOAD])
+
+    for definition in (
+        treadle.run_status_sensor(DagsterRunStatus.FAILURE, *place)(nothing),
+        treadle.run_failure_sensor(*place)(nothing),
+    ):
+        assert (definition.name, definition.minimum_interval_seconds, definition.description) == place[:3]
+        assert (definition.monitored_jobs, definition.monitors_everything) == ((LOAD,), False)
+        assert (definition.default_status, definition.jobs) == (DefaultSensorStatus.RUNNING, (LOAD,))
 
 
 def test_sensor_is_stopped_and_ticks_each_minute_unless_configured_otherwise() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.batching import (
     PAGE,
@@ -16,6 +16,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.instance import EndedRun
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.options import UntargetedOptions, check_options
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
@@ -72,7 +73,7 @@ def all_succeeded(
     correlate_by: str | None = None,
     earlier: str = "latest",
     run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
-    **options: Any,
+    **options: Unpack[UntargetedOptions],
 ) -> AllSucceededDefinition:
     """Make a sensor that starts a job once all of several jobs have succeeded; exactly one run per batch.
 
@@ -99,6 +100,7 @@ def all_succeeded(
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
     """
+    check_options(all_succeeded, options)
     return AllSucceededDefinition(
         name,
         jobs=jobs,

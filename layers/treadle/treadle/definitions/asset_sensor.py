@@ -1,18 +1,18 @@
 """Asset sensors: a function that is called once for each materialization of an asset."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.assets import AssetKey, AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.event_log import EventLogEntry
-from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
-from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
-from treadle.definitions.status import DefaultSensorStatus, SensorType
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import SensorType
 
 AssetFunction = Callable[..., SensorReturnType]
 
@@ -65,7 +65,7 @@ class AssetSensorDefinition(SensorDefinition):
         asset_key: AssetKey | None = None,
         job_name: str | None = None,
         asset_materialization_fn: AssetFunction | None = None,
-        **options: Any,
+        **options: Unpack[SensorOptions],
     ) -> None:
         super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
         if not isinstance(asset_key, AssetKey):
@@ -131,58 +131,19 @@ def asset_sensor(
     *,
     job_name: str | None = None,
     name: str | None = None,
-    minimum_interval_seconds: int | None = None,
-    description: str | None = None,
-    job: JobDefinition | None = None,
-    jobs: Sequence[JobDefinition] | None = None,
-    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    retries_per_key: int = 0,
-    on_invalid: str = SET_ASIDE,
+    **options: Unpack[SensorOptions],
 ) -> Callable[[AssetFunction], AssetSensorDefinition]:
     """Make a sensor of a function that is called once for each materialization of an asset.
 
     Args:
         asset_key: the asset.
         job_name: the only job that it may request, by name.
-        name: as in `@sensor`, like the other arguments that are not explained here.
-        minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
-            arrives.
-        description: shown to operators.
-        job: the only job that it may request.
-        jobs: the jobs that it may request.
-        default_status: whether it is evaluated before an operator has started it.
-        required_resource_keys: resources that the function takes from `context.resources`.
-        tags: of the sensor.
-        metadata: shown to operators.
-        owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later event that requests the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
+        name: the sensor's name; the function's own name by default.
+        options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is accepted for
+            compatibility with Dagster: each event is evaluated when it arrives.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
-
-    def decorate(function: AssetFunction) -> AssetSensorDefinition:
-        return AssetSensorDefinition(
-            name,
-            asset_key,
-            job_name,
-            function,
-            minimum_interval_seconds=minimum_interval_seconds,
-            description=description,
-            job=job,
-            jobs=jobs,
-            default_status=default_status,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            retries_per_key=retries_per_key,
-            on_invalid=on_invalid,
-        )
-
-    return decorate
+    check_options(asset_sensor, options)
+    return lambda function: AssetSensorDefinition(name, asset_key, job_name, function, **options)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.assets import AssetKey, AssetMaterialized
 from treadle.definitions.batching import (
@@ -19,6 +19,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
 from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.options import UntargetedOptions, check_options
 from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent
 
@@ -136,7 +137,7 @@ def assets_updated(
     per_partition: bool = False,
     earlier: str = "latest",
     run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
-    **options: Any,
+    **options: Unpack[UntargetedOptions],
 ) -> AssetsUpdatedDefinition:
     """Make a sensor that starts a job once assets are updated; exactly one run per batch.
 
@@ -165,6 +166,7 @@ def assets_updated(
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
     """
+    check_options(assets_updated, options)
     return AssetsUpdatedDefinition(
         name,
         all_of=all_of,

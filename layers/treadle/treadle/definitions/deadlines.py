@@ -1,9 +1,9 @@
 """Deadline sensors: a function that is called if a job has not succeeded by its deadline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.clocks import MAX_SKEW_MS, duration_problem, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -11,9 +11,10 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
 from treadle.definitions.instance import DagsterInstance
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.options import SharedOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.runs import RunRecord, RunsFilter
-from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 
@@ -167,11 +168,7 @@ def deadline_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    on_invalid: str = SET_ASIDE,
+    **options: Unpack[SharedOptions],
 ) -> Callable[[SensorFunction], DeadlineSensorDefinition]:
     """Make a sensor of a function that is called if a job has not succeeded by its deadline.
 
@@ -184,20 +181,17 @@ def deadline_sensor(
         job: the job that must have succeeded.
         within: how long before the deadline its success counts, such as a day.
         grace: how long after the deadline it is evaluated, 15 minutes at most.
-        name: as in `@sensor`, like all that follow.
-        description: shown to operators.
+        name: the sensor's name; the function's own name by default.
+        description: shown to operators; the function's docstring by default.
         request_job: the only job that the function may request.
         request_jobs: the jobs that it may request.
         default_status: whether it is evaluated before an operator has started it.
-        required_resource_keys: resources that the function takes from `context.resources`.
-        tags: of the sensor.
-        metadata: shown to operators.
-        owners: e-mail addresses, or teams as `team:name`.
-        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
+        options: `required_resource_keys`, `tags`, `metadata`, `owners` and `on_invalid` of `SensorDefinition`.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
     """
+    check_options(deadline_sensor, options)
 
     def decorate(function: SensorFunction) -> DeadlineSensorDefinition:
         return DeadlineSensorDefinition(
@@ -210,11 +204,7 @@ def deadline_sensor(
             job=request_job,
             jobs=request_jobs,
             default_status=default_status,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            on_invalid=on_invalid,
+            **options,
         )
 
     return decorate

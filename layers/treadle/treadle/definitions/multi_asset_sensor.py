@@ -1,19 +1,19 @@
 """Multi-asset sensors: triggered by materializations, one tick at a time, with a cursor for each asset."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.assets import AssetKey, AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
-from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
+from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult
-from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
-from treadle.definitions.status import DefaultSensorStatus, SensorType
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import SensorType
 
 MultiAssetFunction = Callable[..., SensorReturnType]
 
@@ -46,7 +46,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         monitored_assets: Sequence[AssetKey] = (),
         job_name: str | None = None,
         asset_materialization_fn: MultiAssetFunction | None = None,
-        **options: Any,
+        **options: Unpack[SensorOptions],
     ) -> None:
         super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
         given: object = monitored_assets
@@ -128,58 +128,19 @@ def multi_asset_sensor(
     *,
     job_name: str | None = None,
     name: str | None = None,
-    minimum_interval_seconds: int | None = None,
-    description: str | None = None,
-    job: JobDefinition | None = None,
-    jobs: Sequence[JobDefinition] | None = None,
-    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    retries_per_key: int = 0,
-    on_invalid: str = SET_ASIDE,
+    **options: Unpack[SensorOptions],
 ) -> Callable[[MultiAssetFunction], MultiAssetSensorDefinition]:
     """Make a sensor of a function over the materializations of several assets.
 
     Args:
         monitored_assets: the assets.
         job_name: the only job that it may request, by name.
-        name: as in `@sensor`, like the other arguments that are not explained here.
-        minimum_interval_seconds: seconds between two ticks, whatever triggers them; None for an immediate
-            tick.
-        description: shown to operators.
-        job: the only job that it may request.
-        jobs: the jobs that it may request.
-        default_status: whether it is evaluated before an operator has started it.
-        required_resource_keys: resources that the function takes from `context.resources`.
-        tags: of the sensor.
-        metadata: shown to operators.
-        owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later tick that requests the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
+        name: the sensor's name; the function's own name by default.
+        options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is the time between two
+            ticks, whatever triggers them; None for an immediate tick.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
-
-    def decorate(function: MultiAssetFunction) -> MultiAssetSensorDefinition:
-        return MultiAssetSensorDefinition(
-            name,
-            monitored_assets,
-            job_name,
-            function,
-            minimum_interval_seconds=minimum_interval_seconds,
-            description=description,
-            job=job,
-            jobs=jobs,
-            default_status=default_status,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            retries_per_key=retries_per_key,
-            on_invalid=on_invalid,
-        )
-
-    return decorate
+    check_options(multi_asset_sensor, options)
+    return lambda function: MultiAssetSensorDefinition(name, monitored_assets, job_name, function, **options)

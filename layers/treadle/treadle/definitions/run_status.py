@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self, Unpack, overload
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition, names_in
+from treadle.definitions.options import RetryOptions, UntargetedOptions, check_options
 from treadle.definitions.results import (
     DagsterRunReaction,
     RunRequest,
@@ -18,7 +19,7 @@ from treadle.definitions.results import (
 )
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
-from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
 
 EVERYWHERE = "*"
@@ -82,6 +83,15 @@ RunStatusFunction = Callable[
 Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelector
 
 
+class RunFailureOptions(UntargetedOptions, total=False):
+    """Options of `@run_failure_sensor` that are not its name."""
+
+    monitored_jobs: Sequence[Monitored] | None
+    monitor_all_code_locations: bool | None
+    request_job: JobDefinition | None
+    request_jobs: Sequence[JobDefinition] | None
+
+
 class RunStatusSensorDefinition(SensorDefinition):
     """A sensor over the status of runs.
 
@@ -120,7 +130,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         monitor_all_code_locations: bool | None = None,
         request_job: JobDefinition | None = None,
         request_jobs: Sequence[JobDefinition] | None = None,
-        **options: Any,
+        **options: Unpack[UntargetedOptions],
     ) -> None:
         given = [run_status] if isinstance(run_status, str) else list(run_status)
         if not given:
@@ -216,38 +226,29 @@ def run_status_sensor(
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
-    *,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    retries_per_key: int = 0,
-    on_invalid: str = SET_ASIDE,
+    **options: Unpack[RetryOptions],
 ) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
     """Make a sensor of a function that is called once for each status that a monitored run reaches.
 
     Args:
         run_status: the status to react to, or several.
-        name: as in `@sensor`, like the other arguments that are not explained here.
+        name: the sensor's name; the function's own name by default.
         minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
             arrives.
-        description: shown to operators.
+        description: shown to operators; the function's docstring by default.
         monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
             engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it is evaluated before an operator has started it.
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
-        required_resource_keys: resources that the function takes from `context.resources`.
-        tags: of the sensor.
-        metadata: shown to operators.
-        owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later event that requests the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
+        options: `required_resource_keys`, `tags`, `metadata`, `owners`, `retries_per_key` and `on_invalid` of
+            `SensorDefinition`.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
+    check_options(run_status_sensor, options)
 
     def decorate(function: RunStatusFunction) -> RunStatusSensorDefinition:
         return RunStatusSensorDefinition(
@@ -261,12 +262,7 @@ def run_status_sensor(
             default_status=default_status,
             request_job=request_job,
             request_jobs=request_jobs,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            retries_per_key=retries_per_key,
-            on_invalid=on_invalid,
+            **options,
         )
 
     return decorate
@@ -286,7 +282,7 @@ def run_failure_sensor(
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
-    **options: Any,
+    **options: Unpack[RetryOptions],
 ) -> Callable[[RunStatusFunction], RunFailureSensorDefinition]: ...
 
 
@@ -299,7 +295,7 @@ def run_failure_sensor(
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
-    **options: Any,
+    **options: Unpack[RetryOptions],
 ) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
     """Make a sensor of a function that is called once for each monitored run that fails.
 
@@ -314,11 +310,12 @@ def run_failure_sensor(
         default_status: whether it is evaluated before an operator has started it.
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
-        options: other arguments of `@run_status_sensor`.
+        options: those of `@run_status_sensor`.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
+    check_options(run_failure_sensor, options)
 
     def decorate(function: RunStatusFunction) -> RunFailureSensorDefinition:
         return RunFailureSensorDefinition(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, Unpack
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -13,6 +13,7 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEve
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
+from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
@@ -323,43 +324,12 @@ def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterat
 
 
 def sensor(
-    job_name: str | None = None,
-    *,
-    name: str | None = None,
-    minimum_interval_seconds: int | None = None,
-    description: str | None = None,
-    job: JobDefinition | None = None,
-    jobs: Sequence[JobDefinition] | None = None,
-    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    retries_per_key: int = 0,
-    on_invalid: str = SET_ASIDE,
+    job_name: str | None = None, *, name: str | None = None, **options: Unpack[SensorOptions]
 ) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid, with all problems at once.
     """
-
-    def decorate(function: SensorFunction) -> SensorDefinition:
-        return SensorDefinition(
-            name,
-            evaluation_fn=function,
-            job_name=job_name,
-            minimum_interval_seconds=minimum_interval_seconds,
-            description=description,
-            job=job,
-            jobs=jobs,
-            default_status=default_status,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            retries_per_key=retries_per_key,
-            on_invalid=on_invalid,
-        )
-
-    return decorate
+    check_options(sensor, options)
+    return lambda function: SensorDefinition(name, evaluation_fn=function, job_name=job_name, **options)

@@ -1,13 +1,13 @@
 """The run failure sensor that sends alerts to a channel, and the parts shared by all factories."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Unpack
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.results import SkipReason
-from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
+from treadle.definitions.run_status import Monitored, RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
-from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.definitions.status import DagsterRunStatus
 from treadle.integrations.alerts.http import Remaining
 
 AlertIf = Callable[[RunFailureSensorContext], bool]
@@ -73,12 +73,9 @@ def alert_sensor(
     *,
     name: str,
     alert_if: AlertIf | None,
-    minimum_interval_seconds: int | None = None,
-    monitored_jobs: Sequence[Monitored] | None = None,
     job_selection: Sequence[Monitored] | None = None,
-    monitor_all_code_locations: bool = False,
     monitor_all_repositories: bool | None = None,
-    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    **options: Unpack[RunFailureOptions],
 ) -> RunFailureSensorDefinition:
     """Make a sensor that sends an alert for each monitored run that fails.
 
@@ -86,29 +83,24 @@ def alert_sensor(
         channel: delivers the alerts.
         name: the sensor's name.
         alert_if: whether to send an alert for a run; None for all.
-        minimum_interval_seconds: as in `@run_failure_sensor`, like all that follow.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs.
         job_selection: a former name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every engine.
         monitor_all_repositories: a former name of `monitor_all_code_locations`.
-        default_status: whether it is evaluated before an operator has started it.
+        options: other arguments of `@run_failure_sensor`.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
+    options["description"] = f"Reports each failed run by {channel.name}."
+    options["monitored_jobs"] = renamed(
+        options.get("monitored_jobs"), job_selection, "monitored_jobs and job_selection"
+    )
+    options["monitor_all_code_locations"] = renamed(
+        options.get("monitor_all_code_locations"),
+        monitor_all_repositories,
+        "monitor_all_code_locations and monitor_all_repositories",
+    )
     return RunFailureSensorDefinition(
-        name,
-        DagsterRunStatus.FAILURE,
-        alert_function(channel, alert_if),
-        description=f"Reports each failed run by {channel.name}.",
-        minimum_interval_seconds=minimum_interval_seconds,
-        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
-        monitor_all_code_locations=renamed(
-            monitor_all_code_locations,
-            monitor_all_repositories,
-            "monitor_all_code_locations and monitor_all_repositories",
-        ),
-        default_status=default_status,
+        name, DagsterRunStatus.FAILURE, alert_function(channel, alert_if), **options
     )
 
 

@@ -4,11 +4,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self, Unpack
 
 from treadle.definitions.errors import AlertDelayedError, AlertError, SettingsError
 from treadle.definitions.jobs import names_in
-from treadle.definitions.run_status import RunFailureSensorDefinition
+from treadle.definitions.options import check_options
+from treadle.definitions.run_status import RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DagsterRunStatus
 from treadle.integrations.alerts.channels import AlertIf, Channel, alert_function
@@ -95,11 +96,15 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
     """
 
     def __init__(
-        self, name: str, channel: Channel | None = None, alert_if: AlertIf | None = None, **options: Any
+        self,
+        name: str,
+        channel: Channel | None = None,
+        alert_if: AlertIf | None = None,
+        **options: Unpack[RunFailureOptions],
     ) -> None:
-        described = {"description": "Reports each failed run on the channels of the deployment.", **options}
+        options.setdefault("description", "Reports each failed run on the channels of the deployment.")
         super().__init__(
-            name, DagsterRunStatus.FAILURE, alert_function(channel or _Unconfigured(), alert_if), **described
+            name, DagsterRunStatus.FAILURE, alert_function(channel or _Unconfigured(), alert_if), **options
         )
         self._alert_if = alert_if
         self._options = options
@@ -120,7 +125,7 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
 
 
 def alert_from_environment(
-    name: str, *, alert_if: AlertIf | None = None, **options: Any
+    name: str, *, alert_if: AlertIf | None = None, **options: Unpack[RunFailureOptions]
 ) -> EnvironmentAlertDefinition:
     """Make a run failure sensor that sends alerts to the channels that its function's environment names.
 
@@ -132,6 +137,7 @@ def alert_from_environment(
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
+    check_options(alert_from_environment, options)
     return EnvironmentAlertDefinition(name, None, alert_if, **options)
 
 

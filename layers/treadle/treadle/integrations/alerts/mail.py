@@ -253,10 +253,9 @@ def make_email_on_run_failure_sensor(
         name: the sensor's name; by default `email_on_run_failure`.
         webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
             Step Functions in the AWS console.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
+        monitored_jobs: as in `@run_status_sensor`.
         job_selection: a former name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         monitor_all_repositories: a former name of `monitor_all_code_locations`.
         service: "smtp", or "ses", which needs no server and no password.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
@@ -70,17 +70,13 @@ class PagerDutyChannel:
         base_url: the Events API.
     """
 
+    name: ClassVar[str] = "PagerDuty"
     routing_key: SecretText = field(repr=False)
     severity: str = "error"
     summary_fn: TextFunction = pagerduty_summary
     details_fn: DetailsFunction = pagerduty_details
     webserver_base_url: str | None = None
     base_url: str = API
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "PagerDuty"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Trigger the incident; a repeated event finds it open.
@@ -140,11 +136,9 @@ def make_pagerduty_on_run_failure_sensor(
         summary_fn: the summary; reduced to one line of at most 1,024 characters.
         details_fn: further details of the incident: a mapping that JSON can represent.
         name: the sensor's name; by default `pagerduty_on_run_failure`.
-        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
             Step Functions in the AWS console.

@@ -146,12 +146,10 @@ def make_slack_on_run_failure_sensor(
         blocks_fn: all blocks, instead of header and body.
         name: the sensor's name; by default `slack_on_run_failure`.
         dagit_base_url: a former name of `webserver_base_url`.
-        minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
         job_selection: a former name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
             of Step Functions in the AWS console.

@@ -116,11 +116,9 @@ def make_sns_on_run_failure_sensor(
         message_fn: the message, in plain text, truncated to 250,000 bytes.
         subject_fn: the subject; reduced to one line of at most 100 ASCII characters.
         name: the sensor's name; by default `sns_on_run_failure`.
-        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
             Step Functions in the AWS console.

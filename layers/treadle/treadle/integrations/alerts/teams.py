@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
@@ -43,15 +43,11 @@ class TeamsChannel:
         webserver_base_url: the base of a link to the run.
     """
 
+    name: ClassVar[str] = "Teams"
     hook_url: SecretText = field(repr=False)
     message_fn: TextFunction = teams_text
     route: Route = field(default_factory=Route)
     webserver_base_url: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "Teams"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the card.
@@ -111,9 +107,8 @@ def make_teams_on_run_failure_sensor(
         name: the sensor's name; by default `teams_on_run_failure`.
         dagit_base_url: a former name of `webserver_base_url`.
         default_status: whether it is evaluated before an operator has started it.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
             of Step Functions in the AWS console.
         monitor_all_repositories: a former name of `monitor_all_code_locations`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
@@ -65,15 +65,11 @@ class WebhookChannel:
         webserver_base_url: the base of a link to the run.
     """
 
+    name: ClassVar[str] = "webhook"
     url: SecretText = field(repr=False)
     payload_fn: PayloadFunction = webhook_payload
     headers: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
     webserver_base_url: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in logs and errors."""
-        return "webhook"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the JSON.
@@ -113,11 +109,9 @@ def make_webhook_on_run_failure_sensor(
         payload_fn: the JSON object, instead of the documented one.
         headers: sent with it, such as `Authorization`; each as text or a `Secret`.
         name: the sensor's name; by default `webhook_on_run_failure`.
-        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
-            arrives.
-        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
-            engine.
-        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
+        minimum_interval_seconds: as in `@run_status_sensor`.
+        monitored_jobs: as in `@run_status_sensor`.
+        monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
         webserver_base_url: base of the field `link`, `/runs/<run id>`; by default, it leads to an execution
             of Step Functions in the AWS console.

@@ -4,18 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from treadle.adapters.function import deployed_at
 from treadle.adapters.notifications import silence, without_versioning
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
 from treadle.definitions.evaluation import check_mix, combine, flatten, with_job_name
-from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
-from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent, SensorFunction
-from treadle.definitions.status import DefaultSensorStatus
+from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
 from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
@@ -37,6 +36,7 @@ class S3SensorDefinition(SensorDefinition):
         evaluation_fn: the function.
         selection: the watched objects; the deployment's values take precedence.
         lister: lists the bucket; replaced in tests.
+        job_name: the only target, by name.
         options: other arguments of `SensorDefinition`.
 
     Raises:
@@ -54,9 +54,10 @@ class S3SensorDefinition(SensorDefinition):
         evaluation_fn: SensorFunction,
         selection: S3Selection,
         lister: ObjectLister | None = None,
-        **options: Any,
+        job_name: str | None = None,
+        **options: Unpack[SensorOptions],
     ) -> None:
-        super().__init__(name, evaluation_fn=evaluation_fn, **options)
+        super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
         self.selection = selection
         self.lister = lister or S3Lister()
         self.now = system_now
@@ -248,17 +249,7 @@ def s3_sensor(
     complete_when: Marker | FileCount | None = None,
     name: str | None = None,
     job_name: str | None = None,
-    job: JobDefinition | None = None,
-    jobs: Sequence[JobDefinition] | None = None,
-    minimum_interval_seconds: int | None = None,
-    description: str | None = None,
-    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
-    required_resource_keys: set[str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    owners: Sequence[str] | None = None,
-    retries_per_key: int = 0,
-    on_invalid: str = SET_ASIDE,
+    **options: Unpack[SensorOptions],
 ) -> Callable[[SensorFunction], S3SensorDefinition]:
     """Make a sensor over a bucket's objects, from a function that is called once per object.
 
@@ -276,24 +267,15 @@ def s3_sensor(
         complete_when: objects count by groups; a group is all objects directly in one "directory". It counts
             with `Marker("_SUCCESS")` when it has an object of that name, with `FileCount(n)` when it has n
             objects.
-        name: as in `@sensor`, like all that follow.
+        name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
-        job: the only target.
-        jobs: the targets.
-        minimum_interval_seconds: seconds between sweeps.
-        description: shown to operators.
-        default_status: whether it is evaluated before an operator has started it.
-        required_resource_keys: resources that the function takes from `context.resources`.
-        tags: of the sensor.
-        metadata: shown to operators.
-        owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a sweep that finds the object again may start its run again, as long as it
-            has failed or was canceled each time.
-        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
+        options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is the time between sweeps;
+            each sweep that finds an object again requests its run key again, which `retries_per_key` limits.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
+    check_options(s3_sensor, options)
     selection = S3Selection(
         bucket,
         prefix,
@@ -304,23 +286,6 @@ def s3_sensor(
         complete_when,
     ).checked()
 
-    def decorate(function: SensorFunction) -> S3SensorDefinition:
-        return S3SensorDefinition(
-            name,
-            evaluation_fn=function,
-            selection=selection,
-            job_name=job_name,
-            job=job,
-            jobs=jobs,
-            minimum_interval_seconds=minimum_interval_seconds,
-            description=description,
-            default_status=default_status,
-            required_resource_keys=required_resource_keys,
-            tags=tags,
-            metadata=metadata,
-            owners=owners,
-            retries_per_key=retries_per_key,
-            on_invalid=on_invalid,
-        )
-
-    return decorate
+    return lambda function: S3SensorDefinition(
+        name, evaluation_fn=function, selection=selection, job_name=job_name, **options
+    )

@@ -1,0 +1,105 @@
+"""The names that `treadle` exports, each with its module; `__init__.py` reads them from here, too."""
+
+from treadle.definitions.all_succeeded_sensor import all_succeeded as all_succeeded
+from treadle.definitions.asset_sensor import AssetSensorDefinition as AssetSensorDefinition
+from treadle.definitions.asset_sensor import asset_sensor as asset_sensor
+from treadle.definitions.assets import AssetKey as AssetKey
+from treadle.definitions.assets import AssetMaterialization as AssetMaterialization
+from treadle.definitions.assets import MetadataValue as MetadataValue
+from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
+from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
+from treadle.definitions.batching import Batch as Batch
+from treadle.definitions.contexts import SensorEvaluationContext as SensorEvaluationContext
+from treadle.definitions.contexts import build_sensor_context as build_sensor_context
+from treadle.definitions.cursors import CursorType as CursorType
+from treadle.definitions.deadlines import DeadlineSensorContext as DeadlineSensorContext
+from treadle.definitions.deadlines import deadline_sensor as deadline_sensor
+from treadle.definitions.errors import DagsterInvalidConfigError as DagsterInvalidConfigError
+from treadle.definitions.errors import DagsterInvalidDefinitionError as DagsterInvalidDefinitionError
+from treadle.definitions.errors import DagsterInvalidInvocationError as DagsterInvalidInvocationError
+from treadle.definitions.errors import DagsterInvariantViolationError as DagsterInvariantViolationError
+from treadle.definitions.errors import TreadleError as TreadleError
+from treadle.definitions.event_log import AssetRecordsFilter as AssetRecordsFilter
+from treadle.definitions.event_log import EventLogEntry as EventLogEntry
+from treadle.definitions.event_log import EventLogRecord as EventLogRecord
+from treadle.definitions.event_log import EventRecordsFilter as EventRecordsFilter
+from treadle.definitions.event_log import EventRecordsResult as EventRecordsResult
+from treadle.definitions.instance import DagsterInstance as DagsterInstance
+from treadle.definitions.jobs import JobDefinition as JobDefinition
+from treadle.definitions.multi_asset_contexts import (
+    MultiAssetSensorEvaluationContext as MultiAssetSensorEvaluationContext,
+)
+from treadle.definitions.multi_asset_contexts import (
+    build_multi_asset_sensor_context as build_multi_asset_sensor_context,
+)
+from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition as MultiAssetSensorDefinition
+from treadle.definitions.multi_asset_sensor import multi_asset_sensor as multi_asset_sensor
+from treadle.definitions.objects import ObjectIdentity as ObjectIdentity
+from treadle.definitions.objects import S3Object as S3Object
+from treadle.definitions.resources import ConfigurableResource as ConfigurableResource
+from treadle.definitions.resources import InitResourceContext as InitResourceContext
+from treadle.definitions.resources import ResourceDefinition as ResourceDefinition
+from treadle.definitions.resources import ResourceParam as ResourceParam
+from treadle.definitions.resources import build_resources as build_resources
+from treadle.definitions.resources import resource as resource
+from treadle.definitions.results import DagsterRunReaction as DagsterRunReaction
+from treadle.definitions.results import RunRequest as RunRequest
+from treadle.definitions.results import SensorExecutionData as SensorExecutionData
+from treadle.definitions.results import SensorResult as SensorResult
+from treadle.definitions.results import SkipReason as SkipReason
+from treadle.definitions.run_config import RunConfig as RunConfig
+from treadle.definitions.run_config import validate_run_config as validate_run_config
+from treadle.definitions.run_events import DagsterEvent as DagsterEvent
+from treadle.definitions.run_events import DagsterEventType as DagsterEventType
+from treadle.definitions.run_status import CodeLocationSelector as CodeLocationSelector
+from treadle.definitions.run_status import JobSelector as JobSelector
+from treadle.definitions.run_status import RepositorySelector as RepositorySelector
+from treadle.definitions.run_status import RunFailureSensorDefinition as RunFailureSensorDefinition
+from treadle.definitions.run_status import RunStatusSensorDefinition as RunStatusSensorDefinition
+from treadle.definitions.run_status import run_failure_sensor as run_failure_sensor
+from treadle.definitions.run_status import run_status_sensor as run_status_sensor
+from treadle.definitions.run_status_contexts import RunFailureSensorContext as RunFailureSensorContext
+from treadle.definitions.run_status_contexts import RunStatusSensorContext as RunStatusSensorContext
+from treadle.definitions.run_status_contexts import (
+    build_run_status_sensor_context as build_run_status_sensor_context,
+)
+from treadle.definitions.runs import DagsterRun as DagsterRun
+from treadle.definitions.runs import RunRecord as RunRecord
+from treadle.definitions.runs import RunsFilter as RunsFilter
+from treadle.definitions.sensors import SensorDefinition as SensorDefinition
+from treadle.definitions.sensors import sensor as sensor
+from treadle.definitions.status import DagsterRunStatus as DagsterRunStatus
+from treadle.definitions.status import DefaultSensorStatus as DefaultSensorStatus
+from treadle.definitions.status import InstigatorStatus as InstigatorStatus
+from treadle.definitions.status import SensorType as SensorType
+from treadle.definitions.status import TickStatus as TickStatus
+from treadle.entrypoints.evaluator import evaluator as evaluator
+from treadle.integrations.alerts.channels import unless_retried as unless_retried
+from treadle.integrations.alerts.environment import alert_from_environment as alert_from_environment
+from treadle.integrations.alerts.mail import (
+    make_email_on_run_failure_sensor as make_email_on_run_failure_sensor,
+)
+from treadle.integrations.alerts.pagerduty import (
+    make_pagerduty_on_run_failure_sensor as make_pagerduty_on_run_failure_sensor,
+)
+from treadle.integrations.alerts.secrets import Secret as Secret
+from treadle.integrations.alerts.slack import (
+    make_slack_on_run_failure_sensor as make_slack_on_run_failure_sensor,
+)
+from treadle.integrations.alerts.sns import make_sns_on_run_failure_sensor as make_sns_on_run_failure_sensor
+from treadle.integrations.alerts.teams import (
+    make_teams_on_run_failure_sensor as make_teams_on_run_failure_sensor,
+)
+from treadle.integrations.alerts.webhook import (
+    make_webhook_on_run_failure_sensor as make_webhook_on_run_failure_sensor,
+)
+from treadle.integrations.reporting import report_asset_materialization as report_asset_materialization
+from treadle.integrations.reporting import report_run_status as report_run_status
+from treadle.integrations.s3 import FileCount as FileCount
+from treadle.integrations.s3 import Marker as Marker
+from treadle.integrations.s3 import S3SensorDefinition as S3SensorDefinition
+from treadle.integrations.s3 import s3_sensor as s3_sensor
+from treadle.integrations.s3.objects import get_objects as get_objects
+from treadle.integrations.s3.objects import get_s3_keys as get_s3_keys
+
+__all__: list[str]

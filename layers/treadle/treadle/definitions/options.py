@@ -1,0 +1,55 @@
+"""Options that the sensor decorators share; `SensorDefinition` documents them and has their defaults."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict, get_args
+
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.status import DefaultSensorStatus
+
+
+class SharedOptions(TypedDict, total=False):
+    """Options of each kind of sensor that are keywords in each decorator."""
+
+    required_resource_keys: set[str] | None
+    tags: Mapping[str, str] | None
+    metadata: Mapping[str, Any] | None
+    owners: Sequence[str] | None
+    on_invalid: str
+
+
+class RetryOptions(SharedOptions, total=False):
+    """Options of a sensor whose run keys may be requested again."""
+
+    retries_per_key: int
+
+
+class UntargetedOptions(RetryOptions, total=False):
+    """Options of a sensor whose jobs are named by arguments of its own."""
+
+    minimum_interval_seconds: int | None
+    description: str | None
+    default_status: DefaultSensorStatus
+
+
+class SensorOptions(UntargetedOptions, total=False):
+    """Options of a sensor that requests `job` or one of `jobs`."""
+
+    job: JobDefinition | None
+    jobs: Sequence[JobDefinition] | None
+
+
+def check_options(function: Callable[..., Any], options: Mapping[str, object]) -> None:
+    """Check that a function's `**options: Unpack[...]` contain only those of its annotation.
+
+    Args:
+        function: the decorator, or another function that makes a sensor.
+        options: as given.
+
+    Raises:
+        TypeError: as Python raises it for an unknown keyword argument.
+    """
+    [known] = get_args(function.__annotations__["options"])
+    for name in options:
+        if name not in known.__optional_keys__:
+            msg = f"{function.__name__}() got an unexpected keyword argument {name!r}"
+            raise TypeError(msg)
