@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from pynamodb.models import Model
@@ -39,7 +40,7 @@ def test_attributes_keep_their_stored_names() -> None:
     ],
 )
 def test_a_table_has_every_field_of_its_record(
-    record: type, table: tuple[Field, ...], apart: tuple[str, ...]
+    record: Any, table: tuple[Field, ...], apart: tuple[str, ...]
 ) -> None:
     """A field that is missing would not be stored, and would be read as its default."""
     assert sorted([*(field.name for field in table), *apart]) == sorted(each.name for each in fields(record))
