@@ -18,12 +18,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
-SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
+SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
 # What `check-treadle` runs; as a part of `make test`, the slow ones with it.
 TESTS = $(FAST)
 # Treadle's own code, to which its rules of style apply; a project's sensors and their tests keep to the project's.
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
-CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools) \
+CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools benchmarks) \
 	$(filter-out tests/sensors tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*)))
 # What a project with sensors of its own is checked by. Tests of Treadle alone bear the mark `treadle`; modules of
 # nothing else are not even read, as some take all of the template apart.
@@ -203,14 +203,14 @@ e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local clou
 
 .PHONY: bench
 bench: setup ## Measure, each figure beside its goal, and write docs/performance.md
-	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m benchmarks
 
 .tools/peers/.ready: requirements/peers.txt
 	$(virtualenv)
 
 .PHONY: bench-peers
 bench-peers: setup .tools/peers/.ready ## Beside Dagster, which this brings into .tools/peers: ratios of one run
-	@$(PYTHON) -m tests.bench.peers
+	@$(PYTHON) -m benchmarks.peers
 
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must turn red
@@ -224,7 +224,7 @@ ARGS ?=
 
 .PHONY: large
 large: setup ## A project of 60 sensors and 60 jobs, deployed to a local cloud and examined: ARGS=--write
-	@PYTHONPATH=layers/treadle $(PYTHON) -m tests.bench.large $(ARGS)
+	@PYTHONPATH=layers/treadle $(PYTHON) -m benchmarks.large $(ARGS)
 
 .PHONY: verify-aws
 verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.bench.idle_tick import figures, measure
+from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import LambdaContext
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables

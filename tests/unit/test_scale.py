@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.bench import limits
-from tests.bench.key_writes import run_of_an_event
-from tests.bench.room import fits
-from tests.bench.scale import PAGE, Scenario, Simulation, caps, span
+from benchmarks import limits
+from benchmarks.key_writes import run_of_an_event
+from benchmarks.room import fits
+from benchmarks.scale import PAGE, Scenario, Simulation, caps, span
 
 
 @pytest.fixture(scope="module")

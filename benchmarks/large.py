@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.bench import job_targets
-from tests.bench.scale import PAGE, with_deployed
+from benchmarks import job_targets
+from benchmarks.scale import PAGE, with_deployed
 from tests.e2e.deployment import Deployed, pointing_at, running
 from tests.support.console import ANN, TOKEN, Client
 from tests.support.project import run
@@ -87,9 +87,9 @@ class Report:
             self.wrong.append(what)
 
     def table(self) -> str:
-        """All of it, readable."""
+        """Return all of it as text."""
         width = max(len(what) for what, _, _ in self.lines)
-        return "\n".join(f"{what:{width}} {took:7.1f} s  {said}" for what, took, said in self.lines)
+        return "\n".join(f"{what:{width}} {took:7.1f} s  {said}".rstrip() for what, took, said in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def count(large: Large, report: Report) -> str:
             own = sum(_is_of(each, prefix) for each in resources)
             most[what if what == "job" else kind] = max(most[what if what == "job" else kind], own)
     for what, number in most.items():
-        report.expect(number <= MOST_RESOURCES[what], f"{number} resources of a {what}")
-    of_each = ", ".join(f"{number} of a {what}" for what, number in sorted(most.items()))
+        report.expect(number <= MOST_RESOURCES[what], f"{number} resources: {what}")
+    of_each = ", ".join(f"{number} per {what}" for what, number in sorted(most.items()))
     return f"{len(resources)} resources of {RESOURCES.most}; at most {of_each}"
 
 
@@ -273,7 +273,7 @@ def examine(deployed: Deployed, large: Large, report: Report) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m tests.bench.large`; 1 if something is not as promised."""
+    """Entry point of `python -m benchmarks.large`; 1 if something is not as promised."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the table into docs/scale.md")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What Dagster takes for the same work; runs under .tools/peers, and prints JSON. `tests.bench.peers` asks it.
+"""What Dagster takes for the same work; runs under .tools/peers, and prints JSON. `benchmarks.peers` asks it.
 
 Its daemon's own code, in this process, over its code server; an SQLite instance, as it is by default or with one file
 for the events of all runs; a launcher that only records.
@@ -163,7 +163,7 @@ def _told(made: Any, returned: str, asked: int) -> float:
 
 def objects() -> dict[str, float]:
     """Seconds that each `get_s3_keys` takes over the same bucket of a million objects."""
-    from tests.bench.sweep_million import Measurement
+    from benchmarks.sweep_million import Measurement
 
     measurement = Measurement()
     measurement.helpers()

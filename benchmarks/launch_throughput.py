@@ -1,6 +1,6 @@
 """How many runs a second go through DISPATCH and LAUNCH on DynamoDB Local, beside bare conditional writes.
 
-`python -m tests.bench.launch_throughput` prints it. A run is one conditional put in DISPATCH, and a claim and a
+`python -m benchmarks.launch_throughput` prints it. A run is one conditional put in DISPATCH, and a claim and a
 record of its start in LAUNCH; the least that could do the same is three conditional writes with boto3.
 The target and the queues are in this process. One run after the other first, as the bare writes are; then as many at
 a time as is deployed; then that in four processes, each with its own ticks.
@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import boto3
 
-from tests.bench.figures import Figure, ratio, tell
-from tests.bench.idle_tick import DynamoHouse
+from benchmarks.figures import Figure, ratio, tell
+from benchmarks.idle_tick import DynamoHouse
 from tests.support.house import JOB, sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local

@@ -1,6 +1,6 @@
 """How many events of runs a second a run status sensor takes, on DynamoDB Local, one process.
 
-`python -m tests.bench.run_events` prints it: batches of ten, as the queue hands them out, evaluated, and then carried
+`python -m benchmarks.run_events` prints it: batches of ten, as the queue hands them out, evaluated, and then carried
 out: a reaction is noted on its run, a request becomes a run that is launched. The target and the queues are in this
 process.
 """
@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from unittest.mock import patch
 from uuid import uuid4
 
-from tests.bench.figures import Figure, tell
-from tests.bench.idle_tick import DynamoHouse
-from tests.bench.launch_throughput import carry_out
+from benchmarks.figures import Figure, tell
+from benchmarks.idle_tick import DynamoHouse
+from benchmarks.launch_throughput import carry_out
 from tests.support.house import JOB, NAMESPACE
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local

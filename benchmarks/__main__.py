@@ -16,7 +16,7 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from tests.bench.figures import COLLECTED, Figure
+from benchmarks.figures import COLLECTED, Figure
 from tools.project import ROOT, run_tool
 
 BENCHMARKS = (
@@ -73,7 +73,7 @@ def report(figures: list[tuple[str, Figure]], seconds: float, failed: list[str])
     lines = [
         "# Performance",
         "",
-        "`make bench` measures this and writes this page; each of its modules in `tests/bench` says what it does and runs by itself.",
+        "`make bench` measures this and writes this page; each of its modules in `benchmarks` says what it does and runs by itself.",
         "Speeds hold for one machine and its DynamoDB Local: compare what was measured in one run, not the figures of two.",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}; {seconds / 60:.0f} minutes.",
@@ -96,7 +96,7 @@ def main() -> int:
             print(f"\n{name} …", flush=True)
             before, at = path.stat().st_size, time.monotonic()
             done = subprocess.run(
-                [sys.executable, "-m", f"tests.bench.{name}"],
+                [sys.executable, "-m", f"benchmarks.{name}"],
                 cwd=ROOT,
                 env={**os.environ, COLLECTED: str(path)},
                 check=False,

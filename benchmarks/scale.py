@@ -1,6 +1,6 @@
 """Where a deployment of a thousand sensors meets the services' limits: a simulation, second by second.
 
-`python -m tests.bench.scale` prints it, and `--write` writes docs/scale.md. What a run writes is counted on the
+`python -m benchmarks.scale` prints it, and `--write` writes docs/scale.md. What a run writes is counted on the
 engine's own code (`key_writes`), the limits are the services' own, some of them from memory (`limits`); how long each step takes of a function is
 assumed below. Queues are simulated as amounts, arrivals are drawn at random from a fixed seed. No AWS is asked.
 """
@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from tests.bench import limits
-from tests.bench.key_writes import run_of_an_event
-from tests.bench.room import fits
+from benchmarks import limits
+from benchmarks.key_writes import run_of_an_event
+from benchmarks.room import fits
 from tools.project import ROOT, run_tool
 
 PAGE = ROOT / "docs" / "scale.md"
@@ -348,7 +348,7 @@ def page(writes: Mapping[str, int]) -> str:
     lines = [
         "# Scale",
         "",
-        "`python -m tests.bench.scale --write` runs this simulation, second by second, and writes this page.",
+        "`python -m benchmarks.scale --write` runs this simulation, second by second, and writes this page.",
         "Limits are the services' defaults; the writes of a run are counted on the engine's own code;",
         "the duration of each step is assumed. No AWS service was called.",
         "",

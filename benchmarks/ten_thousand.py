@@ -1,6 +1,6 @@
 """One tick that asks for 10,000 runs: how long its commit and its dispatch take, and how much memory, on DynamoDB Local.
 
-`python -m tests.bench.ten_thousand` prints a table, and fails unless a launch was sent for every run exactly once
+`python -m benchmarks.ten_thousand` prints a table, and fails unless a launch was sent for every run exactly once
 within 256 MB, though all was delivered twice. Queues and blobs are in this process; the steps run one after the other.
 """
 
@@ -17,8 +17,8 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import Figure, tell
-from tests.bench.idle_tick import DynamoHouse
+from benchmarks.figures import Figure, tell
+from benchmarks.idle_tick import DynamoHouse
 from tests.support.house import sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local

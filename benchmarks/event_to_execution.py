@@ -1,6 +1,6 @@
 """How long from an object's upload to the start of its execution, on a local cloud: seconds.
 
-`python -m tests.bench.event_to_execution` uses the local cloud that is up, or one of its own.
+`python -m benchmarks.event_to_execution` uses the local cloud that is up, or one of its own.
 Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
 """
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.bench.figures import seconds_told
+from benchmarks.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, fresh_key, pointing_at
 from tools import stack
 from tools.local_cloud import temporary_cloud

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.bench import run_events
-from tests.bench.figures import Figure, tell
-from tests.bench.known_keys import Dropping, remembering, run_ids
-from tests.bench.launch_throughput import treadles
-from tests.bench.tick_cpu import in_memory
+from benchmarks import run_events
+from benchmarks.figures import Figure, tell
+from benchmarks.known_keys import Dropping, remembering, run_ids
+from benchmarks.launch_throughput import treadles
+from benchmarks.tick_cpu import in_memory
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, TOOLS, ToolError, local_aws, run_tool
@@ -94,7 +94,7 @@ def dagsters() -> dict[str, float]:
     """What Dagster takes, at the better of its two settings."""
     parts = ("idle", "launching", "reacting", "following")
     one, other = (
-        asked(PYTHON, "-m", "tests.bench.dagster_side", setting, *parts)
+        asked(PYTHON, "-m", "benchmarks.dagster_side", setting, *parts)
         for setting in ("default", "consolidated")
     )
     better = {name: min if name.endswith("_ms") else max for name in one}
@@ -107,7 +107,7 @@ def measure() -> list[Figure]:
     mine = imported(Path(sys.executable), "from treadle import RunRequest, sensor")
     their_import = imported(PYTHON, "import dagster")
     found = ours()
-    objects = asked(PYTHON, "-m", "tests.bench.dagster_side", "objects")
+    objects = asked(PYTHON, "-m", "benchmarks.dagster_side", "objects")
     counted = (
         ("launches", "launches", "runs/s", LAUNCHES_GOAL),
         ("known run keys, later ticks", "known_keys", "keys/s", 1),

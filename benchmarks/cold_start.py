@@ -1,6 +1,6 @@
 """How long a function takes cold, from its start to its first answer, under Lambda's own runtime emulator.
 
-`python -m tests.bench.cold_start` prints it: an evaluator with a sensor that finds nothing, each step of the engine
+`python -m benchmarks.cold_start` prints it: an evaluator with a sensor that finds nothing, each step of the engine
 with a message that has it do next to nothing, and a function that only imports boto3, makes a DynamoDB client, and reads an
 item. All of them talk to DynamoDB Local, with the layers as they are deployed, by turns.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.bench.figures import Figure, ratio, tell
+from benchmarks.figures import Figure, ratio, tell
 from tests.support.registry import copied
 from tests.support.tables import create_tables
 from tests.template.engine_model import read_engine

@@ -1,6 +1,6 @@
 """A sweep over 1,000,000 objects: requests, time and memory; beside dagster-aws over the same bucket, if installed.
 
-`python -m tests.bench.sweep_million` prints a table, and fails unless the sweep finds the ten new objects within
+`python -m benchmarks.sweep_million` prints a table, and fails unless the sweep finds the ten new objects within
 256 MB, also when its process is killed after every page.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import Figure, tell
+from benchmarks.figures import Figure, tell
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.lister import Page

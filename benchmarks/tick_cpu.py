@@ -1,6 +1,6 @@
 """What processor time an idle tick takes, without the store: our own code, and DynamoDB's client.
 
-`python -m tests.bench.tick_cpu` prints it. One sensor skips each minute for another reason:
+`python -m benchmarks.tick_cpu` prints it. One sensor skips each minute for another reason:
 
 - over stores in memory, whose own time is taken off: the protocol and the author's function;
 - as a whole Lambda handler over DynamoDB's real client, whose requests are answered at once in this process:
@@ -21,7 +21,7 @@ from unittest.mock import patch
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from tests.bench.figures import Figure, tell
+from benchmarks.figures import Figure, tell
 from tests.functional.conftest import LambdaContext
 from tests.support.hooks import hooked
 from tests.support.house import House, sensor_of

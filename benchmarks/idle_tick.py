@@ -1,6 +1,6 @@
 """What each step asks of DynamoDB: requests, items written, and capacity units. Counts, not times.
 
-`python -m tests.bench.idle_tick` runs the steps on DynamoDB Local and prints a table.
+`python -m benchmarks.idle_tick` runs the steps on DynamoDB Local and prints a table.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import Figure, tell
+from benchmarks.figures import Figure, tell
 from tests.support.house import JOB, House, sensor_of
 from tests.support.metering import Meter, metered
 from tests.support.objects import object_of

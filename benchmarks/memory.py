@@ -1,6 +1,6 @@
 """The most memory that each function has at its largest work: the deployed handlers, with their layers.
 
-`python -m tests.bench.memory` prints it, and fails unless all stay below what the template gives them. Each function
+`python -m benchmarks.memory` prints it, and fails unless all stay below what the template gives them. Each function
 runs in a process of its own, over DynamoDB Local, and a stand-in for S3, SQS and Step Functions. What Lambda's own
 runtime takes is not in it: it is shown for a function that does nothing but import boto3.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.bench.cold_start import ENGINE, IDLE, TICK, functions, message, stored_in, variables
-from tests.bench.cold_start import function as built
-from tests.bench.figures import Figure, tell
-from tests.bench.known_keys import remembering
-from tests.bench.stand_in import StandIn, standing_in
+from benchmarks.cold_start import ENGINE, IDLE, TICK, functions, message, stored_in, variables
+from benchmarks.cold_start import function as built
+from benchmarks.figures import Figure, tell
+from benchmarks.known_keys import remembering
+from benchmarks.stand_in import StandIn, standing_in
 from tests.support.house import ARN, JOB, NAMESPACE
 from tests.support.registry import copied
 from tests.support.streams import as_record

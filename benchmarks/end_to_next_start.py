@@ -1,6 +1,6 @@
 """How long from the end of an execution to the start of the one that follows it: seconds.
 
-`python -m tests.bench.end_to_next_start` uses a local cloud of its own.
+`python -m benchmarks.end_to_next_start` uses a local cloud of its own.
 Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
 """
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import seconds_told
+from benchmarks.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools import stack
@@ -32,7 +32,7 @@ def seconds_to_next_start(deployed: Deployed) -> float:
         found = deployed.stores.runs.find(RunQuery(job=REPORT, limit=5))
         return [run for run in found if (run.run_key or "").startswith(first.run_id) and run.external_id]
 
-    [second] = eventually(probe, f"{REPORT} was started after {first.run_id}", seconds=60, pause=0.05)
+    [second] = eventually(probe, f"{REPORT} was started after {first.run_id}", seconds=180, pause=0.05)
     done = deployed.stores.runs.get(first.run_id)
     assert done is not None
     return _described(deployed, second, "startDate") - _described(deployed, done, "stopDate")
