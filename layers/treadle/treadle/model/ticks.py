@@ -1,7 +1,7 @@
 """The record of a tick."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -167,8 +167,8 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """The record of one evaluation; its texts are made storable, and truncated to their limits.
+class TickBase:
+    """What a tick's record and its summary have in common.
 
     Attributes:
         sensor: the sensor's name.
@@ -179,28 +179,15 @@ class Tick:
         started_at: when the evaluation began.
         ended_at: when it ended.
         reason: the skip reason.
-        error: why it failed.
-        requests: the run requests to dispatch.
-        existing_keys: requested run keys that were taken already.
-        set_aside: rejected requests.
-        cursor: the cursor afterwards, truncated.
         trigger: what was evaluated, in one line.
         attempts: evaluations of this event so far, including this one.
-        owner: the token of the evaluation.
         skips: the number of skipped ticks that this record stands for.
         last_time: the scheduled time of the last of those.
         dispatched: the results of its requests; None until it is dispatched.
-        refusals: why requests were refused.
-        slicing: the progress of its chunks; None until one of them is completed.
-        log: the evaluation's log, truncated.
         paused: why the sensor was paused by it, if it was.
-        depth: its chain depth, the number of Treadle's runs that led to it, one after the other.
         held: why its dispatch waits, if it does.
         held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched
             in chunks, those of the chunk that was processed last.
-        dropped: an operator's decision to drop the requests that still wait.
-        acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
-        asset_events: materializations that DISPATCH is to record.
     """
 
     sensor: str
@@ -211,24 +198,46 @@ class Tick:
     started_at: int
     ended_at: int
     reason: str | None = None
+    trigger: str | None = None
+    attempts: int = 1
+    skips: int = 0
+    last_time: int | None = None
+    dispatched: DispatchCounts | None = None
+    paused: str | None = None
+    held: str | None = None
+    held_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(TickBase):
+    """The record of one evaluation; its texts are made storable, and truncated to their limits.
+
+    Attributes:
+        error: why it failed.
+        requests: the run requests to dispatch.
+        existing_keys: requested run keys that were taken already.
+        set_aside: rejected requests.
+        cursor: the cursor afterwards, truncated.
+        owner: the token of the evaluation.
+        refusals: why requests were refused.
+        slicing: the progress of its chunks; None until one of them is completed.
+        log: the evaluation's log, truncated.
+        depth: its chain depth, the number of Treadle's runs that led to it, one after the other.
+        dropped: an operator's decision to drop the requests that still wait.
+        acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
+        asset_events: materializations that DISPATCH is to record.
+    """
+
     error: ErrorInfo | None = None
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
     set_aside: tuple[RejectedRequest, ...] = ()
     cursor: str | None = None
-    trigger: str | None = None
-    attempts: int = 1
     owner: str = ""
-    skips: int = 0
-    last_time: int | None = None
-    dispatched: DispatchCounts | None = None
     refusals: tuple[str, ...] = ()
     slicing: ChunkProgress | None = None
     log: tuple[str, ...] = ()
-    paused: str | None = None
     depth: int = 0
-    held: str | None = None
-    held_requests: int = 0
     dropped: Drop | None = None
     acted_on: str | None = None
     asset_events: "tuple[AssetMaterialization, ...]" = ()
@@ -267,34 +276,20 @@ _BOUNDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class TickSummary:
-    """A tick's record without its requests and log; see `Tick` for the other attributes.
+class TickSummary(TickBase):
+    """A tick's record without its requests and log.
 
     Attributes:
+        error_type: the class name of the exception that failed it.
+        error_message: the exception's message.
         is_pending: True if it is yet to be dispatched.
         set_aside: the number of rejected requests.
         is_dropped: True if an operator dropped the requests that waited.
     """
 
-    sensor: str
-    tick_id: str
-    kind: TickKind
-    status: TickStatus
-    time: int
-    started_at: int
-    ended_at: int
-    reason: str | None = None
     error_type: str | None = None
     error_message: str | None = None
-    trigger: str | None = None
-    attempts: int = 1
-    skips: int = 0
-    last_time: int | None = None
-    dispatched: DispatchCounts | None = None
     is_pending: bool = False
-    held: str | None = None
-    paused: str | None = None
-    held_requests: int = 0
     set_aside: int = 0
     is_dropped: bool = False
 
@@ -318,28 +313,16 @@ def _trouble(
     return TickTrouble.SET_ASIDE if set_aside else None
 
 
+_COMMON = tuple(each.name for each in fields(TickBase))
+
+
 def outline(tick: Tick) -> TickSummary:
     """Return the record without its requests and log."""
     return TickSummary(
-        sensor=tick.sensor,
-        tick_id=tick.tick_id,
-        kind=tick.kind,
-        status=tick.status,
-        time=tick.time,
-        started_at=tick.started_at,
-        ended_at=tick.ended_at,
-        reason=tick.reason,
+        **{name: getattr(tick, name) for name in _COMMON},
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
-        trigger=tick.trigger,
-        attempts=tick.attempts,
-        skips=tick.skips,
-        last_time=tick.last_time,
-        dispatched=tick.dispatched,
         is_pending=tick.is_to_be_dispatched,
-        held=tick.held,
-        paused=tick.paused,
-        held_requests=tick.held_requests,
         set_aside=len(tick.set_aside),
         is_dropped=tick.dropped is not None,
     )

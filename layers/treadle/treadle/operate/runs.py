@@ -7,7 +7,7 @@ from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
 from treadle.engine.launch.attempts import queue_next_attempt
-from treadle.engine.launch.launcher import Targets, pinned_settings, start_of
+from treadle.engine.launch.launcher import pinned_settings, start_of
 from treadle.engine.messages import launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.arns import kind_of_run, role_of_run
@@ -22,7 +22,7 @@ from treadle.ports.deployment import EngineCommands
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.targets import Target
+from treadle.ports.targets import Target, Targets
 
 DEFAULT_LIMIT = 50
 

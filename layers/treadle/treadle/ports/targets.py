@@ -1,6 +1,6 @@
 """The targets that start runs of jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
@@ -81,3 +81,7 @@ class Target(Protocol):
             LaunchRejectedError: if the target cannot end it, or does not have such an execution.
             LaunchError: if the target did not accept the request.
         """
+
+
+Targets = Mapping[str, Target]
+"""The targets by the type that job settings name."""

@@ -46,7 +46,6 @@ from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
-from treadle.testing.instance_reader import Recorded
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
@@ -80,7 +79,7 @@ class _Parts:
     interval: int
 
 
-class TreadleInstance(Recorded):
+class TreadleInstance(InstanceReader):
     """An in-memory deployment of sensors, which may also be the `instance` of a context.
 
     Args:
@@ -115,7 +114,7 @@ class TreadleInstance(Recorded):
         self._run_store = InMemoryRunStore(self._tables)
         self._bus = BusReader(self._tables)
         self._event_store = InMemoryEventStore(self._tables)
-        super().__init__(InstanceReader(self._run_store, NAMESPACE, self._event_store))
+        super().__init__(self._run_store, NAMESPACE, self._event_store)
         self._ends = CompletedRunReader(self._event_store, self.clock)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
@@ -151,7 +150,8 @@ class TreadleInstance(Recorded):
             definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
         run_ids = RunIds.of(NAMESPACE)
         planner = Planner(definition, run_ids, self._run_store)
-        evaluator = Evaluator(planner, self.clock, resources, lambda: self._stored, lambda: self._ends)
+        reader = InstanceReader(self._run_store, NAMESPACE, self._event_store)
+        evaluator = Evaluator(planner, self.clock, resources, lambda: reader, lambda: self._ends)
         interval = (definition.minimum_interval_seconds or 0) * 1000
         pauses = 0 if definition.takes_events else pause_after
         ticking = TickSettings(interval, self._default, pauses)

@@ -3,11 +3,23 @@
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
+from treadle.adapters.dynamodb.fields import (
+    Field,
+    all_text,
+    decoded,
+    encoded,
+    one,
+    or_none,
+    several,
+    whole_or_zero,
+)
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
@@ -302,60 +314,33 @@ def _status(item: Item) -> DagsterRunStatus:
 
 
 def _item(run: Run, revision: int) -> Item:
-    failure = run.failure
-    watched = run.next_at is not None
     model = Model(
-        run_id=run.run_id,
-        job=run.job,
-        sensor=run.sensor or None,  # An index key must not be empty.
-        run_key=run.run_key,
-        tick_id=run.tick_id,
-        run_config=run.run_config,
-        tags=dict(run.tags),
-        partition_key=run.partition_key,
-        status=run.status.value,
-        attempt=run.attempt,
+        **encoded(_FIELDS, run),
+        granted=run.granted,
         attempts_allowed=run.attempts_allowed,
         replaceable_request_digest=run.replaceable_request_digest,
         settled=run.is_final or None,
-        granted=run.granted,
-        retries=run.retries or None,
-        allowances=[[each.attempts, each.by, each.at] for each in run.allowances] or None,
-        reached={place: dict(times) for place, times in run.reached.items()},
-        claim_token=run.claim.token if run.claim else None,
-        claim_expires=run.claim.expires_at if run.claim else None,
-        tried_token=run.pending_start.token if run.pending_start else None,
-        tried_at=run.pending_start.at if run.pending_start else None,
-        tried_target=run.pending_start.target if run.pending_start else None,
-        tried_kind=run.pending_start.kind if run.pending_start else None,
-        tried_options=dict(run.pending_start.options) if run.pending_start else None,
-        tried_role=run.pending_start.role if run.pending_start else None,
-        unseen_at=run.unseen_at,
-        denied_at=run.denied_at,
-        delayed=[run.delayed.reason, run.delayed.at, run.delayed.until] if run.delayed else None,
-        unanswered=[run.unanswered.reason, run.unanswered.since, run.unanswered.at]
-        if run.unanswered
-        else None,
-        external_id=run.external_id,
-        target=run.target,
-        created_at=run.created_at,
-        started_at=run.started_at,
-        ended_at=run.ended_at,
-        failure=_failure_fields(failure) if failure else None,
-        watch=str(zlib.crc32(run.run_id.encode()) % SHARDS) if watched else None,
-        next_at=run.next_at,
-        updated_at=run.updated_at,
-        reactions=[[r.sensor, r.event_id, r.tick_id, r.at] for r in run.reactions] or None,
-        earlier_ticks=list(run.earlier_ticks) or None,
+        watch=None if run.next_at is None else str(zlib.crc32(run.run_id.encode()) % SHARDS),
         job_ended=run.job if run.status.is_finished else None,
         revision=revision,
     )
+    if run.claim:
+        model.claim_token, model.claim_expires = run.claim.token, run.claim.expires_at
+    if start := run.pending_start:
+        model.tried_token, model.tried_at, model.tried_target = start.token, start.at, start.target
+        model.tried_kind, model.tried_options, model.tried_role = start.kind, dict(start.options), start.role
     return model.serialize()
 
 
-def _failure_fields(failure: Failure) -> list[object]:
+def _failure_fields(failure: Failure | None) -> list[object] | None:
+    if failure is None:
+        return None
     steps = [[step.step_key, step.error, step.cause] for step in failure.steps]
     return [failure.error, failure.cause, failure.assumed, *([steps] if steps else [])]
+
+
+def _stored_failure(stored: Sequence[Any] | None) -> Failure | None:
+    return None if stored is None else _failure(*stored)
 
 
 def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str]] = ()) -> Failure:
@@ -364,22 +349,6 @@ def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str
 
     failed = tuple(StepFailure(*map(text, step)) for step in steps)
     return Failure(text(error), text(cause), bool(assumed), failed)
-
-
-def _retry_grant(attempts: object, by: object, at: object) -> RetryGrant:
-    return RetryGrant(integer(attempts), text(by), integer(at))
-
-
-def _delay(reason: object, at: object, until: object) -> LaunchBackoff:
-    return LaunchBackoff(text(reason), integer(at), integer(until))
-
-
-def _unanswered(reason: object, since: object, at: object) -> Unanswered:
-    return Unanswered(text(reason), integer(since), integer(at))
-
-
-def _reaction(sensor: object, event_id: object, tick_id: object, at: object) -> Reaction:
-    return Reaction(text(sensor), text(event_id), text(tick_id), integer(at))
 
 
 def _reached(value: Mapping[str, Mapping[str, int]]) -> Reached:
@@ -426,40 +395,43 @@ def _run_of(item: Item) -> Run:
             model.tried_role,
         )
     return Run(
-        run_id=model.run_id,
-        job=text(model.job),
-        sensor=model.sensor or "",
-        run_key=model.run_key,
-        tick_id=text(model.tick_id),
-        run_config=text(model.run_config),
-        tags=texts(model.tags),
-        created_at=integer(model.created_at),
-        partition_key=model.partition_key,
-        status=DagsterRunStatus(model.status),
-        attempt=integer(model.attempt, 1),
+        **decoded(_FIELDS, model),
         granted=integer(model.granted or model.attempts_allowed),
-        retries=whole(model.retries) or 0,
-        allowances=tuple(_retry_grant(*each) for each in model.allowances or ()),
-        reached=_reached(model.reached),
         claim=claim,
         pending_start=pending_start,
-        unseen_at=whole(model.unseen_at),
-        denied_at=whole(model.denied_at),
-        delayed=_delay(*model.delayed) if model.delayed is not None else None,
-        unanswered=_unanswered(*model.unanswered) if model.unanswered is not None else None,
-        external_id=model.external_id,
-        target=model.target,
-        started_at=whole(model.started_at),
-        ended_at=whole(model.ended_at),
-        failure=_failure(*model.failure) if model.failure is not None else None,
-        updated_at=whole(model.updated_at) or 0,
-        reactions=tuple(_reaction(*each) for each in model.reactions or ()),
-        earlier_ticks=tuple(map(text, model.earlier_ticks or ())),
-        next_at=whole(model.next_at),
         revision=integer(model.revision),
     )
 
 
+_FIELDS = (
+    Field("run_id"),
+    Field("job", text),
+    Field("sensor", lambda stored: stored or "", or_none),  # An index key must not be empty.
+    Field("run_key"),
+    Field("tick_id", text),
+    Field("run_config", text),
+    Field("tags", texts, dict),
+    Field("created_at", integer),
+    Field("partition_key"),
+    Field("status", DagsterRunStatus, attrgetter("value")),
+    Field("attempt", partial(integer, least=1)),
+    Field("retries", whole_or_zero, or_none),
+    several("allowances", RetryGrant, attempts=integer, by=text, at=integer),
+    Field("reached", _reached, lambda reached: {place: dict(times) for place, times in reached.items()}),
+    Field("unseen_at", whole),
+    Field("denied_at", whole),
+    one("delayed", LaunchBackoff, reason=text, at=integer, until=integer),
+    one("unanswered", Unanswered, reason=text, since=integer, at=integer),
+    Field("external_id"),
+    Field("target"),
+    Field("started_at", whole),
+    Field("ended_at", whole),
+    Field("failure", _stored_failure, _failure_fields),
+    Field("updated_at", whole_or_zero),
+    several("reactions", Reaction, sensor=text, event_id=text, tick_id=text, at=integer),
+    Field("earlier_ticks", all_text, or_none),
+    Field("next_at", whole),
+)
 _NAME = named("run", "run_id")
 _run = reader(_run_of, _NAME)
 _read_checkpoint = reader(_checkpoint, named("the poll checkpoint", "run_id"))

@@ -2,12 +2,14 @@
 
 import logging
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes, item_bytes
+from treadle.adapters.dynamodb.fields import Field, all_text, decoded, encoded, one, or_none, whole_or_zero
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import named, read_number, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
@@ -198,7 +200,7 @@ class DynamoTickStore:
         """Record an operator's drop once, in one conditional write."""
         drop_noted = replace(drop, reason=fit(drop.reason, MAX_REASON))
         actions = [
-            Model.dropped.set([drop_noted.at, drop_noted.by, drop_noted.reason]),
+            Model.dropped.set(_DROPPED.encode(drop_noted)),
             Model.pending_since.set(due),
             Model.held.set(fit(reason, MAX_REASON)),
         ]
@@ -259,33 +261,13 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
     """
     pending = tick.is_to_be_dispatched
     model = Model(
-        sensor=tick.sensor,
-        tick_id=tick.tick_id,
-        kind=tick.kind.value,
-        status=tick.status.value,
-        time=tick.time,
-        started_at=tick.started_at,
-        ended_at=tick.ended_at,
-        reason=tick.reason,
+        **encoded(_FIELDS, tick),
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
         error_stack=tick.error.stack if tick.error else None,
-        cursor=tick.cursor,
-        trigger=tick.trigger,
-        attempts=tick.attempts,
-        owner=tick.owner,
-        skips=tick.skips or None,
-        last_time=tick.last_time,
         pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None,
         pending_since=tick.ended_at if pending else None,
-        log=list(tick.log) or None,
-        paused=tick.paused,
-        depth=tick.depth or None,
-        held=tick.held,
-        held_requests=tick.held_requests or None,
-        dropped=[tick.dropped.at, tick.dropped.by, tick.dropped.reason] if tick.dropped else None,
         set_aside=len(tick.set_aside) or None,
-        acted_on=tick.acted_on,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
     if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
@@ -309,80 +291,24 @@ def _tick(model: Model, unpacked: Unpacked) -> Tick:
     if model.error_type is not None:
         error = ErrorInfo(model.error_type, model.error_message or "", model.error_stack or "")
     return Tick(
-        sensor=model.sensor,
-        tick_id=model.tick_id,
-        kind=TickKind(model.kind),
-        status=TickStatus(model.status),
-        time=integer(model.time),
-        started_at=integer(model.started_at),
-        ended_at=integer(model.ended_at),
-        reason=model.reason,
+        **decoded(_FIELDS, model),
         error=error,
         requests=unpacked.requests,
         existing_keys=unpacked.existing_keys,
         set_aside=unpacked.set_aside,
-        cursor=model.cursor,
-        trigger=model.trigger,
-        attempts=integer(model.attempts),
-        owner=text(model.owner),
-        skips=whole(model.skips) or 0,
-        last_time=whole(model.last_time),
-        dispatched=_counts(model),
-        refusals=tuple(map(text, model.refusals or ())),
-        slicing=_chunk_progress(model),
-        log=tuple(map(text, model.log or ())),
-        paused=model.paused,
-        depth=whole(model.depth) or 0,
-        held=model.held,
-        held_requests=whole(model.held_requests) or 0,
-        dropped=_drop(*model.dropped) if model.dropped is not None else None,
-        acted_on=model.acted_on,
         asset_events=unpacked.asset_events,
+        slicing=_chunk_progress(model),
     )
-
-
-_OUTLINED = [
-    *("sensor", "tick_id", "kind", "status", "time", "started_at", "ended_at", "reason", "error_type"),
-    *(
-        "error_message",
-        "trigger",
-        "attempts",
-        "skips",
-        "last_time",
-        "dispatched",
-        "pending",
-        "held",
-        "paused",
-        "held_requests",
-        "set_aside",
-        "dropped",
-    ),
-]
 
 
 def _outline(item: Item) -> TickSummary:
     model = Model.from_raw_data(item)
     return TickSummary(
-        sensor=model.sensor,
-        tick_id=model.tick_id,
-        kind=TickKind(model.kind),
-        status=TickStatus(model.status),
-        time=integer(model.time),
-        started_at=integer(model.started_at),
-        ended_at=integer(model.ended_at),
-        reason=model.reason,
+        **decoded(_COMMON, model),
         error_type=model.error_type,
         error_message=model.error_message,
-        trigger=model.trigger,
-        attempts=integer(model.attempts),
-        skips=whole(model.skips) or 0,
-        last_time=whole(model.last_time),
-        dispatched=_counts(model),
         is_pending=model.pending is not None,
-        held=model.held,
-        paused=model.paused,
-        held_requests=whole(model.held_requests) or 0,
-        set_aside=whole(model.set_aside) or 0,
+        set_aside=whole_or_zero(model.set_aside),
         is_dropped=model.dropped is not None,
     )
 
@@ -399,17 +325,48 @@ def _unreadable(item: Item, error: UnreadableRecordError) -> Tick:
     return unreadable_tick(item["sensor"]["S"], tick_id, tick_time(tick_id) or 0, error.reason)
 
 
-def _drop(at: object, by: object, reason: object) -> Drop:
-    return Drop(integer(at), text(by), text(reason))
+def _counts(stored: Iterable[object] | None) -> DispatchCounts | None:
+    return None if stored is None else DispatchCounts(*map(integer, stored))
 
 
-def _dropped(item: Item) -> Drop | None:
-    dropped = Model.from_raw_data(item).dropped
-    return None if dropped is None else _drop(*dropped)
+def _unwritten(_: object) -> None:
+    """Leave out what is stored only with the results of the requests."""
 
 
-def _counts(model: Model) -> DispatchCounts | None:
-    return None if model.dispatched is None else DispatchCounts(*map(integer, model.dispatched))
+_COMMON = (
+    Field("sensor"),
+    Field("tick_id"),
+    Field("kind", TickKind, attrgetter("value")),
+    Field("status", TickStatus, attrgetter("value")),
+    Field("time", integer),
+    Field("started_at", integer),
+    Field("ended_at", integer),
+    Field("reason"),
+    Field("trigger"),
+    Field("attempts", integer),
+    Field("skips", whole_or_zero, or_none),
+    Field("last_time", whole),
+    Field("dispatched", _counts, _unwritten),
+    Field("paused"),
+    Field("held"),
+    Field("held_requests", whole_or_zero, or_none),
+)
+_DROPPED = one("dropped", Drop, at=integer, by=text, reason=text)
+_FIELDS = (
+    *_COMMON,
+    Field("cursor"),
+    Field("owner", text),
+    Field("refusals", all_text, _unwritten),
+    Field("log", all_text, or_none),
+    Field("depth", whole_or_zero, or_none),
+    _DROPPED,
+    Field("acted_on"),
+)
+_OUTLINED = [
+    *(field.name for field in _COMMON),
+    *("error_type", "error_message", "pending", "set_aside", "dropped"),
+]
+"""The stored names of the attributes of a summary."""
 
 
 def _attempts(item: Item) -> tuple[str, TickStatus, int]:
@@ -418,7 +375,7 @@ def _attempts(item: Item) -> tuple[str, TickStatus, int]:
 
 _NAME = named("the tick of sensor", "sensor", "tick_id")
 _read_alone = reader(lambda item: _tick(Model.from_raw_data(item), Unpacked()), _NAME)
-_read_dropped = reader(_dropped, _NAME)
+_read_dropped = reader(lambda item: _DROPPED.decode(Model.from_raw_data(item).dropped), _NAME)
 _read_admitted = reader(lambda item: read_number(item, "admitted"), _NAME)
 _read_attempts = reader(_attempts, _NAME)
 _read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)

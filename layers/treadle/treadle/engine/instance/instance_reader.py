@@ -1,7 +1,6 @@
 """The sensors' read access to recorded runs and assets."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from treadle.definitions.assets import AssetKey
@@ -18,17 +17,21 @@ from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
 from treadle.model.assets import AssetEvent
 from treadle.model.records import each_readable
 from treadle.ports.assets import AT_ONCE, RecordedEvents
+from treadle.ports.runs import RunStore
 
 
-@dataclass(frozen=True, slots=True)
 class InstanceReader(RunReader):
     """A `DagsterInstance` that reads from the stores.
 
     Args:
+        runs: stores run records.
+        namespace: the engine's, as `account/region/namespace`.
         events: stores the materializations of each asset.
     """
 
-    events: RecordedEvents
+    def __init__(self, runs: RunStore, namespace: str, events: RecordedEvents) -> None:
+        super().__init__(runs, namespace)
+        self._events = events
 
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
@@ -38,7 +41,7 @@ class InstanceReader(RunReader):
         most = DEFAULT_LIMIT if limit is None else limit
         if most < 1:
             return []
-        records = each_readable(_record, self._events(wanted, ascending, min(most, AT_ONCE)))
+        records = each_readable(_record, self._candidates(wanted, ascending, min(most, AT_ONCE)))
         found = filter(wanted.fits, records)
         return list(islice(found, most))
 
@@ -61,14 +64,14 @@ class InstanceReader(RunReader):
         end = str(records[-1].storage_id) if records else cursor or "0"
         return EventRecordsResult(records, end, len(records) == limit)
 
-    def _events(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
+    def _candidates(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
         key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
         if wanted.storage_ids is None:
             size = at_once if wanted.takes_all else AT_ONCE
-            return self.events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
+            return self._events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
         before = wanted.before_cursor
         numbers = {n for n in wanted.storage_ids if n > after and (before is None or n < before)}
-        found = self.events.numbered(key, numbers)
+        found = self._events.numbered(key, numbers)
         return iter(found if ascending else found[::-1])
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
@@ -86,7 +89,7 @@ class InstanceReader(RunReader):
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
         """Return the same with their storage ids."""
-        found = self.events.newest({key.to_user_string() for key in asset_keys})
+        found = self._events.newest({key.to_user_string() for key in asset_keys})
         records = {record.asset_key: record for record in each_readable(_record, found.values())}
         return {key: records.get(key) for key in asset_keys}
 
@@ -101,7 +104,7 @@ class InstanceReader(RunReader):
         """Return the partitions of an asset that were materialized."""
         key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
-        events = self.events.between(key, after_cursor or 0, before_cursor, ascending=False)
+        events = self._events.between(key, after_cursor or 0, before_cursor, ascending=False)
         for event in each_readable(materialized, events):
             if sought is not None and sought <= found:
                 break

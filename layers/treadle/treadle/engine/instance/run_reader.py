@@ -23,33 +23,33 @@ DEFAULT_LIMIT = 1_000
 _ORDERS = {None: False, "create_timestamp": False, "update_timestamp": True}
 
 
-@dataclass(frozen=True, slots=True)
 class RunReader:
-    """A `DagsterInstance` that reads from a run store.
+    """The runs of a `DagsterInstance` that reads from the stores.
 
     Args:
         runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
     """
 
-    runs: RunStore
-    namespace: str
+    def __init__(self, runs: RunStore, namespace: str) -> None:
+        self._runs = runs
+        self._namespace = namespace
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
         """Return a run by its id."""
-        run = self.runs.get(run_id)
-        return dagster_run(run, self.namespace) if run else None
+        run = self._runs.get(run_id)
+        return dagster_run(run, self._namespace) if run else None
 
     def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
         """Return a run's record by its id."""
-        run = self.runs.get(run_id)
-        return run_record(run, self.namespace) if run else None
+        run = self._runs.get(run_id)
+        return run_record(run, self._namespace) if run else None
 
     def get_runs(
         self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False
     ) -> list[DagsterRun]:
         """Return the runs that match a filter."""
-        return [dagster_run(run, self.namespace) for run in self._find(filters, limit, None, ascending)]
+        return [dagster_run(run, self._namespace) for run in self._find(filters, limit, None, ascending)]
 
     def get_run_records(
         self,
@@ -60,7 +60,7 @@ class RunReader:
         ascending: bool = False,
     ) -> list[RunRecord]:
         """Return the records that match a filter."""
-        return [run_record(run, self.namespace) for run in self._find(filters, limit, order_by, ascending)]
+        return [run_record(run, self._namespace) for run in self._find(filters, limit, order_by, ascending)]
 
     def _find(
         self, filters: RunsFilter, limit: int | None, order_by: str | None, ascending: bool
@@ -73,7 +73,7 @@ class RunReader:
             known = ", ".join(str(order) for order in _ORDERS if order)
             msg = f"Runs cannot be ordered by {order_by!r}; use one of: {known}."
             raise DagsterInvariantViolationError(msg)
-        return self.runs.find(
+        return self._runs.find(
             RunQuery(
                 None if filters.run_ids is None else tuple(filters.run_ids),
                 filters.job_name,

@@ -29,7 +29,7 @@ from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings, Start
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, IdGenerator, Queue
-from treadle.ports.targets import Target
+from treadle.ports.targets import Target, Targets
 
 TAKEOVER_MARGIN_MS = 60_000
 """Added to the function's timeout: after that the holder of a claim cannot act any more."""
@@ -47,9 +47,6 @@ _SHOWN_REASON = 500
 
 MESSAGE_LOST_MS = 120_000
 """A message that is this late is considered lost, and RECONCILE sends it again."""
-
-Targets = Mapping[str, Target]
-"""The targets by the type that job settings name."""
 
 
 def payload(run: Run) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import LaunchError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.launch.launcher import Targets
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.arns import full_address
 from treadle.engine.record.external_runs import ExternalRunRecorder
@@ -16,6 +15,7 @@ from treadle.model.runs import PollCheckpoint, Run
 from treadle.model.targets import Execution, JobSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
+from treadle.ports.targets import Targets
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.dispatch.chunks import tick_message
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.launch.launcher import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
@@ -42,7 +41,7 @@ from treadle.model.runs import Failure, Run
 from treadle.model.targets import JobSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, DeadLetters, Queue
-from treadle.ports.targets import Target
+from treadle.ports.targets import Target, Targets
 from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)

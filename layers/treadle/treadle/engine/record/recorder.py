@@ -11,7 +11,6 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.launch.launcher import Targets
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
@@ -22,6 +21,7 @@ from treadle.model.runs import Failure, Run
 from treadle.model.targets import Execution, JobSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
+from treadle.ports.targets import Targets
 
 REPORT = "report"
 """The target type in a status change that was reported for a run, whatever the run's target is."""
