@@ -112,7 +112,7 @@ class World:
 
     def _tick_untold(self, sensor: str) -> None:
         """As `TreadleInstance.tick_now`, but nobody is told of the runs, which takes long where there are many."""
-        outcome = self.instance._parts[sensor].leased.tick(self.instance.clock.now(), Budget())
+        outcome = self.instance._parts[sensor].scheduled.tick(self.instance.clock.now(), Budget())
         self.instance._apply(sensor, outcome)
 
     def catch_up(self) -> None:
@@ -146,7 +146,7 @@ class World:
         """Let the store not answer when a sensor is edited."""
         store = FailingEdits(self.instance._tables)
         store.broken = (sensor, words)
-        self.instance._sensor_store = store
+        self.instance._stores.sensors = store
 
     # ---- What there is
 

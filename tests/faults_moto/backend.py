@@ -80,10 +80,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
         )
 
     return Backend(
-        stores.sensors,
-        stores.ticks,
-        stores.runs,
-        stores.registry,
+        stores,
         image,
         stores.ticks.read,
         lambda: [_run(item.to_json()["Attributes"]) for item in items(names.runs)],
@@ -91,10 +88,10 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
     )
 
 
-def _no_answer(words: str) -> Exception:
-    return ReadTimeoutError(endpoint_url=f"https://dynamodb: {words}")
+def _no_answer(text: str) -> Exception:
+    return ReadTimeoutError(endpoint_url=f"https://dynamodb: {text}")
 
 
-def _throttled(words: str) -> Exception:
-    answer: Any = {"Error": {"Code": "ThrottlingException", "Message": words}}
+def _throttled(text: str) -> Exception:
+    answer: Any = {"Error": {"Code": "ThrottlingException", "Message": text}}
     return VerboseClientError(answer, "DynamoDB", {})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.chunks import tick_message
+from treadle.engine.messages import TickRequest
 from treadle.model.ticks import ErrorInfo, Tick, TickKind
 
 
@@ -20,7 +20,7 @@ def committed(deployment: Deployment) -> Tick:
 
 def test_a_tick_that_the_stream_lost_is_dispatched_by_its_name_once(deployment: Deployment) -> None:
     tick = committed(deployment)
-    message = tick_message(tick.sensor, tick.tick_id)
+    message = TickRequest(tick.sensor, tick.tick_id).to_json()
 
     answer = deployment.invoke("engine/dispatch", batch(message, message))
 
@@ -51,7 +51,7 @@ def test_a_pause_that_the_bus_did_not_hear_of_is_told_again(deployment: Deployme
     )
     deployment.stores.ticks.put(tick)
 
-    deployment.invoke("engine/dispatch", batch(tick_message(tick.sensor, tick.tick_id)))
+    deployment.invoke("engine/dispatch", batch(TickRequest(tick.sensor, tick.tick_id).to_json()))
 
     [heard] = deployment.messages("heard")
     assert json.loads(heard["Body"])["detail"]["tick_id"] == tick.tick_id
@@ -61,7 +61,7 @@ def test_a_pause_that_the_bus_did_not_hear_of_is_told_again(deployment: Deployme
 def test_half_a_slice_is_no_whole_tick(deployment: Deployment, body: dict[str, object]) -> None:
     tick = committed(deployment)
 
-    deployment.invoke("engine/dispatch", batch({**tick_message(tick.sensor, tick.tick_id), **body}))
+    deployment.invoke("engine/dispatch", batch({**TickRequest(tick.sensor, tick.tick_id).to_json(), **body}))
 
     [letter] = deployment.messages("dead")
     assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]

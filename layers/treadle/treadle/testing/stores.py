@@ -536,3 +536,26 @@ def _state(run: Run, request: str | None) -> KeyState:
     if run.may_start_again or run.replaceable_request_digest not in {None, request}:
         return KeyState.OPEN
     return KeyState.TAKEN
+
+
+class InMemoryStores:
+    """All stores of one deployment.
+
+    Args:
+        tables: their shared state.
+    """
+
+    def __init__(self, tables: InMemoryTables | None = None) -> None:
+        # Imported here because these modules use the tables above.
+        from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
+        from treadle.testing.event_store import InMemoryEventStore
+        from treadle.testing.registry import InMemoryRegistryStore
+
+        self.tables = tables or InMemoryTables()
+        self.sensors = InMemorySensorStore(self.tables)
+        self.ticks = InMemoryTickStore(self.tables)
+        self.runs = InMemoryRunStore(self.tables)
+        self.events = InMemoryEventStore(self.tables)
+        self.registry = InMemoryRegistryStore(self.tables)
+        self.engine = InMemoryEngineStore(self.tables)
+        self.late_sensors = InMemoryLateSensorStore(self.tables)
