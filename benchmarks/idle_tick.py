@@ -19,10 +19,7 @@ from tests.support.objects import object_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
-from treadle.adapters.dynamodb.runs import DynamoRunStore
-from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.tables import DynamoStores
-from treadle.adapters.dynamodb.ticks import DynamoTickStore
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectCreated
@@ -30,7 +27,7 @@ from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
@@ -48,21 +45,6 @@ class DynamoHouse(House):
     """
 
     stores: DynamoStores = field(default_factory=lambda: DynamoStores(create_tables(), RandomTokens()))
-
-    @property
-    def sensors(self) -> DynamoSensorStore:  # type: ignore[override]
-        """The sensors' states."""
-        return self.stores.sensors
-
-    @property
-    def ticks(self) -> DynamoTickStore:  # type: ignore[override]
-        """The tick records."""
-        return self.stores.ticks
-
-    @property
-    def runs(self) -> DynamoRunStore:  # type: ignore[override]
-        """The run records."""
-        return self.stores.runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +157,7 @@ def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
     ended = house.runs.get(run.run_id)
     assert ended is not None
     ledger.meter.reset()
-    publisher = Publisher(house.stores.runs, house.stores.events, InMemoryBus(), "1/eu-west-1/bench")
+    publisher = house.engine.publisher(InMemoryBus())
     publisher.publish(statuses_reached(ended))
     ledger.enter("run: its statuses told")
 

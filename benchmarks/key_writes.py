@@ -25,7 +25,7 @@ from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.model.ticks import DispatchCounts, Tick
-from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
+from treadle.testing.stores import InMemoryRunStore, InMemoryStores, InMemoryTickStore
 
 
 @dataclass(slots=True)
@@ -111,14 +111,11 @@ class CountingHouse(House):
         self.run_table, self.tick_table = stores.runs._table, stores.ticks._table
 
     @property
-    def runs(self) -> InMemoryRunStore:
-        """The run records."""
-        return _Runs(self)
-
-    @property
-    def ticks(self) -> InMemoryTickStore:
-        """The tick records."""
-        return _Ticks(self)
+    def stores(self) -> InMemoryStores:
+        """The stores, which note what they write."""
+        stores = InMemoryStores(self.tables)
+        stores.runs, stores.ticks = _Runs(self), _Ticks(self)
+        return stores
 
 
 def run_of_an_event() -> Counter[str]:

@@ -25,11 +25,11 @@ from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
-from treadle.bootstrap.steps import DISPATCH_WORKERS
 from treadle.definitions.results import RunRequest
-from treadle.engine.dispatch.chunks import ChunkRequest
+from treadle.engine.messages import ChunkRequest, LaunchRequest, TickRequest
 from treadle.engine.tick.evaluation import Budget
-from treadle.entrypoints.steps import LAUNCH_WORKERS, parse_dispatch, parse_launch
+from treadle.entrypoints.dispatcher import DISPATCH_WORKERS
+from treadle.entrypoints.launcher import LAUNCH_WORKERS
 from treadle.model.ticks import Tick
 
 RUNS = 250
@@ -87,10 +87,10 @@ def carry_out(house: DynamoHouse, *ticks: Tick, launches_at_once: int = 1) -> No
     for tick in ticks:
         dispatcher.dispatch(tick)
     for body in house.slices.drain():
-        asked = parse_dispatch(body)
+        asked = TickRequest.from_json(body)
         assert isinstance(asked, ChunkRequest)
         dispatcher.dispatch_chunk(asked)
-    requests = [parse_launch(body) for body in house.launches.drain()]
+    requests = [LaunchRequest.from_json(body) for body in house.launches.drain()]
     if launches_at_once == 1:
         for request in requests:
             launcher.launch(request, 60)

@@ -30,7 +30,8 @@ from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.engine.dispatch.chunks import chunk_count, chunk_message
+from treadle.engine.dispatch.chunks import chunk_count
+from treadle.engine.messages import ChunkRequest
 from treadle.model.runs import Run
 from treadle.model.targets import JobSettings
 
@@ -170,7 +171,11 @@ class Measurement:
         [committed] = self._stores.ticks.latest("watch", 2)
         assert len(committed.requests) == RUNS
         of = chunk_count(committed)
-        return peak(self._made["dispatch"], [batch([chunk_message(committed, of - 1, of)])], self._given)
+        return peak(
+            self._made["dispatch"],
+            [batch([ChunkRequest(committed.sensor, committed.tick_id, of - 1, of).to_json()])],
+            self._given,
+        )
 
     def _record(self) -> float:
         event = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())

@@ -26,11 +26,9 @@ from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
-from treadle.engine.dispatch.chunks import ChunkRequest
-from treadle.engine.messages import LaunchRequest
+from treadle.engine.messages import ChunkRequest, LaunchRequest, TickRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.model.ticks import DispatchCounts, Tick
 from treadle.testing.blobs import InMemoryBlobStore
 
@@ -88,7 +86,7 @@ class Measurement:
         if (outcome.decision, outcome.count) != (Decision.SUCCESS, RUNS):
             return [f"the tick did not commit {RUNS} requests: {outcome}"]
         slices = self._timed("dispatch", self._dispatch)
-        launches = [parse_launch(body) for body in self.house.launches.drain()]
+        launches = [LaunchRequest.from_json(body) for body in self.house.launches.drain()]
         self._timed("again: all slices", lambda: self._again(slices))
         return self._problems(launches)
 
@@ -103,7 +101,7 @@ class Measurement:
     def _dispatch(self) -> list[ChunkRequest]:
         dispatcher = self.house.dispatcher()
         dispatcher.dispatch(self._tick())
-        requests = [parse_dispatch(body) for body in self.house.slices.drain()]
+        requests = [TickRequest.from_json(body) for body in self.house.slices.drain()]
         slices = [each for each in requests if isinstance(each, ChunkRequest)]
         for each in slices:
             dispatcher.dispatch_chunk(each)

@@ -18,7 +18,7 @@ def fail_event(world: World) -> None:
     now = world.instance.clock.now()
     error = ErrorInfo("AlertError", ERROR)
     tick_id = event_tick_id(now, "a failed run")
-    world.instance._tick_store.put(
+    world.instance._stores.ticks.put(
         Tick("tell_failures", tick_id, TickKind.EVENT, TickStatus.FAILURE, now, now, now, error=error)
     )
 

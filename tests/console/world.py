@@ -115,7 +115,7 @@ class World:
 
     def _tick_unpublished(self, sensor: str) -> None:
         """Tick as `TreadleInstance.tick_now` does, without events of the runs, which take long if there are many."""
-        outcome = self.instance._parts[sensor].leased.tick(self.instance.clock.now(), Budget())
+        outcome = self.instance._parts[sensor].scheduled.tick(self.instance.clock.now(), Budget())
         self.instance._apply(sensor, outcome)
 
     def catch_up(self) -> None:
@@ -149,7 +149,7 @@ class World:
         """Let the store not answer when a sensor is edited."""
         store = FailingEdits(self.instance._tables)
         store.broken = (sensor, message)
-        self.instance._sensor_store = store
+        self.instance._stores.sensors = store
 
     # ---- What there is
 

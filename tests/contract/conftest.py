@@ -20,10 +20,7 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import TickStore
 from treadle.testing.blobs import InMemoryBlobStore
-from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
-from treadle.testing.event_store import InMemoryEventStore
-from treadle.testing.registry import InMemoryRegistryStore
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryStores
 
 OUTCOMES = "treadle-outcomes-bucket"
 
@@ -62,21 +59,14 @@ def s3_blobs() -> S3BlobStore:
 
 
 def _in_memory() -> Stores:
-    tables = InMemoryTables()
-    return Stores(
-        InMemorySensorStore(tables),
-        InMemoryTickStore(tables),
-        InMemoryRunStore(tables),
-        InMemoryEventStore(tables),
-        InMemoryBlobStore(),
-        InMemoryRegistryStore(tables),
-        InMemoryEngineStore(tables),
-        InMemoryLateSensorStore(tables),
-    )
+    return _of(InMemoryStores(), InMemoryBlobStore())
 
 
 def _on_dynamodb(blobs: BlobStore) -> Stores:
-    stores = DynamoStores(create_tables(), RandomTokens(), blobs)
+    return _of(DynamoStores(create_tables(), RandomTokens(), blobs), blobs)
+
+
+def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
     return Stores(
         stores.sensors,
         stores.ticks,

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.conftest import Stores
-from tests.support.house import JOB, NAMESPACE, RUN_IDS
+from tests.support.house import JOB, NAMESPACE
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.bounds import MAX_LEVELS, MAX_PARTITION_KEY, MAX_RUN_KEY, fit_some
@@ -25,14 +25,13 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.engine.assembly import Assembly
 from treadle.engine.launch.launcher import payload
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.publish.publisher import Publisher, statuses_reached
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.publish.publisher import statuses_reached
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
 from treadle.testing.bus import InMemoryBus
@@ -135,18 +134,15 @@ class Flow:
     clock: VirtualClock = field(default_factory=VirtualClock)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
 
+    @property
+    def engine(self) -> Assembly:
+        """The assembly of the engine's components."""
+        return Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE)
+
     def tick(self) -> tuple[Outcome, Tick | None]:
         """Return the outcome of a tick, and its record, unless it was a skip; dispatched."""
         definition = SensorDefinition(self.name, evaluation_fn=self.function, jobs=JOBS_OF_SENSOR)
-        planner = Planner(definition, RUN_IDS, self.stores.runs)
-        leased = ScheduledTickRunner(
-            Evaluator(planner, self.clock),
-            self.stores.sensors,
-            self.stores.ticks,
-            self.clock,
-            RandomTokens(),
-            TickSettings(0, DefaultSensorStatus.RUNNING),
-        )
+        leased = self.engine.sensor(definition, TickSettings(0, DefaultSensorStatus.RUNNING)).scheduled
         self.clock.advance(60)
         outcome = leased.tick(self.clock.now(), Budget())
         tick = self.stores.ticks.get(self.name, outcome.subject)
@@ -157,13 +153,9 @@ class Flow:
 
     def _dispatch(self, tick: Tick) -> None:
         bus = InMemoryBus()
-        assets = AssetRecorder(self.stores.events, bus, NAMESPACE, self.stores.runs)
         grants = FixedGrants({self.name: frozenset(job.name for job in JOBS_OF_SENSOR)})
-        dispatcher = Dispatcher(
-            self.stores.ticks, self.stores.runs, self.launches, grants, self.clock, assets
-        )
-        dispatcher.dispatch(tick)
-        publisher = Publisher(self.stores.runs, self.stores.events, bus, NAMESPACE)
+        self.engine.dispatcher(self.launches, grants, bus).dispatch(tick)
+        publisher = self.engine.publisher(bus)
         for request in tick.requests:
             run = self.stores.runs.get(request.run_id)
             assert run is not None

@@ -4,12 +4,13 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
-from tests.support.house import JOB, NAMESPACE, RUN_IDS
+from tests.support.house import JOB, NAMESPACE
 from tests.support.tables import create_tables
 from treadle.adapters import clients
 from treadle.adapters.dynamodb.tables import DynamoStores
@@ -20,15 +21,14 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorResult
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.outcomes import Decision
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.model.sensors import Completion, Lease
-from treadle.testing.system import SequentialIds, VirtualClock
+from treadle.testing.system import VirtualClock
 
 SETTINGS = TickSettings(0, DefaultSensorStatus.RUNNING)
 
@@ -64,16 +64,15 @@ class Sensor:
         context.log.info("about to request")
         return SensorResult([RunRequest("small")] if self.is_small else requests, cursor="moved")
 
-    def evaluator(self, definition: SensorDefinition) -> Evaluator:
-        return Evaluator(Planner(definition, RUN_IDS, self.stores.runs), self.clock)
+    def parts(self, definition: SensorDefinition, sensors: Any = None) -> SensorParts:
+        stores: Any = SimpleNamespace(
+            sensors=sensors or self.stores.sensors, ticks=self.stores.ticks, runs=self.stores.runs
+        )
+        return Assembly(stores, self.clock, RandomTokens(), NAMESPACE).sensor(definition, SETTINGS)
 
     def leased(self, sensors: Any = None) -> ScheduledTickRunner:
         definition = SensorDefinition("large", evaluation_fn=self.function, job_name=JOB)
-        evaluator = self.evaluator(definition)
-        stores, tokens = self.stores, RandomTokens()
-        return ScheduledTickRunner(
-            evaluator, sensors or stores.sensors, stores.ticks, self.clock, tokens, SETTINGS
-        )
+        return self.parts(definition, sensors).scheduled
 
 
 def test_scheduled_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back(
@@ -156,15 +155,7 @@ def test_event_tick_that_is_rejected_is_recorded_as_failed_and_its_message_comes
         job_name=JOB,
     )
     created = ObjectCreated(S3Object("bucket", "a", "e", "null", 1, datetime.now(UTC)), datetime.now(UTC), "")
-    events = EventTicks(
-        sensor.evaluator(definition),
-        stores.sensors,
-        stores.ticks,
-        SequentialIds(),
-        DefaultSensorStatus.RUNNING,
-        stores.runs,
-        NAMESPACE,
-    )
+    events = sensor.parts(definition).events
 
     with pytest.raises(SensorEvaluationError, match="cannot be recorded"):
         events.evaluate(created, events.load_batch_state([created]), Budget())

@@ -162,7 +162,7 @@ def test_an_engine_is_written_with_the_library_that_its_functions_import(
     assert done.returncode == 0, done.stderr
     written = contents(tmp_path)
     assert written[Path("engine/template.yaml")] == (ROOT / "engine/template.yaml").read_bytes()
-    assert Path("layers/treadle/treadle/entrypoints/steps.py") in written
+    assert Path("layers/treadle/treadle/entrypoints/launcher.py") in written
     assert not [path for path in written if {"cli", "testing", "distribution"} & set(path.parts)]
 
 

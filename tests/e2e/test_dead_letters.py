@@ -17,8 +17,9 @@ from tests.e2e.deployment import (
     status_changed,
 )
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk_count, chunk_message
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk_count
 from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
+from treadle.engine.messages import ChunkRequest
 from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 Proceeds = Callable[[], bool]
@@ -53,7 +54,7 @@ def tick_chunk(deployed: Deployed) -> tuple[str, Proceeds]:
         found = deployed.stores.ticks.get(SENSOR, tick.tick_id)
         return found is not None and found.dispatched == DispatchCounts(refused=len(requests))
 
-    return json.dumps(chunk_message(tick, 0, chunk_count(tick))), proceeds
+    return json.dumps(ChunkRequest(tick.sensor, tick.tick_id, 0, chunk_count(tick)).to_json()), proceeds
 
 
 def launch(deployed: Deployed) -> tuple[str, Proceeds]:

@@ -1,18 +1,17 @@
-"""Jobs and ticks tell of assets, RECORD and DISPATCH record it: a world in which every call may meet a fault."""
+"""Jobs and ticks report assets, RECORD and DISPATCH record it: a world in which every call may meet a fault."""
 
 import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 
-from tests.faults.cloud import SimulatedLetters, SimulatedQueue
+from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.living import Living
 from tests.faults.world import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
 from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
-from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.steps import RecorderParts
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
@@ -23,27 +22,22 @@ from treadle.definitions.runs import DEPTH_TAG
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import timestamp
 from treadle.engine.publish.bus_events import RunStatusChange, envelope, run_status_changed
-from treadle.engine.record.recorder import Recorder
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.planning import Planner
-from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.engine.tick.evaluation import Budget
+from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
-from treadle.entrypoints.steps import _record
+from treadle.entrypoints.recorder import record
 from treadle.model.assets import AssetEvent
 from treadle.model.runs import Run
+from treadle.ports.assets import EventStore
+from treadle.ports.system import Bus
 from treadle.testing.bus import InMemoryBus
-from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
-
-if TYPE_CHECKING:
-    from treadle.ports.system import Bus
+from treadle.testing.tables import InMemoryTables
 
 OTHER = "210987654321/eu-west-1/shop"
 RUN_ID = RUN_IDS.keyed("any", "made it")
@@ -55,7 +49,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[str, object]:
     """A report, as EventBridge delivers it."""
-    said: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
+    fields: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
     return {
         "id": "made by eventbridge",
         "source": "treadle.report",
@@ -63,12 +57,12 @@ def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[
         "account": "123456789012",
         "region": "us-east-1",
         "time": "2026-11-22T18:00:09Z",
-        "detail": said if event_id is None else {**said, "event_id": event_id},
+        "detail": fields if event_id is None else {**fields, "event_id": event_id},
     }
 
 
-def told_elsewhere(namespace: str) -> dict[str, object]:
-    """What another stack tells."""
+def published_elsewhere(namespace: str) -> dict[str, object]:
+    """What another stack publishes."""
     made: dict[str, object] = {
         "partition": None,
         "description": None,
@@ -93,14 +87,14 @@ REPORTS = (
     report("e1", time="2026-11-23T00:00:00Z", metadata={"rows": 4}),
     report("e2", asset_key=["customers"]),
     BAD,
-    told_elsewhere(OTHER),
-    told_elsewhere("210987654321/eu-west-1/third"),
+    published_elsewhere(OTHER),
+    published_elsewhere("210987654321/eu-west-1/third"),
     report("e1"),
 )
 
 
 def scheduled() -> SensorDefinition:
-    """A sensor that tells of two assets, and asks for a run, on each of two days."""
+    """A sensor that reports two assets, and requests a run, on each of two days."""
 
     def function(context: SensorEvaluationContext) -> SensorResult:
         day = int(context.cursor or 0) + 1
@@ -113,20 +107,20 @@ def scheduled() -> SensorDefinition:
 
 
 def subscription() -> SensorDefinition:
-    """A sensor that tells of an asset for each run that it hears of."""
-    made = [AssetMaterialization("orders", description="heard of")]
+    """A sensor that reports an asset for each run that it receives."""
+    made = [AssetMaterialization("orders", description="of a run")]
     definition = RunStatusSensorDefinition(EVENTS, Status.SUCCESS, lambda: SensorResult(asset_events=made))
     return definition.configured({"TREADLE_NAMESPACE": NAMESPACE})
 
 
-class PieceByPiece:
+class OneByOne:
     """An `EventStore` that appends one after the other, so that a fault may leave some of them appended.
 
     Args:
         store: appends one.
     """
 
-    def __init__(self, store: InMemoryEventStore) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
@@ -139,7 +133,7 @@ class PieceByPiece:
 
 @dataclass(slots=True)
 class AssetWorld(Living):
-    """What is told of assets.
+    """What is recorded and published of assets.
 
     Attributes:
         faults: strike.
@@ -150,7 +144,7 @@ class AssetWorld(Living):
     faults: Faults = field(default_factory=Faults)
     clock: VirtualClock = field(default_factory=VirtualClock)
     tables: InMemoryTables = field(default_factory=InMemoryTables)
-    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
+    dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
     bus: InMemoryBus = field(default_factory=InMemoryBus)
     _tokens: SequentialIds = field(default_factory=SequentialIds)
     queues: dict[str, SimulatedQueue] = field(init=False)
@@ -160,7 +154,7 @@ class AssetWorld(Living):
     def __post_init__(self) -> None:
         random.seed(0)  # How long a message waits that failed is left to chance.
         self.queues = {
-            name: SimulatedQueue(self.clock, self.letters.kept) for name in ("record", SCHEDULED, EVENTS)
+            name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in ("record", SCHEDULED, EVENTS)
         }
         self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
         self.began_at = self.next_tick = self.clock.now()
@@ -178,36 +172,32 @@ class AssetWorld(Living):
 
     # The steps.
 
-    def _assets(self) -> AssetRecorder:
+    def _stores(self) -> InMemoryStores:
+        return InMemoryStores(self.tables)
+
+    def _faulted(self) -> Any:
+        stores = Living._faulted(self)
+        stores.events = OneByOne(stores.events)
+        return stores
+
+    @property
+    def _bus(self) -> Bus:
         bus: Bus = self.bus
-        store = faulty(InMemoryEventStore(self.tables), "EventStore", self.faults)
-        return AssetRecorder(
-            PieceByPiece(store),
-            faulty(bus, "Bus", self.faults, throttled=StoreError),
-            NAMESPACE,
-            faulty(InMemoryRunStore(self.tables), "RunStore", self.faults),
-        )
+        return faulty(bus, "Bus", self.faults, throttled=StoreError)
 
     def _record_batch(self, event: dict[str, Any]) -> Any:
-        runs = Recorder(InMemoryRunStore(self.tables), JOBS, {}, self.clock)
-        parts = RecorderParts(runs, self._assets(), self._inbox("record", self.queues["record"]))
-        return process_queue(event, _Context(), lambda body: _record(parts, body), parts.inbox)
+        runs, assets = self.engine.recorder(JOBS, {}), self.engine.asset_recorder(self._bus)
+        inbox = self._inbox("record", self.queues["record"])
+        return process_queue(event, _Context(), partial(record, runs, assets), inbox)
 
-    def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
-        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
-        sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
-        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
-        running = Evaluator(Planner(definition, RUN_IDS, runs), self.clock)
-        return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
+    def _evaluator_of(self, definition: SensorDefinition) -> EvaluatorParts:
+        return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
         """As the stream does, or RECONCILE after it."""
-        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
-        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
-        launches = InMemoryQueue()
         grants = FixedGrants({SCHEDULED: frozenset({JOB})})
-        dispatcher = Dispatcher(ticks, runs, launches, grants, self.clock, self._assets())
-        for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
+        dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, self._bus)
+        for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
             with suppress(StoreError):
                 dispatcher.dispatch(self.tables.ticks[sensor, tick_id])
 
@@ -231,11 +221,11 @@ class AssetWorld(Living):
         self._receive(
             "EVENT",
             self.queues[EVENTS],
-            lambda event: _evaluate_batch(self._evaluator(subscription()), event, _Context()),
+            lambda event: _evaluate_batch(self._evaluator_of(subscription()), event, _Context()),
         )
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
-            parts = self._evaluator(scheduled())
+            parts = self._evaluator_of(scheduled())
             with suppress(TreadleError):
                 self.faults.run(
                     "TICK", lambda: _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
@@ -246,8 +236,8 @@ class AssetWorld(Living):
 
 
 def recorded_wrong(world: AssetWorld) -> list[str]:
-    """What of I2, I3, I4, I8 and I10 does not hold."""
-    return [*_misnumbered(world), *_mistold(world), *_undone(world)]
+    """Return what of I2, I3, I4, I8 and I10 does not hold."""
+    return [*_misnumbered(world), *_mispublished(world), *_undone(world)]
 
 
 def _expected(world: AssetWorld) -> dict[str, set[str]]:
@@ -274,21 +264,21 @@ def _misnumbered(world: AssetWorld) -> Iterator[str]:
             yield f"I8: {key} has {sorted(event.event_id for event in kept)}, and not {sorted(ids)}"
 
 
-def _mistold(world: AssetWorld) -> Iterator[str]:
+def _mispublished(world: AssetWorld) -> Iterator[str]:
     kept = {(key, event.event_id): event for key, events in world.tables.events.items() for event in events}
-    told: dict[tuple[str, str], set[str]] = {}
+    published: dict[tuple[str, str], set[str]] = {}
     for event in world.bus.events:
         detail = cast("dict[str, Any]", event.detail)
-        told.setdefault((detail["asset_key"], detail["id"]), set()).add(json.dumps(detail))
-    if told.keys() != kept.keys():
-        yield f"I8: {sorted(told.keys() ^ kept.keys())} were not told, or never kept"
-    for name, forms in told.items():
+        published.setdefault((detail["asset_key"], detail["id"]), set()).add(json.dumps(detail))
+    if published.keys() != kept.keys():
+        yield f"I8: {sorted(published.keys() ^ kept.keys())} were not published, or never kept"
+    for name, forms in published.items():
         numbers = {json.loads(form)["storage_id"] for form in forms}
         if len(forms) > 1 or name not in kept or numbers != {kept[name].storage_id}:
-            yield f"I8: {name} was told as {sorted(forms)}"
+            yield f"I8: {name} was published as {sorted(forms)}"
     depths = {
         "/".join(name[1].split("/")[:1]): json.loads(form)["depth"]
-        for name, forms in told.items()
+        for name, forms in published.items()
         for form in forms
     }
     wanted = {"e2": 3, SCHEDULED: 1, EVENTS: 2}
@@ -300,7 +290,7 @@ def _undone(world: AssetWorld) -> Iterator[str]:
     started = [run.run_key for run in world.tables.runs.values() if run.sensor == SCHEDULED]
     if sorted(map(str, started)) != [str(day) for day in range(1, TICKS + 1)]:
         yield f"I2: runs of {started}"
-    if {body for body, _ in world.letters.kept} != {json.dumps(BAD)}:
-        yield f"I10: dead letters {world.letters.kept}"
-    if any("version 2 is not 1" not in reason for _, reason in world.letters.kept):
-        yield f"I10: dead letters without reason {world.letters.kept}"
+    if {body for body, _ in world.dead_letters.kept} != {json.dumps(BAD)}:
+        yield f"I10: dead letters {world.dead_letters.kept}"
+    if any("version 2 is not 1" not in reason for _, reason in world.dead_letters.kept):
+        yield f"I10: dead letters without reason {world.dead_letters.kept}"

@@ -4,19 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.engine.assembly import Stores
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
-from treadle.ports.registry import RegistryStore
-from treadle.ports.runs import RunStore
-from treadle.ports.sensors import SensorStore
-from treadle.ports.ticks import TickStore
-from treadle.testing.registry import InMemoryRegistryStore
-from treadle.testing.stores import (
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.stores import InMemoryStores
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +15,14 @@ class Backend:
     """One deployment's stores.
 
     Attributes:
-        sensors: the sensors' states.
-        ticks: the tick records.
-        runs: the run records.
-        registry: the engine's copy of the registry.
+        stores: the stores.
         image: what the stream shows of a tick.
         read: the tick that an image shows.
         all_runs: every run record there is.
         is_anything_left: whether a tick waits for its dispatch, or a run for its end.
     """
 
-    sensors: SensorStore
-    ticks: TickStore
-    runs: RunStore
-    registry: RegistryStore
+    stores: Stores
     image: Callable[[Tick], dict[str, Any]]
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     all_runs: Callable[[], list[Run]]
@@ -46,7 +31,8 @@ class Backend:
 
 def in_memory() -> Backend:
     """Stores in memory."""
-    tables = InMemoryTables()
+    stores = InMemoryStores()
+    tables = stores.tables
     images: list[Tick] = []
 
     def image(tick: Tick) -> dict[str, Any]:
@@ -60,13 +46,4 @@ def in_memory() -> Backend:
         pending = (tick.requests and tick.dispatched is None for tick in tables.ticks.values())
         return any(pending) or any(run.next_at is not None for run in tables.runs.values())
 
-    return Backend(
-        InMemorySensorStore(tables),
-        InMemoryTickStore(tables),
-        InMemoryRunStore(tables),
-        InMemoryRegistryStore(tables),
-        image,
-        read,
-        lambda: list(tables.runs.values()),
-        is_anything_left,
-    )
+    return Backend(stores, image, read, lambda: list(tables.runs.values()), is_anything_left)

@@ -47,12 +47,12 @@ class SimulatedQueue:
 
     Attributes:
         clock: the time.
-        letters: the messages that were received too often.
+        dead_letters: the messages that were received too often.
         held: the messages.
     """
 
     clock: VirtualClock
-    letters: list[tuple[str, str]]
+    dead_letters: list[tuple[str, str]]
     held: list[Held] = field(default_factory=list)
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
@@ -72,7 +72,7 @@ class SimulatedQueue:
             each.visible_at = now + VISIBILITY_MS
         for each in batch:
             if each.receives > MAX_RECEIVES:
-                self.letters.append((each.body, "received too often"))
+                self.dead_letters.append((each.body, "received too often"))
                 self.delete(each)
         return [each for each in batch if each.receives <= MAX_RECEIVES]
 
@@ -94,7 +94,7 @@ class SimulatedQueue:
 
 
 @dataclass(slots=True)
-class SimulatedLetters:
+class SimulatedDeadLetters:
     """`DeadLetters` that can be looked into.
 
     Attributes:
@@ -114,9 +114,9 @@ class Mishaps:
 
     Attributes:
         failing: jobs that fail.
-        silent: jobs of which no event tells.
-        late: jobs whose start is told after their end, and everything twice.
-        unanswered: jobs whose first start comes through without an answer, and is told late.
+        silent: jobs of which no event is sent.
+        late: jobs whose start is reported after their end, and everything twice.
+        unanswered: jobs whose first start comes through without an answer, and is reported late.
         swallowed: jobs whose first start gets no answer and does not come through.
         busy: jobs whose first start is put off.
     """
@@ -131,13 +131,13 @@ class Mishaps:
 
 @dataclass(slots=True)
 class SimulatedTarget:
-    """A `Target` whose jobs run for five minutes, and tell of it.
+    """A `Target` whose jobs run for five minutes, and send events.
 
     Attributes:
         clock: the time.
         contract: what it promises.
         mishaps: what goes wrong by itself.
-        events: where it tells of its jobs.
+        events: where it sends the events of its jobs.
         inner: keeps to the contract.
         ends: when which execution ends.
     """
@@ -181,10 +181,10 @@ class SimulatedTarget:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
         heapq.heappush(self.ends, end)
         is_late = key in self.mishaps.late | self.mishaps.unanswered
-        self._tell(execution, "RUNNING", key, LATE_MS if is_late else 0)
+        self._report(execution, "RUNNING", key, LATE_MS if is_late else 0)
         if key in self.mishaps.late:
             # Somebody else's machine runs something under the very same name.
-            self._tell(execution, "FAILED", key, 0, f"{ARN}-foreign")
+            self._report(execution, "FAILED", key, 0, f"{ARN}-foreign")
 
     def end_due(self) -> None:
         """End the jobs whose time is over."""
@@ -193,9 +193,9 @@ class SimulatedTarget:
             failed = key in self.mishaps.failing
             failure = Failure("Job.Failed", "The file is empty.") if failed else None
             ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
-            self._tell(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
+            self._report(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
 
-    def _tell(
+    def _report(
         self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
     ) -> None:
         if key in self.mishaps.silent or not self.contract.describes:

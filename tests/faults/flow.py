@@ -1,4 +1,4 @@
-"""What the sensors of the world of faults ask for, and what goes wrong by itself meanwhile."""
+"""What the sensors of the world of faults request, and what goes wrong by itself meanwhile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from treadle.integrations.s3.selection import S3Selection
 SCHEDULED = "watch"
 EVENTS = "arrivals"
 UNGRANTED = "forbidden"
-"""A job that is never granted: what asks for it is dropped by an operator."""
+"""A job that is never granted: what requests it is dropped by an operator."""
 
 GRANTED_LATE = "permitted"
 """A job that a deployment grants after a while."""
@@ -28,7 +28,7 @@ class Flow:
     """A history to be lived through.
 
     Attributes:
-        batches: the run keys of each leased tick, in order; None asks for a run without key.
+        batches: the run keys of each leased tick, in order; None requests a run without key.
         objects: those that arrive, each an event tick.
         failing_at: the batch whose first evaluation fails.
         edited_at: the batch during whose first evaluation an operator moves the cursor on.
@@ -86,7 +86,7 @@ def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
     """The sensor that is evaluated by schedule: one batch for each tick.
 
     Args:
-        flow: says what it asks for.
+        flow: says what it requests.
         evaluated: called with the batch's number at each evaluation.
     """
 
@@ -104,7 +104,7 @@ def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
 
 
 def job_of(key: str | None) -> str:
-    """The job that a run key asks for."""
+    """The job that a run key requests."""
     return next((job for job in (UNGRANTED, GRANTED_LATE) if (key or "").startswith(job)), JOB)
 
 

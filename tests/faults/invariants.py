@@ -20,12 +20,12 @@ Check = Callable[[World], Iterator[str]]
 
 def violations(world: World) -> list[str]:
     """What does not hold, each with the invariant's name."""
-    return [f"{name}: {words}" for name, check in CHECKS.items() for words in check(world)]
+    return [f"{name}: {problem}" for name, check in CHECKS.items() for problem in check(world)]
 
 
 def committed(world: World) -> list[Tick]:
     """The ticks with requests, as they stand."""
-    found = [world.backend.ticks.latest(sensor, 1_000) for sensor in (SCHEDULED, EVENTS)]
+    found = [world.backend.stores.ticks.latest(sensor, 1_000) for sensor in (SCHEDULED, EVENTS)]
     return [tick for ticks in found for tick in ticks if tick.status is TickStatus.SUCCESS]
 
 
@@ -56,9 +56,9 @@ def i2(world: World) -> Iterator[str]:
         if counts is None:
             yield f"tick {tick.tick_id} is pending"
             continue
-        told = counts.started + counts.existing + counts.refused
-        if told != len(tick.requests):
-            yield f"tick {tick.tick_id} tells of {told} of {len(tick.requests)} requests: {counts}"
+        counted = counts.started + counts.existing + counts.refused
+        if counted != len(tick.requests):
+            yield f"tick {tick.tick_id} counts {counted} of {len(tick.requests)} requests: {counts}"
         if counts.refused and not tick.refusals:
             yield f"tick {tick.tick_id} does not say why it was refused {counts.refused} requests"
         missing = [request for request in tick.requests if request.run_id not in runs]
@@ -75,46 +75,46 @@ def i2(world: World) -> Iterator[str]:
 
 def i3(world: World) -> Iterator[str]:
     """Without run key, one run for each request of a committed tick; and no run without a request."""
-    asked = Counter(request.run_id for tick in committed(world) for request in tick.requests)
+    requested = Counter(request.run_id for tick in committed(world) for request in tick.requests)
     keyless = [
         request.run_id for tick in committed(world) for request in tick.requests if request.run_key is None
     ]
     runs = {run.run_id for run in world.backend.all_runs()}
     yield from (
-        f"keyless run {run_id} was asked for more than once" for run_id in keyless if asked[run_id] > 1
+        f"keyless run {run_id} was requested more than once" for run_id in keyless if requested[run_id] > 1
     )
     yield from (f"keyless request {run_id} has no run" for run_id in keyless if run_id not in runs)
-    yield from (f"run {run_id} was asked for by no committed tick" for run_id in runs - set(asked))
+    yield from (f"run {run_id} was requested by no committed tick" for run_id in runs - set(requested))
 
 
 def i4(world: World) -> Iterator[str]:
-    """Each committed tick moves the cursor past the batch that it asked for, and its record stands."""
-    at, told = 0, set()
+    """Each committed tick moves the cursor past the batch that it requested, and its record stands."""
+    at, committed_ids = 0, set()
     for event in world.witness.sensors:
         if isinstance(event, Edited) and event.edit.cursor is not None:
             at = int(event.edit.cursor)
         elif isinstance(event, Committed):
-            told |= {tick.tick_id for tick in event.completion.ticks}
+            committed_ids |= {tick.tick_id for tick in event.completion.ticks}
             yield from _misplaced(event, world.flow.batches[at : at + 1])
             if event.completion.cursor_changed:
                 at += 1
                 if event.completion.cursor != str(at):
                     yield f"the cursor is moved to {event.completion.cursor} instead of {at}"
-    cursor = world.backend.sensors.get(SCHEDULED).cursor
+    cursor = world.backend.stores.sensors.get(SCHEDULED).cursor
     if cursor != str(at):
         yield f"the cursor stands at {cursor}, and commits have moved it to {at}"
-    stored = {tick.tick_id for tick in world.backend.ticks.latest(SCHEDULED, 1_000)}
-    if stored != told:
-        yield f"records {sorted(stored ^ told)} stand without a commit, or were committed and are gone"
+    stored = {tick.tick_id for tick in world.backend.stores.ticks.latest(SCHEDULED, 1_000)}
+    if stored != committed_ids:
+        yield f"records {sorted(stored ^ committed_ids)} stand without a commit, or were committed and are gone"
 
 
 def _misplaced(event: Committed, wanted: Sequence[Sequence[str | None]]) -> Iterator[str]:
-    """What a commit asks for that is not the batch at the cursor."""
+    """What a commit requests that is not the batch at the cursor."""
     for tick in event.completion.ticks:
         keys = [*(request.run_key for request in tick.requests), *tick.existing_keys]
-        asks = tick.status is TickStatus.SUCCESS or bool(tick.existing_keys)
-        if asks and not (wanted and Counter(keys) == Counter(wanted[0])):
-            yield f"tick {tick.tick_id} asks for {keys} instead of {wanted}"
+        is_request = tick.status is TickStatus.SUCCESS or bool(tick.existing_keys)
+        if is_request and not (wanted and Counter(keys) == Counter(wanted[0])):
+            yield f"tick {tick.tick_id} requests {keys} instead of {wanted}"
 
 
 def i5(world: World) -> Iterator[str]:
@@ -132,12 +132,12 @@ def i5(world: World) -> Iterator[str]:
 
 
 def i6(world: World) -> Iterator[str]:
-    """A failed evaluation moves no cursor and asks for nothing."""
+    """A failed evaluation moves no cursor and requests nothing."""
     for event in world.witness.sensors:
         if isinstance(event, Committed) and event.completion.ticks:
             last = event.completion.ticks[-1]
             if last.status is TickStatus.FAILURE and (event.completion.cursor_changed or last.requests):
-                yield f"failed tick {last.tick_id} has moved the cursor, or asks for runs"
+                yield f"failed tick {last.tick_id} has moved the cursor, or requests runs"
 
 
 def i7(world: World) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _height(run: Run) -> tuple[int, int]:
 
 
 def _ordered(world: World, first: Run, last: Run) -> Run:
-    """What the record must come to: told all of the execution, in order."""
+    """What the record must come to: given all reports of the execution, in order."""
     run = first
     begun_as = executions(world).get(last.launch_id, [])
     # Of a target that starts at least once, the record follows one of the executions.
@@ -211,7 +211,7 @@ def i8(world: World) -> Iterator[str]:
 
 
 def i9(world: World) -> Iterator[str]:
-    """An operator's edit is not overwritten by a tick in flight: what it left out was not asked for."""
+    """An operator's edit is not overwritten by a tick in flight: what it left out was not requested."""
     at = world.flow.edited_at
     if at is None or world.edits != 1:
         return
@@ -219,17 +219,17 @@ def i9(world: World) -> Iterator[str]:
     found = {run.run_key for run in world.backend.all_runs()} & keys
     edits = sum(isinstance(event, Edited) for event in world.witness.sensors)
     if found and edits == 1:
-        yield f"{found} were asked for after the edit that left them out"
+        yield f"{found} were requested after the edit that left them out"
 
 
 def i10(world: World) -> Iterator[str]:
     """A bad record ends in the dead letters with its reason, and nothing else does."""
     poison = 5 if world.flow.has_poison else 0
-    bad = [letter for letter in world.letters.kept if "poison" in letter[0]]
+    bad = [letter for letter in world.dead_letters.kept if "poison" in letter[0]]
     if len({(body, reason) for body, reason in bad}) < poison:
         yield f"only {len(bad)} of {poison} bad records are kept: {bad}"
-    if len(bad) < len(world.letters.kept):
-        yield f"good records are among the dead letters: {world.letters.kept}"
+    if len(bad) < len(world.dead_letters.kept):
+        yield f"good records are among the dead letters: {world.dead_letters.kept}"
     if any(not reason for _, reason in bad):
         yield "a dead letter gives no reason"
 

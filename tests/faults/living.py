@@ -1,24 +1,30 @@
 """How a world of faults lives: what can happen happens, time moves on, and what failed comes again."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from tests.faults.cloud import Held, SimulatedLetters, SimulatedQueue
+from tests.faults.cloud import Held, SimulatedDeadLetters, SimulatedQueue
 from tests.support.house import NAMESPACE
-from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
+from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.tick.evaluation import Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.preview import Previewer
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
-from treadle.ports.runs import RunStore
-from treadle.ports.sensors import SensorStore
+from treadle.engine.assembly import Assembly
+from treadle.engine.tick.scheduled_ticks import TickSettings
+from treadle.entrypoints.evaluator import EvaluatorParts
 from treadle.ports.system import DeadLetters, InboxQueue
-from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.system import SequentialIds, VirtualClock
+
+PORTS = {
+    "sensors": "SensorStore",
+    "ticks": "TickStore",
+    "runs": "RunStore",
+    "events": "EventStore",
+    "registry": "RegistryStore",
+}
+"""The stores behind faults, by their attributes."""
 
 PROJECT = "shop"
 """Whose sensors these are."""
@@ -34,7 +40,7 @@ class Living:
     Attributes:
         clock: the time.
         faults: strike.
-        letters: what was given up.
+        dead_letters: what was given up.
         began_at: when it began.
         end_ms: what has not come to rest so long after that never will.
     """
@@ -44,7 +50,7 @@ class Living:
 
     clock: VirtualClock
     faults: Faults
-    letters: SimulatedLetters
+    dead_letters: SimulatedDeadLetters
     began_at: int
     _tokens: SequentialIds
 
@@ -78,39 +84,39 @@ class Living:
                 raise RestlessError(msg)
             self.clock.time = max(self.clock.time, upcoming)
 
+    def _stores(self) -> Any:
+        """The stores, without faults."""
+        raise NotImplementedError
+
+    @property
+    def engine(self) -> Assembly:
+        """The assembly of the engine's components, over stores behind faults."""
+        return Assembly(self._faulted(), self.clock, self._tokens, NAMESPACE)
+
+    def _faulted(self) -> Any:
+        stores = self._stores()
+        return SimpleNamespace(
+            **{name: faulty(getattr(stores, name), port, self.faults) for name, port in PORTS.items()}
+        )
+
     def _queue(self, queue: SimulatedQueue) -> InboxQueue:
         sending: InboxQueue = queue
         return faulty(sending, "Queue", self.faults)
 
     def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
-        letters: DeadLetters = self.letters
+        dead_letters: DeadLetters = self.dead_letters
         return Inbox(
-            origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError)
+            origin, self._queue(queue), faulty(dead_letters, "DeadLetters", self.faults, throttled=StoreError)
         )
 
-    def _parts(
-        self,
-        running: Evaluator,
-        stores: tuple[SensorStore, TickStore, RunStore],
-        queue: SimulatedQueue,
-        interval: int = 0,
+    def _evaluator(
+        self, definition: SensorDefinition, queue: SimulatedQueue, interval: int = 0
     ) -> EvaluatorParts:
-        """A sensor's evaluator over stores behind faults, put together as the composition root does it."""
-        definition, (sensors, ticks, runs) = running.definition, stores
+        """What evaluates a sensor."""
         settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING, project=PROJECT)
         inbox = self._inbox(f"sensor {definition.name}", queue)
-        return EvaluatorParts(
-            definition.name,
-            settings,
-            ScheduledTickRunner(running, sensors, ticks, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(
-                running, sensors, ticks, self._tokens, settings.default_status, runs, NAMESPACE, PROJECT
-            ),
-            Previewer(running, sensors, self.clock),
-            inbox,
-            self.clock,
-            definition.is_woken,
-        )
+        sensor = self.engine.sensor(definition, settings, queue=inbox.queue)
+        return EvaluatorParts(sensor, inbox, self.clock)
 
     def _receive(self, step: str, queue: SimulatedQueue, handle: Callable[[dict[str, Any]], Any]) -> None:
         while batch := queue.receive():

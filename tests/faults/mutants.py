@@ -22,7 +22,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
 )
 UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
-TELLING = "tests/faults/test_every_call_of_telling.py::test_"
+PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
 WATCHING = "tests/unit/test_external_run_poller.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
 HELD = "tests/unit/test_held_ticks.py::test_"
@@ -142,7 +142,7 @@ MUTANTS = (
         (f"{ASSUMED}denial_of_old_credentials_is_tried_once_more_with_new_ones",),
     ),
     Mutant(
-        "a denial of fresh credentials asks STS anew",
+        "a denial of fresh credentials requests others from STS",
         "adapters/targets/roles.py",
         "if self._now() - used.obtained_at < FRESH_SECONDS:",
         "if False:",
@@ -283,7 +283,7 @@ MUTANTS = (
     ),
     Mutant(
         "true taken for an attempt",
-        "entrypoints/steps.py",
+        "engine/messages.py",
         "type(attempt) is int and 0 < attempt",
         "isinstance(attempt, int) and 0 < attempt",
         (f"{PARSERS}what_is_no_count_of_attempts_is_no_launch[True]",),
@@ -683,7 +683,7 @@ MUTANTS = (
         ("tests/unit/test_run_key_cache.py",),
     ),
     Mutant(
-        "a released key not told to its sensor",
+        "a released key unknown to its sensor",
         "operate/runs.py",
         "if run.may_start_again and run.run_key:",
         "if False:",
@@ -718,18 +718,18 @@ MUTANTS = (
         (f"{WATCHING}one_execution_that_cannot_be_queried_holds_up_none_and_comes_again",),
     ),
     Mutant(
-        "told later, what could not be told",
-        "entrypoints/publishing.py",
-        "_publish_or_defer(parts, change, of_record)",
-        "len(of_record)",
-        (f"{TELLING}no_fault_at_any_call_loses_or_doubles_what_is_told[throttled]",),
+        "published later, what could not be published",
+        "entrypoints/publisher.py",
+        "published += _publish_or_defer(parts, _changes(parts, record))",
+        "published += len(_changes(parts, record))",
+        (f"{PUBLISHING}no_fault_at_any_call_loses_or_doubles_a_status[throttled]",),
     ),
     Mutant(
-        "ends numbered before they are told",
+        "ends numbered before they are published",
         "engine/publish/publisher.py",
         "numbered = self._events.append([_numbered(each) for each in ends])",
         "numbered = [_numbered(each) for each in ends]",
-        (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
+        (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),
     ),
     Mutant(
         "a later tick by its id",
@@ -771,35 +771,35 @@ MUTANTS = (
         "engine/dispatch/dispatcher.py",
         "        self._note_reaction(tick)\n",
         "",
-        (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
+        (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),
     ),
     Mutant(
-        "assets of a tick told before it is done",
+        "assets of a tick published before it is done",
         "engine/dispatch/dispatcher.py",
         "        refusals = self._assets.record_tick(tick, again=again)\n",
         "        refusals: list[str] = []\n",
-        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
         "ids of a tick's asset events",
         "engine/assets/asset_recorder.py",
         'f"{tick.sensor}/{tick.tick_id}/{index}"',
         'f"{tick.sensor}/{tick.tick_id}"',
-        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
-        "assets told as they are kept",
+        "assets published as they are kept",
         "engine/assets/asset_recorder.py",
         "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
         "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
-        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
         "what went through a stack",
         "engine/assets/asset_recorder.py",
         "namespace == self._namespace or event.location != namespace",
         "namespace == self._namespace",
-        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
         "former address of a start in doubt",
@@ -939,7 +939,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "reports of runs whose target can be asked",
+        "reports of runs whose target can be queried",
         "engine/record/recorder.py",
         "if attempt == run.attempt and is_unknown(run):",
         "if attempt == run.attempt:",
@@ -1013,7 +1013,7 @@ def main(names: list[str]) -> int:
     """Print each mutant with a test that it turns red.
 
     Args:
-        names: words of the mutants' names; all mutants if there are none.
+        names: parts of the mutants' names; all mutants if there are none.
 
     Returns:
         1 if one survives, or the tests are red without any; 0 otherwise.

@@ -27,17 +27,13 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
-from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.engine.record.recorder import Recorder
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.event_ticks import EventTicks
 from treadle.engine.tick.schedule import MINUTE_MS, minute
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.model.runs import RetryGrant, Run
 from treadle.operate.sensors import SensorOperations
+from treadle.testing.system import VirtualClock
 
 T = TypeVar("T")
 REFUSALS: dict[str, Callable[[str], LaunchError]] = {
@@ -82,26 +78,19 @@ def _chosen(values: Sequence[T], number: int) -> T | None:
     return values[number % len(values)] if values else None
 
 
-def tick(world: World, how: Happening, behaviour: str = "asks", late: int = 0) -> None:
+def tick(world: World, how: Happening, behaviour: str = "requests", late: int = 0) -> None:
     """A scheduled tick, perhaps minutes late or out of order."""
     stack = how.stack_in(world)
     nominal = minute(world.clock.now()) - late * MINUTE_MS
     stack.behaviour = behaviour
     how.run(
         world,
-        lambda clock: ScheduledTickRunner(
-            stack.evaluator(stack.watch, clock),
-            stack.sensors,
-            stack.ticks,
-            clock,
-            world.tokens,
-            TickSettings(MINUTE_MS, RUNNING),
-        ).tick(nominal, Budget(LIMIT_SECONDS)),
+        lambda clock: stack.sensor(stack.watch, clock).scheduled.tick(nominal, Budget(LIMIT_SECONDS)),
     )
 
 
 def upload(world: World, key: int) -> None:
-    """An object is stored; every sensor of every stack that shares its event will hear of it."""
+    """An object is stored; every sensor of every stack that shares its event receives it."""
     time = datetime.fromtimestamp(world.clock.now() / 1000, UTC)
     sequencer = str(len(world.uploads))
     event = ObjectCreated(S3Object("b", f"o{key}", "e", "null", 1, time), time, sequencer)
@@ -111,7 +100,7 @@ def upload(world: World, key: int) -> None:
             stack.uploads[copy].append(event)
 
 
-def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks") -> None:
+def take_event(world: World, how: Happening, copy: str, behaviour: str = "requests") -> None:
     """An event comes to one of the sensors that share it."""
     stack = how.stack_in(world)
     event = _chosen(stack.uploads[copy], how.number)
@@ -119,10 +108,8 @@ def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks")
         return
     stack.behaviour = behaviour
 
-    def evaluate(clock: object) -> None:
-        definition = stack.copies[copy]
-        evaluator = stack.evaluator(definition, clock)  # type: ignore[arg-type]
-        events = EventTicks(evaluator, stack.sensors, stack.ticks, world.tokens, RUNNING, stack.runs, "test")
+    def evaluate(clock: VirtualClock) -> None:
+        events = stack.sensor(stack.copies[copy], clock).events
         events.evaluate(event, events.load_batch_state([event]), Budget(LIMIT_SECONDS))
 
     if how.run(world, evaluate) and event in stack.uploads[copy]:
@@ -143,14 +130,12 @@ def launch(world: World, how: Happening) -> None:
     message = _chosen(stack.queue.visible(), how.number)
     if message is None:
         return
-    request = LaunchRequest(message[1]["run_id"], message[1]["attempt"], message[1]["job"])
-    done = how.run(
-        world,
-        lambda clock: Launcher(stack.runs, stack.launches, JOBS, stack.targets, clock, world.tokens).launch(
-            request, LIMIT_SECONDS
-        ),
-        is_ended_in_time=True,
-    )
+    request = LaunchRequest.from_json(message[1])
+
+    def start(clock: VirtualClock) -> None:
+        stack.engine(clock).launcher(stack.launches, JOBS, stack.targets).launch(request, LIMIT_SECONDS)
+
+    done = how.run(world, start, is_ended_in_time=True)
     if done and message in stack.queue.messages:
         stack.queue.messages.remove(message)
 
@@ -166,7 +151,7 @@ def end(world: World, number: int, status: Status) -> None:
     chosen = _chosen(running, number)
     if chosen is not None:
         chosen[0].finish(chosen[1], status)
-        world.tell()
+        world.report()
 
 
 def record(world: World, how: Happening) -> None:
@@ -175,7 +160,7 @@ def record(world: World, how: Happening) -> None:
     change = _chosen(stack.inbox, how.number)
     if change is None:
         return
-    done = how.run(world, lambda clock: Recorder(stack.runs, JOBS, stack.targets, clock).record(change))
+    done = how.run(world, lambda clock: stack.engine(clock).recorder(JOBS, stack.targets).record(change))
     if done and change in stack.inbox:
         stack.inbox.remove(change)
 
@@ -190,18 +175,13 @@ def lose_event(world: World, how: Happening) -> None:
 def reconcile(world: World, how: Happening) -> None:
     """A pass of RECONCILE."""
     stack = how.stack_in(world)
-    how.run(
-        world,
-        lambda clock: Reconciler(
-            stack.ticks,
-            stack.runs,
-            stack.launches,
-            stack.dispatcher(clock),
-            JOBS,
-            stack.targets,
-            clock,
-        ).reconcile(LIMIT_SECONDS),
-    )
+
+    def check(clock: VirtualClock) -> None:
+        dispatcher = stack.dispatcher(clock)
+        reconciler = stack.engine(clock).reconciler(dispatcher, stack.launches, JOBS, stack.targets)
+        reconciler.reconcile(LIMIT_SECONDS)
+
+    how.run(world, check)
 
 
 def operate(world: World, how: Happening, edit: str) -> None:
@@ -212,7 +192,7 @@ def operate(world: World, how: Happening, edit: str) -> None:
         return
 
     def change(clock: object) -> None:
-        operations = SensorOperations(stack.sensors, clock)  # type: ignore[arg-type]
+        operations = SensorOperations(stack.stores.sensors, clock)  # type: ignore[arg-type]
         if edit == "start":
             operations.start(WATCH, RUNNING, "ann")
         elif edit == "stop":
@@ -234,12 +214,12 @@ def _rerun(world: World, stack: Stack, how: Happening) -> None:
         return replace(current, granted=allowed, allowances=grants)
 
     if run is not None:
-        how.run(world, lambda _: update_with_optimistic_lock(stack.runs, run, granted))
+        how.run(world, lambda _: update_with_optimistic_lock(stack.stores.runs, run, granted))
 
 
 def refuse(world: World, job: str, how: str) -> None:
     """A target refuses the next start."""
-    world.targets[job].refusals = iter([REFUSALS[how]("as told")])
+    world.targets[job].refusals = iter([REFUSALS[how]("as configured")])
 
 
 def wait(world: World, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""What must hold after every single call, told from what was done and not from what the stores' conditions say."""
+"""What must hold after every single call, derived from what was done and not from what the stores' conditions say."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -110,14 +110,14 @@ class ModelWitness:
             model.is_running = edit.status is not InstigatorStatus.STOPPED
 
     def _look_at_runs(self, stack: Stack, model: Model) -> None:
-        standing = stack.tables.runs
-        assert model.runs.keys() <= standing.keys(), "I1: a run record is gone"
-        for run_id, run in standing.items():
+        current = stack.tables.runs
+        assert model.runs.keys() <= current.keys(), "I1: a run record is gone"
+        for run_id, run in current.items():
             before = model.runs.get(run_id)
             if before is run:
                 continue
             if before is None:
-                keys = Counter((each.sensor, each.run_key) for each in standing.values() if each.run_key)
+                keys = Counter((each.sensor, each.run_key) for each in current.values() if each.run_key)
                 assert max(keys.values(), default=1) == 1, "I1: a key has two records"
                 assert run.attempt == 1
             else:
@@ -131,8 +131,8 @@ def assert_forward(world: World, before: Run, run: Run) -> None:
         for status, time in times.items():
             assert run.reached[place][status] <= time, f"I7: {status} of {place} was taken back"
     if run.attempt == before.attempt:
-        told = not any(name.endswith(ASSUMED) for name in before.reached[f"{run.attempt}/0"])
-        assert not told or run.status.rank >= before.status.rank, "I7: the status went back"
+        is_reported = not any(name.endswith(ASSUMED) for name in before.reached[f"{run.attempt}/0"])
+        assert not is_reported or run.status.rank >= before.status.rank, "I7: the status went back"
         return
     assert run.attempt == before.attempt + 1, "I7: an attempt was left out"
     assert before.status.is_finished, "I1: a second attempt beside the first"
@@ -145,7 +145,7 @@ def assert_forward(world: World, before: Run, run: Run) -> None:
 
 
 def assert_started_once(world: World) -> None:
-    """Each attempt has one execution at most, and each execution a run that asked for it (I1)."""
+    """Each attempt has one execution at most, and each execution a run that requested it (I1)."""
     for target in world.targets.values():
         for launch_id, begun in target.begun.items():
             assert len(begun) <= 1, f"I1: {launch_id} was started {len(begun)} times"
@@ -157,11 +157,13 @@ def assert_started_once(world: World) -> None:
 
 
 def assert_all_done(world: World, witness: ModelWitness) -> None:
-    """After everything has come to its end: nothing was lost, and records tell what was (I2, I3, I7)."""
+    """After everything has come to its end: nothing was lost, and records show what was (I2, I3, I7)."""
     for stack in world.stacks:
         ticks = stack.committed()
-        asked = {run.run_id for tick in ticks for run in tick.requests}
-        assert asked == stack.tables.runs.keys(), "I2: a request without run, or a run that nobody asked for"
+        requested = {run.run_id for tick in ticks for run in tick.requests}
+        assert requested == stack.tables.runs.keys(), (
+            "I2: a request without run, or a run that nobody requested"
+        )
         keyless = [run.run_id for tick in ticks for run in tick.requests if not run.run_key]
         assert len(keyless) == len(set(keyless)), "I3"
         watched = [tick for tick in ticks if tick.sensor == WATCH]
@@ -184,6 +186,6 @@ def _assert_told_as_it_was(world: World, run: Run) -> None:
             assert end in run.reached[f"{attempt}/0"], "I2: an attempt was not started, and nobody says so"
     begun = target.begun.get(run.launch_id)
     if begun:
-        # What was refused when it was asked for again may have run; whose every event is lost stays so.
+        # What was refused when it was requested again may have run; whose every event is lost stays so.
         is_assumed = run.failure is not None and run.failure.assumed
         assert is_assumed or run.status is target.executions[begun[0]].status, "I7"

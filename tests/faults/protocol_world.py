@@ -7,9 +7,9 @@ lose an answer, or stand still while others act. What it does is the engine's ow
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, Protocol
 
-from tests.support.house import House
 from tests.support.process_kill import KilledError
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
@@ -24,14 +24,16 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
+from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import RunIds
 from treadle.engine.record.recorder import StatusChange
-from treadle.engine.tick.evaluation import Evaluator
-from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.targets import JobSettings, StartContract
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import SequentialIds, VirtualClock
 from treadle.testing.targets import NAMED, InMemoryTarget
 
@@ -44,7 +46,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 JOBS = {name: JobSettings(name, name, f"arn:{name}", "-") for name in ("named", "listed")}
 LISTED = StartContract(listing_ms=89 * 86_400_000)
 LISTING_LAG_MS = 30_000
-BEHAVIOURS = ("asks", "changes", "skips", "fails")
+BEHAVIOURS = ("requests", "changes", "skips", "fails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class DelayedQueue:
 
 
 class Copy(SensorDefinition):
-    """Asks for one run per object, whatever event tells of it."""
+    """Asks for one run per object, whatever event names it."""
 
     takes_events = True
 
@@ -153,19 +155,21 @@ class Stack:
 
     def __init__(self, name: str, world: "World") -> None:
         self.name = name
-        self.tables = InMemoryTables()
         self.queue = DelayedQueue(world.clock)
         self.inbox: list[StatusChange] = []
         self.uploads: dict[str, list[SensorEvent]] = {copy: [] for copy in COPIES}
         self.run_ids = RunIds.of(name)
-        self.behaviour = "asks"
+        self.behaviour = "requests"
         self.world = world
         jobs = [JobDefinition(job) for job in JOBS]
         self.watch = SensorDefinition(WATCH, evaluation_fn=self._watch, jobs=jobs, retries_per_key=1)
         self.copies = {copy: Copy(copy, evaluation_fn=self._copy, jobs=jobs) for copy in COPIES}
-        self.sensors = self._watched("sensors", InMemorySensorStore(self.tables))
-        self.ticks = self._watched("ticks", InMemoryTickStore(self.tables))
-        self.runs = self._watched("runs", InMemoryRunStore(self.tables))
+        stores = InMemoryStores()
+        self.tables = stores.tables
+        ports = ("sensors", "ticks", "runs", "events")
+        self.stores: Any = SimpleNamespace(
+            **{name: self._watched(name, getattr(stores, name)) for name in ports}
+        )
         self.launches = self._watched("launches", self.queue)
         self.targets = {
             kind: self._watched(kind, target, LaunchUncertainError) for kind, target in world.targets.items()
@@ -178,7 +182,7 @@ class Stack:
         behaviour = self.behaviour
         self.world.call(self, "function", behaviour, _nothing, (), ValueError)
         if behaviour == "fails":
-            msg = "told to fail"
+            msg = "The function fails on request"
             raise ValueError(msg)
         return behaviour
 
@@ -186,7 +190,7 @@ class Stack:
         number = int(context.cursor or 0)
         behaviour = self._behave()
         if behaviour == "skips":
-            return SkipReason("told to skip")
+            return SkipReason("skips on request")
         config = {"version": number if behaviour == "changes" else 0}
         keys = [(f"k{each % 3}", ("named", "listed", "named")[each % 3]) for each in (number, number + 1)]
         keyed = [RunRequest(key, config, job_name=job) for key, job in keys]
@@ -199,14 +203,18 @@ class Stack:
     def dispatcher(self, clock: VirtualClock) -> Dispatcher:
         """DISPATCH."""
         grants = FixedGrants({name: frozenset(JOBS) for name in (WATCH, *COPIES)})
-        return Dispatcher(self.ticks, self.runs, self.launches, grants, clock, House().assets)
+        return self.engine(clock).dispatcher(self.launches, grants, InMemoryBus())
 
-    def evaluator(self, definition: SensorDefinition, clock: VirtualClock) -> Evaluator:
-        """A sensor's evaluation."""
-        return Evaluator(Planner(definition, self.run_ids, self.runs), clock)
+    def engine(self, clock: VirtualClock) -> Assembly:
+        """The assembly of the engine's components."""
+        return Assembly(self.stores, clock, self.world.tokens, self.name)
+
+    def sensor(self, definition: SensorDefinition, clock: VirtualClock) -> SensorParts:
+        """What evaluates a sensor."""
+        return self.engine(clock).sensor(definition, TickSettings(MINUTE_MS, RUNNING))
 
     def committed(self) -> list[Any]:
-        """The ticks that asked for runs, in order."""
+        """The ticks that requested runs, in order."""
         return [tick for _, tick in sorted(self.tables.ticks.items()) if tick.status is TickStatus.SUCCESS]
 
 
@@ -225,7 +233,7 @@ class World:
             "listed": InMemoryTarget(self.clock, contract=LISTED, listing_lag=LISTING_LAG_MS),
         }
         self._witness = witness
-        self._told: set[tuple[str, DagsterRunStatus]] = set()
+        self._reported: set[tuple[str, DagsterRunStatus]] = set()
         self._step: Step | None = None
         self.stacks = [Stack(name, self) for name in ("one", "two")]
         self.present = self.stacks[0]
@@ -254,7 +262,7 @@ class World:
         except Exception as error:
             self._witness.saw(stack, port, method, args, error)
             raise
-        self.tell()
+        self.report()
         self._witness.saw(stack, port, method, args, result)
         if strike and strike.after:
             self._strike(step, strike, lost)
@@ -275,13 +283,13 @@ class World:
         if step.ends_at is not None and self.clock.now() >= step.ends_at:
             raise KilledError
 
-    def tell(self) -> None:
-        """Let the targets tell both stacks of what started and ended."""
+    def report(self) -> None:
+        """Let the targets report to both stacks what started and ended."""
         for kind, target in self.targets.items():
             for external_id, execution in target.executions.items():
                 for status in dict.fromkeys((DagsterRunStatus.STARTED, execution.status)):
-                    if (external_id, status) not in self._told:
-                        self._told.add((external_id, status))
+                    if (external_id, status) not in self._reported:
+                        self._reported.add((external_id, status))
                         name = external_id.removeprefix(f"arn:{kind}:").partition("#")[0]
                         at = execution.ended_at if status.is_finished else execution.started_at
                         started_at = execution.started_at if status.is_finished else None

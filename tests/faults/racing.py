@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any
 
-from tests.support.house import House
 from tests.support.shared_directory import DirectoryQueue, SharedTarget, append
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -25,20 +25,20 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.assembly import Assembly
 from treadle.engine.dispatch import chunks, dispatcher
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import launcher
-from treadle.engine.messages import LaunchRequest
+from treadle.engine.messages import ChunkRequest, LaunchRequest, TickRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import reconciler
 from treadle.engine.record import run_state
 from treadle.engine.tick import backoff, scheduled_ticks
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
+from treadle.engine.tick.evaluation import Budget
 from treadle.model.runs import KeyState
 from treadle.model.targets import Execution, JobSettings, Start
 from treadle.ports.runs import RunStore
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
 
 SENSOR = "raced"
@@ -47,7 +47,7 @@ JOBS = ("named", "listed")
 
 RUN_IDS = RunIds.of("race")
 STEP = 3
-"""A tick moves the cursor on by so much, and asks for twice as many keys: each is asked for by two ticks."""
+"""A tick moves the cursor on by so much, and requests twice as many keys: each is requested by two ticks."""
 
 TICK_SECONDS = 1.0
 """The time limit of an evaluation. It is the lease's alone: a process that outlives it must do no harm."""
@@ -194,6 +194,9 @@ class Planned:
             os.kill(os.getpid(), signal.SIGSTOP)
         return found
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
@@ -208,7 +211,7 @@ class Racer:
 
     Args:
         course: what they share.
-        dies: where this process is to be killed: `evaluating`, `before` or `after` a start; or `standing`, where
+        dies: where this process is to be killed: `evaluating`, `before` or `after` a start; or `suspended`, where
             it is to stand still before it commits.
     """
 
@@ -222,29 +225,18 @@ class Racer:
         definition = Numbers(
             SENSOR, evaluation_fn=self._evaluate, jobs=[JobDefinition(name) for name in JOBS]
         )
-        running, launches = DefaultSensorStatus.RUNNING, course.queue("launches")
+        launches, grants = course.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
         self._planned = Planned(stores.runs)
-        evaluator = Evaluator(Planner(definition, RUN_IDS, cast("RunStore", self._planned)), clock)
-        settings = scheduled_ticks.TickSettings(40, running)
-        self._leased = scheduled_ticks.ScheduledTickRunner(
-            evaluator, stores.sensors, stores.ticks, clock, tokens, settings
+        shared: Any = SimpleNamespace(
+            sensors=stores.sensors, ticks=stores.ticks, runs=self._planned, events=stores.events
         )
-        self._events = EventTicks(
-            evaluator, stores.sensors, stores.ticks, tokens, running, stores.runs, "test"
-        )
-        self._dispatcher = dispatcher.Dispatcher(
-            stores.ticks,
-            stores.runs,
-            launches,
-            FixedGrants({SENSOR: frozenset(JOBS)}),
-            clock,
-            House().assets,
-            slices=course.queue("slices"),
-        )
-        self._launcher = launcher.Launcher(stores.runs, launches, jobs, targets, clock, tokens)
-        self._reconciler = reconciler.Reconciler(
-            stores.ticks, stores.runs, launches, self._dispatcher, jobs, targets, clock
-        )
+        engine = Assembly(shared, clock, tokens, "race")
+        settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
+        self._sensor = engine.sensor(definition, settings)
+        chunks = course.queue("slices")
+        self._dispatcher = engine.dispatcher(launches, grants, InMemoryBus(), chunks=chunks)
+        self._launcher = engine.launcher(launches, jobs, targets)
+        self._reconciler = engine.reconciler(self._dispatcher, launches, jobs, targets)
         self._clock = clock
 
     def _evaluate(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
@@ -259,8 +251,8 @@ class Racer:
 
     def tick(self) -> None:
         """A leased tick, at this moment."""
-        self._planned.stands_still = self._dies == "standing"
-        outcome = self._leased.tick(self._clock.now(), Budget(TICK_SECONDS))
+        self._planned.stands_still = self._dies == "suspended"
+        outcome = self._sensor.scheduled.tick(self._clock.now(), Budget(TICK_SECONDS))
         if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planned.stands_still:
             self._dies = ""
         self._planned.stands_still = False
@@ -270,7 +262,8 @@ class Racer:
     def take_event(self, body: dict[str, object]) -> None:
         """An event's tick."""
         event = event_of(int(str(body["number"])))
-        self._events.evaluate(event, self._events.load_batch_state([event]), Budget(TICK_SECONDS))
+        events = self._sensor.events
+        events.evaluate(event, events.load_batch_state([event]), Budget(TICK_SECONDS))
 
     def dispatch(self) -> None:
         """Any of the ticks that are pending, as their stream would bring it."""
@@ -283,17 +276,14 @@ class Racer:
 
     def dispatch_chunk(self, body: dict[str, object]) -> None:
         """A slice of a tick."""
-        self._dispatcher.dispatch_chunk(
-            chunks.ChunkRequest(
-                str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"]))
-            )
-        )
+        request = TickRequest.from_json(body)
+        assert isinstance(request, ChunkRequest)
+        self._dispatcher.dispatch_chunk(request)
 
     def launch(self, body: dict[str, object]) -> None:
         """A run's attempt."""
-        wanted = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
         with time_limit():
-            self._launcher.launch(wanted, LIMIT_SECONDS)
+            self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
 
     def reconcile(self) -> None:
         """A pass of RECONCILE, one of which begins each second, as on a schedule; it may last into the next."""

@@ -1,6 +1,6 @@
 """The windows in which Dagster's sensors duplicate (D) or lose (L), each closed here.
 
-Numbers and words are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
+Numbers and names are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support.dispatching import NOON, committed
-from tests.support.house import JOB, RUN_IDS, RUNNING, House, sensor_of
+from tests.support.house import JOB, NAMESPACE, RUNNING, House, sensor_of
 from tests.support.objects import BUCKET, object_of
 from tests.support.process_kill import KilledError, kill_point
 from tests.support.tables import create_tables
@@ -32,14 +32,13 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.objects import ObjectCreated
-from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.engine.assembly import Assembly
 from treadle.engine.outcomes import Decision
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.testing import TreadleInstance
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue, VirtualClock
@@ -62,22 +61,22 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
 
 
 def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
-    evaluators, asked, clock = 4, threading.Barrier(4), VirtualClock()
+    evaluators, barrier, clock = 4, threading.Barrier(4), VirtualClock()
 
     def function() -> RunRequest:
-        asked.wait(30)  # All are past any look at what exists before one of them commits.
+        barrier.wait(30)  # All are past any look at what exists before one of them commits.
         return RunRequest("the key")
 
     definition = S3SensorDefinition("watch", evaluation_fn=function, selection=S3Selection(BUCKET), job=load)
-    evaluator = Evaluator(Planner(definition, RUN_IDS, stores.runs), clock)
-    events = EventTicks(evaluator, stores.sensors, stores.ticks, RandomTokens(), RUNNING, stores.runs, "test")
+    engine = Assembly(stores, clock, RandomTokens(), NAMESPACE)
+    events = engine.sensor(definition, TickSettings(0, RUNNING)).events
     time = datetime(2026, 11, 22, 18, tzinfo=UTC)
     uploads = [ObjectCreated(object_of("in/a.csv"), time, str(number)) for number in range(evaluators)]
     batch_state = events.load_batch_state(uploads)
 
     at_once([partial(events.evaluate, each, batch_state, Budget()) for each in uploads])
     queue, target = InMemoryQueue(), InMemoryTarget(clock)
-    dispatcher = Dispatcher(stores.ticks, stores.runs, queue, GRANTS, clock, House().assets)
+    dispatcher = engine.dispatcher(queue, GRANTS, InMemoryBus())
     ticks = stores.ticks.latest("watch", 10)
     at_once([partial(dispatcher.dispatch, tick) for tick in ticks])
     launch_all(stores.runs, queue, target, clock, at_a_time=4)
@@ -94,9 +93,8 @@ def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: Dyna
     once = committed(house, "the key")
     tick = replace(once, requests=once.requests * 8)  # As if nothing had sorted out the repeated key before.
     stores.ticks.put(tick)
-    dispatcher = Dispatcher(
-        stores.ticks, stores.runs, house.launches, GRANTS, house.clock, house.assets, workers=8
-    )
+    engine = Assembly(stores, house.clock, house.tokens, NAMESPACE)
+    dispatcher = engine.dispatcher(house.launches, GRANTS, house.bus, workers=8)
 
     dispatcher.dispatch(tick)
     launch_all(stores.runs, house.launches, target, house.clock)
@@ -112,10 +110,8 @@ def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, 
         with mock_aws(), kill_point() as kill:
             stores = DynamoStores(create_tables(), RandomTokens())
             clock = VirtualClock()
-            evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
-            ticks = ScheduledTickRunner(
-                evaluator, stores.sensors, stores.ticks, clock, RandomTokens(), TickSettings(0, RUNNING)
-            )
+            engine = Assembly(stores, clock, RandomTokens(), NAMESPACE)
+            ticks = engine.sensor(sensor_of(counting), TickSettings(0, RUNNING)).scheduled
             kill.call, kill.after = call, after
             try:
                 ticks.tick(clock.now(), Budget(60))
@@ -135,8 +131,10 @@ def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, 
 
 def _assert_one_request_for_each_number(stores: DynamoStores) -> None:
     cursor = stores.sensors.cursor(stores.sensors.get("watch"))
-    asked = [json.loads(run.run_config) for tick in stores.ticks.latest("watch", 50) for run in tick.requests]
-    assert sorted(each["n"] for each in asked) == list(range(1, int(cursor or 0) + 1))
+    requested = [
+        json.loads(run.run_config) for tick in stores.ticks.latest("watch", 50) for run in tick.requests
+    ]
+    assert sorted(each["n"] for each in requested) == list(range(1, int(cursor or 0) + 1))
 
 
 def test_d4_request_that_fails_lets_none_of_the_others_start_again() -> None:

@@ -20,4 +20,4 @@ def test_d6_crash_between_asset_events_and_runs_records_and_starts_each_once(fau
 
     sites = [call.site for call in calls if call.step == "DISPATCH"]
     assert sites.index("EventStore.append") < sites.index("RunStore.create")
-    assert {call: words for call, words in found.items() if words} == {}
+    assert {call: problems for call, problems in found.items() if problems} == {}

@@ -1,6 +1,6 @@
 """The windows of Dagster's asset sensors, each closed here.
 
-Numbers and words are those of docs/reference/dagster-windows.md.
+Numbers and names are those of docs/reference/dagster-windows.md.
 """
 
 from treadle import (
@@ -24,11 +24,11 @@ def test_l9_each_of_many_materializations_starts_its_run() -> None:
         return RunRequest(context.cursor)
 
     instance = TreadleInstance([on_orders])
-    told = [
+    events = [
         instance.report_runless_asset_event(AssetMaterialization(ORDERS, partition=f"day-{number % 7}"))
         for number in range(30)
     ]
-    for late in reversed(told):  # Each is delivered again, and late.
+    for late in reversed(events):  # Each is delivered again, and late.
         instance.send(late)
 
     assert [run.run_key for run in instance.runs()] == [str(number) for number in range(1, 31)]

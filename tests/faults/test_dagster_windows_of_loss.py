@@ -1,6 +1,6 @@
 """The windows in which Dagster's sensors lose (L), each closed here; the duplicates are beside this file.
 
-Numbers and words are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
+Numbers and names are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
 """
 
 import json
@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.support.dispatching import NOON
-from tests.support.house import JOBS, NAMESPACE, House, sensor_of
+from tests.support.house import House, sensor_of
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
 from tests.template.engine_model import read_engine
@@ -29,17 +29,13 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError, SensorEvaluationError
 from treadle.engine.outcomes import Decision
-from treadle.engine.reconcile.late_sensors import LateSensors
-from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints import metric_names
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.model.assets import AssetEvent
 from treadle.model.registry import KeptEntry, RegistryCopy
 from treadle.testing import TreadleInstance
-from treadle.testing.engine_state import InMemoryLateSensorStore
-from treadle.testing.registry import InMemoryRegistryStore, sensor_text
+from treadle.testing.registry import sensor_text
 
 
 @pytest.fixture
@@ -57,7 +53,7 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
 
 @pytest.fixture
 def files() -> S3SensorDefinition:
-    """A run for each object; it raises for what is called bad until it is mended."""
+    """A run for each object; it raises for the keys in `broken`."""
 
     @s3_sensor("raw", job=load, name="files", start_from="beginning")
     def files(context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -167,14 +163,14 @@ def test_l5_launch_that_fails_is_retried_or_ends_its_run_with_the_targets_words(
 
     result = instance.tick("watch")
     refused, waiting = result.runs
-    launch_all(instance._run_store, instance._launches, instance.target, instance.clock)
+    launch_all(instance._stores.runs, instance._launches, instance.target, instance.clock)
 
     assert (refused.status, refused.failure and refused.failure.cause) == (
         DagsterRunStatus.FAILURE,
         "no such machine",
     )
     assert waiting.status is DagsterRunStatus.QUEUED
-    assert instance._run_store.get(waiting.run_id) == instance.runs()[1]
+    assert instance._stores.runs.get(waiting.run_id) == instance.runs()[1]
     assert instance.runs()[1].status is DagsterRunStatus.STARTED
 
 
@@ -261,10 +257,7 @@ def test_l11_committed_requests_are_launched_however_late(house: House) -> None:
     house.leased(sensor_of(lambda: [RunRequest("a"), RunRequest()])).tick(NOON, Budget())
     house.clock.advance(3 * 86_400)  # The stream has forgotten the tick by then.
 
-    reconciler = Reconciler(
-        house.ticks, house.runs, house.launches, house.dispatcher(), JOBS, {}, house.clock
-    )
-    found = reconciler.reconcile(60)
+    found = house.reconciler(targets={}).reconcile(60)
     launch_all(house.runs, house.launches, house.target, house.clock)
 
     assert found.dispatched == 1
@@ -287,15 +280,10 @@ def test_l14_function_that_does_not_load_rings_an_alarm(house: House) -> None:
     now = house.clock.now()
     entries = {"sensors/watch": KeptEntry(sensor_text("shop", interval="60"), now, changed_at=now)}
     house.tables.registry = RegistryCopy("main", entries, now)
-    registry = CachedRegistry(InMemoryRegistryStore(house.tables), house.clock)
-    late = InMemoryLateSensorStore(house.tables)
-    looks = LateSensors(registry, house.sensors, late, house.bus, NAMESPACE, house.clock)
+    late_sensors = house.engine.late_sensors(house.bus)
 
     def reconciled() -> tuple[str, ...]:
-        reconciler = Reconciler(
-            house.ticks, house.runs, house.launches, house.dispatcher(), JOBS, {}, house.clock, sensors=looks
-        )
-        return reconciler.reconcile(60).late
+        return house.reconciler(targets={}, late_sensors=late_sensors).reconcile(60).late
 
     fresh = reconciled()
     house.clock.advance(5 * 60)

@@ -1,6 +1,6 @@
 """The windows of Dagster's run status sensors, each closed here.
 
-Numbers and words are those of docs/reference/dagster-windows.md.
+Numbers and names are those of docs/reference/dagster-windows.md.
 """
 
 import itertools

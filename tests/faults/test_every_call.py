@@ -39,7 +39,7 @@ NOT_IN_THE_FLOW = {
     "TickStore.latest": "shown to operators",
     "TickStore.mark_unreadable": "walked in test_unreadable_records.py",
     "TickStore.page": "shown to operators",
-    "Target.cancel": "asked for by operators",
+    "Target.cancel": "requested by operators",
     "Target.contract": "no call",
     "Target.recent": "walked in test_observing.py",
 }
@@ -60,7 +60,7 @@ def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
     assert len(world.backend.all_runs()) == 13
     assert {run.job for run in world.backend.all_runs()} == {JOB, GRANTED_LATE}
     assert sum(tick.dispatched.refused for tick in committed(world) if tick.dispatched) == 2
-    assert len(world.letters.kept) == 5
+    assert len(world.dead_letters.kept) == 5
 
 
 def test_the_flow_reaches_every_method_of_the_ports() -> None:

@@ -1,4 +1,4 @@
-"""One fault at every call between what is told of assets and the bus, and many pairs of them."""
+"""One fault at every call between a report of an asset and the bus, and many pairs of them."""
 
 from collections.abc import Callable
 
@@ -27,10 +27,12 @@ def strike(plan: dict[int, Fault]) -> Walked:
         found = [f"I2: {error}"]
     if len(world.faults.struck) != len(plan):
         found.append(f"only {world.faults.struck} of {plan} struck")
-    return Walked(1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {words}" for words in found])
+    return Walked(
+        1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {problem}" for problem in found]
+    )
 
 
-def test_without_faults_each_event_is_recorded_and_told_once() -> None:
+def test_without_faults_each_event_is_recorded_and_published_once() -> None:
     world = lived({})
 
     assert recorded_wrong(world) == []
@@ -43,7 +45,7 @@ def test_without_faults_each_event_is_recorded_and_told_once() -> None:
 
 
 @pytest.mark.parametrize("fault", EVERYWHERE)
-def test_no_fault_at_any_call_loses_or_doubles_what_is_told_of_assets(
+def test_no_fault_at_any_call_loses_or_doubles_an_asset_event(
     fault: Fault, hold: Callable[[Walked], None]
 ) -> None:
     walked = Walked()

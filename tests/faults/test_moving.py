@@ -14,7 +14,7 @@ from tests.support.house import ARN
 from tests.support.moved_jobs import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.assembly import Assembly
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
@@ -38,7 +38,7 @@ PLAIN = Flow(batches=(("only",),))
 
 @dataclass(slots=True)
 class GuardedTarget(SimulatedTarget):
-    """A target whose former address denies everything, and is not heard of, once it is closed."""
+    """A target whose former address denies everything, and sends no events, once it is closed."""
 
     is_closed: bool = False
 
@@ -62,11 +62,11 @@ class GuardedTarget(SimulatedTarget):
         self._guard(external_id)
         return SimulatedTarget.describe(self, external_id, role)
 
-    def _tell(
+    def _report(
         self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
     ) -> None:
         if not (self.is_closed and execution.target == ARN):
-            SimulatedTarget._tell(self, execution, status, key, delay, machine)
+            SimulatedTarget._report(self, execution, status, key, delay, machine)
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class MovingWorld(World):
         )
         self.faults.pause = self.move
 
-    def _jobs(self, registry: CachedRegistry) -> Mapping[str, JobSettings]:
+    def _jobs(self, engine: Assembly) -> Mapping[str, JobSettings]:
         return self.jobs
 
     def move(self) -> None:
@@ -120,8 +120,8 @@ def taken(world: MovingWorld) -> Iterator[str]:
     """What does not hold where they were taken away: then a run may end as unknown, and nothing else may differ."""
     yield from i1(world)
     yield from i3(world)
-    if world.letters.kept:
-        yield f"dead letters: {world.letters.kept}"
+    if world.dead_letters.kept:
+        yield f"dead letters: {world.dead_letters.kept}"
     for run in world.backend.all_runs():
         if not run.status.is_finished and (run.next_at is not None or world.contract.describes):
             yield f"{run.run_key} is {run.status} for ever"
@@ -144,7 +144,7 @@ def test_a_move_at_any_call_loses_no_run_and_starts_none_twice(contract: StartCo
     addresses: set[str | None] = set()
 
     for call, world in strikes(contract, EVERYTHING, {}, keeps=keeps):
-        found += [f"{call}: {words}" for words in (kept if keeps else taken)(world)]
+        found += [f"{call}: {problem}" for problem in (kept if keeps else taken)(world)]
         addresses |= {run.target for run in world.backend.all_runs()}
 
     assert found == []
@@ -163,6 +163,6 @@ def test_a_move_after_a_start_that_met_a_fault_loses_no_run_and_starts_none_twic
 
     worlds = list(strikes(contract, PLAIN, {start.number: fault}, keeps=keeps))
 
-    found = [f"{call}: {words}" for call, world in worlds for words in (kept if keeps else taken)(world)]
+    found = [f"{call}: {problem}" for call, world in worlds for problem in (kept if keeps else taken)(world)]
     assert found == []
     assert len(worlds) > 3

@@ -1,25 +1,25 @@
 """Runs that others started: whatever is lost on the way of their events or listings, each is recorded once, truly."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.reconcile.external_run_poller import POLL_MS, ExternalRunPoller
-from treadle.engine.record.external_runs import ExternalRunRecorder
-from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.assembly import Assembly
+from treadle.engine.reconcile.external_run_poller import POLL_MS
+from treadle.engine.record.recorder import StatusChange
 from treadle.model.runs import Failure
 from treadle.model.targets import Execution
 from treadle.testing.faults import Fault, Faults, faulty
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
-from treadle.testing.system import VirtualClock
+from treadle.testing.stores import InMemoryStores
+from treadle.testing.system import SequentialIds, VirtualClock
+from treadle.testing.tables import InMemoryTables
 from treadle.testing.targets import InMemoryTarget
 
 if TYPE_CHECKING:
-    from treadle.ports.runs import RunStore
     from treadle.ports.targets import Target
 
 
@@ -52,16 +52,12 @@ class Scene:
             self.inner.executions[arn] = Execution(arn, ARN, Status.STARTED, NOON, launch_id=name)
         self.inner.finish(f"{ARN}:succeeded", Status.SUCCESS)
         self.inner.finish(f"{ARN}:failed", Status.FAILURE, FAILED)
-        self.runs: RunStore = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
-        self.target: Target = faulty(
-            self.inner, "Target", self.faults, lost=LaunchDelayedError, throttled=LaunchDelayedError
-        )
-        self.observer = ExternalRunRecorder(frozenset({JOB}), RUN_IDS)
-
-    def recorder(self) -> Recorder:
-        """RECORD, as both steps use it."""
-        targets = {"step_functions": self.target}
-        return Recorder(self.runs, JOBS, targets, self.clock, NAMESPACE, self.observer)
+        stores: Any = InMemoryStores(self.tables)
+        stores.runs = faulty(stores.runs, "RunStore", self.faults)
+        self.engine = Assembly(stores, self.clock, SequentialIds(), NAMESPACE)
+        target: Target = self.inner
+        lost = LaunchDelayedError
+        self.targets = {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=lost)}
 
     def another_pass(self) -> None:
         """What goes on meanwhile."""
@@ -74,18 +70,13 @@ class Scene:
 
     def look(self) -> None:
         """A pass of RECONCILE over the observed jobs."""
-        targets = {"step_functions": self.target}
-        watcher = ExternalRunPoller(
-            self.observer, self.runs, JOBS, targets, self.recorder(), self.clock, NAMESPACE
-        )
-        watcher.watch(self.clock.now() + 50_000)
+        self.engine.poller(JOBS, self.targets, {JOB}).watch(self.clock.now() + 50_000)
 
     def take(self, name: str, status: Status) -> None:
         """An event that comes."""
         time = NOON if status is Status.STARTED else self.clock.time
-        self.recorder().record(
-            StatusChange("step_functions", name, f"{ARN}:{name}", ARN, status, time, started_at=NOON)
-        )
+        change = StatusChange("step_functions", name, f"{ARN}:{name}", ARN, status, time, started_at=NOON)
+        self.engine.recorder(JOBS, self.targets, {JOB}).record(change)
 
     def step(self, name: str, function: Callable[[], object]) -> None:
         """Run a step as Lambda would: what raised, or died, is delivered again."""
@@ -114,12 +105,12 @@ class Scene:
 
     def check(self) -> None:
         """Each execution is one run, and stands as its target says."""
-        told = {
+        recorded = {
             run.external_id: (run.status, run.failure, run.run_id, run.job, run.attempt)
             for run in self.tables.runs.values()
         }
-        assert len(told) == len(self.tables.runs)
-        assert told == {
+        assert len(recorded) == len(self.tables.runs)
+        assert recorded == {
             arn: (each.status, each.failure, RUN_IDS.observed("step_functions", arn), JOB, 1)
             for arn, each in self.inner.executions.items()
         }

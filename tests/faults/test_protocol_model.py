@@ -197,7 +197,7 @@ SETTINGS = settings(
 def test_no_story_breaks_an_invariant_and_they_strike_everywhere(
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Told at the end, too, as a model that nothing happens in proves nothing."""
+    """Shown at the end, too, as a model that nothing happens in proves nothing."""
     run_state_machine_as_test(Protocol, settings=SETTINGS)
 
     record_property("summary", f"protocol model: {dict(TOTALS)}")

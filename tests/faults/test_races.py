@@ -35,12 +35,12 @@ AT_MOST_SECONDS = 120.0
 """So much longer may it take, on a slow machine, until enough has happened, or until all is quiet."""
 
 LAST = int(18 * SECONDS)
-"""The cursor that the sensor ends at: what is asked for must be launched in time on two cores."""
+"""The cursor that the sensor ends at: what is requested must be launched in time on two cores."""
 
 EVENTS = range(0, LAST, 7)
 ENOUGH_KILLS = 6
 
-DEATHS = ("standing", "evaluating", "before", "after") * 2
+DEATHS = ("suspended", "evaluating", "before", "after") * 2
 """Where the first processes are killed or stand still; those that replace them, and the others, at any moment."""
 
 
@@ -52,13 +52,13 @@ class Field:
         course: what they share.
         running: those that run.
         befallen: how often what happened.
-        standing: those that stand still, and until when.
+        suspended: those that stand still, and until when.
     """
 
     course: Course
     running: list[ForkServerProcess] = field(default_factory=list)
     befallen: Counter[str] = field(default_factory=Counter)
-    standing: dict[int, float] = field(default_factory=dict)
+    suspended: dict[int, float] = field(default_factory=dict)
     _seeds: int = 0
 
     def fill(self) -> None:
@@ -86,13 +86,13 @@ class Field:
             else:
                 os.kill(pid, signal.SIGSTOP)
                 self.befallen["stood still"] += 1
-                self.standing[pid] = time.monotonic() + random.choice((0.2, 3.0))
+                self.suspended[pid] = time.monotonic() + random.choice((0.2, 3.0))
 
     def wake(self, *, everyone: bool = False) -> None:
         """Let those go on that have stood still for long enough."""
-        for pid, until in list(self.standing.items()):
+        for pid, until in list(self.suspended.items()):
             if everyone or until <= time.monotonic():
-                del self.standing[pid]
+                del self.suspended[pid]
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
@@ -245,7 +245,7 @@ def assert_each_run_was_started_once(course: Course, runs: dict[str, Run]) -> No
 
 def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
     """What happened, for the summary at the end."""
-    asked = {job: dict(Counter(field.course.target(job).queried())) for job in JOBS}
+    resolved = {job: dict(Counter(field.course.target(job).queried())) for job in JOBS}
     counts = {
         "processes": dict(field.befallen),
         "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),
@@ -258,6 +258,6 @@ def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
         "keys": sum(run.run_key is not None for run in runs.values()),
         "runs without key": sum(run.run_key is None for run in runs.values()),
         "keys taken already": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
-        "starts that were none": asked,
+        "starts that were none": resolved,
     }
     return f"races: {json.dumps(counts)}"

@@ -18,9 +18,7 @@ from treadle.adapters.targets.sqs import SqsTarget
 from treadle.adapters.targets.step_functions import StepFunctionsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.model.runs import Run
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.ports.system import Clock
@@ -44,7 +42,7 @@ class StruckTarget(InMemoryTarget):
 
     Attributes:
         fault: what strikes the next start.
-        asked: the starts that were looked for.
+        resolved: the starts that were looked for.
     """
 
     def __init__(
@@ -52,10 +50,10 @@ class StruckTarget(InMemoryTarget):
     ) -> None:
         super().__init__(clock, contract, listing_lag, forgets_ended)
         self.fault: str | None = None
-        self.asked: list[Start] = []
+        self.resolved: list[Start] = []
 
     def start(self, start: Start) -> Execution:
-        """Start, unless the caller is killed before; what was started is not told after a fault."""
+        """Start, unless the caller is killed before; what was started is not returned after a fault."""
         fault, self.fault = self.fault, None
         if fault == KILLED_BEFORE:
             raise Killed
@@ -69,7 +67,7 @@ class StruckTarget(InMemoryTarget):
 
     def resolve(self, start: Start) -> Execution | None:
         """What the listing shows of the start."""
-        self.asked.append(start)
+        self.resolved.append(start)
         return super().resolve(start)
 
 
@@ -238,7 +236,7 @@ def test_batch_past_the_listing_is_unknown(fault: str) -> None:
 
 
 def starts_at_least_once(contract: StartContract, fault: str) -> None:
-    """What a target that tells nothing promises: never none, and each with the same launch id."""
+    """What a target that reports nothing guarantees: never none, and each with the same launch id."""
     scene = Scene(contract, fault)
     before = len(scene.executions)
 
@@ -285,7 +283,7 @@ class TwoKinds:
         """Take up the message, under a deployment."""
         house = self.house
         jobs = {JOB: settings} if settings else {}
-        launcher = Launcher(house.runs, house.launches, jobs, self.targets, house.clock, house.tokens)
+        launcher = house.engine.launcher(house.launches, jobs, self.targets)
         launcher.launch(LaunchRequest(RUN_ID, 1, JOB), SECONDS)
         return house.only_run()
 
@@ -317,10 +315,10 @@ def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | No
 
     run = scene.launch(deployed)
 
-    [asked] = scene.old.asked
-    settings = asked.settings
+    [resolved] = scene.old.resolved
+    settings = resolved.settings
     assert (settings.target, settings.arn, settings.options) == (OLD.target, OLD.arn, OLD.options)
-    assert asked.tried_at == tried_at
+    assert resolved.tried_at == tried_at
     assert (run.status, run.target) == (Status.STARTED, "arn:old")
     assert (len(scene.old.starts), scene.new.starts) == (1, [])
 
@@ -358,9 +356,7 @@ def test_run_is_asked_about_where_it_was_started() -> None:
     house = scene.house
     house.clock.advance(3_601)
 
-    reconciler = Reconciler(
-        house.ticks, house.runs, house.launches, house.dispatcher(), {JOB: NEW}, scene.targets, house.clock
-    )
+    reconciler = house.reconciler(jobs={JOB: NEW}, targets=scene.targets)
     found = reconciler.reconcile(60)
 
     assert found.described == 1
@@ -375,9 +371,7 @@ def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
     house = scene.house
     house.clock.advance(3_601)
 
-    reconciler = Reconciler(
-        house.ticks, house.runs, house.launches, house.dispatcher(), {JOB: OLD}, scene.targets, house.clock
-    )
+    reconciler = house.reconciler(jobs={JOB: OLD}, targets=scene.targets)
     reconciler.reconcile(60)
 
     assert house.only_run().status is Status.STARTED

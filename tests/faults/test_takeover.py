@@ -7,7 +7,7 @@ from tests.faults.invariants import executions, violations
 from tests.faults.walk import CONTRACTS, calls_of
 from tests.faults.world import SECONDS, World
 from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
-from treadle.engine.messages import launch_message
+from treadle.engine.messages import LaunchRequest
 from treadle.testing.faults import Call, Fault, Faults
 
 
@@ -28,7 +28,7 @@ def test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act(
 
     def meanwhile() -> None:
         world.clock.advance(seconds)
-        world.launches.send([launch_message(world.backend.all_runs()[0])])
+        world.launches.send([LaunchRequest.of(world.backend.all_runs()[0]).to_json()])
         world.live(world.clock.now())
         begun_meanwhile.append(len(executions(world)))
 

@@ -23,7 +23,7 @@ def test_throttling_a_third_of_all_calls_loses_nothing_and_buries_nothing(
     chance = random.Random(seed)
     world = World(CONTRACTS[contract], faults=Faults(throttles=lambda: chance.random() < SHARE))
     # It has evaluated before. The seeds are those that start within an hour: a target's token may last no longer.
-    world.backend.sensors.claim(EVENTS, PROJECT)
+    world.backend.stores.sensors.claim(EVENTS, PROJECT)
 
     world.live()
 

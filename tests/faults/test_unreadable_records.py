@@ -19,20 +19,20 @@ STRUCK = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLE
 
 def world() -> tuple[House, InMemoryDeadLetters]:
     """A tick and a run that cannot be read, before one of each that can."""
-    house, letters = House(), InMemoryDeadLetters()
+    house, dead_letters = House(), InMemoryDeadLetters()
     bad, _ = committed(house, "a", number=1), committed(house, "b", number=2)
     queue_run(house)
     house.tables.unreadable["watch", bad.tick_id] = "no zlib"
     house.tables.unreadable[RUN_ID,] = "tags is a list"
     house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    return house, letters
+    return house, dead_letters
 
 
-def reconcile(house: House, letters: InMemoryDeadLetters, faults: Faults) -> Reconciled | None:
+def reconcile(house: House, dead_letters: InMemoryDeadLetters, faults: Faults) -> Reconciled | None:
     made: Reconciler = house.reconciler()
     made._ticks = faulty(made._ticks, "TickStore", faults)
     made._runs = faulty(made._runs, "RunStore", faults)
-    made._dead_letters = faulty(letters, "DeadLetters", faults)
+    made._dead_letters = faulty(dead_letters, "DeadLetters", faults)
     done: list[Reconciled] = []
     with suppress(StoreError):
         faults.run("RECONCILE", lambda: done.append(made.reconcile(50)))
@@ -40,25 +40,25 @@ def reconcile(house: House, letters: InMemoryDeadLetters, faults: Faults) -> Rec
 
 
 def calls() -> int:
-    house, letters = world()
+    house, dead_letters = world()
     faults = Faults()
-    assert reconcile(house, letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
+    assert reconcile(house, dead_letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
     return len(faults.calls)
 
 
 @pytest.mark.parametrize("fault", STRUCK)
 def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) -> None:
     for number in range(1, calls() + 1):
-        house, letters = world()
-        reconcile(house, letters, Faults({number: fault}))
+        house, dead_letters = world()
+        reconcile(house, dead_letters, Faults({number: fault}))
 
         house.clock.advance(
             (RETRY_MS + DISPATCH_LATE_MS) / 1000 + 1
         )  # As long as a tick waits that met a fault.
-        passes = [reconcile(house, letters, Faults()) for _ in range(2)]
+        passes = [reconcile(house, dead_letters, Faults()) for _ in range(2)]
 
         assert passes[-1] == Reconciled(), number
-        about = [json.loads(letter.body)["treadle"] for letter in letters.messages.values()]
+        about = [json.loads(letter.body)["treadle"] for letter in dead_letters.messages.values()]
         assert set(about) == {"dispatch", "reconcile"} or fault in {Fault.THROTTLED}, number
         assert len(about) <= 3, number
         assert all(

@@ -14,7 +14,7 @@ TOKEN_FOR_AN_HOUR = StartContract(token_ms=3_600_000)
 """As ECS: a client token is known for a while, and stopped tasks cannot be found."""
 
 LISTED = StartContract(listing_ms=14 * 86_400_000)
-"""As Glue and Batch: no token, but runs can be found by what they bear."""
+"""As Glue and Batch: no token, but runs can be found by the launch id that they have."""
 
 AT_LEAST_ONCE = StartContract(describes=False)
 """As an asynchronous Lambda invocation."""
@@ -75,7 +75,7 @@ def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
 def strike(make: MakeWorld, plan: dict[int, Fault]) -> Walked:
     """Live through a flow with faults, and check what it has come to."""
     world = make(Faults(plan))
-    told = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
+    planned = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
     try:
         world.live()
         found = violations(world)
@@ -83,8 +83,8 @@ def strike(make: MakeWorld, plan: dict[int, Fault]) -> Walked:
         found = [f"I2: {error}"]
     struck = [f"{fault} at {call}" for call, fault in world.faults.struck]
     if len(struck) != len(plan):
-        found.append(f"only {struck} of {told} struck")
-    return Walked(1, [f"{' and '.join(struck)}: {words}" for words in found])
+        found.append(f"only {struck} of {planned} struck")
+    return Walked(1, [f"{' and '.join(struck)}: {problem}" for problem in found])
 
 
 def walk(make: MakeWorld, contract: StartContract, fault: Fault, where: Callable[[Call], bool]) -> Walked:

@@ -1,4 +1,4 @@
-"""What has taken effect in the stores, in order: noted behind the faults, whoever lives to tell of it."""
+"""What has taken effect in the stores, in order: noted behind the faults, whichever process survives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Witness:
 
 
 class WitnessedSensors:
-    """A `SensorStore` that tells a witness."""
+    """A `SensorStore` that shows a witness each lease, commit and edit."""
 
     def __init__(self, store: SensorStore, witness: Witness) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class WitnessedSensors:
 
 
 class WitnessedTicks:
-    """A `TickStore` that tells a witness of the ticks that were put."""
+    """A `TickStore` that shows a witness the ticks that were put."""
 
     def __init__(self, store: TickStore, witness: Witness) -> None:
         self._store = store
@@ -99,17 +99,17 @@ class WitnessedTicks:
 
 
 class WitnessedRuns:
-    """A `RunStore` that tells a witness of each record that was written."""
+    """A `RunStore` that shows a witness each record that was written."""
 
     def __init__(self, store: RunStore, witness: Witness) -> None:
         self._store = store
         self._witness = witness
 
     def create(self, run: Run) -> Run | None:
-        standing = self._store.create(run)
-        if standing is None:
+        current = self._store.create(run)
+        if current is None:
             self._wrote(run)
-        return standing
+        return current
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -120,10 +120,10 @@ class WitnessedRuns:
         return run
 
     def replace(self, run: Run) -> Run | None:
-        standing = self._store.replace(run)
-        if standing is None:
+        current = self._store.replace(run)
+        if current is None:
             self._wrote(run)
-        return standing
+        return current
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -4,11 +4,13 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
 from tests.faults.cloud import (
-    SimulatedLetters,
+    SimulatedDeadLetters,
     SimulatedQueue,
     SimulatedTarget,
     StreamRecord,
@@ -17,41 +19,32 @@ from tests.faults.cloud import (
 from tests.faults.flow import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.house import JOB
 from tests.support.house import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import KINDS
-from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.dispatch.chunks import ChunkRequest
+from treadle.engine.assembly import Assembly
 from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import timestamp
-from treadle.engine.launch.launcher import Launcher
+from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.reconcile.held_ticks import FAR
 from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.engine.record.recorder import Recorder
-from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
 from treadle.engine.registry.registry_sync import RegistrySync
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.planning import Planner
-from treadle.entrypoints import steps
-from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.engine.tick.evaluation import Budget
+from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message, dispatch_stream
+from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
-from treadle.model.messages import BusEvent
 from treadle.model.registry import JOBS as JOB_ENTRIES
 from treadle.model.registry import SENSORS
 from treadle.model.sensors import Edit
 from treadle.model.targets import JobSettings, StartContract
 from treadle.model.ticks import Tick
 from treadle.operate.drops import TickDrops
-from treadle.ports.registry import EntrySource, RegistryStore
-from treadle.ports.runs import RunStore
-from treadle.ports.sensors import SensorStore
 from treadle.ports.targets import Target
-from treadle.ports.ticks import TickStore
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.registry import InMemoryParameters, job_text, sensor_text
 from treadle.testing.system import SequentialIds, VirtualClock
@@ -83,21 +76,13 @@ class _Context:
         return SECONDS * 1000
 
 
-class _NoBus:
-    """Nothing is told in this world."""
-
-    def publish(self, events: Any) -> None:
-        """Take the events."""
-        assert all(isinstance(event, BusEvent) for event in events)
-
-
 @dataclass(slots=True)
 class World(Living):
     """The flow, step by step.
 
     Attributes:
         contract: of the target.
-        flow: what is asked for.
+        flow: what is requested.
         faults: strike.
         backend: the stores.
         reconciles: False where nobody looks for what is lost.
@@ -116,7 +101,7 @@ class World(Living):
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: JOBS)
     clock: VirtualClock = field(default_factory=VirtualClock)
     witness: Witness = field(default_factory=Witness)
-    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
+    dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
     stream: list[StreamRecord] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
     edits: int = 0
@@ -133,7 +118,7 @@ class World(Living):
     next_look: int = field(init=False)
     _definitions: tuple[SensorDefinition, SensorDefinition] = field(init=False)
     _tokens: SequentialIds = field(default_factory=SequentialIds)
-    _registries: dict[str, CachedRegistry] = field(default_factory=dict)
+    _engines: dict[str, Assembly] = field(default_factory=dict)
     _failed: bool = False
 
     def __post_init__(self) -> None:
@@ -141,7 +126,7 @@ class World(Living):
         self.began_at = self.next_tick = self.clock.now()
         self.next_look = self.began_at + RECONCILE_MS
         for name in ("own", "arriving", "launches", "slices", "events"):
-            setattr(self, name, SimulatedQueue(self.clock, self.letters.kept))
+            setattr(self, name, SimulatedQueue(self.clock, self.dead_letters.kept))
         self.jobs_run = SimulatedTarget(self.clock, self.contract, self.flow.mishaps, self.events)
         self.witness.on_tick = self._on_tick
         self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
@@ -150,7 +135,7 @@ class World(Living):
         entries = {f"{SENSORS}/{name}": sensor_text("shop", *jobs) for name, jobs in granted.items()}
         jobs = {f"{JOB_ENTRIES}/{name}": job_text("shop", job) for name, job in self.jobs.items()}
         self.parameters.values |= entries | jobs
-        self._sync(CachedRegistry(self._registry_store(), self.clock)).list_if_due()
+        self._sync(self.engine).list_if_due()
         self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
         if self.flow.has_poison:
             keys = {"tick_id": {"S": "poison"}}
@@ -160,66 +145,39 @@ class World(Living):
 
     # What the steps rest on.
 
-    @property
-    def sensors(self) -> SensorStore:
-        """The sensors' states, behind faults."""
-        witnessed: Any = WitnessedSensors(self.backend.sensors, self.witness)
-        store: SensorStore = faulty(witnessed, "SensorStore", self.faults)
-        return store
+    def _stores(self) -> Any:
+        stores: Any = self.backend.stores
+        return SimpleNamespace(
+            sensors=WitnessedSensors(stores.sensors, self.witness),
+            ticks=WitnessedTicks(stores.ticks, self.witness),
+            runs=WitnessedRuns(stores.runs, self.witness),
+            events=stores.events,
+            registry=stores.registry,
+        )
 
     @property
-    def ticks(self) -> TickStore:
-        """The tick records, behind faults."""
-        witnessed: Any = WitnessedTicks(self.backend.ticks, self.witness)
-        store: TickStore = faulty(witnessed, "TickStore", self.faults)
-        return store
-
-    @property
-    def runs(self) -> RunStore:
-        """The run records, behind faults."""
-        witnessed: Any = WitnessedRuns(self.backend.runs, self.witness)
-        store: RunStore = faulty(witnessed, "RunStore", self.faults)
-        return store
-
-    @property
-    def target(self) -> Target:
+    def targets(self) -> dict[str, Target]:
         """Where jobs run, behind faults."""
         target: Target = self.jobs_run
-        return faulty(target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError)
+        lost, throttled = LaunchUncertainError, LaunchDelayedError
+        return {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=throttled)}
 
-    def _evaluator(self, definition: SensorDefinition, queue: SimulatedQueue) -> EvaluatorParts:
-        running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
-        return self._parts(running, (self.sensors, self.ticks, self.runs), queue, self.flow.interval)
+    def _engine_of(self, step: str) -> Assembly:
+        """The assembly of a step's processes, one of which follows another and keeps the registry's copy."""
+        return self._engines.setdefault(step, self.engine)
 
-    def _registry(self, step: str) -> CachedRegistry:
-        """The registry, as a step's processes know it, one of which follows another."""
-        if step not in self._registries:
-            self._registries[step] = CachedRegistry(self._registry_store(), self.clock)
-        return self._registries[step]
+    def _sync(self, engine: Assembly) -> RegistrySync:
+        source: Any = self.parameters
+        return engine.registry_sync(faulty(source, "EntrySource", self.faults), ENGINE, set(KINDS))
 
-    def _registry_store(self) -> RegistryStore:
-        return faulty(self.backend.registry, "RegistryStore", self.faults)
-
-    def _sync(self, registry: CachedRegistry) -> RegistrySync:
-        source: EntrySource = faulty(self.parameters, "EntrySource", self.faults)
-        return RegistrySync(self._registry_store(), source, registry, ENGINE, set(KINDS), self.clock)
-
-    def _jobs(self, registry: CachedRegistry) -> Mapping[str, JobSettings]:
+    def _jobs(self, engine: Assembly) -> Mapping[str, JobSettings]:
         """What each job's name launches, as a step knows it."""
-        return RegisteredJobs(registry)
+        return engine.jobs()
 
-    def _dispatcher(self, registry: CachedRegistry | None = None) -> Dispatcher:
-        registry = registry or self._registry("DISPATCH")
-        return Dispatcher(
-            self.ticks,
-            self.runs,
-            self._queue(self.launches),
-            registry,
-            self.clock,
-            House().assets,
-            limits=Limits(runs_per_hour=10_000),
-            slices=self._queue(self.slices),
-        )
+    def _dispatcher(self, engine: Assembly) -> Dispatcher:
+        launches, chunks = self._queue(self.launches), self._queue(self.slices)
+        limits = Limits(runs_per_hour=10_000)
+        return engine.dispatcher(launches, engine.registry, InMemoryBus(), limits=limits, chunks=chunks)
 
     def _grant_late(self) -> None:
         """A deployment grants something, and Parameter Store announces it, once at most."""
@@ -236,19 +194,18 @@ class World(Living):
     def _held_for_good(self) -> list[Tick]:
         """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""
         found = [
-            self.backend.ticks.get(sensor, tick_id)
-            for sensor, tick_id in self.backend.ticks.pending(FAR, 1_000)
+            self.backend.stores.ticks.get(sensor, tick_id)
+            for sensor, tick_id in self.backend.stores.ticks.pending(FAR, 1_000)
         ]
         return [tick for tick in found if tick and tick.held_requests and tick.dropped is None]
 
     def _drop(self) -> None:
         """An operator drops what is held still, long after the deployment that granted something."""
+        drops = TickDrops(self.engine.stores.ticks, self.clock)
         for tick in self._held_for_good():
+            drop = partial(drops.drop, tick.sensor, tick.tick_id, "ann", "typo")
             with suppress(TreadleError):
-                self.faults.run(
-                    "DROP",
-                    lambda: TickDrops(self.ticks, self.clock).drop(tick.sensor, tick.tick_id, "ann", "typo"),  # noqa: B023
-                )
+                self.faults.run("DROP", drop)
 
     # What happens by itself.
 
@@ -268,7 +225,8 @@ class World(Living):
 
     def edit(self, cursor: str) -> None:
         """An operator sets the cursor, as often as it takes."""
-        sensors, edit = self.sensors, Edit(self.clock.now(), "ann", sets_cursor=True, cursor=cursor)
+        sensors = self.engine.stores.sensors
+        edit = Edit(self.clock.now(), "ann", sets_cursor=True, cursor=cursor)
         done = False
         while not done:
             with suppress(StoreError):
@@ -277,53 +235,46 @@ class World(Living):
 
     # The steps.
 
+    def _scheduled(self) -> EvaluatorParts:
+        return self._evaluator(self._definitions[0], self.own, self.flow.interval)
+
     def _tick(self, nominal: int) -> None:
-        parts = self._evaluator(self._definitions[0], self.own)
-        _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
+        _tick(self._scheduled(), {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
 
     def _slots(self, event: dict[str, Any]) -> Any:
-        return _evaluate_batch(self._evaluator(self._definitions[0], self.own), event, _Context())
+        return _evaluate_batch(self._scheduled(), event, _Context())
 
     def _objects(self, event: dict[str, Any]) -> Any:
-        parts = self._evaluator(self._definitions[1], self.arriving)
+        parts = self._evaluator(self._definitions[1], self.arriving, self.flow.interval)
         return _evaluate_batch(parts, event, _Context())
 
-    def _dispatch(self, records: list[StreamRecord]) -> None:
+    def _dispatcher_parts(self) -> DispatcherParts:
+        dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
         inbox = self._inbox("dispatch", self.slices)
-        parts = DispatcherParts(self._dispatcher(), self.backend.read, _NoBus(), inbox)
-        steps._dispatch_stream(
-            parts, [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
-        )
+        return DispatcherParts(dispatcher, self.backend.read, InMemoryBus(), inbox)
+
+    def _dispatch(self, records: list[StreamRecord]) -> None:
+        images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
+        dispatch_stream(self._dispatcher_parts(), images)
 
     def _slice(self, event: dict[str, Any]) -> Any:
-        dispatcher = self._dispatcher()
-
-        def handle(body: Any) -> None:
-            request = steps.parse_dispatch(body)
-            assert isinstance(request, ChunkRequest)
-            dispatcher.dispatch_chunk(request)
-
-        return process_queue(
-            event, _Context(), handle, self._inbox("dispatch", self.slices), kept_in_tables=True
-        )
+        parts, parse = self._dispatcher_parts(), TickRequest.from_json
+        handle = partial(dispatch_message, parts)
+        return process_queue(event, _Context(), handle, parts.inbox, parse, kept_in_tables=True)
 
     def _launch(self, event: dict[str, Any]) -> Any:
-        targets, launches = {"step_functions": self.target}, self._queue(self.launches)
-        jobs = self._jobs(self._registry("LAUNCH"))
-        launcher = Launcher(self.runs, launches, jobs, targets, self.clock, self._tokens)
+        engine, inbox = self._engine_of("LAUNCH"), self._inbox("launch", self.launches)
+        launcher = engine.launcher(inbox.queue, self._jobs(engine), self.targets)
 
-        def handle(body: Any) -> None:
-            launcher.launch(steps.parse_launch(body), SECONDS)
+        def handle(request: LaunchRequest) -> None:
+            launcher.launch(request, SECONDS)
 
-        return process_queue(
-            event, _Context(), handle, self._inbox("launch", self.launches), kept_in_tables=True
-        )
+        return process_queue(event, _Context(), handle, inbox, LaunchRequest.from_json, kept_in_tables=True)
 
     def _record(self, event: dict[str, Any]) -> Any:
-        registry = self._registry("RECORD")
-        jobs, targets = self._jobs(registry), {"step_functions": self.target}
-        changed = registry.jobs_changed
-        recorder = Recorder(self.runs, jobs, targets, self.clock, jobs_changed=changed)
+        engine = self._engine_of("RECORD")
+        changed = engine.registry.jobs_changed
+        recorder = engine.recorder(self._jobs(engine), self.targets, jobs_changed=changed)
 
         def handle(body: Any) -> None:
             recorder.record(parse_status_change(body))
@@ -331,16 +282,9 @@ class World(Living):
         return process_queue(event, _Context(), handle, self._inbox("record", self.events))
 
     def _reconciler(self) -> Reconciler:
-        registry = CachedRegistry(self._registry_store(), self.clock)
-        return Reconciler(
-            self.ticks,
-            self.runs,
-            self._queue(self.launches),
-            self._dispatcher(registry),
-            self._jobs(registry),
-            {"step_functions": self.target},
-            self.clock,
-            registry=self._sync(registry),
+        engine, launches = self.engine, self._queue(self.launches)
+        return engine.reconciler(
+            self._dispatcher(engine), launches, self._jobs(engine), self.targets, registry=self._sync(engine)
         )
 
     def _reconcile(self) -> None:
@@ -366,7 +310,7 @@ class World(Living):
     @property
     def wants_ticks(self) -> bool:
         """Whether the scheduled sensor has something to do."""
-        return self.backend.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
+        return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
 
     def _happen(self) -> None:
         self.jobs_run.end_due()
@@ -401,4 +345,4 @@ class World(Living):
                 if record in self.stream and (is_done or record.deliveries >= STREAM_TRIES):
                     self.stream.remove(record)
                     if not is_done:
-                        self.letters.kept.append((str(record.keys), "dispatch: delivered too often"))
+                        self.dead_letters.kept.append((str(record.keys), "dispatch: delivered too often"))

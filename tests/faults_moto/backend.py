@@ -80,10 +80,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
         )
 
     return Backend(
-        stores.sensors,
-        stores.ticks,
-        stores.runs,
-        stores.registry,
+        stores,
         image,
         stores.ticks.read,
         lambda: [_run(item.to_json()["Attributes"]) for item in items(names.runs)],

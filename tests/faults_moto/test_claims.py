@@ -5,7 +5,7 @@ from tests.faults.invariants import executions, violations
 from tests.faults.walk import AT_LEAST_ONCE, calls_of
 from tests.faults.world import World
 from tests.faults_moto.backend import Tables, on_dynamodb
-from treadle.engine.messages import launch_message
+from treadle.engine.messages import LaunchRequest
 from treadle.testing.faults import Fault, Faults
 
 
@@ -22,7 +22,7 @@ def test_a_second_message_starts_nothing_while_the_first_launch_can_act(tables: 
 
     def meanwhile() -> None:
         world.clock.advance(1)
-        world.launches.send([launch_message(world.backend.all_runs()[0])])
+        world.launches.send([LaunchRequest.of(world.backend.all_runs()[0]).to_json()])
         world.live(world.clock.now())
         begun_meanwhile.append(len(executions(world)))
 

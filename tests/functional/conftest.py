@@ -22,8 +22,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS
-from treadle.engine.registry.registry_cache import CachedRegistry
-from treadle.engine.registry.registry_sync import RegistrySync
+from treadle.engine.assembly import Assembly
 from treadle.entrypoints.handler import metrics
 from treadle.model.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text
@@ -235,11 +234,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         )
         for path, text in registered(machine).items():
             boto3.client("ssm").put_parameter(Name=f"/treadle/{ENGINE}/{path}", Value=text, Type="String")
-        store = made.stores.registry
-        registry = CachedRegistry(store, SystemClock())
-        assert RegistrySync(
-            store, ParameterStore(ENGINE), registry, ENGINE, KINDS, SystemClock()
-        ).list_if_due()
+        engine = Assembly(made.stores, SystemClock(), RandomTokens(), "")
+        assert engine.registry_sync(ParameterStore(ENGINE), ENGINE, KINDS).list_if_due()
         yield made
         clients.forget()
 

@@ -10,7 +10,7 @@ from tests.functional.conftest import Deployment, LambdaContext, batch, sample
 from treadle import AssetMaterialization, RunRequest, SensorResult, sensor
 from treadle import evaluator as handler_of
 from treadle.definitions.errors import SettingsError
-from treadle.entrypoints.steps import recorder
+from treadle.entrypoints.recorder import recorder
 from treadle.model.runs import Run
 
 NAMESPACE = "123456789012/us-east-1/test"

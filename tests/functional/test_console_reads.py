@@ -312,10 +312,10 @@ def test_a_thousand_ticks_and_a_hundred_sensors_are_answered_within_a_second() -
             f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at // 1000))}.{at % 1000:03d}Z-{number:09d}"
         )
         made = Tick("sensor_000", tick_id, TickKind.LEASED, TickStatus.SUCCESS, at, at, at + 5)
-        stack.instance._tick_store.put(made)
+        stack.instance._stores.ticks.put(made)
         for other in range(1, 100):
             if number < 10:
-                stack.instance._tick_store.put(replace(made, sensor=f"sensor_{other:03d}"))
+                stack.instance._stores.ticks.put(replace(made, sensor=f"sensor_{other:03d}"))
     viewer = Client(console_of(stack, Role.VIEWER))
     viewer.get("/config.json")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.chunks import tick_message
+from treadle.engine.messages import TickRequest
 from treadle.model.ticks import ErrorInfo, Tick, TickKind
 
 
@@ -20,7 +20,7 @@ def committed(deployment: Deployment) -> Tick:
 
 def test_a_tick_that_the_stream_lost_is_dispatched_by_its_name_once(deployment: Deployment) -> None:
     tick = committed(deployment)
-    message = tick_message(tick.sensor, tick.tick_id)
+    message = TickRequest(tick.sensor, tick.tick_id).to_json()
 
     answer = deployment.invoke("engine/dispatch", batch(message, message))
 
@@ -51,7 +51,7 @@ def test_a_pause_that_was_not_published_is_published_again(deployment: Deploymen
     )
     deployment.stores.ticks.put(tick)
 
-    deployment.invoke("engine/dispatch", batch(tick_message(tick.sensor, tick.tick_id)))
+    deployment.invoke("engine/dispatch", batch(TickRequest(tick.sensor, tick.tick_id).to_json()))
 
     [event] = deployment.messages("bus")
     assert json.loads(event["Body"])["detail"]["tick_id"] == tick.tick_id
@@ -61,7 +61,7 @@ def test_a_pause_that_was_not_published_is_published_again(deployment: Deploymen
 def test_half_a_chunk_is_no_whole_tick(deployment: Deployment, body: dict[str, object]) -> None:
     tick = committed(deployment)
 
-    deployment.invoke("engine/dispatch", batch({**tick_message(tick.sensor, tick.tick_id), **body}))
+    deployment.invoke("engine/dispatch", batch({**TickRequest(tick.sensor, tick.tick_id).to_json(), **body}))
 
     [dead_letter] = deployment.messages("dead")
     assert "The dispatch queue accepts" in dead_letter["MessageAttributes"]["reason"]["StringValue"]

@@ -10,7 +10,7 @@ from tests.functional.conftest import Deployment, batch, object_created, sample
 from tests.support.hooks import hooked
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import tick_time
-from treadle.entrypoints.steps import LAUNCH_WORKERS
+from treadle.entrypoints.launcher import LAUNCH_WORKERS
 from treadle.model.runs import Run
 from treadle.model.ticks import TickTrouble
 from treadle.testing.registry import sensor_text

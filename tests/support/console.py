@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.http_server import running_server
-from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts
 from treadle.console.app import Console
@@ -20,7 +19,7 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import RunIds
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
-from treadle.entrypoints.evaluator import _COMMANDS
+from treadle.entrypoints.evaluator import _COMMANDS, EvaluatorParts
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.model.deployment import DeployedSensor
@@ -70,10 +69,10 @@ class MemoryStack:
         jobs = {run.job: JobSettings(run.job, KIND, f"memory:{run.job}", "-") for run in made.runs()}
         places = [Destination(each, f"arn:{each}", queue) for each, queue in self.queues.items()]
         sensors, ticks, runs, events = (
-            made._sensor_store,
-            made._tick_store,
-            made._run_store,
-            made._event_store,
+            made._stores.sensors,
+            made._stores.ticks,
+            made._stores.runs,
+            made._stores.events,
         )
         deployed = {name: _deployed(each.definition) for name, each in made._parts.items()}
         functions: dict[str, Function] = {name: functools.partial(self._invoked, name) for name in deployed}
@@ -108,16 +107,7 @@ class MemoryStack:
         """Invoke a sensor's function directly, run the rest of the engine, and return the response."""
         made = self.instance._parts[sensor]
         inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.dead_letters)
-        parts = EvaluatorParts(
-            sensor,
-            made.leased._settings,
-            made.leased,
-            made.events,
-            made.previewer,
-            inbox,
-            self.instance.clock,
-            described=made.definition.described(),
-        )
+        parts = EvaluatorParts(made, inbox, self.instance.clock)
         answer = _COMMANDS[str(event["treadle"])](parts, event, Budget())
         subject = str(answer.get("subject"))
         self.instance._applied(sensor, Outcome(Decision.SUCCESS, "", subject))

@@ -8,14 +8,14 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.engine.assembly import Assembly, SensorParts, Stores
 from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.chunks import ChunkRequest
 from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import RunIds
 from treadle.engine.launch.launcher import Launcher
+from treadle.engine.messages import ChunkRequest, TickRequest
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
 from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.engine.tick.evaluation import Evaluator
 from treadle.engine.tick.event_ticks import EventTicks
@@ -25,12 +25,16 @@ from treadle.model.runs import Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import JobSettings
 from treadle.model.ticks import Tick
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
 from treadle.ports.system import IdGenerator
+from treadle.ports.targets import Target
+from treadle.ports.ticks import TickStore
 from treadle.testing.bus import InMemoryBus
-from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
+from treadle.testing.tables import InMemoryTables
 from treadle.testing.targets import InMemoryTarget
 
 JOB = "process_file"
@@ -93,136 +97,117 @@ class House:
         self.target = InMemoryTarget(self.clock)
 
     @property
-    def sensors(self) -> InMemorySensorStore:
+    def stores(self) -> Stores:
+        """The stores; a subclass may give others."""
+        return InMemoryStores(self.tables)
+
+    @property
+    def sensors(self) -> SensorStore:
         """The sensors' states."""
-        return InMemorySensorStore(self.tables)
+        return self.stores.sensors
 
     @property
-    def ticks(self) -> InMemoryTickStore:
+    def ticks(self) -> TickStore:
         """The tick records."""
-        return InMemoryTickStore(self.tables)
+        return self.stores.ticks
 
     @property
-    def runs(self) -> InMemoryRunStore:
+    def runs(self) -> RunStore:
         """The run records."""
-        return InMemoryRunStore(self.tables)
+        return self.stores.runs
+
+    @property
+    def engine(self) -> Assembly:
+        """The assembly of the engine's components."""
+        return self.engine_with()
+
+    def engine_with(self, **stores: Any) -> Assembly:
+        """Return the assembly with other stores, such as some behind faults."""
+        found = self.stores
+        for name, store in stores.items():
+            setattr(found, name, store)
+        return Assembly(found, self.clock, self.tokens, NAMESPACE)
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """The target, by its type."""
+        return {"step_functions": self.target}
 
     @property
     def assets(self) -> AssetRecorder:
         """The recorder of reported assets."""
-        return AssetRecorder(InMemoryEventStore(self.tables), self.bus, NAMESPACE, self.runs, self.clock)
+        return self.engine.asset_recorder(self.bus)
 
-    def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
-        """Return the planner of a sensor's ticks."""
-        return Planner(definition, RUN_IDS, self.runs, cap)
-
-    def evaluator(
-        self, definition: SensorDefinition, cap: int = DEFAULT_CAP, resources: Mapping[str, Any] | None = None
-    ) -> Evaluator:
-        """Return the evaluator of a sensor's function."""
-        return Evaluator(self.planner(definition, cap), self.clock, resources)
-
-    def leased(
+    def sensor(
         self,
         definition: SensorDefinition,
         *,
         interval: int = 0,
         status: DefaultSensorStatus = RUNNING,
-        cap: int = DEFAULT_CAP,
         pause_after: int = 0,
-        resources: Mapping[str, Any] | None = None,
-    ) -> ScheduledTickRunner:
-        """Return the runner of a sensor's scheduled ticks.
+        **options: Any,
+    ) -> SensorParts:
+        """Return the components that evaluate a sensor.
 
         Args:
             definition: the sensor.
             interval: in seconds.
             status: the default.
-            cap: on requests in one tick.
             pause_after: failures in a row after which the sensor is paused.
-            resources: by key, for the sensor.
+            options: such as its resources, by key, its queue, or the cap on requests in one tick.
         """
-        return ScheduledTickRunner(
-            self.evaluator(definition, cap, resources),
-            self.sensors,
-            self.ticks,
-            self.clock,
-            self.tokens,
-            TickSettings(interval * 1000, status, pause_after, project=self.project),
-        )
+        settings = TickSettings(interval * 1000, status, pause_after, project=self.project)
+        return self.engine.sensor(definition, settings, **options)
 
-    def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
-        """Return the evaluation of a sensor's events."""
-        return EventTicks(
-            self.evaluator(definition),
-            self.sensors,
-            self.ticks,
-            self.tokens,
-            status,
-            self.runs,
-            NAMESPACE,
-            self.project,
-        )
+    def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
+        """Return the planner of a sensor's ticks."""
+        return self.evaluator(definition, cap)._planner
+
+    def evaluator(
+        self, definition: SensorDefinition, cap: int = DEFAULT_CAP, resources: Mapping[str, Any] | None = None
+    ) -> Evaluator:
+        """Return the evaluator of a sensor's function."""
+        return self.sensor(definition, cap=cap, resources=resources).evaluator
+
+    def leased(self, definition: SensorDefinition, **options: Any) -> ScheduledTickRunner:
+        """Return the runner of a sensor's scheduled ticks; options are those of `sensor`."""
+        return self.sensor(definition, **options).scheduled
+
+    def events(self, definition: SensorDefinition, **options: Any) -> EventTicks:
+        """Return the evaluation of a sensor's events; options are those of `sensor`."""
+        return self.sensor(definition, **options).events
 
     def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:
         """Return the dispatcher; grants are job names by sensor, by default the usual job for "watch"."""
         allowed = FixedGrants({name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()})
-        return Dispatcher(
-            self.ticks,
-            self.runs,
-            self.launches,
-            allowed,
-            self.clock,
-            self.assets,
-            limits=limits,
-            slices=self.slices,
-            workers=self.workers,
+        return self.engine.dispatcher(
+            self.launches, allowed, self.bus, limits=limits, chunks=self.slices, workers=self.workers
         )
 
     def launcher(self) -> Launcher:
         """Return the launcher."""
-        return Launcher(
-            self.runs,
-            self.launches,
-            self.jobs,
-            {"step_functions": self.target},
-            self.clock,
-            self.tokens,
-            NAMESPACE,
-        )
+        return self.engine.launcher(self.launches, self.jobs, self.targets)
 
-    def reconciler(self, *, limits: Limits = NO_LIMITS) -> Reconciler:
-        """Return the reconciler."""
-        return Reconciler(
-            self.ticks,
-            self.runs,
-            self.launches,
-            self.dispatcher(limits=limits),
-            self.jobs,
-            {"step_functions": self.target},
-            self.clock,
-            self.watcher() if self.observed else None,
-            place=NAMESPACE,
-        )
+    def reconciler(self, *, limits: Limits = NO_LIMITS, **options: Any) -> Reconciler:
+        """Return the reconciler; options are those of the assembly."""
+        dispatcher, observed = self.dispatcher(limits=limits), self.observed or None
+        given = {"jobs": self.jobs, "targets": self.targets, "observed": observed, **options}
+        return self.engine.reconciler(dispatcher, self.launches, **given)
 
     def watcher(self) -> ExternalRunPoller:
         """Return the poller of external runs."""
-        observer, targets = ExternalRunRecorder(self.observed, RUN_IDS), {"step_functions": self.target}
-        return ExternalRunPoller(
-            observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE
-        )
+        return self.engine.poller(self.jobs, self.targets, self.observed)
 
     @staticmethod
     def slice_request(body: Mapping[str, object]) -> ChunkRequest:
-        """Parse a message of the dispatch queue."""
-        numbers = (int(str(body[name])) for name in ("slice", "of"))
-        return ChunkRequest(str(body["sensor"]), str(body["tick_id"]), *numbers)
+        """Parse a message of the dispatch queue, for a chunk."""
+        request = TickRequest.from_json(body)
+        assert isinstance(request, ChunkRequest)
+        return request
 
     def recorder(self) -> Recorder:
         """Return the recorder of the target's reports."""
-        observer = ExternalRunRecorder(self.observed, RUN_IDS) if self.observed else None
-        targets = {"step_functions": self.target}
-        return Recorder(self.runs, self.jobs, targets, self.clock, NAMESPACE, observer)
+        return self.engine.recorder(self.jobs, self.targets, self.observed or None)
 
     def state(self, sensor: str = "watch") -> SensorState:
         """Return a sensor's stored state."""

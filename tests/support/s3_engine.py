@@ -102,7 +102,7 @@ class S3Engine:
     def launch(self) -> None:
         """Process the launch messages."""
         for body in self.house.launches.drain():
-            request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+            request = LaunchRequest.from_json(body)
             self.house.launcher().launch(request, 30)
 
     def arrive(self, key: str = "in/a.csv", body: bytes = b"1") -> Tick:

@@ -40,7 +40,7 @@ def launch_all(
     """Process every launch message, each by several launches at a time."""
     launcher = Launcher(runs, queue, JOBS, {"step_functions": target}, clock, RandomTokens())
     for body in queue.drain():
-        request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+        request = LaunchRequest.from_json(body)
         at_once([partial(launcher.launch, request, 60.0)] * at_a_time)
 
 

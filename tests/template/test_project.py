@@ -14,8 +14,8 @@ from tests.support.projects import CONTRACT, ENGINE, Project, project
 from tests.template import model
 from tests.template.shared import accepts
 from tools.project import ROOT
-from treadle.bootstrap.evaluator import SCHEDULE_SECONDS
 from treadle.cli.template_edit import load
+from treadle.entrypoints.evaluator import SCHEDULE_SECONDS
 from treadle.model.contract import PARTS, parameter_of
 from treadle.operate.limits import ACCOUNT, LONGEST_STACK_NAME, PARTITION, REGION
 

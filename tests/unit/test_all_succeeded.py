@@ -28,8 +28,8 @@ from treadle.model.assets import AssetEvent, ended_runs_key
 from treadle.model.runs import Run
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 orders, customers, report = (JobDefinition(name) for name in ("orders", "customers", "report"))
 DAY = timedelta(days=1)

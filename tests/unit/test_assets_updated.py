@@ -53,7 +53,7 @@ class TestAllOf:
             make(instance, key)
         old = instance._tables.events["shop/orders"][0]
         late = [replace(old, event_id=f"e{n}", time=old.time - 7_200_000) for n in range(230)]
-        instance._event_store.append(late)
+        instance._stores.events.append(late)
         instance.start_sensor("when_fresh")
 
         instance.tick("when_fresh")
@@ -65,7 +65,7 @@ class TestAllOf:
         instance.stop_sensor("when_fresh")
         make(instance, ORDERS)
         [first] = instance._tables.events["shop/orders"]
-        instance._event_store.append([replace(first, event_id=f"e{n}") for n in range(2 * PAGE)])
+        instance._stores.events.append([replace(first, event_id=f"e{n}") for n in range(2 * PAGE)])
         make(instance, CUSTOMERS)
         instance.start_sensor("when_fresh")
 

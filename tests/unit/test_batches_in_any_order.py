@@ -28,8 +28,9 @@ from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.run_reader import CompletedRunReader
 from treadle.model.assets import AssetEvent, ended_runs_key
 from treadle.testing.event_store import InMemoryEventStore
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 NAMES = ("a", "b", "c")
 WINDOW = 100

@@ -10,7 +10,7 @@ from tests.support.house import JOB, RUN_IDS, House, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.chunks import CHUNK_SIZE, ChunkRequest, chunk
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk
 from treadle.engine.dispatch.dispatcher import (
     DEFAULT_DEPTH,
     HANDED_ON_MS,
@@ -18,6 +18,7 @@ from treadle.engine.dispatch.dispatcher import (
     SHOWN_REFUSALS_OF_CHUNK,
 )
 from treadle.engine.identity import leased_tick_id
+from treadle.engine.messages import ChunkRequest
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.model.ticks import DispatchCounts, PlannedRun, Tick, TickKind
@@ -45,10 +46,7 @@ def committed(house: House, count: int, job: str = JOB) -> Tick:
 def handed_on(house: House, tick: Tick) -> list[ChunkRequest]:
     """Return what DISPATCH sends to itself for a tick."""
     house.dispatcher().dispatch(tick)
-    return [
-        ChunkRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
-        for body in house.slices.drain()
-    ]
+    return [house.slice_request(body) for body in house.slices.drain()]
 
 
 def too_deep(house: House) -> None:
@@ -255,14 +253,8 @@ def test_refusals_of_one_pass_are_all_counted_and_the_first_reported(house: Hous
 
 def test_without_a_queue_for_chunks_any_tick_is_one_pass(house: House) -> None:
     tick = committed(house, CHUNK_SIZE + 1)
-    dispatcher = type(house.dispatcher())(
-        house.ticks,
-        house.runs,
-        house.launches,
-        FixedGrants({"watch": frozenset({JOB})}),
-        house.clock,
-        house.assets,
-    )
+    grants = FixedGrants({"watch": frozenset({JOB})})
+    dispatcher = house.engine.dispatcher(house.launches, grants, house.bus)
 
     dispatcher.dispatch(tick)
 

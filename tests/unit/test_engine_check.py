@@ -8,8 +8,8 @@ from treadle.definitions.errors import EngineMismatchError, StoreError, Unreadab
 from treadle.engine.engine_check import CHECKED_MS, NOTED_MS, STALE_MS, UNKNOWN_MS, EngineCheck, Heartbeat
 from treadle.model.engine_state import EngineRecord
 from treadle.testing.engine_state import InMemoryEngineStore
-from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 OWN, OTHER = "7a1b6f60-cb8e-11f0-8a3c-0a58a9feac02", "c0ffee00-cb8e-11f0-8a3c-0a58a9feac02"
 

@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
+from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.reconcile.external_run_poller import MEMORY_MS, OVERLAP_MS, POLL_MS, ExternalRunPoller
+from treadle.engine.reconcile.external_run_poller import MEMORY_MS, OVERLAP_MS, POLL_MS
 from treadle.engine.reconcile.reconciler import Reconciled
-from treadle.engine.record.external_runs import ExternalRunRecorder
-from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.record.recorder import StatusChange
 from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.model.runs import Failure, PollCheckpoint, Run
 from treadle.model.targets import Execution, JobSettings, Listed, StartContract
@@ -334,11 +333,10 @@ def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name
         "load/jr_1": reported,
         f"{full}/jr_1": replace(reported, external_id=f"{full}/jr_1", target=full),
     }
-    observer, targets = ExternalRunRecorder(house.observed, RUN_IDS), {"glue": house.target}
-    recorder = Recorder(house.runs, house.jobs, targets, house.clock, NAMESPACE, observer)
-    watcher = ExternalRunPoller(observer, house.runs, house.jobs, targets, recorder, house.clock, NAMESPACE)
+    targets = {"glue": house.target}
+    recorder = house.engine.recorder(house.jobs, targets, house.observed)
 
-    watched = watcher.watch(NOON + 50_000)
+    watched = house.engine.poller(house.jobs, targets, house.observed).watch(NOON + 50_000)
     recorder.record(StatusChange("glue", None, f"{full}/jr_1", full, Status.SUCCESS, NOON + 9))
 
     run = house.only_run()

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
+from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
 from tests.support.registry import copied
 from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.outcomes import Decision
-from treadle.engine.record.external_runs import ExternalRunRecorder
 from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.engine.registry.registry_cache import ABSENT_MS, CachedRegistry, RegisteredJobs
 from treadle.model.runs import Failure
@@ -36,14 +35,7 @@ class SilentTarget(InMemoryTarget):
 
 def recorder(house: House, *jobs: str) -> Recorder:
     """RECORD, observing jobs."""
-    return Recorder(
-        house.runs,
-        house.jobs,
-        {"step_functions": house.target},
-        house.clock,
-        NAMESPACE,
-        ExternalRunRecorder(frozenset(jobs or {JOB}), RUN_IDS),
-    )
+    return house.engine.recorder(house.jobs, house.targets, frozenset(jobs or {JOB}))
 
 
 def change(status: Status, name: str = "nightly", target: str = ARN) -> StatusChange:
@@ -167,9 +159,8 @@ def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_up_past_the
     store = InMemoryRegistryStore(house.tables)
     store.replace(copied("main", NOON, {}, ()))
     registry = CachedRegistry(store, house.clock)
-    jobs, targets = RegisteredJobs(registry), {"step_functions": house.target}
-    observer, changed = ExternalRunRecorder(frozenset({JOB}), RUN_IDS), registry.jobs_changed
-    running = Recorder(house.runs, jobs, targets, house.clock, NAMESPACE, observer, jobs_changed=changed)
+    jobs, changed = RegisteredJobs(registry), registry.jobs_changed
+    running = house.engine.recorder(jobs, house.targets, frozenset({JOB}), changed)
     assert running.record(change(Status.STARTED)).decision is Decision.FOREIGN
     store.replace(replace(copied("main", NOON, {}, JOBS.values()), revision=1))
     house.clock.advance(ABSENT_MS / 1000 + 1)

@@ -1,7 +1,6 @@
 """Failures in a row: counted, followed by growing backoff, and finally by a pause."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -12,12 +11,9 @@ from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.backoff import MAX_WAIT_MS, FailurePolicy
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.testing import TreadleInstance
 from treadle.testing.faults import Fault, Faults, faulty
-
-if TYPE_CHECKING:
-    from treadle.ports.sensors import SensorStore
 
 MINUTE = 60_000
 HOUR = timedelta(hours=1).total_seconds()
@@ -216,11 +212,9 @@ def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(house:
     assert die(house) is None
     house.clock.advance(60)
     faults = Faults({1: Fault.REPEATED})
-    sensors = faulty(cast("SensorStore", house.sensors), "SensorStore", faults)
-    evaluator = house.evaluator(sensor_of(lambda: None))
-    leased = ScheduledTickRunner(
-        evaluator, sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING)
-    )
+    sensors = faulty(house.sensors, "SensorStore", faults)
+    engine = house.engine_with(sensors=sensors)
+    leased = engine.sensor(sensor_of(lambda: None), TickSettings(0, RUNNING)).scheduled
 
     assert faults.run("tick", lambda: leased.tick(house.clock.now(), Budget()))
 

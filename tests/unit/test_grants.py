@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.house import JOB, NAMESPACE, RUN_IDS, RUNNING, House, keyless, sensor_of
+from tests.support.house import JOB, House, keyless, sensor_of
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
@@ -12,11 +12,8 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorResult
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
-from treadle.engine.tick.preview import Previewer
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 
 OTHER = "load_orders"
@@ -33,15 +30,8 @@ def two_jobs() -> SensorDefinition:
     return sensor_of(function, name="orders_poll", job=None, jobs=jobs)
 
 
-def evaluator(house: House, definition: SensorDefinition, granted: frozenset[str] | None) -> Evaluator:
-    return Evaluator(Planner(definition, RUN_IDS, house.runs, granted=granted), house.clock)
-
-
 def leased(house: House, granted: frozenset[str] | None) -> ScheduledTickRunner:
-    running = evaluator(house, two_jobs(), granted)
-    return ScheduledTickRunner(
-        running, house.sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING)
-    )
+    return house.leased(two_jobs(), granted=granted)
 
 
 def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(house: House) -> None:
@@ -91,8 +81,7 @@ def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -
     event = ObjectCreated(time=time, object=S3Object("landing", "a.csv", "e", "null", 1, time), sequencer="1")
 
     def evaluate(granted: frozenset[str]) -> None:
-        running = evaluator(house, definition, granted)
-        events = EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, NAMESPACE)
+        events = house.events(definition, granted=granted)
         events.evaluate(event, events.load_batch_state([event]), Budget())
 
     with pytest.raises(SensorEvaluationError, match="the jobs of its registry entry"):
@@ -104,9 +93,7 @@ def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -
 
 
 def test_preview_says_so_too(house: House) -> None:
-    running = evaluator(house, two_jobs(), frozenset({JOB}))
-
-    preview = Previewer(running, house.sensors, house.clock).preview(Budget())
+    preview = house.sensor(two_jobs(), granted=frozenset({JOB})).previewer.preview(Budget())
 
     assert preview.tick.status is TickStatus.FAILURE
     assert preview.tick.error is not None

@@ -21,7 +21,8 @@ from treadle.ports.assets import AT_ONCE
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.tables import InMemoryTables
 
 MATERIALIZATION = DagsterEventType.ASSET_MATERIALIZATION
 ORDERS, CUSTOMERS, NOTHING = (AssetKey(name) for name in ("orders", "customers", "nothing"))

@@ -10,7 +10,6 @@ from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.reconcile.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
 from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
-from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.tick.backoff import FAILURES_BEFORE_BACKOFF
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.schedule import MINUTE_MS
@@ -19,9 +18,9 @@ from treadle.model.deployment import EVENT_KINDS
 from treadle.model.messages import BusEvent
 from treadle.model.registry import KeptEntry, RegistryCopy
 from treadle.model.sensors import Edit, SensorState
+from treadle.ports.sensors import SensorStore
 from treadle.testing.bus import InMemoryBus
-from treadle.testing.engine_state import InMemoryLateSensorStore
-from treadle.testing.registry import InMemoryRegistryStore, sensor_text
+from treadle.testing.registry import sensor_text
 from treadle.testing.stores import InMemorySensorStore
 
 RUNNING, STOPPED = DefaultSensorStatus.RUNNING, DefaultSensorStatus.STOPPED
@@ -32,7 +31,7 @@ LATE_MS = INTERVALS * MINUTE_MS + DELIVERY_MS
 class Reading:
     """Which sensors' states were read, at each check that read any."""
 
-    store: InMemorySensorStore
+    store: SensorStore
     reads: list[set[str]] = field(default_factory=list)
 
     def get_many(self, sensors: Any) -> dict[str, SensorState]:
@@ -55,16 +54,7 @@ class Watch:
 
     def start_process(self) -> None:
         """Let a new RECONCILE begin, without a cache."""
-        registry = CachedRegistry(InMemoryRegistryStore(self.house.tables), self.house.clock)
-        late = InMemoryLateSensorStore(self.house.tables)
-        self.made = LateSensors(
-            registry,
-            self.reading,  # type: ignore[arg-type] # as much of it as is used
-            late,
-            self.house.bus,
-            NAMESPACE,
-            self.house.clock,
-        )
+        self.made = self.house.engine_with(sensors=self.reading).late_sensors(self.house.bus)
 
     def register(self, name: str = "watch", **fields: str) -> None:
         """Deploy an entry."""
@@ -420,17 +410,7 @@ def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> N
 
 
 def reconciler(watch: Watch) -> Reconciler:
-    house = watch.house
-    return Reconciler(
-        house.ticks,
-        house.runs,
-        house.launches,
-        house.dispatcher(),
-        house.jobs,
-        {},
-        house.clock,
-        sensors=watch.made,
-    )
+    return watch.house.reconciler(targets={}, late_sensors=watch.made)
 
 
 def test_pass_has_the_late_sensors(watch: Watch) -> None:

@@ -8,22 +8,16 @@ from typing import Any
 import pytest
 
 from tests.faults.cloud import SimulatedQueue
-from tests.support.house import JOB, RUN_IDS, RUNNING, House
+from tests.support.house import JOB, RUNNING, House
 from tests.support.launching import RUN_ID, queue_run
-from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, StoreThrottledError
 from treadle.definitions.results import SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.message_hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
-from treadle.engine.tick.evaluation import Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
-from treadle.engine.tick.preview import Previewer
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
-from treadle.entrypoints import steps
-from treadle.entrypoints.evaluator import WAKE, _evaluate_batch
+from treadle.engine.messages import LaunchRequest
+from treadle.entrypoints.evaluator import WAKE, EvaluatorParts, _evaluate_batch
 from treadle.entrypoints.handler import MAX_RECEIVES, flush_metrics, process_queue
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.model.runs import Claim
@@ -155,7 +149,7 @@ def _launching(house: House) -> Chains:
         inbox = Inbox("launch", chains.queue, _DeadLetters(chains.dead_letters))
         launcher._launches = chains.queue
         return process_queue(
-            event, Context(), lambda body: launcher.launch(steps.parse_launch(body), SECONDS), inbox
+            event, Context(), lambda body: launcher.launch(LaunchRequest.from_json(body), SECONDS), inbox
         )
 
     chains = Chains(house.clock, handle)
@@ -205,20 +199,8 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: 
 
 
 def _parts(house: House, definition: SensorDefinition, chains: Chains, interval: int) -> EvaluatorParts:
-    running = Evaluator(Planner(definition, RUN_IDS, house.runs), house.clock)
-    settings = TickSettings(interval * 1000, RUNNING)
-    return EvaluatorParts(
-        definition.name,
-        settings,
-        ScheduledTickRunner(
-            running, house.sensors, house.ticks, house.clock, house.tokens, settings, chains.queue
-        ),
-        EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, "n"),
-        Previewer(running, house.sensors, house.clock),
-        Inbox(f"sensor {definition.name}", chains.queue, _DeadLetters(chains.dead_letters)),
-        house.clock,
-        is_woken=definition.is_woken,
-    )
+    inbox = Inbox(f"sensor {definition.name}", chains.queue, _DeadLetters(chains.dead_letters))
+    return EvaluatorParts(house.sensor(definition, interval=interval, queue=chains.queue), inbox, house.clock)
 
 
 class Woken(SensorDefinition):

@@ -141,7 +141,9 @@ def test_a_problem_is_written_for_the_engine_and_for_its_sensor_or_job_in_one_li
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("decision", set(Decision) - {Decision.FAILURE, Decision.LOST})
+@pytest.mark.parametrize(
+    "decision", [each for each in Decision if each not in {Decision.FAILURE, Decision.LOST}]
+)
 def test_what_is_no_problem_costs_no_metric_by_sensor_or_job(step: str, decision: Decision) -> None:
     outcome = Outcome(decision, "it worked", "t", latency=5)
 

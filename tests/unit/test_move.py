@@ -151,7 +151,7 @@ def hand_over(instance: TreadleInstance, old: OldStack, **of_watch: Any) -> tupl
     )
     start = DeployedSensor("start", "schedule", "", ("load",), STOPPED)
     deployment = InMemoryDeployment([replace(watch, **of_watch), start])
-    states, clock = instance._sensor_store, instance.clock
+    states, clock = instance._stores.sensors, instance.clock
     made = HandOver(
         old,
         (),
@@ -212,8 +212,8 @@ def test_sensor_that_ran_is_started_and_one_that_did_not_is_not(instance: Treadl
 
     assert handing.start("ann") == ["watch"]
     assert handing.start("ann") == []
-    assert instance._sensor_store.get("watch").status is InstigatorStatus.RUNNING
-    assert instance._sensor_store.get("start").status is not InstigatorStatus.RUNNING
+    assert instance._stores.sensors.get("watch").status is InstigatorStatus.RUNNING
+    assert instance._stores.sensors.get("start").status is not InstigatorStatus.RUNNING
 
 
 def test_sensor_that_cannot_be_read_keeps_the_stack(instance: TreadleInstance) -> None:

@@ -14,11 +14,10 @@ from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.events import parse_sensor_event
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
+from treadle.engine.messages import LaunchRequest, PublishRequest, TickRequest
 from treadle.engine.parsing import MAX_NESTING, parse_message
 from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.entrypoints.evaluator import scheduled_time
-from treadle.entrypoints.publishing import parse_publish
-from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.model.messages import DeadLetter
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination, subject_of
@@ -92,9 +91,9 @@ ASSET = {
 }
 
 PARSERS: list[tuple[str, Parser, Mapping[str, Any]]] = [
-    ("launch", parse_launch, LAUNCH),
-    ("dispatch", parse_dispatch, DISPATCH),
-    ("publish", parse_publish, PUBLISH),
+    ("launch", LaunchRequest.from_json, LAUNCH),
+    ("dispatch", TickRequest.from_json, DISPATCH),
+    ("publish", PublishRequest.from_json, PUBLISH),
     ("slot", scheduled_time, SLOT),
     ("object", sensor_event, bodies("new_objects-s3-event-direct")[0]),
     ("run status", sensor_event, RUN_STATUS),
@@ -205,7 +204,7 @@ def test_a_key_that_is_there_twice_and_text_of_any_alphabet_are_fine() -> None:
 @pytest.mark.parametrize("attempt_number", [True, 1.0, "1", 0, -1, 10**12, None])
 def test_what_is_no_count_of_attempts_is_no_launch(attempt_number: Any) -> None:
     with pytest.raises(UnknownEventError, match="attempt a whole number from 1"):
-        parse_launch({**LAUNCH, "attempt": attempt_number})
+        LaunchRequest.from_json({**LAUNCH, "attempt": attempt_number})
 
 
 class Box:

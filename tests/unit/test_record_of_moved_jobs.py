@@ -13,7 +13,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.external_runs import OBSERVED_TAG
-from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
+from treadle.engine.record.recorder import REPORT, StatusChange
 from treadle.model.runs import Failure, PendingStart
 from treadle.model.targets import Execution, JobSettings
 from treadle.testing.targets import InMemoryTarget
@@ -105,7 +105,7 @@ def test_a_former_address_may_be_a_bare_name_of_the_jobs_own_kind(
     target = InMemoryTarget(house.clock)
     target.executions["jr_1"] = Execution("jr_1", arn, Status.SUCCESS, NOON, launch_id=run.launch_id)
     jobs = {JOB: JobSettings(JOB, "glue", "load_2", "P", former=(former,))}
-    recorder = Recorder(house.runs, jobs, {"glue": target}, house.clock, "123456789012/us-east-1")
+    recorder = house.engine.recorder(jobs, {"glue": target})
     change = StatusChange("glue", None, "jr_1", arn, Status.SUCCESS, NOON + 5)
 
     assert recorder.record(change).decision is decision
@@ -121,8 +121,7 @@ def test_a_former_address_that_is_registered_a_moment_later_is_looked_up_past_th
         jobs.update(moved(ARN))
         return True
 
-    targets = {"step_functions": house.target}
-    recorder = Recorder(house.runs, jobs, targets, house.clock, jobs_changed=jobs_changed)
+    recorder = house.engine.recorder(jobs, house.targets, jobs_changed=jobs_changed)
 
     outcome = recorder.record(house.change(house.only_run(), Status.SUCCESS, name=None))
 
@@ -186,4 +185,4 @@ def test_nobody_reports_of_a_run_of_others_on_a_target_that_is_queried_though_it
     targets = {"step_functions": house.target, "lambda": InMemoryTarget(house.clock, ANYTHING)}
     report = StatusChange(REPORT, f"{RUN_ID}-1", "", "", Status.SUCCESS, NOON + 5)
 
-    assert Recorder(house.runs, jobs, targets, house.clock).record(report).decision is Decision.FOREIGN
+    assert house.engine.recorder(jobs, targets).record(report).decision is Decision.FOREIGN

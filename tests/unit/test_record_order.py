@@ -14,8 +14,9 @@ from treadle.engine.record.recorder import Recorder
 from treadle.engine.record.run_state import Report, fold
 from treadle.model.runs import Failure, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000

@@ -13,8 +13,9 @@ from treadle.engine.record.arns import arn_matches
 from treadle.engine.record.recorder import REPORT, Recorder, StatusChange
 from treadle.model.runs import Failure, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings, StartContract
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000

@@ -8,7 +8,7 @@ import pytest
 
 from tests.template.model import samples
 from treadle.definitions.errors import CommandRefusedError, StoreError
-from treadle.entrypoints.publishing import parse_publish
+from treadle.engine.messages import PublishRequest
 from treadle.model.messages import DeadLetter
 from treadle.operate.redrive import RedriveAction, Redriver, RedriveResult
 from treadle.operate.redrive_routes import Destination, subject_of
@@ -90,7 +90,7 @@ def test_of_a_run_that_the_stream_gave_up_all_is_reported_again(stack: Stack) ->
 
     assert stack.only().action is RedriveAction.SENT
     [sent] = stack.sent()["publish"]
-    assert parse_publish(sent) == ("r", None)
+    assert PublishRequest.from_json(sent) == PublishRequest("r")
 
 
 ENTRY = samples()["reconcile-registry"]

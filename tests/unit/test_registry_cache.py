@@ -16,8 +16,8 @@ from treadle.engine.registry.registry_cache import (
 from treadle.model.registry import KeptEntry, Registry, RegistryCopy
 from treadle.model.targets import JobSettings
 from treadle.testing.registry import InMemoryRegistryStore, job_text, sensor_text
-from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 LOAD = JobSettings("load", "glue", "load", "LoadJob")
 CLEAN = JobSettings("clean", "glue", "clean", "CleanJob")

@@ -14,8 +14,8 @@ from treadle.engine.registry.registry_sync import LIST_MS, RegistrySync
 from treadle.model.registry import Registry, RegistryCopy
 from treadle.model.targets import JobSettings
 from treadle.testing.registry import InMemoryParameters, InMemoryRegistryStore, job_text, sensor_text
-from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 T = TypeVar("T")
 

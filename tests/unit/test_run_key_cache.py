@@ -22,7 +22,7 @@ from treadle.model.runs import KeyState
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.stores import InMemoryRunStore, InMemoryStores
 
 NOON = 1_795_370_400_000
 STARTED = {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE": NOON}}
@@ -36,8 +36,8 @@ class CountingHouse(House):
     on_query: Callable[[], object] = lambda: None
 
     @property
-    def runs(self) -> InMemoryRunStore:
-        house = self
+    def stores(self) -> InMemoryStores:
+        house, stores = self, InMemoryStores(self.tables)
 
         class Counting(InMemoryRunStore):
             def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
@@ -46,7 +46,8 @@ class CountingHouse(House):
                 house.on_query()
                 return found
 
-        return Counting(self.tables)
+        stores.runs = Counting(self.tables)
+        return stores
 
 
 @pytest.fixture

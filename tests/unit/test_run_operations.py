@@ -39,7 +39,7 @@ def ended_run(house: House, status: Status = Status.FAILURE, *, key: str | None 
 
 def launch_all(house: House) -> None:
     for body in house.launches.drain():
-        request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+        request = LaunchRequest.from_json(body)
         house.launcher().launch(request, 30)
 
 

@@ -37,7 +37,7 @@ def deployed(function: Callable[..., Any], **options: Any) -> TreadleInstance:
 def ticked(instance: TreadleInstance, seconds: float) -> TickResult:
     """Return a tick that must be over after so many real seconds."""
     instance.clock.advance(INTERVAL)
-    outcome = instance._parts[SENSOR].leased.tick(instance.clock.now(), Budget(seconds))
+    outcome = instance._parts[SENSOR].scheduled.tick(instance.clock.now(), Budget(seconds))
     return instance._applied(SENSOR, outcome)
 
 

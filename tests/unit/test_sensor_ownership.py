@@ -16,7 +16,7 @@ from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.event_ticks import EventBatchState, tick_id_of
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.deployment import DeployedSensor
 from treadle.model.sensors import SensorState
 from treadle.operate.doctor import Doctor
@@ -124,16 +124,8 @@ def test_stopped_sensor_fails_no_ticks(house: House) -> None:
 def test_tick_that_is_refused_sends_no_further_slots_ahead(house: House) -> None:
     tick(house, "shop")
     house.clock.advance(60)
-    queue, settings = InMemoryQueue(), TickSettings(15_000, DefaultSensorStatus.RUNNING, project="lake")
-    ticks = ScheduledTickRunner(
-        house.evaluator(sensor_of(evaluates_nothing)),
-        house.sensors,
-        house.ticks,
-        house.clock,
-        house.tokens,
-        settings,
-        queue,
-    )
+    queue, house.project = InMemoryQueue(), "lake"
+    ticks = house.leased(sensor_of(evaluates_nothing), interval=15, queue=queue)
 
     assert ticks.tick(house.clock.now(), Budget(), sends_ahead=True).decision is Decision.FAILURE
     assert queue.messages == []
@@ -237,8 +229,8 @@ def test_first_events_make_the_state_their_projects_once(house: House, created: 
             return getattr(house.sensors, name)
 
     sensors: Any = Counting()
-    events = of(house, "shop").events(watching(keyless))
-    events._sensors = sensors
+    settings = TickSettings(0, DefaultSensorStatus.RUNNING, project="shop")
+    events = house.engine_with(sensors=sensors).sensor(watching(keyless), settings).events
 
     for _ in range(3):
         events.load_batch_state([created])

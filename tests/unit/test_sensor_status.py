@@ -19,7 +19,8 @@ from treadle.engine.outcomes import Decision
 from treadle.model.sensors import SensorState
 from treadle.operate.sensors import SensorOperations
 from treadle.testing import TreadleInstance, VirtualClock
-from treadle.testing.stores import InMemorySensorStore, InMemoryTables
+from treadle.testing.stores import InMemorySensorStore
+from treadle.testing.tables import InMemoryTables
 
 RUNNING, STOPPED = DefaultSensorStatus.RUNNING, DefaultSensorStatus.STOPPED
 job = JobDefinition("load")

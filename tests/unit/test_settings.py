@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.house import keyless, sensor_of
-from treadle.bootstrap.evaluator import evaluator_parts
 from treadle.bootstrap.settings import Settings
-from treadle.bootstrap.steps import (
-    dispatcher_parts,
-    launcher_parts,
-    reconciler_parts,
-    recorder_parts,
-)
 from treadle.definitions.errors import SettingsError
+from treadle.entrypoints.dispatcher import dispatcher_parts
+from treadle.entrypoints.evaluator import evaluator_parts
+from treadle.entrypoints.launcher import launcher_parts
+from treadle.entrypoints.reconciler import reconciler_parts
+from treadle.entrypoints.recorder import recorder_parts
 from treadle.integrations.s3 import s3_sensor
 
 

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from tests.support.house import House, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.results import SkipReason
-from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.schedule import later_slots, phase_of, slot
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.system import InMemoryQueue
 
@@ -76,11 +75,7 @@ def test_shifted_slots_are_an_interval_apart(scheduled: int, minutes: int, senso
 
 def ticking(house: House, queue: InMemoryQueue, interval: int) -> ScheduledTickRunner:
     """Return a sensor that skips, with a queue of its own."""
-    evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
-    settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
-    return ScheduledTickRunner(
-        evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, queue
-    )
+    return house.leased(sensor_of(lambda: SkipReason("nothing")), interval=interval, queue=queue)
 
 
 def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(house: House) -> None:
@@ -162,11 +157,7 @@ class BrokenQueue:
 def test_a_tick_continues_where_its_minutes_further_slots_cannot_be_sent_ahead(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
-    settings = TickSettings(15_000, DefaultSensorStatus.RUNNING)
-    ticks = ScheduledTickRunner(
-        evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, BrokenQueue()
-    )
+    ticks = house.leased(sensor_of(lambda: SkipReason("nothing")), interval=15, queue=BrokenQueue())
 
     outcome = ticks.tick(NOON, BUDGET, sends_ahead=True)
 

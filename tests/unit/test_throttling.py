@@ -16,7 +16,7 @@ from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.entrypoints.handler import SEND_TRIES, process_queue
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.system import InMemoryQueue
@@ -29,8 +29,7 @@ def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: Hou
     faults = Faults({3: Fault.THROTTLED})
     sensors = faulty(house.sensors, "SensorStore", faults)
     settings = TickSettings(0, DefaultSensorStatus.RUNNING)
-    evaluator = house.evaluator(sensor_of(lambda: RunRequest("k")))
-    ticks = ScheduledTickRunner(evaluator, sensors, house.ticks, house.clock, house.tokens, settings)
+    ticks = house.engine_with(sensors=sensors).sensor(sensor_of(lambda: RunRequest("k")), settings).scheduled
 
     with pytest.raises(StoreThrottledError):
         faults.run("tick", lambda: ticks.tick(NOON, Budget(60)))

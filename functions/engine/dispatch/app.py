@@ -1,5 +1,5 @@
 """Turns committed ticks into run records."""
 
-from treadle.entrypoints.steps import dispatcher
+from treadle.entrypoints.dispatcher import dispatcher
 
 handler = dispatcher()

@@ -1,5 +1,5 @@
 """Starts claimed runs at their targets."""
 
-from treadle.entrypoints.steps import launcher
+from treadle.entrypoints.launcher import launcher
 
 handler = launcher()

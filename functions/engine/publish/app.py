@@ -1,5 +1,5 @@
 """Publishes status changes of runs to Treadle's bus."""
 
-from treadle.entrypoints.publishing import publisher
+from treadle.entrypoints.publisher import publisher
 
 handler = publisher()

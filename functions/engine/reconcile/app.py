@@ -1,5 +1,5 @@
 """Finds overdue work each minute, and repairs it."""
 
-from treadle.entrypoints.steps import reconciler
+from treadle.entrypoints.reconciler import reconciler
 
 handler = reconciler()

@@ -1,5 +1,5 @@
 """Applies reports of targets to run records."""
 
-from treadle.entrypoints.steps import recorder
+from treadle.entrypoints.recorder import recorder
 
 handler = recorder()

@@ -5,25 +5,32 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
+from treadle.adapters.blobs import S3BlobStore
+from treadle.bootstrap.engine import assembly
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.settings import Settings
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import (
     EngineMismatchError,
     SensorEvaluationError,
+    SettingsError,
     StoreThrottledError,
     UnknownEventError,
 )
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.assembly import SensorParts
 from treadle.engine.identity import timestamp, timestamp_of
 from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.schedule import deadline_message, minute
+from treadle.engine.tick.schedule import deadline_message, minute, phase_of
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     MAX_DELAY_SECONDS,
@@ -36,9 +43,14 @@ from treadle.entrypoints.handler import (
     report,
 )
 from treadle.model.records import integer
+from treadle.ports.system import Clock
 
 if TYPE_CHECKING:
+    from treadle.engine.engine_check import EngineCheck
     from treadle.engine.tick.event_ticks import EventBatchState
+
+SCHEDULE_SECONDS = 60
+"""How often a sensor's schedule invokes it; scheduled times in between are sent through its queue."""
 
 UNRESOLVED = "<aws.scheduler"
 """The prefix of the schedule's time where the scheduler does not fill it in, as on some emulators."""
@@ -56,6 +68,88 @@ MAX_PREVIEW_BYTES = 2_000_000
 With two cursors, a log and a stack the response stays below 6 MB, the most that Lambda returns ("Lambda
 quotas" in its developer guide).
 """
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorParts:
+    """The objects that an evaluator needs.
+
+    Attributes:
+        sensor: the sensor's components.
+        inbox: its queue.
+        clock: the clock.
+        time_zone: of a deadline.
+        engine: checks that the engine exists; None if the environment does not name one.
+    """
+
+    sensor: SensorParts
+    inbox: Inbox
+    clock: Clock
+    time_zone: tzinfo = UTC
+    engine: "EngineCheck | None" = None
+
+    @property
+    def name(self) -> str:
+        """The sensor's name."""
+        return self.sensor.definition.name
+
+
+def evaluator_parts(
+    definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
+) -> EvaluatorParts:
+    """Create the objects of an evaluator.
+
+    Args:
+        definition: the sensor.
+        resources: what it may use, by key.
+        environment: the function's environment.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    try:
+        definition = definition.configured(environment)
+    except SettingsError as error:
+        settings.problems.append(str(error).rstrip("."))
+    interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
+    inbox = _inbox(definition, settings, interval or 0)
+    pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
+    status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
+    if status not in set(DefaultSensorStatus):
+        settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
+    kind = settings.text("TREADLE_KIND", definition.kind)
+    if kind != definition.kind:
+        problem = f"TREADLE_KIND is {kind!r}, but the code defines a sensor of kind {definition.kind!r}"
+        settings.problems.append(problem)
+    zone, granted = settings.zone("TREADLE_TIME_ZONE"), settings.granted()
+    engine_id, project = environment.get("TREADLE_ENGINE_ID", ""), environment.get("TREADLE_PROJECT", "")
+    engine = assembly(settings, S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET")))
+    millis = (interval or 0) * 1000
+    # A paused sensor drops events, so one that takes them is only slowed down.
+    pauses = 0 if definition.takes_events else pause_after or 0
+    phase = phase_of(definition.name, millis)
+    ticking = TickSettings(millis, DefaultSensorStatus(status), pauses, phase, project)
+    return EvaluatorParts(
+        engine.sensor(definition, ticking, resources=resources, queue=inbox.queue, granted=granted),
+        inbox,
+        engine.clock,
+        zone,
+        engine.engine_check(engine_id) if engine_id else None,
+    )
+
+
+def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> Inbox:
+    """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
+    takes_messages = definition.takes_events or definition.is_woken
+    has_none = not settings.environment.get("TREADLE_QUEUE_URL")
+    if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
+        settings.problems.append(
+            f"the interval is {interval} seconds, but without TREADLE_QUEUE_URL the sensor ticks at "
+            f"most once a minute: give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or "
+            "more"
+        )
+    return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -117,7 +211,7 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
     at_once = event.get("at_once") is True
     scheduled_for = parts.clock.now() if at_once else scheduled_time(event)
     try:
-        outcome = parts.leased.tick(scheduled_for, budget, sends_ahead=not at_once, at_once=at_once)
+        outcome = parts.sensor.scheduled.tick(scheduled_for, budget, sends_ahead=not at_once, at_once=at_once)
     except StoreThrottledError as error:
         # Nothing was committed, and the schedule sends the next tick anyway.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
@@ -146,7 +240,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
     from treadle.engine.tick.preview import STORED
 
     triggered = _parse(parts, event["event"]) if event.get("event") else None
-    preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
+    preview = parts.sensor.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
     lists: dict[str, list[Any]] = {
         "requests": [
@@ -175,10 +269,10 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         "cursor_after": preview.cursor_after,
         "log": list(tick.log),
         "settings": {
-            "interval_seconds": parts.settings.interval / 1000,
-            "phase_seconds": parts.settings.phase / 1000,
-            "default_status": parts.settings.default_status.value,
-            "pause_after": parts.settings.pause_after,
+            "interval_seconds": parts.sensor.settings.interval / 1000,
+            "phase_seconds": parts.sensor.settings.phase / 1000,
+            "default_status": parts.sensor.settings.default_status.value,
+            "pause_after": parts.sensor.settings.pause_after,
         },
     }
 
@@ -197,15 +291,16 @@ def _fitting(lists: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict
 
 def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     del event, budget
-    return dict(parts.described)
+    return dict(parts.sensor.definition.described())
 
 
 def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Delay a schedule's deadline by the grace period, in the sensor's own queue."""
     del budget
     deadline = scheduled_time(event) or minute(parts.clock.now())
-    parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=parts.grace_seconds)
-    reason = f"Will be evaluated in {parts.grace_seconds} s."
+    grace = int(parts.sensor.definition.grace.total_seconds())
+    parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=grace)
+    reason = f"Will be evaluated in {grace} s."
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
 
 
@@ -220,7 +315,7 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     _check_engine(parts)
     parsed = _happened(parts, event)
-    batch_state = parts.events.load_batch_state([parsed])
+    batch_state = parts.sensor.events.load_batch_state([parsed])
     return _evaluated(parts, parsed, batch_state, Budget(remaining_seconds(context)))[1]
 
 
@@ -233,7 +328,7 @@ def _evaluated(
         SensorEvaluationError: if the evaluation failed, so that the event is redelivered.
     """
     try:
-        outcome = parts.events.evaluate(event, batch_state, budget)
+        outcome = parts.sensor.events.evaluate(event, batch_state, budget)
     except SensorEvaluationError as error:
         from treadle.engine.tick.event_ticks import tick_id_of
 
@@ -253,7 +348,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
     @functools.cache
     def batch_state() -> "EventBatchState":
-        return parts.events.load_batch_state(known)
+        return parts.sensor.events.load_batch_state(known)
 
     @functools.cache
     def woken() -> None:
@@ -264,7 +359,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         _check_engine(parts)
         budget = Budget(remaining_seconds(context))
         if message.body.get("treadle") == "slot":
-            _report(parts, parts.leased.tick(scheduled_time(message.body), budget))
+            _report(parts, parts.sensor.scheduled.tick(scheduled_time(message.body), budget))
         elif message.event is None:
             woken()
         else:
@@ -297,7 +392,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
     if body.get("treadle") == "slot":
         scheduled_time(body)
         return _Message(body)
-    if parts.is_woken:
+    if parts.sensor.definition.is_woken:
         if body.get("treadle") != WAKE["treadle"]:
             _event(body)  # An invalid event becomes a dead letter, and wakes nothing.
         return _Message(body)
@@ -326,7 +421,7 @@ def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: in
 
 def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     """Tick now; if that is not possible, send another wake-up before this one is acknowledged."""
-    outcome = parts.leased.tick(parts.clock.now(), budget)
+    outcome = parts.sensor.scheduled.tick(parts.clock.now(), budget)
     _report(parts, outcome)
     if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
         return

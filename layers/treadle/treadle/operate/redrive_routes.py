@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from treadle.definitions.errors import UnknownEventError
-from treadle.engine.dispatch.chunks import tick_message
+from treadle.engine.messages import PublishRequest, TickRequest
 from treadle.engine.parsing import parse_message
-from treadle.engine.publish.publisher import publish_message
 from treadle.engine.reconcile.reconciler import ORIGIN as RECONCILE
 from treadle.model.messages import DeadLetter
 from treadle.model.records import reason_of
@@ -145,13 +144,13 @@ def _buried(dead_letter: DeadLetter, body: Json, destinations: Sequence[Destinat
         sensor, tick_id = keys.get("sensor"), keys.get("tick_id")
         if not (isinstance(sensor, str) and isinstance(tick_id, str)):
             return Route(origin, "It does not name a tick.")
-        return _to(found, tick_message(sensor, tick_id))
+        return _to(found, TickRequest(sensor, tick_id).to_json())
     if origin == "publish" and "keys" in body:
         keys = body["keys"] if isinstance(body["keys"], dict) else {}
         run_id = keys.get("run_id", {}).get("S") if isinstance(keys.get("run_id"), dict) else None
         if not isinstance(run_id, str):
             return Route(origin, "It does not name a run.")
-        return _to(found, publish_message(run_id))
+        return _to(found, PublishRequest(run_id).to_json())
     return _to(found, body)
 
 

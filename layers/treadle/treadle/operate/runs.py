@@ -8,7 +8,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.launch.launcher import pinned_settings, start_of
-from treadle.engine.messages import launch_message
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
@@ -330,7 +330,7 @@ class RunOperations:
 
     def _launch(self, run: Run) -> None:
         try:
-            self._launches.send([launch_message(run)])
+            self._launches.send([LaunchRequest.of(run).to_json()])
         except StoreError as error:
             msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, but was not queued; RECONCILE will launch it: {error}"
             raise StoreError(msg) from error

@@ -9,12 +9,12 @@ from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_event
 from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.assembly import Assembly
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
-from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.publish.publisher import statuses_reached
 from treadle.model.messages import BusEvent
 from treadle.model.runs import Run
-from treadle.testing.event_store import InMemoryEventStore
-from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.tables import InMemoryTables
 
 NAMESPACE = "000000000000/memory/treadle"
 
@@ -42,15 +42,15 @@ class BusReader:
 
     Args:
         tables: contain the runs.
+        engine: builds the publisher.
     """
 
-    def __init__(self, tables: InMemoryTables) -> None:
+    def __init__(self, tables: InMemoryTables, engine: Assembly) -> None:
         self._tables = tables
         self._published: dict[str, Run] = {}
         self.bus = InMemoryBus()
         self._delivered = 0
-        events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
-        self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
+        self._publisher = engine.publisher(self.bus)
 
     def fresh(self) -> list[BusRecord]:
         """Return the events of runs and assets since the last call, as sensors receive them."""

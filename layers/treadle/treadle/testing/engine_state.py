@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from treadle.model.engine_state import EngineRecord, LateSensor
-from treadle.testing.stores import InMemoryTables
+from treadle.testing.tables import InMemoryTables
 
 
 class InMemoryEngineStore:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from treadle.model.assets import AssetEvent, is_ended_runs_key
 from treadle.ports.assets import AT_ONCE
-from treadle.testing.stores import InMemoryTables
+from treadle.testing.tables import InMemoryTables
 
 
 class InMemoryEventStore:

@@ -19,24 +19,18 @@ from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
+from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
 from treadle.engine.assets.asset_events import materialized
-from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.dispatcher import Dispatcher
-from treadle.engine.identity import RunIds
 from treadle.engine.instance.instance_reader import InstanceReader
-from treadle.engine.instance.run_reader import CompletedRunReader
 from treadle.engine.instance.views import dagster_run
-from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.publish.bus_events import asset_materialized
-from treadle.engine.record.recorder import Recorder, StatusChange
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.event_ticks import EventTicks
-from treadle.engine.tick.planning import Planner
-from treadle.engine.tick.preview import STORED, Preview, Previewer
-from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.engine.record.recorder import StatusChange
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.preview import STORED, Preview
+from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
@@ -44,10 +38,9 @@ from treadle.model.targets import JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
-from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
 from treadle.testing.objects import InMemoryObjects
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
@@ -68,15 +61,6 @@ class TickResult:
     outcome: Outcome
     tick: Tick | None
     runs: tuple[Run, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    definition: SensorDefinition
-    leased: ScheduledTickRunner
-    events: EventTicks
-    previewer: Previewer
-    interval: int
 
 
 class TreadleInstance(InstanceReader):
@@ -106,63 +90,41 @@ class TreadleInstance(InstanceReader):
             start = check_time_zone("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._deployed_at = self.clock.now()
-        self._tables = InMemoryTables()
+        self._stores = InMemoryStores()
+        self._tables = self._stores.tables
         self._tokens = SequentialIds()
         self._default = default_status
-        self._sensor_store = InMemorySensorStore(self._tables)
-        self._tick_store = InMemoryTickStore(self._tables)
-        self._run_store = InMemoryRunStore(self._tables)
-        self._bus = BusReader(self._tables)
-        self._event_store = InMemoryEventStore(self._tables)
-        super().__init__(self._run_store, NAMESPACE, self._event_store)
-        self._ends = CompletedRunReader(self._event_store, self.clock)
+        engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE)
+        super().__init__(self._stores.runs, NAMESPACE, self._stores.events)
+        self._bus = BusReader(self._tables, engine)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
-        self._operations = SensorOperations(self._sensor_store, self.clock)
+        self._operations = SensorOperations(self._stores.sensors, self.clock)
         names = {job for each in sensors for job in each.job_names}
         jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
-        events = InMemoryEventStore(self._tables)
-        assets = AssetRecorder(events, self._bus.bus, NAMESPACE, self._run_store, self.clock)
-        self._dispatcher = Dispatcher(
-            self._tick_store, self._run_store, self._launches, grants, self.clock, assets
-        )
-        self._launcher = Launcher(self._run_store, self._launches, jobs, targets, self.clock, self._tokens)
-        self._recorder = Recorder(self._run_store, jobs, targets, self.clock)
-        self._parts = {
-            each.name: self._deployed(each, resources or {}, (settings or {}).get(each.name), pause_after)
-            for each in sensors
-        }
+        self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
+        self._launcher = engine.launcher(self._launches, jobs, targets)
+        self._recorder = engine.recorder(jobs, targets)
+        self._parts: dict[str, SensorParts] = {}
+        for each in sensors:
+            definition = self._configured(each, (settings or {}).get(each.name))
+            interval = (definition.minimum_interval_seconds or 0) * 1000
+            pauses = 0 if definition.takes_events else pause_after
+            ticking = TickSettings(interval, default_status, pauses)
+            self._parts[each.name] = engine.sensor(definition, ticking, resources=resources)
 
-    def _deployed(
-        self,
-        definition: SensorDefinition,
-        resources: Mapping[str, Any],
-        settings: Mapping[str, str] | None,
-        pause_after: int,
-    ) -> _Parts:
+    def _configured(
+        self, definition: SensorDefinition, settings: Mapping[str, str] | None
+    ) -> SensorDefinition:
         if isinstance(definition, S3SensorDefinition):
             definition = definition.with_lister(self.objects, self.clock.now, lambda: self._deployed_at)
         if settings is not None or isinstance(definition, RunStatusSensorDefinition):
             definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
-        run_ids = RunIds.of(NAMESPACE)
-        planner = Planner(definition, run_ids, self._run_store)
-        reader = InstanceReader(self._run_store, NAMESPACE, self._event_store)
-        evaluator = Evaluator(planner, self.clock, resources, lambda: reader, lambda: self._ends)
-        interval = (definition.minimum_interval_seconds or 0) * 1000
-        pauses = 0 if definition.takes_events else pause_after
-        ticking = TickSettings(interval, self._default, pauses)
-        store, tokens = self._sensor_store, self._tokens
-        return _Parts(
-            definition,
-            ScheduledTickRunner(evaluator, store, self._tick_store, self.clock, tokens, ticking),
-            EventTicks(evaluator, store, self._tick_store, tokens, self._default, self._run_store, NAMESPACE),
-            Previewer(evaluator, store, self.clock),
-            interval,
-        )
+        return definition
 
     def tick(self, sensor: str) -> TickResult:
         """Evaluate a sensor when it is next due, and launch the runs that it requests.
@@ -173,7 +135,7 @@ class TreadleInstance(InstanceReader):
             sensor: the sensor's name.
         """
         parts = self._parts[sensor]
-        state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
+        state, interval = self._stores.sensors.get(sensor), parts.settings.interval or 60_000
         if state.last_scheduled_for is not None:
             rested = (state.last_completion or 0) + interval // 2
             self.clock.time = max(self.clock.time, state.last_scheduled_for + interval, rested)
@@ -185,7 +147,7 @@ class TreadleInstance(InstanceReader):
         Args:
             sensor: the sensor's name.
         """
-        outcome = self._parts[sensor].leased.tick(self.clock.now(), Budget())
+        outcome = self._parts[sensor].scheduled.tick(self.clock.now(), Budget())
         return self._applied(sensor, outcome)
 
     def send(self, event: SensorEvent) -> dict[str, TickResult]:
@@ -211,7 +173,7 @@ class TreadleInstance(InstanceReader):
                 results[name] = self._applied(name, outcome)
         return results
 
-    def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:
+    def _evaluated(self, parts: SensorParts, event: SensorEvent) -> Outcome:
         return parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
 
     def _deliver_events(self) -> None:
@@ -230,7 +192,7 @@ class TreadleInstance(InstanceReader):
             definition = parts.definition
             if definition.is_woken_by(event):
                 self.clock.advance(0.001)  # Two ticks are never due at the same time.
-                self._apply(name, parts.leased.tick(self.clock.now(), Budget()))
+                self._apply(name, parts.scheduled.tick(self.clock.now(), Budget()))
             if not (isinstance(definition, _OF_THE_BUS) and definition.monitors(event)):
                 continue
             try:
@@ -255,7 +217,7 @@ class TreadleInstance(InstanceReader):
         """
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
         reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
-        [kept] = self._event_store.append([as_kept(reported)])
+        [kept] = self._stores.events.append([as_kept(reported)])
         reported = materialized(kept)
         self._bus.bus.publish([asset_materialized(reported, NAMESPACE)])
         self._deliver_events()
@@ -282,18 +244,17 @@ class TreadleInstance(InstanceReader):
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
         self._deliver_events()
-        tick = self._tick_store.get(sensor, outcome.subject)
+        tick = self._stores.ticks.get(sensor, outcome.subject)
         tick_id = tick.tick_id if tick else None
         started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
         return TickResult(outcome, tick, started)
 
     def _apply(self, sensor: str, outcome: Outcome) -> None:
-        tick = self._tick_store.get(sensor, outcome.subject)
+        tick = self._stores.ticks.get(sensor, outcome.subject)
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
             for body in self._launches.drain():
-                request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
-                self._launcher.launch(request, 60.0)
+                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def finish_run(
         self,
@@ -350,15 +311,15 @@ class TreadleInstance(InstanceReader):
 
     def ticks(self, sensor: str) -> list[Tick]:
         """Return a sensor's tick records, newest first; skips since the last of them are in `state`."""
-        return self._tick_store.latest(sensor, 10_000)
+        return self._stores.ticks.latest(sensor, 10_000)
 
     def state(self, sensor: str) -> SensorState:
         """Return a sensor's stored state: status, cursor, skip and failure streaks."""
-        return self._sensor_store.get(sensor)
+        return self._stores.sensors.get(sensor)
 
     def cursor(self, sensor: str) -> str | None:
         """Return a sensor's cursor."""
-        return self._sensor_store.cursor(self.state(sensor))
+        return self._stores.sensors.cursor(self.state(sensor))
 
     def start_sensor(self, sensor: str) -> SensorState:
         """Start a sensor, as an operator does."""

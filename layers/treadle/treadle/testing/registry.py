@@ -7,7 +7,7 @@ from dataclasses import replace
 from treadle.adapters.targets.registry import KINDS
 from treadle.model.registry import Registry, RegistryCopy
 from treadle.model.targets import JobSettings
-from treadle.testing.stores import InMemoryTables
+from treadle.testing.tables import InMemoryTables
 
 
 class InMemoryRegistryStore:

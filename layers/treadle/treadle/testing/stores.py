@@ -1,16 +1,12 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
-import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.model.assets import AssetEvent
-from treadle.model.engine_state import EngineRecord, LateSensor
-from treadle.model.registry import RegistryCopy
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
 from treadle.model.sensors import (
@@ -37,55 +33,10 @@ from treadle.model.ticks import (
     unreadable_tick,
 )
 from treadle.ports.ticks import MOST_READ
-
-
-@dataclass(slots=True)
-class InMemoryTables:
-    """The shared state of the stores of one deployment.
-
-    Attributes:
-        sensors: by name.
-        before_leases: each sensor's state before its last lease.
-        edits: by sensor, newest first.
-        ticks: by sensor and tick id.
-        runs: by run id.
-        events: by asset key, in order.
-        pending_since: when deferred pending ticks are due again.
-        poll_checkpoints: the poll checkpoint of each observed job.
-        unreadable: why a record cannot be read, by its key; set by tests.
-        marked: when ticks and runs marked as unreadable are due again, by their keys.
-        admitted: runs counted against each sensor's limit, by sensor and hour.
-        registry: the engine's copy of the registry.
-        engine: the engine that owns the tables.
-        late: the sensors reported as late.
-        lock: held while a write checks its condition.
-    """
-
-    sensors: dict[str, SensorState] = field(default_factory=dict)
-    before_leases: dict[str, SensorState] = field(default_factory=dict)
-    edits: dict[str, list[RecordedEdit]] = field(default_factory=dict)
-    ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
-    runs: dict[str, Run] = field(default_factory=dict)
-    events: dict[str, list[AssetEvent]] = field(default_factory=dict)
-    pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
-    poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
-    unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
-    marked: dict[tuple[str, ...], int] = field(default_factory=dict)
-    admitted: dict[tuple[str, int], int] = field(default_factory=dict)
-    registry: RegistryCopy = field(default_factory=RegistryCopy)
-    engine: EngineRecord | None = None
-    late: dict[str, LateSensor] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-    def check(self, *key: str) -> None:
-        """Raise an error if a test has made a record unreadable.
-
-        Raises:
-            UnreadableRecordError: if it is unreadable.
-        """
-        if key in self.unreadable:
-            is_noted = key in self.marked
-            raise UnreadableRecordError(" ".join(key), self.unreadable[key], is_noted=is_noted)
+from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
+from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.registry import InMemoryRegistryStore
+from treadle.testing.tables import InMemoryTables
 
 
 class InMemorySensorStore:
@@ -536,3 +487,21 @@ def _state(run: Run, request: str | None) -> KeyState:
     if run.may_start_again or run.replaceable_request_digest not in {None, request}:
         return KeyState.OPEN
     return KeyState.TAKEN
+
+
+class InMemoryStores:
+    """All stores of one deployment.
+
+    Args:
+        tables: their shared state.
+    """
+
+    def __init__(self, tables: InMemoryTables | None = None) -> None:
+        self.tables = tables or InMemoryTables()
+        self.sensors = InMemorySensorStore(self.tables)
+        self.ticks = InMemoryTickStore(self.tables)
+        self.runs = InMemoryRunStore(self.tables)
+        self.events = InMemoryEventStore(self.tables)
+        self.registry = InMemoryRegistryStore(self.tables)
+        self.engine = InMemoryEngineStore(self.tables)
+        self.late_sensors = InMemoryLateSensorStore(self.tables)

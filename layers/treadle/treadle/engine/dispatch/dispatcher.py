@@ -16,12 +16,12 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.chunks import CHUNK_SIZE, ChunkRequest, chunk, chunk_count, chunk_message
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
 from treadle.engine.launch.attempts import attempt_for_request
-from treadle.engine.messages import launch_message
+from treadle.engine.messages import ChunkRequest, LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
@@ -257,7 +257,7 @@ class Dispatcher:
     def _fan_out_chunks(self, tick: Tick, queue: Queue) -> Outcome:
         slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
-        queue.send([chunk_message(tick, index, slicing.of) for index in left])
+        queue.send([ChunkRequest(tick.sensor, tick.tick_id, index, slicing.of).to_json() for index in left])
         reason = (
             f"{len(tick.requests)} requests: {len(left)} of {slicing.of} chunks sent to the dispatch queue"
         )
@@ -345,7 +345,7 @@ class Dispatcher:
             logger.error(reason)
         started = [record for record in records if isinstance(record, Run)]
         waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
-        self._launches.send([launch_message(run) for run in waiting])
+        self._launches.send([LaunchRequest.of(run).to_json() for run in waiting])
         broken = next((record for record in records if isinstance(record, Exception)), None)
         if broken is not None:
             raise broken  # Only after the others were processed: none of them is processed twice.

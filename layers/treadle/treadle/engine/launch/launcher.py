@@ -17,8 +17,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp
-from treadle.engine.message_hops import MOST_HOPS, one_hop_on
-from treadle.engine.messages import LaunchRequest, launch_message
+from treadle.engine.message_hops import MOST_HOPS
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import role_of_start
@@ -338,7 +338,7 @@ class Launcher:
 
     def _later(self, run: Run, later: _Lazy, hops: int) -> Outcome:
         if hops < MOST_HOPS:
-            message = one_hop_on({**launch_message(run), "hops": hops})
+            message = LaunchRequest.of(run, hops + 1).to_json()
             self._launches.send([message], delay_seconds=later.seconds)
         return Outcome(Decision.DELAYED, later.reason, run.launch_id)
 

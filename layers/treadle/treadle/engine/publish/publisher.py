@@ -40,11 +40,6 @@ def _plain(name: str) -> str:
     return name.removesuffix(ASSUMED)
 
 
-def publish_message(run_id: str) -> dict[str, object]:
-    """Return the message that requests PUBLISH to publish all statuses of a run again."""
-    return {"treadle": "publish", "run_id": run_id}
-
-
 class Publisher:
     """Publishes status changes of runs.
 

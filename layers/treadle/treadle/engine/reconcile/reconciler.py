@@ -15,10 +15,9 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.dispatch.chunks import tick_message
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.messages import launch_message
+from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
@@ -281,7 +280,7 @@ class Reconciler:
             except UnreadableRecordError as error:
                 # The dead letter first: after a crash in between it is sent twice, but never lost.
                 found = self._set_apart(
-                    found, error, tick_message(sensor, tick_id), is_new=not error.is_noted
+                    found, error, TickRequest(sensor, tick_id).to_json(), is_new=not error.is_noted
                 )
                 self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)
             except Exception as error:  # whatever it is, it concerns only this tick: go on with the next
@@ -374,7 +373,7 @@ class Reconciler:
         now = self._clock.now()
         free = [run for run in runs if run.claim is None or run.claim.expires_at < now]
         try:
-            self._launches.send([launch_message(run) for run in free])
+            self._launches.send([LaunchRequest.of(run).to_json() for run in free])
             found = replace(found, relaunched=found.relaunched + len(free))
         except StoreRejectedError:  # all were sent except those that the queue will never accept
             logger.exception("Not all of %d launches could be sent again", len(free))

@@ -1,4 +1,4 @@
-"""Runs end, PUBLISH tells of it, and sensors react: a world in which every call may meet a fault."""
+"""Runs end, PUBLISH publishes it, and sensors react: a world in which every call may meet a fault."""
 
 import json
 import random
@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tests.faults.cloud import SimulatedLetters, SimulatedQueue
+from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.living import Living
 from tests.faults.world import (
     MINUTE_MS,
@@ -18,9 +19,7 @@ from tests.faults.world import (
     STREAM_TRIES,
     _Context,
 )
-from tests.support.house import NAMESPACE, RUN_IDS, House
-from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.steps import PublisherParts
+from tests.support.house import NAMESPACE
 from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -28,27 +27,25 @@ from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.identity import timestamp
-from treadle.engine.instance.instance_reader import InstanceReader
-from treadle.engine.instance.run_reader import CompletedRunReader
+from treadle.engine.messages import PublishRequest
 from treadle.engine.publish.bus_events import envelope
-from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.record.run_state import Report, fold
-from treadle.engine.tick.evaluation import Budget, Evaluator
-from treadle.engine.tick.planning import Planner
-from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.engine.tick.evaluation import Budget
+from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
-from treadle.entrypoints.publishing import _publish_stream, parse_publish
+from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
 from treadle.model.assets import ended_runs_key
 from treadle.model.messages import BusEvent
 from treadle.model.runs import Reached, Run
 from treadle.model.ticks import Tick
-from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
-from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import SequentialIds, VirtualClock
+from treadle.testing.stores import InMemoryStores, InMemoryTickStore
+from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 if TYPE_CHECKING:
     from treadle.ports.system import Bus
@@ -72,7 +69,7 @@ def watching() -> RunStatusSensorDefinition:
 
 
 def pairing() -> AllSucceededDefinition:
-    """A sensor that asks for a report of each pair of successes."""
+    """A sensor that requests a report of each pair of successes."""
     jobs = [JobDefinition(name) for name in JOBS]
     return all_succeeded(
         "pairs", jobs=jobs, within=timedelta(days=1), request_job=JobDefinition("report"), earlier="each"
@@ -80,7 +77,7 @@ def pairing() -> AllSucceededDefinition:
 
 
 @dataclass(slots=True, eq=False)
-class Told:
+class StreamRecord:
     """A record of the runs table's stream."""
 
     image: dict[str, Any]
@@ -90,7 +87,7 @@ class Told:
 
 @dataclass(slots=True)
 class SimulatedBus:
-    """A `Bus` that keeps what it is told, and sends it to its subscribers' queues."""
+    """A `Bus` that keeps the events, and sends them to its subscribers' queues."""
 
     queues: Sequence[SimulatedQueue]
     events: list[BusEvent] = field(default_factory=list)
@@ -108,8 +105,8 @@ class SimulatedBus:
 
 
 @dataclass(slots=True)
-class TellingWorld(Living):
-    """What becomes of runs, told and reacted to.
+class PublishWorld(Living):
+    """What becomes of runs: their statuses are published, and sensors react.
 
     Attributes:
         faults: strike.
@@ -120,8 +117,8 @@ class TellingWorld(Living):
     faults: Faults = field(default_factory=Faults)
     clock: VirtualClock = field(default_factory=VirtualClock)
     tables: InMemoryTables = field(default_factory=InMemoryTables)
-    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
-    stream: list[Told] = field(default_factory=list)
+    dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
+    stream: list[StreamRecord] = field(default_factory=list)
     images: list[tuple[Run, Reached]] = field(default_factory=list)
     committed: list[str] = field(default_factory=list)
     _tokens: SequentialIds = field(default_factory=SequentialIds)
@@ -133,7 +130,7 @@ class TellingWorld(Living):
     def __post_init__(self) -> None:
         random.seed(0)  # How long a message waits that failed is left to chance.
         names = ("publish", "watch", "pairs")
-        self.queues = {name: SimulatedQueue(self.clock, self.letters.kept) for name in names}
+        self.queues = {name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in names}
         self.bus = SimulatedBus([self.queues["watch"], self.queues["pairs"]])
         self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
         self.began_at = self.next_tick = self.clock.now()
@@ -158,53 +155,36 @@ class TellingWorld(Living):
             "NewImage": {"reached": {"S": "{}"}, "at": at},
             "OldImage": {"reached": {"S": json.dumps(before)}},
         }
-        self.stream.append(Told({**images, "Keys": {"run_id": {"S": run.run_id}}}, self.clock.now()))
+        self.stream.append(StreamRecord({**images, "Keys": {"run_id": {"S": run.run_id}}}, self.clock.now()))
 
     # The steps.
 
+    def _stores(self) -> InMemoryStores:
+        stores = InMemoryStores(self.tables)
+        stores.ticks = _Ticks(self.tables, self.committed)
+        return stores
+
     def _publisher(self) -> PublisherParts:
         bus: Bus = self.bus
-        publisher = Publisher(
-            faulty(InMemoryRunStore(self.tables), "RunStore", self.faults),
-            faulty(InMemoryEventStore(self.tables), "EventStore", self.faults),
-            faulty(bus, "Bus", self.faults, throttled=StoreError),
-            NAMESPACE,
-        )
         return PublisherParts(
-            publisher,
+            self.engine.publisher(faulty(bus, "Bus", self.faults, throttled=StoreError)),
             lambda item: self.images[int(item["at"]["S"])][0],
             self._inbox("publish", self.queues["publish"]),
         )
 
     def _publish_queue(self, event: dict[str, Any]) -> Any:
         parts = self._publisher()
+        handle = partial(publish_message, parts)
+        return process_queue(event, _Context(), handle, parts.inbox, PublishRequest.from_json)
 
-        def handle(body: Any) -> None:
-            parts.publisher.publish_again(*parse_publish(body))
-
-        return process_queue(event, _Context(), handle, parts.inbox)
-
-    def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
-        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
-        sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
-        ticks = faulty(_Ticks(self.tables, self.committed), "TickStore", self.faults)
-        events = faulty(InMemoryEventStore(self.tables), "EventStore", self.faults)
-        running = Evaluator(
-            Planner(definition, RUN_IDS, runs),
-            self.clock,
-            {},
-            lambda: InstanceReader(runs, NAMESPACE, events),
-            lambda: CompletedRunReader(events, self.clock),
-        )
-        return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
+    def _evaluator_of(self, definition: SensorDefinition) -> EvaluatorParts:
+        return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
         """As the stream does, or RECONCILE after it."""
-        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
-        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
         grants = FixedGrants({"pairs": frozenset({"report"})})
-        dispatcher = Dispatcher(ticks, runs, _Nowhere(), grants, self.clock, House().assets)
-        for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
+        dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, InMemoryBus())
+        for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
             tick = self.tables.ticks[sensor, tick_id]
             with suppress(StoreError):
                 dispatcher.dispatch(tick)
@@ -233,7 +213,7 @@ class TellingWorld(Living):
         self._receive("WAKE", self.queues["pairs"], lambda event: self._batch(pairing(), event))
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
-            parts = self._evaluator(pairing())
+            parts = self._evaluator_of(pairing())
             with suppress(TreadleError):
                 self.faults.run(
                     "TICK", lambda: _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
@@ -243,7 +223,7 @@ class TellingWorld(Living):
         metrics().clear_metrics()
 
     def _batch(self, definition: SensorDefinition, event: dict[str, Any]) -> Any:
-        return _evaluate_batch(self._evaluator(definition), event, _Context())
+        return _evaluate_batch(self._evaluator_of(definition), event, _Context())
 
     def _deliver_stream(self) -> None:
         while batch := [record for record in self.stream if record.next_at <= self.clock.now()][:4]:
@@ -255,7 +235,7 @@ class TellingWorld(Living):
             with suppress(StoreError):
                 is_done = self.faults.run(
                     "PUBLISH",
-                    lambda: _publish_stream(self._publisher(), records),  # noqa: B023
+                    lambda: publish_stream(self._publisher(), records),  # noqa: B023
                 )
             for record in batch:
                 if record in self.stream and (is_done or record.deliveries >= STREAM_TRIES):
@@ -271,43 +251,36 @@ class _Ticks(InMemoryTickStore):
 
     def put(self, tick: Tick) -> bool:
         """Keep the record."""
-        standing = self.get(tick.sensor, tick.tick_id)
+        current = self.get(tick.sensor, tick.tick_id)
         is_kept = super().put(tick)
-        if is_kept and standing != tick and tick.status is not TickStatus.FAILURE:
+        if is_kept and current != tick and tick.status is not TickStatus.FAILURE:
             self._committed.append(tick.tick_id)
         return is_kept
 
 
-class _Nowhere:
-    """No run is launched in this world."""
-
-    def send(self, bodies: list[Any], *, delay_seconds: object = 0) -> None:
-        """Take the messages."""
+def violations(world: PublishWorld) -> list[str]:
+    """Return what of I2, I8 and I10 does not hold."""
+    return [*_unpublished(world), *_misnumbered(world), *_unseen(world), *_unpaired(world)]
 
 
-def told_wrong(world: TellingWorld) -> list[str]:
-    """What of I2, I8 and I10 does not hold."""
-    return [*_untold(world), *_misnumbered(world), *_unseen(world), *_unpaired(world)]
-
-
-def _untold(world: TellingWorld) -> Iterator[str]:
+def _unpublished(world: PublishWorld) -> Iterator[str]:
     ended = {run_id: run for run_id, run in world.tables.runs.items() if run.job != "report"}
     reached = {each.event_id for run in ended.values() for each in statuses_reached(run)}
-    told = {str(event.detail["id"]) for event in world.bus.events}
-    if told != reached:
-        yield f"I8: {sorted(reached ^ told)} were not told, or never reached"
+    published = {str(event.detail["id"]) for event in world.bus.events}
+    if published != reached:
+        yield f"I8: {sorted(reached ^ published)} were not published, or never reached"
     by_id: dict[object, set[str]] = {}
     for event in world.bus.events:
         by_id.setdefault(event.detail["id"], set()).add(
             json.dumps([event.detail["number"], event.detail["status"]])
         )
     yield from (
-        f"I8: {name} was told in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
+        f"I8: {name} was published in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
     )
-    yield from (f"I10: dead letter {letter}" for letter in world.letters.kept)
+    yield from (f"I10: dead letter {letter}" for letter in world.dead_letters.kept)
 
 
-def _misnumbered(world: TellingWorld) -> Iterator[str]:
+def _misnumbered(world: PublishWorld) -> Iterator[str]:
     for job in JOBS:
         events = world.tables.events.get(ended_runs_key(job), [])
         numbers = [event.storage_id for event in events]
@@ -315,7 +288,7 @@ def _misnumbered(world: TellingWorld) -> Iterator[str]:
             yield f"I8: the ends of {job} are numbered {numbers}"
 
 
-def _unseen(world: TellingWorld) -> Iterator[str]:
+def _unseen(world: PublishWorld) -> Iterator[str]:
     yield from (
         f"I8: tick {name} committed {n} times" for name, n in Counter(world.committed).items() if n > 1
     )
@@ -330,7 +303,7 @@ def _unseen(world: TellingWorld) -> Iterator[str]:
         yield f"I2: the reactions noted are {sorted(noted)}"
 
 
-def _unpaired(world: TellingWorld) -> Iterator[str]:
+def _unpaired(world: PublishWorld) -> Iterator[str]:
     used = Counter(
         name
         for run in world.reports

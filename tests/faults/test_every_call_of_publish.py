@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.living import RestlessError
-from tests.faults.telling_world import TellingWorld, told_wrong
+from tests.faults.publish_world import PublishWorld, violations
 from tests.faults.walk import EVERYWHERE, IN_BATCHES, Walked
 from treadle.ports.assets import EventStore
 from treadle.ports.system import Bus
@@ -14,8 +14,8 @@ from treadle.testing.faults import Call, Fault, Faults
 pytestmark = pytest.mark.timeout(600)
 
 
-def lived(plan: dict[int, Fault]) -> TellingWorld:
-    world = TellingWorld(Faults(plan))
+def lived(plan: dict[int, Fault]) -> PublishWorld:
+    world = PublishWorld(Faults(plan))
     world.live()
     return world
 
@@ -25,25 +25,27 @@ SHOWN = {"asset_keys"}
 
 
 def strike(plan: dict[int, Fault]) -> Walked:
-    world = TellingWorld(Faults(plan))
+    world = PublishWorld(Faults(plan))
     try:
         world.live()
-        found = told_wrong(world)
+        found = violations(world)
     except RestlessError as error:
         found = [f"I2: {error}"]
     if len(world.faults.struck) != len(plan):
         found.append(f"only {world.faults.struck} of {plan} struck")
-    return Walked(1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {words}" for words in found])
+    return Walked(
+        1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {problem}" for problem in found]
+    )
 
 
 def faults_at(call: Call) -> list[Fault]:
     return [*EVERYWHERE, *(IN_BATCHES if call.size > 1 else ())]
 
 
-def test_without_faults_each_status_is_told_and_acted_on_once() -> None:
+def test_without_faults_each_status_is_published_and_acted_on_once() -> None:
     world = lived({})
 
-    assert told_wrong(world) == []
+    assert violations(world) == []
     assert {call.site for call in world.faults.calls} >= {
         f"{port.__name__}.{name}"
         for port in (Bus, EventStore)
@@ -53,9 +55,7 @@ def test_without_faults_each_status_is_told_and_acted_on_once() -> None:
 
 
 @pytest.mark.parametrize("fault", EVERYWHERE)
-def test_no_fault_at_any_call_loses_or_doubles_what_is_told(
-    fault: Fault, hold: Callable[[Walked], None]
-) -> None:
+def test_no_fault_at_any_call_loses_or_doubles_a_status(fault: Fault, hold: Callable[[Walked], None]) -> None:
     walked = Walked()
     for call in lived({}).faults.calls:
         if fault in faults_at(call):

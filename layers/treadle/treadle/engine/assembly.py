@@ -1,0 +1,309 @@
+"""Assembles the engine's components from stores, queues and targets; the only place that calls their constructors.
+
+Each component is imported when it is built, so that a function loads no other function's component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from treadle.engine.identity import RunIds
+from treadle.engine.lazy import lazy
+
+# Loaded only by the functions that use them.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from treadle.definitions.sensors import SensorDefinition
+    from treadle.engine.assets.asset_recorder import AssetRecorder
+    from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
+    from treadle.engine.engine_check import EngineCheck
+    from treadle.engine.instance.instance_reader import InstanceReader
+    from treadle.engine.instance.run_reader import CompletedRunReader
+    from treadle.engine.launch.launcher import Launcher
+    from treadle.engine.publish.publisher import Publisher
+    from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
+    from treadle.engine.reconcile.late_sensors import LateSensors
+    from treadle.engine.reconcile.reconciler import Reconciler
+    from treadle.engine.record.external_runs import ExternalRunRecorder
+    from treadle.engine.record.recorder import Recorder
+    from treadle.engine.registry.registry_cache import CachedRegistry, Grants
+    from treadle.engine.registry.registry_sync import RegistrySync
+    from treadle.engine.tick.evaluation import Evaluator
+    from treadle.engine.tick.event_ticks import EventTicks
+    from treadle.engine.tick.preview import Previewer
+    from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+    from treadle.model.targets import JobSettings
+    from treadle.ports.assets import EventStore
+    from treadle.ports.engine_state import EngineStore, LateSensorStore
+    from treadle.ports.registry import EntrySource, RegistryStore
+    from treadle.ports.runs import RunStore
+    from treadle.ports.sensors import SensorStore
+    from treadle.ports.system import Bus, Clock, DeadLetters, IdGenerator, Queue
+    from treadle.ports.targets import Targets
+    from treadle.ports.ticks import TickStore
+
+    Jobs = Mapping[str, JobSettings]
+
+
+class Stores(Protocol):
+    """All stores of a deployment; a component uses, and loads, only some of them."""
+
+    @property
+    def sensors(self) -> SensorStore:
+        """Return the store of sensors' states."""
+
+    @property
+    def ticks(self) -> TickStore:
+        """Return the store of ticks."""
+
+    @property
+    def runs(self) -> RunStore:
+        """Return the store of runs."""
+
+    @property
+    def events(self) -> EventStore:
+        """Return the store of events of assets and of completed runs."""
+
+    @property
+    def registry(self) -> RegistryStore:
+        """Return the store of the registry's copy."""
+
+    @property
+    def engine(self) -> EngineStore:
+        """Return the store of the engine's record."""
+
+    @property
+    def late_sensors(self) -> LateSensorStore:
+        """Return the store of late sensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorParts:
+    """The components that evaluate one sensor; events and previews are loaded on first use."""
+
+    evaluator: Evaluator
+    settings: TickSettings
+    scheduled: ScheduledTickRunner
+    events: EventTicks
+    previewer: Previewer
+
+    @property
+    def definition(self) -> SensorDefinition:
+        """Return the sensor."""
+        return self.evaluator.definition
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Builds the components of one engine.
+
+    Attributes:
+        stores: its stores.
+        clock: the clock.
+        ids: generates tokens of leases and claims.
+        namespace: the engine's, as `account/region/namespace`.
+    """
+
+    stores: Stores
+    clock: Clock
+    ids: IdGenerator
+    namespace: str
+
+    @cached_property
+    def registry(self) -> CachedRegistry:
+        """Return the registry, as a component sees it."""
+        from treadle.engine.registry.registry_cache import CachedRegistry
+
+        return CachedRegistry(self.stores.registry, self.clock)
+
+    def jobs(self) -> Jobs:
+        """Return the settings of the registered jobs."""
+        from treadle.engine.registry.registry_cache import RegisteredJobs
+
+        return RegisteredJobs(self.registry)
+
+    def asset_recorder(self, bus: Bus) -> AssetRecorder:
+        """Build the recorder of asset events, which RECORD and DISPATCH share."""
+        from treadle.engine.assets.asset_recorder import AssetRecorder
+
+        return AssetRecorder(self.stores.events, bus, self.namespace, self.stores.runs, self.clock)
+
+    def dispatcher(
+        self,
+        launches: Queue,
+        grants: Grants,
+        bus: Bus,
+        *,
+        limits: Limits | None = None,
+        chunks: Queue | None = None,
+        workers: int = 1,
+    ) -> Dispatcher:
+        """Build the dispatcher of ticks."""
+        from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
+
+        return Dispatcher(
+            self.stores.ticks,
+            self.stores.runs,
+            launches,
+            grants,
+            self.clock,
+            self.asset_recorder(bus),
+            limits=limits or Limits(),
+            slices=chunks,
+            workers=workers,
+        )
+
+    def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
+        """Build the launcher of runs."""
+        from treadle.engine.launch.launcher import Launcher
+
+        return Launcher(self.stores.runs, launches, jobs, targets, self.clock, self.ids, self.namespace)
+
+    def publisher(self, bus: Bus) -> Publisher:
+        """Build the publisher of runs' status changes."""
+        from treadle.engine.publish.publisher import Publisher
+
+        return Publisher(self.stores.runs, self.stores.events, bus, self.namespace)
+
+    def external_runs(self, observed: Collection[str]) -> ExternalRunRecorder:
+        """Build the recorder of the external runs of observed jobs."""
+        from treadle.engine.record.external_runs import ExternalRunRecorder
+
+        return ExternalRunRecorder(observed, RunIds.of(self.namespace))
+
+    def recorder(
+        self,
+        jobs: Jobs,
+        targets: Targets,
+        observed: Collection[str] | None = None,
+        jobs_changed: Callable[[], bool] | None = None,
+    ) -> Recorder:
+        """Build the recorder of status changes."""
+        from treadle.engine.record.recorder import Recorder
+
+        external = self.external_runs(observed) if observed is not None else None
+        return Recorder(self.stores.runs, jobs, targets, self.clock, self.namespace, external, jobs_changed)
+
+    def poller(self, jobs: Jobs, targets: Targets, observed: Collection[str]) -> ExternalRunPoller:
+        """Build the poller of observed jobs."""
+        from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
+
+        return ExternalRunPoller(
+            self.external_runs(observed),
+            self.stores.runs,
+            jobs,
+            targets,
+            self.recorder(jobs, targets, observed),
+            self.clock,
+            self.namespace,
+        )
+
+    def registry_sync(self, source: EntrySource, engine: str, kinds: Collection[str]) -> RegistrySync:
+        """Build what copies the registry's entries under the engine's name."""
+        from treadle.engine.registry.registry_sync import RegistrySync
+
+        return RegistrySync(self.stores.registry, source, self.registry, engine, kinds, self.clock)
+
+    def late_sensors(self, bus: Bus) -> LateSensors:
+        """Build what finds late sensors, and publishes them."""
+        from treadle.engine.reconcile.late_sensors import LateSensors
+
+        stores = self.stores
+        return LateSensors(
+            self.registry, stores.sensors, stores.late_sensors, bus, self.namespace, self.clock
+        )
+
+    def reconciler(
+        self,
+        dispatcher: Dispatcher,
+        launches: Queue,
+        jobs: Jobs,
+        targets: Targets,
+        *,
+        observed: Collection[str] | None = None,
+        dead_letters: DeadLetters | None = None,
+        registry: RegistrySync | None = None,
+        late_sensors: LateSensors | None = None,
+        engine_id: str | None = None,
+    ) -> Reconciler:
+        """Build the reconciler; what is not given is left out of its passes."""
+        from treadle.engine.engine_check import Heartbeat
+        from treadle.engine.reconcile.reconciler import Reconciler
+
+        return Reconciler(
+            self.stores.ticks,
+            self.stores.runs,
+            launches,
+            dispatcher,
+            jobs,
+            targets,
+            self.clock,
+            self.poller(jobs, targets, observed) if observed is not None else None,
+            dead_letters,
+            registry,
+            Heartbeat(self.stores.engine, engine_id, self.clock) if engine_id is not None else None,
+            late_sensors,
+            self.namespace,
+        )
+
+    def engine_check(self, engine_id: str) -> EngineCheck:
+        """Build the check that the engine is the expected one; it is loaded on first use."""
+
+        def make() -> EngineCheck:
+            from treadle.engine.engine_check import EngineCheck
+
+            return EngineCheck(self.stores.engine, engine_id, self.clock)
+
+        return lazy(make)
+
+    def instance(self) -> InstanceReader:
+        """Build the reader of recorded runs and assets, for sensors."""
+        from treadle.engine.instance.instance_reader import InstanceReader
+
+        return InstanceReader(self.stores.runs, self.namespace, self.stores.events)
+
+    def ended_runs(self) -> CompletedRunReader:
+        """Build the reader of completed runs in their order, for sensors."""
+        from treadle.engine.instance.run_reader import CompletedRunReader
+
+        return CompletedRunReader(self.stores.events, self.clock)
+
+    def sensor(
+        self,
+        definition: SensorDefinition,
+        settings: TickSettings,
+        *,
+        resources: Mapping[str, Any] | None = None,
+        queue: Queue | None = None,
+        granted: frozenset[str] | None = None,
+        cap: int | None = None,
+    ) -> SensorParts:
+        """Build the components that evaluate a sensor."""
+        from treadle.definitions.sensors import DEFAULT_CAP
+        from treadle.engine.tick.evaluation import Evaluator
+        from treadle.engine.tick.planning import Planner
+        from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner
+
+        stores, clock, ids, namespace = self.stores, self.clock, self.ids, self.namespace
+
+        def events() -> EventTicks:
+            from treadle.engine.tick.event_ticks import EventTicks
+
+            status, runs = settings.default_status, stores.runs
+            return EventTicks(
+                evaluator, stores.sensors, stores.ticks, ids, status, runs, namespace, settings.project
+            )
+
+        def previewer() -> Previewer:
+            from treadle.engine.tick.preview import Previewer
+
+            return Previewer(evaluator, stores.sensors, clock)
+
+        limit = DEFAULT_CAP if cap is None else cap
+        planner = Planner(definition, RunIds.of(namespace), lazy(lambda: stores.runs), limit, granted)
+        evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs)
+        scheduled = ScheduledTickRunner(evaluator, stores.sensors, stores.ticks, clock, ids, settings, queue)
+        return SensorParts(evaluator, settings, scheduled, lazy(events), lazy(previewer))

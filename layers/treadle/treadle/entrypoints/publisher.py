@@ -1,0 +1,169 @@
+"""PUBLISH as a Lambda handler: the runs table's stream, and the queue of events to publish later."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.adapters.bus import EventBridgeBus
+from treadle.bootstrap.engine import assembly
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.settings import Settings
+from treadle.definitions.errors import StoreError, StoreThrottledError, is_passing
+from treadle.engine.messages import PublishRequest
+from treadle.engine.publish.bus_events import RunStatusChange
+from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.entrypoints import metric_names
+from treadle.entrypoints.handler import (
+    THROTTLED_SECONDS,
+    Handler,
+    count,
+    instrumented,
+    logger,
+    process_queue,
+)
+from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
+from treadle.model.runs import Reached, Run
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherParts:
+    """The objects that PUBLISH needs.
+
+    Attributes:
+        publisher: publishes status changes of runs.
+        read: decodes a run from an image in the runs table's stream.
+        inbox: the queue of events to publish later.
+    """
+
+    publisher: Publisher
+    read: Callable[[dict[str, dict[str, Any]]], Run]
+    inbox: Inbox
+
+
+def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
+    """Create PUBLISH's objects.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    inbox = Inbox.of("publish", settings, "TREADLE_PUBLISH_QUEUE_URL")
+    bus = EventBridgeBus(settings.text("TREADLE_BUS_NAME"))
+    engine = assembly(settings)
+    return PublisherParts(engine.publisher(bus), engine.stores.runs.read, inbox)
+
+
+def publisher() -> Handler:
+    """Return the handler of PUBLISH, for the runs table's stream and its own queue.
+
+    It never fails a stream record, which would block those after it: what could not be published is sent to
+    its own queue, or else to the dead-letter queue with the reason.
+    """
+    parts = functools.cache(lambda: publisher_parts(os.environ))
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        found = parts()
+        if not is_queue_batch(event):
+            return publish_stream(found, event["Records"])
+        handle = functools.partial(publish_message, found)
+        return process_queue(event, context, handle, found.inbox, PublishRequest.from_json)
+
+    return instrumented(handler)
+
+
+def publish_message(parts: PublisherParts, request: PublishRequest) -> None:
+    """Publish statuses of a run again."""
+    published = parts.publisher.publish_again(request.run_id, request.event_ids)
+    extra = {"step": "publish", "run_id": request.run_id}
+    logger().info(f"Published {published} statuses again", extra=extra)
+
+
+def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Publish the status changes of a batch of stream records."""
+    readable: list[Record] = []
+    changes: list[RunStatusChange] = []
+
+    def read(record: Record) -> None:
+        changes.extend(_changes(parts, record))
+        readable.append(record)
+
+    def unreadable(record: Record) -> object:
+        return {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
+
+    answer = process_stream(records, read, unreadable, parts.inbox)
+    published = len(changes)
+    try:
+        with_tries(lambda: parts.publisher.publish(changes), final=StoreThrottledError)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
+        logger().warning(f"Will be published one by one: {error}", extra={"step": "publish"})
+        # One by one, so that a run that cannot be published blocks no other.
+        published = 0
+
+        def publish(record: Record) -> None:
+            nonlocal published
+            published += _publish_or_defer(parts, _changes(parts, record))
+
+        def unpublished(record: Record) -> object:
+            return _request(_changes(parts, record)).to_json()
+
+        failed = process_stream(readable, publish, unpublished, parts.inbox)
+        answer = failed if failed["batchItemFailures"] else answer
+    if published:
+        count(metric_names.STATUSES_PUBLISHED, published)
+    return answer
+
+
+def _changes(parts: PublisherParts, record: Record) -> list[RunStatusChange]:
+    change = record["dynamodb"]
+    image = change.get("NewImage") or {}
+    if "reached" not in image:
+        return []  # Deleted, or not a run.
+    return statuses_reached(parts.read(image), _before(change.get("OldImage") or {}))
+
+
+def _before(image: Mapping[str, Any]) -> Reached | None:
+    """Return the statuses of the old image; None if it is unreadable, so that all are published again."""
+    if "reached" not in image:
+        return None
+    try:
+        return {place: dict(times) for place, times in json.loads(image["reached"]["S"]).items()}
+    except Exception:  # noqa: BLE001 - whatever is in it
+        logger().warning(
+            "The earlier statuses of the record cannot be read: all statuses are published again",
+            exc_info=True,
+        )
+        return None
+
+
+def _request(changes: list[RunStatusChange]) -> PublishRequest:
+    return PublishRequest(changes[0].run.run_id, tuple(each.event_id for each in changes))
+
+
+def _publish_or_defer(parts: PublisherParts, changes: list[RunStatusChange]) -> int:
+    """Publish the changes of one record; return how many.
+
+    If they cannot be published for now, they are sent to PUBLISH's own queue.
+    """
+    if not changes:
+        return 0
+    try:
+        parts.publisher.publish(changes)
+    except Exception as error:
+        if is_passing(error) and _is_deferred(parts, _request(changes), error):
+            return 0
+        raise
+    return len(changes)
+
+
+def _is_deferred(parts: PublisherParts, request: PublishRequest, error: Exception) -> bool:
+    """Send a request to PUBLISH's own queue; return whether that succeeded."""
+    extra = {"step": "publish", "run_id": request.run_id}
+    logger().warning(f"Will be published later: {error}", extra=extra)
+    try:
+        parts.inbox.queue.send([request.to_json()], delay_seconds=THROTTLED_SECONDS[0])
+    except StoreError:
+        return False
+    return True

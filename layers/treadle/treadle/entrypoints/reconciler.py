@@ -1,0 +1,107 @@
+"""RECONCILE as a Lambda handler: its schedule, changes of the registry, and operators' commands."""
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from treadle.adapters.parameters import ParameterStore, changed_entry
+from treadle.adapters.queues import SqsDeadLetters
+from treadle.adapters.targets.registry import KINDS, LazyTargets
+from treadle.bootstrap.settings import Settings
+from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
+from treadle.engine.registry.registry_cache import ObservedJobs
+from treadle.entrypoints import metric_names
+from treadle.entrypoints.dispatcher import create_dispatcher
+from treadle.entrypoints.handler import (
+    Handler,
+    count,
+    instrumented,
+    logger,
+    put_sensor_metrics,
+    remaining_seconds,
+)
+from treadle.ports.deployment import COMMANDS
+
+if TYPE_CHECKING:
+    from treadle.operate.commands import Commands
+
+RECONCILE_MARGIN_SECONDS = 10.0
+"""Reserved from RECONCILE's time limit, to finish what it has begun."""
+
+_RECONCILED: Mapping[str, str] = {
+    "dispatched": metric_names.TICKS_RECOVERED,
+    "relaunched": metric_names.LAUNCHES_RESENT,
+    "described": metric_names.RUNS_POLLED,
+    "observed": metric_names.RUNS_OBSERVED,
+    "failed": metric_names.RECONCILE_FAILURES,
+    "unreadable": metric_names.UNREADABLE_RECORDS,
+    "registered": metric_names.ENTRIES_REGISTERED,
+    "invalid": metric_names.INVALID_ENTRIES,
+    "held": metric_names.HELD_REQUESTS,
+    "refused": metric_names.REFUSED_REQUESTS,
+}
+
+
+def reconciler_parts(environment: Mapping[str, str]) -> tuple[Reconciler, str]:
+    """Create RECONCILE's objects: the reconciler, and the engine's name, under which projects register.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    name, engine_id = settings.text("TREADLE_ENGINE"), settings.text("TREADLE_ENGINE_ID")
+    dead_letters = SqsDeadLetters(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
+    engine, dispatcher, launches, bus = create_dispatcher(settings)
+    reconciler = engine.reconciler(
+        dispatcher,
+        launches,
+        engine.jobs(),
+        LazyTargets("reconcile"),
+        observed=ObservedJobs(engine.registry),
+        dead_letters=dead_letters,
+        registry=engine.registry_sync(ParameterStore(name), name, KINDS),
+        late_sensors=engine.late_sensors(bus),
+        engine_id=engine_id,
+    )
+    return reconciler, name
+
+
+def reconciler() -> Handler:
+    """Return the handler of RECONCILE.
+
+    It handles changes of the registry and operators' commands; any other event is its schedule.
+    """
+    parts = functools.cache(lambda: reconciler_parts(os.environ))
+    commands = functools.cache(_commands)
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        if event.get("treadle") in COMMANDS:
+            return commands().answer(event)
+        (reconcile, engine), seconds = parts(), remaining_seconds(context) - RECONCILE_MARGIN_SECONDS
+        entry = changed_entry(event, engine)
+        if entry is None:
+            found = reconcile.reconcile(seconds)
+        else:
+            path, is_deleted = entry
+            found = reconcile.register(path, seconds, is_deleted=is_deleted)
+        for what, name in _RECONCILED.items():
+            if number := getattr(found, what):
+                count(name, number)
+        if found.late:
+            count(metric_names.SENSORS_LATE, len(found.late))
+            for sensor in found.late:
+                put_sensor_metrics(sensor, metric_names.SENSOR_LATE, 1, "Count")
+        level = logger().info if found != Reconciled() else logger().debug
+        level(str(found), extra={"step": "reconcile", **asdict(found)})
+        return asdict(found)
+
+    return instrumented(handler)
+
+
+def _commands() -> "Commands":
+    # Imported here because hardly any pass needs them.
+    from treadle.bootstrap.commands import command_parts
+
+    return command_parts(os.environ)
