@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from types import new_class
 from typing import Any, Literal
 
 import pytest
@@ -54,6 +55,12 @@ def fields_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return str(request.param)
 
 
+def with_field(annotation: Any) -> Any:
+    """A resource with a field `it` of that type."""
+    body = {"__module__": __name__, "__annotations__": {"it": annotation}}
+    return new_class("Api", (ConfigurableResource,), exec_body=lambda namespace: namespace.update(body))
+
+
 def key_of(definition: SensorDefinition, **resources: Any) -> str | None:
     """The run key that one tick requests."""
     result = TreadleInstance([definition], resources=resources).tick(definition.name)
@@ -64,13 +71,13 @@ def key_of(definition: SensorDefinition, **resources: Any) -> str | None:
 def test_function_gets_what_create_resource_returns_and_what_yield_for_execution_opens() -> None:
     closed = []
 
-    class Client(ConfigurableResource):  # type: ignore[type-arg]
+    class Client(ConfigurableResource):
         url: str
 
         def create_resource(self, context: InitResourceContext) -> str:
             return f"connected to {self.url}"
 
-    class Opened(ConfigurableResource):  # type: ignore[type-arg]
+    class Opened(ConfigurableResource):
         _state: str = "never opened"
 
         @contextmanager
@@ -88,7 +95,7 @@ def test_function_gets_what_create_resource_returns_and_what_yield_for_execution
 
 
 def test_fields_are_converted_and_what_cannot_be_is_refused_with_all_problems() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         limit: int
         rate: float = 1.0
         names: list[str] = []  # noqa: RUF012 - copied for each object
@@ -126,9 +133,7 @@ def test_fields_are_converted_and_what_cannot_be_is_refused_with_all_problems() 
     ],
 )
 def test_value_becomes_one_of_the_field_s_type(annotation: Any, given: Any, expected: Any) -> None:
-    api = type(ConfigurableResource)(
-        "Api", (ConfigurableResource,), {"__module__": __name__, "__annotations__": {"it": annotation}}
-    )
+    api = with_field(annotation)
 
     value = api(it=given).it
 
@@ -155,9 +160,7 @@ def test_value_becomes_one_of_the_field_s_type(annotation: Any, given: Any, expe
 def test_value_of_another_type_is_refused_with_pydantic_s_kind(
     annotation: Any, given: Any, kind: str
 ) -> None:
-    api = type(ConfigurableResource)(
-        "Api", (ConfigurableResource,), {"__module__": __name__, "__annotations__": {"it": annotation}}
-    )
+    api = with_field(annotation)
 
     with pytest.raises(ValueError, match=rf"\[type={kind}, ") as raised:
         api(it=given)
@@ -166,7 +169,7 @@ def test_value_of_another_type_is_refused_with_pydantic_s_kind(
 
 
 def test_missing_field_is_refused_as_none() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         url: str
         token: str | None
 
@@ -178,7 +181,7 @@ def test_missing_field_is_refused_as_none() -> None:
 
 
 def test_defaults_of_field_are_values_and_new_ones_for_each_object() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         limit: int = Field(default=100, ge=1)
         names: list[str] = Field(default_factory=list)
         tags: dict[str, str] = {}  # noqa: RUF012 - copied for each object
@@ -200,7 +203,7 @@ def test_defaults_of_field_are_values_and_new_ones_for_each_object() -> None:
 
 
 def test_fields_cannot_be_changed_and_private_attributes_can() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         url: str
         _calls: list[str] = PrivateAttr(default_factory=list)
         _client: Any = PrivateAttr()
@@ -222,7 +225,7 @@ def test_fields_cannot_be_changed_and_private_attributes_can() -> None:
 
 
 def test_objects_with_equal_fields_are_equal() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         url: str
         limit: int = 1
 
@@ -234,7 +237,7 @@ def test_objects_with_equal_fields_are_equal() -> None:
 
 
 def test_subclass_has_the_fields_of_its_base() -> None:
-    class Base(ConfigurableResource):  # type: ignore[type-arg]
+    class Base(ConfigurableResource):
         url: str
         limit: int = 1
 
@@ -254,7 +257,7 @@ def test_enum_is_given_by_value_or_name_and_config_by_fields() -> None:
     class Page(Config):
         size: int = 10
 
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         color: Color
         page: Page = Page()
 
@@ -283,9 +286,7 @@ def test_permissive_config_keeps_other_fields() -> None:
 
 @pytest.mark.parametrize("annotation", [tuple[int, ...], bytes, int | str, Path])
 def test_type_that_config_cannot_have_is_refused(annotation: Any) -> None:
-    api = type(ConfigurableResource)(
-        "Api", (ConfigurableResource,), {"__module__": __name__, "__annotations__": {"it": annotation}}
-    )
+    api = with_field(annotation)
     value = {bytes: b"x", Path: Path("p")}.get(annotation, (1,) if annotation == tuple[int, ...] else 1)
 
     with pytest.raises(DagsterInvalidPythonicConfigDefinitionError, match="Unable to resolve config type"):
@@ -295,12 +296,12 @@ def test_type_that_config_cannot_have_is_refused(annotation: Any) -> None:
 def test_attribute_without_annotation_is_refused(fields_by: str) -> None:
     with pytest.raises(Exception, match="non-annotated attribute was detected"):
 
-        class Api(ConfigurableResource):  # type: ignore[type-arg]
+        class Api(ConfigurableResource):
             limit = 5
 
 
 def test_environment_variables_are_read_when_the_resource_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         token: str
         limit: int = 1
         names: list[str] = []  # noqa: RUF012 - copied for each object
@@ -324,7 +325,7 @@ def test_environment_variables_are_read_when_the_resource_is_made(monkeypatch: p
 
 
 def test_missing_environment_variable_fails_the_tick_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         token: str
         limit: int = 1
 
@@ -347,7 +348,7 @@ def test_missing_environment_variable_fails_the_tick_by_name(monkeypatch: pytest
 def test_resource_is_set_up_and_torn_down_in_reverse_order_also_when_the_function_fails() -> None:
     trace: list[str] = []
 
-    class Traced(ConfigurableResource):  # type: ignore[type-arg]
+    class Traced(ConfigurableResource):
         name: str
 
         def setup_for_execution(self, context: InitResourceContext) -> None:
@@ -370,7 +371,7 @@ def test_resource_is_set_up_and_torn_down_in_reverse_order_also_when_the_functio
 def test_failed_setup_is_the_tick_s_failure_with_the_resource_s_name_and_is_not_torn_down() -> None:
     trace: list[str] = []
 
-    class Bad(ConfigurableResource):  # type: ignore[type-arg]
+    class Bad(ConfigurableResource):
         def setup_for_execution(self, context: InitResourceContext) -> None:
             msg = "no route to host"
             raise ConnectionError(msg)
@@ -396,7 +397,7 @@ def test_failed_setup_is_the_tick_s_failure_with_the_resource_s_name_and_is_not_
 def test_each_tick_sets_up_a_copy_of_its_own() -> None:
     seen: list[int] = []
 
-    class Counter(ConfigurableResource):  # type: ignore[type-arg]
+    class Counter(ConfigurableResource):
         _count: int = 0
 
         def setup_for_execution(self, context: InitResourceContext) -> None:
@@ -418,7 +419,7 @@ def test_each_tick_sets_up_a_copy_of_its_own() -> None:
 def test_nested_resources_live_around_the_resource_that_has_them() -> None:
     trace: list[str] = []
 
-    class Credentials(ConfigurableResource):  # type: ignore[type-arg]
+    class Credentials(ConfigurableResource):
         user: str
 
         @contextmanager
@@ -433,7 +434,7 @@ def test_nested_resources_live_around_the_resource_that_has_them() -> None:
         yield "t"
         trace.append("close token")
 
-    class Store(ConfigurableResource):  # type: ignore[type-arg]
+    class Store(ConfigurableResource):
         credentials: Credentials
         token: ResourceDependency[str]
         limit: int = 1
@@ -463,7 +464,7 @@ def test_nested_resources_live_around_the_resource_that_has_them() -> None:
 
 
 def test_context_has_config_log_instance_and_other_resources() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         url: str
         limit: int = 3
 
@@ -486,7 +487,7 @@ def test_context_has_config_log_instance_and_other_resources() -> None:
 
 
 def test_context_s_resources_have_the_attached_object_and_parameters_the_resource_itself() -> None:
-    class Attached(ConfigurableResource, IAttachDifferentObjectToOpContext):  # type: ignore[type-arg]
+    class Attached(ConfigurableResource, IAttachDifferentObjectToOpContext):
         text: str
 
         def get_object_to_set_on_execution_context(self) -> str:
@@ -520,7 +521,7 @@ def test_parameter_annotated_with_a_factory_is_refused_with_the_annotation_to_us
 
 
 def test_resource_given_directly_is_made_as_from_a_context() -> None:
-    class Client(ConfigurableResource):  # type: ignore[type-arg]
+    class Client(ConfigurableResource):
         url: str
 
         def create_resource(self, context: InitResourceContext) -> str:
@@ -538,7 +539,7 @@ def test_resource_given_directly_is_made_as_from_a_context() -> None:
 
 
 def test_resource_is_made_in_a_test_without_a_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Client(ConfigurableResource):  # type: ignore[type-arg]
+    class Client(ConfigurableResource):
         url: str
 
         def create_resource(self, context: InitResourceContext) -> str:
@@ -561,7 +562,7 @@ def test_resource_is_made_in_a_test_without_a_sensor(monkeypatch: pytest.MonkeyP
 
 
 def test_config_for_a_resource_is_checked_and_wins_over_its_fields() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         limit: int = 1
 
     with build_resources({"api": Api()}, resource_config={"api": {"config": {"limit": 2}}}) as resources:
@@ -578,7 +579,7 @@ def test_class_made_before_pydantic_was_loaded_may_be_extended_after(
 ) -> None:
     monkeypatch.setattr(configurable_resources, "is_pydantic_loaded", lambda: False)
 
-    class Base(ConfigurableResource):  # type: ignore[type-arg]
+    class Base(ConfigurableResource):
         url: str
         limit: int = Field(default=1, ge=1)
         _state: str = "new"

@@ -17,6 +17,7 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
+    DagsterResourceFunctionError,
     Field,
     InitResourceContext,
     IntSource,
@@ -106,12 +107,14 @@ def test_configured_takes_a_function_of_a_config_of_its_own() -> None:
         ({"a": [int]}, {"a": [1]}, {"a": [1]}),
         ({"a": {str: int}}, {"a": {"b": 1}}, {"a": {"b": 1}}),
         ({"a": Noneable(str)}, {"a": None}, {"a": None}),
+        ({"a": Noneable(str)}, {}, {"a": None}),
+        ({"a": {"b": Field(int, default_value=1)}}, {}, {"a": {"b": 1}}),
+        ({"a": Field(str, is_required=False)}, {}, {}),
         ({"a": Array(Shape({"b": bool}))}, {"a": [{"b": True}]}, {"a": [{"b": True}]}),
         ({"a": Map(str, int)}, {"a": {"b": 1}}, {"a": {"b": 1}}),
         (Permissive({"a": int}), {"a": 1, "b": 2}, {"a": 1, "b": 2}),
         (Selector({"a": int, "b": str}), {"b": "x"}, {"b": "x"}),
         (dict, {"a": 1}, {"a": 1}),
-        ({"a": Field(Shape({"b": Field(int, default_value=1)}), is_required=False)}, {}, {"a": {"b": 1}}),
         (None, {"any": "thing"}, {"any": "thing"}),
     ],
 )
@@ -229,8 +232,12 @@ def test_wrong_calls_of_a_resource_are_refused() -> None:
         api("text")
     with pytest.raises(DagsterInvalidDefinitionError, match="'token' required by the resource"):
         session(build_init_resource_context())
-    with pytest.raises(DagsterInvalidConfigError, match='Missing required config entry "url"'):
+    with pytest.raises(
+        DagsterInvalidInvocationError, match="has required config schema, but no context was provided"
+    ):
         api(None)
+    with pytest.raises(DagsterInvalidConfigError, match='Missing required config entry "url"'):
+        api(build_init_resource_context())
 
 
 def test_context_of_a_test_needs_a_with_block_for_what_must_be_closed() -> None:
@@ -266,11 +273,11 @@ def test_generator_must_yield_exactly_one_item() -> None:
 
     with (
         build_resources({"none": none}) as made,
-        pytest.raises(DagsterInvariantViolationError, match="must yield one"),
+        pytest.raises(DagsterResourceFunctionError, match="must yield one"),
     ):
         _ = made.none
     with (
-        pytest.raises(DagsterInvariantViolationError, match="yielded more than one"),
+        pytest.raises(DagsterResourceFunctionError, match="yielded more than one"),
         build_resources({"two": two}) as made,
     ):
         _ = made.two

@@ -137,11 +137,11 @@ def test_configurable_resource_is_set_up_and_torn_down_with_what_it_depends_on(t
 
 
 def test_configurable_resource_takes_its_fields_by_keyword_alone_and_ignores_others_as_in_dagster() -> None:
-    class Api(ConfigurableResource):  # type: ignore[type-arg]
+    class Api(ConfigurableResource):
         url: str
 
     with pytest.raises(TypeError):
-        Api("x")  # type: ignore[misc]
+        Api("x")  # type: ignore[call-arg]
     assert dict(Api(url="x", path="y")) == {"url": "x"}  # type: ignore[call-arg]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import (
@@ -34,9 +34,6 @@ class IntEnvVar(int):
     def __str__(self) -> str:
         raise _direct_access(type(self).__name__, self.name)
 
-    def __repr__(self) -> str:
-        return f"EnvVar.int({self.name!r})"
-
     @property
     def env_var_name(self) -> str:
         """The variable's name."""
@@ -64,9 +61,6 @@ class EnvVar(str):
 
     def __str__(self) -> str:
         raise _direct_access(type(self).__name__, self.env_var_name)
-
-    def __repr__(self) -> str:
-        return f"EnvVar({self.env_var_name!r})"
 
     @property
     def env_var_name(self) -> str:
@@ -129,6 +123,15 @@ class ConfigType:
     def __repr__(self) -> str:
         return self.given_name
 
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether a field of this type is not required by itself."""
+        return False
+
+    def read_nothing(self) -> Any:
+        """Return the value of a field of this type that is left out."""
+        return None
+
     def _is_none(self, value: Any, path: str, reading: Reading) -> bool:
         if value is None:
             reading.refuse(f'Value {_at(path)} must not be None. Expected "{self.given_name}"')
@@ -153,10 +156,10 @@ class _Scalar(ConfigType):
             )
         if (isinstance(value, bool) and bool not in self._types) or not isinstance(value, self._types):
             return reading.refuse(
-                f'Invalid scalar {_at(path)}. Value "{shown(value)}" of type "{type(value)}" is not valid for '
+                f'Invalid scalar {_at(path)}. Value "{_text(value)}" of type "{type(value)}" is not valid for '
                 f'expected type "{self.given_name}".'
             )
-        return value
+        return float(cast("float", value)) if float in self._types else value
 
 
 class _Source(_Scalar):
@@ -220,6 +223,11 @@ class Noneable(ConfigType):
     def __init__(self, inner_type: Any) -> None:
         self.inner_type = config_type(inner_type)
         super().__init__(f"{self.inner_type}?")
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Always: the value is None then."""
+        return True
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """Return None, or the value as the inner type reads it."""
@@ -299,21 +307,17 @@ class Field:
         self.config_type = config_type(config)
         self.description = description
         self.is_secret = is_secret
+        if isinstance(default_value, EnvVar | IntEnvVar):
+            default_value = {"env": default_value.env_var_name}
         self._default = default_value
-        if is_required and default_value is not _MISSING:
+        if is_required and self.default_provided:
             msg = "A Field cannot have a default value and be required. Leave one of them out."
             raise DagsterInvalidDefinitionError(msg)
-        is_shape = isinstance(self.config_type, Shape)
-        if is_required is None:
-            # A shape is required if one of its fields is.
-            is_required = default_value is _MISSING and not (
-                is_shape and not any(each.is_required for each in self.config_type.fields.values())
-            )
-        self.is_required = is_required
-        if not is_required and default_value is _MISSING and is_shape:
-            reading = Reading()
-            implied = self.config_type.read({}, "", reading)
-            self._default = _MISSING if reading.problems else implied
+        if self.default_provided:
+            check(self, default_value, "Invalid default_value for Field.")
+        elif is_required is None and self.config_type.may_be_left_out:
+            self._default = self.config_type.read_nothing()
+        self.is_required = not self.default_provided if is_required is None else is_required
 
     @property
     def default_provided(self) -> bool:
@@ -356,6 +360,15 @@ class Shape(ConfigType):
         )
         super().__init__(f"{{ {names} }}")
 
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether no field is required."""
+        return not any(each.is_required for each in self.fields.values())
+
+    def read_nothing(self) -> Any:
+        """Return the defaults of the fields; environment variables in them are not read yet."""
+        return self.read({}, "", Reading(with_variables=False))
+
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """Return the dict with the fields as their types read them, and defaults for those left out."""
         if self._is_none(value, path, reading):
@@ -370,16 +383,16 @@ class Shape(ConfigType):
         if missing:
             what = f'entry "{missing[0]}"' if len(missing) == 1 else f"entries {missing}"
             reading.refuse(
-                f"Missing required config {what} {_at(path)}. You must provide it in the resource's config."
+                f"Missing required config {what} {_at(path)}. You must provide this value in the resource's config."
             )
-        read = {name: each for name, each in value.items() if name not in self.fields}
+        read = {}
         for name, each in self.fields.items():
             at = f"{path}:{name}"
             if name in value:
                 read[name] = each.config_type.read(value[name], at, reading)
             elif each.default_provided:
                 read[name] = each.read_default(at, reading)
-        return read
+        return read | {name: each for name, each in value.items() if name not in self.fields}
 
 
 class Permissive(Shape):
@@ -408,6 +421,15 @@ class Selector(ConfigType):
         self.fields = {name: _field(each) for name, each in fields.items()}
         self.description = description
         super().__init__(f"one of {sorted(self.fields)}")
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether its only field is not required."""
+        return len(self.fields) == 1 and not any(each.is_required for each in self.fields.values())
+
+    def read_nothing(self) -> Any:
+        """Return the default of its only field; environment variables in it are not read yet."""
+        return self.read({}, "", Reading(with_variables=False))
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """Return the dict with its field as the field's type reads it."""
@@ -454,7 +476,7 @@ class OneOf(ConfigType):
         try:
             return self._values[value]
         except (KeyError, TypeError):
-            return reading.refuse(f"Value {_at(path)} not in enum type {self.given_name} got {shown(value)}")
+            return reading.refuse(f"Value {_at(path)} not in enum type {self.given_name} got {_text(value)}")
 
 
 def config_type(given: Any) -> ConfigType:
@@ -547,6 +569,10 @@ def check(schema: Field, config: Any, preamble: str) -> None:
     reading = Reading(with_variables=False)
     schema.config_type.read(config, "root", reading)
     _raise(reading, preamble)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
 
 
 def _at(path: str) -> str:

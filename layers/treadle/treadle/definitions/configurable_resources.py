@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ContextDecorator, ExitStack, contextmanager
 from importlib import import_module
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Generic,
@@ -65,7 +66,12 @@ from treadle.definitions.resources import (
 )
 
 V = TypeVar("V")
-TResValue = TypeVar("TResValue")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    TResValue = TypeVarWithDefault("TResValue", default=Any)
+else:
+    TResValue = TypeVar("TResValue")
 _TYPES: Mapping[Any, ConfigType] = {
     str: StringSource,
     int: IntSource,
@@ -209,8 +215,8 @@ class Config(metaclass=ConfigMeta):
                 "class, and provide a method on the resource to construct and return the stateful client."
             )
         return DagsterInvalidInvocationError(
-            f"'{type(self).__name__}' is a Pythonic {kind} and does not support item assignment, as it is frozen "
-            f"(in Dagster it inherits from 'pydantic.BaseModel' with frozen=True).{advice}"
+            f"'{type(self).__name__}' is a Pythonic {kind} and does not support item assignment, as it inherits "
+            f"from 'pydantic.BaseModel' with frozen=True.{advice}"
         )
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
@@ -224,6 +230,9 @@ class Config(metaclass=ConfigMeta):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value!r}" for name, value in self)
 
     def model_dump(self) -> dict[str, Any]:
         """Return the fields as a dict, and those of configs in it."""
@@ -278,7 +287,7 @@ def prepared(fields: Mapping[str, FieldInfo], data: Mapping[str, Any]) -> dict[s
     by_key = {info.key: info for info in fields.values()}
     given = {}
     for key, value in data.items():
-        kind = by_key[key].annotation if key in by_key else None
+        kind: Any = by_key[key].annotation if key in by_key else None
         if _is_class(kind, enum.Enum) and isinstance(value, str) and not isinstance(value, kind):
             members = kind.__members__
             if value in members and value not in [each.value for each in members.values()]:

@@ -69,7 +69,7 @@ class DagsterInvalidConfigDefinitionError(TreadleError):
     """A config schema has a value that is no type of config."""
 
 
-class DagsterInvalidPythonicConfigDefinitionError(TreadleError):
+class DagsterInvalidPythonicConfigDefinitionError(DagsterInvalidDefinitionError):
     """A field of a `Config` or a `ConfigurableResource` has a type that config cannot have."""
 
 

@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from treadle.definitions.bounds import shown
@@ -287,7 +288,7 @@ def _converted(annotation: Any, value: Any) -> Any:
     if not isinstance(kind, type) or kind is Any:
         return value  # Any, or what the schema refuses.
     if kind is list:
-        return _list(*arguments or (Any,), value)
+        return _list(arguments[0] if arguments else Any, value)
     if issubclass(kind, Mapping):
         return _dict(arguments or (Any, Any), value)
     return value if origin is not None else _instance(kind, value)
@@ -332,8 +333,8 @@ def _integer(value: Any) -> int:
         return value
     if isinstance(value, int):
         return value if type(value) is int else int.__int__(value)
-    if isinstance(value, float):
-        if value.is_integer():
+    if isinstance(value, float | Decimal):
+        if math.isfinite(value) and value == int(value):
             return int(value)
         if not math.isfinite(value):
             raise _invalid("finite_number", "Input should be a finite number", value)
@@ -351,7 +352,7 @@ def _integer(value: Any) -> int:
 def _number(value: Any) -> float:
     if isinstance(value, IntEnvVar):
         return value
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return float(value)
     if isinstance(value, str):
         try:
@@ -389,13 +390,13 @@ _SCALARS: Mapping[Any, Callable[[Any], Any]] = {
 }
 
 
-def _list(inner: Any, value: Any) -> list[Any]:
+def _list(inner: Any, value: Any) -> Any:
     if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         raise _invalid("list_type", "Input should be a valid list", value)
     return _each(enumerate(value), lambda _place, each: _converted(inner, each), list)
 
 
-def _dict(arguments: tuple[Any, ...], value: Any) -> dict[Any, Any]:
+def _dict(arguments: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise _invalid("dict_type", "Input should be a valid dictionary", value)
     key, inner = arguments

@@ -43,8 +43,9 @@ class Signature:
             DagsterInvalidDefinitionError: if it is not callable, or a parameter's annotation is a class whose
                 resources are objects of another type.
         """
-        if not callable(function):
-            msg = f"A sensor cannot evaluate {shown(function)}: it is not callable. Give it a function."
+        given: object = function
+        if not callable(given):
+            msg = f"A sensor cannot evaluate {shown(given)}: it is not callable. Give it a function."
             raise DagsterInvalidDefinitionError(msg)
         parameters = inspect.signature(function).parameters
         hints = _hints(function)

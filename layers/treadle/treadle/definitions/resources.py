@@ -8,9 +8,9 @@ from contextlib import ContextDecorator, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import update_wrapper
 from types import TracebackType
-from typing import Annotated, Any, Self, TypeVar, get_args, get_origin, overload
+from typing import Annotated, Any, Self, TypeVar, cast, get_args, get_origin, overload
 
-from treadle.definitions.bounds import error_text
+from treadle.definitions.bounds import error_text, shown
 from treadle.definitions.errors import (
     DagsterConfigMappingFunctionError,
     DagsterInvalidDefinitionError,
@@ -207,8 +207,9 @@ class ResourceDefinition:
         *,
         reusable: bool = False,
     ) -> None:
-        if not callable(resource_fn):
-            msg = f"A resource cannot be made by {resource_fn!r}: it is not callable."
+        given: object = resource_fn
+        if not callable(given):
+            msg = f"A resource cannot be made by {shown(given)}: it is not callable."
             raise DagsterInvalidDefinitionError(msg)
         self.resource_fn = resource_fn
         self.description = description
@@ -329,6 +330,12 @@ class ResourceDefinition:
                 "`build_init_resource_context` function to construct a context with the required resources."
             )
             raise DagsterInvalidInvocationError(msg)
+        if context is None and self.config_schema is not None and self.config_schema.is_required:
+            msg = (
+                "Resource has required config schema, but no context was provided. Use the "
+                "`build_init_resource_context` function to create a context with config."
+            )
+            raise DagsterInvalidInvocationError(msg)
         given = context or build_init_resource_context()
         for key in sorted(self.required_resource_keys):
             given.scope.require(key, "the resource")
@@ -399,7 +406,8 @@ def resource(
             version,
             reusable=reusable,
         )
-        return update_wrapper(made, function)
+        update_wrapper(cast("Any", made), function)
+        return made
 
     # A type is a schema; any other callable is the function of a bare decorator.
     is_bare = callable(config_schema) and not isinstance(config_schema, type)
@@ -428,10 +436,11 @@ def configured(
     Raises:
         DagsterInvalidDefinitionError: if it is no `ResourceDefinition`.
     """
-    if not isinstance(configurable, ResourceDefinition):
-        msg = f"configured cannot give {configurable!r} a config: it takes a ResourceDefinition."
+    given: object = configurable
+    if not isinstance(given, ResourceDefinition):
+        msg = f"configured cannot give {shown(given)} a config: it takes a ResourceDefinition."
         raise DagsterInvalidDefinitionError(msg)
-    return lambda given: configurable.configured(given, config_schema, description)
+    return lambda config: configurable.configured(config, config_schema, description)
 
 
 def _check_parameters(function: Callable[..., Any]) -> None:
@@ -457,13 +466,13 @@ def generated(key: str, generator: Any) -> Iterator[Any]:
         value = next(generator)
     except StopIteration:
         msg = f"Resource generator {key} must yield one item."
-        raise DagsterInvariantViolationError(msg) from None
+        raise RuntimeError(msg) from None
     try:
         yield value
     finally:
         for _ in generator:
             msg = f"Resource generator {key} yielded more than one item."
-            raise DagsterInvariantViolationError(msg)
+            raise RuntimeError(msg)
 
 
 @contextmanager
@@ -692,7 +701,8 @@ def parameter_problem(name: str, annotation: Any) -> str | None:
     if not isinstance(annotation, type):
         return None
     if _is_subclass(annotation, ResourceFactory):
-        return annotation.parameter_problem(name)
+        problem: str | None = cast("Any", annotation).parameter_problem(name)
+        return problem
     if not _is_subclass(annotation, ResourceDefinition):
         return None
     return (
