@@ -26,6 +26,7 @@ from treadle import (
     PermissiveConfig,
     ResourceDependency,
     ResourceParam,
+    RunConfig,
     RunRequest,
     SensorEvaluationContext,
     build_init_resource_context,
@@ -272,6 +273,35 @@ def test_enum_is_given_by_value_or_name_and_config_by_fields() -> None:
         Api(color="green")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"page\.size\n  Input should be a valid integer"):
         Api(color="r", page={"size": "x"})  # type: ignore[arg-type]
+
+
+def test_config_of_an_op_is_plain_and_names_environment_variables() -> None:
+    class Settings(Config):
+        token: str
+        limit: int = 1
+        color: Literal["red", "blue"] = "red"
+
+    request = RunRequest(run_config=RunConfig(ops={"load": Settings(token=EnvVar("TOKEN"))}))
+
+    config = {"token": {"env": "TOKEN"}, "limit": 1, "color": "red"}
+    assert request.run_config == {"ops": {"load": {"config": config}}}
+
+
+def test_annotations_may_be_texts_also_of_local_names() -> None:
+    class Inner(ConfigurableResource):
+        name: str = "n"
+
+    class Outer(ConfigurableResource):
+        inner: "Inner"
+        text: "ResourceDependency[str]"
+        limit: "int | None" = None
+
+    @resource
+    def text() -> str:
+        return "t"
+
+    with build_resources({"it": Outer(inner=Inner(), text=text)}) as resources:
+        assert (resources.it.inner.name, resources.it.text, resources.it.limit) == ("n", "t", None)
 
 
 def test_permissive_config_keeps_other_fields() -> None:

@@ -100,11 +100,11 @@ def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def names_around(module: str | None) -> Mapping[str, Any]:
-    """Return the local names at the place in a module where a class is being made."""
+    """Return the names at the place in a module where a class is being made."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__") != module:
         frame = frame.f_back
-    return dict(frame.f_locals) if frame is not None and frame.f_locals is not frame.f_globals else {}
+    return {} if frame is None else dict(frame.f_locals)
 
 
 class ConfigMeta(ABCMeta):

@@ -262,7 +262,8 @@ def resolved_annotation(annotation: Any, module: str, local: Mapping[str, Any]) 
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, dict(vars(sys.modules[module])), dict(local))  # noqa: S307 - the author's own code
+        known = getattr(sys.modules.get(module), "__dict__", {})
+        return eval(annotation, dict(known), dict(local))  # noqa: S307 - the author's own code
     except Exception as error:
         msg = (
             f"The annotation {annotation!r} of a field in {module} cannot be resolved: {error}. Import what it names "
