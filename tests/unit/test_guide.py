@@ -202,16 +202,6 @@ def test_config_that_does_not_fit_is_set_aside_and_the_other_launched() -> None:
     assert "run_config.days must be bigger than or equal to 1" in reason
 
 
-def test_resource_gives_a_client_and_is_open_during_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = run("A client in place of its settings")
-    monkeypatch.setenv("FEED_PASSWORD", "secret")
-
-    (made,) = TreadleInstance([module.watch_feed], resources=module.FEEDS).tick("watch_feed").runs
-
-    assert made.tags["newest"] == "ann:secret 50"
-    assert made.tags["login"] == "ann:secret"
-
-
 def test_resources_are_made_in_order_and_closed_at_the_end() -> None:
     module = run("Resources")
 
