@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from types import new_class
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -235,6 +236,32 @@ def test_objects_with_equal_fields_are_equal() -> None:
     assert hash(Api(url="u")) == hash(Api(url="u"))
     assert repr(Api(url="u")) == "Api(url='u', limit=1)"
     assert Api(url="u").model_dump() == {"url": "u", "limit": 1}
+
+
+def test_methods_properties_and_class_variables_are_no_fields() -> None:
+    class Api(ConfigurableResource):
+        kind: ClassVar[str] = "kind"
+        url: str
+
+        @cached_property
+        def client(self) -> list[str]:
+            return [self.url]
+
+        @property
+        def upper(self) -> str:
+            return self.url.upper()
+
+        @classmethod
+        def kind_of(cls) -> str:
+            return cls.kind
+
+    api = Api(url="u")
+
+    assert (api.client is api.client, api.upper, api.kind_of()) == (True, "U", "kind")
+    assert repr(api) == "Api(url='u')"
+    assert str(api) == "url='u'"
+    with build_resources({"api": api}) as resources:
+        assert resources.api.client == ["u"]
 
 
 def test_subclass_has_the_fields_of_its_base() -> None:

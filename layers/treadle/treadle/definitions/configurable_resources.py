@@ -174,6 +174,7 @@ class Config(metaclass=ConfigMeta):
             known = {each.key for each in fields.values()}
             values |= {name: value for name, value in given.items() if name not in known}
         self.__dict__.update(values)
+        self.__dict__["_names__internal__"] = tuple(values)
         for base in reversed(type(self).__mro__):
             for name, info in base.__dict__.get("__private_defaults__", {}).items():
                 if info.default is not UNSET or info.default_factory is not None:
@@ -220,7 +221,7 @@ class Config(metaclass=ConfigMeta):
         )
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        yield from ((name, value) for name, value in self.__dict__.items() if not name.startswith("_"))
+        yield from ((name, self.__dict__[name]) for name in self.__dict__["_names__internal__"])
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and dict(cast("Any", other)) == dict(self)
