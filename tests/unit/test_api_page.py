@@ -17,8 +17,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text()
 NAMES: dict[str, Any] = {name: getattr(treadle, name) for name in treadle.__all__} | {
     name: getattr(testing, name) for name in testing.__all__
 }
-WRITTEN = {"ResourceParam"}
-"""Names of annotations, which can have no docstring: the page itself says what they are."""
+WRITTEN = {"ResourceParam", "StringSource", "IntSource", "BoolSource"}
+"""Names of annotations and of values, which can have no docstring: the page itself says what they are."""
 
 
 def sentence(value: Any) -> str:

@@ -12,6 +12,7 @@ from treadle import (
     AssetSensorDefinition,
     DagsterEventType,
     DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
     EventLogEntry,
     JobDefinition,
@@ -234,12 +235,43 @@ class TestDirectCall:
 
     def test_with_a_context_alone_reads_the_newest_from_its_instance(self) -> None:
         instance = TreadleInstance([])
-        assert "No new materialization events found" in on_orders(context(instance)).skip_message
+        (skipped,) = on_orders(context(instance))
+        assert "No new materialization events found" in skipped.skip_message
         for rows in (3, 4):
             instance.report_runless_asset_event(made(rows))
 
-        assert on_orders(context(instance)).run_config == {"rows": 4}
-        assert "No new materialization events found" in on_orders(context(instance, "2")).skip_message
+        (request,) = on_orders(context(instance))
+        assert request.run_config == {"rows": 4}
+        (skipped,) = on_orders(context=context(instance, "2"))
+        assert "No new materialization events found" in skipped.skip_message
+
+    def test_moves_the_context_s_cursor_to_what_it_has_read(self) -> None:
+        @asset_sensor(asset_key=ORDERS, job_name="load")
+        def yielding(context: SensorEvaluationContext, _event: EventLogEntry) -> Iterator[RunRequest]:
+            yield RunRequest(f"after {context.cursor}")
+
+        instance = TreadleInstance([])
+        instance.report_runless_asset_event(made(3))
+        of_test = context(instance)
+
+        assert [request.run_key for request in yielding(of_test)] == ["after None"]
+        assert of_test.cursor == "1"
+        assert [type(each) for each in yielding(of_test)] == [SkipReason]
+
+    def test_looks_for_a_materialization_whatever_the_function_takes(self) -> None:
+        @asset_sensor(asset_key=ORDERS, job_name="load")
+        def nothing(prefix: ResourceParam[str]) -> RunRequest:
+            return RunRequest(f"{prefix} fired")
+
+        instance = TreadleInstance([])
+        assert [type(each) for each in nothing(context(instance), prefix="p")] == [SkipReason]
+        instance.report_runless_asset_event(made(3))
+
+        assert [each.run_key for each in nothing(context(instance), prefix="p")] == ["p fired"]
+        with pytest.raises(
+            DagsterInvalidInvocationError, match="no context argument was provided when invoking"
+        ):
+            nothing(prefix="p")
 
 
 class TestDefinition:

@@ -1,6 +1,8 @@
 """A sensor called like its function: how contexts and resources are given, and what is refused."""
 
+import inspect
 from collections.abc import Callable, Iterator
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.sensors import SensorDefinition
+from treadle.testing import TreadleInstance
 
 job = JobDefinition("load")
 
@@ -249,3 +252,129 @@ def test_context_says_what_it_was_built_with() -> None:
 
     assert (context.repository_name, context.sensor_name, context.last_run_key) == ("stack", "watch", "k")
     assert context.is_first_tick_since_sensor_start
+
+
+def test_function_without_context_takes_its_resources_from_one_given_by_name() -> None:
+    context = build_sensor_context(resources={"api": Api(key="k")})
+
+    assert needing_alone(context=context).run_key == "k"
+    assert without(context=context).run_key == "none"
+    with pytest.raises(DagsterInvalidInvocationError, match="expected argument 'ctx'"):
+        context_last(context=context, api=Api(key="k"), other="o")
+
+
+def test_resource_definition_given_by_name_is_made() -> None:
+    @resource
+    def other() -> str:
+        return "made"
+
+    context = build_sensor_context(cursor="c", resources={"api": Api(key="k")})
+
+    assert needing(context, other=other).run_key == "c k made"
+
+
+def test_resource_given_by_name_that_must_be_closed_is_closed_with_the_context() -> None:
+    trace = []
+
+    @resource
+    def other() -> Iterator[str]:
+        yield "opened"
+        trace.append("close")
+
+    with pytest.raises(DagsterInvariantViolationError, match="outside of context manager scope"):
+        needing(build_sensor_context(), api=Api(key="k"), other=other)
+    with build_sensor_context() as context:
+        assert needing(context, api=Api(key="k"), other=other).run_key == "None k opened"
+        assert trace == []
+    assert trace == ["close"]
+
+
+class Check:
+    """An object that is called like a function."""
+
+    prefix: str = "of "
+
+    def __call__(self, context: SensorEvaluationContext, api: Api, other: ResourceParam[str]) -> RunRequest:
+        return RunRequest(f"{context.cursor} {api.key} {other}")
+
+    def method(self, api: Api, context: SensorEvaluationContext, other: ResourceParam[str]) -> RunRequest:
+        return self(context, api, other)
+
+    @classmethod
+    def class_method(cls, context: Any, api: Api, other: ResourceParam[str]) -> RunRequest:
+        return cls()(context, api, other)
+
+    @staticmethod
+    def static_method(context: Any, api: Api, other: ResourceParam[str]) -> RunRequest:
+        return Check()(context, api, other)
+
+
+def by_name_only(*, context: SensorEvaluationContext, api: Api, other: ResourceParam[str]) -> RunRequest:
+    return Check()(context, api, other)
+
+
+def with_prefix(prefix: str, context: Any, api: Api, other: ResourceParam[str]) -> RunRequest:
+    assert prefix == "p"
+    return Check()(context, api, other)
+
+
+def with_suffix(context: Any, api: Api, other: ResourceParam[str], suffix: str) -> RunRequest:
+    assert suffix == "s"
+    return Check()(context, api, other)
+
+
+def with_limit(context: Any, api: Api, other: ResourceParam[str], limit: int = 3) -> RunRequest:
+    assert limit == 3
+    return Check()(context, api, other)
+
+
+class Wrapped:
+    """Takes anything, and says by `__signature__` what."""
+
+    def __init__(self, function: Callable[..., RunRequest]) -> None:
+        self.function = function
+        self.__signature__ = inspect.signature(function)
+
+    def __call__(self, **kwargs: Any) -> RunRequest:
+        return self.function(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Check(),
+        Check().method,
+        Check.class_method,
+        Check.static_method,
+        Check.__dict__["static_method"],
+        by_name_only,
+        partial(with_prefix, "p"),
+        partial(with_suffix, suffix="s"),
+        with_limit,
+        Wrapped(by_name_only),
+        wraps(by_name_only)(lambda *args, **kwargs: by_name_only(*args, **kwargs)),  # noqa: PLW0108 - a wrapper
+    ],
+    ids=str,
+)
+def test_callable_of_any_form_gets_context_and_resources(function: Callable[..., Any]) -> None:
+    definition = SensorDefinition("s", evaluation_fn=function, job=job)
+    decorated = sensor(name="s", job=job)(function)
+    context = build_sensor_context(resources={"api": Api(key="k"), "other": "o"})
+    instance = TreadleInstance([definition], resources={"api": Api(key="k"), "other": "o"})
+
+    assert definition(context).run_key == "None k o"
+    assert decorated(context).run_key == "None k o"
+    assert definition.required_resource_keys == {"api", "other"}
+    assert instance.tick("s").runs[0].run_key == "None k o"
+
+
+def test_lambda_gets_its_context() -> None:
+    definition = SensorDefinition("s", evaluation_fn=lambda context: RunRequest(context.sensor_name), job=job)
+
+    assert TreadleInstance([definition]).tick("s").runs[0].run_key == "s"
+    assert definition.description is None
+
+
+def test_value_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="it is not callable"):
+        SensorDefinition("s", evaluation_fn="function", job=job)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 from treadle import (
     ConfigurableResource,
     DagsterInvalidDefinitionError,
+    DagsterResourceFunctionError,
     InitResourceContext,
     JobDefinition,
     ResourceDefinition,
@@ -135,12 +136,13 @@ def test_configurable_resource_is_set_up_and_torn_down_with_what_it_depends_on(t
     assert trace == ["open token", "set up api with token", "tear down with token", "close token"]
 
 
-def test_configurable_resource_takes_its_fields_by_keyword_and_no_others() -> None:
+def test_configurable_resource_takes_its_fields_by_keyword_alone_and_ignores_others_as_in_dagster() -> None:
     class Api(ConfigurableResource):
         url: str
 
-    with pytest.raises(TypeError, match="path"):
-        Api(url="x", path="y")  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Api("x")  # type: ignore[call-arg]
+    assert dict(Api(url="x", path="y")) == {"url": "x"}  # type: ignore[call-arg]
 
 
 def test_circle_is_refused_with_its_path() -> None:
@@ -177,7 +179,7 @@ def test_resource_that_failed_to_be_made_is_made_again_when_queried_again() -> N
         return "there"
 
     with build_resources({"flaky": flaky}) as resources:
-        with pytest.raises(ConnectionError):
+        with pytest.raises(DagsterResourceFunctionError, match="ResourceDefinition flaky: ConnectionError"):
             _ = resources.flaky
         assert resources.flaky == "there"
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
+from treadle import JobDefinition, RunRequest, SensorEvaluationContext, build_sensor_context, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.tick.tick_log import MAX_CHARACTERS, MAX_LINES
 from treadle.model.ticks import Tick
@@ -153,3 +153,48 @@ def test_logger_is_left_as_it_was() -> None:
 
     assert record(seen_by_no_other_test).log == ("INFO one",)
     assert (logger.level, logger.handlers) == (logging.NOTSET, [])
+
+
+def test_log_is_a_logger_with_handlers_at_a_tick_and_in_a_test_alike() -> None:
+    heard: list[str] = []
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        assert isinstance(context.log, logging.Logger)
+        context.log.addHandler(Heard())
+        context.log.setLevel(logging.DEBUG)
+        context.log.debug("seen %s", "a.csv")
+        return RunRequest(type(context.log).__name__)
+
+    in_a_test = watch(build_sensor_context())
+    tick = record(watch)
+
+    assert heard == ["seen a.csv", "seen a.csv"]
+    assert tick.log == ("DEBUG seen a.csv",)
+    assert tick.requests[0].run_key == in_a_test.run_key
+
+
+def test_ticks_of_a_warm_function_leave_no_handler_no_level_and_no_logger() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.addHandler(logging.NullHandler())
+        context.log.setLevel(logging.DEBUG)
+        context.log.debug("seen")
+        return RunRequest()
+
+    instance = TreadleInstance([watch])
+    instance.tick("watch")
+    logger = logging.getLogger("treadle.sensor.watch")
+    known = set(logging.Logger.manager.loggerDict)
+    for _ in range(3):
+        instance.clock.advance(1_000_000)
+        tick = instance.tick("watch").tick
+        assert tick is not None
+        assert tick.log == ("DEBUG seen",)
+
+    assert set(logging.Logger.manager.loggerDict) == known
+    assert (logger.handlers, logger.level) == ([], logging.NOTSET)

@@ -9,6 +9,7 @@ from treadle.definitions.assets import MetadataValue as MetadataValue
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
 from treadle.definitions.batching import Batch as Batch
+from treadle.definitions.configurable_resources import ConfigurableResource as ConfigurableResource
 from treadle.definitions.contexts import SensorEvaluationContext as SensorEvaluationContext
 from treadle.definitions.contexts import build_sensor_context as build_sensor_context
 from treadle.definitions.cursors import CursorType as CursorType
@@ -36,7 +37,6 @@ from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition as
 from treadle.definitions.multi_asset_sensor import multi_asset_sensor as multi_asset_sensor
 from treadle.definitions.objects import ObjectIdentity as ObjectIdentity
 from treadle.definitions.objects import S3Object as S3Object
-from treadle.definitions.resources import ConfigurableResource as ConfigurableResource
 from treadle.definitions.resources import InitResourceContext as InitResourceContext
 from treadle.definitions.resources import ResourceDefinition as ResourceDefinition
 from treadle.definitions.resources import ResourceParam as ResourceParam
@@ -103,3 +103,28 @@ from treadle.integrations.s3.objects import get_objects as get_objects
 from treadle.integrations.s3.objects import get_s3_keys as get_s3_keys
 
 __all__: list[str]
+from treadle.definitions.config_schema import Array as Array
+from treadle.definitions.config_schema import BoolSource as BoolSource
+from treadle.definitions.config_schema import EnvVar as EnvVar
+from treadle.definitions.config_schema import Field as Field
+from treadle.definitions.config_schema import IntSource as IntSource
+from treadle.definitions.config_schema import Map as Map
+from treadle.definitions.config_schema import Noneable as Noneable
+from treadle.definitions.config_schema import Permissive as Permissive
+from treadle.definitions.config_schema import Selector as Selector
+from treadle.definitions.config_schema import Shape as Shape
+from treadle.definitions.config_schema import StringSource as StringSource
+from treadle.definitions.configurable_resources import Config as Config
+from treadle.definitions.configurable_resources import PermissiveConfig as PermissiveConfig
+from treadle.definitions.configurable_resources import ResourceDependency as ResourceDependency
+from treadle.definitions.errors import DagsterConfigMappingFunctionError as DagsterConfigMappingFunctionError
+from treadle.definitions.errors import (
+    DagsterInvalidConfigDefinitionError as DagsterInvalidConfigDefinitionError,
+)
+from treadle.definitions.errors import DagsterResourceFunctionError as DagsterResourceFunctionError
+from treadle.definitions.resources import (
+    IAttachDifferentObjectToOpContext as IAttachDifferentObjectToOpContext,
+)
+from treadle.definitions.resources import build_init_resource_context as build_init_resource_context
+from treadle.definitions.resources import configured as configured
+from treadle.definitions.resources import make_values_resource as make_values_resource

@@ -29,7 +29,8 @@ def test_each_update_starts_its_run() -> None:
     instance = deployed(ported.each_update, *["daily_sales"] * 3, "another")
 
     assert [run.job for run in instance.runs()] == ["weekly_report"] * 3
-    assert ported.each_update() == RunRequest()
+    (request,) = ported.each_update(build_sensor_context(instance=instance))
+    assert request == RunRequest()
 
 
 def test_update_starts_a_run_if_its_metadata_says_so() -> None:
@@ -58,13 +59,12 @@ def test_several_assets_start_one_run_when_all_are_updated() -> None:
 @pytest.mark.parametrize("cursor", [None, "1"])
 def test_direct_call_reads_the_newest_materialization(cursor: str | None) -> None:
     instance = deployed(ported.reports_of_the_region, "daily_sales", region="north")
-    answer = ported.reports_of_the_region(build_sensor_context(instance=instance, cursor=cursor))
+    (answer,) = ported.reports_of_the_region(build_sensor_context(instance=instance, cursor=cursor))
 
     if cursor:
         assert isinstance(answer, SkipReason)
     else:
-        [request] = answer
-        assert request.plain_config["ops"]["weekly_report"]["config"] == {"region": "north"}
+        assert answer.plain_config["ops"]["weekly_report"]["config"] == {"region": "north"}
 
 
 def test_direct_call_over_several_assets_moves_the_cursor() -> None:

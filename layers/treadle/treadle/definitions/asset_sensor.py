@@ -1,12 +1,16 @@
 """Asset sensors: a function that is called once for each materialization of an asset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.assets import AssetKey, AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
+    DagsterInvariantViolationError,
+)
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.event_log import EventLogEntry
 from treadle.definitions.options import SensorOptions, check_options
@@ -100,26 +104,38 @@ class AssetSensorDefinition(SensorDefinition):
 
         Args:
             args: the context, and the event. With a context alone, the function receives the asset's newest
-                materialization, if it is newer than the context's cursor.
+                materialization, if it is newer than the context's cursor, and the cursor moves to it.
             kwargs: these by name, and resources by name.
 
         Returns:
-            The function's return value; a skip reason if only a context was given and nothing is newer.
+            An iterator over what the function returns or yields, or over a skip reason if nothing is newer. If an
+            event was given, the function's return value.
 
         Raises:
             DagsterInvalidInvocationError: if an argument is missing or unknown.
             DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
         """
-        names = self._signature.values
-        given = (*args, *(kwargs[name] for name in names if name in kwargs))
-        if len(names) == 2 and len(given) == 1 and isinstance(given[0], SensorEvaluationContext):
-            context = given[0]
-            record = context.instance.get_latest_materialization_records([self.asset_key])[self.asset_key]
-            seen = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
-            if record is None or record.storage_id <= seen:
-                return SkipReason(self._nothing_new)
-            kwargs[names[1]] = record.event_log_entry
-        return super().__call__(*args, **kwargs)
+        given = (*args, *kwargs.values())
+        if len(args) > 1 or any(isinstance(each, EventLogEntry) for each in given):
+            return super().__call__(*args, **kwargs)
+        context = next((each for each in given if isinstance(each, SensorEvaluationContext)), None)
+        if context is None:
+            msg = (
+                "Sensor evaluation function expected context argument, but no context argument was provided when "
+                "invoking."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        return self._newest(context, {k: v for k, v in kwargs.items() if v is not context})
+
+    def _newest(self, context: SensorEvaluationContext, resources: Mapping[str, Any]) -> Iterator[Any]:
+        record = context.instance.get_latest_materialization_records([self.asset_key])[self.asset_key]
+        seen = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
+        if record is None or record.storage_id <= seen:
+            yield SkipReason(self._nothing_new)
+            return
+        event = dict.fromkeys(self._signature.values[1:2], record.event_log_entry)
+        yield from flatten(super().__call__(context, **event, **resources), self.name)
+        context.update_cursor(str(record.storage_id))
 
     @property
     def _nothing_new(self) -> str:

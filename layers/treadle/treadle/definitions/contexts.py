@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.definitions.logs import SensorLogger
 from treadle.definitions.resources import Resources, ResourceScope
 from treadle.definitions.values import unicode_problem
 
@@ -37,9 +38,6 @@ def check_cursor_size(sensor_name: str, cursor: str | None) -> None:
         raise DagsterInvariantViolationError(msg)
 
 
-Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-
 def _no_deadline() -> float:
     return float("inf")
 
@@ -62,7 +60,7 @@ class SensorEvaluationContext:
         last_tick_completion_time: seconds since the epoch at which the last tick ended (really its end:
             Dagster gives the start), or None.
         last_sensor_start_time: seconds since the epoch at which the sensor was last started, or None.
-        log: a standard logger; its lines are stored with the tick and go to CloudWatch.
+        log: a `logging.Logger`, of the same type in a test; its lines are stored with the tick and go to CloudWatch.
         repository_name: as given by a test; None at a tick, as there are no repositories here.
         cursor_updated: whether this evaluation has set the cursor.
     """
@@ -72,7 +70,7 @@ class SensorEvaluationContext:
     last_run_key: str | None = None
     last_tick_completion_time: float | None = None
     last_sensor_start_time: float | None = None
-    log: Log = field(default_factory=lambda: logging.getLogger("treadle.sensor"))
+    log: logging.Logger = field(default_factory=SensorLogger)
     repository_name: str | None = None
     _remaining_seconds: Callable[[], float] = _no_deadline
     _claimed_run_keys: Callable[[Collection[str]], set[str]] = _nothing_claimed
@@ -165,6 +163,19 @@ class SensorEvaluationContext:
         """
         return Resources(self._resources, f"sensor '{self.sensor_name}'")
 
+    def parameter_resource(self, key: str) -> Any:
+        """Return what the parameter of that name gets: the resource itself, also if it attaches another object."""
+        return self._resources.get(key, f"sensor '{self.sensor_name}'")
+
+    def given_resources(self, given: Mapping[str, Any]) -> Callable[[str], Any]:
+        """Return a function that returns what the parameter of that name gets, when some were given directly.
+
+        Args:
+            given: by key: a `ResourceDefinition`, a `ConfigurableResource`, or the resource itself.
+        """
+        scope = self._resources.with_given(given)
+        return lambda key: scope.get(key, f"sensor '{self.sensor_name}'")
+
     def require_resource(self, key: str, sensor_name: str) -> None:
         """Check that a resource was provided, without making it.
 
@@ -247,13 +258,16 @@ def build_sensor_context(
         last_tick_completion_time: seconds since the epoch.
         last_run_key: the value of `context.last_run_key`.
     """
+    log = SensorLogger()
+    instances = None if instance is None else lambda: instance
     return SensorEvaluationContext(
         sensor_name or "sensor",
         cursor,
         last_run_key=last_run_key,
         last_tick_completion_time=last_tick_completion_time,
         last_sensor_start_time=last_sensor_start_time,
+        log=log,
         repository_name=repository_name,
-        _resources=ResourceScope(resources or {}, may_close=False),
-        _instance=None if instance is None else lambda: instance,
+        _resources=ResourceScope(resources or {}, may_close=False, log=log, instance=instances),
+        _instance=instances,
     )

@@ -62,7 +62,23 @@ class DagsterInvalidInvocationError(TreadleError):
 
 
 class DagsterInvalidConfigError(TreadleError):
-    """A run config does not match its job's schema; has the validator's message."""
+    """A run config does not match its job's schema, or a resource's config its own; has the validator's message."""
+
+
+class DagsterInvalidConfigDefinitionError(TreadleError):
+    """A config schema has a value that is no type of config."""
+
+
+class DagsterInvalidPythonicConfigDefinitionError(DagsterInvalidDefinitionError):
+    """A field of a `Config` or a `ConfigurableResource` has a type that config cannot have."""
+
+
+class DagsterConfigMappingFunctionError(TreadleError):
+    """The function given to `configured` failed."""
+
+
+class DagsterResourceFunctionError(TreadleError):
+    """A resource could not be made or closed; names the resource and has the cause's message."""
 
 
 class DagsterInvariantViolationError(TreadleError):

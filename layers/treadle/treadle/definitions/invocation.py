@@ -3,14 +3,16 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidInvocationError
-from treadle.definitions.resources import is_resource_parameter
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.definitions.resources import is_resource_parameter, parameter_problem
 
-_NAMED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+_BY_PLACE = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class Signature:
         function: the function.
         values: the names of the parameters that take context and event, in order.
         resources: the names of those that take a resource of the same name.
-        by_place: True if those come before all resources.
+        by_place: True if those come before all resources, and are not by name only.
         takes_any: True if it takes any number of positional arguments.
+        optional: those of the values that have a default.
     """
 
     function: Callable[..., Any]
@@ -30,19 +33,46 @@ class Signature:
     resources: tuple[str, ...]
     by_place: bool = True
     takes_any: bool = False
+    optional: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Signature":
-        """Inspect a function; resources are recognized by their annotation."""
+        """Inspect a function; resources are recognized by their annotation.
+
+        Raises:
+            DagsterInvalidDefinitionError: if it is not callable, or a parameter's annotation is a class whose
+                resources are objects of another type.
+        """
+        given: object = function
+        if not callable(given):
+            msg = f"A sensor cannot evaluate {shown(given)}: it is not callable. Give it a function."
+            raise DagsterInvalidDefinitionError(msg)
         parameters = inspect.signature(function).parameters
         hints = _hints(function)
+        for name in parameters:
+            problem = parameter_problem(name, hints.get(name))
+            if problem is not None:
+                raise DagsterInvalidDefinitionError(problem)
         resources = tuple(name for name in parameters if is_resource_parameter(hints.get(name)))
+        others = {name: each for name, each in parameters.items() if name not in resources}
+        # What a partial has bound by name has a default, and comes by name only.
         values = tuple(
-            name for name, each in parameters.items() if each.kind in _NAMED and name not in resources
+            name
+            for name, each in others.items()
+            if each.kind in _BY_PLACE or (each.kind is each.KEYWORD_ONLY and each.default is each.empty)
         )
-        takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters.values())
-        by_place = tuple(parameters)[: len(values)] == values
-        return cls(function, values, resources, by_place, takes_any)
+        takes_any = any(each.kind is each.VAR_POSITIONAL for each in others.values())
+        by_place = tuple(parameters)[: len(values)] == values and all(
+            others[name].kind in _BY_PLACE for name in values
+        )
+        optional = frozenset(name for name in values if others[name].default is not inspect.Parameter.empty)
+        return cls(function, values, resources, by_place, takes_any, optional)
+
+    @property
+    def documentation(self) -> str | None:
+        """The function's docstring; a partial has its function's."""
+        function = self.function
+        return function.func.__doc__ if isinstance(function, partial) else function.__doc__
 
     def call(self, values: Sequence[Any], resource: Callable[[str], Any]) -> Any:
         """Call the function with as many of the values as it takes, and return its value.
@@ -70,7 +100,7 @@ class Signature:
             DagsterInvalidInvocationError: if an argument is missing, unknown, or positional where only a name
                 is allowed.
         """
-        if len(self.values) > most:
+        if len([name for name in self.values if name not in self.optional]) > most:
             msg = (
                 f"Sensor invocation received multiple non-resource arguments: {', '.join(self.values)}. "
                 "Annotate resources with ResourceParam[...], and take one context."
@@ -86,7 +116,9 @@ class Signature:
             raise DagsterInvalidInvocationError(msg)
         given = dict(zip(self.values, args, strict=False))
         for name, value in kwargs.items():
-            if name not in self.values and name not in self.resources:
+            # Also without a context parameter, as resources may come from the context.
+            is_context = name == "context" and not self.values
+            if name not in self.values and name not in self.resources and not is_context:
                 expected = self.values[0] if self.values else "no argument"
                 msg = f"Sensor invocation expected argument '{expected}'. It got '{name}'."
                 raise DagsterInvalidInvocationError(msg)
@@ -94,7 +126,11 @@ class Signature:
                 msg = f"Sensor invocation got argument '{name}' both by position and by name. Give it once."
                 raise DagsterInvalidInvocationError(msg)
             given[name] = value
-        missing = [name for name in self.values if name not in given]
+        missing = [
+            name
+            for place, name in enumerate(self.values[:most])
+            if name not in given and (place == 0 or name not in self.optional)
+        ]
         if missing:
             msg = (
                 f"Sensor evaluation function expected context argument '{missing[0]}', "
@@ -105,6 +141,19 @@ class Signature:
 
 
 def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    signature = getattr(function, "__signature__", None)
+    if isinstance(signature, inspect.Signature):
+        # The parameters are this signature's, so the annotations are as well.
+        named = {
+            name: each.annotation
+            for name, each in signature.parameters.items()
+            if each.annotation is not each.empty
+        }
+        return {name: _hint(function, annotation) for name, annotation in named.items()}
+    if isinstance(function, partial):
+        return _hints(function.func)
+    if not inspect.isroutine(function):  # An object that is called like a function, or a class.
+        function = function.__init__ if isinstance(function, type) else type(function).__call__  # type: ignore[misc]
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):

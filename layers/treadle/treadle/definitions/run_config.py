@@ -15,7 +15,7 @@ class RunConfig:
     """A run config made of parts, in Dagster's groups; empty parts are left out.
 
     Args:
-        ops: by op name: a mapping, a dataclass, or anything with `model_dump()`.
+        ops: by op name: a mapping, a `Config`, a dataclass, or anything with `model_dump()`.
         resources: by resource key, likewise.
         loggers: by logger name.
         execution: execution settings.
@@ -42,6 +42,8 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"config": dataclasses.asdict(value)}
+    if hasattr(value, "to_config_dict"):
+        return {"config": value.to_config_dict()}  # A Config; its environment variables stay names.
     if hasattr(value, "model_dump"):
         return {"config": value.model_dump()}
     return value

@@ -112,7 +112,7 @@ class SensorDefinition:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
         self._function = evaluation_fn
-        self.description = description or evaluation_fn.__doc__
+        self.description = description or self._signature.documentation
         self.minimum_interval_seconds = minimum_interval_seconds or None
         self.default_status = DefaultSensorStatus(default_status)
         self.required_resource_keys = frozenset(required_resource_keys or self._signature.resources)
@@ -198,9 +198,10 @@ class SensorDefinition:
         scope = context or SensorEvaluationContext(self.name)
         for key in sorted(self.required_resource_keys - given.keys()):
             scope.require_resource(key, self.name)
-        values = [given[name] for name in self._signature.values]
+        values = [given[name] for name in self._signature.values if name in given]
+        resources = {key: given[key] for key in self._signature.resources if key in given}
         return self._signature.call(
-            values, lambda key: given[key] if key in given else getattr(scope.resources, key)
+            values, scope.given_resources(resources) if resources else scope.parameter_resource
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
@@ -219,7 +220,7 @@ class SensorDefinition:
         context: SensorEvaluationContext = values[0]
         for key in sorted(self.required_resource_keys):
             context.require_resource(key, self.name)
-        return self._signature.call(values, lambda key: getattr(context.resources, key))
+        return self._signature.call(values, context.parameter_resource)
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate one event.

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreRejectedError, TreadleError
+from treadle.definitions.logs import LOGGER, SensorLogger
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
-from treadle.engine.tick.tick_log import TickLog, capture
+from treadle.engine.tick.tick_log import capture, tick_log
 from treadle.engine.tick.user_code import evaluate, unrecorded
 from treadle.model.sensors import SensorState
 from treadle.model.ticks import ErrorInfo, Tick, TickKind
@@ -131,9 +132,11 @@ class Evaluator:
         self.clock = clock
         self._instance = instance
         self._ended_runs = ended_runs
-        self._kept = ResourceScope(resources or {})
         self.definition = planner.definition
         self.name = planner.definition.name
+        # A kept resource outlives the tick that makes it, so its log is the process's.
+        kept_log = SensorLogger(f"{LOGGER}.{self.name}")
+        self._kept = ResourceScope(resources or {}, log=kept_log, instance=instance)
 
     def run(
         self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
@@ -149,7 +152,8 @@ class Evaluator:
         """
         started_at = self.clock.now()
         self._planner.known.start_tick(state.epoch, frame.epoch, started_at)
-        scope = ResourceScope(self._kept.definitions, outer=self._kept)
+        log = tick_log(self.name, frame.tick_id)
+        scope = ResourceScope(self._kept.definitions, outer=self._kept, log=log, instance=self._instance)
         ends_at = started_at + budget.for_user_code * 1000
         context = SensorEvaluationContext(
             self.name,
@@ -157,7 +161,7 @@ class Evaluator:
             last_run_key=state.last_run_key,
             last_tick_completion_time=_seconds(state.last_completion),
             last_sensor_start_time=_seconds(state.started_at),
-            log=TickLog(self.name, frame.tick_id),
+            log=log,
             _remaining_seconds=lambda: max(0.0, (ends_at - self.clock.now()) / 1000),
             _claimed_run_keys=self._claimed,
             _has_cursor=frame.kind is TickKind.LEASED,
@@ -172,7 +176,7 @@ class Evaluator:
                 data = function(context)
             return self._planner.validate_requests(data, frame.tick_id)
 
-        with capture(f"treadle.sensor.{self.name}") as lines:
+        with capture(f"{LOGGER}.{self.name}") as lines:
             try:
                 vetted = evaluate(self.name, evaluated, budget.for_user_code)
             except SensorEvaluationError as error:

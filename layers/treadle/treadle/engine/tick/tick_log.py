@@ -2,11 +2,11 @@
 
 import json
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from treadle.definitions.bounds import MAX_LOG, unicode_text
+from treadle.definitions.logs import LOGGER, SensorLogger
 
 MAX_LINES = 200
 MAX_CHARACTERS = 16_000
@@ -17,16 +17,9 @@ _STORED_CHARACTER = 12
 """The maximum number of bytes of a character as JSON in ASCII: an escaped surrogate pair."""
 
 
-class TickLog(logging.LoggerAdapter[logging.Logger]):
-    """The sensor's logger."""
-
-    def __init__(self, sensor: str, tick_id: str) -> None:
-        logger = logging.getLogger(f"treadle.sensor.{sensor}")
-        super().__init__(logger, {"sensor": sensor, "tick_id": tick_id})
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add sensor and tick to the author's extra fields."""
-        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+def tick_log(sensor: str, tick_id: str) -> SensorLogger:
+    """Return the logger of one tick, whose records have sensor and tick as fields."""
+    return SensorLogger(f"{LOGGER}.{sensor}", {"sensor": sensor, "tick_id": tick_id})
 
 
 class _Lines(logging.Handler):

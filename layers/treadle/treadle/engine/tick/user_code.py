@@ -16,7 +16,7 @@ from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
 
 T = TypeVar("T")
 
-_LIBRARY = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+_LIBRARY = f"{Path(__file__).resolve().parents[2]}{os.sep}"
 _MAX_STACK = 16_000
 _MAX_MESSAGE = 2_000
 
