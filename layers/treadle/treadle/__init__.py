@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DagsterInvalidDefinitionError,
         DagsterInvalidInvocationError,
         DagsterInvariantViolationError,
+        DagsterUnknownPartitionError,
         TreadleError,
     )
     from treadle.definitions.event_log import (
@@ -34,6 +35,19 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition, multi_asset_sensor
     from treadle.definitions.objects import ObjectIdentity, S3Object
+    from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
+    from treadle.definitions.partitions.context import partition_loading_context
+    from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition
+    from treadle.definitions.partitions.multi import MultiPartitionKey, MultiPartitionsDefinition
+    from treadle.definitions.partitions.static import StaticPartitionsDefinition
+    from treadle.definitions.partitions.time_windows import (
+        DailyPartitionsDefinition,
+        HourlyPartitionsDefinition,
+        MonthlyPartitionsDefinition,
+        TimeWindow,
+        TimeWindowPartitionsDefinition,
+        WeeklyPartitionsDefinition,
+    )
     from treadle.definitions.resources import (
         ConfigurableResource,
         InitResourceContext,
@@ -102,6 +116,7 @@ _HOMES = {
         "DagsterInvalidDefinitionError",
         "DagsterInvalidInvocationError",
         "DagsterInvariantViolationError",
+        "DagsterUnknownPartitionError",
         "TreadleError",
     ],
     "definitions.event_log": [
@@ -119,6 +134,19 @@ _HOMES = {
     ],
     "definitions.multi_asset_sensor": ["MultiAssetSensorDefinition", "multi_asset_sensor"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
+    "definitions.partitions.base": ["PartitionKeyRange", "PartitionsDefinition"],
+    "definitions.partitions.context": ["partition_loading_context"],
+    "definitions.partitions.dynamic": ["DynamicPartitionsDefinition"],
+    "definitions.partitions.multi": ["MultiPartitionKey", "MultiPartitionsDefinition"],
+    "definitions.partitions.static": ["StaticPartitionsDefinition"],
+    "definitions.partitions.time_windows": [
+        "DailyPartitionsDefinition",
+        "HourlyPartitionsDefinition",
+        "MonthlyPartitionsDefinition",
+        "TimeWindow",
+        "TimeWindowPartitionsDefinition",
+        "WeeklyPartitionsDefinition",
+    ],
     "definitions.resources": [
         "ConfigurableResource",
         "InitResourceContext",
@@ -195,22 +223,31 @@ __all__ = [
     "DagsterRun",
     "DagsterRunReaction",
     "DagsterRunStatus",
+    "DagsterUnknownPartitionError",
+    "DailyPartitionsDefinition",
     "DeadlineSensorContext",
     "DefaultSensorStatus",
+    "DynamicPartitionsDefinition",
     "EventLogEntry",
     "EventLogRecord",
     "EventRecordsFilter",
     "EventRecordsResult",
     "FileCount",
+    "HourlyPartitionsDefinition",
     "InitResourceContext",
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
     "Marker",
     "MetadataValue",
+    "MonthlyPartitionsDefinition",
     "MultiAssetSensorDefinition",
     "MultiAssetSensorEvaluationContext",
+    "MultiPartitionKey",
+    "MultiPartitionsDefinition",
     "ObjectIdentity",
+    "PartitionKeyRange",
+    "PartitionsDefinition",
     "RepositorySelector",
     "ResourceDefinition",
     "ResourceParam",
@@ -231,8 +268,12 @@ __all__ = [
     "SensorResult",
     "SensorType",
     "SkipReason",
+    "StaticPartitionsDefinition",
     "TickStatus",
+    "TimeWindow",
+    "TimeWindowPartitionsDefinition",
     "TreadleError",
+    "WeeklyPartitionsDefinition",
     "alert_from_environment",
     "all_succeeded",
     "asset_sensor",
@@ -252,6 +293,7 @@ __all__ = [
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
     "multi_asset_sensor",
+    "partition_loading_context",
     "report_asset_materialization",
     "report_run_status",
     "resource",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreRejectedError, TreadleError
+from treadle.definitions.partitions.context import partition_loading_context
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
+from treadle.definitions.runs import from_millis
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
 from treadle.engine.tick.tick_log import TickLog, capture
@@ -168,9 +170,10 @@ class Evaluator:
         )
 
         def evaluated() -> ValidatedRequests:
-            with context:
-                data = function(context)
-            return self._planner.validate_requests(data, frame.tick_id)
+            with partition_loading_context(from_millis(started_at)):
+                with context:
+                    data = function(context)
+                return self._planner.validate_requests(data, frame.tick_id)
 
         with capture(f"treadle.sensor.{self.name}") as lines:
             try:
