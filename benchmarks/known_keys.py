@@ -43,7 +43,8 @@ from treadle.model.sensors import Edit
 KEYS = 10_000
 LONG = 1_000_000
 COLD_TICKS, WARM_TICKS, REMEMBERING_TICKS = 3, 5, 15
-COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 3_000, 20_000, 10, KEYS / 100 + 3
+COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 0.7, 6, 10, KEYS / 100 + 3
+"""The first two as multiples of what boto3 alone reads in the same run; then percent, and requests."""
 
 
 def run_keys() -> list[str]:
@@ -188,25 +189,34 @@ def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> l
             for _ in range(WARM_TICKS)
         ]
     short, long, bare = zip(*rounds, strict=True)
+    alone, first = statistics.median(bare), statistics.median(cold)
     return [
+        Figure("boto3 alone reads all, in sequence", KEYS / alone, "keys/s"),
+        Figure("first tick of a process, reads all", KEYS / first, "keys/s"),
         Figure(
-            "first tick of a process, all asked for",
-            KEYS / statistics.median(cold),
-            "keys/s",
+            "its speed as a multiple of boto3 alone, first tick",
+            alone / first,
+            "times",
             COLD_GOAL,
             at_most=False,
         ),
-        Figure("later tick, all remembered", KEYS / warm, "keys/s", WARM_GOAL, at_most=False),
-        Figure("tick after an edit of the sensor, all asked for", KEYS / min(short), "keys/s"),
-        Figure("boto3 alone asks for the same, in sequence", KEYS / min(bare), "keys/s"),
+        Figure("later tick, all cached", KEYS / warm, "keys/s"),
         Figure(
-            f"{LONG:,} more keys in history, all asked for: longer by",
+            "its speed as a multiple of boto3 alone, later tick",
+            alone / warm,
+            "times",
+            WARM_GOAL,
+            at_most=False,
+        ),
+        Figure("tick after an edit of the sensor, reads all", KEYS / min(short), "keys/s"),
+        Figure(
+            f"{LONG:,} more keys in history, all read: longer by",
             100 * (ratio(long, short) - 1),
             "%",
             FLAT_GOAL,
         ),
-        Figure(f"requests of a tick with {KEYS:,} known keys, all asked for", asked, "", REQUESTS_GOAL),
-        Figure(f"requests of a tick with {KEYS:,} known keys, all remembered", remembered, "", 2),
+        Figure(f"requests of a tick with {KEYS:,} known keys, all read", asked, "", REQUESTS_GOAL),
+        Figure(f"requests of a tick with {KEYS:,} known keys, all cached", remembered, "", 2),
     ]
 
 
