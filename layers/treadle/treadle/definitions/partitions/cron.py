@@ -6,6 +6,7 @@ exist, and in the second of the two hours.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import product
@@ -97,15 +98,16 @@ class CronSchedule:
         Args:
             timestamp: in seconds since the epoch; the first time may be equal to it.
         """
-        day = datetime.fromtimestamp(timestamp, self._zone).date()
+        time = datetime.fromtimestamp(timestamp, self._zone)
+        day, number = time.date(), bisect_left(self._times, (time.hour, time.minute))
         last = nextafter(timestamp, -inf)
         while True:
             if self._fires_on(day):
-                for fires_at in self._of(day):
+                for fires_at in self._of(day, self._times[number:]):
                     if fires_at.timestamp() > last:
                         last = fires_at.timestamp()
                         yield fires_at
-            day = self._next(day)
+            day, number = self._next(day), 0
 
     def until(self, timestamp: float) -> Iterator[datetime]:
         """Yield the times at which it fires, from a time back, without end.
@@ -113,20 +115,28 @@ class CronSchedule:
         Args:
             timestamp: in seconds since the epoch; the first time may be equal to it.
         """
-        day = datetime.fromtimestamp(timestamp, self._zone).date()
+        time = datetime.fromtimestamp(timestamp, self._zone)
+        day, number = time.date(), bisect_right(self._times, (time.hour, time.minute))
         last = nextafter(timestamp, inf)
         while True:
             if self._fires_on(day):
-                for fires_at in reversed(self._of(day)):
+                for fires_at in self._of(day, self._times[:number], backward=True):
                     if fires_at.timestamp() < last:
                         last = fires_at.timestamp()
                         yield fires_at
-            day = self._previous(day)
+            day, number = self._previous(day), len(self._times)
 
     def fires_at(self, time: datetime) -> bool:
         """Return whether it fires at a time, given in its time zone."""
         day = time.date()
-        return self._fires_on(day) and time.timestamp() in [each.timestamp() for each in self._of(day)]
+        if not self._fires_on(day):
+            return False
+        if self._changes(day):
+            return time.timestamp() in [each.timestamp() for each in self._of(day, self._times)]
+        number = bisect_left(self._times, (time.hour, time.minute))
+        return self._times[number : number + 1] == [(time.hour, time.minute)] and not (
+            time.second or time.microsecond
+        )
 
     def _fires_on(self, day: date) -> bool:
         if day.month not in self._months:
@@ -144,12 +154,22 @@ class CronSchedule:
     def _previous(self, day: date) -> date:
         return day - _DAY if day.month in self._months else day.replace(day=1) - _DAY
 
-    def _of(self, day: date) -> list[datetime]:
-        """Return the times of a day in order."""
-        at = [datetime(day.year, day.month, day.day, *time, tzinfo=self._zone) for time in self._times]
-        if self._zone is UTC or at[0].utcoffset() == at[-1].replace(fold=1).utcoffset():
-            return at
-        return sorted((time for each in at for time in self._moved(each)), key=datetime.timestamp)
+    def _of(self, day: date, times: list[tuple[int, int]], *, backward: bool = False) -> Iterator[datetime]:
+        """Yield when it fires on a day, for these of its times; for all, if clocks change on that day."""
+        if not self._changes(day):
+            return (self._at(day, time) for time in (reversed(times) if backward else times))
+        moved = (each for time in self._times for each in self._moved(self._at(day, time)))
+        return iter(sorted(moved, key=datetime.timestamp, reverse=backward))
+
+    def _changes(self, day: date) -> bool:
+        """Return whether clocks change on a day, between its first and its last time."""
+        if self._zone is UTC:
+            return False
+        first, last = self._at(day, self._times[0]), self._at(day, self._times[-1])
+        return first.utcoffset() != last.replace(fold=1).utcoffset()
+
+    def _at(self, day: date, time: tuple[int, int]) -> datetime:
+        return datetime(day.year, day.month, day.day, *time, tzinfo=self._zone)
 
     def _moved(self, time: datetime) -> list[datetime]:
         """Return when it fires for a time by the clock on a day on which clocks change."""
@@ -169,12 +189,14 @@ class CronSchedule:
 
 
 def _is_wildcard(index: int, values: tuple[int, ...], fields: list[str]) -> bool:
-    """Return whether a field has all values; of the two for days, only if either is written with a star."""
+    """Return whether a field has all values; one for days written without star, only if the other has a star."""
+    if fields[index] in {"*", "?"}:
+        return True
     name, least, most = _FIELDS[index]
+    other = {2: 4, 4: 2}.get(index)
     if len(values) < (7 if name == "day of the week" else most - least + 1):
         return False
-    other = {2: 4, 4: 2}.get(index)
-    return other is None or "*" in fields[index] or "*" in fields[other]
+    return other is None or "*" in fields[other]
 
 
 def _values(expression: str, index: int, text: str) -> tuple[int, ...]:

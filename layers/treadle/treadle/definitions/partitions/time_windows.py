@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from treadle.definitions.bounds import shown
@@ -16,7 +16,8 @@ from treadle.definitions.partitions.context import current_context, partition_lo
 from treadle.definitions.partitions.cron import CronSchedule, time_zone
 
 _DATE, _HOUR = "%Y-%m-%d", "%Y-%m-%d-%H:%M"
-_MAX_EXCLUDED_IN_A_ROW = 10_000
+_MAX_EXCLUDED = 10_000
+_MAX_YEARS_EXCLUDED = timedelta(days=30 * 366)
 
 Exclusions = Sequence[str | datetime]
 
@@ -161,11 +162,12 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
     def _check_exclusions(self) -> None:
         if not self._excluded_crons:
             return
-        starts = islice(self._cron.since(self.start_timestamp), _MAX_EXCLUDED_IN_A_ROW)
-        if all(self._is_excluded(start) for start in starts):
+        until = self.start + _MAX_YEARS_EXCLUDED
+        starts = takewhile(lambda start: start < until, self._cron.since(self.start_timestamp))
+        if all(self._is_excluded(start) for start in islice(starts, _MAX_EXCLUDED)):
             msg = (
-                f"The exclusions leave no partition: the first {_MAX_EXCLUDED_IN_A_ROW} windows of the schedule "
-                f"{self.cron_schedule!r} are excluded. Exclude fewer."
+                f"The exclusions leave no partition: the first windows of the schedule {self.cron_schedule!r}, "
+                f"{_MAX_EXCLUDED} or 30 years of them, are excluded. Exclude fewer."
             )
             raise DagsterInvalidDefinitionError(msg)
 
@@ -255,7 +257,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
     def has_partition_key(self, partition_key: str) -> bool:
         """Return whether a partition has this key; the cost does not depend on the number of partitions."""
         try:
-            start = self.start_time_for_partition_key(partition_key)
+            start = self.time_window_for_partition_key(partition_key).start
             timestamp = start.timestamp()
         except (ValueError, OverflowError):
             return False
@@ -299,7 +301,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         last = self.get_last_partition_window()
         if last is None:
             return None
-        windows = self._windows_since(self._parse(partition_key).timestamp())
+        windows = self._windows_since(self._time(partition_key).timestamp())
         next(windows)
         start = next(windows).start
         return None if start.timestamp() >= last.end.timestamp() else self._key(start)
@@ -322,7 +324,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         Raises:
             ValueError: if the key is not in the format of the keys.
         """
-        return next(self._windows_since(self._parse(partition_key).timestamp()))
+        return next(self._windows_since(self._time(partition_key).timestamp()))
 
     def start_time_for_partition_key(self, partition_key: str) -> datetime:
         """Return the start of a partition's window.
@@ -330,7 +332,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         Raises:
             ValueError: if the key is not in the format of the keys.
         """
-        time = self._parse(partition_key)
+        time = self._time(partition_key)
         if not self.exclusions and self.cron_schedule in {"0 * * * *", "0 0 * * *"}:
             return time
         # The format may leave out the hour and the minute: they are those of the next time of the schedule.
@@ -514,6 +516,15 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         if time.tzinfo is not None:
             return datetime.fromtimestamp(time.timestamp(), self._zone)
         return time.replace(tzinfo=self._zone)
+
+    def _time(self, partition_key: str) -> datetime:
+        """Return the time that a key names; of two with the same name, the one at which the schedule fires."""
+        time = self._parse(partition_key)
+        if time.fold or self._cron.repeats_every_hour or "%z" in self.fmt:
+            return time
+        second = time.replace(fold=1)
+        is_same = time.utcoffset() == second.utcoffset()
+        return second if not is_same and self._cron.fires_at(second) else time
 
     def _key(self, start: datetime) -> str:
         if start.fold and self._cron.repeats_every_hour:
