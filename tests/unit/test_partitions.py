@@ -50,6 +50,11 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+FRUITS = DynamicPartitionsDefinition(name="fruits")
+REGIONS = StaticPartitionsDefinition(["eu", "us"])
+MULTI = MultiPartitionsDefinition({"region": REGIONS, "day": DailyPartitionsDefinition("2026-11-21")})
+
+
 @pytest.mark.parametrize(
     ("definition", "now", "first", "last", "number"),
     [
@@ -163,6 +168,15 @@ def test_hourly_keys_skip_the_missing_hour_and_name_the_second_one_by_its_offset
             "2026-03-07",
             "2026-03-07T07:00",
             "2026-03-08T07:00",
+        ),
+        # Ireland's winter time is the one with an offset of its own.
+        (
+            DailyPartitionsDefinition(
+                "2026-03-01", hour_offset=1, minute_offset=30, timezone="Europe/Dublin"
+            ),
+            "2026-03-29",
+            "2026-03-29T01:00",
+            "2026-03-30T00:30",
         ),
         # It exists twice.
         (
@@ -418,7 +432,7 @@ def test_a_date_is_a_key() -> None:
             ScheduleType.HOURLY,
             (5, None, None),
         ),
-        (DailyPartitionsDefinition("2026-11-20", 0, 5, 6), ScheduleType.DAILY, (5, 6, None)),
+        (DailyPartitionsDefinition("2026-11-20", None, 5, 6), ScheduleType.DAILY, (5, 6, None)),
         (WeeklyPartitionsDefinition("2026-11-20", None, 5, 6, 3), ScheduleType.WEEKLY, (5, 6, 3)),
         (MonthlyPartitionsDefinition("2026-11-20", None, 5, 6, 3), ScheduleType.MONTHLY, (5, 6, 3)),
         (scheduled("*/5 * * * *"), None, (None, None, None)),
@@ -496,9 +510,9 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         (DynamicPartitionsDefinition, "Must provide either partition_fn or name"),
         (lambda: DynamicPartitionsDefinition(list, "both"), "Cannot provide both"),  # type: ignore[arg-type]
         (
-            lambda: DynamicPartitionsDefinition("fruits"),
+            lambda: DynamicPartitionsDefinition("fruits"),  # type: ignore[arg-type]
             "partition_fn of DynamicPartitionsDefinition is invalid",
-        ),  # type: ignore[arg-type]
+        ),
         (
             lambda: MultiPartitionsDefinition({"a": MULTI, "b": REGIONS}),
             "Invalid partitions definition type",
@@ -584,11 +598,6 @@ class Fruits:
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         return partition_key in self.get_dynamic_partitions(partitions_def_name)
-
-
-FRUITS = DynamicPartitionsDefinition(name="fruits")
-REGIONS = StaticPartitionsDefinition(["eu", "us"])
-MULTI = MultiPartitionsDefinition({"region": REGIONS, "day": DailyPartitionsDefinition("2026-11-21")})
 
 
 def test_dynamic_keys_come_from_the_store() -> None:

@@ -184,8 +184,7 @@ class CronSchedule:
             return [time if self._is_simple and time.hour not in _HOURS_OF_CHANGE else second]
         if time.hour not in _HOURS_OF_CHANGE:
             return [time]
-        saved = self._zone.dst(time + timedelta(hours=1)) or timedelta(0)
-        return [time.replace(minute=0) + saved]
+        return [time.replace(minute=0) + (after - before)]
 
 
 def _is_wildcard(index: int, values: tuple[int, ...], fields: list[str]) -> bool:
