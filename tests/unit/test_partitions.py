@@ -265,6 +265,8 @@ def test_window_of_a_key(definition: Any, key: str, start: str, end: str) -> Non
         (HourlyPartitionsDefinition("2026-10-20-00:00", timezone=BERLIN), "2026-10-25-02:00+0200", False),
         (HourlyPartitionsDefinition("2026-10-20-00:00", timezone=BERLIN), "2026-10-25-03:00+0100", False),
         (HourlyPartitionsDefinition("2026-03-20-00:00", timezone=BERLIN), "2026-03-29-02:00", False),
+        (scheduled("*/30 1-3 * * *", "2026-03-20-00:00", timezone=BERLIN), "2026-03-29-02:00", False),
+        (scheduled("*/30 1-3 * * *", "2026-10-20-00:00", timezone=BERLIN), "2026-10-25-02:30", True),
         (WeeklyPartitionsDefinition("2026-11-01"), "2026-11-08", True),
         (WeeklyPartitionsDefinition("2026-11-01"), "2026-11-09", False),
         (MonthlyPartitionsDefinition("2026-01-01", day_offset=31), "2026-02-28", False),

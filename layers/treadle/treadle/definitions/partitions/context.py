@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionLoadingContext:
+class PartitionLoadingContext(NamedTuple):
     """What the keys of a partitions definition depend on.
 
     Attributes:

@@ -42,7 +42,7 @@ _HOURS_OF_CHANGE = range(1, 4)
 """Dagster expects clocks to change in these hours only, for the schedules that it computes itself."""
 
 _ALWAYS_IN_A_MONTH = 28
-_DAY = timedelta(days=1)
+_DAY, _NO_TIME = timedelta(days=1), timedelta(0)
 
 
 def time_zone(name: str) -> tzinfo:
@@ -58,6 +58,12 @@ def time_zone(name: str) -> tzinfo:
     except (KeyError, ValueError, OSError) as error:
         msg = f"There is no time zone {shown(name)}. Use a name of the IANA database, such as Europe/Berlin."
         raise DagsterInvalidDefinitionError(msg) from error
+
+
+def shift(time: datetime) -> timedelta:
+    """Return by how much clocks are set forward at a time of day that they skip; negative if it exists twice."""
+    before, after = time.replace(fold=0).utcoffset(), time.replace(fold=1).utcoffset()
+    return _NO_TIME if before is None or after is None else after - before
 
 
 class CronSchedule:
@@ -173,18 +179,17 @@ class CronSchedule:
 
     def _moved(self, time: datetime) -> list[datetime]:
         """Return when it fires for a time by the clock on a day on which clocks change."""
-        second = time.replace(fold=1)
-        before, after = time.utcoffset(), second.utcoffset()
-        if before is None or after is None or before == after:
+        skipped, second = shift(time), time.replace(fold=1)
+        if not skipped:
             return [time]
-        is_twice = before > after
+        is_twice = skipped < _NO_TIME
         if self.repeats_every_hour:
             return [time, second] if is_twice else []
         if is_twice:
             return [time if self._is_simple and time.hour not in _HOURS_OF_CHANGE else second]
         if time.hour not in _HOURS_OF_CHANGE:
             return [time]
-        return [time.replace(minute=0) + (after - before)]
+        return [time.replace(minute=0) + skipped]
 
 
 def _is_wildcard(index: int, values: tuple[int, ...], fields: list[str]) -> bool:

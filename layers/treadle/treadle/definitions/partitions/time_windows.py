@@ -13,7 +13,7 @@ from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import current_context, partition_loading_context
-from treadle.definitions.partitions.cron import CronSchedule, time_zone
+from treadle.definitions.partitions.cron import CronSchedule, shift, time_zone
 
 _DATE, _HOUR = "%Y-%m-%d", "%Y-%m-%d-%H:%M"
 _MAX_EXCLUDED = 10_000
@@ -523,14 +523,11 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         if time.fold or self._cron.repeats_every_hour or "%z" in self.fmt:
             return time
         second = time.replace(fold=1)
-        is_same = time.utcoffset() == second.utcoffset()
-        return second if not is_same and self._cron.fires_at(second) else time
+        return second if shift(time) < timedelta(0) and self._cron.fires_at(second) else time
 
     def _key(self, start: datetime) -> str:
-        if start.fold and self._cron.repeats_every_hour:
-            first, second = start.replace(fold=0).utcoffset(), start.utcoffset()
-            if first is not None and second is not None and first > second:
-                return start.strftime(self._fmt_with_offset)
+        if start.fold and self._cron.repeats_every_hour and shift(start) < timedelta(0):
+            return start.strftime(self._fmt_with_offset)
         return start.strftime(self.fmt)
 
     @property
