@@ -36,18 +36,17 @@ if TYPE_CHECKING:
     from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition, multi_asset_sensor
     from treadle.definitions.objects import ObjectIdentity, S3Object
     from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
+    from treadle.definitions.partitions.calendar_windows import (
+        DailyPartitionsDefinition,
+        HourlyPartitionsDefinition,
+        MonthlyPartitionsDefinition,
+        WeeklyPartitionsDefinition,
+    )
     from treadle.definitions.partitions.context import partition_loading_context
     from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition
     from treadle.definitions.partitions.multi import MultiPartitionKey, MultiPartitionsDefinition
     from treadle.definitions.partitions.static import StaticPartitionsDefinition
-    from treadle.definitions.partitions.time_windows import (
-        DailyPartitionsDefinition,
-        HourlyPartitionsDefinition,
-        MonthlyPartitionsDefinition,
-        TimeWindow,
-        TimeWindowPartitionsDefinition,
-        WeeklyPartitionsDefinition,
-    )
+    from treadle.definitions.partitions.time_windows import TimeWindow, TimeWindowPartitionsDefinition
     from treadle.definitions.resources import (
         ConfigurableResource,
         InitResourceContext,
@@ -135,18 +134,17 @@ _HOMES = {
     "definitions.multi_asset_sensor": ["MultiAssetSensorDefinition", "multi_asset_sensor"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
     "definitions.partitions.base": ["PartitionKeyRange", "PartitionsDefinition"],
+    "definitions.partitions.calendar_windows": [
+        "DailyPartitionsDefinition",
+        "HourlyPartitionsDefinition",
+        "MonthlyPartitionsDefinition",
+        "WeeklyPartitionsDefinition",
+    ],
     "definitions.partitions.context": ["partition_loading_context"],
     "definitions.partitions.dynamic": ["DynamicPartitionsDefinition"],
     "definitions.partitions.multi": ["MultiPartitionKey", "MultiPartitionsDefinition"],
     "definitions.partitions.static": ["StaticPartitionsDefinition"],
-    "definitions.partitions.time_windows": [
-        "DailyPartitionsDefinition",
-        "HourlyPartitionsDefinition",
-        "MonthlyPartitionsDefinition",
-        "TimeWindow",
-        "TimeWindowPartitionsDefinition",
-        "WeeklyPartitionsDefinition",
-    ],
+    "definitions.partitions.time_windows": ["TimeWindow", "TimeWindowPartitionsDefinition"],
     "definitions.resources": [
         "ConfigurableResource",
         "InitResourceContext",
