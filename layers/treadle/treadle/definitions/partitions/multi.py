@@ -10,7 +10,6 @@ from treadle.definitions.bounds import shown
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
-    DagsterUnknownPartitionError,
 )
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import partition_loading_context
@@ -192,22 +191,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         return prod(each.partitions_def.get_num_partitions() for each in self._dimensions)
 
     def has_partition_key(self, partition_key: str) -> bool:
-        """Return whether a partition has this key.
-
-        Raises:
-            DagsterUnknownPartitionError: for a `MultiPartitionKey` with other dimensions.
-        """
-        if not isinstance(partition_key, MultiPartitionKey):
-            if partition_key.count(_DELIMITER) != len(self._dimensions) - 1:
-                return False
-            partition_key = self.get_partition_key_from_str(partition_key)
-        keys = partition_key.keys_by_dimension
-        if keys.keys() != set(self.partition_dimension_names):
-            msg = (
-                f"Invalid partition key {partition_key}. The dimensions of the partition key are not the dimensions "
-                f"of the partitions definition: {', '.join(self.partition_dimension_names)}. Give a key for each."
-            )
-            raise DagsterUnknownPartitionError(msg)
+        """Return whether a partition has this key."""
+        if partition_key.count(_DELIMITER) != len(self._dimensions) - 1:
+            return False
+        keys = self.get_partition_key_from_str(partition_key).keys_by_dimension
         return all(each.partitions_def.has_partition_key(keys[each.name]) for each in self._dimensions)
 
     def get_partition_key_from_str(self, partition_key_str: str) -> MultiPartitionKey:
