@@ -529,6 +529,16 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         ),
         (lambda: JobDefinition("load", partitions_def=["a"]), "must be a PartitionsDefinition, not list"),  # type: ignore[arg-type]
         (
+            lambda: JobDefinition("load", partitions_def=scheduled("0 0,6 * * *")),
+            r"format string \(%Y-%m-%d\) is not granular enough",
+        ),
+        (
+            lambda: JobDefinition(
+                "load", partitions_def=MultiPartitionsDefinition({"a": scheduled("@hourly"), "b": REGIONS})
+            ),
+            r"format string \(%Y-%m-%d\) is not granular enough",
+        ),
+        (
             lambda: JobDefinition("load", partitions_def=DynamicPartitionsDefinition(name="fruits")),
             "has dynamic partitions with a name, which are not stored yet",
         ),

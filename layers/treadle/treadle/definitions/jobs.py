@@ -56,7 +56,7 @@ class JobDefinition:
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
-            are to be stored.
+            are to be stored, or are not unique.
     """
 
     name: str
@@ -81,6 +81,7 @@ class JobDefinition:
                 f"{shown(given)}."
             )
             raise DagsterInvalidDefinitionError(msg)
+        given.validate_partition_definition()
         if given.needs_store:
             msg = (
                 f"partitions_def of job {self.name} has dynamic partitions with a name, which are not stored yet. "

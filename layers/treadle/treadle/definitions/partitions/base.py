@@ -49,6 +49,9 @@ class PartitionsDefinition(ABC):
             dynamic_partitions_store: for dynamic partitions: an object with their keys.
         """
 
+    def validate_partition_definition(self) -> None:  # noqa: B027 - most kinds need no check
+        """Check that each partition has a key of its own; a job does so for its partitions."""
+
     def get_first_partition_key(self) -> str | None:
         """Return the first partition key; None if there is none."""
         keys = self.get_partition_keys()

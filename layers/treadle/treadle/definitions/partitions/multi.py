@@ -114,6 +114,15 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         """Whether the keys of a dimension are stored."""
         return any(each.partitions_def.needs_store for each in self._dimensions)
 
+    def validate_partition_definition(self) -> None:
+        """Check that each dimension gives each of its partitions a key of its own.
+
+        Raises:
+            DagsterInvalidDefinitionError: if one does not.
+        """
+        for each in self._dimensions:
+            each.partitions_def.validate_partition_definition()
+
     @property
     def partitions_defs(self) -> Sequence[PartitionDimensionDefinition]:
         """The dimensions, in the order of their names."""
@@ -298,10 +307,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         if dimension_name not in self.partition_dimension_names:
             raise self._no_dimension(dimension_name)
         [other] = [each for each in self._dimensions if each.name != dimension_name]
+        other_keys = other.partitions_def.get_partition_keys()
         return [
             MultiPartitionKey({dimension_name: key, other.name: other_key})
-            for key in dimension_partition_keys
-            for other_key in other.partitions_def.get_partition_keys()
+            for key, other_key in product(dimension_partition_keys, other_keys)
         ]
 
     def _no_dimension(self, name: str) -> DagsterInvalidInvocationError:

@@ -27,7 +27,8 @@ class StaticPartitionsDefinition(PartitionsDefinition):
             raise DagsterInvalidDefinitionError(msg)
         keys = list(partition_keys)
         check_keys(keys)
-        self._keys = keys
+        # A string counts as its letters, and is returned as it is, as in Dagster.
+        self._keys = partition_keys if isinstance(partition_keys, str) else keys
         self._known = frozenset(keys)
 
     def get_partition_keys(
@@ -35,7 +36,7 @@ class StaticPartitionsDefinition(PartitionsDefinition):
     ) -> Sequence[str]:
         """Return all partition keys; the arguments have no effect."""
         del current_time, dynamic_partitions_store
-        return list(self._keys)
+        return self._keys
 
     def has_partition_key(self, partition_key: str) -> bool:
         """Return whether a partition has this key."""

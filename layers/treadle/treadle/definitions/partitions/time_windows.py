@@ -198,6 +198,21 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
     def _extent(self) -> str:
         return f"{self} At this time, {super()._extent()}"
 
+    def validate_partition_definition(self) -> None:
+        """Check that the format of the keys tells windows apart.
+
+        Raises:
+            DagsterInvalidDefinitionError: if the first two windows have the same key.
+        """
+        first, second = islice(self._windows_since(self.start_timestamp), 2)
+        if self._key(first.start) == self._key(second.start):
+            msg = (
+                "This partition set contains multiple time ranges that map to the same partition key. This usually "
+                f"indicates that the partition set's format string ({self.fmt}) is not granular enough to produce a "
+                f"unique key for each time in the cron schedule ({self.cron_schedule}). Give a longer fmt."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+
     # The keys and their windows.
 
     def get_partition_keys(
