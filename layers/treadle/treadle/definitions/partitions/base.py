@@ -1,6 +1,7 @@
 """What all partition definitions have in common."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -149,7 +150,7 @@ def check_keys(keys: Sequence[str]) -> None:
         if found:
             msg = f"{found} are invalid substrings in a partition key: {shown(key)}. Leave them out."
             raise DagsterInvalidDefinitionError(msg)
-    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    twice = [key for key, number in Counter(keys).items() if number > 1]
     if twice:
         msg = f"Partition keys must be unique. Duplicate instances of partition keys: {twice}."
         raise DagsterInvalidDefinitionError(msg)
