@@ -122,6 +122,30 @@ from treadle.definitions.errors import (
     DagsterInvalidConfigDefinitionError as DagsterInvalidConfigDefinitionError,
 )
 from treadle.definitions.errors import DagsterResourceFunctionError as DagsterResourceFunctionError
+from treadle.definitions.errors import DagsterUnknownPartitionError as DagsterUnknownPartitionError
+from treadle.definitions.partitions.base import PartitionKeyRange as PartitionKeyRange
+from treadle.definitions.partitions.base import PartitionsDefinition as PartitionsDefinition
+from treadle.definitions.partitions.calendar_windows import (
+    DailyPartitionsDefinition as DailyPartitionsDefinition,
+)
+from treadle.definitions.partitions.calendar_windows import (
+    HourlyPartitionsDefinition as HourlyPartitionsDefinition,
+)
+from treadle.definitions.partitions.calendar_windows import (
+    MonthlyPartitionsDefinition as MonthlyPartitionsDefinition,
+)
+from treadle.definitions.partitions.calendar_windows import (
+    WeeklyPartitionsDefinition as WeeklyPartitionsDefinition,
+)
+from treadle.definitions.partitions.context import partition_loading_context as partition_loading_context
+from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition as DynamicPartitionsDefinition
+from treadle.definitions.partitions.multi import MultiPartitionKey as MultiPartitionKey
+from treadle.definitions.partitions.multi import MultiPartitionsDefinition as MultiPartitionsDefinition
+from treadle.definitions.partitions.static import StaticPartitionsDefinition as StaticPartitionsDefinition
+from treadle.definitions.partitions.time_windows import TimeWindow as TimeWindow
+from treadle.definitions.partitions.time_windows import (
+    TimeWindowPartitionsDefinition as TimeWindowPartitionsDefinition,
+)
 from treadle.definitions.resources import (
     IAttachDifferentObjectToOpContext as IAttachDifferentObjectToOpContext,
 )

@@ -4,6 +4,7 @@
     ├── DagsterInvalidDefinitionError       a definition that cannot work
     ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
     ├── DagsterInvalidConfigError           a run config that does not fit its job's schema
+    ├── DagsterUnknownPartitionError        a partition key that no partition of a definition has
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
     ├── InvalidReportError                  a run status or an asset is reported with invalid arguments
     ├── InvalidResultError                  an evaluation returned what no sensor may return
@@ -79,6 +80,10 @@ class DagsterConfigMappingFunctionError(TreadleError):
 
 class DagsterResourceFunctionError(TreadleError):
     """A resource could not be made or closed; names the resource and has the cause's message."""
+
+
+class DagsterUnknownPartitionError(TreadleError):
+    """No partition of a definition has this key."""
 
 
 class DagsterInvariantViolationError(TreadleError):

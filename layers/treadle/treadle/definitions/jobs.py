@@ -3,10 +3,17 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.bounds import shown
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.values import tag_texts
+
+if TYPE_CHECKING:
+    from treadle.definitions.partitions.base import PartitionsDefinition
+    from treadle.definitions.results import RunRequest
+    from treadle.definitions.run_config import RunConfig
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 
@@ -44,16 +51,80 @@ class JobDefinition:
             JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
+        partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
+            rejected, and the others of its tick are launched.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, or tags that are not text.
+        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
+            are to be stored, or are not unique.
     """
 
     name: str
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     run_config_schema: Mapping[str, Any] | None = None
+    partitions_def: "PartitionsDefinition | None" = None
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
         object.__setattr__(self, "tags", tag_texts(self.tags, DagsterInvalidDefinitionError))
+        if self.partitions_def is not None:
+            self._check_partitions(self.partitions_def)
+
+    def _check_partitions(self, given: object) -> None:
+        # Imported here, as most jobs have no partitions.
+        from treadle.definitions.partitions.base import PartitionsDefinition
+
+        if not isinstance(given, PartitionsDefinition):
+            msg = (
+                f"partitions_def of job {self.name} must be a PartitionsDefinition, not {type(given).__name__}: "
+                f"{shown(given)}."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+        given.validate_partition_definition()
+        if given.needs_store:
+            msg = (
+                f"partitions_def of job {self.name} has dynamic partitions with a name, which are not stored yet. "
+                "Give DynamicPartitionsDefinition a partition_fn, or leave partitions_def out: then a request's "
+                "partition_key is passed to the run unchecked."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+
+    def run_request_for_partition(
+        self,
+        partition_key: str,
+        run_key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        run_config: "Mapping[str, Any] | RunConfig | None" = None,
+        current_time: datetime | None = None,
+        dynamic_partitions_store: Any = None,
+    ) -> "RunRequest":
+        """Return a request for a run of a partition.
+
+        Args:
+            partition_key: the partition's key.
+            run_key: of the request.
+            tags: put on the run; those of the partition win.
+            run_config: of the request.
+            current_time: only time windows that have ended by then have keys; by default now.
+            dynamic_partitions_store: an object with the keys of dynamic partitions.
+
+        Raises:
+            DagsterInvalidInvocationError: if the job has no partitions.
+            DagsterUnknownPartitionError: if no partition has this key.
+        """
+        # Imported here, as most jobs have no partitions.
+        from treadle.definitions.partitions.context import partition_loading_context
+        from treadle.definitions.results import RunRequest
+
+        if self.partitions_def is None:
+            msg = (
+                f"Called run_request_for_partition on job {self.name}, which has no partitions. Give its "
+                "JobDefinition a partitions_def, or use RunRequest(partition_key=...)."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        with partition_loading_context(current_time, dynamic_partitions_store):
+            self.partitions_def.validate_partition_key(partition_key)
+        all_tags = {**(tags or {}), **self.partitions_def.get_tags_for_partition_key(partition_key)}
+        return RunRequest(run_key, run_config, all_tags, self.name, partition_key=partition_key)

@@ -1,6 +1,8 @@
 """One evaluation of a sensor's function, and the tick record made from its result."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreR
 from treadle.definitions.logs import LOGGER, SensorLogger
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
+from treadle.definitions.runs import from_millis
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
 from treadle.engine.tick.tick_log import capture, tick_log
@@ -172,9 +175,10 @@ class Evaluator:
         )
 
         def evaluated() -> ValidatedRequests:
-            with context:
-                data = function(context)
-            return self._planner.validate_requests(data, frame.tick_id)
+            with _time_of_partitions(started_at):
+                with context:
+                    data = function(context)
+                return self._planner.validate_requests(data, frame.tick_id)
 
         with capture(f"{LOGGER}.{self.name}") as lines:
             try:
@@ -257,6 +261,12 @@ class Evaluator:
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
         return self._planner.claimed_keys(keyed)
+
+
+def _time_of_partitions(millis: int) -> AbstractContextManager[object]:
+    """Set the time at which partition keys are listed; nothing to do if no module has imported partitions."""
+    module = sys.modules.get("treadle.definitions.partitions.context")
+    return module.partition_loading_context(from_millis(millis)) if module else nullcontext()
 
 
 def _started_by_operator(state: SensorState) -> float | None:

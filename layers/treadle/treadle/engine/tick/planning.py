@@ -16,7 +16,7 @@ from treadle.definitions.bounds import (
     fit_some,
 )
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.errors import InvalidResultError
+from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
@@ -28,6 +28,7 @@ from treadle.model.ticks import PlannedRun, RejectedRequest
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.jobs import JobDefinition
     from treadle.ports.runs import RunStore
 
 MAX_REQUEST_BYTES = 200_000
@@ -248,7 +249,8 @@ class Planner:
 
     def _unfit(self, request: RunRequest, run: PlannedRun, size: int, tick_id: str, depth: int) -> str | None:
         """Return why the request can never become a run; None if it can."""
-        problem = config_problem(self.definition.job_named(run.job), request.plain_config)
+        job = self.definition.job_named(run.job)
+        problem = config_problem(job, request.plain_config) or _partition_problem(job, run.partition_key)
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:
@@ -281,8 +283,7 @@ class Planner:
 
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
         name = self.definition.name
-        job = request.job_name or ""
-        job_tags = self.definition.job_named(job).tags
+        job = self.definition.job_named(request.job_name or "")
         if request.run_key:
             run_id = self.run_ids.keyed(name, request.run_key)
         else:
@@ -290,13 +291,34 @@ class Planner:
         return PlannedRun(
             run_id=run_id,
             run_key=request.run_key or None,
-            job=job,
+            job=job.name,
             # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
-            tags=tag_texts({**job_tags, **request.tags}),
+            tags=tag_texts({**job.tags, **request.tags}) | _partition_tags(job, request.partition_key),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
+
+
+def _partition_problem(job: "JobDefinition", partition_key: str | None) -> str | None:
+    """Return why the job has no partition with this key; None if it has, or has no partitions at all."""
+    if partition_key is None or job.partitions_def is None:
+        return None
+    # Imported here, as most jobs have no partitions.
+    from treadle.definitions.partitions.base import key_problem
+
+    problem = key_problem(job.partitions_def, partition_key)
+    return None if problem is None else f"Request of job {job.name} has an invalid partition: {problem}"
+
+
+def _partition_tags(job: "JobDefinition", partition_key: str | None) -> dict[str, str]:
+    """Return the tags of a partition; none for a key without the dimensions, whose request is rejected."""
+    if partition_key is None or job.partitions_def is None:
+        return {}
+    try:
+        return dict(job.partitions_def.get_tags_for_partition_key(partition_key))
+    except DagsterInvalidInvocationError:
+        return {}
 
 
 def _size(run: PlannedRun) -> int:
