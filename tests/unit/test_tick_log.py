@@ -156,16 +156,16 @@ def test_logger_is_left_as_it_was() -> None:
 
 
 def test_log_is_a_logger_with_handlers_at_a_tick_and_in_a_test_alike() -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
-    class Heard(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record.getMessage())
+            received.append(record.getMessage())
 
     @sensor(job=job)
     def watch(context: SensorEvaluationContext) -> RunRequest:
         assert isinstance(context.log, logging.Logger)
-        context.log.addHandler(Heard())
+        context.log.addHandler(Recorder())
         context.log.setLevel(logging.DEBUG)
         context.log.debug("seen %s", "a.csv")
         return RunRequest(type(context.log).__name__)
@@ -173,7 +173,7 @@ def test_log_is_a_logger_with_handlers_at_a_tick_and_in_a_test_alike() -> None:
     in_a_test = watch(build_sensor_context())
     tick = record(watch)
 
-    assert heard == ["seen a.csv", "seen a.csv"]
+    assert received == ["seen a.csv", "seen a.csv"]
     assert tick.log == ("DEBUG seen a.csv",)
     assert tick.requests[0].run_key == in_a_test.run_key
 

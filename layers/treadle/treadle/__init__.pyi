@@ -48,7 +48,7 @@ from treadle.definitions.results import SensorExecutionData as SensorExecutionDa
 from treadle.definitions.results import SensorResult as SensorResult
 from treadle.definitions.results import SkipReason as SkipReason
 from treadle.definitions.run_config import RunConfig as RunConfig
-from treadle.definitions.run_config import validate_run_config as validate_run_config
+from treadle.definitions.run_config_schema import validate_run_config as validate_run_config
 from treadle.definitions.run_events import DagsterEvent as DagsterEvent
 from treadle.definitions.run_events import DagsterEventType as DagsterEventType
 from treadle.definitions.run_status import CodeLocationSelector as CodeLocationSelector

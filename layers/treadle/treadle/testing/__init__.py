@@ -2,7 +2,7 @@
 
 from treadle.definitions.contexts import build_sensor_context
 from treadle.definitions.resources import build_resources
-from treadle.definitions.run_config import validate_run_config
+from treadle.definitions.run_config_schema import validate_run_config
 from treadle.testing.instance import TickResult, TreadleInstance
 from treadle.testing.system import VirtualClock
 

@@ -199,7 +199,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         return f"{self} At this time, {super()._extent()}"
 
     def validate_partition_definition(self) -> None:
-        """Check that the format of the keys tells windows apart.
+        """Check that the format gives each window a key of its own.
 
         Raises:
             DagsterInvalidDefinitionError: if the first two windows have the same key.

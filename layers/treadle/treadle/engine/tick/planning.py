@@ -18,7 +18,7 @@ from treadle.definitions.bounds import (
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
-from treadle.definitions.run_config import config_problem
+from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.dispatch.run_tags import run_tags
