@@ -1,0 +1,98 @@
+"""The command that ports files of Dagster sensors."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_json, json_option, scaffold_errors
+from treadle.cli.port_file import Report, port
+from treadle.cli.port_rules import Level
+from treadle.definitions.errors import ScaffoldError
+
+
+@click.command("port")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--write", is_flag=True, help="Replace each file by its port; lines that cannot be ported stay."
+)
+@json_option
+def port_files(files: tuple[Path, ...], write: bool, as_json: bool) -> None:
+    """Report line by line what becomes of Dagster code: what works as it is, what to change, what cannot be expressed.
+
+    Dagster need not be installed, and nothing of a FILE is executed. The code of jobs and assets is not a sensor's,
+    so it is removed: keep the files under version control.
+
+    The exit status is 0 if everything is ported, 1 if something cannot be expressed or must be changed by hand.
+    """
+    with scaffold_errors():
+        reports = _read(files)
+        if write:
+            for report in reports:
+                report.path.write_bytes(report.changed)
+    counts = Counter(finding.level for report in reports for finding in report.findings)
+    if as_json:
+        echo_json([_plain(report, write) for report in reports])
+    else:
+        _show(reports, counts, write)
+    if counts[Level.HAND] or counts[Level.IMPOSSIBLE]:
+        raise SystemExit(EXIT_UNHEALTHY)
+
+
+def _read(files: Iterable[Path]) -> list[Report]:
+    """Port each file in memory.
+
+    Raises:
+        ScaffoldError: with all files that cannot be ported.
+    """
+    reports, problems = [], []
+    for file in dict.fromkeys(files):
+        try:
+            report = port(file)
+        except ScaffoldError as error:
+            problems += error.problems
+            continue
+        if report is None:
+            problems.append(f"{file}: imports nothing of Dagster. Give files that import dagster.")
+        else:
+            reports.append(report)
+    if problems:
+        raise ScaffoldError(problems)
+    return reports
+
+
+def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
+    for report in reports:
+        for finding in report.findings:
+            echo(f"{report.path}:{finding.line}: {finding}")
+    files = f"{len(reports)} file{'' if len(reports) == 1 else 's'}{' written' if written else ''}"
+    what = {Level.WORKS: "work as they are", Level.CHANGE: "change", Level.HAND: "need a hand"}
+    parts = [f"{counts[level]} {words}" for level, words in what.items()]
+    click.echo(
+        f"{files}: of the findings, {', '.join(parts)}, {counts[Level.IMPOSSIBLE]} cannot be expressed."
+    )
+    for report in reports:
+        for sensor in report.sensors:
+            options = f" {sensor.options}" if sensor.options else ""
+            echo(f"Next: treadle new sensor {sensor.variable} --kind {sensor.kind}{options}")
+            echo(f"      then put its code into functions/sensors/{sensor.variable}/app.py.")
+
+
+def _plain(report: Report, written: bool) -> dict[str, object]:
+    return {
+        "file": str(report.path),
+        "written": written,
+        "findings": [
+            {
+                "line": finding.line,
+                "level": finding.level.value,
+                "what": finding.what,
+                "fact": finding.fact,
+                "advice": finding.advice or None,
+                "link": finding.link,
+            }
+            for finding in report.findings
+        ],
+        "sensors": [sensor._asdict() for sensor in report.sensors],
+    }

@@ -1,0 +1,848 @@
+"""Ports one file: what it takes from Dagster, what becomes of each line, and the changed file."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from treadle.cli.port_rules import (
+    CODE,
+    CONTEXTS,
+    DIFFERENT,
+    DROPPED_OPTIONS,
+    GUIDE,
+    MEMBERS,
+    NAMES,
+    OPTIONS,
+    PACKAGES,
+    RENAMED_OPTIONS,
+    SENSORS,
+    Level,
+    Rule,
+    class_of,
+    exists,
+    has_member,
+    options_of,
+    unknown,
+)
+from treadle.cli.port_source import Source
+
+_TARGETS = frozenset(
+    {"job", "jobs", "target", "request_job", "request_jobs", "monitored_jobs", "job_selection"}
+)
+"""Options that take jobs."""
+_PASS = "Pass those that it uses to each function's evaluator(sensor, resources={...})"
+_TEXT = re.compile(r"[\"']([^\"']+)[\"']")
+_RELATIVE = Rule(
+    "the function's folder is no package",
+    "Copy what the sensor needs from there, or share it by the project's layer",
+    DIFFERENT,
+    Level.HAND,
+)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What becomes of something in a line.
+
+    Attributes:
+        line: its number.
+        level: what becomes of it.
+        what: the thing.
+        fact: about it.
+        advice: what to do; "" if nothing.
+        section: of the guide; "" for none.
+    """
+
+    line: int
+    level: Level
+    what: str
+    fact: str
+    advice: str = ""
+    section: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.what}: {self.fact}.", *([f"{self.advice}."] if self.advice else [])]
+        return " ".join([*parts, *([f"See {self.link}."] if self.section else [])])
+
+    @property
+    def link(self) -> str | None:
+        """The section of the guide."""
+        return f"{GUIDE}#{self.section}" if self.section else None
+
+
+class Sensor(NamedTuple):
+    """A sensor of the file.
+
+    Attributes:
+        variable: what its definition is assigned to.
+        kind: as `treadle new sensor` names it.
+        options: others of `treadle new sensor`.
+    """
+
+    variable: str
+    kind: str
+    options: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A file's port.
+
+    Attributes:
+        path: the file.
+        findings: by line.
+        sensors: those that it defines.
+        changed: the changed file.
+        has_handler: whether the changed file has the handler of a function.
+    """
+
+    path: Path
+    findings: Sequence[Finding]
+    sensors: Sequence[Sensor]
+    changed: bytes
+    has_handler: bool
+
+
+class _Name(NamedTuple):
+    """What a local name is: a package of Dagster's, or (with `name`) something from it."""
+
+    package: str
+    name: str | None = None
+
+
+def port(path: Path) -> Report | None:
+    """Read a file and port it, without running or writing anything; None if it imports nothing of Dagster.
+
+    Raises:
+        ScaffoldError: if it cannot be read, or is not Python.
+    """
+    source = Source.read(path)
+    imports = _Imports(source)
+    return _Port(source, imports).report() if imports.names else None
+
+
+class _Imports:
+    """The imports of a file: what its local names are."""
+
+    def __init__(self, source: Source) -> None:
+        self.names: dict[str, _Name] = {}
+        self.statements: list[tuple[ast.Import | ast.ImportFrom, list[ast.stmt]]] = []
+        self.others: dict[str, ast.alias] = {}
+        for body in _bodies(source.tree):
+            for statement in body:
+                if isinstance(statement, ast.Import | ast.ImportFrom):
+                    self._read(statement, body)
+
+    def _read(self, statement: ast.Import | ast.ImportFrom, body: list[ast.stmt]) -> None:
+        module = getattr(statement, "module", None) or ""
+        self.statements.append((statement, body))
+        for alias in statement.names:
+            package = (module if isinstance(statement, ast.ImportFrom) else alias.name).partition(".")[0]
+            local = alias.asname or alias.name.partition(".")[0]
+            if getattr(statement, "level", 0) or not (package in PACKAGES or package.startswith("dagster_")):
+                self.others[local] = alias
+            elif isinstance(statement, ast.Import):
+                self.names[local] = _Name(alias.name if alias.asname else package)
+            elif alias.name == "*":
+                self.names |= {
+                    name: _Name(package, name) for name in {*CODE, *NAMES} if name not in self.names
+                }
+                self.names |= {
+                    name: _Name(package, name) for name in _treadle_names() if name not in self.names
+                }
+            else:
+                self.names[local] = _Name(package, alias.name)
+
+
+def _treadle_names() -> Sequence[str]:
+    import treadle
+
+    return treadle.__all__
+
+
+def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield each block of statements."""
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list) and body:
+                yield body
+
+
+class _Port(ast.NodeVisitor):
+    """The port of one file: first what is removed, then each use in what remains, then the imports."""
+
+    def __init__(self, source: Source, imports: _Imports) -> None:
+        self.source = source
+        self.imports = imports
+        self.findings: list[Finding] = []
+        self.works: dict[int, list[str]] = defaultdict(list)
+        self.sensors: list[Sensor] = []
+        self.jobs: dict[str, str] = {}
+        """Variables that are jobs after the port, with the text of the job's name."""
+        self.assets: dict[str, str | None] = {}
+        """Removed assets, with the text of their keys."""
+        self.removed: dict[str, str] = {}
+        """Other removed variables, with what they were."""
+        self.kept: dict[ast.stmt, list[ast.expr]] = {}
+        """Replaced statements, with their parts that remain."""
+        self.resources: dict[ast.stmt, ast.expr] = {}
+        """The resources of each removed `Definitions`."""
+        self.given: list[str] = []
+        """Those that the sensors may use."""
+        self.needed: dict[str, None] = {}
+        """Names to import from treadle."""
+        self.used: set[str] = set()
+        """Local names that remain in use."""
+        self.hidden: list[set[str]] = []
+        """Names that enclosing functions bind."""
+        self.contexts: dict[str, type] = {}
+        self.decorates: dict[ast.expr, Function] = {}
+        self.module = {
+            local: "treadle" if local == each.package and "." not in each.package else local
+            for local, each in imports.names.items()
+            if each.name is None
+        }
+        """Local names of packages, with their names after the port."""
+
+    def report(self) -> Report:
+        """Port the file."""
+        for body in list(_bodies(self.source.tree)):
+            for statement in body:
+                self._replace(statement, is_alone=body is not self.source.tree.body)
+        self.before = {each.id for each in ast.walk(self.source.tree) if isinstance(each, ast.Name)}
+        self._select_resources()
+        self.visit(self.source.tree)
+        has_handler = self._add_handler()
+        self._rewrite_imports()
+        bound = {finding.line for finding in self.findings}
+        for line, names in self.works.items():
+            if line not in bound:
+                verb = "works as it is" if len(set(names)) == 1 else "work as they are"
+                self._find(line, Level.WORKS, ", ".join(dict.fromkeys(names)), verb)
+        ordered = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.line)
+        return Report(self.source.path, ordered, self.sensors, self.source.result(), has_handler)
+
+    def _find(
+        self, at: ast.AST | int, level: Level, what: str, fact: str, advice: str = "", section: str = ""
+    ) -> None:
+        line = at if isinstance(at, int) else int(getattr(at, "lineno", 1))
+        self.findings.append(Finding(line, level, what, fact, advice, section))
+
+    def _refuse(self, at: ast.AST, what: str, rule: Rule) -> None:
+        self._find(at, rule.level, what, rule.fact, rule.advice, rule.section)
+
+    # What a name is
+
+    def _resolve(self, node: ast.AST) -> _Name | None:
+        """Return what of Dagster an expression names."""
+        if isinstance(node, ast.Name) and not any(node.id in names for names in self.hidden):
+            return self.imports.names.get(node.id)
+        if isinstance(node, ast.Attribute):
+            base = self._resolve(node.value)
+            if base is not None and base.name is None:
+                is_package = node.attr == "s3" and base.package.startswith("dagster_aws")
+                return _Name(f"{base.package}.{node.attr}") if is_package else _Name(base.package, node.attr)
+        return None
+
+    def _dagster(self, node: ast.AST) -> str:
+        """Return the name within Dagster's packages; "" if it is not from there."""
+        found = self._resolve(node)
+        return found.name or "" if found else ""
+
+    def _spelled(self, name: str) -> str:
+        """Return how the changed file names something of Treadle's, and import it if need be."""
+        for local, found in self.imports.names.items():
+            if found == _Name("dagster", name) and exists(name):
+                self.used.add(local)
+                return local
+        for local, found in self.imports.names.items():
+            if found == _Name("dagster"):
+                return f"{self.module[local]}.{name}"
+        self.needed[name] = None
+        return name
+
+    def _text(self, node: ast.expr) -> str:
+        """Return an expression's text, with the packages' names after the port."""
+        inner = Source(self.source.path, self.source.data, self.source.encoding, self.source.tree)
+        inner.edits = []
+        for each in ast.walk(node):
+            if isinstance(each, ast.Name) and each.id in self.module and self._resolve(each):
+                inner.replace(each, self.module[each.id])
+        start, end = inner.span(node)
+        text = inner.data[start:end]
+        for first, last, name in sorted(inner.edits, reverse=True):
+            text = text[: first - start] + name.encode() + text[last - start :]
+        return text.decode()
+
+    # What is removed
+
+    def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
+        call: ast.Call | None = None
+        name, variable = "", ""
+        if isinstance(statement, Function):
+            for decorator in statement.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if self._dagster(called) in CODE:
+                    name, variable = self._dagster(called), statement.name
+                    call = decorator if isinstance(decorator, ast.Call) else None
+        elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr) and isinstance(
+            statement.value, ast.Call
+        ):
+            call = statement.value
+            targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+            variable = targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+            name = self._dagster(call.func)
+            is_graph = isinstance(call.func, ast.Attribute) and call.func.attr == "to_job"
+            name = "to_job" if is_graph else name
+        if name == "to_job" or name in CODE:
+            self._replace_code(statement, name, variable, call, is_alone)
+
+    def _replace_code(
+        self, statement: ast.stmt, name: str, variable: str, call: ast.Call | None, is_alone: bool
+    ) -> None:
+        code = CODE["job" if name == "to_job" else name]
+        what = f"@{name} {variable}" if isinstance(statement, Function) else f"{name} {variable}".strip()
+        line = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+        if code.kind == "job" and variable:
+            text, kept = self._job(name, variable, call, isinstance(statement, Function))
+            self.source.replace_statement(statement, f"{variable} = {text}")
+            self.kept[statement] = kept
+            advice = code.advice.format(name=self.jobs[variable].strip("\"'"))
+            self._find(
+                line,
+                Level.CHANGE,
+                what,
+                code.fact,
+                f"Change it to `{variable} = {text}`. {advice}",
+                DIFFERENT,
+            )
+            return
+        if code.kind == "asset":
+            self.assets[variable] = self._asset_key(variable, call, isinstance(statement, Function))
+        elif variable:
+            self.removed[variable] = f"@{name}"
+        self.kept[statement] = []
+        for each in ast.walk(statement):
+            if isinstance(each, ast.Call) and self._dagster(each.func) == "Definitions":
+                self.resources.update(
+                    (statement, given.value) for given in each.keywords if given.arg == "resources"
+                )
+        self.source.replace_statement(statement, "", is_alone=is_alone)
+        self._find(line, Level.CHANGE, what, code.fact, code.advice, DIFFERENT)
+
+    def _job(
+        self, name: str, variable: str, call: ast.Call | None, is_function: bool
+    ) -> tuple[str, list[ast.expr]]:
+        """Return a job's new definition, and which parts of its old one it keeps."""
+        given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
+        if call and call.args and not is_function:
+            given.setdefault("name", call.args[0])
+        named = f'"{variable}"'
+        if (
+            name == "to_job"
+            and call
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+        ):
+            named = f'"{call.func.value.id}"'
+        self.jobs[variable] = named = self._text(given["name"]) if "name" in given else named
+        known = options_of("JobDefinition") or ()
+        kept = {key: value for key, value in given.items() if key in known and key not in {"name", "assets"}}
+        parts = [named, *(f"{key}={self._text(value)}" for key, value in kept.items())]
+        return f"{self._spelled('JobDefinition')}({', '.join(parts)})", list(kept.values())
+
+    def _asset_key(self, variable: str, call: ast.Call | None, is_function: bool) -> str | None:
+        """Return the text of an asset's key, if it can be read."""
+        given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
+        if call and call.args and not is_function:
+            given["key"] = call.args[0]
+        if "key" in given:
+            key = given["key"]
+            is_key = isinstance(key, ast.Call) and self._dagster(key.func) == "AssetKey"
+            return (
+                self._text(key.args[0])
+                if is_key and isinstance(key, ast.Call) and key.args
+                else self._text(key)
+            )
+        name = self._text(given["name"]) if "name" in given else f'"{variable}"'
+        prefix = given.get("key_prefix")
+        if isinstance(prefix, ast.List):
+            return f"[{', '.join([*map(self._text, prefix.elts), name])}]"
+        return f"[{self._text(prefix)}, {name}]" if prefix is not None else name
+
+    # What remains
+
+    def visit(self, node: ast.AST) -> None:
+        """Visit what remains of a node."""
+        if isinstance(node, ast.stmt) and node in self.kept:
+            for each in self.kept[node]:
+                super().visit(each)
+        else:
+            super().visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Leave imports for the end."""
+
+    visit_ImportFrom = visit_Import  # type: ignore[assignment]
+
+    def visit_FunctionDef(self, node: Function) -> None:
+        """Visit a function: its parameters hide names, and one may be a context."""
+        before = dict(self.contexts)
+        for decorator in node.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = self._dagster(called)
+            if name in SENSORS:
+                self.decorates[decorator] = node
+                self._add_sensor(node.name, name, decorator)
+            parameters = [*node.args.posonlyargs, *node.args.args]
+            if name in CONTEXTS and parameters:
+                is_resource = parameters[0].annotation is not None and not self._is_context(parameters[0])
+                if not is_resource:
+                    self.contexts[parameters[0].arg] = CONTEXTS[name]
+        outside = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+        parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        for parameter in [*parameters, *filter(None, (node.args.vararg, node.args.kwarg))]:
+            outside += [parameter.annotation] if parameter.annotation else []
+            if self._is_context(parameter) and parameter.annotation:
+                self.contexts.setdefault(parameter.arg, class_of(self._dagster(parameter.annotation)))
+        for each in [*outside, *([node.returns] if node.returns else [])]:
+            self.visit(each)
+        self.hidden.append({each.arg for each in parameters} | _bound(node.body))
+        for statement in node.body:
+            self.visit(statement)
+        self.hidden.pop()
+        self.contexts = before
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+
+    def _is_context(self, parameter: ast.arg) -> bool:
+        name = self._dagster(parameter.annotation) if parameter.annotation else ""
+        return name.endswith("Context") and class_of(name) is not None
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Visit an assignment, which may make a sensor."""
+        [target, *others] = node.targets
+        if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
+            name = self._dagster(node.value.func)
+            if name in SENSORS:
+                self._add_sensor(target.id, name, node.value)
+        self.generic_visit(node)
+
+    def _add_sensor(self, variable: str, name: str, call: ast.expr) -> None:
+        if self.hidden or not exists(name):
+            return
+        options: list[str] = []
+        for keyword in call.keywords if isinstance(call, ast.Call) else ():
+            if keyword.arg in _TARGETS - {"monitored_jobs", "job_selection"} or keyword.arg == "job_name":
+                names = [
+                    self.jobs.get(getattr(each, "id", ""), "").strip("\"'")
+                    for each in ast.walk(keyword.value)
+                ]
+                names += [each.value for each in [keyword.value] if isinstance(each, ast.Constant)]
+                options += [f"--job {each}" for each in names if each][:1]
+            elif keyword.arg in {"asset_key", "monitored_assets"}:
+                keys = [
+                    self._key(each) or "" for each in ast.walk(keyword.value) if isinstance(each, ast.expr)
+                ]
+                options += [f"--asset {'/'.join(re.findall(_TEXT, key))}" for key in keys if "(" in key]
+            elif keyword.arg == "minimum_interval_seconds" and isinstance(keyword.value, ast.Constant):
+                options += [f"--interval {keyword.value.value}"] if SENSORS[name] == "schedule" else []
+        self.sensors.append(Sensor(variable, SENSORS[name], " ".join(dict.fromkeys(options))))
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Visit a call: its options must exist."""
+        name = self._dagster(node.func)
+        if name == "AssetSelection" or (isinstance(node.func, ast.Attribute) and self._is_selection(node)):
+            return
+        if exists(name):
+            changed = self._check_options(node, name)
+            self.visit(node.func)
+            for argument in node.args:
+                self.visit(argument)
+            for keyword in node.keywords:
+                if keyword not in changed:
+                    self._note_target(keyword)
+                    self.visit(keyword.value)
+            return
+        self.generic_visit(node)
+
+    def _is_selection(self, node: ast.Call) -> bool:
+        """Replace a selection that only lists assets by their keys."""
+        assert isinstance(node.func, ast.Attribute)
+        if self._dagster(node.func.value) != "AssetSelection" or exists("AssetSelection"):
+            return False
+        keys = [self._key(each) for each in node.args]
+        if node.func.attr not in {"assets", "keys"} or None in keys or node.keywords:
+            return False
+        text = f"[{', '.join(map(str, keys))}]"
+        self.source.replace(node, text)
+        self._find(
+            node,
+            Level.CHANGE,
+            f"AssetSelection.{node.func.attr}",
+            "a sensor names its assets by their keys",
+            f"Change it to `{text}`",
+            DIFFERENT,
+        )
+        return True
+
+    def _key(self, node: ast.expr) -> str | None:
+        """Return the text of an asset's key."""
+        if isinstance(node, ast.Name) and node.id in self.assets:
+            text = self.assets[node.id]
+            return f"{self._spelled('AssetKey')}({text})" if text else None
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return f"{self._spelled('AssetKey')}({self._text(node)})"
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
+            self.visit(node)
+            return self._text(node)
+        return None
+
+    def _check_options(self, node: ast.Call, name: str) -> list[ast.keyword]:
+        """Report options that Treadle does not have; return those that are replaced."""
+        known = options_of(name)
+        if known is None:
+            return []
+        changed, dropped = [], []
+        for keyword in node.keywords:
+            option = keyword.arg
+            if option is None or (option in known and not self._targets_assets(keyword, name)):
+                continue
+            new = RENAMED_OPTIONS.get(option)
+            if name in SENSORS and option in {"target", "asset_selection"}:
+                self._change_target(node, keyword, name)
+                changed.append(keyword)
+            elif new in known:
+                self._rename(keyword, str(new), name)
+            elif option in DROPPED_OPTIONS:
+                dropped.append(keyword)
+                self._find(
+                    keyword,
+                    Level.CHANGE,
+                    f"{option} of {name}",
+                    "repositories do not exist",
+                    "Leave it out",
+                    DIFFERENT,
+                )
+            else:
+                self._refuse(
+                    keyword, f"{option} of {name}", OPTIONS.get(option, unknown(f"option {option} of {name}"))
+                )
+        if dropped:
+            self.source.drop([*node.args, *node.keywords], list(dropped))
+        return [*changed, *dropped]
+
+    def _rename(self, keyword: ast.keyword, new: str, name: str) -> None:
+        assert keyword.arg
+        start, _ = self.source.span(keyword)
+        self.source.edits.append((start, start + len(keyword.arg.encode()), new))
+        self._find(
+            keyword,
+            Level.CHANGE,
+            f"{keyword.arg} of {name}",
+            f"its name is {new}",
+            f"Change it to `{new}=`",
+            DIFFERENT,
+        )
+
+    def _targets_assets(self, keyword: ast.keyword, name: str) -> bool:
+        return name in SENSORS and keyword.arg == "target" and self._are_assets(keyword.value)
+
+    def _are_assets(self, value: ast.expr) -> bool:
+        if isinstance(value, ast.List | ast.Tuple):
+            return bool(value.elts) and all(map(self._are_assets, value.elts))
+        if isinstance(value, ast.Constant):
+            return not str(value.value).isidentifier()
+        if isinstance(value, ast.Name):
+            return value.id in self.assets
+        return any(self._dagster(each) in {"AssetSelection", "AssetKey"} for each in ast.walk(value))
+
+    def _change_target(self, node: ast.Call, keyword: ast.keyword, name: str) -> None:
+        value = keyword.value
+        sensor = self.decorates.get(node)
+        variable = sensor.name if sensor else "sensor"
+        if keyword.arg == "asset_selection" or self._are_assets(value):
+            text, fact = f'job_name="{variable}_job"', "asset definitions do not exist"
+            advice = f"Change it to `{text}`, a job that makes the assets"
+        else:
+            option = "job_name" if isinstance(value, ast.Constant) else "job"
+            option = "jobs" if isinstance(value, ast.List | ast.Tuple) else option
+            text, fact = f"{option}={self._text(value)}", "a sensor names its job"
+            advice = f"Change it to `{text}`"
+            self._note_target(keyword)
+            self.visit(value)
+        self.source.replace(keyword, text)
+        self._find(keyword, Level.CHANGE, f"{keyword.arg} of {name}", fact, advice, DIFFERENT)
+
+    def _note_target(self, keyword: ast.keyword) -> None:
+        """Define jobs that are imported from elsewhere, where Dagster's job has code."""
+        if keyword.arg not in _TARGETS:
+            return
+        for each in ast.walk(keyword.value):
+            if not isinstance(each, ast.Name) or any(each.id in names for names in self.hidden):
+                continue
+            if each.id in self.imports.others and each.id not in self.jobs:
+                self.jobs[each.id] = f'"{each.id}"'
+                text = f'{each.id} = {self._spelled("JobDefinition")}("{each.id}")'
+                alias = self.imports.others[each.id]
+                self._find(
+                    alias,
+                    Level.CHANGE,
+                    f"import of {each.id}",
+                    "the job's code is elsewhere",
+                    f"Change it to `{text}`; the name must be the job's",
+                    DIFFERENT,
+                )
+                self._add_after_imports(text)
+
+    def _add_after_imports(self, text: str) -> None:
+        top = [each for each, body in self.imports.statements if body is self.source.tree.body]
+        self.source.insert_after(top[-1], f"\n\n{text}")
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
+        if self._resolve(node) is not None:
+            self._use(node)
+            self.generic_visit(node)
+            return
+        if isinstance(node.value, ast.Name) and self.assets.get(node.value.id) and node.attr == "key":
+            text = str(self._key(node.value))
+            self.source.replace(node, text)
+            self._find(
+                node,
+                Level.CHANGE,
+                f"{node.value.id}.key",
+                "asset definitions do not exist",
+                f"Change it to `{text}`",
+                DIFFERENT,
+            )
+            return
+        of, cls = self._owner(node.value)
+        if cls is not None and not has_member(cls, node.attr):
+            what = f"{of}.{node.attr}"
+            self._refuse(node, what, MEMBERS.get(node.attr, unknown(what)))
+        self.generic_visit(node)
+
+    def _owner(self, value: ast.expr) -> tuple[str, type | None]:
+        """Return what has an attribute, and its class if that is known."""
+        name = self._dagster(value)
+        if name:
+            return name, class_of(name) if exists(name) else None
+        if isinstance(value, ast.Name):
+            return value.id, class_of("JobDefinition") if value.id in self.jobs else self.contexts.get(
+                value.id
+            )
+        if (
+            isinstance(value, ast.Attribute)
+            and value.attr == "instance"
+            and isinstance(value.value, ast.Name)
+        ):
+            is_context = value.value.id in self.contexts
+            return f"{value.value.id}.instance", class_of("DagsterInstance") if is_context else None
+        return "", None
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Visit a name: of Dagster's, or of something that is removed."""
+        if any(node.id in names for names in self.hidden):
+            return
+        self.used.add(node.id)
+        found = self._resolve(node)
+        if found is not None and found.name is not None:
+            self._use(node)
+        elif found is not None and self.module[node.id] != node.id:
+            self.source.replace(node, self.module[node.id])
+        elif (
+            isinstance(node.ctx, ast.Load)
+            and node.id in {**self.removed, **self.assets}
+            and node.id not in self.jobs
+        ):
+            fact = f"it is {self.removed.get(node.id, 'an asset')}, and removed"
+            self._find(node, Level.HAND, node.id, fact, "Change what uses it", DIFFERENT)
+
+    def _use(self, node: ast.Attribute | ast.Name) -> None:
+        found = self._resolve(node)
+        assert found is not None
+        assert found.name is not None
+        if found.package.partition(".")[0] in PACKAGES and exists(found.name):
+            self.works[node.lineno].append(found.name)
+        else:
+            self._refuse(node, found.name, NAMES.get(found.name, unknown(found.name)))
+
+    # What is added, and the imports
+
+    def _select_resources(self) -> None:
+        """Keep the resources of `Definitions` that what remains may name."""
+        words = {
+            getattr(each, name, None)
+            for statement in ast.walk(self.source.tree)
+            if isinstance(statement, Function) and statement not in self.kept
+            for each in ast.walk(statement)
+            for name in ("arg", "attr", "value")
+            if isinstance(each, ast.arg | ast.Attribute | ast.Constant)
+        }
+        for statement, resources in self.resources.items():
+            if not isinstance(resources, ast.Dict):
+                self._find(
+                    resources,
+                    Level.HAND,
+                    "resources of Definitions",
+                    "they are not a dict here",
+                    _PASS,
+                    DIFFERENT,
+                )
+                continue
+            for key, value in zip(resources.keys, resources.values, strict=True):
+                if key is not None and isinstance(key, ast.Constant) and key.value in words:
+                    self.kept[statement].append(value)
+                    self.given.append(f"{self._text(key)}: {self._text(value)}")
+
+    def _add_handler(self) -> bool:
+        """Add the handler, if the file has one sensor; return whether it has one."""
+        if any("handler" in _bound([each]) for each in self.source.tree.body if each not in self.kept):
+            return True
+        given = f"{{{', '.join(self.given)}}}" if self.given else ""
+        last = self.source.tree.body[-1].end_lineno or 1
+        if len(self.sensors) != 1:
+            if given:
+                fact = "the function of each sensor makes what it uses"
+                self._find(last, Level.HAND, "resources of Definitions", fact, f"{_PASS}: {given}", DIFFERENT)
+            return False
+        resources = f", resources={given}" if given else ""
+        text = f"handler = {self._spelled('evaluator')}({self.sensors[0].variable}{resources})"
+        self.source.tail = f"\n\n{text}\n"
+        self._find(
+            last, Level.CHANGE, "handler", "each sensor is a Lambda function", f"Add `{text}`", DIFFERENT
+        )
+        return True
+
+    def _rewrite_imports(self) -> None:
+        for statement, body in self.imports.statements:
+            is_alone = len(body) == 1 and body is not self.source.tree.body
+            module = getattr(statement, "module", None) or ""
+            if isinstance(statement, ast.ImportFrom) and not statement.level and _is_dagsters(module):
+                self._rewrite_names(statement, module, is_alone)
+            else:
+                self._rewrite_modules(statement, is_alone)
+        if self.needed:
+            self._add_after_imports(f"from treadle import {', '.join(self.needed)}")
+
+    def _rewrite_modules(self, statement: ast.Import | ast.ImportFrom, is_alone: bool) -> None:
+        unused: list[ast.AST] = []
+        for alias in statement.names:
+            local = alias.asname or alias.name.partition(".")[0]
+            found = self.imports.names.get(local)
+            if found is None or not isinstance(statement, ast.Import):
+                if (local in self.before and local not in self.used) or (local in self.jobs):
+                    unused.append(alias)
+                elif isinstance(statement, ast.ImportFrom) and statement.level and local in self.used:
+                    self._refuse(statement, f"import of {local}", _RELATIVE)
+            elif found.package in PACKAGES or found.package == "dagster_aws.s3":
+                name = self.module[local]
+                text = "treadle" if name == "treadle" else f"treadle as {name}"
+                self.source.replace(alias, text)
+                self._find(
+                    statement,
+                    Level.CHANGE,
+                    f"import {alias.name}",
+                    "the package is treadle",
+                    f"Change it to `import {text}`",
+                )
+            elif local in self.used:
+                self._refuse(statement, alias.name, unknown(alias.name))
+            else:
+                unused.append(alias)
+        if unused:
+            self._remove_names(statement, unused, is_alone)
+            names = ", ".join(self.source.text(each) for each in unused)
+            self._find(
+                statement, Level.CHANGE, f"import of {names}", "nothing that remains uses it", "Remove it"
+            )
+
+    def _remove_names(
+        self, statement: ast.Import | ast.ImportFrom, names: list[ast.AST], is_alone: bool
+    ) -> None:
+        if len(names) == len(statement.names):
+            self.source.replace_statement(statement, "", is_alone=is_alone)
+        else:
+            self.source.drop(list(statement.names), names)
+
+    def _rewrite_names(self, statement: ast.ImportFrom, module: str, is_alone: bool) -> None:
+        package = module.partition(".")[0]
+        ported, left, dropped = [], [], []
+        for alias in statement.names:
+            local = alias.asname or alias.name
+            is_known = alias.name == "*" or (package in PACKAGES and exists(alias.name))
+            if local not in self.used and (local in self.before or not is_known) and alias.name != "*":
+                dropped.append(alias)
+            else:
+                (ported if is_known else left).append(alias)
+        added = list(self.needed) if package in PACKAGES and (ported or dropped) and not is_alone else []
+        if added:
+            self.needed.clear()
+        if not ported and not added:
+            if dropped:
+                self._remove_names(statement, list(dropped), is_alone)
+                self._find(
+                    statement,
+                    Level.CHANGE,
+                    f"from {module} import",
+                    "nothing that remains uses it",
+                    "Remove it",
+                )
+            return
+        self._write_names(statement, ported, [*left, *dropped], added)
+        if left:
+            names = ", ".join(self.source.text(each) for each in left)
+            self.source.insert_after(statement, f"\n{' ' * statement.col_offset}from {module} import {names}")
+        names = ", ".join([*(self.source.text(each) for each in ported), *added])
+        advice = f"Change it to `from treadle import {names}`"
+        self._find(statement, Level.CHANGE, f"from {module} import", "the package is treadle", advice)
+
+    def _write_names(
+        self, statement: ast.ImportFrom, ported: list[ast.alias], gone: list[ast.alias], added: list[str]
+    ) -> None:
+        start, _ = self.source.span(statement)
+        module = re.compile(rb"from\s+([\w.]+)").match(self.source.data, start)
+        assert module
+        self.source.edits.append((*module.span(1), "treadle"))
+        if added and ported:
+            last = ported[-1]
+            is_first = not self.source.before(last).strip()
+            self.source.insert_after(
+                last,
+                "".join(
+                    f",{chr(10) + self.source.before(last) if is_first else ' '}{name}" for name in added
+                ),
+            )
+        elif added:
+            self.source.replace(gone[0], ", ".join(added))
+            gone = gone[1:]
+        self.source.drop(
+            [each for each in statement.names if each in ported or each in gone or not ported], list(gone)
+        )
+
+
+def _is_dagsters(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package in PACKAGES or package.startswith("dagster_")
+
+
+def _bound(body: Sequence[ast.stmt]) -> set[str]:
+    """Return the names that statements bind, without those of functions and classes within."""
+    names: set[str] = set()
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Function | ast.ClassDef):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        pending += ast.iter_child_nodes(node)
+    return names
