@@ -4,7 +4,8 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ _TARGETS = frozenset(
     {"job", "jobs", "target", "request_job", "request_jobs", "monitored_jobs", "job_selection"}
 )
 """Options that take jobs."""
-_PASS = "Pass those that it uses to each function's evaluator(sensor, resources={...})"
+_EACH = "Pass those that it uses to each function's evaluator(sensor, resources={...})"
 _TEXT = re.compile(r"[\"']([^\"']+)[\"']")
 _RELATIVE = Rule(
     "the function's folder is no package",
@@ -66,8 +67,12 @@ class Finding:
     section: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{self.what}: {self.fact}.", *([f"{self.advice}."] if self.advice else [])]
-        return " ".join([*parts, *([f"See {self.link}."] if self.section else [])])
+        fact = f"cannot be expressed, as {self.fact}" if self.level is Level.IMPOSSIBLE else self.fact
+        advice = (
+            f"By hand: {self.advice[0].lower()}{self.advice[1:]}" if self.level is Level.HAND else self.advice
+        )
+        sentences = [f"{self.what}: {fact}", advice, f"See {self.link}" if self.section else ""]
+        return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
     @property
     def link(self) -> str | None:
@@ -195,8 +200,12 @@ class _Port(ast.NodeVisitor):
         """The resources of each removed `Definitions`."""
         self.given: list[str] = []
         """Those that the sensors may use."""
+        self.defined: list[str] = []
+        """Definitions of jobs that were imported."""
         self.needed: dict[str, None] = {}
         """Names to import from treadle."""
+        self.gone: set[ast.stmt] = set()
+        """Imports that are removed."""
         self.used: set[str] = set()
         """Local names that remain in use."""
         self.hidden: list[set[str]] = []
@@ -389,37 +398,35 @@ class _Port(ast.NodeVisitor):
     def visit_Import(self, node: ast.Import) -> None:
         """Leave imports for the end."""
 
-    visit_ImportFrom = visit_Import  # type: ignore[assignment]
+    visit_ImportFrom = visit_Import  # noqa: N815
 
-    def visit_FunctionDef(self, node: Function) -> None:
+    def visit_FunctionDef(self, node: Function) -> None:  # noqa: N802 - as ast calls it
         """Visit a function: its parameters hide names, and one may be a context."""
         before = dict(self.contexts)
-        for decorator in node.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = self._dagster(called)
-            if name in SENSORS:
-                self.decorates[decorator] = node
-                self._add_sensor(node.name, name, decorator)
-            parameters = [*node.args.posonlyargs, *node.args.args]
-            if name in CONTEXTS and parameters:
-                is_resource = parameters[0].annotation is not None and not self._is_context(parameters[0])
-                if not is_resource:
-                    self.contexts[parameters[0].arg] = CONTEXTS[name]
-        outside = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
-        parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        for parameter in [*parameters, *filter(None, (node.args.vararg, node.args.kwarg))]:
-            outside += [parameter.annotation] if parameter.annotation else []
-            if self._is_context(parameter) and parameter.annotation:
-                self.contexts.setdefault(parameter.arg, class_of(self._dagster(parameter.annotation)))
-        for each in [*outside, *([node.returns] if node.returns else [])]:
+        every = [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]
+        for parameter in every:
+            if parameter.annotation and self._is_context(parameter):
+                self.contexts[parameter.arg] = class_of(self._dagster(parameter.annotation))
+        makers = {
+            decorator: self._dagster(getattr(decorator, "func", decorator))
+            for decorator in node.decorator_list
+        }
+        first = [*node.args.posonlyargs, *node.args.args][:1]
+        for decorator, name in makers.items():
+            if name in CONTEXTS and first and first[0].annotation is None:
+                self.contexts[first[0].arg] = CONTEXTS[name]
+            self.decorates[decorator] = node
+        for each in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
             self.visit(each)
-        self.hidden.append({each.arg for each in parameters} | _bound(node.body))
+        for decorator, name in makers.items():
+            self._add_sensor(node.name, name, decorator)
+        self.hidden.append({each.arg for each in every} | _bound(node.body))
         for statement in node.body:
             self.visit(statement)
         self.hidden.pop()
         self.contexts = before
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def _is_context(self, parameter: ast.arg) -> bool:
         name = self._dagster(parameter.annotation) if parameter.annotation else ""
@@ -429,13 +436,13 @@ class _Port(ast.NodeVisitor):
         """Visit an assignment, which may make a sensor."""
         [target, *others] = node.targets
         if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
-            name = self._dagster(node.value.func)
-            if name in SENSORS:
-                self._add_sensor(target.id, name, node.value)
-        self.generic_visit(node)
+            self.generic_visit(node)
+            self._add_sensor(target.id, self._dagster(node.value.func), node.value)
+        else:
+            self.generic_visit(node)
 
     def _add_sensor(self, variable: str, name: str, call: ast.expr) -> None:
-        if self.hidden or not exists(name):
+        if self.hidden or name not in SENSORS or not exists(name):
             return
         options: list[str] = []
         for keyword in call.keywords if isinstance(call, ast.Call) else ():
@@ -446,11 +453,15 @@ class _Port(ast.NodeVisitor):
                 ]
                 names += [each.value for each in [keyword.value] if isinstance(each, ast.Constant)]
                 options += [f"--job {each}" for each in names if each][:1]
-            elif keyword.arg in {"asset_key", "monitored_assets"}:
-                keys = [
-                    self._key(each) or "" for each in ast.walk(keyword.value) if isinstance(each, ast.expr)
+            elif keyword.arg in {"monitored_jobs", "job_selection"}:
+                names = [
+                    self.jobs.get(getattr(each, "id", ""), "").strip("\"'")
+                    for each in ast.walk(keyword.value)
                 ]
-                options += [f"--asset {'/'.join(re.findall(_TEXT, key))}" for key in keys if "(" in key]
+                options += [f"--jobs {','.join(filter(None, names))}"] if any(names) else []
+            elif keyword.arg in {"asset_key", "monitored_assets"}:
+                keys = [self._key(getattr(each, "value", each)) or "" for each in _elements(keyword.value)]
+                options += [f"--asset {'/'.join(re.findall(_TEXT, key))}" for key in keys if key]
             elif keyword.arg == "minimum_interval_seconds" and isinstance(keyword.value, ast.Constant):
                 options += [f"--interval {keyword.value.value}"] if SENSORS[name] == "schedule" else []
         self.sensors.append(Sensor(variable, SENSORS[name], " ".join(dict.fromkeys(options))))
@@ -599,11 +610,7 @@ class _Port(ast.NodeVisitor):
                     f"Change it to `{text}`; the name must be the job's",
                     DIFFERENT,
                 )
-                self._add_after_imports(text)
-
-    def _add_after_imports(self, text: str) -> None:
-        top = [each for each, body in self.imports.statements if body is self.source.tree.body]
-        self.source.insert_after(top[-1], f"\n\n{text}")
+                self.defined.append(text)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
@@ -693,7 +700,7 @@ class _Port(ast.NodeVisitor):
                     Level.HAND,
                     "resources of Definitions",
                     "they are not a dict here",
-                    _PASS,
+                    _EACH,
                     DIFFERENT,
                 )
                 continue
@@ -711,7 +718,7 @@ class _Port(ast.NodeVisitor):
         if len(self.sensors) != 1:
             if given:
                 fact = "the function of each sensor makes what it uses"
-                self._find(last, Level.HAND, "resources of Definitions", fact, f"{_PASS}: {given}", DIFFERENT)
+                self._find(last, Level.HAND, "resources of Definitions", fact, f"{_EACH}: {given}", DIFFERENT)
             return False
         resources = f", resources={given}" if given else ""
         text = f"handler = {self._spelled('evaluator')}({self.sensors[0].variable}{resources})"
@@ -729,11 +736,15 @@ class _Port(ast.NodeVisitor):
                 self._rewrite_names(statement, module, is_alone)
             else:
                 self._rewrite_modules(statement, is_alone)
-        if self.needed:
-            self._add_after_imports(f"from treadle import {', '.join(self.needed)}")
+        texts = [f"from treadle import {', '.join(self.needed)}"] if self.needed else []
+        texts += [f"\n{self.defined[0]}", *self.defined[1:]] if self.defined else []
+        if texts:
+            top = takewhile(_is_preamble, self.source.tree.body)
+            last = [each for each in top if each not in self.gone][-1]
+            self.source.insert_after(last, "".join(f"\n{text}" for text in texts))
 
     def _rewrite_modules(self, statement: ast.Import | ast.ImportFrom, is_alone: bool) -> None:
-        unused: list[ast.AST] = []
+        unused: list[ast.alias] = []
         for alias in statement.names:
             local = alias.asname or alias.name.partition(".")[0]
             found = self.imports.names.get(local)
@@ -758,16 +769,17 @@ class _Port(ast.NodeVisitor):
             else:
                 unused.append(alias)
         if unused:
-            self._remove_names(statement, unused, is_alone)
-            names = ", ".join(self.source.text(each) for each in unused)
-            self._find(
-                statement, Level.CHANGE, f"import of {names}", "nothing that remains uses it", "Remove it"
-            )
+            self._remove_names(statement, list(unused), is_alone)
+            names = [self.source.text(each) for each in unused if (each.asname or each.name) not in self.jobs]
+            if names:
+                what = f"import of {', '.join(names)}"
+                self._find(statement, Level.CHANGE, what, "nothing that remains uses it", "Remove it")
 
     def _remove_names(
         self, statement: ast.Import | ast.ImportFrom, names: list[ast.AST], is_alone: bool
     ) -> None:
         if len(names) == len(statement.names):
+            self.gone.add(statement)
             self.source.replace_statement(statement, "", is_alone=is_alone)
         else:
             self.source.drop(list(statement.names), names)
@@ -812,20 +824,34 @@ class _Port(ast.NodeVisitor):
         assert module
         self.source.edits.append((*module.span(1), "treadle"))
         if added and ported:
-            last = ported[-1]
-            is_first = not self.source.before(last).strip()
-            self.source.insert_after(
-                last,
-                "".join(
-                    f",{chr(10) + self.source.before(last) if is_first else ' '}{name}" for name in added
-                ),
-            )
+            # In a list of lines, before the last name, whose line may end in a comment.
+            start, end = self.source.span(ported[-1])
+            indent = self.source.before(ported[-1])
+            text = "".join(f"{name},\n{indent}" for name in added)
+            edit = (end, end, f", {', '.join(added)}") if indent.strip() else (start, start, text)
+            self.source.edits.append(edit)
         elif added:
             self.source.replace(gone[0], ", ".join(added))
             gone = gone[1:]
         self.source.drop(
             [each for each in statement.names if each in ported or each in gone or not ported], list(gone)
         )
+
+
+def _elements(node: ast.expr) -> list[ast.expr]:
+    """Return a list's elements, or the arguments of a call that takes several; else the node itself."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return node.elts
+    return (
+        node.args
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
+        else [node]
+    )
+
+
+def _is_preamble(statement: ast.stmt) -> bool:
+    is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return is_docstring or isinstance(statement, ast.Import | ast.ImportFrom)
 
 
 def _is_dagsters(module: str) -> bool:

@@ -145,7 +145,7 @@ class Source:
             ScaffoldError: if that is not Python; then the file was not understood.
         """
         merged: list[tuple[int, int, str]] = []
-        for start, end, text in sorted(self.edits, key=lambda edit: (edit[0], -edit[1])):
+        for start, end, text in sorted(self.edits, key=lambda edit: (edit[0], edit[1] > edit[0], -edit[1])):
             if merged and start < merged[-1][1]:
                 first, last, before = merged.pop()
                 merged.append((first, max(last, end), before if end <= last else before + text))
