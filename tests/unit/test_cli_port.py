@@ -1,22 +1,21 @@
 """`treadle port`: what it says of each line of a Dagster file, what it writes, and that the result runs."""
 
 import json
-import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 import treadle
 from tests.support.project import run
 from tools.project import ROOT
+from tools.project_copy import copy_of_project
 from treadle import AssetMaterialization
 from treadle.cli.port_file import Report, port
-from treadle.cli.port_rules import CODE, DIFFERENT, NAMES, OPTIONS, SENSORS, WHICH, Level, options_of
+from treadle.cli.port_rules import CODE, MEMBERS, NAMES, OPTIONS, SENSORS, Level, options_of
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.testing import TreadleInstance
 
@@ -90,7 +89,7 @@ def folder_sensor():
 handler = dg.evaluator(folder_sensor)
 '''
 
-CURSOR = '''\
+CURSOR = """\
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SensorResult, SkipReason, job, op, sensor
 
 
@@ -109,9 +108,9 @@ def numbers(context: SensorEvaluationContext):
     if last == 2:
         return SkipReason("That was the last one.")
     return SensorResult(run_requests=[RunRequest(run_key=str(last))], cursor=str(last + 1))
-'''
+"""
 
-RESOURCES = '''\
+RESOURCES = """\
 import dagster
 
 
@@ -135,9 +134,9 @@ defs = dagster.Definitions(
     sensors=[watch],
     resources={"api": Api(url="u"), "io_manager": dagster.FilesystemIOManager()},
 )
-'''
+"""
 
-ASSET = '''\
+ASSET = """\
 from dagster import Definitions, asset, AssetKey, define_asset_job
 from dagster import EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor
 
@@ -161,9 +160,9 @@ def on_orders(context: SensorEvaluationContext, asset_event: EventLogEntry):
 
 
 defs = Definitions(assets=[orders, report], jobs=[report_job], sensors=[on_orders])
-'''
+"""
 
-MULTI_ASSET = '''\
+MULTI_ASSET = """\
 import dagster as dg
 
 both_job = dg.define_asset_job("both_job", selection="*")
@@ -174,9 +173,9 @@ def both(context: dg.MultiAssetSensorEvaluationContext):
     if all(context.latest_materialization_records_by_key().values()):
         context.advance_all_cursors()
         return dg.RunRequest()
-'''
+"""
 
-RUN_STATUS = '''\
+RUN_STATUS = """\
 from dagster import (
     DagsterRunStatus,
     RunRequest,
@@ -197,9 +196,9 @@ def report_success(context: RunStatusSensorContext):
     if context.dagster_run.job_name == report_job.name:
         return SkipReason("It is the report's own run.")
     return RunRequest(run_key=context.dagster_run.run_id)
-'''
+"""
 
-FAILURE = '''\
+FAILURE = """\
 import dagster as dg
 
 SENT = []
@@ -208,9 +207,9 @@ SENT = []
 @dg.run_failure_sensor
 def on_failure(context: dg.RunFailureSensorContext):
     SENT.append(f"{context.dagster_run.job_name}: {context.failure_event.message}")
-'''
+"""
 
-S3 = '''\
+S3 = """\
 import dagster as dg
 from dagster_aws.s3.sensor import get_s3_keys
 
@@ -222,9 +221,9 @@ def objects(context):
         return dg.SkipReason("No new objects.")
     context.update_cursor(keys[-1])
     return [dg.RunRequest(run_key=key) for key in keys]
-'''
+"""
 
-SLACK = '''\
+SLACK = """\
 import os
 
 from dagster_msteams import make_teams_on_run_failure_sensor
@@ -234,7 +233,7 @@ from dagster import make_email_on_run_failure_sensor
 slack = make_slack_on_run_failure_sensor("#alerts", os.getenv("NO_TOKEN", "x"), dagit_base_url="https://ui")
 teams = make_teams_on_run_failure_sensor(hook_url="https://teams.example.com/hook")
 mail = make_email_on_run_failure_sensor("a@example.com", "secret", ["b@example.com"])
-'''
+"""
 
 
 class Case(NamedTuple):
@@ -243,6 +242,7 @@ class Case(NamedTuple):
     source: str
     found: list[tuple[int, str]]
     works: list[int]
+    new: str
     check: Callable[[ModuleType], None]
 
 
@@ -319,19 +319,105 @@ def check_s3(module: ModuleType) -> None:
 
 
 def check_slack(module: ModuleType) -> None:
-    assert all(isinstance(each, treadle.RunFailureSensorDefinition) for each in (module.slack, module.teams, module.mail))
+    assert all(
+        isinstance(each, treadle.RunFailureSensorDefinition)
+        for each in (module.slack, module.teams, module.mail)
+    )
 
 
 CASES = {
-    "simple": Case(SIMPLE, [], [], check_simple),
-    "cursor": Case(CURSOR, [], [], check_cursor),
-    "resources": Case(RESOURCES, [], [], check_resources),
-    "asset": Case(ASSET, [], [], check_asset),
-    "multi_asset": Case(MULTI_ASSET, [], [], check_multi_asset),
-    "run_status": Case(RUN_STATUS, [], [], check_run_status),
-    "failure": Case(FAILURE, [], [], check_failure),
-    "s3": Case(S3, [], [], check_s3),
-    "slack": Case(SLACK, [], [], check_slack),
+    "simple": Case(
+        SIMPLE,
+        [
+            (5, "import dagster"),
+            (6, "import of pandas as pd"),
+            (13, "@op process_file"),
+            (19, "@job log_file_job"),
+            (27, "target of sensor"),
+            (36, "Definitions defs"),
+            (36, "handler"),
+        ],
+        [9, 30, 32],
+        "folder_sensor --kind schedule --job log_file_job --interval 30",
+        check_simple,
+    ),
+    "cursor": Case(
+        CURSOR,
+        [(1, "from dagster import"), (4, "@op step"), (8, "@job number_job"), (18, "handler")],
+        [13, 14, 17],
+        "numbers --kind schedule --job number_job",
+        check_cursor,
+    ),
+    "resources": Case(
+        RESOURCES,
+        [(1, "import dagster"), (11, "@job load"), (20, "Definitions defs"), (23, "handler")],
+        [4, 15, 16, 17],
+        "watch --kind schedule --job load",
+        check_resources,
+    ),
+    "asset": Case(
+        ASSET,
+        [
+            (1, "from dagster import"),
+            (2, "from dagster import"),
+            (5, "@asset orders"),
+            (10, "@asset report"),
+            (14, "define_asset_job report_job"),
+            (17, "orders.key"),
+            (23, "Definitions defs"),
+            (23, "handler"),
+        ],
+        [18, 20],
+        "on_orders --kind asset --asset shop/orders --job make_report",
+        check_asset,
+    ),
+    "multi_asset": Case(
+        MULTI_ASSET,
+        [
+            (1, "import dagster"),
+            (3, "define_asset_job both_job"),
+            (6, "AssetSelection.assets"),
+            (10, "handler"),
+        ],
+        [7],
+        "both --kind multi-asset --asset a --asset b/c --job both_job",
+        check_multi_asset,
+    ),
+    "run_status": Case(
+        RUN_STATUS,
+        [
+            (1, "from dagster import"),
+            (8, "import of first_job"),
+            (8, "import of report_job"),
+            (13, "monitor_all_repositories of run_status_sensor"),
+            (14, "job_selection of run_status_sensor"),
+            (20, "handler"),
+        ],
+        [11, 12, 17, 19],
+        "report_success --kind run-status --jobs first_job --job report_job",
+        check_run_status,
+    ),
+    "failure": Case(
+        FAILURE,
+        [(1, "import dagster"), (8, "handler")],
+        [6, 7],
+        "on_failure --kind run-failure",
+        check_failure,
+    ),
+    "s3": Case(
+        S3,
+        [(1, "import dagster"), (2, "from dagster_aws.s3.sensor import"), (11, "handler")],
+        [5, 7, 9],
+        "objects --kind schedule --job load_object",
+        check_s3,
+    ),
+    "slack": Case(
+        SLACK,
+        [(3, "from dagster_msteams import"), (4, "from dagster_slack import"), (5, "from dagster import")],
+        [7, 8, 9],
+        "slack --kind run-failure",
+        check_slack,
+    ),
 }
 
 
@@ -353,13 +439,264 @@ def loaded(code: bytes) -> ModuleType:
     return module
 
 
+def found(report: Report, *levels: Level) -> list[tuple[int, str]]:
+    return [(each.line, each.what) for each in report.findings if each.level in levels]
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_debug(name: str, tmp_path: Path) -> None:
+def test_file_that_ports_wholly_runs(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    report = ported(tmp_path, case.source)
-    print([(f.line, f.what) for f in report.findings if f.level is Level.CHANGE])
-    print([f.line for f in report.findings if f.level is Level.WORKS])
-    print([str(f) for f in report.findings if f.level not in (Level.CHANGE, Level.WORKS)])
-    print(report.sensors)
-    print(report.changed.decode())
-    case.check(loaded(report.changed))
+    path = written(tmp_path, case.source)
+
+    done = run("port", path, "--write")
+
+    assert done.exit_code == 0, done.output
+    assert f"Next: treadle new sensor {case.new}" in done.stdout
+    case.check(loaded(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_line_is_reported(name: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, CASES[name].source)
+
+    assert found(report, Level.CHANGE) == CASES[name].found
+    assert [line for line, _ in found(report, Level.WORKS)] == CASES[name].works
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+
+
+def test_lines_that_need_no_change_stay_as_they_are(tmp_path: Path) -> None:
+    assert ported(tmp_path, SIMPLE).changed.decode() == SIMPLE_PORTED
+
+
+def test_commands_that_come_next_write_the_sensors(tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+
+    for case in CASES.values():
+        name, *options = case.new.split()
+        done = run("new", "sensor", f"ported_{name}", *options, "--root", project)
+        assert done.exit_code == 0, done.output
+
+
+LEFT = """\
+from dagster import AssetSelection, DynamicPartitionsDefinition, Foo, RunRequest, asset, graph, job
+from dagster import DagsterInstance, SensorResult, materialize, schedule, sensor, build_sensor_context
+from dagster_dbt import DbtCliResource
+from . import settings
+
+parts = DynamicPartitionsDefinition(name="parts")
+
+
+@graph
+def pipeline(): ...
+
+
+first = pipeline.to_job(config={"a": 1}, hooks=set())
+
+
+@asset
+def thing(): ...
+
+
+@sensor(job=first, asset_selection=AssetSelection.all(), frequency=1)
+def watch(context):
+    context.definitions
+    context.frob()
+    context.instance.add_dynamic_partitions("parts", [settings.PART])
+    requests = [RunRequest("a", {}, {}, "job", "p", asset_selection=[thing.key])]
+    return SensorResult(run_requests=requests, dynamic_partitions_requests=[])
+
+
+@schedule(job=first, cron_schedule="@daily")
+def daily(): ...
+
+
+def test_watch(sensor):
+    instance = DagsterInstance.ephemeral()
+    materialize([thing], instance=instance)
+    first.execute_in_process()
+    sensor(Foo, DbtCliResource, build_sensor_context(definitions=None, cursor="a"))
+"""
+
+
+def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> None:
+    path = written(tmp_path, LEFT)
+    report = ported(tmp_path, LEFT)
+
+    done = run("port", path, "--write")
+
+    assert found(report, Level.IMPOSSIBLE) == [
+        (6, "name of DynamicPartitionsDefinition"),
+        (20, "asset_selection of sensor"),
+        (20, "AssetSelection"),
+        (24, "context.instance.add_dynamic_partitions"),
+        (25, "asset_selection of RunRequest"),
+        (26, "dynamic_partitions_requests of SensorResult"),
+        (29, "schedule"),
+    ]
+    assert found(report, Level.HAND) == [
+        (4, "import of settings"),
+        (13, "config of to_job"),
+        (20, "frequency of sensor"),
+        (22, "context.definitions"),
+        (23, "context.frob"),
+        (25, "arguments of RunRequest"),
+        (34, "DagsterInstance.ephemeral"),
+        (35, "materialize"),
+        (35, "thing"),
+        (36, "first.execute_in_process"),
+        (37, "Foo"),
+        (37, "DbtCliResource"),
+    ]
+    assert done.exit_code == 1
+    assert f"{path}:29: schedule: cannot be expressed, as only sensors are evaluated. " in done.stdout
+    assert f"{path}:37: Foo: not known: Treadle has no Foo. By hand: look for it in the guide" in done.stdout
+    assert "12 need a hand, 7 cannot be expressed." in done.stdout
+    after = path.read_text()
+    assert "from dagster import AssetSelection, Foo\n" in after
+    assert "from dagster import materialize, schedule\n" in after
+    assert "build_sensor_context(cursor=" in after
+    assert "Its hooks belongs to what it starts" in done.stdout
+
+
+def test_name_that_treadle_gets_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treadle, "__all__", [*treadle.__all__, "Foo"])
+    monkeypatch.setattr(treadle, "Foo", lambda *, new: new, raising=False)
+
+    report = ported(tmp_path, "import dagster as dg\n\nx = dg.Foo(new=1)\ny = dg.Foo(old=1)\n")
+
+    assert found(report, Level.WORKS) == [(3, "Foo")]
+    assert found(report, Level.HAND) == [(4, "old of Foo")]
+
+
+def test_several_sensors_get_no_handler_and_say_what_becomes_of_resources(tmp_path: Path) -> None:
+    source = RESOURCES + "\n\n@dagster.sensor(job=load)\ndef second(api: Api): ...\n"
+
+    report = ported(tmp_path, source)
+
+    assert b"evaluator" not in report.changed
+    assert [each.variable for each in report.sensors] == ["watch", "second"]
+    assert found(report, Level.HAND) == [(27, "resources of Definitions")]
+
+
+def test_everything_of_dagster_is_taken_from_treadle(tmp_path: Path) -> None:
+    source = "from dagster import *\n\n\n@job\ndef load(): ...\n\n\n@sensor(target=load)\ndef watch(): ...\n"
+
+    module = loaded(ported(tmp_path, source).changed)
+
+    assert module.watch.job_name == "load"
+
+
+@pytest.mark.parametrize(
+    ("target", "becomes"),
+    [
+        ("[my_asset]", 'job_name="watch_job"'),
+        ("dg.AssetSelection.all()", 'job_name="watch_job"'),
+        ("[load, load]", "jobs=[load, load]"),
+        ('"load"', 'job_name="load"'),
+    ],
+)
+def test_target_becomes_a_job(target: str, becomes: str, tmp_path: Path) -> None:
+    source = f"""
+import dagster as dg
+
+@dg.asset
+def my_asset(): ...
+
+load = dg.define_asset_job("load")
+
+@dg.sensor(target={target})
+def watch(): ...
+"""
+    if "target" in (options_of("sensor") or ()) and "asset" not in target.lower():
+        becomes = f"target={target}"
+
+    report = ported(tmp_path, source)
+
+    assert f"@dg.sensor({becomes})" in report.changed.decode()
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert loaded(report.changed).watch.has_jobs
+
+
+def test_encoding_and_line_ends_stay(tmp_path: Path) -> None:
+    source = "# coding: latin-1\r\nimport dagster\r\n\r\nNAME = 'é'\r\nx = dagster.SkipReason(NAME)"
+
+    report = ported(tmp_path, source.encode("latin-1"))
+
+    assert report.changed == source.replace("dagster", "treadle").encode("latin-1")
+
+
+def test_byte_order_mark_stays(tmp_path: Path) -> None:
+    assert ported(tmp_path, b"\xef\xbb\xbfimport dagster\n").changed == b"\xef\xbb\xbfimport treadle\n"
+
+
+def test_nothing_is_written_or_executed_without_write(tmp_path: Path) -> None:
+    path = written(tmp_path, "import dagster\nraise SystemExit(3)\n")
+    before = path.read_bytes()
+
+    assert run("port", path).exit_code == 0
+    assert path.read_bytes() == before
+
+
+def test_json_has_each_finding(tmp_path: Path) -> None:
+    done = run("port", written(tmp_path, LEFT), "--json")
+
+    [file] = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert file["written"] is False
+    assert file["sensors"] == [{"variable": "watch", "kind": "schedule", "options": "--job pipeline"}]
+    assert {
+        "line": 29,
+        "level": "cannot be expressed",
+        "what": "schedule",
+        "fact": "only sensors are evaluated",
+        "advice": "Start the job by EventBridge Scheduler",
+        "link": "docs/guide/coming-from-dagster.md#which-one-to-use",
+    } in file["findings"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"import dagster\ndef f(:\n", "sensors.py:2: is not Python: invalid syntax. Correct it"),
+        (b"import dagster\nprint 'a'\n", "sensors.py:2: is not Python: "),
+        (b"\x00\x01\x02\xff\xfe", "sensors.py: is not Python: "),
+        (b"\x89PNG\r\n\x1a\n\x00", "is not Python: "),
+        (b"import dagster\n\x00", "is not Python: "),
+        (b"# coding: klingon\nimport dagster\n", "is not Python: unknown encoding"),
+        (b"import os\n", "sensors.py: imports nothing of Dagster. Give files that import dagster."),
+        (b"", "sensors.py: imports nothing of Dagster."),
+        (b"x = " + b"(" * 5000 + b")" * 5000, "is not Python: "),
+    ],
+)
+def test_file_that_is_no_dagster_file_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.py", written(tmp_path, content)
+    good.write_text(FAILURE)
+
+    done = run("port", good, bad, "--write")
+
+    assert done.exit_code == 2
+    assert problem in done.stderr
+    assert good.read_text() == FAILURE
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("none.py", "No such file or directory"), (".", "Is a directory")]
+)
+def test_what_cannot_be_read_is_refused(name: str, problem: str, tmp_path: Path) -> None:
+    done = run("port", tmp_path / name)
+
+    assert done.exit_code == 2
+    assert f"{tmp_path / name}: cannot be read: {problem}." in done.stderr
+
+
+def test_tables_fit_the_guide_and_the_commands() -> None:
+    guide = (ROOT / "docs" / "guide" / "coming-from-dagster.md").read_text()
+    anchors = {
+        re.sub(r"[^a-z ]", "", line.lower()).strip().replace(" ", "-")
+        for line in guide.splitlines()
+        if line.startswith("## ")
+    }
+
+    assert {rule.section for rule in (*NAMES.values(), *OPTIONS.values(), *MEMBERS.values())} <= anchors
+    assert set(SENSORS.values()) <= set(SENSOR_KINDS)
+    assert not set(CODE) & set(NAMES)

@@ -46,7 +46,8 @@ def _read(files: Iterable[Path]) -> list[Report]:
     Raises:
         ScaffoldError: with all files that cannot be ported.
     """
-    reports, problems = [], []
+    reports: list[Report] = []
+    problems: list[str] = []
     for file in dict.fromkeys(files):
         try:
             report = port(file)

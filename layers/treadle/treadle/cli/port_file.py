@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from treadle.cli.port_rules import (
     CODE,
+    CONFIG_OF_JOB,
     CONTEXTS,
     DIFFERENT,
     DROPPED_OPTIONS,
@@ -21,12 +22,15 @@ from treadle.cli.port_rules import (
     PACKAGES,
     RENAMED_OPTIONS,
     SENSORS,
+    UNBUILT,
+    UNBUILT_UNLESS,
     Level,
     Rule,
     class_of,
     exists,
     has_member,
     options_of,
+    positional,
     unknown,
 )
 from treadle.cli.port_source import Source
@@ -241,6 +245,7 @@ class _Port(ast.NodeVisitor):
         self, at: ast.AST | int, level: Level, what: str, fact: str, advice: str = "", section: str = ""
     ) -> None:
         line = at if isinstance(at, int) else int(getattr(at, "lineno", 1))
+        section = section or (DIFFERENT if level is Level.HAND else "")
         self.findings.append(Finding(line, level, what, fact, advice, section))
 
     def _refuse(self, at: ast.AST, what: str, rule: Rule) -> None:
@@ -323,14 +328,17 @@ class _Port(ast.NodeVisitor):
             self.source.replace_statement(statement, f"{variable} = {text}")
             self.kept[statement] = kept
             advice = code.advice.format(name=self.jobs[variable].strip("\"'"))
-            self._find(
-                line,
-                Level.CHANGE,
-                what,
-                code.fact,
-                f"Change it to `{variable} = {text}`. {advice}",
-                DIFFERENT,
+            dropped = (
+                [each.arg for each in call.keywords if each.arg and each.value not in kept] if call else []
             )
+            dropped = [each for each in dropped if each not in {"name", "selection", "config"}]
+            belongs = f". Its {', '.join(dropped)} belongs to what it starts" if dropped else ""
+            self._find(
+                line, Level.CHANGE, what, code.fact, f"Change it to `{variable} = {text}`. {advice}{belongs}"
+            )
+            for each in call.keywords if call else ():
+                if each.arg == "config":
+                    self._refuse(each, f"config of {name}", CONFIG_OF_JOB)
             return
         if code.kind == "asset":
             self.assets[variable] = self._asset_key(variable, call, isinstance(statement, Function))
@@ -343,7 +351,7 @@ class _Port(ast.NodeVisitor):
                     (statement, given.value) for given in each.keywords if given.arg == "resources"
                 )
         self.source.replace_statement(statement, "", is_alone=is_alone)
-        self._find(line, Level.CHANGE, what, code.fact, code.advice, DIFFERENT)
+        self._find(line, Level.CHANGE, what, code.fact, code.advice)
 
     def _job(
         self, name: str, variable: str, call: ast.Call | None, is_function: bool
@@ -398,9 +406,10 @@ class _Port(ast.NodeVisitor):
     def visit_Import(self, node: ast.Import) -> None:
         """Leave imports for the end."""
 
-    visit_ImportFrom = visit_Import  # noqa: N815
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Likewise."""
 
-    def visit_FunctionDef(self, node: Function) -> None:  # noqa: N802 - as ast calls it
+    def visit_FunctionDef(self, node: Function) -> None:
         """Visit a function: its parameters hide names, and one may be a context."""
         before = dict(self.contexts)
         every = [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]
@@ -451,7 +460,7 @@ class _Port(ast.NodeVisitor):
                     self.jobs.get(getattr(each, "id", ""), "").strip("\"'")
                     for each in ast.walk(keyword.value)
                 ]
-                names += [each.value for each in [keyword.value] if isinstance(each, ast.Constant)]
+                names += [str(each.value) for each in [keyword.value] if isinstance(each, ast.Constant)]
                 options += [f"--job {each}" for each in names if each][:1]
             elif keyword.arg in {"monitored_jobs", "job_selection"}:
                 names = [
@@ -460,10 +469,14 @@ class _Port(ast.NodeVisitor):
                 ]
                 options += [f"--jobs {','.join(filter(None, names))}"] if any(names) else []
             elif keyword.arg in {"asset_key", "monitored_assets"}:
-                keys = [self._key(getattr(each, "value", each)) or "" for each in _elements(keyword.value)]
+                elements = [
+                    each.value if isinstance(each, ast.Attribute) else each
+                    for each in _elements(keyword.value)
+                ]
+                keys = [self._key(each) or "" for each in elements]
                 options += [f"--asset {'/'.join(re.findall(_TEXT, key))}" for key in keys if key]
             elif keyword.arg == "minimum_interval_seconds" and isinstance(keyword.value, ast.Constant):
-                options += [f"--interval {keyword.value.value}"] if SENSORS[name] == "schedule" else []
+                options += [f"--interval {keyword.value.value!r}"] if SENSORS[name] == "schedule" else []
         self.sensors.append(Sensor(variable, SENSORS[name], " ".join(dict.fromkeys(options))))
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -499,7 +512,6 @@ class _Port(ast.NodeVisitor):
             f"AssetSelection.{node.func.attr}",
             "a sensor names its assets by their keys",
             f"Change it to `{text}`",
-            DIFFERENT,
         )
         return True
 
@@ -520,13 +532,27 @@ class _Port(ast.NodeVisitor):
         known = options_of(name)
         if known is None:
             return []
+        if len(node.args) > positional(name) and not any(isinstance(each, ast.Starred) for each in node.args):
+            rule = Rule(
+                f"only its first {positional(name)} arguments may be positional",
+                "Name the others",
+                level=Level.HAND,
+            )
+            self._refuse(node.args[-1], f"arguments of {name}", rule)
         changed, dropped = [], []
         for keyword in node.keywords:
             option = keyword.arg
+            if (name, option) in UNBUILT and not (options_of(UNBUILT_UNLESS[0]) or ()).count(
+                UNBUILT_UNLESS[1]
+            ):
+                self._refuse(keyword, f"{option} of {name}", UNBUILT[name, option])
             if option is None or (option in known and not self._targets_assets(keyword, name)):
                 continue
             new = RENAMED_OPTIONS.get(option)
-            if name in SENSORS and option in {"target", "asset_selection"}:
+            is_only = not any(
+                each.arg in _TARGETS | {"job_name"} for each in node.keywords if each is not keyword
+            )
+            if name in SENSORS and option in {"target", "asset_selection"} and is_only:
                 self._change_target(node, keyword, name)
                 changed.append(keyword)
             elif new in known:
@@ -534,12 +560,7 @@ class _Port(ast.NodeVisitor):
             elif option in DROPPED_OPTIONS:
                 dropped.append(keyword)
                 self._find(
-                    keyword,
-                    Level.CHANGE,
-                    f"{option} of {name}",
-                    "repositories do not exist",
-                    "Leave it out",
-                    DIFFERENT,
+                    keyword, Level.CHANGE, f"{option} of {name}", "repositories do not exist", "Leave it out"
                 )
             else:
                 self._refuse(
@@ -554,12 +575,7 @@ class _Port(ast.NodeVisitor):
         start, _ = self.source.span(keyword)
         self.source.edits.append((start, start + len(keyword.arg.encode()), new))
         self._find(
-            keyword,
-            Level.CHANGE,
-            f"{keyword.arg} of {name}",
-            f"its name is {new}",
-            f"Change it to `{new}=`",
-            DIFFERENT,
+            keyword, Level.CHANGE, f"{keyword.arg} of {name}", f"its name is {new}", f"Change it to `{new}=`"
         )
 
     def _targets_assets(self, keyword: ast.keyword, name: str) -> bool:
@@ -589,7 +605,7 @@ class _Port(ast.NodeVisitor):
             self._note_target(keyword)
             self.visit(value)
         self.source.replace(keyword, text)
-        self._find(keyword, Level.CHANGE, f"{keyword.arg} of {name}", fact, advice, DIFFERENT)
+        self._find(keyword, Level.CHANGE, f"{keyword.arg} of {name}", fact, advice)
 
     def _note_target(self, keyword: ast.keyword) -> None:
         """Define jobs that are imported from elsewhere, where Dagster's job has code."""
@@ -608,7 +624,6 @@ class _Port(ast.NodeVisitor):
                     f"import of {each.id}",
                     "the job's code is elsewhere",
                     f"Change it to `{text}`; the name must be the job's",
-                    DIFFERENT,
                 )
                 self.defined.append(text)
 
@@ -627,7 +642,6 @@ class _Port(ast.NodeVisitor):
                 f"{node.value.id}.key",
                 "asset definitions do not exist",
                 f"Change it to `{text}`",
-                DIFFERENT,
             )
             return
         of, cls = self._owner(node.value)
@@ -670,7 +684,7 @@ class _Port(ast.NodeVisitor):
             and node.id not in self.jobs
         ):
             fact = f"it is {self.removed.get(node.id, 'an asset')}, and removed"
-            self._find(node, Level.HAND, node.id, fact, "Change what uses it", DIFFERENT)
+            self._find(node, Level.HAND, node.id, fact, "Change what uses it")
 
     def _use(self, node: ast.Attribute | ast.Name) -> None:
         found = self._resolve(node)
@@ -696,12 +710,7 @@ class _Port(ast.NodeVisitor):
         for statement, resources in self.resources.items():
             if not isinstance(resources, ast.Dict):
                 self._find(
-                    resources,
-                    Level.HAND,
-                    "resources of Definitions",
-                    "they are not a dict here",
-                    _EACH,
-                    DIFFERENT,
+                    resources, Level.HAND, "resources of Definitions", "they are not a dict here", _EACH
                 )
                 continue
             for key, value in zip(resources.keys, resources.values, strict=True):
@@ -718,14 +727,12 @@ class _Port(ast.NodeVisitor):
         if len(self.sensors) != 1:
             if given:
                 fact = "the function of each sensor makes what it uses"
-                self._find(last, Level.HAND, "resources of Definitions", fact, f"{_EACH}: {given}", DIFFERENT)
+                self._find(last, Level.HAND, "resources of Definitions", fact, f"{_EACH}: {given}")
             return False
         resources = f", resources={given}" if given else ""
         text = f"handler = {self._spelled('evaluator')}({self.sensors[0].variable}{resources})"
         self.source.tail = f"\n\n{text}\n"
-        self._find(
-            last, Level.CHANGE, "handler", "each sensor is a Lambda function", f"Add `{text}`", DIFFERENT
-        )
+        self._find(last, Level.CHANGE, "handler", "each sensor is a Lambda function", f"Add `{text}`")
         return True
 
     def _rewrite_imports(self) -> None:
@@ -786,7 +793,9 @@ class _Port(ast.NodeVisitor):
 
     def _rewrite_names(self, statement: ast.ImportFrom, module: str, is_alone: bool) -> None:
         package = module.partition(".")[0]
-        ported, left, dropped = [], [], []
+        ported: list[ast.alias] = []
+        left: list[ast.alias] = []
+        dropped: list[ast.alias] = []
         for alias in statement.names:
             local = alias.asname or alias.name
             is_known = alias.name == "*" or (package in PACKAGES and exists(alias.name))

@@ -1,6 +1,7 @@
 """What a port changes, as tables, and what Treadle has, read from the package itself when the command runs."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -152,6 +153,14 @@ OPTIONS: Mapping[str, Rule] = {
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
 
+UNBUILT: Mapping[tuple[str, str | None], Rule] = {("DynamicPartitionsDefinition", "name"): _EVERY_PARTITION}
+"""Options that exist, and that nothing can use unless the next ones exist, too."""
+UNBUILT_UNLESS = ("SensorResult", "dynamic_partitions_requests")
+
+CONFIG_OF_JOB = Rule(
+    "a job has no config of its own", "Give it as the run_config of each request", DIFFERENT, Level.HAND
+)
+
 _SCHEDULE = Rule("only sensors are evaluated", "Start the job by EventBridge Scheduler", WHICH)
 _CONDITION = Rule("automation conditions do not exist", "Write an asset sensor", WHICH)
 _IN_TEST = Rule("jobs do not run in a test", "Use TreadleInstance of treadle.testing", DIFFERENT, Level.HAND)
@@ -260,6 +269,14 @@ def options_of(name: str) -> tuple[str, ...] | None:
             return None
         options += sorted(of[0].__optional_keys__ | of[0].__required_keys__)
     return tuple(options)
+
+
+def positional(name: str) -> int:
+    """Return how many arguments of one of Treadle's names may be positional."""
+    kinds = [each.kind for each in inspect.signature(getattr(treadle, name)).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return sys.maxsize
+    return sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
 
 
 @cache
