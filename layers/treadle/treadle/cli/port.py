@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from treadle.cli.new_sensor import LONGEST, SHORTEST, SNAKE_CASE
 from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_json, json_option, scaffold_errors
 from treadle.cli.port_file import Report, port
 from treadle.cli.port_rules import Level
@@ -76,8 +77,10 @@ def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
     for report in reports:
         for sensor in report.sensors:
             options = f" {sensor.options}" if sensor.options else ""
-            echo(f"Next: treadle new sensor {sensor.variable} --kind {sensor.kind}{options}")
-            echo(f"      then put its code into functions/sensors/{sensor.variable}/app.py.")
+            fits = SNAKE_CASE.fullmatch(sensor.variable) and SHORTEST <= len(sensor.variable) <= LONGEST
+            name = sensor.variable if fits else "NAME"
+            echo(f"Next: treadle new sensor {name} --kind {sensor.kind}{options}")
+            echo(f"      then put {sensor.variable} into functions/sensors/{name}/app.py.")
 
 
 def _plain(report: Report, written: bool) -> dict[str, object]:

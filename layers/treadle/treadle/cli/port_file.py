@@ -140,6 +140,7 @@ class _Imports:
 
     def __init__(self, source: Source) -> None:
         self.names: dict[str, _Name] = {}
+        self.lines: dict[str, int] = {}
         self.statements: list[tuple[ast.Import | ast.ImportFrom, list[ast.stmt]]] = []
         self.others: dict[str, ast.alias] = {}
         for body in _bodies(source.tree):
@@ -153,6 +154,7 @@ class _Imports:
         for alias in statement.names:
             package = (module if isinstance(statement, ast.ImportFrom) else alias.name).partition(".")[0]
             local = alias.asname or alias.name.partition(".")[0]
+            self.lines.setdefault(local, statement.lineno)
             if getattr(statement, "level", 0) or not (package in PACKAGES or package.startswith("dagster_")):
                 self.others[local] = alias
             elif isinstance(statement, ast.Import):
@@ -269,13 +271,18 @@ class _Port(ast.NodeVisitor):
         found = self._resolve(node)
         return found.name or "" if found else ""
 
-    def _spelled(self, name: str) -> str:
-        """Return how the changed file names something of Treadle's, and import it if need be."""
-        for local, found in self.imports.names.items():
+    def _spelled(self, name: str, line: int) -> str:
+        """Return how a line of the changed file names something of Treadle's, and import it if need be."""
+        known = {
+            local: each
+            for local, each in self.imports.names.items()
+            if self.imports.lines.get(local, 0) <= line
+        }
+        for local, found in known.items():
             if found == _Name("dagster", name) and exists(name):
                 self.used.add(local)
                 return local
-        for local, found in self.imports.names.items():
+        for local, found in known.items():
             if found == _Name("dagster"):
                 return f"{self.module[local]}.{name}"
         self.needed[name] = None
@@ -324,7 +331,7 @@ class _Port(ast.NodeVisitor):
         what = f"@{name} {variable}" if isinstance(statement, Function) else f"{name} {variable}".strip()
         line = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
         if code.kind == "job" and variable:
-            text, kept = self._job(name, variable, call, isinstance(statement, Function))
+            text, kept = self._job(name, variable, call, line, is_function=isinstance(statement, Function))
             self.source.replace_statement(statement, f"{variable} = {text}")
             self.kept[statement] = kept
             advice = code.advice.format(name=self.jobs[variable].strip("\"'"))
@@ -354,7 +361,7 @@ class _Port(ast.NodeVisitor):
         self._find(line, Level.CHANGE, what, code.fact, code.advice)
 
     def _job(
-        self, name: str, variable: str, call: ast.Call | None, is_function: bool
+        self, name: str, variable: str, call: ast.Call | None, line: int, *, is_function: bool
     ) -> tuple[str, list[ast.expr]]:
         """Return a job's new definition, and which parts of its old one it keeps."""
         given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
@@ -372,7 +379,7 @@ class _Port(ast.NodeVisitor):
         known = options_of("JobDefinition") or ()
         kept = {key: value for key, value in given.items() if key in known and key not in {"name", "assets"}}
         parts = [named, *(f"{key}={self._text(value)}" for key, value in kept.items())]
-        return f"{self._spelled('JobDefinition')}({', '.join(parts)})", list(kept.values())
+        return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values())
 
     def _asset_key(self, variable: str, call: ast.Call | None, is_function: bool) -> str | None:
         """Return the text of an asset's key, if it can be read."""
@@ -477,12 +484,24 @@ class _Port(ast.NodeVisitor):
                 options += [f"--asset {'/'.join(re.findall(_TEXT, key))}" for key in keys if key]
             elif keyword.arg == "minimum_interval_seconds" and isinstance(keyword.value, ast.Constant):
                 options += [f"--interval {keyword.value.value!r}"] if SENSORS[name] == "schedule" else []
-        self.sensors.append(Sensor(variable, SENSORS[name], " ".join(dict.fromkeys(options))))
+        kind = SENSORS[name]
+        if isinstance(call, ast.Call) and any(
+            getattr(each.value, "attr", "") == "FAILURE" for each in call.keywords
+        ):
+            kind = "run-failure"
+        self.sensors.append(Sensor(variable, kind, " ".join(dict.fromkeys(options))))
 
     def visit_Call(self, node: ast.Call) -> None:
         """Visit a call: its options must exist."""
         name = self._dagster(node.func)
         if name == "AssetSelection" or (isinstance(node.func, ast.Attribute) and self._is_selection(node)):
+            return
+        if name == "define_asset_job":
+            text, kept = self._job(name, "", node, node.lineno, is_function=False)
+            self.source.replace(node, text)
+            self._find(node, Level.CHANGE, name, CODE[name].fact, f"Change it to `{text}`")
+            for each in kept:
+                self.visit(each)
             return
         if exists(name):
             changed = self._check_options(node, name)
@@ -519,9 +538,9 @@ class _Port(ast.NodeVisitor):
         """Return the text of an asset's key."""
         if isinstance(node, ast.Name) and node.id in self.assets:
             text = self.assets[node.id]
-            return f"{self._spelled('AssetKey')}({text})" if text else None
+            return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return f"{self._spelled('AssetKey')}({self._text(node)})"
+            return f"{self._spelled('AssetKey', node.lineno)}({self._text(node)})"
         if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
             self.visit(node)
             return self._text(node)
@@ -616,7 +635,7 @@ class _Port(ast.NodeVisitor):
                 continue
             if each.id in self.imports.others and each.id not in self.jobs:
                 self.jobs[each.id] = f'"{each.id}"'
-                text = f'{each.id} = {self._spelled("JobDefinition")}("{each.id}")'
+                text = f'{each.id} = {self._spelled("JobDefinition", 0)}("{each.id}")'
                 alias = self.imports.others[each.id]
                 self._find(
                     alias,
@@ -730,7 +749,7 @@ class _Port(ast.NodeVisitor):
                 self._find(last, Level.HAND, "resources of Definitions", fact, f"{_EACH}: {given}")
             return False
         resources = f", resources={given}" if given else ""
-        text = f"handler = {self._spelled('evaluator')}({self.sensors[0].variable}{resources})"
+        text = f"handler = {self._spelled('evaluator', last)}({self.sensors[0].variable}{resources})"
         self.source.tail = f"\n\n{text}\n"
         self._find(last, Level.CHANGE, "handler", "each sensor is a Lambda function", f"Add `{text}`")
         return True
