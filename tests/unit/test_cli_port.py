@@ -555,7 +555,7 @@ def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> N
     assert "from dagster import AssetSelection, Foo\n" in after
     assert "from dagster import materialize, schedule\n" in after
     assert "build_sensor_context(cursor=" in after
-    assert "Its hooks belongs to what it starts" in done.stdout
+    assert "Set hooks where it runs." in done.stdout
 
 
 def test_name_that_treadle_gets_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,7 +575,7 @@ def test_several_sensors_get_no_handler_and_say_what_becomes_of_resources(tmp_pa
 
     assert b"evaluator" not in report.changed
     assert [each.variable for each in report.sensors] == ["watch", "second"]
-    assert found(report, Level.HAND) == [(27, "resources of Definitions")]
+    assert found(report, Level.HAND) == [(22, 'resources {"api": Api(url="u")} of Definitions')]
 
 
 def test_everything_of_dagster_is_taken_from_treadle(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ SENSORS: Mapping[str, str] = {
 }
 """What makes a sensor, with the kind that `treadle new sensor` has for it."""
 
+TARGETS = frozenset(
+    {"job", "jobs", "target", "request_job", "request_jobs", "monitored_jobs", "job_selection"}
+)
+"""Options that take jobs."""
+
 CONTEXTS: Mapping[str, type] = {
     "sensor": treadle.SensorEvaluationContext,
     "asset_sensor": AssetSensorEvaluationContext,
@@ -157,6 +162,18 @@ UNBUILT: Mapping[tuple[str, str | None], Rule] = {("DynamicPartitionsDefinition"
 """Options that exist, and that nothing can use unless the next ones exist, too."""
 UNBUILT_UNLESS = ("SensorResult", "dynamic_partitions_requests")
 
+RELATIVE = Rule(
+    "the function's folder is no package",
+    "Copy what the sensor needs from there, or share it by the project's layer",
+    DIFFERENT,
+    Level.HAND,
+)
+RESOURCES = Rule(
+    "the function of each sensor makes what it uses",
+    "Pass them to its handler: evaluator(sensor, resources={...})",
+    DIFFERENT,
+    Level.HAND,
+)
 CONFIG_OF_JOB = Rule(
     "a job has no config of its own", "Give it as the run_config of each request", DIFFERENT, Level.HAND
 )
