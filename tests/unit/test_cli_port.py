@@ -19,6 +19,8 @@ from treadle.cli.port_rules import CODE, MEMBERS, NAMES, OPTIONS, SENSORS, Level
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.testing import TreadleInstance
 
+GUIDE = ROOT / "docs" / "guide" / "coming-from-dagster.md"
+
 SIMPLE = '''\
 """Sensors of a folder."""
 
@@ -689,8 +691,20 @@ def test_what_cannot_be_read_is_refused(name: str, problem: str, tmp_path: Path)
     assert f"{tmp_path / name}: cannot be read: {problem}." in done.stderr
 
 
+def test_guide_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(source, name, printed)] = re.findall(
+        r"^```py\n(.*?)^```$.*?^```console\n\$ treadle port (\S+)\n(.*?)^```$",
+        GUIDE.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    (tmp_path / name).write_text(source)
+    monkeypatch.chdir(tmp_path)
+
+    assert run("port", name).stdout == printed
+
+
 def test_tables_fit_the_guide_and_the_commands() -> None:
-    guide = (ROOT / "docs" / "guide" / "coming-from-dagster.md").read_text()
+    guide = GUIDE.read_text()
     anchors = {
         re.sub(r"[^a-z ]", "", line.lower()).strip().replace(" ", "-")
         for line in guide.splitlines()
