@@ -619,6 +619,32 @@ def watch(): ...
     assert loaded(report.changed).watch.has_jobs
 
 
+def test_blocks_whose_imports_and_code_all_go_stay_blocks(tmp_path: Path) -> None:
+    source = """
+from typing import TYPE_CHECKING
+import dagster as dg
+if TYPE_CHECKING:
+    import pandas
+    from dagster import OpExecutionContext
+if dg.DagsterRunStatus:
+    @dg.op
+    def one(context: OpExecutionContext) -> pandas.DataFrame: ...
+    jobs = [dg.define_asset_job("load"), one]
+"""
+
+    report = ported(tmp_path, source)
+
+    assert report.changed.decode().count("    pass") == 3
+    assert '[dg.JobDefinition("load"), one]' in report.changed.decode()
+    assert found(report, Level.HAND) == [(10, "one")]
+
+
+def test_name_is_taken_from_an_import_above(tmp_path: Path) -> None:
+    source = "from dagster import job\n\n\n@job\ndef load(): ...\n\n\nimport dagster as dg\n\nx = dg.SkipReason()\n"
+
+    loaded(ported(tmp_path, source).changed)
+
+
 def test_encoding_and_line_ends_stay(tmp_path: Path) -> None:
     source = "# coding: latin-1\r\nimport dagster\r\n\r\nNAME = 'é'\r\nx = dagster.SkipReason(NAME)"
 

@@ -83,7 +83,7 @@ class _Port(UsesPort):
 
     def _rewrite_imports(self) -> None:
         for statement, body in self.imports.statements:
-            is_alone = len(body) == 1 and body is not self.source.tree.body
+            is_alone = body is not self.source.tree.body
             module = getattr(statement, "module", None) or ""
             if isinstance(statement, ast.ImportFrom) and not statement.level and is_dagsters(module):
                 self._rewrite_names(statement, module, is_alone)
