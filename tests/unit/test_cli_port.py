@@ -48,7 +48,7 @@ def log_file_job():
 FOLDER =    "in"  # as it was
 
 
-@dg.sensor(target=log_file_job, minimum_interval_seconds=30)
+@dg.sensor(job=log_file_job, minimum_interval_seconds=30)
 def folder_sensor():
     for filename in ["a.csv", "b.csv"]:
         yield dg.RunRequest(
@@ -335,11 +335,10 @@ CASES = {
             (6, "import of pandas as pd"),
             (13, "@op process_file"),
             (19, "@job log_file_job"),
-            (27, "target of sensor"),
             (36, "Definitions defs"),
             (36, "handler"),
         ],
-        [9, 30, 32],
+        [9, 27, 30, 32],
         "folder_sensor --kind schedule --job log_file_job --interval 30",
         check_simple,
     ),
@@ -480,12 +479,10 @@ def test_commands_that_come_next_write_the_sensors(tmp_path: Path) -> None:
 
 
 LEFT = """\
-from dagster import AssetSelection, DynamicPartitionsDefinition, Foo, RunRequest, asset, graph, job
-from dagster import DagsterInstance, SensorResult, materialize, schedule, sensor, build_sensor_context
+from dagster import AutomationCondition, Foo, RunRequest, SensorResult, asset, graph, job
+from dagster import build_sensor_context, materialize, schedule, sensor
 from dagster_dbt import DbtCliResource
 from . import settings
-
-parts = DynamicPartitionsDefinition(name="parts")
 
 
 @graph
@@ -499,13 +496,13 @@ first = pipeline.to_job(config={"a": 1}, hooks=set())
 def thing(): ...
 
 
-@sensor(job=first, asset_selection=AssetSelection.all(), frequency=1)
+@sensor(job=first, frequency=1)
 def watch(context):
     context.definitions
     context.frob()
-    context.instance.add_dynamic_partitions("parts", [settings.PART])
-    requests = [RunRequest("a", {}, {}, "job", "p", asset_selection=[thing.key])]
-    return SensorResult(run_requests=requests, dynamic_partitions_requests=[])
+    context.instance.wipe(settings.PART)
+    requests = [RunRequest("a", {}, {}, "job", "p", stale_assets_only=True)]
+    return SensorResult(run_requests=requests, automation_condition_evaluations=[])
 
 
 @schedule(job=first, cron_schedule="@daily")
@@ -513,10 +510,9 @@ def daily(): ...
 
 
 def test_watch(sensor):
-    instance = DagsterInstance.ephemeral()
-    materialize([thing], instance=instance)
+    materialize([thing])
     first.execute_in_process()
-    sensor(Foo, DbtCliResource, build_sensor_context(definitions=None, cursor="a"))
+    sensor(Foo, DbtCliResource, AutomationCondition, build_sensor_context(definitions=None, cursor="a"))
 """
 
 
@@ -527,37 +523,52 @@ def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> N
     done = run("port", path, "--write")
 
     assert found(report, Level.IMPOSSIBLE) == [
-        (6, "name of DynamicPartitionsDefinition"),
-        (20, "asset_selection of sensor"),
-        (20, "AssetSelection"),
-        (24, "context.instance.add_dynamic_partitions"),
-        (25, "asset_selection of RunRequest"),
-        (26, "dynamic_partitions_requests of SensorResult"),
-        (29, "schedule"),
+        (23, "stale_assets_only of RunRequest"),
+        (24, "automation_condition_evaluations of SensorResult"),
+        (27, "schedule"),
+        (34, "AutomationCondition"),
     ]
     assert found(report, Level.HAND) == [
         (4, "import of settings"),
-        (13, "config of to_job"),
-        (20, "frequency of sensor"),
-        (22, "context.definitions"),
-        (23, "context.frob"),
-        (25, "arguments of RunRequest"),
-        (34, "DagsterInstance.ephemeral"),
-        (35, "materialize"),
-        (35, "thing"),
-        (36, "first.execute_in_process"),
-        (37, "Foo"),
-        (37, "DbtCliResource"),
+        (11, "config of to_job"),
+        (18, "frequency of sensor"),
+        (20, "context.definitions"),
+        (21, "context.frob"),
+        (22, "context.instance.wipe"),
+        (23, "arguments of RunRequest"),
+        (32, "materialize"),
+        (32, "thing"),
+        (33, "first.execute_in_process"),
+        (34, "Foo"),
+        (34, "DbtCliResource"),
     ]
     assert done.exit_code == 1
-    assert f"{path}:29: schedule: cannot be expressed, as only sensors are evaluated. " in done.stdout
-    assert f"{path}:37: Foo: not known: Treadle has no Foo. By hand: look for it in the guide" in done.stdout
-    assert "12 need a hand, 7 cannot be expressed." in done.stdout
+    assert f"{path}:27: schedule: cannot be expressed, as only sensors are evaluated. " in done.stdout
+    assert f"{path}:34: Foo: not known: Treadle has no Foo. By hand: look for it in the guide" in done.stdout
+    assert "12 need a hand, 4 cannot be expressed." in done.stdout
     after = path.read_text()
-    assert "from dagster import AssetSelection, Foo\n" in after
+    assert "from dagster import AutomationCondition, Foo\n" in after
     assert "from dagster import materialize, schedule\n" in after
     assert "build_sensor_context(cursor=" in after
     assert "Set hooks where it runs." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "needs"),
+    [
+        ("dg.DynamicPartitionsDefinition(name='a')", ("SensorResult", "dynamic_partitions_requests")),
+        ("dg.SensorResult(dynamic_partitions_requests=[])", ("SensorResult", "dynamic_partitions_requests")),
+        ("dg.RunRequest(asset_selection=[])", ("RunRequest", "asset_selection")),
+    ],
+)
+def test_what_is_not_built_cannot_be_expressed_until_it_is(
+    code: str, needs: tuple[str, str], tmp_path: Path
+) -> None:
+    is_built = needs[1] in (options_of(needs[0]) or ())
+
+    report = ported(tmp_path, f"import dagster as dg\n\nx = {code}\n")
+
+    assert bool(found(report, Level.IMPOSSIBLE)) is not is_built
 
 
 def test_name_that_treadle_gets_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -673,7 +684,7 @@ def test_json_has_each_finding(tmp_path: Path) -> None:
     assert file["written"] is False
     assert file["sensors"] == [{"variable": "watch", "kind": "schedule", "options": "--job pipeline"}]
     assert {
-        "line": 29,
+        "line": 27,
         "level": "cannot be expressed",
         "what": "schedule",
         "fact": "only sensors are evaluated",

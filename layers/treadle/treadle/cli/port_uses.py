@@ -109,8 +109,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
         if keyword.arg in {"asset_key", "monitored_assets"}:
-            listed = (each.value if isinstance(each, ast.Attribute) else each for each in elements(value))
-            keys = (re.findall(_TEXT, self._key(each) or "") for each in listed)
+            keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
         return [f"--interval {text}"] if is_interval else []
@@ -118,8 +117,6 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         """Visit a call: its options must exist."""
         name = self._dagster(node.func)
-        if name == "AssetSelection" or (isinstance(node.func, ast.Attribute) and self._is_selection(node)):
-            return
         if name == "define_asset_job":
             text, kept = self._job(name, "", node, node.lineno, is_function=False)
             self.source.replace(node, text)
@@ -133,16 +130,18 @@ class UsesPort(CodePort, ast.NodeVisitor):
             for argument in node.args:
                 self.visit(argument)
             for keyword in node.keywords:
-                if keyword not in changed:
+                is_list = keyword.arg == "monitored_assets" and self._is_selection(keyword.value)
+                if keyword not in changed and not is_list:
                     self._note_target(keyword)
                     self.visit(keyword.value)
             return
         self.generic_visit(node)
 
-    def _is_selection(self, node: ast.Call) -> bool:
+    def _is_selection(self, node: ast.expr) -> bool:
         """Replace a selection that only lists assets by their keys."""
-        assert isinstance(node.func, ast.Attribute)
-        if self._dagster(node.func.value) != "AssetSelection" or exists("AssetSelection"):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            return False
+        if self._dagster(node.func.value) != "AssetSelection":
             return False
         keys = [self._key(each) for each in node.args]
         if node.func.attr not in {"assets", "keys"} or None in keys or node.keywords:
@@ -163,6 +162,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if isinstance(node, ast.Name) and node.id in self.assets:
             text = self.assets[node.id]
             return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
+        if isinstance(node, ast.Attribute) and node.attr == "key":
+            return self._key(node.value)
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return f"{self._spelled('AssetKey', node.lineno)}({self._text(node)})"
         if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
