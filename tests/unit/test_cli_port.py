@@ -650,6 +650,55 @@ if dg.DagsterRunStatus:
     assert found(report, Level.HAND) == [(10, "one")]
 
 
+def test_job_of_another_module_is_only_defined_if_it_is_a_name(tmp_path: Path) -> None:
+    source = """
+from dagster import sensor
+from my_project import build, jobs, other
+@sensor(job=jobs.load)
+def first(): ...
+@sensor(jobs=[build("a"), other])
+def second(): ...
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(4, "job jobs.load"), (6, 'job build("a")')]
+    assert b'other = JobDefinition("other")' in report.changed
+    assert b"from my_project import build, jobs\n" in report.changed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "#!/usr/bin/env python\nX = 1\nimport dagster_slack\n\n\ns = dagster_slack.make_slack_on_run_failure_sensor('#c', 't')\n",
+        "X = 1\nif X:\n    from dagster import sensor\n\n\n@sensor(job_name='load')\ndef watch(): ...\n",
+        "import dagster as dg\n\ndefs = dg.Definitions.merge(dg.Definitions(), dg.Definitions())\n",
+    ],
+)
+def test_unusual_imports(source: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, source)
+
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert (
+        report.changed.startswith(source.partition("\n")[0].replace("dagster", "treadle").encode())
+        or b"from treadle" in report.changed
+    )
+    assert ("handler" in vars(loaded(report.changed))) is bool(report.sensors)
+
+
+def test_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, FAILURE)
+
+    def refuse(_path: Path, _data: bytes) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    done = run("port", path, "--write")
+
+    assert done.exit_code == 2
+    assert f"{path}: cannot be written: Permission denied." in done.stderr
+
+
 def test_name_is_taken_from_an_import_above(tmp_path: Path) -> None:
     source = "from dagster import job\n\n\n@job\ndef load(): ...\n\n\nimport dagster as dg\n\nx = dg.SkipReason()\n"
 

@@ -30,8 +30,7 @@ def port_files(files: tuple[Path, ...], write: bool, as_json: bool) -> None:
     with scaffold_errors():
         reports = _read(files)
         if write:
-            for report in reports:
-                report.path.write_bytes(report.changed)
+            _write(reports)
     counts = Counter(finding.level for report in reports for finding in report.findings)
     if as_json:
         echo_json([_plain(report, write) for report in reports])
@@ -64,10 +63,19 @@ def _read(files: Iterable[Path]) -> list[Report]:
     return reports
 
 
+def _write(reports: list[Report]) -> None:
+    for report in reports:
+        try:
+            report.path.write_bytes(report.changed)
+        except OSError as error:
+            msg = f"{report.path}: cannot be written: {error.strerror}. Those before it are written."
+            raise ScaffoldError([msg]) from error
+
+
 def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
     for report in reports:
         for finding in report.findings:
-            echo(f"{report.path}:{finding.line}: {finding}")
+            echo(f"{report.path}:{finding.line}: {' '.join(str(finding).split())}")
     files = f"{len(reports)} file{'' if len(reports) == 1 else 's'}{' written' if written else ''}"
     what = {Level.WORKS: "work as they are", Level.CHANGE: "change", Level.HAND: "need a hand"}
     parts = [f"{counts[level]} {words}" for level, words in what.items()]

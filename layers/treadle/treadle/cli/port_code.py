@@ -27,6 +27,8 @@ class CodePort(Names):
             name = self._dagster(call.func)
             is_graph = isinstance(call.func, ast.Attribute) and call.func.attr == "to_job"
             name = "to_job" if is_graph else name
+            if isinstance(call.func, ast.Attribute) and self._dagster(call.func.value) == "Definitions":
+                name = "Definitions"
         if name == "to_job" or name in CODE:
             self._replace_code(statement, name, variable, call, is_alone)
 

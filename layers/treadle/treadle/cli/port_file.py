@@ -22,14 +22,12 @@ class Report:
         findings: by line.
         sensors: those that it defines.
         changed: the changed file.
-        has_handler: whether the changed file has the handler of a function.
     """
 
     path: Path
     findings: Sequence[Finding]
     sensors: Sequence[Sensor]
     changed: bytes
-    has_handler: bool
 
 
 def port(path: Path) -> Report | None:
@@ -54,7 +52,7 @@ class _Port(UsesPort):
         self.before = {each.id for each in ast.walk(self.source.tree) if isinstance(each, ast.Name)}
         self._select_resources()
         self.visit(self.source.tree)
-        has_handler = self._add_handler()
+        self._add_handler()
         self._rewrite_imports()
         bound = {finding.line for finding in self.findings}
         for line, names in self.works.items():
@@ -62,24 +60,23 @@ class _Port(UsesPort):
                 verb = "works as it is" if len(set(names)) == 1 else "work as they are"
                 self._find(line, Level.WORKS, ", ".join(dict.fromkeys(names)), verb)
         ordered = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.line)
-        return Report(self.source.path, ordered, self.sensors, self.source.result(), has_handler)
+        return Report(self.source.path, ordered, self.sensors, self.source.result())
 
-    def _add_handler(self) -> bool:
-        """Add the handler, if the file has one sensor; return whether it has one."""
+    def _add_handler(self) -> None:
+        """Add the handler, if the file has one sensor."""
         if any("handler" in bound([each]) for each in self.source.tree.body if each not in self.kept):
-            return True
+            return
         given = f"{{{', '.join(self.given)}}}" if self.given else ""
         last = self.source.tree.body[-1].end_lineno or 1
         if len(self.sensors) != 1:
             if given:
                 line = list(self.resources.values())[-1]
                 self._refuse(line, f"resources {given} of Definitions", RESOURCES)
-            return False
+            return
         resources = f", resources={given}" if given else ""
         text = f"handler = {self._spelled('evaluator', last)}({self.sensors[0].variable}{resources})"
         self.source.tail = f"\n\n{text}\n"
         self._find(last, Level.CHANGE, "handler", "each sensor is a Lambda function", f"Add `{text}`")
-        return True
 
     def _rewrite_imports(self) -> None:
         for statement, body in self.imports.statements:
@@ -93,8 +90,7 @@ class _Port(UsesPort):
         texts += [f"\n{self.defined[0]}", *self.defined[1:]] if self.defined else []
         if texts:
             top = takewhile(is_preamble, self.source.tree.body)
-            last = [each for each in top if each not in self.gone][-1]
-            self.source.insert_after(last, "".join(f"\n{text}" for text in texts))
+            self.source.insert_below([each for each in top if each not in self.gone], texts)
 
     def _rewrite_modules(self, statement: ast.Import | ast.ImportFrom, is_alone: bool) -> None:
         unused: list[ast.alias] = []
@@ -188,6 +184,4 @@ class _Port(UsesPort):
         elif added:
             self.source.replace(gone[0], ", ".join(added))
             gone = gone[1:]
-        self.source.drop(
-            [each for each in statement.names if each in ported or each in gone or not ported], list(gone)
-        )
+        self.source.drop(list(statement.names), list(gone))

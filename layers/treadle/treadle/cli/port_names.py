@@ -237,7 +237,7 @@ class Names:
                 self.used.add(local)
                 return local
         for local, found in known.items():
-            if found == Name("dagster"):
+            if found.name is None and found.package.partition(".")[0] in PACKAGES:
                 return f"{self.module[local]}.{name}"
         self.needed[name] = None
         return name

@@ -158,10 +158,9 @@ OPTIONS: Mapping[str, Rule] = {
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
 
-UNBUILT: Mapping[tuple[str, str | None], Rule] = {("DynamicPartitionsDefinition", "name"): _EVERY_PARTITION}
-"""Options that exist, and that nothing can use unless the next ones exist, too."""
-UNBUILT_UNLESS = ("SensorResult", "dynamic_partitions_requests")
-
+JOB_ELSEWHERE = Rule(
+    "the job's code is elsewhere", 'Write JobDefinition("its name") here', DIFFERENT, Level.HAND
+)
 RELATIVE = Rule(
     "the function's folder is no package",
     "Copy what the sensor needs from there, or share it by the project's layer",
@@ -286,6 +285,15 @@ def options_of(name: str) -> tuple[str, ...] | None:
             return None
         options += sorted(of[0].__optional_keys__ | of[0].__required_keys__)
     return tuple(options)
+
+
+def refusal(name: str, option: str) -> Rule | None:
+    """Return why an option of one of Treadle's names cannot be given; None if it can."""
+    if option not in (options_of(name) or ()):
+        return OPTIONS.get(option, unknown(f"option {option} of {name}"))
+    is_key_store = (name, option) == ("DynamicPartitionsDefinition", "name")
+    is_built = "dynamic_partitions_requests" in (options_of("SensorResult") or ())
+    return _EVERY_PARTITION if is_key_store and not is_built else None
 
 
 def positional(name: str) -> int:

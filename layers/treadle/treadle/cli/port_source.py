@@ -97,6 +97,16 @@ class Source:
         _, end = self.span(node)
         self.edits.append((end, end, text))
 
+    def insert_below(self, statements: list[ast.stmt], lines: list[str]) -> None:
+        """Insert lines below the last of some statements, or above the first one of the file."""
+        if statements:
+            self.insert_after(statements[-1], "".join(f"\n{line}" for line in lines))
+        else:
+            first = self.tree.body[0]
+            decorators: list[ast.expr] = getattr(first, "decorator_list", [])
+            start = self._starts[min([first.lineno, *(each.lineno for each in decorators)]) - 1]
+            self.edits.append((start, start, "".join(f"{line}\n" for line in lines)))
+
     def drop(self, items: list[ast.AST], dropped: list[ast.AST]) -> None:
         """Remove some of several items that are separated by commas, with their commas."""
         kept = [item for item in items if item not in dropped]

@@ -9,15 +9,13 @@ from treadle.cli.port_rules import (
     CODE,
     CONTEXTS,
     DROPPED_OPTIONS,
+    JOB_ELSEWHERE,
     MEMBERS,
     NAMES,
-    OPTIONS,
     PACKAGES,
     RENAMED_OPTIONS,
     SENSORS,
     TARGETS,
-    UNBUILT,
-    UNBUILT_UNLESS,
     Level,
     Rule,
     class_of,
@@ -25,6 +23,7 @@ from treadle.cli.port_rules import (
     has_member,
     options_of,
     positional,
+    refusal,
     unknown,
 )
 
@@ -186,13 +185,10 @@ class UsesPort(CodePort, ast.NodeVisitor):
         changed, dropped = [], []
         for keyword in node.keywords:
             option = keyword.arg
-            if (name, option) in UNBUILT and not (options_of(UNBUILT_UNLESS[0]) or ()).count(
-                UNBUILT_UNLESS[1]
-            ):
-                self._refuse(keyword, f"{option} of {name}", UNBUILT[name, option])
-            if option is None or (option in known and not self._targets_assets(keyword, name)):
+            missing = refusal(name, option) if option else None
+            if missing is None and not self._targets_assets(keyword, name):
                 continue
-            new = RENAMED_OPTIONS.get(option)
+            new = RENAMED_OPTIONS.get(str(option))
             is_only = not any(
                 each.arg in TARGETS | {"job_name"} for each in node.keywords if each is not keyword
             )
@@ -206,10 +202,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 self._find(
                     keyword, Level.CHANGE, f"{option} of {name}", "repositories do not exist", "Leave it out"
                 )
-            else:
-                self._refuse(
-                    keyword, f"{option} of {name}", OPTIONS.get(option, unknown(f"option {option} of {name}"))
-                )
+            elif missing is not None:
+                self._refuse(keyword, f"{option} of {name}", missing)
         if dropped:
             self.source.drop([*node.args, *node.keywords], list(dropped))
         return [*changed, *dropped]
@@ -255,21 +249,20 @@ class UsesPort(CodePort, ast.NodeVisitor):
         """Define jobs that are imported from elsewhere, where Dagster's job has code."""
         if keyword.arg not in TARGETS:
             return
-        for each in ast.walk(keyword.value):
-            if not isinstance(each, ast.Name) or any(each.id in names for names in self.hidden):
+        is_list = isinstance(keyword.value, ast.List | ast.Tuple)
+        for each in elements(keyword.value) if is_list else [keyword.value]:
+            roots = [name.id for name in ast.walk(each) if isinstance(name, ast.Name)]
+            if self.hidden or not set(roots) & set(self.imports.others) - set(self.jobs):
                 continue
-            if each.id in self.imports.others and each.id not in self.jobs:
-                self.jobs[each.id] = f'"{each.id}"'
-                text = f'{each.id} = {self._spelled("JobDefinition", self.imports.preamble)}("{each.id}")'
-                alias = self.imports.others[each.id]
-                self._find(
-                    alias,
-                    Level.CHANGE,
-                    f"import of {each.id}",
-                    "the job's code is elsewhere",
-                    f"Change it to `{text}`; the name must be the job's",
-                )
-                self.defined.append(text)
+            if not isinstance(each, ast.Name):
+                self._refuse(each, f"job {self._text(each)}", JOB_ELSEWHERE)
+                continue
+            self.jobs[each.id] = f'"{each.id}"'
+            text = f'{each.id} = {self._spelled("JobDefinition", self.imports.preamble)}("{each.id}")'
+            self.defined.append(text)
+            advice = f"Change it to `{text}`; the name must be the job's"
+            alias = self.imports.others[each.id]
+            self._find(alias, Level.CHANGE, f"import of {each.id}", JOB_ELSEWHERE.fact, advice)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
