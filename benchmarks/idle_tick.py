@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.figures import Figure, tell
 from tests.support.dynamodb_meter import Meter, metered
-from tests.support.house import JOB, House, sensor_of
+from tests.support.engine import JOB, EngineHarness, sensor_of
 from tests.support.objects import object_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
@@ -37,7 +37,7 @@ BUDGET = Budget(60)
 
 
 @dataclass(slots=True)
-class DynamoHouse(House):
+class DynamoHarness(EngineHarness):
     """The engine over real tables; only queue and target are in memory.
 
     Attributes:
@@ -99,28 +99,28 @@ def idle_sensor(cursor_bytes: int) -> SensorDefinition:
     return sensor_of(idle, name=f"idle_{cursor_bytes}")
 
 
-def idle_ticks(house: House, ledger: Ledger) -> None:
+def idle_ticks(harness: EngineHarness, ledger: Ledger) -> None:
     """Ticks that find nothing."""
     for label, size in (("a cursor of 100 bytes", 100), ("a cursor of 100 KB", 100_000)):
-        ticks = house.leased(idle_sensor(size))
+        ticks = harness.leased(idle_sensor(size))
         for _ in range(2):
-            house.clock.advance(60)
+            harness.clock.advance(60)
             ledger.meter.reset()
-            ticks.tick(house.clock.now(), BUDGET)
+            ticks.tick(harness.clock.now(), BUDGET)
         ledger.enter(f"idle tick, {label}")
 
 
-def leased_tick_with_request(house: House, ledger: Ledger) -> None:
+def leased_tick_with_request(harness: EngineHarness, ledger: Ledger) -> None:
     """A tick that asks for one run and moves its cursor."""
     definition = sensor_of(
         lambda context: SensorResult(run_requests=[RunRequest(run_key="k")], cursor="k"), name="watch"
     )
-    house.clock.advance(60)
-    house.leased(definition).tick(house.clock.now(), BUDGET)
+    harness.clock.advance(60)
+    harness.leased(definition).tick(harness.clock.now(), BUDGET)
     ledger.enter("tick that asks for a run")
 
 
-def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
+def event_to_end(harness: DynamoHarness, ledger: Ledger) -> None:
     """One object, from its event to the end of its run; and a second delivery of the event."""
 
     def one_run() -> RunRequest:
@@ -130,34 +130,34 @@ def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
         "watch", evaluation_fn=one_run, selection=S3Selection("watched"), job_name=JOB
     )
     stored = object_of("incoming/cities.csv")
-    event = ObjectCreated(stored, datetime.fromtimestamp(house.clock.now() / 1000, UTC), "01")
-    events = house.events(definition)
+    event = ObjectCreated(stored, datetime.fromtimestamp(harness.clock.now() / 1000, UTC), "01")
+    events = harness.events(definition)
 
     outcome = events.evaluate(event, events.load_batch_state([event]), BUDGET)
     ledger.enter("event: evaluated")
 
-    tick = house.ticks.get("watch", outcome.subject)
+    tick = harness.ticks.get("watch", outcome.subject)
     assert tick is not None
     ledger.meter.reset()
-    house.dispatcher().dispatch(tick)
+    harness.dispatcher().dispatch(tick)
     ledger.enter("run: dispatched")
 
-    [message] = house.launches.drain()
-    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
+    [message] = harness.launches.drain()
+    harness.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
     ledger.enter("run: launched")
 
-    run = house.runs.get(str(message["run_id"]))
+    run = harness.runs.get(str(message["run_id"]))
     assert run is not None
     ledger.meter.reset()
     for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
-        house.clock.advance(1)
-        house.recorder().record(house.change(run, status))
+        harness.clock.advance(1)
+        harness.recorder().record(harness.change(run, status))
         ledger.enter(f"run: {status.value} recorded")
 
-    ended = house.runs.get(run.run_id)
+    ended = harness.runs.get(run.run_id)
     assert ended is not None
     ledger.meter.reset()
-    publisher = house.engine.publisher(InMemoryBus())
+    publisher = harness.engine.publisher(InMemoryBus())
     publisher.publish(statuses_reached(ended))
     ledger.enter("run: its statuses told")
 
@@ -173,10 +173,10 @@ def measure(endpoint: str) -> list[Row]:
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        house, ledger = DynamoHouse(), Ledger(meter)
-        idle_ticks(house, ledger)
-        leased_tick_with_request(house, ledger)
-        event_to_end(house, ledger)
+        harness, ledger = DynamoHarness(), Ledger(meter)
+        idle_ticks(harness, ledger)
+        leased_tick_with_request(harness, ledger)
+        event_to_end(harness, ledger)
     rows = ledger.rows
     life = [row for row in rows if row.step.startswith("run: ") or row.step == "event: evaluated"]
     total = Row(

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tests.support.house import JOB, House, keyless
+from tests.support.engine import JOB, EngineHarness, keyless
 from tests.support.objects import BUCKET, object_of
 from treadle.adapters.dynamodb.database import Item, Table
 from treadle.adapters.dynamodb.outcomes import Outcomes
@@ -52,12 +52,12 @@ def _key(item: Item, names: Collection[str]) -> tuple[str, ...] | None:
 
 
 class _Runs(InMemoryRunStore):
-    def __init__(self, house: "CountingHouse") -> None:
-        super().__init__(house.tables)
-        self._house = house
+    def __init__(self, harness: "CountingHarness") -> None:
+        super().__init__(harness.tables)
+        self._harness = harness
 
     def _note(self, run: Run) -> None:
-        self._house.ledger.note(self._house.run_table, run.run_id, _item(run, run.revision))
+        self._harness.ledger.note(self._harness.run_table, run.run_id, _item(run, run.revision))
 
     def create(self, run: Run) -> Run | None:
         standing = super().create(run)
@@ -79,13 +79,13 @@ class _Runs(InMemoryRunStore):
 
 
 class _Ticks(InMemoryTickStore):
-    def __init__(self, house: "CountingHouse") -> None:
-        super().__init__(house.tables)
-        self._house = house
+    def __init__(self, harness: "CountingHarness") -> None:
+        super().__init__(harness.tables)
+        self._harness = harness
 
     def _note(self, tick: Tick) -> None:
         item = to_item(self._tables.ticks[tick.sensor, tick.tick_id], Outcomes(None))
-        self._house.ledger.note(self._house.tick_table, tick.tick_id, item)
+        self._harness.ledger.note(self._harness.tick_table, tick.tick_id, item)
 
     def put(self, tick: Tick) -> bool:
         is_new = super().put(tick)
@@ -98,7 +98,7 @@ class _Ticks(InMemoryTickStore):
 
 
 @dataclass(slots=True)
-class CountingHouse(House):
+class CountingHarness(EngineHarness):
     """A deployment in memory, and what it would write."""
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -106,7 +106,7 @@ class CountingHouse(House):
     tick_table: Table = field(init=False)
 
     def __post_init__(self) -> None:
-        House.__post_init__(self)
+        EngineHarness.__post_init__(self)
         stores = DynamoStores(TableNames("sensors", "ticks", "runs", "events"), RandomTokens())
         self.run_table, self.tick_table = stores.runs._table, stores.ticks._table
 
@@ -120,18 +120,18 @@ class CountingHouse(House):
 
 def run_of_an_event() -> Counter[str]:
     """Writes for one object, from its event to the recorded end of its run."""
-    house = CountingHouse()
+    harness = CountingHarness()
     definition = S3SensorDefinition(
         "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name=JOB
     )
-    now = datetime.fromtimestamp(house.clock.now() / 1000, UTC)
+    now = datetime.fromtimestamp(harness.clock.now() / 1000, UTC)
     event = ObjectCreated(object_of("incoming/a.csv"), now, "1")
-    events = house.events(definition)
+    events = harness.events(definition)
     events.evaluate(event, events.load_batch_state([event]), Budget())
-    house.dispatcher().dispatch(house.tick_records()[0])
-    [message] = house.launches.drain()
-    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
+    harness.dispatcher().dispatch(harness.tick_records()[0])
+    [message] = harness.launches.drain()
+    harness.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
     for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
-        house.clock.advance(1)
-        house.recorder().record(house.change(house.only_run(), status))
-    return house.ledger.writes
+        harness.clock.advance(1)
+        harness.recorder().record(harness.change(harness.only_run(), status))
+    return harness.ledger.writes

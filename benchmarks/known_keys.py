@@ -27,9 +27,9 @@ from uuid import UUID
 import boto3
 
 from benchmarks.figures import Figure, ratio, tell
-from benchmarks.idle_tick import DynamoHouse
+from benchmarks.idle_tick import DynamoHarness
 from tests.support.dynamodb_meter import Meter, metered
-from tests.support.house import RUN_IDS, sensor_of
+from tests.support.engine import RUN_IDS, sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import FILE, dynamodb_local
 from tools.project import local_aws, run_tool
@@ -109,17 +109,17 @@ class Dropping:
     """
 
     def __init__(self, tables: TableNames, first: int = 0) -> None:
-        self._house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
-        self._house.clock.advance(first * 60)
+        self._harness = DynamoHarness(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
+        self._harness.clock.advance(first * 60)
         requests = [RunRequest(key) for key in run_keys()]
-        self._ticks = self._house.leased(sensor_of(lambda: requests))
+        self._ticks = self._harness.leased(sensor_of(lambda: requests))
 
     def seconds(self) -> float:
         """What a tick takes."""
         began = time.perf_counter()
-        outcome = self._ticks.tick(self._house.clock.now(), Budget())
+        outcome = self._ticks.tick(self._harness.clock.now(), Budget())
         taken = time.perf_counter() - began
-        self._house.clock.advance(60)
+        self._harness.clock.advance(60)
         assert (outcome.decision, outcome.count) == (Decision.SKIPPED, 0), outcome
         return taken
 
@@ -130,7 +130,7 @@ class Dropping:
 
     def forget(self) -> None:
         """Edit the sensor, so that its next tick asks for all keys."""
-        self._house.sensors.edit("watch", Edit(0, "bench", freed_key=""))
+        self._harness.sensors.edit("watch", Edit(0, "bench", freed_key=""))
 
 
 def first_seconds(tables: TableNames, environment: dict[str, str], minute: int) -> float:

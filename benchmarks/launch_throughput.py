@@ -18,8 +18,8 @@ from uuid import uuid4
 import boto3
 
 from benchmarks.figures import Figure, ratio, tell
-from benchmarks.idle_tick import DynamoHouse
-from tests.support.house import JOB, sensor_of
+from benchmarks.idle_tick import DynamoHarness
+from tests.support.engine import JOB, sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -67,30 +67,30 @@ def treadles(tables: TableNames, runs: int, *, one_by_one: bool = False) -> floa
         one_by_one: whether one is written and started after the other; else as many at a time as is deployed.
     """
     stores, tokens = DynamoStores(tables, RandomTokens()), RandomTokens()
-    house = DynamoHouse(stores=stores, tokens=tokens, workers=1 if one_by_one else DISPATCH_WORKERS)
+    harness = DynamoHarness(stores=stores, tokens=tokens, workers=1 if one_by_one else DISPATCH_WORKERS)
     keys = [uuid4().hex for _ in range(runs)]
     name = f"watch_{uuid4().hex[:8]}"
     requests = [RunRequest(key, {"bucket": "watched", "key": f"incoming/{key}.csv"}) for key in keys]
-    house.leased(sensor_of(lambda: requests, name=name)).tick(NOON, Budget())
-    [tick] = house.ticks.latest(name, 2)
+    harness.leased(sensor_of(lambda: requests, name=name)).tick(NOON, Budget())
+    [tick] = harness.ticks.latest(name, 2)
     began = time.perf_counter()
-    carry_out(house, tick, launches_at_once=1 if one_by_one else LAUNCH_WORKERS)
+    carry_out(harness, tick, launches_at_once=1 if one_by_one else LAUNCH_WORKERS)
     taken = time.perf_counter() - began
-    assert len(house.target.starts) == runs
+    assert len(harness.target.starts) == runs
     return runs / taken
 
 
-def carry_out(house: DynamoHouse, *ticks: Tick, launches_at_once: int = 1) -> None:
+def carry_out(harness: DynamoHarness, *ticks: Tick, launches_at_once: int = 1) -> None:
     """Dispatch what ticks ask for, and launch it, so many of each batch at a time."""
     grants: dict[str, Any] = {tick.sensor: JOB for tick in ticks}
-    dispatcher, launcher = house.dispatcher(**grants), house.launcher()
+    dispatcher, launcher = harness.dispatcher(**grants), harness.launcher()
     for tick in ticks:
         dispatcher.dispatch(tick)
-    for body in house.slices.drain():
+    for body in harness.chunks.drain():
         asked = TickRequest.from_json(body)
         assert isinstance(asked, ChunkRequest)
         dispatcher.dispatch_chunk(asked)
-    requests = [LaunchRequest.from_json(body) for body in house.launches.drain()]
+    requests = [LaunchRequest.from_json(body) for body in harness.launches.drain()]
     if launches_at_once == 1:
         for request in requests:
             launcher.launch(request, 60)

@@ -19,7 +19,7 @@ from benchmarks.cold_start import function as built
 from benchmarks.figures import Figure, tell
 from benchmarks.known_keys import remembering
 from benchmarks.stand_in import StandIn, standing_in
-from tests.support.house import ARN, JOB, NAMESPACE
+from tests.support.engine import ARN, JOB, NAMESPACE
 from tests.support.registry import copied
 from tests.support.streams import as_record
 from tests.support.tables import create_tables

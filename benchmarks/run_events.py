@@ -13,9 +13,9 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from benchmarks.figures import Figure, tell
-from benchmarks.idle_tick import DynamoHouse
+from benchmarks.idle_tick import DynamoHarness
 from benchmarks.launch_throughput import carry_out
-from tests.support.house import JOB, NAMESPACE
+from tests.support.engine import JOB, NAMESPACE
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -60,15 +60,15 @@ def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> flo
         events: how many.
     """
     name = f"watch_{uuid4().hex[:8]}"
-    house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
+    harness = DynamoHarness(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
     definition = RunStatusSensorDefinition(
         name, SUCCESS, function, request_job=job, monitor_all_code_locations=True
     )
-    taken_by = house.events(definition)
+    taken_by = harness.events(definition)
     told = []
     for _ in range(events):
         run = Run(str(uuid4()), JOB, "upstream", None, "tick", "{}", {}, NOON, status=SUCCESS, ended_at=NOON)
-        house.runs.create(run)
+        harness.runs.create(run)
         told.append(
             RunStatusEvent(dagster_run(run, NAMESPACE), SUCCESS, datetime.fromtimestamp(NOON / 1000, UTC))
         )
@@ -78,9 +78,9 @@ def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> flo
         batch_state = taken_by.load_batch_state(batch)
         for event in batch:
             taken_by.evaluate(event, batch_state, Budget())
-    carry_out(house, *house.ticks.latest(name, events + 1))
+    carry_out(harness, *harness.ticks.latest(name, events + 1))
     taken = time.perf_counter() - began
-    assert len(house.target.starts) == (events if function is follow else 0)
+    assert len(harness.target.starts) == (events if function is follow else 0)
     return taken
 
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure, tell
-from benchmarks.idle_tick import DynamoHouse
-from tests.support.house import sensor_of
+from benchmarks.idle_tick import DynamoHarness
+from tests.support.engine import sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -76,18 +76,18 @@ class Measurement:
     def __init__(self) -> None:
         self.blobs = InMemoryBlobStore()
         stores = DynamoStores(create_tables(), RandomTokens(), self.blobs)
-        self.house = DynamoHouse(stores=stores, workers=WORKERS)
+        self.harness = DynamoHarness(stores=stores, workers=WORKERS)
         self.phases: list[Phase] = []
 
     def run(self) -> list[str]:
         """Measure; what is wrong with the result."""
-        ticks = self.house.leased(sensor_of(requests))
+        ticks = self.harness.leased(sensor_of(requests))
         outcome = self._timed("commit", lambda: ticks.tick(NOON, Budget()))
         if (outcome.decision, outcome.count) != (Decision.SUCCESS, RUNS):
             return [f"the tick did not commit {RUNS} requests: {outcome}"]
-        slices = self._timed("dispatch", self._dispatch)
-        launches = [LaunchRequest.from_json(body) for body in self.house.launches.drain()]
-        self._timed("again: all slices", lambda: self._again(slices))
+        chunks = self._timed("dispatch", self._dispatch)
+        launches = [LaunchRequest.from_json(body) for body in self.harness.launches.drain()]
+        self._timed("again: all chunks", lambda: self._again(chunks))
         return self._problems(launches)
 
     def _timed(self, name: str, step: Callable[[], T]) -> T:
@@ -99,21 +99,21 @@ class Measurement:
         return result
 
     def _dispatch(self) -> list[ChunkRequest]:
-        dispatcher = self.house.dispatcher()
+        dispatcher = self.harness.dispatcher()
         dispatcher.dispatch(self._tick())
-        requests = [TickRequest.from_json(body) for body in self.house.slices.drain()]
-        slices = [each for each in requests if isinstance(each, ChunkRequest)]
-        for each in slices:
+        requests = [TickRequest.from_json(body) for body in self.harness.chunks.drain()]
+        chunks = [each for each in requests if isinstance(each, ChunkRequest)]
+        for each in chunks:
             dispatcher.dispatch_chunk(each)
-        return slices
+        return chunks
 
-    def _again(self, slices: list[ChunkRequest]) -> None:
-        dispatcher = self.house.dispatcher()
-        for each in slices:
+    def _again(self, chunks: list[ChunkRequest]) -> None:
+        dispatcher = self.harness.dispatcher()
+        for each in chunks:
             dispatcher.dispatch_chunk(each)
 
     def _tick(self) -> Tick:
-        (tick,) = self.house.ticks.latest("watch", 2)
+        (tick,) = self.harness.ticks.latest("watch", 2)
         return tick
 
     def _problems(self, launches: list[LaunchRequest]) -> list[str]:
@@ -121,8 +121,8 @@ class Measurement:
         if not self.blobs.blobs:
             found.append("the requests fitted into the tick's record: this measured something else")
         runs = {launch.run_id for launch in launches}
-        if len(launches) != RUNS or len(runs) != RUNS or self.house.launches.messages:
-            later = len(self.house.launches.messages)
+        if len(launches) != RUNS or len(runs) != RUNS or self.harness.launches.messages:
+            later = len(self.harness.launches.messages)
             found.append(f"{len(launches)} launch messages for {len(runs)} runs, and {later} later")
         if self._tick().dispatched != DispatchCounts(RUNS):
             found.append(f"the tick says {self._tick().dispatched}")

@@ -23,8 +23,8 @@ from botocore.compat import HTTPHeaders
 
 from benchmarks.figures import Figure, tell
 from tests.functional.conftest import LambdaContext
+from tests.support.engine import EngineHarness, sensor_of
 from tests.support.hooks import hooked
-from tests.support.house import House, sensor_of
 from tests.template.model import read
 from tools.project import local_aws, run_tool
 from treadle import SensorEvaluationContext, SkipReason, evaluator, sensor
@@ -84,14 +84,14 @@ def milliseconds_each(call: Callable[[int], object]) -> float:
 def in_memory() -> float:
     """An idle tick over stores in memory, without them."""
     looks = itertools.count()
-    house = House()
-    ticks: Any = house.leased(sensor_of(lambda: SkipReason(f"Nothing new after {next(looks)} looks.")))
+    harness = EngineHarness()
+    ticks: Any = harness.leased(sensor_of(lambda: SkipReason(f"Nothing new after {next(looks)} looks.")))
     store = Timed(ticks._sensors)
     ticks._sensors = store
 
     def tick(number: int) -> None:
         nominal = NOON + number * MINUTE
-        house.clock.time = nominal
+        harness.clock.time = nominal
         if number == WARM_UP:
             store.seconds = 0.0
         ticks.tick(nominal, Budget())

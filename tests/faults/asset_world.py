@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.living import Living
 from tests.faults.world import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
-from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.support.engine import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.faults.cloud import Mishaps
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from tests.faults.cloud import Held, SimulatedDeadLetters, SimulatedQueue
-from tests.support.house import NAMESPACE
+from tests.support.engine import NAMESPACE
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
 from treadle.definitions.sensors import SensorDefinition

@@ -19,7 +19,7 @@ from tests.faults.world import (
     STREAM_TRIES,
     _Context,
 )
-from tests.support.house import NAMESPACE
+from tests.support.engine import NAMESPACE
 from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition

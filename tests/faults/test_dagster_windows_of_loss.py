@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.support.dispatching import NOON
-from tests.support.house import House, sensor_of
+from tests.support.engine import EngineHarness, sensor_of
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
 from tests.template.engine_model import read_engine
@@ -39,9 +39,9 @@ from treadle.testing.registry import sensor_text
 
 
 @pytest.fixture
-def house() -> House:
+def harness() -> EngineHarness:
     """The engine over twins in memory."""
-    return House()
+    return EngineHarness()
 
 
 @pytest.fixture
@@ -253,16 +253,16 @@ def test_l8_cursor_that_is_set_during_a_tick_stands() -> None:
     assert len(instance.runs()) == 1
 
 
-def test_l11_committed_requests_are_launched_however_late(house: House) -> None:
-    house.leased(sensor_of(lambda: [RunRequest("a"), RunRequest()])).tick(NOON, Budget())
-    house.clock.advance(3 * 86_400)  # The stream has forgotten the tick by then.
+def test_l11_committed_requests_are_launched_however_late(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: [RunRequest("a"), RunRequest()])).tick(NOON, Budget())
+    harness.clock.advance(3 * 86_400)  # The stream has forgotten the tick by then.
 
-    found = house.reconciler(targets={}).reconcile(60)
-    launch_all(house.runs, house.launches, house.target, house.clock)
+    found = harness.reconciler(targets={}).reconcile(60)
+    launch_all(harness.runs, harness.launches, harness.target, harness.clock)
 
     assert found.dispatched == 1
-    assert {run.status for run in house.tables.runs.values()} == {DagsterRunStatus.STARTED}
-    assert len(house.target.executions) == 2
+    assert {run.status for run in harness.tables.runs.values()} == {DagsterRunStatus.STARTED}
+    assert len(harness.target.executions) == 2
 
 
 def test_l13_cursor_of_a_sensor_that_never_ticked_is_set_without_stopping_it() -> None:
@@ -275,21 +275,21 @@ def test_l13_cursor_of_a_sensor_that_never_ticked_is_set_without_stopping_it() -
     assert numbers_started(instance.target) == [42]
 
 
-def test_l14_function_that_does_not_load_rings_an_alarm(house: House) -> None:
+def test_l14_function_that_does_not_load_rings_an_alarm(harness: EngineHarness) -> None:
     """It leaves no tick, and no error of Treadle's: RECONCILE sees that its sensor does not tick."""
-    now = house.clock.now()
+    now = harness.clock.now()
     entries = {"sensors/watch": KeptEntry(sensor_text("shop", interval="60"), now, changed_at=now)}
-    house.tables.registry = RegistryCopy("main", entries, now)
-    late_sensors = house.engine.late_sensors(house.bus)
+    harness.tables.registry = RegistryCopy("main", entries, now)
+    late_sensors = harness.engine.late_sensors(harness.bus)
 
     def reconciled() -> tuple[str, ...]:
-        return house.reconciler(targets={}, late_sensors=late_sensors).reconcile(60).late
+        return harness.reconciler(targets={}, late_sensors=late_sensors).reconcile(60).late
 
     fresh = reconciled()
-    house.clock.advance(5 * 60)
+    harness.clock.advance(5 * 60)
 
     assert (fresh, reconciled()) == ((), ("watch",))
-    assert [(each.detail["sensor"], each.detail["status"]) for each in house.bus.events] == [
+    assert [(each.detail["sensor"], each.detail["status"]) for each in harness.bus.events] == [
         ("watch", "LATE")
     ]
     assert metric_names.SENSORS_LATE in metric_names.FOR_A_PERSON  # And counted as what the alarm is on.

@@ -8,7 +8,7 @@ from tests.faults.flow import GRANTED_LATE
 from tests.faults.invariants import committed, violations
 from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
 from tests.faults.world import World
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from treadle.model.targets import StartContract
 from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.runs import RunStore

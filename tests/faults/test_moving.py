@@ -10,7 +10,7 @@ from tests.faults.flow import Flow, keys_of
 from tests.faults.invariants import i1, i3, violations
 from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, TOKEN_FOR_AN_HOUR
 from tests.faults.world import World
-from tests.support.house import ARN
+from tests.support.engine import ARN
 from tests.support.moved_jobs import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status

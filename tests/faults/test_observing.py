@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.support.engine import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly

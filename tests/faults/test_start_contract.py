@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, House
+from tests.support.engine import ARN, JOB, EngineHarness
 from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
 from treadle.adapters.targets.batch import BatchTarget
 from treadle.adapters.targets.ecs import EcsTarget
@@ -84,15 +84,15 @@ class Scene:
     def __init__(
         self, contract: StartContract, fault: str, *, listing_lag: int = 0, forgets_ended: bool = False
     ) -> None:
-        self.house = House()
+        self.harness = EngineHarness()
         self.target = StruckTarget(
-            self.house.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
+            self.harness.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
         )
-        self.house.target = self.target
-        queue_run(self.house)
+        self.harness.target = self.target
+        queue_run(self.harness)
         self.target.fault = fault
         try:
-            launch(self.house)
+            launch(self.harness)
         except Killed:
             assert fault != ANSWER_LOST
         assert len(self.target.starts) == (fault != KILLED_BEFORE)
@@ -101,7 +101,7 @@ class Scene:
     @property
     def run(self) -> Run:
         """The record."""
-        return self.house.only_run()
+        return self.harness.only_run()
 
     @property
     def executions(self) -> list[str]:
@@ -114,19 +114,19 @@ class Scene:
         Args:
             after: milliseconds from now.
         """
-        clock, claim = self.house.clock, self.run.claim
+        clock, claim = self.harness.clock, self.run.claim
         clock.time += after
         if claim is not None:
             clock.time = max(clock.time, claim.expires_at + 1)
-        self.house.launches.drain()
-        launch(self.house)
+        self.harness.launches.drain()
+        launch(self.harness)
         for _ in range(20):
-            delays = [message.delay_seconds for message in self.house.launches.messages]
+            delays = [message.delay_seconds for message in self.harness.launches.messages]
             if not delays:
                 return self.run
             clock.advance(max(delays))
-            self.house.launches.drain()
-            launch(self.house)
+            self.harness.launches.drain()
+            launch(self.harness)
         pytest.fail("the launch comes to no end")
 
 
@@ -273,19 +273,19 @@ class TwoKinds:
     """A job that was moved from one kind of target to another."""
 
     def __init__(self) -> None:
-        self.house = House()
-        clock = self.house.clock
+        self.harness = EngineHarness()
+        clock = self.harness.clock
         self.old = StruckTarget(clock, GlueTarget.contract)
         self.new = StruckTarget(clock, BatchTarget.contract)
-        queue_run(self.house)
+        queue_run(self.harness)
 
     def launch(self, settings: JobSettings | None) -> Run:
         """Take up the message, under a deployment."""
-        house = self.house
+        harness = self.harness
         jobs = {JOB: settings} if settings else {}
-        launcher = house.engine.launcher(house.launches, jobs, self.targets)
+        launcher = harness.engine.launcher(harness.launches, jobs, self.targets)
         launcher.launch(LaunchRequest(RUN_ID, 1, JOB), SECONDS)
-        return house.only_run()
+        return harness.only_run()
 
     @property
     def targets(self) -> dict[str, StruckTarget]:
@@ -310,8 +310,8 @@ def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | No
     scene.old.fault = KILLED_AFTER
     with pytest.raises(Killed):
         scene.launch(OLD)
-    tried_at = scene.house.clock.now()
-    scene.house.clock.advance(SECONDS + 61)
+    tried_at = scene.harness.clock.now()
+    scene.harness.clock.advance(SECONDS + 61)
 
     run = scene.launch(deployed)
 
@@ -328,10 +328,10 @@ def test_start_that_never_came_through_is_repeated_where_it_was_tried() -> None:
     scene.old.fault = KILLED_BEFORE
     with pytest.raises(Killed):
         scene.launch(OLD)
-    scene.house.clock.advance(SECONDS + 61)
+    scene.harness.clock.advance(SECONDS + 61)
 
     scene.launch(NEW)
-    scene.house.clock.advance(61)
+    scene.harness.clock.advance(61)
     run = scene.launch(NEW)
 
     assert (run.status, run.target) == (Status.STARTED, "arn:old")
@@ -353,14 +353,14 @@ def test_run_is_asked_about_where_it_was_started() -> None:
     scene.launch(OLD)
     [external_id] = scene.old.executions
     scene.old.finish(external_id, Status.SUCCESS)
-    house = scene.house
-    house.clock.advance(3_601)
+    harness = scene.harness
+    harness.clock.advance(3_601)
 
-    reconciler = house.reconciler(jobs={JOB: NEW}, targets=scene.targets)
+    reconciler = harness.reconciler(jobs={JOB: NEW}, targets=scene.targets)
     found = reconciler.reconcile(60)
 
     assert found.described == 1
-    assert house.only_run().status is Status.SUCCESS
+    assert harness.only_run().status is Status.SUCCESS
 
 
 def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
@@ -368,10 +368,10 @@ def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
     scene.launch(OLD)
     scene.old.contract = SqsTarget.contract
     scene.old.executions.clear()
-    house = scene.house
-    house.clock.advance(3_601)
+    harness = scene.harness
+    harness.clock.advance(3_601)
 
-    reconciler = house.reconciler(jobs={JOB: OLD}, targets=scene.targets)
+    reconciler = harness.reconciler(jobs={JOB: OLD}, targets=scene.targets)
     reconciler.reconcile(60)
 
-    assert house.only_run().status is Status.STARTED
+    assert harness.only_run().status is Status.STARTED

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.dispatching import committed
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled, Reconciler
@@ -17,19 +17,19 @@ from treadle.testing.system import InMemoryDeadLetters
 STRUCK = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED, Fault.REPEATED)
 
 
-def world() -> tuple[House, InMemoryDeadLetters]:
+def world() -> tuple[EngineHarness, InMemoryDeadLetters]:
     """A tick and a run that cannot be read, before one of each that can."""
-    house, dead_letters = House(), InMemoryDeadLetters()
-    bad, _ = committed(house, "a", number=1), committed(house, "b", number=2)
-    queue_run(house)
-    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
-    house.tables.unreadable[RUN_ID,] = "tags is a list"
-    house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    return house, dead_letters
+    harness, dead_letters = EngineHarness(), InMemoryDeadLetters()
+    bad, _ = committed(harness, "a", number=1), committed(harness, "b", number=2)
+    queue_run(harness)
+    harness.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    harness.tables.unreadable[RUN_ID,] = "tags is a list"
+    harness.clock.time = NOON + LAUNCH_DUE_MS + 1
+    return harness, dead_letters
 
 
-def reconcile(house: House, dead_letters: InMemoryDeadLetters, faults: Faults) -> Reconciled | None:
-    made: Reconciler = house.reconciler()
+def reconcile(harness: EngineHarness, dead_letters: InMemoryDeadLetters, faults: Faults) -> Reconciled | None:
+    made: Reconciler = harness.reconciler()
     made._ticks = faulty(made._ticks, "TickStore", faults)
     made._runs = faulty(made._runs, "RunStore", faults)
     made._dead_letters = faulty(dead_letters, "DeadLetters", faults)
@@ -40,28 +40,28 @@ def reconcile(house: House, dead_letters: InMemoryDeadLetters, faults: Faults) -
 
 
 def calls() -> int:
-    house, dead_letters = world()
+    harness, dead_letters = world()
     faults = Faults()
-    assert reconcile(house, dead_letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
+    assert reconcile(harness, dead_letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
     return len(faults.calls)
 
 
 @pytest.mark.parametrize("fault", STRUCK)
 def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) -> None:
     for number in range(1, calls() + 1):
-        house, dead_letters = world()
-        reconcile(house, dead_letters, Faults({number: fault}))
+        harness, dead_letters = world()
+        reconcile(harness, dead_letters, Faults({number: fault}))
 
-        house.clock.advance(
+        harness.clock.advance(
             (RETRY_MS + DISPATCH_LATE_MS) / 1000 + 1
         )  # As long as a tick waits that met a fault.
-        passes = [reconcile(house, dead_letters, Faults()) for _ in range(2)]
+        passes = [reconcile(harness, dead_letters, Faults()) for _ in range(2)]
 
         assert passes[-1] == Reconciled(), number
         about = [json.loads(letter.body)["treadle"] for letter in dead_letters.messages.values()]
         assert set(about) == {"dispatch", "reconcile"} or fault in {Fault.THROTTLED}, number
         assert len(about) <= 3, number
         assert all(
-            tick.dispatched is not None or key in house.tables.unreadable
-            for key, tick in house.tables.ticks.items()
+            tick.dispatched is not None or key in harness.tables.unreadable
+            for key, tick in harness.tables.ticks.items()
         ), number

@@ -19,8 +19,8 @@ from tests.faults.cloud import (
 from tests.faults.flow import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB
-from tests.support.house import JOBS as CONFIGURED
+from tests.support.engine import JOB
+from tests.support.engine import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
@@ -140,7 +140,7 @@ class World(Living):
         if self.flow.has_poison:
             keys = {"tick_id": {"S": "poison"}}
             self.stream.append(StreamRecord({"broken": {"S": ""}}, keys, self.clock.now()))
-            for queue in (self.launches, self.slices, self.events, self.arriving):
+            for queue in (self.launches, self.chunks, self.events, self.arriving):
                 queue.send([{"treadle": "poison"}])
 
     # What the steps rest on.
@@ -175,7 +175,7 @@ class World(Living):
         return engine.jobs()
 
     def _dispatcher(self, engine: Assembly) -> Dispatcher:
-        launches, chunks = self._queue(self.launches), self._queue(self.slices)
+        launches, chunks = self._queue(self.launches), self._queue(self.chunks)
         limits = Limits(runs_per_hour=10_000)
         return engine.dispatcher(launches, engine.registry, InMemoryBus(), limits=limits, chunks=chunks)
 
@@ -250,7 +250,7 @@ class World(Living):
 
     def _dispatcher_parts(self) -> DispatcherParts:
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
-        inbox = self._inbox("dispatch", self.slices)
+        inbox = self._inbox("dispatch", self.chunks)
         return DispatcherParts(dispatcher, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
@@ -294,7 +294,7 @@ class World(Living):
 
     def _upcoming(self) -> Iterator[int]:
         """When something is to happen."""
-        queues = (self.own, self.arriving, self.launches, self.slices, self.events)
+        queues = (self.own, self.arriving, self.launches, self.chunks, self.events)
         yield from (queue.next_at for queue in queues if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
         yield from (end[0] for end in self.jobs_run.ends[:1])
@@ -322,7 +322,7 @@ class World(Living):
         self._receive("SLOT", self.own, self._slots)
         self._receive("EVENT", self.arriving, self._objects)
         self._deliver_stream()
-        self._receive("CHUNK_SIZE", self.slices, self._slice)
+        self._receive("CHUNK_SIZE", self.chunks, self._slice)
         self._receive("LAUNCH", self.launches, self._launch)
         self._receive("RECORD", self.events, self._record)
         if self.reconciles and self.backend.is_anything_left() and self.next_look <= self.clock.now():
