@@ -1,4 +1,4 @@
-"""The stores that the world of faults rests on."""
+"""The stores that the simulation of faults rests on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,13 +1,21 @@
-"""One fault at every call of the whole flow, for each kind of target."""
+"""One fault at every call of the whole scenario, for each kind of target."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.faults.flow import GRANTED_LATE
+from tests.faults.engine_simulation import EngineSimulation
+from tests.faults.injection import (
+    BATCH_FAULTS,
+    CALL_FAULTS,
+    CONTRACTS,
+    TARGET_STEPS,
+    InjectionResult,
+    calls_of,
+    inject_at_calls,
+)
 from tests.faults.invariants import committed, violations
-from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
-from tests.faults.world import World
+from tests.faults.scenario import GRANTED_LATE
 from tests.support.engine import JOB
 from treadle.model.targets import StartContract
 from treadle.ports.registry import EntrySource, RegistryStore
@@ -19,16 +27,16 @@ from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults
 from treadle.testing.targets import NAMED
 
-# A walk is many worlds, and the machine may be busy.
+# A walk is many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(600)
 
 OTHERS = {name: contract for name, contract in CONTRACTS.items() if contract is not NAMED}
 
 NOT_IN_THE_FLOW = {
     "RunStore.find": "read by sensors",
-    "RunStore.put_poll_checkpoint": "walked in test_observing.py",
-    "RunStore.poll_checkpoint": "walked in test_observing.py",
-    "RunStore.get_many": "walked in test_every_call_of_telling.py",
+    "RunStore.put_poll_checkpoint": "walked in test_external_runs.py",
+    "RunStore.poll_checkpoint": "walked in test_external_runs.py",
+    "RunStore.get_many": "walked in test_every_call_of_publish.py",
     "RunStore.counts": "shown to operators",
     "RunStore.mark_unreadable": "walked in test_unreadable_records.py",
     "RunStore.list_by_sensor": "shown to operators",
@@ -41,26 +49,26 @@ NOT_IN_THE_FLOW = {
     "TickStore.page": "shown to operators",
     "Target.cancel": "requested by operators",
     "Target.contract": "no call",
-    "Target.recent": "walked in test_observing.py",
+    "Target.recent": "walked in test_external_runs.py",
 }
 
 
-def maker(contract: StartContract) -> Callable[[Faults], World]:
-    """Makes worlds with a kind of target."""
-    return lambda faults: World(contract, faults=faults)
+def maker(contract: StartContract) -> Callable[[Faults], EngineSimulation]:
+    """Makes simulations with a kind of target."""
+    return lambda faults: EngineSimulation(contract, faults=faults)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
-    world = maker(contract)(Faults())
+    simulation = maker(contract)(Faults())
 
-    world.live()
+    simulation.run()
 
-    assert violations(world) == []
-    assert len(world.backend.all_runs()) == 13
-    assert {run.job for run in world.backend.all_runs()} == {JOB, GRANTED_LATE}
-    assert sum(tick.dispatched.refused for tick in committed(world) if tick.dispatched) == 2
-    assert len(world.dead_letters.kept) == 5
+    assert violations(simulation) == []
+    assert len(simulation.backend.all_runs()) == 13
+    assert {run.job for run in simulation.backend.all_runs()} == {JOB, GRANTED_LATE}
+    assert sum(tick.dispatched.refused for tick in committed(simulation) if tick.dispatched) == 2
+    assert len(simulation.dead_letters.kept) == 5
 
 
 def test_the_flow_reaches_every_method_of_the_ports() -> None:
@@ -72,22 +80,24 @@ def test_the_flow_reaches_every_method_of_the_ports() -> None:
     assert reached == methods - set(NOT_IN_THE_FLOW)
 
 
-PARTS = [(fault, part) for fault in EVERYWHERE for part in (0, 1, 2)] + [(fault, 0) for fault in IN_BATCHES]
+PARTS = [(fault, part) for fault in CALL_FAULTS for part in (0, 1, 2)] + [
+    (fault, 0) for fault in BATCH_FAULTS
+]
 
 
 @pytest.mark.parametrize(("fault", "part"), PARTS)
 def test_no_fault_at_any_call_breaks_an_invariant(
-    fault: Fault, part: int, hold: Callable[[Walked], None]
+    fault: Fault, part: int, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    parts = 1 if fault in IN_BATCHES else 3
+    parts = 1 if fault in BATCH_FAULTS else 3
 
-    hold(walk(maker(NAMED), NAMED, fault, lambda call: call.number % parts == part))
+    check_result(inject_at_calls(maker(NAMED), NAMED, fault, lambda call: call.number % parts == part))
 
 
-@pytest.mark.parametrize("fault", EVERYWHERE)
+@pytest.mark.parametrize("fault", CALL_FAULTS)
 @pytest.mark.parametrize("contract", OTHERS.values(), ids=OTHERS)
 def test_no_fault_about_another_target_breaks_its_promise(
-    contract: StartContract, fault: Fault, hold: Callable[[Walked], None]
+    contract: StartContract, fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    """What comes before the target is the same for all of them, and is not walked again."""
-    hold(walk(maker(contract), contract, fault, lambda call: call.step in ABOUT_TARGETS))
+    """What comes before the target is the same for all of them, and is not result again."""
+    check_result(inject_at_calls(maker(contract), contract, fault, lambda call: call.step in TARGET_STEPS))

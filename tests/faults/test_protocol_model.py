@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests.faults import protocol_steps as steps
-from tests.faults.protocol_steps import EDITS, ENDS, REFUSALS, Happening
-from tests.faults.protocol_witness import ModelWitness, assert_all_done, assert_started_once
-from tests.faults.protocol_world import BEHAVIOURS, COPIES, JOBS, Interruption, World
+from tests.faults.protocol_checker import ModelChecker, assert_nothing_lost, assert_started_once
+from tests.faults.protocol_simulation import BEHAVIORS, COPIES, JOBS, Interruption, ProtocolSimulation
+from tests.faults.protocol_steps import EDITS, ENDS, REFUSALS, Invocation
 from treadle.definitions.status import DagsterRunStatus
 
 pytestmark = pytest.mark.timeout(300)
@@ -34,28 +34,28 @@ WAITS = st.sampled_from((1, 20, 60, 61, 125, 1_000, 4_000))
 NUMBERS = st.integers(0, 9)
 
 
-def happenings(
+def invocations(
     interruptions: st.SearchStrategy[Interruption | None],
     stacks: st.SearchStrategy[int | None] = st.integers(0, 1),  # noqa: B008 - strategies are values
-) -> st.SearchStrategy[Happening]:
+) -> st.SearchStrategy[Invocation]:
     """A step's circumstances."""
-    return st.builds(Happening, stacks, NUMBERS, SKEWS, interruptions, st.booleans())
+    return st.builds(Invocation, stacks, NUMBERS, SKEWS, interruptions, st.booleans())
 
 
 def _action(function: object, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.tuples(*arguments).map(lambda values: partial(_apply, function, values))
 
 
-def _apply(function: object, values: tuple[object, ...], world: World) -> None:
-    function(world, *values)  # type: ignore[operator]
+def _apply(function: object, values: tuple[object, ...], simulation: ProtocolSimulation) -> None:
+    function(simulation, *values)  # type: ignore[operator]
 
 
-UNDISTURBED = happenings(st.none())
-MEANWHILE = happenings(st.none(), st.sampled_from((None, None, None, 0, 1)))
+UNDISTURBED = invocations(st.none())
+MEANWHILE = invocations(st.none(), st.sampled_from((None, None, None, 0, 1)))
 EDITED = _action(steps.operate, MEANWHILE, st.sampled_from(EDITS))
 ACTIONS = st.one_of(
     _action(steps.wait, WAITS),
-    _action(steps.tick, MEANWHILE, st.sampled_from(BEHAVIOURS)),
+    _action(steps.tick, MEANWHILE, st.sampled_from(BEHAVIORS)),
     EDITED,
     _action(steps.dispatch, MEANWHILE),
     _action(steps.launch, MEANWHILE),
@@ -65,7 +65,7 @@ ACTIONS = st.one_of(
     _action(steps.take_event, MEANWHILE, st.sampled_from(COPIES)),
 )
 OVERTAKEN = st.tuples(_action(steps.wait, st.sampled_from((61, 125, 200))), _action(steps.tick, MEANWHILE))
-CROSSED = happenings(
+CROSSED = invocations(
     st.builds(
         Interruption,
         st.integers(1, 5),
@@ -81,8 +81,8 @@ INTERRUPTIONS = st.builds(
     st.sampled_from(("kill", "lose", "pause")),
     st.lists(ACTIONS, max_size=4).map(tuple),
 )
-HOW = happenings(INTERRUPTIONS)
-SHARED = happenings(
+HOW = invocations(INTERRUPTIONS)
+SHARED = invocations(
     st.builds(
         Interruption,
         st.integers(1, 3),
@@ -99,86 +99,86 @@ class Protocol(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.witness = ModelWitness()
-        self.world = World(self.witness)
+        self.checker = ModelChecker()
+        self.simulation = ProtocolSimulation(self.checker)
 
-    @rule(how=HOW, behaviour=st.sampled_from(BEHAVIOURS), late=st.integers(0, 2))
-    def tick(self, how: Happening, behaviour: str, late: int) -> None:
-        steps.tick(self.world, how, behaviour, late)
+    @rule(how=HOW, behavior=st.sampled_from(BEHAVIORS), late=st.integers(0, 2))
+    def tick(self, how: Invocation, behavior: str, late: int) -> None:
+        steps.tick(self.simulation, how, behavior, late)
 
     @rule(how=UNDISTURBED)
-    def next_tick(self, how: Happening) -> None:
-        steps.wait(self.world, 60)
-        steps.tick(self.world, how)
+    def next_tick(self, how: Invocation) -> None:
+        steps.wait(self.simulation, 60)
+        steps.tick(self.simulation, how)
 
     @rule(how=CROSSED)
-    def crossed_tick(self, how: Happening) -> None:
+    def crossed_tick(self, how: Invocation) -> None:
         """A tick that is due, and during which an operator edits, or the next one takes its lease."""
-        steps.wait(self.world, 60)
-        steps.tick(self.world, how)
+        steps.wait(self.simulation, 60)
+        steps.tick(self.simulation, how)
 
     @rule(key=st.integers(0, 2))
     def upload(self, key: int) -> None:
-        steps.upload(self.world, key)
+        steps.upload(self.simulation, key)
 
-    @rule(how=HOW, copy=st.sampled_from(COPIES), behaviour=st.sampled_from(BEHAVIOURS))
-    def take_event(self, how: Happening, copy: str, behaviour: str) -> None:
-        steps.take_event(self.world, how, copy, behaviour)
-
-    @rule(how=HOW)
-    def dispatch(self, how: Happening) -> None:
-        steps.dispatch(self.world, how)
+    @rule(how=HOW, copy=st.sampled_from(COPIES), behavior=st.sampled_from(BEHAVIORS))
+    def take_event(self, how: Invocation, copy: str, behavior: str) -> None:
+        steps.take_event(self.simulation, how, copy, behavior)
 
     @rule(how=HOW)
-    def launch(self, how: Happening) -> None:
-        steps.launch(self.world, how)
+    def dispatch(self, how: Invocation) -> None:
+        steps.dispatch(self.simulation, how)
+
+    @rule(how=HOW)
+    def launch(self, how: Invocation) -> None:
+        steps.launch(self.simulation, how)
 
     @rule(how=SHARED)
-    def crossed_launch(self, how: Happening) -> None:
+    def crossed_launch(self, how: Invocation) -> None:
         """A launch during which its message comes again, and once more when a listing may still lag."""
-        steps.launch(self.world, how)
-        steps.wait(self.world, 25)
-        steps.launch(self.world, replace(how, interruption=None))
+        steps.launch(self.simulation, how)
+        steps.wait(self.simulation, 25)
+        steps.launch(self.simulation, replace(how, interruption=None))
 
     @rule(number=NUMBERS, status=st.sampled_from(ENDS))
     def end(self, number: int, status: DagsterRunStatus) -> None:
-        steps.end(self.world, number, status)
+        steps.end(self.simulation, number, status)
 
     @rule(how=HOW)
-    def record(self, how: Happening) -> None:
-        steps.record(self.world, how)
+    def record(self, how: Invocation) -> None:
+        steps.record(self.simulation, how)
 
     @rule(how=UNDISTURBED, status=st.sampled_from(ENDS))
-    def go_through(self, how: Happening, status: DagsterRunStatus) -> None:
-        steps.go_through(self.world, how, status)
+    def go_through(self, how: Invocation, status: DagsterRunStatus) -> None:
+        steps.go_through(self.simulation, how, status)
 
     @rule(how=UNDISTURBED)
-    def lose_event(self, how: Happening) -> None:
-        steps.lose_event(self.world, how)
+    def lose_event(self, how: Invocation) -> None:
+        steps.lose_event(self.simulation, how)
 
     @rule(how=HOW)
-    def reconcile(self, how: Happening) -> None:
-        steps.reconcile(self.world, how)
+    def reconcile(self, how: Invocation) -> None:
+        steps.reconcile(self.simulation, how)
 
     @rule(how=HOW, edit=st.sampled_from(EDITS))
-    def operate(self, how: Happening, edit: str) -> None:
-        steps.operate(self.world, how, edit)
+    def operate(self, how: Invocation, edit: str) -> None:
+        steps.operate(self.simulation, how, edit)
 
     @rule(job=st.sampled_from(sorted(JOBS)), how=st.sampled_from(sorted(REFUSALS)))
     def refuse(self, job: str, how: str) -> None:
-        steps.refuse(self.world, job, how)
+        steps.refuse(self.simulation, job, how)
 
     @rule(seconds=WAITS)
     def wait(self, seconds: int) -> None:
-        steps.wait(self.world, seconds)
+        steps.wait(self.simulation, seconds)
 
     def teardown(self) -> None:
         """Let all come to its end, and look whether anything was lost."""
-        steps.settle(self.world)
-        assert_started_once(self.world)
-        assert_all_done(self.world, self.witness)
-        runs = [run for stack in self.world.stacks for run in stack.tables.runs.values()]
-        TOTALS.update(self.world.struck)
+        steps.settle(self.simulation)
+        assert_started_once(self.simulation)
+        assert_nothing_lost(self.simulation, self.checker)
+        runs = [run for stack in self.simulation.stacks for run in stack.tables.runs.values()]
+        TOTALS.update(self.simulation.injected)
         TOTALS.update({"runs": len(runs), "later attempts": sum(run.attempt > 1 for run in runs)})
 
 

@@ -37,7 +37,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class StruckTarget(InMemoryTarget):
+class FaultyTarget(InMemoryTarget):
     """A target at which one start meets a fault.
 
     Attributes:
@@ -85,7 +85,7 @@ class Scene:
         self, contract: StartContract, fault: str, *, listing_lag: int = 0, forgets_ended: bool = False
     ) -> None:
         self.harness = EngineHarness()
-        self.target = StruckTarget(
+        self.target = FaultyTarget(
             self.harness.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
         )
         self.harness.target = self.target
@@ -108,7 +108,7 @@ class Scene:
         """What was started for the attempt."""
         return self.target.begun.get(LAUNCH_ID, [])
 
-    def go_on(self, after: int = 0) -> Run:
+    def resume(self, after: int = 0) -> Run:
         """Deliver the message again when the claim has run out, or later, and then until all is quiet.
 
         Args:
@@ -154,7 +154,7 @@ def assert_unknown(scene: Scene) -> None:
 def test_step_functions_starts_exactly_once(fault: str, after: int) -> None:
     scene = Scene(StepFunctionsTarget.contract, fault)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
@@ -163,7 +163,7 @@ def test_step_functions_starts_exactly_once(fault: str, after: int) -> None:
 def test_step_functions_past_the_life_of_a_name_is_unknown(fault: str) -> None:
     scene = Scene(StepFunctionsTarget.contract, fault)
 
-    scene.go_on(90 * DAY)
+    scene.resume(90 * DAY)
 
     assert_unknown(scene)
 
@@ -175,7 +175,7 @@ def test_ecs_starts_exactly_once_inside_the_tokens_life(fault: str, after: int) 
     for task in scene.executions:
         scene.target.finish(task, Status.SUCCESS)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
@@ -185,7 +185,7 @@ def test_ecs_starts_exactly_once_inside_the_tokens_life(fault: str, after: int) 
 def test_ecs_past_the_tokens_life_is_unknown(fault: str, after: int) -> None:
     scene = Scene(EcsTarget.contract, fault, forgets_ended=True)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_unknown(scene)
 
@@ -194,7 +194,7 @@ def starts_exactly_once_by_its_listing(contract: StartContract, fault: str, lag:
     """What a target without token, whose executions can be listed, promises."""
     scene = Scene(contract, fault, listing_lag=lag)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
@@ -214,7 +214,7 @@ def test_glue_starts_exactly_once_by_its_listing(fault: str, lag: int, after: in
 def test_glue_past_the_listing_is_unknown(fault: str) -> None:
     scene = Scene(GlueTarget.contract, fault)
 
-    scene.go_on(25 * HOUR)
+    scene.resume(25 * HOUR)
 
     assert_unknown(scene)
 
@@ -230,7 +230,7 @@ def test_batch_starts_exactly_once_by_its_listing(fault: str, lag: int, after: i
 def test_batch_past_the_listing_is_unknown(fault: str) -> None:
     scene = Scene(BatchTarget.contract, fault)
 
-    scene.go_on(25 * HOUR)
+    scene.resume(25 * HOUR)
 
     assert_unknown(scene)
 
@@ -240,7 +240,7 @@ def starts_at_least_once(contract: StartContract, fault: str) -> None:
     scene = Scene(contract, fault)
     before = len(scene.executions)
 
-    run = scene.go_on()
+    run = scene.resume()
 
     assert (before, len(scene.executions)) == (0, 1) if fault == KILLED_BEFORE else (1, 2)
     assert len({scene.target.payloads[each] for each in scene.executions}) == 1
@@ -275,8 +275,8 @@ class TwoKinds:
     def __init__(self) -> None:
         self.harness = EngineHarness()
         clock = self.harness.clock
-        self.old = StruckTarget(clock, GlueTarget.contract)
-        self.new = StruckTarget(clock, BatchTarget.contract)
+        self.old = FaultyTarget(clock, GlueTarget.contract)
+        self.new = FaultyTarget(clock, BatchTarget.contract)
         queue_run(self.harness)
 
     def launch(self, settings: JobSettings | None) -> Run:
@@ -288,7 +288,7 @@ class TwoKinds:
         return harness.only_run()
 
     @property
-    def targets(self) -> dict[str, StruckTarget]:
+    def targets(self) -> dict[str, FaultyTarget]:
         """Both kinds."""
         return {"glue": self.old, "batch": self.new}
 
@@ -348,7 +348,7 @@ def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() ->
     assert (run.status, run.target, scene.old.executions) == (Status.STARTED, "arn:new", {})
 
 
-def test_run_is_asked_about_where_it_was_started() -> None:
+def test_run_is_described_where_it_was_started() -> None:
     scene = TwoKinds()
     scene.launch(OLD)
     [external_id] = scene.old.executions
@@ -363,7 +363,7 @@ def test_run_is_asked_about_where_it_was_started() -> None:
     assert harness.only_run().status is Status.SUCCESS
 
 
-def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
+def test_run_whose_target_reports_nothing_is_not_described() -> None:
     scene = TwoKinds()
     scene.launch(OLD)
     scene.old.contract = SqsTarget.contract

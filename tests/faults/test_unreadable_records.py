@@ -14,10 +14,10 @@ from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.system import InMemoryDeadLetters
 
-STRUCK = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED, Fault.REPEATED)
+FAULTS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED, Fault.REPEATED)
 
 
-def world() -> tuple[EngineHarness, InMemoryDeadLetters]:
+def unreadable_records() -> tuple[EngineHarness, InMemoryDeadLetters]:
     """A tick and a run that cannot be read, before one of each that can."""
     harness, dead_letters = EngineHarness(), InMemoryDeadLetters()
     bad, _ = committed(harness, "a", number=1), committed(harness, "b", number=2)
@@ -40,16 +40,16 @@ def reconcile(harness: EngineHarness, dead_letters: InMemoryDeadLetters, faults:
 
 
 def calls() -> int:
-    harness, dead_letters = world()
+    harness, dead_letters = unreadable_records()
     faults = Faults()
     assert reconcile(harness, dead_letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
     return len(faults.calls)
 
 
-@pytest.mark.parametrize("fault", STRUCK)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) -> None:
     for number in range(1, calls() + 1):
-        harness, dead_letters = world()
+        harness, dead_letters = unreadable_records()
         reconcile(harness, dead_letters, Faults({number: fault}))
 
         harness.clock.advance(

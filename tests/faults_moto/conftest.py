@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from tests.faults.conftest import hold, silence, small_slices
+from tests.faults.conftest import check_result, no_logging, small_chunks
 from tests.faults_moto.backend import Tables
 from treadle.adapters import clients
 from treadle.adapters.dynamodb import outcomes
 
-__all__ = ["hold", "silence", "small_slices", "tables"]
+__all__ = ["check_result", "no_logging", "small_chunks", "tables"]
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(harnes
 
     assert faults.run("tick", lambda: leased.tick(harness.clock.now(), Budget()))
 
-    assert [str(call.site) for call, _ in faults.struck] == ["SensorStore.acquire"]
+    assert [str(call.site) for call, _ in faults.injected] == ["SensorStore.acquire"]
     assert [tick.error.type for tick in harness.tick_records() if tick.error] == ["EvaluationDiedError"]
 
 

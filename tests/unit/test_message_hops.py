@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.cloud import SimulatedQueue
+from tests.faults.simulated_aws import SimulatedQueue
 from tests.support.engine import JOB, RUNNING, EngineHarness
 from tests.support.launching import RUN_ID, queue_run
 from treadle.bootstrap.inbox import Inbox
@@ -57,7 +57,7 @@ class Chains:
     def receive(self) -> None:
         """Handle what is due."""
         while batch := self.queue.receive():
-            known = {id(message) for message in self.queue.held}
+            known = {id(message) for message in self.queue.messages}
             records = [
                 {
                     "messageId": str(index),
@@ -72,7 +72,7 @@ class Chains:
             failed = {
                 each["itemIdentifier"] for each in self.handle({"Records": records})["batchItemFailures"]
             }
-            for message in self.queue.held:
+            for message in self.queue.messages:
                 if id(message) not in known:
                     self.depth[id(message)] = here + 1
                     self.longest = max(self.longest, here + 1)

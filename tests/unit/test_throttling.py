@@ -55,7 +55,7 @@ def test_message_that_met_a_throttled_store_is_sent_again_though_the_queue_is_th
     faults.run("launch", lambda: answers.append(process_queue(message({"a": 1}), None, busy, inbox)))
 
     assert answers == [{"batchItemFailures": []}]
-    assert len(faults.struck) == throttled
+    assert len(faults.injected) == throttled
     assert [sent.body for sent in queue.messages] == [{"a": 1, "hops": 1}]
 
 

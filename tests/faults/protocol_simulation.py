@@ -46,7 +46,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 JOBS = {name: JobSettings(name, name, f"arn:{name}", "-") for name in ("named", "listed")}
 LISTED = StartContract(listing_ms=89 * 86_400_000)
 LISTING_LAG_MS = 30_000
-BEHAVIOURS = ("requests", "changes", "skips", "fails")
+BEHAVIORS = ("requests", "changes", "skips", "fails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Interruption:
     call: int
     after: bool
     kind: str
-    meanwhile: tuple[Callable[["World"], None], ...] = ()
+    meanwhile: tuple[Callable[["ProtocolSimulation"], None], ...] = ()
 
 
 @dataclass(slots=True)
@@ -82,18 +82,20 @@ class Step:
     calls: int = 0
 
 
-class Witness(Protocol):
+class Observer(Protocol):
     """Sees each call that has had its effect."""
 
-    def saw(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
+    def observe(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
         """Check what the call has changed; `result` is what it gave or raised."""
 
 
-class PollResult:
+class InterruptiblePort:
     """A port of a stack, each of whose calls can be interrupted, and is witnessed."""
 
-    def __init__(self, world: "World", stack: "Stack", name: str, port: Any, lost: type[Exception]) -> None:
-        self._call = world.call
+    def __init__(
+        self, simulation: "ProtocolSimulation", stack: "Stack", name: str, port: Any, lost: type[Exception]
+    ) -> None:
+        self._call = simulation.call
         self._stack = stack
         self._name = name
         self._port = port
@@ -150,17 +152,17 @@ class Stack:
 
     Args:
         name: its namespace.
-        world: where it stands.
+        simulation: where it stands.
     """
 
-    def __init__(self, name: str, world: "World") -> None:
+    def __init__(self, name: str, simulation: "ProtocolSimulation") -> None:
         self.name = name
-        self.queue = DelayedQueue(world.clock)
+        self.queue = DelayedQueue(simulation.clock)
         self.inbox: list[StatusChange] = []
         self.uploads: dict[str, list[SensorEvent]] = {copy: [] for copy in COPIES}
         self.run_ids = RunIds.of(name)
-        self.behaviour = "requests"
-        self.world = world
+        self.behavior = "requests"
+        self.simulation = simulation
         jobs = [JobDefinition(job) for job in JOBS]
         self.watch = SensorDefinition(WATCH, evaluation_fn=self._watch, jobs=jobs, retries_per_key=1)
         self.copies = {copy: Copy(copy, evaluation_fn=self._copy, jobs=jobs) for copy in COPIES}
@@ -172,26 +174,27 @@ class Stack:
         )
         self.launches = self._watched("launches", self.queue)
         self.targets = {
-            kind: self._watched(kind, target, LaunchUncertainError) for kind, target in world.targets.items()
+            kind: self._watched(kind, target, LaunchUncertainError)
+            for kind, target in simulation.targets.items()
         }
 
     def _watched(self, name: str, port: Any, lost: type[Exception] = StoreError) -> Any:
-        return PollResult(self.world, self, name, port, lost)
+        return InterruptiblePort(self.simulation, self, name, port, lost)
 
     def _behave(self) -> str:
-        behaviour = self.behaviour
-        self.world.call(self, "function", behaviour, _nothing, (), ValueError)
-        if behaviour == "fails":
+        behavior = self.behavior
+        self.simulation.call(self, "function", behavior, _nothing, (), ValueError)
+        if behavior == "fails":
             msg = "The function fails on request"
             raise ValueError(msg)
-        return behaviour
+        return behavior
 
     def _watch(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
         number = int(context.cursor or 0)
-        behaviour = self._behave()
-        if behaviour == "skips":
+        behavior = self._behave()
+        if behavior == "skips":
             return SkipReason("skips on request")
-        config = {"version": number if behaviour == "changes" else 0}
+        config = {"version": number if behavior == "changes" else 0}
         keys = [(f"k{each % 3}", ("named", "listed", "named")[each % 3]) for each in (number, number + 1)]
         keyed = [RunRequest(key, config, job_name=job) for key, job in keys]
         return SensorResult([*keyed, RunRequest(job_name="named")], cursor=str(number + 1))
@@ -207,7 +210,7 @@ class Stack:
 
     def engine(self, clock: VirtualClock) -> Assembly:
         """The assembly of the engine's components."""
-        return Assembly(self.stores, clock, self.world.tokens, self.name)
+        return Assembly(self.stores, clock, self.simulation.tokens, self.name)
 
     def sensor(self, definition: SensorDefinition, clock: VirtualClock) -> SensorParts:
         """What evaluates a sensor."""
@@ -218,27 +221,27 @@ class Stack:
         return [tick for _, tick in sorted(self.tables.ticks.items()) if tick.status is TickStatus.SUCCESS]
 
 
-class World:
+class ProtocolSimulation:
     """Everything there is, and what can happen in it; numbers choose among what there is to choose from.
 
     Args:
-        witness: sees every call.
+        observer: sees every call.
     """
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, observer: Observer) -> None:
         self.clock = VirtualClock()
         self.tokens = SequentialIds()
         self.targets = {
             "named": InMemoryTarget(self.clock, contract=NAMED),
             "listed": InMemoryTarget(self.clock, contract=LISTED, listing_lag=LISTING_LAG_MS),
         }
-        self._witness = witness
+        self._observer = observer
         self._reported: set[tuple[str, DagsterRunStatus]] = set()
         self._step: Step | None = None
         self.stacks = [Stack(name, self) for name in ("one", "two")]
         self.present = self.stacks[0]
         self.uploads: list[SensorEvent] = []
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
 
     def call(
         self,
@@ -254,29 +257,31 @@ class World:
         assert step is not None
         step.calls += 1
         self.present = stack
-        strike = step.interruption if step.interruption and step.interruption.call == step.calls else None
-        if strike and not strike.after:
-            self._strike(step, strike, lost)
+        interruption = (
+            step.interruption if step.interruption and step.interruption.call == step.calls else None
+        )
+        if interruption and not interruption.after:
+            self._interrupt(step, interruption, lost)
         try:
             result = function()
         except Exception as error:
-            self._witness.saw(stack, port, method, args, error)
+            self._observer.observe(stack, port, method, args, error)
             raise
         self.report()
-        self._witness.saw(stack, port, method, args, result)
-        if strike and strike.after:
-            self._strike(step, strike, lost)
+        self._observer.observe(stack, port, method, args, result)
+        if interruption and interruption.after:
+            self._interrupt(step, interruption, lost)
         return result
 
-    def _strike(self, step: Step, strike: Interruption, lost: type[Exception]) -> None:
-        self.struck[f"{strike.kind} {'after' if strike.after else 'before'}"] += 1
-        if strike.kind == "kill":
+    def _interrupt(self, step: Step, interruption: Interruption, lost: type[Exception]) -> None:
+        self.injected[f"{interruption.kind} {'after' if interruption.after else 'before'}"] += 1
+        if interruption.kind == "kill":
             raise KilledError
-        if strike.kind == "lose":
+        if interruption.kind == "lose":
             msg = "no answer came"
             raise lost(msg)
         stack = self.present
-        for action in strike.meanwhile:
+        for action in interruption.meanwhile:
             self.present = stack
             action(self)
         self._step = step

@@ -1,9 +1,9 @@
-"""What the sensors of the world of faults request, and what goes wrong by itself meanwhile."""
+"""What the sensors of the simulation of faults request, and what goes wrong by itself meanwhile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.faults.cloud import Mishaps
+from tests.faults.simulated_aws import TargetFaults
 from tests.support.engine import JOB
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
@@ -24,7 +24,7 @@ JOBS = [JobDefinition(JOB), JobDefinition(UNGRANTED), JobDefinition(GRANTED_LATE
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Scenario:
     """A history to be lived through.
 
     Attributes:
@@ -32,7 +32,7 @@ class Flow:
         objects: those that arrive, each an event tick.
         failing_at: the batch whose first evaluation fails.
         edited_at: the batch during whose first evaluation an operator moves the cursor on.
-        mishaps: what goes wrong at the target.
+        target_faults: what goes wrong at the target.
         has_poison: whether records that nobody can handle come along with the others.
         interval: seconds from one leased tick to the next.
     """
@@ -41,7 +41,7 @@ class Flow:
     objects: tuple[str, ...] = ()
     failing_at: int | None = None
     edited_at: int | None = None
-    mishaps: Mishaps = field(default_factory=Mishaps)
+    target_faults: TargetFaults = field(default_factory=TargetFaults)
     has_poison: bool = False
     interval: int = 60
 
@@ -51,7 +51,7 @@ def keys_of(*keys: str) -> frozenset[str]:
     return frozenset(keys)
 
 
-WHOLE = Flow(
+WHOLE = Scenario(
     batches=(
         ("busy", None),
         ("edited-away", None),
@@ -62,7 +62,7 @@ WHOLE = Flow(
     objects=("in/a.csv", "in/b.csv"),
     failing_at=0,
     edited_at=1,
-    mishaps=Mishaps(
+    target_faults=TargetFaults(
         failing=keys_of("failing"),
         silent=keys_of("silent"),
         late=keys_of("late"),
@@ -75,28 +75,28 @@ WHOLE = Flow(
 )
 """Everything that can come along; its last batch but one is dispatched in slices."""
 
-MIDDLING = Flow(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
+MEDIUM = Scenario(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
 """One tick, dispatched in slices, and one event, for stores that take their time."""
 
-SMALL = Flow(batches=(("only",),))
+SMALL = Scenario(batches=(("only",),))
 """One request, for pairs of faults."""
 
 
-def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
+def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDefinition:
     """The sensor that is evaluated by schedule: one batch for each tick.
 
     Args:
-        flow: says what it requests.
+        scenario: says what it requests.
         evaluated: called with the batch's number at each evaluation.
     """
 
     def function(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         at = int(context.cursor or 0)
         evaluated(at)
-        if at == len(flow.batches):
+        if at == len(scenario.batches):
             return SkipReason("There is no more.")
         requests = [
-            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in flow.batches[at]
+            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in scenario.batches[at]
         ]
         return SensorResult(requests, cursor=str(at + 1))
 

@@ -1,10 +1,10 @@
-"""How a world of faults lives: what can happen happens, time moves on, and what failed comes again."""
+"""How a simulation of faults lives: what can happen happens, time moves on, and what failed comes again."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from tests.faults.cloud import Held, SimulatedDeadLetters, SimulatedQueue
+from tests.faults.simulated_aws import QueuedMessage, SimulatedDeadLetters, SimulatedQueue
 from tests.support.engine import NAMESPACE
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
@@ -30,12 +30,12 @@ PROJECT = "shop"
 """Whose sensors these are."""
 
 
-class RestlessError(Exception):
-    """The world did not come to rest."""
+class NotQuiescentError(Exception):
+    """The simulation did not come to rest."""
 
 
-class Living:
-    """A world, step by step.
+class Simulation:
+    """A simulation, step by step.
 
     Attributes:
         clock: the time.
@@ -54,34 +54,34 @@ class Living:
     began_at: int
     _tokens: SequentialIds
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         """Let everything happen that can happen now."""
         raise NotImplementedError
 
-    def _upcoming(self) -> Iterator[int]:
+    def _next_times(self) -> Iterator[int]:
         """When something is to happen."""
         raise NotImplementedError
 
-    def live(self, until: int | None = None) -> None:
+    def run(self, until: int | None = None) -> None:
         """Let everything happen.
 
         Args:
             until: when to stop; None for as soon as nothing more can happen.
 
         Raises:
-            RestlessError: if things do not come to an end.
+            NotQuiescentError: if things do not come to an end.
         """
         while True:
-            self._happen()
-            upcoming = min(self._upcoming(), default=None)
+            self._run_due()
+            upcoming = min(self._next_times(), default=None)
             if until is not None and (upcoming is None or upcoming > until):
                 self.clock.time = max(self.clock.time, until)
                 return
             if upcoming is None:
                 return
             if upcoming - self.began_at > self.end_ms:
-                msg = "The world does not come to rest."
-                raise RestlessError(msg)
+                msg = "The simulation does not come to rest."
+                raise NotQuiescentError(msg)
             self.clock.time = max(self.clock.time, upcoming)
 
     def _stores(self) -> Any:
@@ -130,7 +130,7 @@ class Living:
                     queue.delete(message)
 
 
-def _sqs_record(index: int, message: Held) -> dict[str, Any]:
+def _sqs_record(index: int, message: QueuedMessage) -> dict[str, Any]:
     return {
         "messageId": str(index),
         "receiptHandle": str(id(message)),

@@ -1,11 +1,11 @@
-"""Walks through every call of a flow: strikes there, lets all go on, and checks the invariants."""
+"""Walks through every call of a scenario: strikes there, lets all go on, and checks the invariants."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.invariants import violations
-from tests.faults.living import RestlessError
-from tests.faults.world import World
+from tests.faults.simulation import NotQuiescentError
 from treadle.model.targets import StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
@@ -26,92 +26,94 @@ CONTRACTS = {
     "at least once": AT_LEAST_ONCE,
 }
 
-ABOUT_TARGETS = frozenset({"LAUNCH", "RECORD", "RECONCILE"})
+TARGET_STEPS = frozenset({"LAUNCH", "RECORD", "RECONCILE"})
 """The steps in which it matters what the target promises."""
 
-EVERYWHERE = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.PAUSE, Fault.THROTTLED)
-IN_BATCHES = (Fault.HALF_KILLED, Fault.HALF_LOST)
+CALL_FAULTS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.PAUSE, Fault.THROTTLED)
+BATCH_FAULTS = (Fault.HALF_KILLED, Fault.HALF_LOST)
 
-MakeWorld = Callable[[Faults], World]
+MakeSimulation = Callable[[Faults], EngineSimulation]
 
 
 @dataclass(slots=True)
-class Walked:
+class InjectionResult:
     """What a walk came to.
 
     Attributes:
-        struck: how many fault points there were.
-        violations: what did not hold, and where.
+        injected: how many fault points there were.
+        violations: what did not check_result, and where.
     """
 
-    struck: int = 0
+    injected: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def __iadd__(self, other: "Walked") -> "Walked":
+    def __iadd__(self, other: "InjectionResult") -> "InjectionResult":
         """Both together."""
-        self.struck += other.struck
+        self.injected += other.injected
         self.violations += other.violations
         return self
 
 
-def calls_of(make: MakeWorld, plan: dict[int, Fault] | None = None) -> list[Call]:
-    """All calls of a flow, in order."""
-    world = make(Faults(plan or {}))
-    world.live()
-    return world.faults.calls
+def calls_of(make: MakeSimulation, plan: dict[int, Fault] | None = None) -> list[Call]:
+    """All calls of a scenario, in order."""
+    simulation = make(Faults(plan or {}))
+    simulation.run()
+    return simulation.faults.calls
 
 
 def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
     """What can happen at a call."""
-    for fault in EVERYWHERE:
+    for fault in CALL_FAULTS:
         # Without a token nobody comes back after the time limit of LAUNCH: the claim is another's by then.
         if fault is Fault.PAUSE and call.step == "LAUNCH" and contract.token_ms is None:
             continue
         yield fault
     if call.size > 1:
-        yield from IN_BATCHES
+        yield from BATCH_FAULTS
 
 
-def strike(make: MakeWorld, plan: dict[int, Fault]) -> Walked:
+def inject(make: MakeSimulation, plan: dict[int, Fault]) -> InjectionResult:
     """Live through a flow with faults, and check what it has come to."""
-    world = make(Faults(plan))
+    simulation = make(Faults(plan))
     planned = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
     try:
-        world.live()
-        found = violations(world)
-    except RestlessError as error:
+        simulation.run()
+        found = violations(simulation)
+    except NotQuiescentError as error:
         found = [f"I2: {error}"]
-    struck = [f"{fault} at {call}" for call, fault in world.faults.struck]
-    if len(struck) != len(plan):
-        found.append(f"only {struck} of {planned} struck")
-    return Walked(1, [f"{' and '.join(struck)}: {problem}" for problem in found])
+    injected = [f"{fault} at {call}" for call, fault in simulation.faults.injected]
+    if len(injected) != len(plan):
+        found.append(f"injected only {injected} of {planned}")
+    return InjectionResult(1, [f"{' and '.join(injected)}: {problem}" for problem in found])
 
 
-def walk(make: MakeWorld, contract: StartContract, fault: Fault, where: Callable[[Call], bool]) -> Walked:
+def inject_at_calls(
+    make: MakeSimulation, contract: StartContract, fault: Fault, where: Callable[[Call], bool]
+) -> InjectionResult:
     """Strike at every call.
 
     Args:
-        make: a fresh world.
+        make: a fresh simulation.
         contract: of its target.
         fault: what is to happen.
         where: which calls.
     """
-    walked = Walked()
+    result = InjectionResult()
     for call in calls_of(make):
         if where(call) and fault in faults_at(call, contract):
-            walked += strike(make, {call.number: fault})
-    return walked
+            result += inject(make, {call.number: fault})
+    return result
 
 
-def walk_pairs(
-    make: MakeWorld, contract: StartContract, first: Fault, where: Callable[[Call], bool]
-) -> Walked:
+def inject_pairs(
+    make: MakeSimulation, contract: StartContract, first: Fault, where: Callable[[Call], bool]
+) -> InjectionResult:
     """Strike at every call, and at every later call of what that leads to."""
-    walked = Walked()
+    result = InjectionResult()
     for call in filter(where, calls_of(make)):
         if first not in faults_at(call, contract):
             continue
         for later in filter(where, calls_of(make, {call.number: first})[call.number :]):
             for fault in faults_at(later, contract):
-                walked += strike(make, {call.number: first, later.number: fault})
-    return walked
+                result += inject(make, {call.number: first, later.number: fault})
+    return result

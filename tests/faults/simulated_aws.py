@@ -1,4 +1,4 @@
-"""What carries messages and runs jobs in the world of faults: itself without a fault, at least once."""
+"""What carries messages and runs jobs in the simulation of faults: itself without a fault, at least once."""
 
 import heapq
 import itertools
@@ -27,7 +27,7 @@ LATE_MS = 600_000
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class QueuedMessage:
     """A message in a queue.
 
     Attributes:
@@ -53,20 +53,21 @@ class SimulatedQueue:
 
     clock: VirtualClock
     dead_letters: list[tuple[str, str]]
-    held: list[Held] = field(default_factory=list)
+    messages: list[QueuedMessage] = field(default_factory=list)
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
         """Take the messages."""
         delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
         now = self.clock.now()
-        self.held += [
-            Held(json.dumps(body), now + delay * 1000) for body, delay in zip(bodies, delays, strict=True)
+        self.messages += [
+            QueuedMessage(json.dumps(body), now + delay * 1000)
+            for body, delay in zip(bodies, delays, strict=True)
         ]
 
-    def receive(self) -> list[Held]:
+    def receive(self) -> list[QueuedMessage]:
         """A batch of messages, invisible from now on until their time is over."""
         now = self.clock.now()
-        batch = [each for each in self.held if each.visible_at <= now][:BATCH]
+        batch = [each for each in self.messages if each.visible_at <= now][:BATCH]
         for each in batch:
             each.receives += 1
             each.visible_at = now + VISIBILITY_MS
@@ -76,21 +77,21 @@ class SimulatedQueue:
                 self.delete(each)
         return [each for each in batch if each.receives <= MAX_RECEIVES]
 
-    def delete(self, message: Held) -> None:
+    def delete(self, message: QueuedMessage) -> None:
         """Acknowledge a message."""
-        if message in self.held:
-            self.held.remove(message)
+        if message in self.messages:
+            self.messages.remove(message)
 
     def postpone(self, handle: str, seconds: int) -> None:
         """Let a message come again after a while."""
-        for each in self.held:
+        for each in self.messages:
             if handle == str(id(each)):
                 each.visible_at = self.clock.now() + seconds * 1000
 
     @property
     def next_at(self) -> int | None:
         """When the next message can be received."""
-        return min((each.visible_at for each in self.held), default=None)
+        return min((each.visible_at for each in self.messages), default=None)
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class SimulatedDeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
-class Mishaps:
+class TargetFaults:
     """What goes wrong by itself, by run key.
 
     Attributes:
@@ -136,7 +137,7 @@ class SimulatedTarget:
     Attributes:
         clock: the time.
         contract: what it promises.
-        mishaps: what goes wrong by itself.
+        target_faults: what goes wrong by itself.
         events: where it sends the events of its jobs.
         inner: keeps to the contract.
         ends: when which execution ends.
@@ -144,7 +145,7 @@ class SimulatedTarget:
 
     clock: VirtualClock
     contract: StartContract
-    mishaps: Mishaps
+    target_faults: TargetFaults
     events: SimulatedQueue
     inner: InMemoryTarget = field(init=False)
     ends: list[tuple[int, int, str, str]] = field(default_factory=list)
@@ -162,17 +163,17 @@ class SimulatedTarget:
         key = str(json.loads(start.payload)["run_key"])
         is_first = key not in self._met
         self._met.add(key)
-        if is_first and key in self.mishaps.busy:
+        if is_first and key in self.target_faults.busy:
             msg = "Too many jobs run."
             raise LaunchDelayedError(msg)
-        if is_first and key in self.mishaps.swallowed:
+        if is_first and key in self.target_faults.swallowed:
             msg = "The connection broke."
             raise LaunchUncertainError(msg)
         before = len(self.inner.executions)
         execution = self.inner.start(start)
         if len(self.inner.executions) > before:
             self._begun(execution, key)
-        if is_first and key in self.mishaps.unanswered:
+        if is_first and key in self.target_faults.unanswered:
             msg = "The connection broke."
             raise LaunchUncertainError(msg)
         return execution
@@ -180,9 +181,9 @@ class SimulatedTarget:
     def _begun(self, execution: Execution, key: str) -> None:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
         heapq.heappush(self.ends, end)
-        is_late = key in self.mishaps.late | self.mishaps.unanswered
+        is_late = key in self.target_faults.late | self.target_faults.unanswered
         self._report(execution, "RUNNING", key, LATE_MS if is_late else 0)
-        if key in self.mishaps.late:
+        if key in self.target_faults.late:
             # Somebody else's machine runs something under the very same name.
             self._report(execution, "FAILED", key, 0, f"{ARN}-foreign")
 
@@ -190,7 +191,7 @@ class SimulatedTarget:
         """End the jobs whose time is over."""
         while self.ends and self.ends[0][0] <= self.clock.now():
             _, _, external_id, key = heapq.heappop(self.ends)
-            failed = key in self.mishaps.failing
+            failed = key in self.target_faults.failing
             failure = Failure("Job.Failed", "The file is empty.") if failed else None
             ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
             self._report(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
@@ -198,7 +199,7 @@ class SimulatedTarget:
     def _report(
         self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
     ) -> None:
-        if key in self.mishaps.silent or not self.contract.describes:
+        if key in self.target_faults.silent or not self.contract.describes:
             return
         event: dict[str, object] = {
             "source": "aws.states",
@@ -213,7 +214,7 @@ class SimulatedTarget:
                 "stopDate": execution.ended_at,
             },
         }
-        times = 2 if key in self.mishaps.late else 1
+        times = 2 if key in self.target_faults.late else 1
         self.events.send([event] * times, delay_seconds=delay // 1000)
 
     def resolve(self, start: Start) -> Execution | None:

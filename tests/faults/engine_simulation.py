@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
-from tests.faults.cloud import (
+from tests.faults.scenario import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Scenario, arrivals, scheduled
+from tests.faults.simulated_aws import (
     SimulatedDeadLetters,
     SimulatedQueue,
     SimulatedTarget,
     StreamRecord,
     object_created,
 )
-from tests.faults.flow import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Flow, arrivals, scheduled
-from tests.faults.living import Living
-from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
+from tests.faults.simulation import Simulation
+from tests.faults.trace import Trace, TracedRuns, TracedSensors, TracedTicks
 from tests.support.engine import JOB
 from tests.support.engine import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
@@ -77,12 +77,12 @@ class _Context:
 
 
 @dataclass(slots=True)
-class World(Living):
-    """The flow, step by step.
+class EngineSimulation(Simulation):
+    """The scenario, step by step.
 
     Attributes:
         contract: of the target.
-        flow: what is requested.
+        scenario: what is requested.
         faults: strike.
         backend: the stores.
         reconciles: False where nobody looks for what is lost.
@@ -93,14 +93,14 @@ class World(Living):
     """
 
     contract: StartContract = NAMED
-    flow: Flow = WHOLE
+    scenario: Scenario = WHOLE
     faults: Faults = field(default_factory=Faults)
     backend: Backend = field(default_factory=in_memory)
     reconciles: bool = True
     seed: int = 0
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: JOBS)
     clock: VirtualClock = field(default_factory=VirtualClock)
-    witness: Witness = field(default_factory=Witness)
+    trace: Trace = field(default_factory=Trace)
     dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
     stream: list[StreamRecord] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
@@ -110,7 +110,7 @@ class World(Living):
     own: SimulatedQueue = field(init=False)
     arriving: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
-    slices: SimulatedQueue = field(init=False)
+    chunks: SimulatedQueue = field(init=False)
     events: SimulatedQueue = field(init=False)
     jobs_run: SimulatedTarget = field(init=False)
     began_at: int = field(init=False)
@@ -125,19 +125,19 @@ class World(Living):
         random.seed(self.seed)  # How long a throttled message waits is left to chance.
         self.began_at = self.next_tick = self.clock.now()
         self.next_look = self.began_at + RECONCILE_MS
-        for name in ("own", "arriving", "launches", "slices", "events"):
+        for name in ("own", "arriving", "launches", "chunks", "events"):
             setattr(self, name, SimulatedQueue(self.clock, self.dead_letters.kept))
-        self.jobs_run = SimulatedTarget(self.clock, self.contract, self.flow.mishaps, self.events)
-        self.witness.on_tick = self._on_tick
-        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
-        self._definitions = (scheduled(self.flow, self._on_evaluation), arrivals())
+        self.jobs_run = SimulatedTarget(self.clock, self.contract, self.scenario.target_faults, self.events)
+        self.trace.on_tick = self._on_tick
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
+        self._definitions = (scheduled(self.scenario, self._on_evaluation), arrivals())
         granted = {SCHEDULED: [JOB], EVENTS: [JOB]}
         entries = {f"{SENSORS}/{name}": sensor_text("shop", *jobs) for name, jobs in granted.items()}
         jobs = {f"{JOB_ENTRIES}/{name}": job_text("shop", job) for name, job in self.jobs.items()}
         self.parameters.values |= entries | jobs
         self._sync(self.engine).list_if_due()
-        self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
-        if self.flow.has_poison:
+        self.arriving.send([object_created(key, self.clock.now()) for key in self.scenario.objects])
+        if self.scenario.has_poison:
             keys = {"tick_id": {"S": "poison"}}
             self.stream.append(StreamRecord({"broken": {"S": ""}}, keys, self.clock.now()))
             for queue in (self.launches, self.chunks, self.events, self.arriving):
@@ -148,9 +148,9 @@ class World(Living):
     def _stores(self) -> Any:
         stores: Any = self.backend.stores
         return SimpleNamespace(
-            sensors=WitnessedSensors(stores.sensors, self.witness),
-            ticks=WitnessedTicks(stores.ticks, self.witness),
-            runs=WitnessedRuns(stores.runs, self.witness),
+            sensors=TracedSensors(stores.sensors, self.trace),
+            ticks=TracedTicks(stores.ticks, self.trace),
+            runs=TracedRuns(stores.runs, self.trace),
             events=stores.events,
             registry=stores.registry,
         )
@@ -200,7 +200,7 @@ class World(Living):
         return [tick for tick in found if tick and tick.held_requests and tick.dropped is None]
 
     def _drop(self) -> None:
-        """An operator drops what is held still, long after the deployment that granted something."""
+        """An operator drops what is still held, long after the deployment that granted something."""
         drops = TickDrops(self.engine.stores.ticks, self.clock)
         for tick in self._held_for_good():
             drop = partial(drops.drop, tick.sensor, tick.tick_id, "ann", "typo")
@@ -216,11 +216,11 @@ class World(Living):
 
     def _on_evaluation(self, at: int) -> None:
         self.evaluated.append(at)
-        if at == self.flow.failing_at and not self._failed:
+        if at == self.scenario.failing_at and not self._failed:
             self._failed = True
             msg = "The first evaluation of this batch fails."
             raise ValueError(msg)
-        if at == self.flow.edited_at and not self.edits:
+        if at == self.scenario.edited_at and not self.edits:
             self.edit(str(at + 1))
 
     def edit(self, cursor: str) -> None:
@@ -236,7 +236,7 @@ class World(Living):
     # The steps.
 
     def _scheduled(self) -> EvaluatorParts:
-        return self._evaluator(self._definitions[0], self.own, self.flow.interval)
+        return self._evaluator(self._definitions[0], self.own, self.scenario.interval)
 
     def _tick(self, nominal: int) -> None:
         _tick(self._scheduled(), {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
@@ -245,7 +245,7 @@ class World(Living):
         return _evaluate_batch(self._scheduled(), event, _Context())
 
     def _objects(self, event: dict[str, Any]) -> Any:
-        parts = self._evaluator(self._definitions[1], self.arriving, self.flow.interval)
+        parts = self._evaluator(self._definitions[1], self.arriving, self.scenario.interval)
         return _evaluate_batch(parts, event, _Context())
 
     def _dispatcher_parts(self) -> DispatcherParts:
@@ -257,7 +257,7 @@ class World(Living):
         images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
         dispatch_stream(self._dispatcher_parts(), images)
 
-    def _slice(self, event: dict[str, Any]) -> Any:
+    def _chunk(self, event: dict[str, Any]) -> Any:
         parts, parse = self._dispatcher_parts(), TickRequest.from_json
         handle = partial(dispatch_message, parts)
         return process_queue(event, _Context(), handle, parts.inbox, parse, kept_in_tables=True)
@@ -292,7 +292,7 @@ class World(Living):
 
     # Time.
 
-    def _upcoming(self) -> Iterator[int]:
+    def _next_times(self) -> Iterator[int]:
         """When something is to happen."""
         queues = (self.own, self.arriving, self.launches, self.chunks, self.events)
         yield from (queue.next_at for queue in queues if queue.next_at is not None)
@@ -310,9 +310,9 @@ class World(Living):
     @property
     def wants_ticks(self) -> bool:
         """Whether the scheduled sensor has something to do."""
-        return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
+        return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.scenario.batches))
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         self.jobs_run.end_due()
         if self.wants_ticks and self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
@@ -322,7 +322,7 @@ class World(Living):
         self._receive("SLOT", self.own, self._slots)
         self._receive("EVENT", self.arriving, self._objects)
         self._deliver_stream()
-        self._receive("CHUNK_SIZE", self.chunks, self._slice)
+        self._receive("CHUNK", self.chunks, self._chunk)
         self._receive("LAUNCH", self.launches, self._launch)
         self._receive("RECORD", self.events, self._record)
         if self.reconciles and self.backend.is_anything_left() and self.next_look <= self.clock.now():

@@ -56,14 +56,14 @@ LIMIT_SECONDS = 2.0
 """The time limit of a launch, as a function has one; the kernel ends the process that runs into it."""
 
 LISTING_LAG_MS = 200
-TROUBLE = 0.05
+FAILURE_RATE = 0.05
 IDLE_SECONDS = 0.02
 FAR = 10**15
-QUEUES = ("events", "slices", "launches")
+QUEUES = ("events", "chunks", "launches")
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class SharedState:
     """What the processes share.
 
     Attributes:
@@ -90,7 +90,7 @@ class Course:
     def target(self, job: str) -> SharedTarget:
         """Where a job's runs are started."""
         return SharedTarget(
-            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=TROUBLE
+            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=FAILURE_RATE
         )
 
     def has(self, flag: str) -> bool:
@@ -98,7 +98,7 @@ class Course:
         return (self.folder / flag).exists()
 
 
-def shorten() -> None:
+def shorten_delays() -> None:
     """Let takeovers and second looks come within a test rather than within minutes.
 
     Only waits are shortened. What keeps a claim safe is that its holder cannot act once it has expired; here the
@@ -114,7 +114,7 @@ def shorten() -> None:
     reconciler.DISPATCH_LATE_MS = 1_000
     reconciler.RETRY_MS = 1_000
     dispatcher.HANDED_ON_MS = 2_000
-    # Ticks so small are taken in slices, too, and a sensor whose evaluations are killed is not slowed down.
+    # Ticks so small are dispatched in chunks, too, and a sensor whose evaluations are killed is not slowed down.
     chunks.CHUNK_SIZE = 4
     dispatcher.CHUNK_SIZE = 4  # type: ignore[attr-defined]
     backoff.FAILURES_BEFORE_BACKOFF = 10_000
@@ -143,17 +143,17 @@ def event_of(number: int) -> ObjectCreated:
     return ObjectCreated(S3Object("b", str(number), "e", "null", 1, time), time, str(number))
 
 
-class Deadly:
+class KillingTarget:
     """A target before, or behind, which its process is killed once.
 
     Args:
         target: the target.
-        dies: `before` or `after`, and nothing else.
+        kill_point: `before` or `after`, and nothing else.
     """
 
-    def __init__(self, target: SharedTarget, dies: str) -> None:
+    def __init__(self, target: SharedTarget, kill_point: str) -> None:
         self._target = target
-        self._dies = dies
+        self._kill_point = kill_point
         self.contract = target.contract
         self.prepare = target.prepare
         self.resolve = target.resolve
@@ -163,15 +163,15 @@ class Deadly:
 
     def start(self, start: Start) -> Execution:
         """Start, or die of it."""
-        if self._dies == "before":
+        if self._kill_point == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         execution = self._target.start(start)
-        if self._dies == "after":
+        if self._kill_point == "after":
             os.kill(os.getpid(), signal.SIGKILL)
         return execution
 
 
-class Planned:
+class SuspendingRuns:
     """The run records as the planner sees them; after its look the process stands still for a while, once.
 
     That is between evaluation and commit, for longer than the lease lasts: its tick must then commit nothing.
@@ -182,13 +182,13 @@ class Planned:
 
     def __init__(self, runs: RunStore) -> None:
         self._runs = runs
-        self.stands_still = False
+        self.suspends = False
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
         """How they stand."""
         found = self._runs.key_states(requests)
-        if self.stands_still:
-            self.stands_still = False
+        if self.suspends:
+            self.suspends = False
             seconds = TICK_SECONDS + 1.5
             subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -206,44 +206,44 @@ def time_limit() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class Racer:
+class Worker:
     """All steps of the engine, over what the processes share.
 
     Args:
-        course: what they share.
-        dies: where this process is to be killed: `evaluating`, `before` or `after` a start; or `suspended`, where
+        shared: what they share.
+        kill_point: where this process is to be killed: `evaluating`, `before` or `after` a start; or `suspended`, where
             it is to stand still before it commits.
     """
 
-    def __init__(self, course: Course, dies: str) -> None:
-        stores, clock, tokens = course.stores(), SystemClock(), RandomTokens()
-        self._course = course
-        self._dies = dies
+    def __init__(self, shared: SharedState, kill_point: str) -> None:
+        stores, clock, tokens = shared.stores(), SystemClock(), RandomTokens()
+        self._shared = shared
+        self._kill_point = kill_point
         self._stores = stores
         jobs = {name: JobSettings(name, name, f"shared:{name}", "-") for name in JOBS}
-        targets = {name: Deadly(course.target(name), dies) for name in JOBS}
+        targets = {name: KillingTarget(shared.target(name), kill_point) for name in JOBS}
         definition = Numbers(
             SENSOR, evaluation_fn=self._evaluate, jobs=[JobDefinition(name) for name in JOBS]
         )
-        launches, grants = course.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
-        self._planned = Planned(stores.runs)
-        shared: Any = SimpleNamespace(
-            sensors=stores.sensors, ticks=stores.ticks, runs=self._planned, events=stores.events
+        launches, grants = shared.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
+        self._planner_runs = SuspendingRuns(stores.runs)
+        stores_of_planner: Any = SimpleNamespace(
+            sensors=stores.sensors, ticks=stores.ticks, runs=self._planner_runs, events=stores.events
         )
-        engine = Assembly(shared, clock, tokens, "race")
+        engine = Assembly(stores_of_planner, clock, tokens, "race")
         settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
         self._sensor = engine.sensor(definition, settings)
-        chunks = course.queue("slices")
+        chunks = shared.queue("chunks")
         self._dispatcher = engine.dispatcher(launches, grants, InMemoryBus(), chunks=chunks)
         self._launcher = engine.launcher(launches, jobs, targets)
         self._reconciler = engine.reconciler(self._dispatcher, launches, jobs, targets)
         self._clock = clock
 
     def _evaluate(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        if self._dies == "evaluating":
+        if self._kill_point == "evaluating":
             os.kill(os.getpid(), signal.SIGKILL)
         number = int(context.cursor or 0)
-        if number >= self._course.last:
+        if number >= self._shared.last:
             return SkipReason("the end")
         keyed = [request(number + each) for each in range(2 * STEP)]
         keyless = RunRequest(run_config={"n": number}, job_name=random.choice(JOBS))
@@ -251,13 +251,13 @@ class Racer:
 
     def tick(self) -> None:
         """A leased tick, at this moment."""
-        self._planned.stands_still = self._dies == "suspended"
+        self._planner_runs.suspends = self._kill_point == "suspended"
         outcome = self._sensor.scheduled.tick(self._clock.now(), Budget(TICK_SECONDS))
-        if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planned.stands_still:
-            self._dies = ""
-        self._planned.stands_still = False
+        if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planner_runs.suspends:
+            self._kill_point = ""
+        self._planner_runs.suspends = False
         if outcome.decision is Decision.LOST:
-            append(self._course.folder / "lost", outcome.subject)
+            append(self._shared.folder / "lost", outcome.subject)
 
     def take_event(self, body: dict[str, object]) -> None:
         """An event's tick."""
@@ -287,53 +287,53 @@ class Racer:
 
     def reconcile(self) -> None:
         """A pass of RECONCILE, one of which begins each second, as on a schedule; it may last into the next."""
-        second = self._course.folder / f"reconcile-{self._clock.now() // 1000}"
+        second = self._shared.folder / f"reconcile-{self._clock.now() // 1000}"
         with contextlib.suppress(FileExistsError):
             second.touch(exist_ok=False)
             self._reconciler.reconcile(1.0)
 
     def received(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
         """Take any message of a queue, and acknowledge it once its step has ended in order."""
-        found = self._course.queue(queue).receive()
+        found = self._shared.queue(queue).receive()
         if found is None:
             time.sleep(IDLE_SECONDS)
             return
         receipt, body = found
         step(body)
-        self._course.queue(queue).delete(receipt)
+        self._shared.queue(queue).delete(receipt)
 
     def step(self) -> None:
         """Any step."""
         steps: list[tuple[int, Callable[[], None]]] = [
             (3, lambda: self.received("events", self.take_event)),
             (4, self.dispatch),
-            (4, lambda: self.received("slices", self.dispatch_chunk)),
+            (4, lambda: self.received("chunks", self.dispatch_chunk)),
             (8, lambda: self.received("launches", self.launch)),
             (1, self.reconcile),
         ]
-        if not self._course.has("closing"):
+        if not self._shared.has("closing"):
             steps.append((6, self.tick))
         (chosen,) = random.choices([step for _, step in steps], [weight for weight, _ in steps])
         chosen()
 
 
-def race(course: Course, seed: int, dies: str) -> None:
+def race(shared: SharedState, seed: int, kill_point: str) -> None:
     """Do one step after the other until the parent says that all is done.
 
     Args:
-        course: what the processes share.
+        shared: what the processes share.
         seed: of this process's choices.
-        dies: where it is to be killed.
+        kill_point: where it is to be killed.
     """
     random.seed(seed)
     logging.disable(logging.CRITICAL)
-    shorten()
-    racer = Racer(course, dies)
-    while not course.has("done"):
+    shorten_delays()
+    worker = Worker(shared, kill_point)
+    while not shared.has("done"):
         try:
-            racer.step()
+            worker.step()
         except (StoreError, LaunchError):
             continue  # What was received comes again.
         except Exception as error:
-            append(course.folder / "problems", repr(error))
+            append(shared.folder / "problems", repr(error))
             raise

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NOON = 1_795_370_400_000
 FAILED = Failure("States.TaskFailed", "no such file")
-STRIKES = [
+FAULTS = [
     Fault.KILL_BEFORE,
     Fault.KILL_AFTER,
     Fault.ANSWER_LOST,
@@ -93,7 +93,7 @@ class Scene:
             if self.faults.run(name, lambda: done.append(guarded())) and done[-1]:
                 return
 
-    def live(self) -> None:
+    def run(self) -> None:
         """An event overtaken by its successor, the others lost; then passes, and an end between them."""
         self.step("record", lambda: self.take("failed", Status.FAILURE))
         self.step("record", lambda: self.take("failed", Status.STARTED))
@@ -119,27 +119,27 @@ class Scene:
 def calls() -> int:
     """How many calls a scene makes."""
     scene = Scene()
-    scene.live()
+    scene.run()
     scene.check()
     return len(scene.faults.calls)
 
 
-@pytest.mark.parametrize("fault", STRIKES)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_at_any_call_loses_or_doubles_a_run_of_others(fault: Fault) -> None:
     """I1, I7."""
     for number in range(1, calls() + 1):
         scene = Scene(fault, number)
 
-        scene.live()
+        scene.run()
 
-        assert [struck for _, struck in scene.faults.struck] == [fault]
+        assert [injected for _, injected in scene.faults.injected] == [fault]
         scene.check()
 
 
-def test_the_walk_reaches_listing_looks_and_records() -> None:
+def test_the_scene_reaches_listing_looks_and_records() -> None:
     scene = Scene()
 
-    scene.live()
+    scene.run()
 
     assert {call.site for call in scene.faults.calls} >= {
         "RunStore.poll_checkpoint",

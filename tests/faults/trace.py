@@ -36,7 +36,7 @@ class Edited:
 
 
 @dataclass(slots=True)
-class Witness:
+class Trace:
     """All that took effect.
 
     Attributes:
@@ -52,58 +52,58 @@ class Witness:
     on_tick: Callable[[Tick], None] = lambda _: None
 
 
-class WitnessedSensors:
-    """A `SensorStore` that shows a witness each lease, commit and edit."""
+class TracedSensors:
+    """A `SensorStore` that shows a trace each lease, commit and edit."""
 
-    def __init__(self, store: SensorStore, witness: Witness) -> None:
+    def __init__(self, store: SensorStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         answer = self._store.acquire(request)
         if isinstance(answer, Lease):
-            self._witness.sensors.append(Acquired(answer))
+            self._trace.sensors.append(Acquired(answer))
         return answer
 
     def commit(self, lease: Lease, completion: Completion) -> None:
         self._store.commit(lease, completion)
-        self._witness.sensors.append(Committed(lease, completion))
+        self._trace.sensors.append(Committed(lease, completion))
         for tick in completion.ticks:
-            self._witness.on_tick(tick)
+            self._trace.on_tick(tick)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
         state = self._store.edit(sensor, edit)
-        self._witness.sensors.append(Edited(edit, state.epoch))
+        self._trace.sensors.append(Edited(edit, state.epoch))
         return state
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-class WitnessedTicks:
-    """A `TickStore` that shows a witness the ticks that were put."""
+class TracedTicks:
+    """A `TickStore` that shows a trace the ticks that were put."""
 
-    def __init__(self, store: TickStore, witness: Witness) -> None:
+    def __init__(self, store: TickStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def put(self, tick: Tick) -> bool:
         is_kept = self._store.put(tick)
         if is_kept:
-            self._witness.ticks.append(tick)
-            self._witness.on_tick(tick)
+            self._trace.ticks.append(tick)
+            self._trace.on_tick(tick)
         return is_kept
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-class WitnessedRuns:
-    """A `RunStore` that shows a witness each record that was written."""
+class TracedRuns:
+    """A `RunStore` that shows a trace each record that was written."""
 
-    def __init__(self, store: RunStore, witness: Witness) -> None:
+    def __init__(self, store: RunStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def create(self, run: Run) -> Run | None:
         current = self._store.create(run)
@@ -129,4 +129,4 @@ class WitnessedRuns:
         return getattr(self._store, name)
 
     def _wrote(self, run: Run) -> None:
-        self._witness.runs.setdefault(run.run_id, []).append(run)
+        self._trace.runs.setdefault(run.run_id, []).append(run)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.protocol_world import COPIES, RUNNING, WATCH, Stack, World
+from tests.faults.protocol_simulation import COPIES, RUNNING, WATCH, ProtocolSimulation, Stack
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
@@ -23,7 +23,7 @@ class Model:
         cursor: as the last committed tick or edit left it.
         is_running: as the last edit left it.
         may_commit: the lease of the only tick that may commit, if one may.
-        held_until: until when its lease keeps others away.
+        leased_until: until when its lease keeps others away.
         last_scheduled_for: of the last lease.
         commits: how many ticks have moved the cursor.
         runs: as they were at the last look.
@@ -33,34 +33,36 @@ class Model:
     cursor: str | None = None
     is_running: bool = True
     may_commit: str | None = None
-    held_until: int = 0
+    leased_until: int = 0
     last_scheduled_for: int = 0
     commits: int = 0
     runs: dict[str, Run] = field(default_factory=dict)
     ticks: set[tuple[str, str]] = field(default_factory=set)
 
 
-class ModelWitness:
+class ModelChecker:
     """Checks invariants I1 to I7 and I9 as the calls go by."""
 
     def __init__(self) -> None:
         self.models: dict[str, Model] = {}
         self.commits: Counter[str] = Counter()
 
-    def saw(self, stack: Stack, port: str, method: str, args: Sequence[Any], result: Any) -> None:
+    def observe(self, stack: Stack, port: str, method: str, args: Sequence[Any], result: Any) -> None:
         """Check what a call has changed."""
         model = self.models.setdefault(stack.name, Model())
         if port == "sensors" and args:
-            self._saw_sensors(stack, model, method, args, result)
+            self._observe_sensors(stack, model, method, args, result)
         state = stack.tables.sensors.get(WATCH)
         if state is not None:
             assert state.cursor == model.cursor, f"I4, I9: {state.cursor} instead of {model.cursor}"
             assert state.is_running(RUNNING) == model.is_running, "I9: an edit was overwritten"
-        self._look_at_runs(stack, model)
-        if port in stack.world.targets:
-            assert_started_once(stack.world)
+        self._observe_runs(stack, model)
+        if port in stack.simulation.targets:
+            assert_started_once(stack.simulation)
 
-    def _saw_sensors(self, stack: Stack, model: Model, method: str, args: Sequence[Any], result: Any) -> None:
+    def _observe_sensors(
+        self, stack: Stack, model: Model, method: str, args: Sequence[Any], result: Any
+    ) -> None:
         if method == "acquire" and isinstance(result, Lease):
             self._acquired(model, args[0], result)
         elif method == "commit":
@@ -69,15 +71,15 @@ class ModelWitness:
             if model.may_commit == args[0].owner:
                 model.may_commit = None
             # A lease that lost to an edit is given up by its own tick alone.
-            model.held_until = 0 if stack.tables.sensors[WATCH].lease_owner is None else model.held_until
+            model.leased_until = 0 if stack.tables.sensors[WATCH].lease_owner is None else model.leased_until
         elif method == "edit" and not isinstance(result, Exception):
             self._edited(model, args[1])
 
     def _acquired(self, model: Model, request: LeaseRequest, lease: Lease) -> None:
         assert model.is_running, "I9: a stopped sensor ticks"
-        assert model.held_until < request.now, "a lease was given while another one held"
+        assert model.leased_until < request.now, "a lease was given while another one held"
         assert request.scheduled_for > model.last_scheduled_for, "one nominal time had two ticks"
-        model.may_commit, model.held_until = lease.owner, request.expires_at
+        model.may_commit, model.leased_until = lease.owner, request.expires_at
         model.last_scheduled_for = request.scheduled_for
 
     def _committed(
@@ -100,7 +102,7 @@ class ModelWitness:
             model.cursor = completion.cursor
             self.commits[stack.name] += 1
         if not completion.keeps_lease:
-            model.may_commit, model.held_until = None, 0
+            model.may_commit, model.leased_until = None, 0
 
     def _edited(self, model: Model, edit: Edit) -> None:
         model.may_commit = None
@@ -109,7 +111,7 @@ class ModelWitness:
         if edit.status is not None:
             model.is_running = edit.status is not InstigatorStatus.STOPPED
 
-    def _look_at_runs(self, stack: Stack, model: Model) -> None:
+    def _observe_runs(self, stack: Stack, model: Model) -> None:
         current = stack.tables.runs
         assert model.runs.keys() <= current.keys(), "I1: a run record is gone"
         for run_id, run in current.items():
@@ -121,11 +123,11 @@ class ModelWitness:
                 assert max(keys.values(), default=1) == 1, "I1: a key has two records"
                 assert run.attempt == 1
             else:
-                assert_forward(stack.world, before, run)
+                assert_forward(stack.simulation, before, run)
             model.runs[run_id] = run
 
 
-def assert_forward(world: World, before: Run, run: Run) -> None:
+def assert_forward(simulation: ProtocolSimulation, before: Run, run: Run) -> None:
     """A run's attempt and status only move forward, and a new attempt has a reason (I1, I7)."""
     for place, times in before.reached.items():
         for status, time in times.items():
@@ -139,26 +141,26 @@ def assert_forward(world: World, before: Run, run: Run) -> None:
     ticks = [*run.earlier_ticks, run.tick_id]
     assert len(ticks) == len(set(ticks)), "I1: one tick's request made two attempts"
     assert ticks[:-1] == [*before.earlier_ticks, before.tick_id], "I1: an attempt's tick was forgotten"
-    reached_target = any(target.begun.get(before.launch_id) for target in world.targets.values())
+    reached_target = any(target.begun.get(before.launch_id) for target in simulation.targets.values())
     allowed = before.granted if before.status is DagsterRunStatus.SUCCESS else max(before.granted, 2)
     assert before.attempt < allowed or not reached_target, "I1: an attempt that nobody granted"
 
 
-def assert_started_once(world: World) -> None:
+def assert_started_once(simulation: ProtocolSimulation) -> None:
     """Each attempt has one execution at most, and each execution a run that requested it (I1)."""
-    for target in world.targets.values():
+    for target in simulation.targets.values():
         for launch_id, begun in target.begun.items():
             assert len(begun) <= 1, f"I1: {launch_id} was started {len(begun)} times"
             launch = parse_launch_id(launch_id)
             assert launch is not None
-            runs = [run for stack in world.stacks if (run := stack.tables.runs.get(launch[0]))]
+            runs = [run for stack in simulation.stacks if (run := stack.tables.runs.get(launch[0]))]
             assert len(runs) == 1, "two stacks share a run, or none knows it"
             assert launch[1] <= runs[0].attempt
 
 
-def assert_all_done(world: World, witness: ModelWitness) -> None:
+def assert_nothing_lost(simulation: ProtocolSimulation, checker: ModelChecker) -> None:
     """After everything has come to its end: nothing was lost, and records show what was (I2, I3, I7)."""
-    for stack in world.stacks:
+    for stack in simulation.stacks:
         ticks = stack.committed()
         requested = {run.run_id for tick in ticks for run in tick.requests}
         assert requested == stack.tables.runs.keys(), (
@@ -167,10 +169,10 @@ def assert_all_done(world: World, witness: ModelWitness) -> None:
         keyless = [run.run_id for tick in ticks for run in tick.requests if not run.run_key]
         assert len(keyless) == len(set(keyless)), "I3"
         watched = [tick for tick in ticks if tick.sensor == WATCH]
-        assert len(watched) == witness.commits[stack.name] == len(keyless), "I4"
+        assert len(watched) == checker.commits[stack.name] == len(keyless), "I4"
         for run in stack.tables.runs.values():
-            _assert_told_as_it_was(world, run)
-        for event in world.uploads:
+            _assert_record_matches_target(simulation, run)
+        for event in simulation.uploads:
             assert isinstance(event, ObjectCreated)
             for copy in COPIES:
                 assert stack.run_ids.keyed(copy, event.object.key) in stack.tables.runs, (
@@ -178,8 +180,8 @@ def assert_all_done(world: World, witness: ModelWitness) -> None:
                 )
 
 
-def _assert_told_as_it_was(world: World, run: Run) -> None:
-    (target,) = (target for kind, target in world.targets.items() if kind == run.job)
+def _assert_record_matches_target(simulation: ProtocolSimulation, run: Run) -> None:
+    (target,) = (target for kind, target in simulation.targets.items() if kind == run.job)
     for attempt in range(1, run.attempt + 1):
         if not target.begun.get(f"{run.run_id}-{attempt}"):
             end = f"{DagsterRunStatus.FAILURE.value}{ASSUMED}"

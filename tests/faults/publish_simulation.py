@@ -1,4 +1,4 @@
-"""Runs end, PUBLISH publishes it, and sensors react: a world in which every call may meet a fault."""
+"""Runs end, PUBLISH publishes it, and sensors react: a simulation in which every call may meet a fault."""
 
 import json
 import random
@@ -10,15 +10,15 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
-from tests.faults.living import Living
-from tests.faults.world import (
+from tests.faults.engine_simulation import (
     MINUTE_MS,
     PAUSE_SECONDS,
     SECONDS,
     STREAM_TRIES,
     _Context,
 )
+from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
+from tests.faults.simulation import Simulation
 from tests.support.engine import NAMESPACE
 from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
@@ -105,7 +105,7 @@ class SimulatedBus:
 
 
 @dataclass(slots=True)
-class PublishWorld(Living):
+class PublishSimulation(Simulation):
     """What becomes of runs: their statuses are published, and sensors react.
 
     Attributes:
@@ -132,7 +132,7 @@ class PublishWorld(Living):
         names = ("publish", "watch", "pairs")
         self.queues = {name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in names}
         self.bus = SimulatedBus([self.queues["watch"], self.queues["pairs"]])
-        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
         self.began_at = self.next_tick = self.clock.now()
         for number, ends in enumerate(ENDS):
             for job, end in zip(JOBS, ends, strict=True):
@@ -191,7 +191,7 @@ class PublishWorld(Living):
 
     # Time.
 
-    def _upcoming(self) -> Iterator[int]:
+    def _next_times(self) -> Iterator[int]:
         yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
         if self._is_pending or len(self.reports) < PAIRS:
@@ -206,7 +206,7 @@ class PublishWorld(Living):
         """The runs that the successes led to."""
         return [run for run in self.tables.runs.values() if run.job == "report"]
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         self._deliver_stream()
         self._receive("PUBLISH", self.queues["publish"], self._publish_queue)
         self._receive("STATUS", self.queues["watch"], lambda event: self._batch(watching(), event))
@@ -258,57 +258,62 @@ class _Ticks(InMemoryTickStore):
         return is_kept
 
 
-def violations(world: PublishWorld) -> list[str]:
+def violations(simulation: PublishSimulation) -> list[str]:
     """Return what of I2, I8 and I10 does not hold."""
-    return [*_unpublished(world), *_misnumbered(world), *_unseen(world), *_unpaired(world)]
+    return [
+        *_unpublished(simulation),
+        *_misnumbered(simulation),
+        *_unseen(simulation),
+        *_unpaired(simulation),
+    ]
 
 
-def _unpublished(world: PublishWorld) -> Iterator[str]:
-    ended = {run_id: run for run_id, run in world.tables.runs.items() if run.job != "report"}
+def _unpublished(simulation: PublishSimulation) -> Iterator[str]:
+    ended = {run_id: run for run_id, run in simulation.tables.runs.items() if run.job != "report"}
     reached = {each.event_id for run in ended.values() for each in statuses_reached(run)}
-    published = {str(event.detail["id"]) for event in world.bus.events}
+    published = {str(event.detail["id"]) for event in simulation.bus.events}
     if published != reached:
         yield f"I8: {sorted(reached ^ published)} were not published, or never reached"
     by_id: dict[object, set[str]] = {}
-    for event in world.bus.events:
+    for event in simulation.bus.events:
         by_id.setdefault(event.detail["id"], set()).add(
             json.dumps([event.detail["number"], event.detail["status"]])
         )
     yield from (
         f"I8: {name} was published in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
     )
-    yield from (f"I10: dead letter {letter}" for letter in world.dead_letters.kept)
+    yield from (f"I10: dead letter {letter}" for letter in simulation.dead_letters.kept)
 
 
-def _misnumbered(world: PublishWorld) -> Iterator[str]:
+def _misnumbered(simulation: PublishSimulation) -> Iterator[str]:
     for job in JOBS:
-        events = world.tables.events.get(ended_runs_key(job), [])
+        events = simulation.tables.events.get(ended_runs_key(job), [])
         numbers = [event.storage_id for event in events]
         if numbers != list(range(1, len(ENDS) + 1)) or len({event.event_id for event in events}) != len(ENDS):
             yield f"I8: the ends of {job} are numbered {numbers}"
 
 
-def _unseen(world: PublishWorld) -> Iterator[str]:
+def _unseen(simulation: PublishSimulation) -> Iterator[str]:
     yield from (
-        f"I8: tick {name} committed {n} times" for name, n in Counter(world.committed).items() if n > 1
+        f"I8: tick {name} committed {n} times" for name, n in Counter(simulation.committed).items() if n > 1
     )
-    acted = {tick.acted_on for tick in world.tables.ticks.values() if tick.acted_on}
+    acted = {tick.acted_on for tick in simulation.tables.ticks.values() if tick.acted_on}
     ends = {
         f"{job}-{n}/1/0/{end}" for n, both in enumerate(ENDS) for job, end in zip(JOBS, both, strict=True)
     }
     if acted != ends:
         yield f"I8: {sorted(acted ^ ends)} was not acted on, or never was"
-    noted = [each.event_id for run in world.tables.runs.values() for each in run.reactions]
+    noted = [each.event_id for run in simulation.tables.runs.values() for each in run.reactions]
     if sorted(noted) != sorted(ends):
         yield f"I2: the reactions noted are {sorted(noted)}"
 
 
-def _unpaired(world: PublishWorld) -> Iterator[str]:
+def _unpaired(simulation: PublishSimulation) -> Iterator[str]:
     used = Counter(
         name
-        for run in world.reports
+        for run in simulation.reports
         for names in json.loads(run.run_config)["upstream"].values()
         for name in names
     )
-    if len(world.reports) != PAIRS or any(times > 1 for times in used.values()):
-        yield f"I1, I2: {len(world.reports)} reports, of {dict(used)}"
+    if len(simulation.reports) != PAIRS or any(times > 1 for times in used.values()):
+        yield f"I1, I2: {len(simulation.reports)} reports, of {dict(used)}"
