@@ -1,4 +1,4 @@
-"""Jobs and ticks report assets, RECORD and DISPATCH record it: a simulation in which every call may meet a fault."""
+"""A simulation of asset events, from reports and ticks to the bus; a fault can be injected at every call."""
 
 import json
 import random
@@ -48,7 +48,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 
 def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[str, object]:
-    """A report, as EventBridge delivers it."""
+    """Return a report, as EventBridge delivers it."""
     fields: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
     return {
         "id": "made by eventbridge",
@@ -62,7 +62,7 @@ def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[
 
 
 def published_elsewhere(namespace: str) -> dict[str, object]:
-    """What another stack publishes."""
+    """Return an asset event of another stack."""
     made: dict[str, object] = {
         "partition": None,
         "description": None,
@@ -94,7 +94,7 @@ REPORTS = (
 
 
 def scheduled() -> SensorDefinition:
-    """A sensor that reports two assets, and requests a run, on each of two days."""
+    """Return a sensor that reports two assets and requests a run on each of two days."""
 
     def function(context: SensorEvaluationContext) -> SensorResult:
         day = int(context.cursor or 0) + 1
@@ -107,17 +107,17 @@ def scheduled() -> SensorDefinition:
 
 
 def subscription() -> SensorDefinition:
-    """A sensor that reports an asset for each run that it receives."""
+    """Return a sensor that reports an asset for each run that it receives."""
     made = [AssetMaterialization("orders", description="of a run")]
     definition = RunStatusSensorDefinition(EVENTS, Status.SUCCESS, lambda: SensorResult(asset_events=made))
     return definition.configured({"TREADLE_NAMESPACE": NAMESPACE})
 
 
 class OneByOne:
-    """An `EventStore` that appends one after the other, so that a fault may leave some of them appended.
+    """An `EventStore` that appends one event at a time, so that a fault can leave a part of them appended.
 
     Args:
-        store: appends one.
+        store: the store.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -133,10 +133,10 @@ class OneByOne:
 
 @dataclass(slots=True)
 class AssetSimulation(Simulation):
-    """What is recorded and published of assets.
+    """A simulation of RECORD, DISPATCH and two sensors that report assets.
 
     Attributes:
-        faults: strike.
+        faults: injects the faults.
     """
 
     end_ms: ClassVar[int] = 24 * 3_600_000
@@ -152,7 +152,7 @@ class AssetSimulation(Simulation):
     next_tick: int = field(init=False)
 
     def __post_init__(self) -> None:
-        random.seed(0)  # How long a message waits that failed is left to chance.
+        random.seed(0)  # The delay of a failed message is random.
         self.queues = {
             name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in ("record", SCHEDULED, EVENTS)
         }
@@ -194,7 +194,7 @@ class AssetSimulation(Simulation):
         return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
-        """As the stream does, or RECONCILE after it."""
+        """Dispatch the pending ticks, as the stream or RECONCILE does."""
         grants = FixedGrants({SCHEDULED: frozenset({JOB})})
         dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, self._bus)
         for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
@@ -236,12 +236,12 @@ class AssetSimulation(Simulation):
 
 
 def recorded_wrong(simulation: AssetSimulation) -> list[str]:
-    """Return what of I2, I3, I4, I8 and I10 does not hold."""
+    """Return the violations of I2, I3, I4, I8 and I10."""
     return [*_misnumbered(simulation), *_mispublished(simulation), *_undone(simulation)]
 
 
 def _expected(simulation: AssetSimulation) -> dict[str, set[str]]:
-    """The ids of all events, by asset."""
+    """Return the ids of all events, by asset."""
     found = {"orders": {"e1", "made by eventbridge", f"{OTHER}/e1"}, "customers": {"e2"}}
     for (sensor, tick_id), tick in simulation.tables.ticks.items():
         for index, made in enumerate(tick.asset_events):

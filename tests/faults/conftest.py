@@ -1,4 +1,4 @@
-"""What the tests of faults share: no_logging, small slices, and a count of the fault points."""
+"""Fixtures of the tests of faults: no logging, small chunks, and a count of the injected faults."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ CHUNK_SIZE = 2
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick of three requests is dispatched in slices."""
+    """Dispatch a tick of three requests in chunks."""
     monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
     monkeypatch.setattr(dispatcher, "CHUNK_SIZE", CHUNK_SIZE)
 
 
 @pytest.fixture(autouse=True)
 def no_logging() -> Iterator[None]:
-    """Thousands of failures would be logged."""
+    """Log nothing: there would be thousands of failures."""
     name = logger().name
     level = logging.getLogger(name).level
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -31,7 +31,7 @@ def no_logging() -> Iterator[None]:
 
 @pytest.fixture
 def check_result(record_property: Callable[[str, object], None]) -> Callable[[InjectionResult], None]:
-    """Counts a walk's points, and fails on what did not hold."""
+    """Count the injected faults, and fail if there were violations."""
 
     def check(result: InjectionResult) -> None:
         record_property("faults injected", result.injected)

@@ -1,4 +1,4 @@
-"""One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
+"""A simulation of one deployment: a fault can be injected at every call of a port, and all messages are redelivered."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -51,16 +51,16 @@ from treadle.testing.system import SequentialIds, VirtualClock
 from treadle.testing.targets import NAMED
 
 SECONDS = 60
-"""Each step's time limit; a lease and a claim end a little after it."""
+"""Each component's time limit; a lease and a claim end a little after it."""
 
 PAUSE_SECONDS = 1_200
-"""A paused process goes on after so long: leases and claims have run out, and RECONCILE has looked."""
+"""The length of a pause: leases and claims have expired, and RECONCILE has run."""
 
 RECONCILE_MS = 600_000
 MINUTE_MS = 60_000
 ENGINE = "treadle"
 JOBS = {**CONFIGURED, GRANTED_LATE: replace(CONFIGURED[JOB], job=GRANTED_LATE)}
-"""What each job's name launches; the one that is granted late is configured all the same."""
+"""The settings of each job; the job that is granted late is configured from the beginning."""
 
 GRANTED_AFTER_MS = 40 * MINUTE_MS
 DROPPED_AFTER_MS = 100 * MINUTE_MS
@@ -70,7 +70,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 
 class _Context:
-    """Lambda's, of an invocation that has just begun."""
+    """Lambda's context of an invocation that has just begun."""
 
     def get_remaining_time_in_millis(self) -> int:
         return SECONDS * 1000
@@ -78,18 +78,18 @@ class _Context:
 
 @dataclass(slots=True)
 class EngineSimulation(Simulation):
-    """The scenario, step by step.
+    """A simulation of the engine and two sensors.
 
     Attributes:
         contract: of the target.
-        scenario: what is requested.
-        faults: strike.
+        scenario: the requests and the failures.
+        faults: injects the faults.
         backend: the stores.
-        reconciles: False where nobody looks for what is lost.
-        seed: of what is left to chance.
-        jobs: what each job's name launches, as it is deployed.
-        parameters: what is registered.
-        is_granted_late: whether a deployment has granted by now what it grants late.
+        reconciles: whether RECONCILE runs.
+        seed: of the random delays.
+        jobs: the settings of each job, as deployed.
+        parameters: the registry's entries in Parameter Store.
+        is_granted_late: whether the late deployment has granted its job.
     """
 
     contract: StartContract = NAMED
@@ -122,7 +122,7 @@ class EngineSimulation(Simulation):
     _failed: bool = False
 
     def __post_init__(self) -> None:
-        random.seed(self.seed)  # How long a throttled message waits is left to chance.
+        random.seed(self.seed)  # The delay of a throttled message is random.
         self.began_at = self.next_tick = self.clock.now()
         self.next_look = self.began_at + RECONCILE_MS
         for name in ("own", "arriving", "launches", "chunks", "events"):
@@ -143,7 +143,7 @@ class EngineSimulation(Simulation):
             for queue in (self.launches, self.chunks, self.events, self.arriving):
                 queue.send([{"treadle": "poison"}])
 
-    # What the steps rest on.
+    # The ports.
 
     def _stores(self) -> Any:
         stores: Any = self.backend.stores
@@ -157,13 +157,13 @@ class EngineSimulation(Simulation):
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Where jobs run, behind faults."""
+        """The target of each type, behind faults."""
         target: Target = self.jobs_run
         lost, throttled = LaunchUncertainError, LaunchDelayedError
         return {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=throttled)}
 
     def _engine_of(self, step: str) -> Assembly:
-        """The assembly of a step's processes, one of which follows another and keeps the registry's copy."""
+        """Return the assembly that all processes of a component use, with its cached copy of the registry."""
         return self._engines.setdefault(step, self.engine)
 
     def _sync(self, engine: Assembly) -> RegistrySync:
@@ -171,7 +171,7 @@ class EngineSimulation(Simulation):
         return engine.registry_sync(faulty(source, "EntrySource", self.faults), ENGINE, set(KINDS))
 
     def _jobs(self, engine: Assembly) -> Mapping[str, JobSettings]:
-        """What each job's name launches, as a step knows it."""
+        """Return the settings of each job, as a component reads them."""
         return engine.jobs()
 
     def _dispatcher(self, engine: Assembly) -> Dispatcher:
@@ -180,7 +180,7 @@ class EngineSimulation(Simulation):
         return engine.dispatcher(launches, engine.registry, InMemoryBus(), limits=limits, chunks=chunks)
 
     def _grant_late(self) -> None:
-        """A deployment grants something, and Parameter Store announces it, once at most."""
+        """Deploy a grant, which Parameter Store announces at most once."""
         if not self.is_granted_late and self.clock.now() - self.began_at >= GRANTED_AFTER_MS:
             self.is_granted_late = True
             path = f"{SENSORS}/{SCHEDULED}"
@@ -192,7 +192,7 @@ class EngineSimulation(Simulation):
                     )
 
     def _held_for_good(self) -> list[Tick]:
-        """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""
+        """Return the held ticks whose remaining requests will never be granted."""
         found = [
             self.backend.stores.ticks.get(sensor, tick_id)
             for sensor, tick_id in self.backend.stores.ticks.pending(FAR, 1_000)
@@ -200,14 +200,14 @@ class EngineSimulation(Simulation):
         return [tick for tick in found if tick and tick.held_requests and tick.dropped is None]
 
     def _drop(self) -> None:
-        """An operator drops what is still held, long after the deployment that granted something."""
+        """Drop the ticks that are still held, as an operator does long after the late grant."""
         drops = TickDrops(self.engine.stores.ticks, self.clock)
         for tick in self._held_for_good():
             drop = partial(drops.drop, tick.sensor, tick.tick_id, "ann", "typo")
             with suppress(TreadleError):
                 self.faults.run("DROP", drop)
 
-    # What happens by itself.
+    # Events.
 
     def _on_tick(self, tick: Tick) -> None:
         keys = {"sensor": {"S": tick.sensor}, "tick_id": {"S": tick.tick_id}}
@@ -224,7 +224,7 @@ class EngineSimulation(Simulation):
             self.edit(str(at + 1))
 
     def edit(self, cursor: str) -> None:
-        """An operator sets the cursor, as often as it takes."""
+        """Set the cursor as an operator, until it succeeds."""
         sensors = self.engine.stores.sensors
         edit = Edit(self.clock.now(), "ann", sets_cursor=True, cursor=cursor)
         done = False
@@ -233,7 +233,7 @@ class EngineSimulation(Simulation):
                 done = self.faults.run("EDIT", lambda: sensors.edit(SCHEDULED, edit))
         self.edits += 1
 
-    # The steps.
+    # The components.
 
     def _scheduled(self) -> EvaluatorParts:
         return self._evaluator(self._definitions[0], self.own, self.scenario.interval)
@@ -293,7 +293,7 @@ class EngineSimulation(Simulation):
     # Time.
 
     def _next_times(self) -> Iterator[int]:
-        """When something is to happen."""
+        """Yield the times of all future events."""
         queues = (self.own, self.arriving, self.launches, self.chunks, self.events)
         yield from (queue.next_at for queue in queues if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
@@ -309,7 +309,7 @@ class EngineSimulation(Simulation):
 
     @property
     def wants_ticks(self) -> bool:
-        """Whether the scheduled sensor has something to do."""
+        """Whether the scheduled sensor has batches left."""
         return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.scenario.batches))
 
     def _run_due(self) -> None:

@@ -1,4 +1,4 @@
-"""Walks through every call of a scenario: strikes there, lets all go on, and checks the invariants."""
+"""Injects a fault at each call of a scenario, runs the simulation to its end, and checks the invariants."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 
 TOKEN_FOR_AN_HOUR = StartContract(token_ms=3_600_000)
-"""As ECS: a client token is known for a while, and stopped tasks cannot be found."""
+"""As ECS: a client token is valid for an hour, and stopped tasks are not listed."""
 
 LISTED = StartContract(listing_ms=14 * 86_400_000)
-"""As Glue and Batch: no token, but runs can be found by the launch id that they have."""
+"""As Glue and Batch: no token, but the listing shows the launch id of each run."""
 
 AT_LEAST_ONCE = StartContract(describes=False)
 """As an asynchronous Lambda invocation."""
@@ -27,7 +27,7 @@ CONTRACTS = {
 }
 
 TARGET_STEPS = frozenset({"LAUNCH", "RECORD", "RECONCILE"})
-"""The steps in which it matters what the target promises."""
+"""The components that depend on the target's contract."""
 
 CALL_FAULTS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.PAUSE, Fault.THROTTLED)
 BATCH_FAULTS = (Fault.HALF_KILLED, Fault.HALF_LOST)
@@ -37,34 +37,34 @@ MakeSimulation = Callable[[Faults], EngineSimulation]
 
 @dataclass(slots=True)
 class InjectionResult:
-    """What a walk came to.
+    """The result of injected faults.
 
     Attributes:
-        injected: how many fault points there were.
-        violations: what did not check_result, and where.
+        injected: the number of plans of faults that were simulated.
+        violations: the violated invariants, with the fault points.
     """
 
     injected: int = 0
     violations: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: "InjectionResult") -> "InjectionResult":
-        """Both together."""
+        """Add another result."""
         self.injected += other.injected
         self.violations += other.violations
         return self
 
 
 def calls_of(make: MakeSimulation, plan: dict[int, Fault] | None = None) -> list[Call]:
-    """All calls of a scenario, in order."""
+    """Return all calls of a simulation, in order."""
     simulation = make(Faults(plan or {}))
     simulation.run()
     return simulation.faults.calls
 
 
 def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
-    """What can happen at a call."""
+    """Yield the faults that can be injected at a call."""
     for fault in CALL_FAULTS:
-        # Without a token nobody comes back after the time limit of LAUNCH: the claim is another's by then.
+        # Without a token, a paused LAUNCH would exceed its time limit: another one has the claim by then.
         if fault is Fault.PAUSE and call.step == "LAUNCH" and contract.token_ms is None:
             continue
         yield fault
@@ -73,7 +73,7 @@ def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
 
 
 def inject(make: MakeSimulation, plan: dict[int, Fault]) -> InjectionResult:
-    """Live through a flow with faults, and check what it has come to."""
+    """Run a simulation with injected faults, and check its invariants."""
     simulation = make(Faults(plan))
     planned = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
     try:
@@ -90,13 +90,13 @@ def inject(make: MakeSimulation, plan: dict[int, Fault]) -> InjectionResult:
 def inject_at_calls(
     make: MakeSimulation, contract: StartContract, fault: Fault, where: Callable[[Call], bool]
 ) -> InjectionResult:
-    """Strike at every call.
+    """Inject a fault at each call.
 
     Args:
-        make: a fresh simulation.
-        contract: of its target.
-        fault: what is to happen.
-        where: which calls.
+        make: creates a simulation.
+        contract: the contract of its target.
+        fault: the fault.
+        where: selects the calls.
     """
     result = InjectionResult()
     for call in calls_of(make):
@@ -108,7 +108,7 @@ def inject_at_calls(
 def inject_pairs(
     make: MakeSimulation, contract: StartContract, first: Fault, where: Callable[[Call], bool]
 ) -> InjectionResult:
-    """Strike at every call, and at every later call of what that leads to."""
+    """Inject a fault at each call, and a second one at each later call of that simulation."""
     result = InjectionResult()
     for call in filter(where, calls_of(make)):
         if first not in faults_at(call, contract):

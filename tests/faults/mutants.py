@@ -1,4 +1,4 @@
-"""Weakens the protocol in one place at a time, and shows which test turns red. `make mutants` runs it."""
+"""Mutation tests: each mutant weakens the protocol at one place, and a test must kill it. Run by `make mutants`."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path("layers/treadle/treadle")
 COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "engine", "pyproject.toml")
-SIDE_BY_SIDE = 2
+PARALLEL = 2
 TIME_LIMIT = 300
 
 SENSORS, TICKS, RUNS = (f"adapters/dynamodb/{name}.py" for name in ("sensors", "ticks", "runs"))
@@ -51,14 +51,14 @@ UNREADABLE = "tests/unit/test_reconcile_unreadable.py::test_"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One weakening.
+    """One mutant.
 
     Attributes:
         name: what is weakened.
         module: the module of the library.
-        old: its text, which occurs there exactly once.
-        new: what takes its place.
-        tests: the tests of which one must turn red.
+        old: the original text, which occurs there exactly once.
+        new: the text that replaces it.
+        tests: the tests of which at least one must fail.
     """
 
     name: str
@@ -666,7 +666,7 @@ MUTANTS = (
         TICKS,
         "pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None",
         "pending=None",
-        ("tests/faults_moto/test_indexes.py::test_a_tick_that_the_stream_has_lost_is_dispatched",),
+        ("tests/faults_moto/test_indexes.py::test_tick_that_the_stream_lost_is_dispatched",),
     ),
     Mutant(
         "keys remembered although the sensor was edited",
@@ -806,7 +806,7 @@ MUTANTS = (
         "engine/launch/launcher.py",
         "return replace(settings, target=kind, arn=pending_start.target, options=options, role=role)",
         "return settings",
-        ("tests/faults/test_start_contract.py::test_start_in_doubt_is_settled_where_it_was_tried",),
+        ("tests/faults/test_start_contract.py::test_pending_start_is_resolved_with_the_same_target",),
     ),
     Mutant(
         "denial of a start in doubt taken for one of the first start",
@@ -949,23 +949,23 @@ MUTANTS = (
 
 
 class MutationError(Exception):
-    """A mutant that says nothing: its text is not there once, or its tests did not run."""
+    """A mutant is invalid: its text does not occur exactly once, or its tests did not run."""
 
 
 def copy_to(folder: Path) -> None:
-    """What the tests need of the project, in a folder of its own."""
+    """Copy what the tests need of the project into a folder."""
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copy(source, folder / name)
-    # Some of the limits are DynamoDB Local's alone.
+    # Only DynamoDB Local enforces some of the limits.
     (folder / ".tools").symlink_to(ROOT / ".tools")
 
 
 def mutate(mutant: Mutant, folder: Path) -> None:
-    """Weaken the copy.
+    """Apply a mutant to the copy.
 
     Raises:
         MutationError: if the text to change does not occur exactly once.
@@ -973,15 +973,13 @@ def mutate(mutant: Mutant, folder: Path) -> None:
     module = folder / LIBRARY / mutant.module
     text = module.read_text()
     if text.count(mutant.old) != 1:
-        msg = (
-            f"{mutant.name}: {mutant.module} has this {text.count(mutant.old)} times, not once: {mutant.old}"
-        )
+        msg = f"{mutant.name}: {mutant.module} has this text {text.count(mutant.old)} times instead of once: {mutant.old}"
         raise MutationError(msg)
     module.write_text(text.replace(mutant.old, mutant.new))
 
 
-def red_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
-    """Those of the tests that fail in a copy.
+def failed_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
+    """Return the tests that fail in a copy.
 
     Raises:
         MutationError: if they could not be run.
@@ -997,36 +995,36 @@ def red_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
 
 
 def killers(mutant: Mutant) -> list[str]:
-    """The tests that a mutant turns red.
+    """Return the tests that kill a mutant.
 
     Raises:
-        MutationError: if it says nothing.
+        MutationError: if the mutant is invalid.
     """
     with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
         folder = Path(name)
         copy_to(folder)
         mutate(mutant, folder)
-        return red_tests(folder, mutant.tests)
+        return failed_tests(folder, mutant.tests)
 
 
 def main(names: list[str]) -> int:
-    """Print each mutant with a test that it turns red.
+    """Print each mutant with a test that kills it.
 
     Args:
         names: parts of the mutants' names; all mutants if there are none.
 
     Returns:
-        1 if one survives, or the tests are red without any; 0 otherwise.
+        1 if a mutant survives, or a test fails without a mutant; 0 otherwise.
     """
     chosen = [each for each in MUTANTS if not names or any(name in each.name for name in names)]
     with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
         copy_to(Path(name))
-        broken = red_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
+        broken = failed_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
     if broken:
-        print(f"red without any mutant: {', '.join(broken)}")
+        print(f"tests that fail without a mutant: {', '.join(broken)}")
         return 1
     survivors = 0
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(PARALLEL) as pool:
         for mutant, red in zip(chosen, pool.map(killers, chosen), strict=True):
             survivors += not red
             verdict = red[0].partition("::")[2] if red else "SURVIVES"

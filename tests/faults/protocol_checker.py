@@ -1,4 +1,4 @@
-"""What must hold after every single call, derived from what was done and not from what the stores' conditions say."""
+"""Checks invariants after every call against a reference model, which is independent of the stores' conditions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest
 
 @dataclass(slots=True)
 class Model:
-    """What is known of one stack.
+    """The reference model of one stack.
 
     Attributes:
         cursor: as the last committed tick or edit left it.
         is_running: as the last edit left it.
-        may_commit: the lease of the only tick that may commit, if one may.
-        leased_until: until when its lease keeps others away.
-        last_scheduled_for: of the last lease.
-        commits: how many ticks have moved the cursor.
-        runs: as they were at the last look.
-        ticks: the ids of the records that there were.
+        may_commit: the owner of the lease whose tick may commit; None if no tick may.
+        leased_until: when that lease expires.
+        last_scheduled_for: the scheduled time of the latest lease.
+        commits: the number of ticks that moved the cursor.
+        runs: the records after the previous call.
+        ticks: the keys of the committed records.
     """
 
     cursor: str | None = None
@@ -41,7 +41,7 @@ class Model:
 
 
 class ModelChecker:
-    """Checks invariants I1 to I7 and I9 as the calls go by."""
+    """Checks invariants I1 to I7 and I9 after every call."""
 
     def __init__(self) -> None:
         self.models: dict[str, Model] = {}
@@ -70,14 +70,14 @@ class ModelChecker:
         elif method == "release":
             if model.may_commit == args[0].owner:
                 model.may_commit = None
-            # A lease that lost to an edit is given up by its own tick alone.
+            # Only its own tick releases a lease that an edit has revoked.
             model.leased_until = 0 if stack.tables.sensors[WATCH].lease_owner is None else model.leased_until
         elif method == "edit" and not isinstance(result, Exception):
             self._edited(model, args[1])
 
     def _acquired(self, model: Model, request: LeaseRequest, lease: Lease) -> None:
         assert model.is_running, "I9: a stopped sensor ticks"
-        assert model.leased_until < request.now, "a lease was given while another one held"
+        assert model.leased_until < request.now, "a lease was acquired while another one was valid"
         assert request.scheduled_for > model.last_scheduled_for, "one nominal time had two ticks"
         model.may_commit, model.leased_until = lease.owner, request.expires_at
         model.last_scheduled_for = request.scheduled_for
@@ -88,16 +88,20 @@ class ModelChecker:
         keys = {(tick.sensor, tick.tick_id) for tick in completion.ticks}
         if isinstance(result, Exception):
             assert isinstance(result, LeaseLostError)
-            assert model.may_commit != lease.owner, "a tick was refused that nothing stood against"
-            assert not keys & stack.tables.ticks.keys() - model.ticks, "I5: a lost tick left a record"
+            assert model.may_commit != lease.owner, "the commit of the tick with the valid lease was refused"
+            assert not keys & stack.tables.ticks.keys() - model.ticks, (
+                "I5: a tick without lease wrote a record"
+            )
             return
-        assert model.may_commit == lease.owner, "I5, I9: a tick committed that had lost its lease"
+        assert model.may_commit == lease.owner, "I5, I9: a tick without lease committed"
         assert keys <= stack.tables.ticks.keys(), "I4: a record is missing"
         assert not keys & model.ticks, "a tick was committed twice"
         model.ticks |= keys
         if completion.cursor_changed:
             assert all(tick.status is not TickStatus.FAILURE for tick in completion.ticks[-1:]), "I6"
-            assert completion.cursor == str(int(model.cursor or 0) + 1), "I9: not built on the present cursor"
+            assert completion.cursor == str(int(model.cursor or 0) + 1), (
+                "I9: the commit does not follow from the current cursor"
+            )
             assert len(completion.ticks[-1].requests) >= 1, "I4: the cursor moved without its requests"
             model.cursor = completion.cursor
             self.commits[stack.name] += 1
@@ -113,7 +117,7 @@ class ModelChecker:
 
     def _observe_runs(self, stack: Stack, model: Model) -> None:
         current = stack.tables.runs
-        assert model.runs.keys() <= current.keys(), "I1: a run record is gone"
+        assert model.runs.keys() <= current.keys(), "I1: a run record is missing"
         for run_id, run in current.items():
             before = model.runs.get(run_id)
             if before is run:
@@ -128,44 +132,42 @@ class ModelChecker:
 
 
 def assert_forward(simulation: ProtocolSimulation, before: Run, run: Run) -> None:
-    """A run's attempt and status only move forward, and a new attempt has a reason (I1, I7)."""
+    """Assert that attempt and status only move forward, and that a new attempt has a reason (I1, I7)."""
     for place, times in before.reached.items():
         for status, time in times.items():
-            assert run.reached[place][status] <= time, f"I7: {status} of {place} was taken back"
+            assert run.reached[place][status] <= time, f"I7: {status} of {place} was removed"
     if run.attempt == before.attempt:
         is_reported = not any(name.endswith(ASSUMED) for name in before.reached[f"{run.attempt}/0"])
         assert not is_reported or run.status.rank >= before.status.rank, "I7: the status went back"
         return
-    assert run.attempt == before.attempt + 1, "I7: an attempt was left out"
-    assert before.status.is_finished, "I1: a second attempt beside the first"
+    assert run.attempt == before.attempt + 1, "I7: an attempt was skipped"
+    assert before.status.is_finished, "I1: a second attempt while the first was not finished"
     ticks = [*run.earlier_ticks, run.tick_id]
     assert len(ticks) == len(set(ticks)), "I1: one tick's request made two attempts"
-    assert ticks[:-1] == [*before.earlier_ticks, before.tick_id], "I1: an attempt's tick was forgotten"
+    assert ticks[:-1] == [*before.earlier_ticks, before.tick_id], "I1: the tick of an attempt is missing"
     reached_target = any(target.begun.get(before.launch_id) for target in simulation.targets.values())
     allowed = before.granted if before.status is DagsterRunStatus.SUCCESS else max(before.granted, 2)
-    assert before.attempt < allowed or not reached_target, "I1: an attempt that nobody granted"
+    assert before.attempt < allowed or not reached_target, "I1: an attempt without permission"
 
 
 def assert_started_once(simulation: ProtocolSimulation) -> None:
-    """Each attempt has one execution at most, and each execution a run that requested it (I1)."""
+    """Assert that each attempt has at most one execution, and each execution has a run (I1)."""
     for target in simulation.targets.values():
         for launch_id, begun in target.begun.items():
             assert len(begun) <= 1, f"I1: {launch_id} was started {len(begun)} times"
             launch = parse_launch_id(launch_id)
             assert launch is not None
             runs = [run for stack in simulation.stacks if (run := stack.tables.runs.get(launch[0]))]
-            assert len(runs) == 1, "two stacks share a run, or none knows it"
+            assert len(runs) == 1, "two stacks share a run, or no stack has it"
             assert launch[1] <= runs[0].attempt
 
 
 def assert_nothing_lost(simulation: ProtocolSimulation, checker: ModelChecker) -> None:
-    """After everything has come to its end: nothing was lost, and records show what was (I2, I3, I7)."""
+    """Assert, at the end, that nothing was lost, and that the records match the executions (I2, I3, I7)."""
     for stack in simulation.stacks:
         ticks = stack.committed()
         requested = {run.run_id for tick in ticks for run in tick.requests}
-        assert requested == stack.tables.runs.keys(), (
-            "I2: a request without run, or a run that nobody requested"
-        )
+        assert requested == stack.tables.runs.keys(), "I2: a request without run, or a run without request"
         keyless = [run.run_id for tick in ticks for run in tick.requests if not run.run_key]
         assert len(keyless) == len(set(keyless)), "I3"
         watched = [tick for tick in ticks if tick.sensor == WATCH]
@@ -185,9 +187,11 @@ def _assert_record_matches_target(simulation: ProtocolSimulation, run: Run) -> N
     for attempt in range(1, run.attempt + 1):
         if not target.begun.get(f"{run.run_id}-{attempt}"):
             end = f"{DagsterRunStatus.FAILURE.value}{ASSUMED}"
-            assert end in run.reached[f"{attempt}/0"], "I2: an attempt was not started, and nobody says so"
+            assert end in run.reached[f"{attempt}/0"], (
+                "I2: an attempt was not started, and not recorded as failed"
+            )
     begun = target.begun.get(run.launch_id)
     if begun:
-        # What was refused when it was requested again may have run; whose every event is lost stays so.
+        # An assumed failure stays if all events of the execution were lost.
         is_assumed = run.failure is not None and run.failure.assumed
         assert is_assumed or run.status is target.executions[begun[0]].status, "I7"

@@ -1,7 +1,7 @@
-"""Two stacks in one account, whose every step can be interrupted at every call it makes.
+"""A simulation of two stacks in one account, whose every step can be interrupted at each of its calls.
 
-A step is one function's invocation: it has a clock of its own, which goes wrong by seconds, and it can be killed,
-lose an answer, or stand still while others act. What it does is the engine's own; here is only what surrounds it.
+A step is one invocation of a function: it has its own clock, skewed by seconds, and can be killed, lose a response, or
+be paused while others run. The step itself is the engine's code; this module simulates only its environment.
 """
 
 from collections import Counter
@@ -51,13 +51,13 @@ BEHAVIORS = ("requests", "changes", "skips", "fails")
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What befalls a step.
+    """An interruption of a step.
 
     Attributes:
-        call: at which of its calls, from 1.
-        after: whether the call has its effect first.
-        kind: `kill`, `lose` (the answer), or `pause`.
-        meanwhile: what others do in a pause.
+        call: the number of the interrupted call, from 1.
+        after: whether the interruption follows the call's effect.
+        kind: `kill`, `lose` (the response), or `pause`.
+        meanwhile: the actions of others during a pause.
     """
 
     call: int
@@ -68,13 +68,13 @@ class Interruption:
 
 @dataclass(slots=True)
 class Step:
-    """A step under way.
+    """A step in progress.
 
     Attributes:
-        interruption: what is to befall it.
-        ends_at: when its function's time limit ends it, by the true clock; None where even a step that lasts
-            longer must do no harm.
-        calls: how many it has made.
+        interruption: its interruption, if any.
+        ends_at: when its function's time limit ends it, by the true clock; None if a step that exceeds the limit
+            must be harmless, too.
+        calls: the number of its calls so far.
     """
 
     interruption: Interruption | None
@@ -83,14 +83,14 @@ class Step:
 
 
 class Observer(Protocol):
-    """Sees each call that has had its effect."""
+    """Observes each completed call."""
 
     def observe(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
-        """Check what the call has changed; `result` is what it gave or raised."""
+        """Check what the call has changed; `result` is what it returned or raised."""
 
 
 class InterruptiblePort:
-    """A port of a stack, each of whose calls can be interrupted, and is witnessed."""
+    """A port of a stack whose calls can be interrupted, and are observed."""
 
     def __init__(
         self, simulation: "ProtocolSimulation", stack: "Stack", name: str, port: Any, lost: type[Exception]
@@ -120,28 +120,28 @@ class DelayedQueue:
 
     Attributes:
         clock: the time.
-        messages: from when on each is visible, and its body.
+        messages: the time from which each is visible, and its body.
     """
 
     clock: VirtualClock
     messages: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def send(self, bodies: list[dict[str, Any]], *, delay_seconds: int = 0) -> None:
-        """Keep the messages."""
+        """Store the messages."""
         self.messages += [(self.clock.now() + delay_seconds * 1000, body) for body in bodies]
 
     def visible(self) -> list[tuple[int, dict[str, Any]]]:
-        """Those that may be received."""
+        """Return the visible messages."""
         return [message for message in self.messages if message[0] <= self.clock.now()]
 
 
 class Copy(SensorDefinition):
-    """Asks for one run per object, whatever event names it."""
+    """A sensor that requests one run per object, for whichever event."""
 
     takes_events = True
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """The object's run."""
+        """Return the object's run request."""
         assert isinstance(event, ObjectCreated)
         returned = self._called(context)
         return combine([replace(returned, run_key=event.object.key)], context, self.job_names)
@@ -152,7 +152,7 @@ class Stack:
 
     Args:
         name: its namespace.
-        simulation: where it stands.
+        simulation: the simulation.
     """
 
     def __init__(self, name: str, simulation: "ProtocolSimulation") -> None:
@@ -204,28 +204,28 @@ class Stack:
         return RunRequest(job_name="listed")
 
     def dispatcher(self, clock: VirtualClock) -> Dispatcher:
-        """DISPATCH."""
+        """Return DISPATCH's dispatcher."""
         grants = FixedGrants({name: frozenset(JOBS) for name in (WATCH, *COPIES)})
         return self.engine(clock).dispatcher(self.launches, grants, InMemoryBus())
 
     def engine(self, clock: VirtualClock) -> Assembly:
-        """The assembly of the engine's components."""
+        """Return the assembly of the engine's components."""
         return Assembly(self.stores, clock, self.simulation.tokens, self.name)
 
     def sensor(self, definition: SensorDefinition, clock: VirtualClock) -> SensorParts:
-        """What evaluates a sensor."""
+        """Return the components that evaluate a sensor."""
         return self.engine(clock).sensor(definition, TickSettings(MINUTE_MS, RUNNING))
 
     def committed(self) -> list[Any]:
-        """The ticks that requested runs, in order."""
+        """Return the ticks that requested runs, in order."""
         return [tick for _, tick in sorted(self.tables.ticks.items()) if tick.status is TickStatus.SUCCESS]
 
 
 class ProtocolSimulation:
-    """Everything there is, and what can happen in it; numbers choose among what there is to choose from.
+    """Two stacks and the targets that they share.
 
     Args:
-        observer: sees every call.
+        observer: observes every call.
     """
 
     def __init__(self, observer: Observer) -> None:
@@ -252,7 +252,7 @@ class ProtocolSimulation:
         args: Sequence[Any],
         lost: type[Exception],
     ) -> Any:
-        """Make a step's call, and let happen to it what is to happen."""
+        """Make a step's call, with its interruption."""
         step = self._step
         assert step is not None
         step.calls += 1
@@ -278,7 +278,7 @@ class ProtocolSimulation:
         if interruption.kind == "kill":
             raise KilledError
         if interruption.kind == "lose":
-            msg = "no answer came"
+            msg = "there was no response"
             raise lost(msg)
         stack = self.present
         for action in interruption.meanwhile:
@@ -289,7 +289,7 @@ class ProtocolSimulation:
             raise KilledError
 
     def report(self) -> None:
-        """Let the targets report to both stacks what started and ended."""
+        """Send the targets' status events to both stacks."""
         for kind, target in self.targets.items():
             for external_id, execution in target.executions.items():
                 for status in dict.fromkeys((DagsterRunStatus.STARTED, execution.status)):
@@ -312,7 +312,7 @@ class ProtocolSimulation:
         *,
         is_ended_in_time: bool = False,
     ) -> bool:
-        """Run a step; whether it ended in order, so that its message may be deleted."""
+        """Run a step, and return whether it succeeded, so that its message may be deleted."""
         outer = self._step
         self._step = Step(interruption, self.clock.now() + LIMIT_SECONDS * 1000 if is_ended_in_time else None)
         try:
@@ -325,15 +325,15 @@ class ProtocolSimulation:
 
 
 def _nothing() -> None:
-    """The function is called."""
+    """Do nothing: the call stands for the function's own."""
 
 
 class Skewed(VirtualClock):
-    """A process's own clock.
+    """The skewed clock of a process.
 
     Args:
         clock: the true one.
-        skew: by how many milliseconds this one is ahead.
+        skew: the milliseconds that this one is ahead.
     """
 
     def __init__(self, clock: VirtualClock, skew: int) -> None:
@@ -342,5 +342,5 @@ class Skewed(VirtualClock):
         self._skew = skew
 
     def now(self) -> int:
-        """The time as this process sees it."""
+        """Return the time of this process."""
         return self._clock.now() + self._skew

@@ -1,6 +1,6 @@
-"""What can happen in the simulation: each of its functions' invocations, what operators do, and what time does.
+"""The actions of the simulation: invocations of functions, edits by operators, and the passing of time.
 
-Numbers choose among what there is to choose from; where there is nothing, nothing happens.
+Numbers select one of the available items; an action without an item does nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,14 +48,14 @@ ENDS = (Status.SUCCESS, Status.FAILURE, Status.CANCELED)
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The circumstances of a step.
+    """The parameters of an invocation.
 
     Attributes:
-        stack: in which of the stacks; None for that of the step that stands still meanwhile.
-        number: chooses what it deals with.
-        skew: by how many seconds its clock is ahead.
-        interruption: what befalls it.
-        doubled: whether its message is delivered again, though it ended in order.
+        stack: the index of the stack; None for the stack of the paused step.
+        number: selects its item.
+        skew: the seconds that its clock is ahead.
+        interruption: its interruption, if any.
+        doubled: whether its message is delivered again although it succeeded.
     """
 
     stack: int | None = 0
@@ -67,12 +67,12 @@ class Invocation:
     def run(
         self, simulation: ProtocolSimulation, step: Callable[..., object], *, is_ended_in_time: bool = False
     ) -> bool:
-        """Run a step; whether its message may be deleted."""
+        """Run a step, and return whether its message may be deleted."""
         done = simulation.run(step, self.interruption, self.skew, is_ended_in_time=is_ended_in_time)
         return done and not self.doubled
 
     def stack_in(self, simulation: ProtocolSimulation) -> Stack:
-        """The stack."""
+        """Return the stack."""
         return simulation.present if self.stack is None else simulation.stacks[self.stack]
 
 
@@ -81,7 +81,7 @@ def _chosen(values: Sequence[T], number: int) -> T | None:
 
 
 def tick(simulation: ProtocolSimulation, how: Invocation, behavior: str = "requests", late: int = 0) -> None:
-    """A scheduled tick, perhaps minutes late or out of order."""
+    """Run a scheduled tick, perhaps minutes late or out of order."""
     stack = how.stack_in(simulation)
     nominal = minute(simulation.clock.now()) - late * MINUTE_MS
     stack.behavior = behavior
@@ -92,7 +92,7 @@ def tick(simulation: ProtocolSimulation, how: Invocation, behavior: str = "reque
 
 
 def upload(simulation: ProtocolSimulation, key: int) -> None:
-    """An object is stored; every sensor of every stack that shares its event receives it."""
+    """Store an object, and send its event to every sensor of every stack."""
     time = datetime.fromtimestamp(simulation.clock.now() / 1000, UTC)
     sequencer = str(len(simulation.uploads))
     event = ObjectCreated(S3Object("b", f"o{key}", "e", "null", 1, time), time, sequencer)
@@ -105,7 +105,7 @@ def upload(simulation: ProtocolSimulation, key: int) -> None:
 def take_event(
     simulation: ProtocolSimulation, how: Invocation, copy: str, behavior: str = "requests"
 ) -> None:
-    """An event comes to one of the sensors that share it."""
+    """Evaluate an event in one of the sensors that share it."""
     stack = how.stack_in(simulation)
     event = _chosen(stack.uploads[copy], how.number)
     if event is None:
@@ -121,7 +121,7 @@ def take_event(
 
 
 def dispatch(simulation: ProtocolSimulation, how: Invocation) -> None:
-    """The stream brings a tick, perhaps again."""
+    """Dispatch a tick as the stream delivers it, perhaps again."""
     stack = how.stack_in(simulation)
     found = _chosen(stack.committed(), how.number)
     if found is not None:
@@ -129,7 +129,7 @@ def dispatch(simulation: ProtocolSimulation, how: Invocation) -> None:
 
 
 def launch(simulation: ProtocolSimulation, how: Invocation) -> None:
-    """A launch message comes, perhaps for the second time."""
+    """Process a launch message, perhaps for the second time."""
     stack = how.stack_in(simulation)
     message = _chosen(stack.queue.visible(), how.number)
     if message is None:
@@ -145,7 +145,7 @@ def launch(simulation: ProtocolSimulation, how: Invocation) -> None:
 
 
 def end(simulation: ProtocolSimulation, number: int, status: Status) -> None:
-    """An execution ends, whether or not its launch has said that it began."""
+    """End an execution, whether or not its launch has recorded it."""
     running = [
         (target, external_id)
         for target in simulation.targets.values()
@@ -159,7 +159,7 @@ def end(simulation: ProtocolSimulation, number: int, status: Status) -> None:
 
 
 def record(simulation: ProtocolSimulation, how: Invocation) -> None:
-    """A target's event comes to one of the stacks, in any order, perhaps not the last time."""
+    """Record an event of a target in one of the stacks, in any order, perhaps not for the last time."""
     stack = how.stack_in(simulation)
     change = _chosen(stack.inbox, how.number)
     if change is None:
@@ -170,14 +170,14 @@ def record(simulation: ProtocolSimulation, how: Invocation) -> None:
 
 
 def lose_event(simulation: ProtocolSimulation, how: Invocation) -> None:
-    """A target's event gets lost for good."""
+    """Lose an event of a target."""
     inbox = how.stack_in(simulation).inbox
     if inbox:
         del inbox[how.number % len(inbox)]
 
 
 def reconcile(simulation: ProtocolSimulation, how: Invocation) -> None:
-    """A pass of RECONCILE."""
+    """Run RECONCILE."""
     stack = how.stack_in(simulation)
 
     def check(clock: VirtualClock) -> None:
@@ -189,7 +189,7 @@ def reconcile(simulation: ProtocolSimulation, how: Invocation) -> None:
 
 
 def operate(simulation: ProtocolSimulation, how: Invocation, edit: str) -> None:
-    """An operator starts or stops the sensor, sets its cursor, or lets a run start again."""
+    """Start or stop the sensor, set its cursor, or grant a run another attempt, as an operator."""
     stack = how.stack_in(simulation)
     if edit == "rerun":
         _rerun(simulation, stack, how)
@@ -222,17 +222,17 @@ def _rerun(simulation: ProtocolSimulation, stack: Stack, how: Invocation) -> Non
 
 
 def refuse(simulation: ProtocolSimulation, job: str, how: str) -> None:
-    """A target refuses the next start."""
+    """Have a target refuse the next start."""
     simulation.targets[job].refusals = iter([REFUSALS[how]("as configured")])
 
 
 def wait(simulation: ProtocolSimulation, seconds: int) -> None:
-    """Time passes."""
+    """Advance the clock."""
     simulation.clock.advance(seconds)
 
 
-def go_through(simulation: ProtocolSimulation, how: Invocation, status: Status) -> None:
-    """All that waits in a stack is done, and all executions end."""
+def process_all(simulation: ProtocolSimulation, how: Invocation, status: Status) -> None:
+    """Process everything that waits in a stack, and end all executions."""
     stack = how.stack_in(simulation)
     for index in range(len(stack.committed())):
         dispatch(simulation, replace(how, number=index))
@@ -244,7 +244,7 @@ def go_through(simulation: ProtocolSimulation, how: Invocation, status: Status) 
 
 
 def end_all(simulation: ProtocolSimulation, status: Status) -> None:
-    """All executions end."""
+    """End all executions."""
     while any(
         not each.status.is_finished for t in simulation.targets.values() for each in t.executions.values()
     ):
@@ -252,10 +252,10 @@ def end_all(simulation: ProtocolSimulation, status: Status) -> None:
 
 
 def settle(simulation: ProtocolSimulation, rounds: int = 40) -> None:
-    """Let everything that is under way come to its end, with RECONCILE and nothing that goes wrong.
+    """Run everything to its end, with RECONCILE and without interruptions.
 
     Raises:
-        AssertionError: if it does not come to an end.
+        AssertionError: if something does not end.
     """
     for target in simulation.targets.values():
         target.refusals = iter(())

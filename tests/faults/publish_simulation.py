@@ -1,4 +1,4 @@
-"""Runs end, PUBLISH publishes it, and sensors react: a simulation in which every call may meet a fault."""
+"""A simulation of status changes, from the run to the sensors' reactions; a fault can be injected at every call."""
 
 import json
 import random
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 JOBS = ("orders", "customers")
 PAIRS = 2
 ENDS = ((Status.SUCCESS, Status.SUCCESS), (Status.FAILURE, Status.SUCCESS), (Status.SUCCESS, Status.SUCCESS))
-"""How the runs of the two jobs end, in order: two of the one succeed, and three of the other."""
+"""The ends of the two jobs' runs, in order: two runs of one job succeed, and three of the other."""
 
 
-def watching() -> RunStatusSensorDefinition:
-    """A sensor that acts on every end."""
+def reacting() -> RunStatusSensorDefinition:
+    """Return a sensor that reacts to every end of a run."""
 
     def function() -> None:
-        """Act."""
+        """Return nothing: a reaction."""
 
     ends = (Status.SUCCESS, Status.FAILURE)
     named = RunStatusSensorDefinition("watch", ends, function)
@@ -69,7 +69,7 @@ def watching() -> RunStatusSensorDefinition:
 
 
 def pairing() -> AllSucceededDefinition:
-    """A sensor that requests a report of each pair of successes."""
+    """Return a sensor that requests a report for each pair of successes."""
     jobs = [JobDefinition(name) for name in JOBS]
     return all_succeeded(
         "pairs", jobs=jobs, within=timedelta(days=1), request_job=JobDefinition("report"), earlier="each"
@@ -87,13 +87,13 @@ class StreamRecord:
 
 @dataclass(slots=True)
 class SimulatedBus:
-    """A `Bus` that keeps the events, and sends them to its subscribers' queues."""
+    """A `Bus` that stores the events, and sends them to its subscribers' queues."""
 
     queues: Sequence[SimulatedQueue]
     events: list[BusEvent] = field(default_factory=list)
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Take the events."""
+        """Send the events to the queues."""
         for event in events:
             self.events.append(event)
             body = envelope(event, NAMESPACE)
@@ -106,10 +106,10 @@ class SimulatedBus:
 
 @dataclass(slots=True)
 class PublishSimulation(Simulation):
-    """What becomes of runs: their statuses are published, and sensors react.
+    """A simulation of PUBLISH, and of sensors that react to runs.
 
     Attributes:
-        faults: strike.
+        faults: injects the faults.
     """
 
     end_ms: ClassVar[int] = 24 * 3_600_000
@@ -128,7 +128,7 @@ class PublishSimulation(Simulation):
     next_tick: int = field(init=False)
 
     def __post_init__(self) -> None:
-        random.seed(0)  # How long a message waits that failed is left to chance.
+        random.seed(0)  # The delay of a failed message is random.
         names = ("publish", "watch", "pairs")
         self.queues = {name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in names}
         self.bus = SimulatedBus([self.queues["watch"], self.queues["pairs"]])
@@ -139,7 +139,7 @@ class PublishSimulation(Simulation):
                 self._run(f"{job}-{number}", job, end, self.began_at + number * 1_000)
 
     def _run(self, run_id: str, job: str, end: Status, at: int) -> None:
-        """A run that starts and ends; each change comes by the stream."""
+        """Add a run that starts and ends; the stream delivers each change."""
         run = Run(run_id, job, "any", None, "tick", "{}", {}, at, reached={"1/0": {"QUEUED": at}})
         self.tables.runs[run_id] = run
         self._change(run, {})
@@ -181,7 +181,7 @@ class PublishSimulation(Simulation):
         return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
-        """As the stream does, or RECONCILE after it."""
+        """Dispatch the pending ticks, as the stream or RECONCILE does."""
         grants = FixedGrants({"pairs": frozenset({"report"})})
         dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, InMemoryBus())
         for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
@@ -203,13 +203,13 @@ class PublishSimulation(Simulation):
 
     @property
     def reports(self) -> list[Run]:
-        """The runs that the successes led to."""
+        """The runs that the pairs of successes requested."""
         return [run for run in self.tables.runs.values() if run.job == "report"]
 
     def _run_due(self) -> None:
         self._deliver_stream()
         self._receive("PUBLISH", self.queues["publish"], self._publish_queue)
-        self._receive("STATUS", self.queues["watch"], lambda event: self._batch(watching(), event))
+        self._receive("STATUS", self.queues["watch"], lambda event: self._batch(reacting(), event))
         self._receive("WAKE", self.queues["pairs"], lambda event: self._batch(pairing(), event))
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
@@ -243,14 +243,14 @@ class PublishSimulation(Simulation):
 
 
 class _Ticks(InMemoryTickStore):
-    """Notes the ids of event ticks that were put, as often as they were."""
+    """A store that records the id of each event tick as often as it is put."""
 
     def __init__(self, tables: InMemoryTables, committed: list[str]) -> None:
         super().__init__(tables)
         self._committed = committed
 
     def put(self, tick: Tick) -> bool:
-        """Keep the record."""
+        """Store the record."""
         current = self.get(tick.sensor, tick.tick_id)
         is_kept = super().put(tick)
         if is_kept and current != tick and tick.status is not TickStatus.FAILURE:
@@ -259,7 +259,7 @@ class _Ticks(InMemoryTickStore):
 
 
 def violations(simulation: PublishSimulation) -> list[str]:
-    """Return what of I2, I8 and I10 does not hold."""
+    """Return the violations of I2, I8 and I10."""
     return [
         *_unpublished(simulation),
         *_misnumbered(simulation),
@@ -282,7 +282,7 @@ def _unpublished(simulation: PublishSimulation) -> Iterator[str]:
     yield from (
         f"I8: {name} was published in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
     )
-    yield from (f"I10: dead letter {letter}" for letter in simulation.dead_letters.kept)
+    yield from (f"I10: dead letter {each}" for each in simulation.dead_letters.kept)
 
 
 def _misnumbered(simulation: PublishSimulation) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the sensors of the simulation of faults request, and what goes wrong by itself meanwhile."""
+"""Scenarios of the engine's simulation: the sensors' requests, and failures other than injected faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,26 +15,26 @@ from treadle.integrations.s3.selection import S3Selection
 SCHEDULED = "watch"
 EVENTS = "arrivals"
 UNGRANTED = "forbidden"
-"""A job that is never granted: what requests it is dropped by an operator."""
+"""A job that is never granted: an operator drops its requests."""
 
 GRANTED_LATE = "permitted"
-"""A job that a deployment grants after a while."""
+"""A job that a later deployment grants."""
 
 JOBS = [JobDefinition(JOB), JobDefinition(UNGRANTED), JobDefinition(GRANTED_LATE)]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A history to be lived through.
+    """A scenario to simulate.
 
     Attributes:
-        batches: the run keys of each leased tick, in order; None requests a run without key.
-        objects: those that arrive, each an event tick.
+        batches: the run keys of each scheduled tick, in order; None requests a run without key.
+        objects: the uploaded objects, each of which is an event.
         failing_at: the batch whose first evaluation fails.
-        edited_at: the batch during whose first evaluation an operator moves the cursor on.
-        target_faults: what goes wrong at the target.
-        has_poison: whether records that nobody can handle come along with the others.
-        interval: seconds from one leased tick to the next.
+        edited_at: the batch during whose first evaluation an operator sets the next cursor.
+        target_faults: the failures of the target.
+        has_poison: whether invalid records are delivered, too.
+        interval: the sensor's interval, in seconds.
     """
 
     batches: tuple[tuple[str | None, ...], ...]
@@ -47,7 +47,7 @@ class Scenario:
 
 
 def keys_of(*keys: str) -> frozenset[str]:
-    """The run keys."""
+    """Return a set of run keys."""
     return frozenset(keys)
 
 
@@ -73,20 +73,20 @@ WHOLE = Scenario(
     has_poison=True,
     interval=30,
 )
-"""Everything that can come along; its last batch but one is dispatched in slices."""
+"""All cases; the last batch but one is dispatched in chunks."""
 
 MEDIUM = Scenario(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
-"""One tick, dispatched in slices, and one event, for stores that take their time."""
+"""One tick, dispatched in chunks, and one event, for slow stores."""
 
 SMALL = Scenario(batches=(("only",),))
 """One request, for pairs of faults."""
 
 
 def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDefinition:
-    """The sensor that is evaluated by schedule: one batch for each tick.
+    """Return a polling sensor that requests one batch in each tick.
 
     Args:
-        scenario: says what it requests.
+        scenario: has the batches.
         evaluated: called with the batch's number at each evaluation.
     """
 
@@ -104,12 +104,12 @@ def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDef
 
 
 def job_of(key: str | None) -> str:
-    """The job that a run key requests."""
+    """Return the job of a run key."""
     return next((job for job in (UNGRANTED, GRANTED_LATE) if (key or "").startswith(job)), JOB)
 
 
 def arrivals() -> SensorDefinition:
-    """The sensor that is evaluated for each object."""
+    """Return an event sensor of objects."""
 
     def function() -> RunRequest:
         return RunRequest()

@@ -1,4 +1,4 @@
-"""How a simulation of faults lives: what can happen happens, time moves on, and what failed comes again."""
+"""The event loop of a simulation: run what is due, advance the clock, and redeliver what failed."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -24,25 +24,25 @@ PORTS = {
     "events": "EventStore",
     "registry": "RegistryStore",
 }
-"""The stores behind faults, by their attributes."""
+"""The stores at which faults are injected, by attribute."""
 
 PROJECT = "shop"
-"""Whose sensors these are."""
+"""The owner of the sensors."""
 
 
 class NotQuiescentError(Exception):
-    """The simulation did not come to rest."""
+    """The simulation does not end."""
 
 
 class Simulation:
-    """A simulation, step by step.
+    """A simulation of components, with injected faults.
 
     Attributes:
         clock: the time.
-        faults: strike.
-        dead_letters: what was given up.
-        began_at: when it began.
-        end_ms: what has not come to rest so long after that never will.
+        faults: injects the faults.
+        dead_letters: the dead letters.
+        began_at: the time of the beginning.
+        end_ms: the duration after which it counts as endless.
     """
 
     __slots__ = ()
@@ -55,21 +55,21 @@ class Simulation:
     _tokens: SequentialIds
 
     def _run_due(self) -> None:
-        """Let everything happen that can happen now."""
+        """Run everything that is due."""
         raise NotImplementedError
 
     def _next_times(self) -> Iterator[int]:
-        """When something is to happen."""
+        """Yield the times of all future events."""
         raise NotImplementedError
 
     def run(self, until: int | None = None) -> None:
-        """Let everything happen.
+        """Run the simulation.
 
         Args:
-            until: when to stop; None for as soon as nothing more can happen.
+            until: the time at which to stop; None for the end.
 
         Raises:
-            NotQuiescentError: if things do not come to an end.
+            NotQuiescentError: if it does not end.
         """
         while True:
             self._run_due()
@@ -80,17 +80,17 @@ class Simulation:
             if upcoming is None:
                 return
             if upcoming - self.began_at > self.end_ms:
-                msg = "The simulation does not come to rest."
+                msg = "The simulation does not end."
                 raise NotQuiescentError(msg)
             self.clock.time = max(self.clock.time, upcoming)
 
     def _stores(self) -> Any:
-        """The stores, without faults."""
+        """Return the stores, without faults."""
         raise NotImplementedError
 
     @property
     def engine(self) -> Assembly:
-        """The assembly of the engine's components, over stores behind faults."""
+        """The assembly of the engine's components, with faults at the stores."""
         return Assembly(self._faulted(), self.clock, self._tokens, NAMESPACE)
 
     def _faulted(self) -> Any:
@@ -112,7 +112,7 @@ class Simulation:
     def _evaluator(
         self, definition: SensorDefinition, queue: SimulatedQueue, interval: int = 0
     ) -> EvaluatorParts:
-        """What evaluates a sensor."""
+        """Return the components that evaluate a sensor."""
         settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING, project=PROJECT)
         inbox = self._inbox(f"sensor {definition.name}", queue)
         sensor = self.engine.sensor(definition, settings, queue=inbox.queue)
@@ -123,7 +123,7 @@ class Simulation:
             answers: list[dict[str, Any]] = []
             event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
             if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
-                continue  # The whole batch comes again once it is visible.
+                continue  # The whole batch is redelivered.
             failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
             for index, message in enumerate(batch):
                 if str(index) not in failed:

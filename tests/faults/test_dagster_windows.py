@@ -1,4 +1,4 @@
-"""The windows in which Dagster's sensors duplicate (D) or lose (L), each closed here.
+"""The windows in which Dagster's sensors duplicate (D) or lose (L) runs, each closed here.
 
 Numbers and names are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
 """
@@ -49,22 +49,22 @@ GRANTS = FixedGrants({"watch": frozenset({JOB})})
 
 @pytest.fixture
 def harness() -> EngineHarness:
-    """The engine over twins in memory."""
+    """Return the engine over stores in memory."""
     return EngineHarness()
 
 
 @pytest.fixture
 def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
-    """Empty tables on Amazon's own engine, which alone decides who was first."""
+    """Return empty tables on DynamoDB Local, which serializes the conditional writes."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     return DynamoStores(create_tables(), RandomTokens())
 
 
-def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
+def test_d1_evaluators_that_request_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
     evaluators, barrier, clock = 4, threading.Barrier(4), VirtualClock()
 
     def function() -> RunRequest:
-        barrier.wait(30)  # All are past any look at what exists before one of them commits.
+        barrier.wait(30)  # All have read what exists before one of them commits.
         return RunRequest("the key")
 
     definition = S3SensorDefinition("watch", evaluation_fn=function, selection=S3Selection(BUCKET), job=load)
@@ -91,7 +91,7 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
 def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: DynamoStores) -> None:
     harness, target = EngineHarness(), InMemoryTarget(VirtualClock())
     once = committed(harness, "the key")
-    tick = replace(once, requests=once.requests * 8)  # As if nothing had sorted out the repeated key before.
+    tick = replace(once, requests=once.requests * 8)  # As if the repeated key had not been filtered before.
     stores.ticks.put(tick)
     engine = Assembly(stores, harness.clock, harness.tokens, NAMESPACE)
     dispatcher = engine.dispatcher(harness.launches, GRANTS, harness.bus, workers=8)

@@ -1,4 +1,4 @@
-"""Where Dagster reports asset events again: they are applied before what may still fail."""
+"""The window in which Dagster records asset events twice: before a step that may fail."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One fault at every call between a report of an asset and the bus, and many pairs of them."""
+"""One fault injected at every call between a report of an asset and the bus, and many pairs of faults."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""One fault at every call between a run's change and the sensors' reactions, and every pair of them."""
+"""One fault injected at every call between a run's change and the sensors' reactions, and many pairs of faults."""
 
 from collections.abc import Callable
 
@@ -20,8 +20,8 @@ def simulated(plan: dict[int, Fault]) -> PublishSimulation:
     return simulation
 
 
-SHOWN = {"asset_keys"}
-"""What only operators are shown."""
+OF_OPERATORS = {"asset_keys"}
+"""The methods that only operators' commands use."""
 
 
 def inject(plan: dict[int, Fault]) -> InjectionResult:
@@ -50,7 +50,7 @@ def test_without_faults_each_status_is_published_and_acted_on_once() -> None:
         f"{port.__name__}.{name}"
         for port in (Bus, EventStore)
         for name in vars(port)
-        if not name.startswith("_") and name not in SHOWN
+        if not name.startswith("_") and name not in OF_OPERATORS
     }
 
 

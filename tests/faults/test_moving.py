@@ -1,4 +1,4 @@
-"""A deployment moves the job at every single call of the scenario, with and without permissions on the former address."""
+"""A deployment moves the job to another target at each call, with and without permissions on the former target."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ PLAIN = Scenario(batches=(("only",),))
 
 @dataclass(slots=True)
 class GuardedTarget(SimulatedTarget):
-    """A target whose former address denies everything, and sends no events, once it is closed."""
+    """A target whose former ARN denies everything, and sends no events, once it is closed."""
 
     is_closed: bool = False
 
@@ -53,12 +53,12 @@ class GuardedTarget(SimulatedTarget):
         return SimulatedTarget.start(self, start)
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows."""
+        """Return the execution in the listing."""
         self._guard(start.settings.arn)
         return SimulatedTarget.resolve(self, start)
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How a job stands."""
+        """Return an execution."""
         self._guard(external_id)
         return SimulatedTarget.describe(self, external_id, role)
 
@@ -71,10 +71,10 @@ class GuardedTarget(SimulatedTarget):
 
 @dataclass(slots=True)
 class MovingSimulation(EngineSimulation):
-    """A simulation in which a pause is no pause, but the moment of a deployment that moves the job.
+    """A simulation in which a deployment moves the job in place of a pause.
 
     Attributes:
-        keeps: whether the deployment keeps rules and permissions for the former address.
+        keeps: whether the deployment keeps rules and permissions for the former target.
     """
 
     keeps: bool = True
@@ -92,7 +92,7 @@ class MovingSimulation(EngineSimulation):
         return self.jobs
 
     def move(self) -> None:
-        """Deploy; whoever is at work still has what was deployed when it began."""
+        """Deploy; running components still have the former deployment's settings."""
         self.jobs, self.moves = MOVED, self.moves + 1
         self.guarded.is_closed = not self.keeps
 
@@ -100,7 +100,7 @@ class MovingSimulation(EngineSimulation):
 def moved_at_each_call(
     contract: StartContract, scenario: Scenario, first: dict[int, Fault], *, keeps: bool
 ) -> Iterator[tuple[Call, MovingSimulation]]:
-    """A simulation for each call at which the job may move, each after it has come to rest."""
+    """Yield a finished simulation for each call at which the job can move."""
     plain = MovingSimulation(contract, scenario, Faults(dict(first)))
     plain.run()
     for call in plain.faults.calls:
@@ -114,14 +114,14 @@ def moved_at_each_call(
 
 
 def violations_without_permissions(simulation: MovingSimulation) -> Iterator[str]:
-    """What does not hold where they were taken away: then a run may end as unknown, and nothing else may differ."""
+    """Yield the violations without permissions: then a run may end as unknown, and nothing else may differ."""
     yield from i1(simulation)
     yield from i3(simulation)
     if simulation.dead_letters.kept:
         yield f"dead letters: {simulation.dead_letters.kept}"
     for run in simulation.backend.all_runs():
         if not run.status.is_finished and (run.next_at is not None or simulation.contract.describes):
-            yield f"{run.run_key} is {run.status} for ever"
+            yield f"{run.run_key} is {run.status} forever"
         error = run.failure.error if run.failure else None
         if error == "OutcomeUnknownError":
             if (
@@ -129,7 +129,7 @@ def violations_without_permissions(simulation: MovingSimulation) -> Iterator[str
                 or run.pending_start.target != ARN
                 or run.replaceable_request_digest is not None
             ):
-                yield f"{run.run_key} is unknown although it was not tried at the former address: {run}"
+                yield f"{run.run_key} is unknown although it was not started at the former target: {run}"
         elif run.status is Status.FAILURE and run.run_key != "failing":
             yield f"{run.run_key} has failed: {run.failure}"
 

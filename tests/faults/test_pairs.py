@@ -1,4 +1,4 @@
-"""Two faults, at every pair of calls of a flow with one request."""
+"""Two faults injected, at every pair of calls of a scenario with one request."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from tests.faults.scenario import SMALL
 from treadle.testing.faults import Fault
 from treadle.testing.targets import NAMED
 
-# A walk is many simulations, and the machine may be busy.
+# Each test runs many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(600)
 
 PAIRS = [
@@ -25,7 +25,7 @@ PAIRS = [
 def test_no_two_faults_break_an_invariant(
     contract: str, first: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    """What comes before the target is the same for all of them, and is result once."""
+    """The calls before the target are the same for all contracts, and are tested once."""
     promised = CONTRACTS[contract]
 
     check_result(

@@ -1,13 +1,13 @@
-"""The protocol under anything that can happen to it: Hypothesis makes up the story, a model checks each call.
+"""A stateful test of the protocol: Hypothesis generates schedules of actions, and a model checks each call.
 
-Two stacks in one account share sensors' names, objects' events and targets' events. Ticks come late, twice and out
-of order; processes die, lose answers, stand still at any of their calls while others act, and have wrong clocks;
-operators edit; targets refuse; targets' events come early, late, twice, out of order or not at all.
-Invariants I1 to I7 and I9 hold after every call, and at the end everything has come to its end.
+Two stacks in one account share sensors' names, objects' events and targets' events. Ticks are late, repeated and out
+of order; processes are killed, lose responses, pause at any call while others run, and have skewed clocks;
+operators edit; targets refuse; targets' events are early, late, repeated, out of order or lost.
+Invariants I1 to I7 and I9 hold after every call, and at the end nothing is left to do.
 
-Left out, as they are not built: wake-ups, run status sensors, asset sensors.
-`TREADLE_MODEL_EXAMPLES=1000` (with pytest's `--timeout=0`) makes up so many stories, others each time, and shortens
-one that fails; without it they are always the same, and one that fails is shown as it is.
+Wake-ups, run status sensors and asset sensors are not part of the model.
+`TREADLE_MODEL_EXAMPLES=1000` (with pytest's `--timeout=0`) generates so many schedules, different ones each time, and
+shrinks a failing one; without it they are always the same, and a failing one is not shrunk.
 """
 
 import os
@@ -38,7 +38,7 @@ def invocations(
     interruptions: st.SearchStrategy[Interruption | None],
     stacks: st.SearchStrategy[int | None] = st.integers(0, 1),  # noqa: B008 - strategies are values
 ) -> st.SearchStrategy[Invocation]:
-    """A step's circumstances."""
+    """Return a strategy of invocations."""
     return st.builds(Invocation, stacks, NUMBERS, SKEWS, interruptions, st.booleans())
 
 
@@ -50,7 +50,7 @@ def _apply(function: object, values: tuple[object, ...], simulation: ProtocolSim
     function(simulation, *values)  # type: ignore[operator]
 
 
-UNDISTURBED = invocations(st.none())
+UNINTERRUPTED = invocations(st.none())
 MEANWHILE = invocations(st.none(), st.sampled_from((None, None, None, 0, 1)))
 EDITED = _action(steps.operate, MEANWHILE, st.sampled_from(EDITS))
 ACTIONS = st.one_of(
@@ -76,7 +76,9 @@ CROSSED = invocations(
 )
 INTERRUPTIONS = st.builds(
     Interruption,
-    st.sampled_from((1, 2, 3, 4, 5, 6, 8, 11)),  # Few steps make so many calls: the others end undisturbed.
+    st.sampled_from(
+        (1, 2, 3, 4, 5, 6, 8, 11)
+    ),  # Few steps make so many calls; the others are not interrupted.
     st.booleans(),
     st.sampled_from(("kill", "lose", "pause")),
     st.lists(ACTIONS, max_size=4).map(tuple),
@@ -95,7 +97,7 @@ TOTALS: Counter[str] = Counter()
 
 
 class Protocol(RuleBasedStateMachine):
-    """All that can happen."""
+    """All actions of the simulation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,14 +108,14 @@ class Protocol(RuleBasedStateMachine):
     def tick(self, how: Invocation, behavior: str, late: int) -> None:
         steps.tick(self.simulation, how, behavior, late)
 
-    @rule(how=UNDISTURBED)
+    @rule(how=UNINTERRUPTED)
     def next_tick(self, how: Invocation) -> None:
         steps.wait(self.simulation, 60)
         steps.tick(self.simulation, how)
 
     @rule(how=CROSSED)
     def crossed_tick(self, how: Invocation) -> None:
-        """A tick that is due, and during which an operator edits, or the next one takes its lease."""
+        """Run a due tick, during which an operator edits, or the next tick acquires the lease."""
         steps.wait(self.simulation, 60)
         steps.tick(self.simulation, how)
 
@@ -135,7 +137,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(how=SHARED)
     def crossed_launch(self, how: Invocation) -> None:
-        """A launch during which its message comes again, and once more when a listing may still lag."""
+        """Launch while the message is redelivered, and once more while a listing may still lag."""
         steps.launch(self.simulation, how)
         steps.wait(self.simulation, 25)
         steps.launch(self.simulation, replace(how, interruption=None))
@@ -148,11 +150,11 @@ class Protocol(RuleBasedStateMachine):
     def record(self, how: Invocation) -> None:
         steps.record(self.simulation, how)
 
-    @rule(how=UNDISTURBED, status=st.sampled_from(ENDS))
+    @rule(how=UNINTERRUPTED, status=st.sampled_from(ENDS))
     def go_through(self, how: Invocation, status: DagsterRunStatus) -> None:
-        steps.go_through(self.simulation, how, status)
+        steps.process_all(self.simulation, how, status)
 
-    @rule(how=UNDISTURBED)
+    @rule(how=UNINTERRUPTED)
     def lose_event(self, how: Invocation) -> None:
         steps.lose_event(self.simulation, how)
 
@@ -173,7 +175,7 @@ class Protocol(RuleBasedStateMachine):
         steps.wait(self.simulation, seconds)
 
     def teardown(self) -> None:
-        """Let all come to its end, and look whether anything was lost."""
+        """Run everything to its end, and assert that nothing was lost."""
         steps.settle(self.simulation)
         assert_started_once(self.simulation)
         assert_nothing_lost(self.simulation, self.checker)
@@ -189,15 +191,15 @@ SETTINGS = settings(
     derandomize=not EXAMPLES,
     database=None,
     suppress_health_check=list(HealthCheck),
-    # To make a story that failed shorter takes minutes: only for those who explore.
+    # Shrinking a failing schedule takes minutes.
     phases=list(Phase) if EXAMPLES else [Phase.generate],
 )
 
 
-def test_no_story_breaks_an_invariant_and_they_strike_everywhere(
+def test_no_schedule_breaks_an_invariant_and_all_interruptions_occur(
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Shown at the end, too, as a model that nothing happens in proves nothing."""
+    """The summary shows the numbers, as a test without interruptions would prove nothing."""
     run_state_machine_as_test(Protocol, settings=SETTINGS)
 
     record_property("summary", f"protocol model: {dict(TOTALS)}")

@@ -1,6 +1,6 @@
-"""Real races: processes on Amazon's own engine evaluate, dispatch and launch one sensor, and are killed at it.
+"""Races of real processes that evaluate, dispatch and launch for one sensor on DynamoDB Local, and are killed.
 
-`TREADLE_RACES_SECONDS=30` lets them race for longer than the usual ten seconds.
+`TREADLE_RACES_SECONDS=30` extends the race from the default of ten seconds.
 """
 
 import contextlib
@@ -32,27 +32,27 @@ ROOT = Path(__file__).parents[2]
 PROCESSES = 16
 SECONDS = float(os.environ.get("TREADLE_RACES_SECONDS", "10"))
 MAX_EXTRA_SECONDS = 120.0
-"""So much longer may it take, on a slow machine, until enough has happened, or until all is quiet."""
+"""The additional time for a slow machine to reach the coverage, and to finish all work."""
 
 LAST = int(18 * SECONDS)
-"""The cursor that the sensor ends at: what is requested must be launched in time on two cores."""
+"""The sensor's last cursor: two cores must launch all requests in time."""
 
 EVENTS = range(0, LAST, 7)
 MIN_KILLS = 6
 
 KILL_POINTS = ("suspended", "evaluating", "before", "after") * 2
-"""Where the first processes are killed or stand still; those that replace them, and the others, at any moment."""
+"""Where the first processes are killed or suspended; the others are killed at any moment."""
 
 
 @dataclass
 class Workers:
-    """The processes, and what befell them.
+    """The worker processes, and the faults injected into them.
 
     Attributes:
-        shared: what they share.
-        running: those that run.
-        counts: how often what happened.
-        suspended: those that stand still, and until when.
+        shared: their shared state.
+        running: the running processes.
+        counts: the number of exits and faults of each kind.
+        suspended: the suspended processes, and when to resume them.
     """
 
     shared: SharedState
@@ -77,7 +77,7 @@ class Workers:
             self.running.append(process)
 
     def inject(self) -> None:
-        """Kill any process, or let it stand still for longer than its leases and claims last."""
+        """Kill any process, or suspend it for longer than its leases and claims last."""
         pid = random.choice(self.running).pid
         assert pid is not None
         with contextlib.suppress(ProcessLookupError):
@@ -85,11 +85,11 @@ class Workers:
                 os.kill(pid, signal.SIGKILL)
             else:
                 os.kill(pid, signal.SIGSTOP)
-                self.counts["stood still"] += 1
+                self.counts["suspended"] += 1
                 self.suspended[pid] = time.monotonic() + random.choice((0.2, 3.0))
 
     def resume(self, *, all_of_them: bool = False) -> None:
-        """Let those go on that have stood still for long enough."""
+        """Resume the processes that have been suspended for long enough."""
         for pid, until in list(self.suspended.items()):
             if all_of_them or until <= time.monotonic():
                 del self.suspended[pid]
@@ -97,14 +97,14 @@ class Workers:
                     os.kill(pid, signal.SIGCONT)
 
     def problems(self) -> list[str]:
-        """What ended a process that nothing should have ended."""
+        """Return the errors that ended a process unexpectedly."""
         path = self.shared.folder / "problems"
         return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
 def shared(dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedState:
-    """Empty tables and queues, and the events, each of them sent three times."""
+    """Return empty tables and queues, and the events, each of them sent three times."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'layers' / 'treadle'}")
     for name in QUEUES:
@@ -117,7 +117,7 @@ def shared(dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @contextlib.contextmanager
 def running_workers(shared: SharedState) -> Iterator[Workers]:
-    """The processes, none of which is left afterwards."""
+    """Run the processes, and kill them at the end."""
     workers = Workers(shared)
     try:
         yield workers
@@ -128,13 +128,13 @@ def running_workers(shared: SharedState) -> Iterator[Workers]:
 
 
 def scanned(table: str, *attributes: str) -> list[dict[str, Any]]:
-    """The named attributes of all items of a table."""
+    """Return the named attributes of all items of a table."""
     pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return [{name: item.get(name) for name in attributes} for page in pages for item in page["Items"]]
 
 
 def all_ticks(stores: DynamoStores, shared: SharedState) -> list[Tick]:
-    """All tick records, in order."""
+    """Return all tick records, in order."""
     keys = [
         (item["sensor"]["S"], item["tick_id"]["S"])
         for item in scanned(shared.tables.ticks, "sensor", "tick_id")
@@ -143,7 +143,7 @@ def all_ticks(stores: DynamoStores, shared: SharedState) -> list[Tick]:
 
 
 def unfinished(stores: DynamoStores, shared: SharedState) -> dict[str, int]:
-    """What is not at its end yet."""
+    """Return the amount of unfinished work, by kind."""
     statuses = [item["status"]["S"] for item in scanned(shared.tables.runs, "status")]
     left = {name: len(shared.queue(name)) for name in QUEUES}
     left["ticks"] = len(stores.ticks.pending(FAR, 1_000))
@@ -152,7 +152,7 @@ def unfinished(stores: DynamoStores, shared: SharedState) -> dict[str, int]:
 
 
 def run_race(workers: Workers, stores: DynamoStores) -> None:
-    """Let them race and be killed for as long as it is to take, and until enough has happened."""
+    """Run the race with faults for its time, and until the coverage is reached."""
     ends_at = time.monotonic() + SECONDS
     while True:
         workers.replace_ended()
@@ -166,7 +166,7 @@ def run_race(workers: Workers, stores: DynamoStores) -> None:
 
 
 def has_enough_coverage(workers: Workers, stores: DynamoStores) -> bool:
-    """Whether processes were killed, their leases and claims taken over, and a tick came too late to commit."""
+    """Return whether processes were killed, leases and claims taken over, and a tick lost its lease."""
     died = any(tick.error for tick in all_ticks(stores, workers.shared))
     taken_over = all({"again", "found"} & set(workers.shared.target(job).queried()) for job in JOBS)
     lost = (workers.shared.folder / "lost").exists()
@@ -174,12 +174,12 @@ def has_enough_coverage(workers: Workers, stores: DynamoStores) -> bool:
 
 
 def run_to_completion(workers: Workers, stores: DynamoStores) -> None:
-    """Let those that are left, and RECONCILE, do what is left to do, with no evaluation any more."""
+    """Finish all work, without further evaluations and faults."""
     ends_at = time.monotonic() + MAX_EXTRA_SECONDS
     (workers.shared.folder / "closing").touch()
     while left := unfinished(stores, workers.shared):
         assert not workers.problems(), workers.problems()
-        assert time.monotonic() < ends_at, f"still to do: {left}, after {workers.counts}"
+        assert time.monotonic() < ends_at, f"unfinished: {left}, after {workers.counts}"
         workers.replace_ended()
         time.sleep(0.5)
     (workers.shared.folder / "done").touch()
@@ -206,7 +206,7 @@ def test_processes_that_are_killed_start_each_key_once_and_lose_none(
         if (run := stores.runs.get(item["run_id"]["S"]))
     }
     workers.counts["seconds of the race"] = round(raced)
-    workers.counts["seconds until all was quiet"] = round(time.monotonic() - began - raced)
+    workers.counts["seconds to completion"] = round(time.monotonic() - began - raced)
     record_property("summary", report(workers, ticks, runs))
     assert workers.problems() == []
     assert_cursor_advanced_step_by_step(ticks)
@@ -216,7 +216,7 @@ def test_processes_that_are_killed_start_each_key_once_and_lose_none(
 
 
 def assert_cursor_advanced_step_by_step(ticks: list[Tick]) -> None:
-    """No tick was committed twice, none from a cursor that was not the one before it (I4, I5)."""
+    """Assert that each tick was committed once, and from the cursor of the one before it (I4, I5)."""
     done = [tick for tick in ticks if tick.kind is TickKind.LEASED and tick.status is TickStatus.SUCCESS]
     nominal = [tick.time for tick in ticks if tick.kind is TickKind.LEASED]
 
@@ -225,7 +225,7 @@ def assert_cursor_advanced_step_by_step(ticks: list[Tick]) -> None:
 
 
 def assert_each_request_has_its_run(ticks: list[Tick], runs: dict[str, Run]) -> None:
-    """One record for each key and for each request without key, and no other (I1, I2, I3)."""
+    """Assert one record for each key and each request without key, and no other (I1, I2, I3)."""
     last = max(int(tick.cursor or 0) for tick in ticks if tick.kind is TickKind.LEASED)
     keys = {*range(last + STEP), *(number + each for number in EVENTS for each in range(STEP))}
     keyless = [run.run_id for tick in ticks for run in tick.requests if run.run_key is None]
@@ -236,7 +236,7 @@ def assert_each_request_has_its_run(ticks: list[Tick], runs: dict[str, Run]) -> 
 
 
 def assert_each_run_was_started_once(shared: SharedState, runs: dict[str, Run]) -> None:
-    """However many processes tried, and wherever they were killed (I1)."""
+    """Assert one start for each run, although processes raced and were killed (I1)."""
     started = Counter(launch_id for job in JOBS for launch_id in shared.target(job).started())
 
     assert started == Counter(f"{run_id}-1" for run_id in runs)
@@ -244,20 +244,20 @@ def assert_each_run_was_started_once(shared: SharedState, runs: dict[str, Run]) 
 
 
 def report(workers: Workers, ticks: list[Tick], runs: dict[str, Run]) -> str:
-    """What happened, for the summary at the end."""
+    """Return the counts, for the summary at the end."""
     resolved = {job: dict(Counter(workers.shared.target(job).queried())) for job in JOBS}
     counts = {
         "processes": dict(workers.counts),
         "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),
-        "leases of the dead": sum(tick.error is not None for tick in ticks),
+        "leases of killed processes": sum(tick.error is not None for tick in ticks),
         "ticks that lost their lease": len(lines(workers.shared.folder / "lost")),
-        "claims of others": sum(
+        "claims taken over": sum(
             bool(r.pending_start and r.claim and r.pending_start.token != r.claim.token)
             for r in runs.values()
         ),
         "keys": sum(run.run_key is not None for run in runs.values()),
         "runs without key": sum(run.run_key is None for run in runs.values()),
-        "keys taken already": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
-        "starts that were none": resolved,
+        "existing keys": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
+        "resolved starts": resolved,
     }
     return f"races: {json.dumps(counts)}"

@@ -1,6 +1,6 @@
-"""The start contract, row by row: the launch dies, or loses the answer, between the call and the record.
+"""The start contract, row by row: the launch is killed, or loses the response, between the call and the record.
 
-Each row's target double keeps to the contract of the very class that is deployed.
+Each row's test double has the contract of the deployed class.
 """
 
 from dataclasses import replace
@@ -29,20 +29,20 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 KILLED_BEFORE = "killed before the call"
 KILLED_AFTER = "killed after the call"
-ANSWER_LOST = "answer lost"
+ANSWER_LOST = "response lost"
 REACHED = [KILLED_AFTER, ANSWER_LOST]
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The process is killed here."""
 
 
 class FaultyTarget(InMemoryTarget):
-    """A target at which one start meets a fault.
+    """A target with a fault at one start.
 
     Attributes:
-        fault: what strikes the next start.
-        resolved: the starts that were looked for.
+        fault: the fault of the next start, if any.
+        resolved: the starts that were resolved.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FaultyTarget(InMemoryTarget):
         self.resolved: list[Start] = []
 
     def start(self, start: Start) -> Execution:
-        """Start, unless the caller is killed before; what was started is not returned after a fault."""
+        """Start, or have the fault before or after it."""
         fault, self.fault = self.fault, None
         if fault == KILLED_BEFORE:
             raise Killed
@@ -61,22 +61,22 @@ class FaultyTarget(InMemoryTarget):
         if fault == KILLED_AFTER:
             raise Killed
         if fault == ANSWER_LOST:
-            msg = "no answer came"
+            msg = "there was no response"
             raise LaunchUncertainError(msg)
         return execution
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows of the start."""
+        """Return the execution in the listing."""
         self.resolved.append(start)
         return super().resolve(start)
 
 
 class Scene:
-    """A run whose first launch met a fault.
+    """A run whose first launch had a fault.
 
     Args:
-        contract: of the target.
-        fault: what struck.
+        contract: the target's contract.
+        fault: the fault.
         listing_lag: milliseconds until the target's listing shows an execution.
         forgets_ended: whether the target forgets what has ended.
     """
@@ -105,11 +105,11 @@ class Scene:
 
     @property
     def executions(self) -> list[str]:
-        """What was started for the attempt."""
+        """The executions of the attempt."""
         return self.target.begun.get(LAUNCH_ID, [])
 
     def resume(self, after: int = 0) -> Run:
-        """Deliver the message again when the claim has run out, or later, and then until all is quiet.
+        """Redeliver the message when the claim has expired, or later, and then until none is left.
 
         Args:
             after: milliseconds from now.
@@ -127,18 +127,18 @@ class Scene:
             clock.advance(max(delays))
             self.harness.launches.drain()
             launch(self.harness)
-        pytest.fail("the launch comes to no end")
+        pytest.fail("the launch does not end")
 
 
 def assert_started_once(scene: Scene) -> None:
-    """The attempt has one execution, and the record names it."""
+    """Assert that the attempt has one execution, which the record has."""
     run = scene.run
     assert scene.executions == [run.external_id]
     assert (run.status, run.attempt) == (Status.STARTED, 1)
 
 
 def assert_unknown(scene: Scene) -> None:
-    """The attempt was started once, and the run has failed saying that this is not known."""
+    """Assert that the attempt was started once, and that the run has failed with an unknown outcome."""
     run = scene.run
     assert len(scene.executions) == 1
     assert run.status is Status.FAILURE
@@ -191,7 +191,7 @@ def test_ecs_past_the_tokens_life_is_unknown(fault: str, after: int) -> None:
 
 
 def starts_exactly_once_by_its_listing(contract: StartContract, fault: str, lag: int, after: int) -> None:
-    """What a target without token, whose executions can be listed, promises."""
+    """Check a target without token, whose executions can be listed."""
     scene = Scene(contract, fault, listing_lag=lag)
 
     scene.resume(after)
@@ -199,7 +199,7 @@ def starts_exactly_once_by_its_listing(contract: StartContract, fault: str, lag:
     assert_started_once(scene)
 
 
-# The launch looks first when the claim has run out, or after the first retry, and then a minute later.
+# The launch lists executions when the claim has expired, or after the first retry, and then a minute later.
 LAGS = [0, 60_000]
 
 
@@ -236,7 +236,7 @@ def test_batch_past_the_listing_is_unknown(fault: str) -> None:
 
 
 def starts_at_least_once(contract: StartContract, fault: str) -> None:
-    """What a target that reports nothing guarantees: never none, and each with the same launch id."""
+    """Check a fire-and-forget target: at least one start, and each with the same launch id."""
     scene = Scene(contract, fault)
     before = len(scene.executions)
 
@@ -263,14 +263,14 @@ def test_eventbridge_starts_at_least_once(fault: str) -> None:
     starts_at_least_once(EventBridgeTarget.contract, fault)
 
 
-# What is in doubt is settled where it was tried, whatever is deployed by then.
+# A pending start is resolved with the target of its first try, whatever is deployed by then.
 
 OLD = JobSettings(JOB, "glue", "arn:old", "OldArn", {"queue": "old"})
 NEW = JobSettings(JOB, "batch", "arn:new", "NewArn", {"queue": "new", "arguments": "x"})
 
 
-class TwoKinds:
-    """A job that was moved from one kind of target to another."""
+class MovedJob:
+    """A job that was moved from one target type to another."""
 
     def __init__(self) -> None:
         self.harness = EngineHarness()
@@ -280,7 +280,7 @@ class TwoKinds:
         queue_run(self.harness)
 
     def launch(self, settings: JobSettings | None) -> Run:
-        """Take up the message, under a deployment."""
+        """Process the message, with a deployment's settings."""
         harness = self.harness
         jobs = {JOB: settings} if settings else {}
         launcher = harness.engine.launcher(harness.launches, jobs, self.targets)
@@ -289,7 +289,7 @@ class TwoKinds:
 
     @property
     def targets(self) -> dict[str, FaultyTarget]:
-        """Both kinds."""
+        """Both target types."""
         return {"glue": self.old, "batch": self.new}
 
 
@@ -305,8 +305,8 @@ class TwoKinds:
     ],
     ids=["kind", "address", "queue", "no queue", "no address", "no job"],
 )
-def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | None) -> None:
-    scene = TwoKinds()
+def test_pending_start_is_resolved_with_the_same_target(deployed: JobSettings | None) -> None:
+    scene = MovedJob()
     scene.old.fault = KILLED_AFTER
     with pytest.raises(Killed):
         scene.launch(OLD)
@@ -323,8 +323,8 @@ def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | No
     assert (len(scene.old.starts), scene.new.starts) == (1, [])
 
 
-def test_start_that_never_came_through_is_repeated_where_it_was_tried() -> None:
-    scene = TwoKinds()
+def test_pending_start_that_was_lost_is_repeated_with_the_same_target() -> None:
+    scene = MovedJob()
     scene.old.fault = KILLED_BEFORE
     with pytest.raises(Killed):
         scene.launch(OLD)
@@ -338,8 +338,8 @@ def test_start_that_never_came_through_is_repeated_where_it_was_tried() -> None:
     assert scene.new.starts == []
 
 
-def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() -> None:
-    scene = TwoKinds()
+def test_refused_start_is_repeated_with_the_current_target() -> None:
+    scene = MovedJob()
     scene.old.refusals = iter([LaunchDelayedError("too many at once")])
     scene.launch(OLD)
 
@@ -348,8 +348,8 @@ def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() ->
     assert (run.status, run.target, scene.old.executions) == (Status.STARTED, "arn:new", {})
 
 
-def test_run_is_described_where_it_was_started() -> None:
-    scene = TwoKinds()
+def test_run_is_described_with_the_target_that_started_it() -> None:
+    scene = MovedJob()
     scene.launch(OLD)
     [external_id] = scene.old.executions
     scene.old.finish(external_id, Status.SUCCESS)
@@ -364,7 +364,7 @@ def test_run_is_described_where_it_was_started() -> None:
 
 
 def test_run_whose_target_reports_nothing_is_not_described() -> None:
-    scene = TwoKinds()
+    scene = MovedJob()
     scene.launch(OLD)
     scene.old.contract = SqsTarget.contract
     scene.old.executions.clear()

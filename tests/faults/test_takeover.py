@@ -1,4 +1,4 @@
-"""A launch that is slow, but not dead: nobody else starts its attempt meanwhile."""
+"""A slow launch: no other launch starts its attempt meanwhile."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from treadle.testing.faults import Call, Fault, Faults
 
 
 def starting(contract: str) -> Call:
-    """The call that starts the only run."""
+    """Return the call that starts the only run."""
     calls = calls_of(lambda faults: EngineSimulation(CONTRACTS[contract], SMALL, faults))
     return next(call for call in calls if call.site == "Target.start")
 

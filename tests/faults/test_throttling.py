@@ -1,4 +1,4 @@
-"""Stores, queues and targets that have too much to do: all is late, and nothing is lost."""
+"""Throttled stores, queues and targets: all is late, and nothing is lost."""
 
 import random
 from collections.abc import Callable
@@ -17,14 +17,14 @@ SHARE = 0.3
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_throttling_a_third_of_all_calls_loses_nothing_and_buries_nothing(
+def test_throttling_a_third_of_all_calls_loses_nothing_and_gives_nothing_up(
     contract: str, seed: int, check_result: Callable[[InjectionResult], None]
 ) -> None:
     chance = random.Random(seed)
     simulation = EngineSimulation(
         CONTRACTS[contract], faults=Faults(throttles=lambda: chance.random() < SHARE)
     )
-    # It has evaluated before. The seeds are those that start within an hour: a target's token may last no longer.
+    # It has evaluated before. With these seeds, all starts are within an hour: a target's token may be valid no longer.
     simulation.backend.stores.sensors.claim(EVENTS, PROJECT)
 
     simulation.run()

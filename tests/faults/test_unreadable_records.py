@@ -1,4 +1,4 @@
-"""RECONCILE dies, hangs or gets no answer at each call while a record cannot be read: nothing is lost by it."""
+"""One fault injected at each call of RECONCILE while records are unreadable: nothing is lost."""
 
 import json
 from contextlib import suppress
@@ -18,7 +18,7 @@ FAULTS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLE
 
 
 def unreadable_records() -> tuple[EngineHarness, InMemoryDeadLetters]:
-    """A tick and a run that cannot be read, before one of each that can."""
+    """Return an unreadable tick and an unreadable run, before a readable one of each."""
     harness, dead_letters = EngineHarness(), InMemoryDeadLetters()
     bad, _ = committed(harness, "a", number=1), committed(harness, "b", number=2)
     queue_run(harness)
@@ -52,13 +52,11 @@ def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) ->
         harness, dead_letters = unreadable_records()
         reconcile(harness, dead_letters, Faults({number: fault}))
 
-        harness.clock.advance(
-            (RETRY_MS + DISPATCH_LATE_MS) / 1000 + 1
-        )  # As long as a tick waits that met a fault.
+        harness.clock.advance((RETRY_MS + DISPATCH_LATE_MS) / 1000 + 1)  # The wait of a tick after a fault.
         passes = [reconcile(harness, dead_letters, Faults()) for _ in range(2)]
 
         assert passes[-1] == Reconciled(), number
-        about = [json.loads(letter.body)["treadle"] for letter in dead_letters.messages.values()]
+        about = [json.loads(each.body)["treadle"] for each in dead_letters.messages.values()]
         assert set(about) == {"dispatch", "reconcile"} or fault in {Fault.THROTTLED}, number
         assert len(about) <= 3, number
         assert all(

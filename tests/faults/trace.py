@@ -1,4 +1,4 @@
-"""What has taken effect in the stores, in order: noted behind the faults, whichever process survives."""
+"""A trace of all effects on the stores, in order, recorded whether or not the process survives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from treadle.ports.ticks import TickStore
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A lease was given."""
+    """A lease was acquired."""
 
     lease: Lease
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A leased tick was committed."""
+    """A scheduled tick was committed."""
 
     lease: Lease
     completion: Completion
@@ -29,7 +29,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """An operator changed the sensor."""
+    """An operator edited the sensor."""
 
     edit: Edit
     epoch: int
@@ -37,13 +37,13 @@ class Edited:
 
 @dataclass(slots=True)
 class Trace:
-    """All that took effect.
+    """All effects on the stores.
 
     Attributes:
-        sensors: what happened to sensors' states, in order.
-        ticks: the ticks of events that were kept.
-        runs: by run id, each record that was written, in order.
-        on_tick: called with each tick that has become durable.
+        sensors: the changes of sensors' states, in order.
+        ticks: the event ticks that were stored.
+        runs: the written records by run id, in order.
+        on_tick: called with each committed tick.
     """
 
     sensors: list[Acquired | Committed | Edited] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Trace:
 
 
 class TracedSensors:
-    """A `SensorStore` that shows a trace each lease, commit and edit."""
+    """A `SensorStore` that adds each lease, commit and edit to a trace."""
 
     def __init__(self, store: SensorStore, trace: Trace) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class TracedSensors:
 
 
 class TracedTicks:
-    """A `TickStore` that shows a trace the ticks that were put."""
+    """A `TickStore` that adds the ticks that were put to a trace."""
 
     def __init__(self, store: TickStore, trace: Trace) -> None:
         self._store = store
@@ -99,7 +99,7 @@ class TracedTicks:
 
 
 class TracedRuns:
-    """A `RunStore` that shows a trace each record that was written."""
+    """A `RunStore` that adds each written record to a trace."""
 
     def __init__(self, store: RunStore, trace: Trace) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""What the tests of faults on moto share."""
+"""Fixtures of the tests of faults on moto."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ __all__ = ["check_result", "no_logging", "small_chunks", "tables"]
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
-    """Tables on moto; requests hardly fit into their tick's record, and are kept apart."""
+    """Create tables on moto; most requests exceed their tick's item, and are stored as payloads."""
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 200)
     with mock_aws():
         clients.forget()

@@ -1,4 +1,4 @@
-"""The claim on an attempt, on DynamoDB's store: the second to request it gets nothing while the first can act."""
+"""The claim on an attempt, on DynamoDB's store: only one launch has it at a time."""
 
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.injection import AT_LEAST_ONCE, calls_of
@@ -10,7 +10,7 @@ from treadle.testing.faults import Fault, Faults
 
 
 def test_a_second_message_starts_nothing_while_the_first_launch_can_act(tables: Tables) -> None:
-    """The target promises nothing, so the claim alone stands between the attempt and a second start."""
+    """The target promises nothing, so only the claim prevents a second start."""
 
     def make(faults: Faults) -> EngineSimulation:
         return EngineSimulation(AT_LEAST_ONCE, SMALL, faults, on_dynamodb(tables, faults))

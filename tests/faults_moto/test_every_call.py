@@ -1,6 +1,6 @@
-"""One fault at the calls of the flow over DynamoDB's stores, and at the requests behind them.
+"""One fault injected at the calls of the flow on DynamoDB's stores, and at their requests.
 
-Moto takes its time, so each call meets every other kind of fault, in turns, and each request one of them.
+Moto is slow, so every second kind of fault is injected at each call, in turn, and one kind at each request.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,16 +22,16 @@ from tests.faults_moto.backend import Tables, on_dynamodb
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 
-# A walk is many simulations, and the machine may be busy.
+# Each test runs many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(900)
 
 FAULTS = (*CALL_FAULTS, *BATCH_FAULTS)
 BY_REQUEST = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.REPEATED, Fault.THROTTLED)
-"""The SDK sends a request again by itself whose answer is lost: that is the one which is sent twice."""
+"""The SDK resends a request whose response is lost: that is the fault `REPEATED`."""
 
 
 def maker(tables: Tables, *, each_request: bool = False) -> Callable[[Faults], EngineSimulation]:
-    """Return a function that makes simulations on the tables."""
+    """Return a function that creates simulations on the tables."""
 
     def make(faults: Faults) -> EngineSimulation:
         return EngineSimulation(
@@ -69,7 +69,7 @@ def test_no_fault_at_any_request_breaks_an_invariant(
     check_result: Callable[[InjectionResult], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What took effect without an answer is not witnessed, so only what stands at the end is checked."""
+    """Effects whose response is lost are not in the trace, so only the final state is checked."""
     for name in ("I4", "I5", "I6", "I7", "I8", "I9"):
         monkeypatch.delitem(CHECKS, name)
     monkeypatch.setitem(CHECKS, "I4", _each_batch_once)
@@ -85,7 +85,7 @@ def test_no_fault_at_any_request_breaks_an_invariant(
 
 
 def _each_batch_once(simulation: EngineSimulation) -> Iterator[str]:
-    """Yield each batch that was not requested by exactly one tick: cursor and requests are durable together."""
+    """Check that exactly one tick requested each batch: cursor and requests are committed together."""
     requested = sorted(str([request.run_key for request in tick.requests]) for tick in committed(simulation))
     wanted = sorted(
         [

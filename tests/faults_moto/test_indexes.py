@@ -1,4 +1,4 @@
-"""What a step has lost is found by the sparse indexes, and by nothing else."""
+"""RECONCILE finds lost work by the sparse indexes, and by nothing else."""
 
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.injection import calls_of
@@ -9,7 +9,7 @@ from treadle.testing.faults import Fault, Faults
 
 
 def lost_at(tables: Tables, site: str) -> EngineSimulation:
-    """Return a simulation in which one call is lost each time that a step makes it by itself."""
+    """Return a simulation in which a call is throttled as often as the component retries it."""
 
     def make(faults: Faults) -> EngineSimulation:
         return EngineSimulation(scenario=SMALL, faults=faults, backend=on_dynamodb(tables, faults))
@@ -18,8 +18,8 @@ def lost_at(tables: Tables, site: str) -> EngineSimulation:
     return make(Faults({first + again: Fault.THROTTLED for again in range(3)}))
 
 
-def test_a_tick_that_the_stream_has_lost_is_dispatched(tables: Tables) -> None:
-    """DISPATCH has met a throttled store three times, and has gone on to the next record."""
+def test_tick_that_the_stream_lost_is_dispatched(tables: Tables) -> None:
+    """DISPATCH was throttled three times, and has continued with the next record."""
     simulation = lost_at(tables, "TickStore.admit")
 
     simulation.run()
@@ -30,7 +30,7 @@ def test_a_tick_that_the_stream_has_lost_is_dispatched(tables: Tables) -> None:
     assert violations(simulation) == []
 
 
-def test_a_run_whose_message_was_lost_is_launched(tables: Tables) -> None:
+def test_run_whose_message_was_lost_is_launched(tables: Tables) -> None:
     simulation = EngineSimulation(scenario=SMALL, backend=on_dynamodb(tables, Faults()))
     while not simulation.launches.messages:
         simulation._deliver_stream()
