@@ -1,7 +1,7 @@
-"""What one event and its run write, by table and index: counted on the records that the engine's own code writes.
+"""The writes of one event and its run, by table and index, counted on the items that the engine writes.
 
-An index takes a write for each entry that is new or gone, two where its key changes, and none otherwise, as it holds
-keys only.
+An index takes one write for each entry that is added or removed, two if its key changes, and none otherwise, because it
+projects only keys.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ from treadle.testing.stores import InMemoryRunStore, InMemoryStores, InMemoryTic
 
 @dataclass(slots=True)
 class Ledger:
-    """Writes so far, under `table` and `table/index`."""
+    """The writes so far, by `table` and `table/index`."""
 
     writes: Counter[str] = field(default_factory=Counter)
     stored: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -60,9 +60,9 @@ class _Runs(InMemoryRunStore):
         self._harness.ledger.note(self._harness.run_table, run.run_id, _item(run, run.revision))
 
     def create(self, run: Run) -> Run | None:
-        standing = super().create(run)
+        current = super().create(run)
         self._note(run)
-        return standing
+        return current
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -73,9 +73,9 @@ class _Runs(InMemoryRunStore):
         return claimed
 
     def replace(self, run: Run) -> Run | None:
-        standing = super().replace(run)
+        current = super().replace(run)
         self._note(run)
-        return standing
+        return current
 
 
 class _Ticks(InMemoryTickStore):
@@ -99,7 +99,7 @@ class _Ticks(InMemoryTickStore):
 
 @dataclass(slots=True)
 class CountingHarness(EngineHarness):
-    """A deployment in memory, and what it would write."""
+    """A deployment in memory, with the writes that DynamoDB would have."""
 
     ledger: Ledger = field(default_factory=Ledger)
     run_table: Table = field(init=False)
@@ -112,14 +112,14 @@ class CountingHarness(EngineHarness):
 
     @property
     def stores(self) -> InMemoryStores:
-        """The stores, which note what they write."""
+        """The stores, which count their writes."""
         stores = InMemoryStores(self.tables)
         stores.runs, stores.ticks = _Runs(self), _Ticks(self)
         return stores
 
 
 def run_of_an_event() -> Counter[str]:
-    """Writes for one object, from its event to the recorded end of its run."""
+    """Return the writes for one object, from its event to the recorded end of its run."""
     harness = CountingHarness()
     definition = S3SensorDefinition(
         "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name=JOB

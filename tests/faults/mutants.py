@@ -331,7 +331,7 @@ MUTANTS = (
         ("tests/unit/test_scheduled_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
     ),
     Mutant(
-        "lost bookmark",
+        "lost cursor",
         SENSORS,
         "            return _read_cursor(item or {})",
         "            return _read_cursor(item) if item else None",
