@@ -227,10 +227,10 @@ class Worker:
         )
         launches, grants = shared.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
         self._planner_runs = SuspendingRuns(stores.runs)
-        stores_of_planner: Any = SimpleNamespace(
+        wrapped: Any = SimpleNamespace(
             sensors=stores.sensors, ticks=stores.ticks, runs=self._planner_runs, events=stores.events
         )
-        engine = Assembly(stores_of_planner, clock, tokens, "race")
+        engine = Assembly(wrapped, clock, tokens, "race")
         settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
         self._sensor = engine.sensor(definition, settings)
         chunks = shared.queue("chunks")
@@ -292,7 +292,7 @@ class Worker:
             second.touch(exist_ok=False)
             self._reconciler.reconcile(1.0)
 
-    def received(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
+    def process(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
         """Process any message of a queue, and delete it if that succeeds."""
         found = self._shared.queue(queue).receive()
         if found is None:
@@ -305,10 +305,10 @@ class Worker:
     def step(self) -> None:
         """Run a random component."""
         steps: list[tuple[int, Callable[[], None]]] = [
-            (3, lambda: self.received("events", self.take_event)),
+            (3, lambda: self.process("events", self.take_event)),
             (4, self.dispatch),
-            (4, lambda: self.received("chunks", self.dispatch_chunk)),
-            (8, lambda: self.received("launches", self.launch)),
+            (4, lambda: self.process("chunks", self.dispatch_chunk)),
+            (8, lambda: self.process("launches", self.launch)),
             (1, self.reconcile),
         ]
         if not self._shared.has("closing"):

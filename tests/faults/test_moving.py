@@ -42,9 +42,9 @@ class GuardedTarget(SimulatedTarget):
 
     is_closed: bool = False
 
-    def _guard(self, text: str, address: str = ARN) -> None:
-        if self.is_closed and (text == address or text.startswith(f"{address}:")):
-            msg = f"not authorized to perform anything on {address}"
+    def _guard(self, text: str, arn: str = ARN) -> None:
+        if self.is_closed and (text == arn or text.startswith(f"{arn}:")):
+            msg = f"not authorized to perform anything on {arn}"
             raise LaunchDeniedError(msg)
 
     def start(self, start: Start) -> Execution:
@@ -138,17 +138,17 @@ def violations_without_permissions(simulation: MovingSimulation) -> Iterator[str
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_a_move_at_any_call_loses_no_run_and_starts_none_twice(contract: StartContract, keeps: bool) -> None:
     found: list[str] = []
-    addresses: set[str | None] = set()
+    target_arns: set[str | None] = set()
 
     for call, simulation in moved_at_each_call(contract, EVERYTHING, {}, keeps=keeps):
         found += [
             f"{call}: {problem}"
             for problem in (violations if keeps else violations_without_permissions)(simulation)
         ]
-        addresses |= {run.target for run in simulation.backend.all_runs()}
+        target_arns |= {run.target for run in simulation.backend.all_runs()}
 
     assert found == []
-    assert {ARN, NEW_ARN} <= addresses
+    assert {ARN, NEW_ARN} <= target_arns
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "taken away"])
