@@ -97,7 +97,7 @@ TOTALS: Counter[str] = Counter()
 
 
 class Protocol(RuleBasedStateMachine):
-    """All actions of the simulation."""
+    """Actions of the simulation."""
 
     def __init__(self) -> None:
         super().__init__()
