@@ -36,10 +36,10 @@ DEPLOYED_HEADING, LIMITS_HEADING = "## A large project, deployed", "## The limit
 """`make large` writes the section of the first one."""
 
 _DEPLOYED = """\
-`make large` writes a project of 60 polling sensors and 60 jobs on all kinds of target with `treadle new`, lints and builds
+`make large` writes a project of 60 polling sensors and 60 jobs on all target types with `treadle new`, lints and builds
 it, deploys it with an engine to a local cloud that enforces IAM, waits for each sensor's first tick and run, and examines
 it as an operator does. A project of 40 event sensors and 40 jobs is linted and counted.
-It takes minutes, so `make test` does not run it. It ends with 1 if a promise is not kept;
+It takes minutes, so `make test` does not run it. Its exit status is 1 if an expectation is not met;
 `make large ARGS=--write` writes its output here. The times are from a machine with two processors, on which the local
 cloud runs all functions, too.
 """
@@ -437,8 +437,8 @@ def _room() -> list[str]:
         "",
         "Any number of projects use one engine, whose stack is the same size whatever they register. They share:",
         "",
-        "- 300 rules on the engine's bus, one for each sensor over runs or assets;",
-        "- 300 rules on the account's default bus, one for each sensor over a bucket, of which 30 may have wildcards;",
+        "- 300 rules on the engine's bus, one for each run status or asset sensor;",
+        "- 300 rules on the account's default bus, one for each S3 sensor, of which 30 may have wildcards;",
         "- one item of 400 KB with the copy of the registry, compressed: about 2,000 jobs with ARNs of 80 characters.",
         "",
     ]

@@ -239,7 +239,7 @@ def test_messages_are_moved_and_the_stack_is_deleted(harness: EngineHarness) -> 
     assert harness.stacks.deleted == [OLD]
     assert [each["Body"] for each in harness.deployment.messages("own")] == ['{"an": "object"}']
     assert [each["Body"] for each in harness.deployment.messages("record")] == ['{"a": "report"}']
-    assert f"Whatever reports to its bus {OLD}-treadle must report to treadle-shop first" in done.output
+    assert f"First switch everything that reports to its bus {OLD}-treadle to treadle-shop" in done.output
     assert "treadle: There is no stack single." in harness.move().output
 
 
@@ -267,7 +267,7 @@ def test_sensors_and_jobs_must_be_registered_or_left_behind(harness: EngineHarne
 
     assert waits.exit_code == 1
     assert "No project has registered:\n  sensor new_objects\nNext, deploy the project" in waits.output
-    assert "Its stack needs another name than single." in waits.output
+    assert "Its stack must not be called single." in waits.output
     assert left.exit_code == 0, left.output
 
 

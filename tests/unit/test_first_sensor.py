@@ -18,7 +18,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "first-sensor.md").read_text()
-SENSOR, TRIAL = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+SENSOR, TRIAL, TEST = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 MODULE = "functions.sensors.new_releases.app"
 
 
@@ -105,3 +105,13 @@ def test_the_page_s_own_trial_prints_what_the_sensor_requests(
     exec(compile(TRIAL, "first-sensor.md", "exec"), {})
 
     assert capsys.readouterr().out == "['v8']\n"
+
+
+def test_the_page_s_own_test_passes(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("functions.sensors.new_releases")
+    package.__dict__["app"] = example
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    names: dict[str, Any] = {}
+    exec(compile(TEST, "first-sensor.md", "exec"), names)
+
+    names["test_each_release_gets_one_run"](monkeypatch)
