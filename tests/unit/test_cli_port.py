@@ -545,7 +545,7 @@ def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> N
     assert done.exit_code == 1
     assert f"{path}:27: schedule: cannot be expressed, as only sensors are evaluated. " in done.stdout
     assert f"{path}:34: Foo: not known: Treadle has no Foo. By hand: look for it in the guide" in done.stdout
-    assert "12 need a hand, 4 cannot be expressed." in done.stdout
+    assert "12 change by hand, 4 cannot be expressed." in done.stdout
     after = path.read_text()
     assert "from dagster import AutomationCondition, Foo\n" in after
     assert "from dagster import materialize, schedule\n" in after

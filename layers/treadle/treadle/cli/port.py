@@ -77,11 +77,9 @@ def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
         for finding in report.findings:
             echo(f"{report.path}:{finding.line}: {' '.join(str(finding).split())}")
     files = f"{len(reports)} file{'' if len(reports) == 1 else 's'}{' written' if written else ''}"
-    what = {Level.WORKS: "work as they are", Level.CHANGE: "change", Level.HAND: "need a hand"}
+    what = {Level.WORKS: "findings work as they are", Level.CHANGE: "change", Level.HAND: "change by hand"}
     parts = [f"{counts[level]} {words}" for level, words in what.items()]
-    click.echo(
-        f"{files}: of the findings, {', '.join(parts)}, {counts[Level.IMPOSSIBLE]} cannot be expressed."
-    )
+    click.echo(f"{files}: {', '.join(parts)}, {counts[Level.IMPOSSIBLE]} cannot be expressed.")
     for report in reports:
         for sensor in report.sensors:
             options = f" {sensor.options}" if sensor.options else ""
