@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.new_sensor import LONGEST, SHORTEST, SNAKE_CASE
 from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_json, json_option, scaffold_errors
-from treadle.cli.port_file import Report, port
-from treadle.cli.port_rules import Level
 from treadle.definitions.errors import ScaffoldError
+
+# Loaded only by this command, as they load what authors import.
+if TYPE_CHECKING:
+    from treadle.cli.port_file import Report
+    from treadle.cli.port_rules import Level
 
 
 @click.command("port")
@@ -27,6 +31,8 @@ def port_files(files: tuple[Path, ...], write: bool, as_json: bool) -> None:
 
     The exit status is 0 if everything is ported, 1 if something cannot be expressed or must be changed by hand.
     """
+    from treadle.cli.port_rules import Level
+
     with scaffold_errors():
         reports = _read(files)
         if write:
@@ -40,12 +46,14 @@ def port_files(files: tuple[Path, ...], write: bool, as_json: bool) -> None:
         raise SystemExit(EXIT_UNHEALTHY)
 
 
-def _read(files: Iterable[Path]) -> list[Report]:
+def _read(files: Iterable[Path]) -> list["Report"]:
     """Port each file in memory.
 
     Raises:
         ScaffoldError: with all files that cannot be ported.
     """
+    from treadle.cli.port_file import port
+
     reports: list[Report] = []
     problems: list[str] = []
     for file in dict.fromkeys(files):
@@ -63,7 +71,7 @@ def _read(files: Iterable[Path]) -> list[Report]:
     return reports
 
 
-def _write(reports: list[Report]) -> None:
+def _write(reports: list["Report"]) -> None:
     for report in reports:
         try:
             report.path.write_bytes(report.changed)
@@ -72,7 +80,9 @@ def _write(reports: list[Report]) -> None:
             raise ScaffoldError([msg]) from error
 
 
-def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
+def _show(reports: list["Report"], counts: "Counter[Level]", written: bool) -> None:
+    from treadle.cli.port_rules import Level
+
     for report in reports:
         for finding in report.findings:
             echo(f"{report.path}:{finding.line}: {' '.join(str(finding).split())}")
@@ -89,7 +99,7 @@ def _show(reports: list[Report], counts: Counter[Level], written: bool) -> None:
             echo(f"      then put {sensor.variable} into functions/sensors/{name}/app.py.")
 
 
-def _plain(report: Report, written: bool) -> dict[str, object]:
+def _plain(report: "Report", written: bool) -> dict[str, object]:
     return {
         "file": str(report.path),
         "written": written,
