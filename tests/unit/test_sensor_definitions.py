@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.evaluation import with_job_name
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.metadata import TextMetadataValue
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import SensorDefinition, sensor
@@ -55,7 +56,7 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     )
     assert definition.default_status is DefaultSensorStatus.RUNNING
     assert (definition.jobs, definition.job_names) == ((load, clean), ("load", "clean"))
-    assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": "u"})
+    assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": TextMetadataValue("u")})
 
 
 LOAD = JobDefinition("load")
@@ -91,6 +92,7 @@ def test_options_reach_the_definition_from_each_decorator(name: str) -> None:
 
     assert {option: getattr(definition, option) for option in options} == {
         **options,
+        "metadata": {"url": TextMetadataValue("u")},
         "owners": ("team:data",),
     }
     assert definition.default_status is DefaultSensorStatus.RUNNING

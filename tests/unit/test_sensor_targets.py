@@ -2,7 +2,7 @@
 
 import pytest
 
-from treadle import DagsterInvalidDefinitionError, JobDefinition, SensorDefinition
+from treadle import DagsterInvalidDefinitionError, IntMetadataValue, JobDefinition, SensorDefinition
 
 one, other = JobDefinition("one"), JobDefinition("other")
 
@@ -55,6 +55,10 @@ def test_copy_with_attributes_changes_what_is_given_and_keeps_the_rest() -> None
     with_jobs = definition.with_attributes(jobs=[other])
     with_metadata = definition.with_attributes(metadata={"b": 2})
 
-    assert (with_jobs.job, with_jobs.metadata, with_jobs.tags) == (other, {"a": 1}, {"team": "data"})
-    assert (with_metadata.job, with_metadata.metadata) == (one, {"b": 2})
-    assert (definition.job, definition.metadata) == (one, {"a": 1})
+    assert (with_jobs.job, with_jobs.metadata, with_jobs.tags) == (
+        other,
+        {"a": IntMetadataValue(1)},
+        {"team": "data"},
+    )
+    assert (with_metadata.job, with_metadata.metadata) == (one, {"b": IntMetadataValue(2)})
+    assert (definition.job, definition.metadata) == (one, {"a": IntMetadataValue(1)})

@@ -51,7 +51,7 @@ class EventLogEntry:
             materialized.run_id or "",
             materialized.time.timestamp(),
         )
-        message = made.description or f"Materialized value {materialized.asset_key.to_user_string()}."
+        message = made.description or f"Materialized value {materialized.asset_key.to_escaped_user_string()}."
         data = EventSpecificData(materialization=made)
         event = DagsterEvent(
             ASSET_MATERIALIZATION, "", message, run_id, timestamp=time, event_specific_data=data

@@ -20,6 +20,7 @@ from treadle.definitions.status import DefaultSensorStatus, SensorType
 # A sensor loads only the modules it uses.
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialized
+    from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
     from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.timed import DeadlineReached
@@ -117,7 +118,7 @@ class SensorDefinition:
         self.default_status = DefaultSensorStatus(default_status)
         self.required_resource_keys = frozenset(required_resource_keys or self._signature.resources)
         self.tags = dict(tags or {})
-        self.metadata = dict(metadata or {})
+        self.metadata = _metadata(metadata)
         self.owners = tuple(owners or ())
         self.retries_per_key = retries_per_key
         self.on_invalid = on_invalid
@@ -177,7 +178,7 @@ class SensorDefinition:
         """Return the same sensor with other targets or metadata; None leaves them unchanged."""
         changed = copy(self) if jobs is None else self.with_updated_jobs(jobs)
         if metadata is not None:
-            changed.metadata = dict(metadata)
+            changed.metadata = _metadata(metadata)
         return changed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -263,6 +264,15 @@ class SensorDefinition:
         """
         del settings
         return self
+
+
+def _metadata(given: Mapping[str, Any] | None) -> "dict[str, MetadataValue]":
+    if not given:
+        return {}
+    # Imported here, as most sensors have none.
+    from treadle.definitions.metadata import normalized_metadata
+
+    return normalized_metadata(given)
 
 
 def _problems(

@@ -65,7 +65,7 @@ class InstanceReader(RunReader):
         return EventRecordsResult(records, end, len(records) == limit)
 
     def _candidates(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
-        key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
+        key, after = wanted.asset_key.to_escaped_user_string(), max(wanted.after_cursor or 0, 0)
         if wanted.storage_ids is None:
             size = at_once if wanted.takes_all else AT_ONCE
             return self._events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
@@ -89,7 +89,7 @@ class InstanceReader(RunReader):
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
         """Return the same with their storage ids."""
-        found = self._events.newest({key.to_user_string() for key in asset_keys})
+        found = self._events.newest({key.to_escaped_user_string() for key in asset_keys})
         records = {record.asset_key: record for record in each_readable(_record, found.values())}
         return {key: records.get(key) for key in asset_keys}
 
@@ -102,7 +102,7 @@ class InstanceReader(RunReader):
         partitions: Sequence[str] | None = None,
     ) -> set[str]:
         """Return the partitions of an asset that were materialized."""
-        key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
+        key, sought = asset_key.to_escaped_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
         events = self._events.between(key, after_cursor or 0, before_cursor, ascending=False)
         for event in each_readable(materialized, events):

@@ -353,11 +353,12 @@ def _checked_again(made: "AssetMaterialization") -> "AssetMaterialization":
     # Imported here because most sensors report none.
     from treadle.definitions.assets import AssetMaterialization
 
-    return AssetMaterialization(made.asset_key, made.description, made.plain_metadata, made.partition)
+    return AssetMaterialization(made.asset_key, made.description, made.metadata, made.partition, made.tags)
 
 
 def _event_size(made: "AssetMaterialization") -> int:
-    texts = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
+    key = made.asset_key.to_escaped_user_string()
+    texts = (key, made.description, made.partition, made.plain_metadata, made.optional_fields)
     return len(canonical_json(texts).encode()) + OVERHEAD_BYTES
 
 
