@@ -118,7 +118,7 @@ def make_teams_on_run_failure_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "teams_on_run_failure"
-    check(name, hook_url=hook_url, timeout=timeout)
+    check(name, timeout=timeout)
     base = renamed(webserver_base_url, dagit_base_url, "webserver_base_url and dagit_base_url")
     route = Route(timeout, http_proxy, https_proxy, verify)
     return alert_sensor(
