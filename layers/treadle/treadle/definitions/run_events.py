@@ -44,11 +44,18 @@ class SerializableErrorInfo:
         message: as text.
         cls_name: the error's name.
         stack: lines of its stack, if there is one.
+        cause: the error that caused it; None, as a target reports the error itself.
+        context: the error that was being handled; None likewise.
     """
 
     message: str
     cls_name: str | None = None
     stack: tuple[str, ...] = ()
+    cause: "SerializableErrorInfo | None" = None
+    context: "SerializableErrorInfo | None" = None
+
+    def __str__(self) -> str:
+        return self.to_string()
 
     def to_string(self) -> str:
         """Return the error with its name and stack, as text."""
