@@ -93,7 +93,7 @@ def test_options_reach_the_definition_from_each_decorator(name: str) -> None:
     assert {option: getattr(definition, option) for option in options} == {
         **options,
         "metadata": {"url": TextMetadataValue("u")},
-        "owners": ("team:data",),
+        "owners": ["team:data"],
     }
     assert definition.default_status is DefaultSensorStatus.RUNNING
 

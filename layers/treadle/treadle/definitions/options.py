@@ -38,6 +38,12 @@ class SensorOptions(UntargetedOptions, total=False):
     jobs: Sequence[JobDefinition] | None
 
 
+class TargetOptions(SensorOptions, total=False):
+    """Options of a sensor whose jobs may also be its `target`."""
+
+    target: JobDefinition | None
+
+
 def check_options(function: Callable[..., Any], options: Mapping[str, object]) -> None:
     """Check that a function's `**options: Unpack[...]` contain only those of its annotation.
 

@@ -294,7 +294,8 @@ class Planner:
             job=job.name,
             # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
-            tags=tag_texts({**job.tags, **request.tags}) | _partition_tags(job, request.partition_key),
+            tags=tag_texts({**(job.run_tags or {}), **request.tags})
+            | _partition_tags(job, request.partition_key),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
