@@ -113,7 +113,7 @@ def test_unknown_option_is_a_type_error_that_names_it_and_the_decorator(name: st
 
 
 def test_run_sensors_take_dagsters_arguments_by_position() -> None:
-    place = ("it", 30, "text", [LOAD], False, DefaultSensorStatus.RUNNING, None, [LOAD])
+    place = ("it", 30, "text", [LOAD], None, False, DefaultSensorStatus.RUNNING, None, [LOAD])
 
     for definition in (
         treadle.run_status_sensor(DagsterRunStatus.FAILURE, *place)(nothing),

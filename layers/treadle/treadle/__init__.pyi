@@ -165,3 +165,4 @@ from treadle.definitions.resources import (
 from treadle.definitions.resources import build_init_resource_context as build_init_resource_context
 from treadle.definitions.resources import configured as configured
 from treadle.definitions.resources import make_values_resource as make_values_resource
+from treadle.testing.instance import instance_for_test as instance_for_test

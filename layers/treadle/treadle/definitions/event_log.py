@@ -146,6 +146,44 @@ class EventLogRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetEntry:
+    """What is known about an asset.
+
+    Attributes:
+        asset_key: the asset.
+        last_materialization_record: its materialization that was recorded last.
+        last_run_id: the run that made it.
+    """
+
+    asset_key: AssetKey
+    last_materialization_record: EventLogRecord | None = None
+    last_run_id: str | None = None
+
+    @property
+    def last_materialization(self) -> EventLogEntry | None:
+        """The last materialization's event."""
+        record = self.last_materialization_record
+        return None if record is None else record.event_log_entry
+
+    @property
+    def last_materialization_storage_id(self) -> int | None:
+        """The last materialization's storage id."""
+        record = self.last_materialization_record
+        return None if record is None else record.storage_id
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRecord:
+    """The record of an asset.
+
+    Attributes:
+        asset_entry: what is known about it.
+    """
+
+    asset_entry: AssetEntry
+
+
+@dataclass(frozen=True, slots=True)
 class EventRecordsFilter:
     """A filter of events; conditions that are left out are not applied.
 

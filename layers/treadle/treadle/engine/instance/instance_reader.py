@@ -6,12 +6,15 @@ from itertools import islice
 from treadle.definitions.assets import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import (
+    AssetEntry,
+    AssetRecord,
     AssetRecordsFilter,
     EventLogEntry,
     EventLogRecord,
     EventRecordsFilter,
     EventRecordsResult,
 )
+from treadle.definitions.instance import DagsterInstance
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
 from treadle.model.assets import AssetEvent
@@ -20,7 +23,7 @@ from treadle.ports.assets import AT_ONCE, RecordedEvents
 from treadle.ports.runs import RunStore
 
 
-class InstanceReader(RunReader):
+class InstanceReader(RunReader, DagsterInstance):
     """A `DagsterInstance` that reads from the stores.
 
     Args:
@@ -92,6 +95,19 @@ class InstanceReader(RunReader):
         found = self._events.newest({key.to_escaped_user_string() for key in asset_keys})
         records = {record.asset_key: record for record in each_readable(_record, found.values())}
         return {key: records.get(key) for key in asset_keys}
+
+    def get_asset_records(self, asset_keys: Sequence[AssetKey]) -> list[AssetRecord]:
+        """Return the records of those of the assets that were ever materialized."""
+        given: object = asset_keys
+        if given is None:
+            msg = "get_asset_records needs asset_keys: assets are read by key, and never listed."
+            raise DagsterInvariantViolationError(msg)
+        records = self.get_latest_materialization_records(asset_keys)
+        return [
+            AssetRecord(AssetEntry(key, record, record.run_id or None))
+            for key, record in records.items()
+            if record is not None
+        ]
 
     def get_materialized_partitions(
         self,
