@@ -526,4 +526,13 @@ def test_evaluate_tick_moves_the_cursor_of_its_context(instance: TreadleInstance
         data = when_both.evaluate_tick(context)
 
         assert context.cursor == data.cursor is not None
-        assert when_both.evaluate_tick(context).run_requests == ()
+        assert when_both.evaluate_tick(context).run_requests == []
+
+
+def test_cursor_of_a_result_is_refused_also_if_nothing_was_advanced(instance: TreadleInstance) -> None:
+    @multi_asset_sensor(monitored_assets=BOTH, job=report)
+    def setting() -> SensorResult:
+        return SensorResult([RunRequest()], cursor="5")
+
+    with pytest.raises(DagsterInvariantViolationError, match="Cannot set cursor in a multi_asset_sensor"):
+        setting.evaluate_tick(seen(instance))

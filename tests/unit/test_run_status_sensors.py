@@ -525,3 +525,14 @@ def test_error_of_a_failed_run_has_no_cause_and_prints_itself() -> None:
         None,
     )
     assert str(error) == error.to_string() == "States.Timeout: too late"
+
+
+def test_reaction_of_a_run_status_sensor_is_in_its_data() -> None:
+    reaction = DagsterRunReaction(run_status=DagsterRunStatus.SUCCESS)
+    run = DagsterRun("r-1", "load", DagsterRunStatus.SUCCESS)
+    event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, datetime(2026, 11, 29, tzinfo=UTC))
+    reacting = run_status_sensor(DagsterRunStatus.SUCCESS, "reacting")(lambda context: reaction)
+
+    data = reacting.evaluate_event(SensorEvaluationContext("reacting"), event)
+
+    assert data.dagster_run_reactions == [reaction]

@@ -82,6 +82,9 @@ class MultiAssetSensorDefinition(SensorDefinition):
         if is_several and any(isinstance(value, SensorResult) for value in values):
             msg = "Cannot yield a SensorResult from a multi_asset_sensor. Instead return the SensorResult."
             raise DagsterInvariantViolationError(msg)
+        for value in values:
+            if isinstance(value, SensorResult) and value.cursor:
+                seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
         if any(map(_asks, values)) and not seen.cursor_updated:
             msg = (
                 "Asset materializations have been handled in this sensor, but the cursor was not updated. This "
@@ -89,9 +92,6 @@ class MultiAssetSensorDefinition(SensorDefinition):
                 "context.advance_cursor or context.advance_all_cursors to update the cursor."
             )
             raise DagsterInvalidDefinitionError(msg)
-        for value in values:
-            if isinstance(value, SensorResult) and value.cursor:
-                seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
         data = combine(values, seen, self.job_names)
         seen.update_cursor_after_evaluation()
         if isinstance(context, MultiAssetSensorEvaluationContext):

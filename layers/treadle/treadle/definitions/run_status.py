@@ -201,7 +201,13 @@ class RunStatusSensorDefinition(SensorDefinition):
         if results and not any(_asks(value) for value in results):
             return data
         text = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
-        return replace(data, acted_on=event.event_id, skip_message=None if data.run_requests else text)
+        reactions = [value for value in values if isinstance(value, DagsterRunReaction)]
+        return replace(
+            data,
+            acted_on=event.event_id,
+            skip_message=None if data.run_requests else text,
+            dagster_run_reactions=reactions,
+        )
 
 
 class RunFailureSensorDefinition(RunStatusSensorDefinition):

@@ -304,7 +304,8 @@ def _problems(
             "decorated function"
         )
     problems += [
-        f"owner {owner!r} is neither an e-mail address nor a team as team:name"
+        f"Invalid owner {owner!r} for sensor {name!r}. Owner must be an email address or a team name prefixed with "
+        "'team:'"
         for owner in owners or ()
         if _OWNER.fullmatch(owner) is None
     ]

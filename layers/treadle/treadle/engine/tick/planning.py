@@ -17,6 +17,7 @@ from treadle.definitions.bounds import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
+from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
@@ -371,4 +372,5 @@ def _reason(
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
         return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"
-    return data.skip_message or ""
+    # A skip reason without a message says as little as a function that returned nothing.
+    return data.skip_message or EMPTY_RESULT
