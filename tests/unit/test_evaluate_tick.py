@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import sensor_of
+from tests.support.engine import sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
 from treadle.definitions.jobs import JobDefinition
