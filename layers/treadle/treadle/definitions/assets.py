@@ -96,8 +96,10 @@ class AssetMaterialization:
         if self.partition is not None and not 1 <= byte_size(self.partition) <= MAX_PARTITION:
             msg = f"{self._of('The partition')} must have 1 to {MAX_PARTITION} bytes."
             raise InvalidReportError(msg)
-        stored = [self.plain_metadata, self.description, *([self.tags] if self.tags else [])]
-        size = byte_size(json_text(stored, self._of("Metadata"), InvalidReportError))
+        what = self._of("Metadata")
+        size = byte_size(json_text([self.plain_metadata, self.description], what, InvalidReportError))
+        if optional := self.optional_fields:
+            size += byte_size(json_text(optional, what, InvalidReportError))
         if size > MAX_METADATA:
             msg = (
                 f"{self._of('Metadata')} has {size} bytes; the limit is {MAX_METADATA}. Store large values "
