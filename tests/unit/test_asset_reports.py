@@ -293,11 +293,8 @@ def test_pages_example_is_read_and_its_table_names_every_field() -> None:
     assert isinstance(report, AssetReport)
     assert report.materialization.plain_metadata == detail["metadata"]
     assert set(re.findall(r"^\| `detail\.(\w+)` \|", SECTION, flags=re.MULTILINE)) == set(detail)
-    _, event = sent(
-        lambda: report_asset_materialization(
-            "a", metadata={"a": 1}, partition="p", description="d", run_id="r", bus="stack-bus"
-        )
-    )
+    made = AssetMaterialization("a", "d", {"a": MetadataValue.path("b")}, "p", {"v": "1"})
+    _, event = sent(lambda: report_asset_materialization(made, run_id="r", bus="stack-bus"))
     assert event["detail"].keys() == detail.keys()
 
 

@@ -9,6 +9,7 @@ from tests.support.engine import JOB, NAMESPACE, EngineHarness, sensor_of
 from treadle import (
     AssetMaterialization,
     DagsterRunStatus,
+    MetadataValue,
     RunRequest,
     RunStatusSensorDefinition,
     SensorResult,
@@ -219,3 +220,13 @@ def test_a_tick_that_was_committed_before_there_were_asset_events_is_read(harnes
 
     old = zlib.compress(b'{"runs":[],"existing":["k"],"set_aside":[]}')
     assert Outcomes(None).unpack("watch", Packed(inline=old)).asset_events == ()
+
+
+def test_types_and_tags_of_an_asset_event_are_stored_with_its_tick(harness: EngineHarness) -> None:
+    typed = AssetMaterialization("typed", metadata={"where": MetadataValue.path("s3://b/k")}, tags={"v": "1"})
+    plain = AssetMaterialization("plain", metadata={"n": 1})
+    ticked(harness, sensor_of(lambda: SensorResult(asset_events=[plain, typed])))
+
+    packed = Outcomes(None).pack(only_tick(harness))
+
+    assert Outcomes(None).unpack("watch", packed).asset_events == (plain, typed)

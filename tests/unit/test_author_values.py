@@ -45,7 +45,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_REQUEST_BYTES, Plan
 from treadle.model.runs import MAX_STEPS, Failure, Run
-from treadle.model.ticks import PlannedRun, Tick
+from treadle.model.ticks import PlannedRun, Tick, TickTrouble
 from treadle.testing import TreadleInstance
 
 NOT_UTF8 = b"caf\xe9.csv".decode("utf-8", "surrogateescape")
@@ -681,3 +681,34 @@ def test_run_config_of_a_batch_may_be_an_object() -> None:
     [run] = instance.runs(lambda run: run.sensor == "both")
 
     assert json.loads(run.run_config) == {"ops": {"load": {"config": {"day": 1}}}}
+
+
+def test_partition_key_that_is_no_string_fails_its_tick_and_no_later_one() -> None:
+    keys: list[Any] = [date(2026, 11, 29), 2026, "2026-11-29"]
+    instance = TreadleInstance([sensor_of(lambda: RunRequest("a", partition_key=keys.pop(0)))])
+
+    ticks = [instance.tick("watch") for _ in range(3)]
+
+    assert [result.outcome.decision for result in ticks[:2]] == [Decision.FAILURE] * 2
+    assert ["partition_key must be a string or None" in result.outcome.reason for result in ticks[:2]] == [
+        True,
+        True,
+    ]
+    assert [run.partition_key for run in ticks[2].runs] == ["2026-11-29"]
+
+
+def test_request_that_is_too_large_is_shown_while_its_cursor_moves_and_fails_the_tick_on_demand() -> None:
+    def function(context: SensorEvaluationContext) -> RunRequest:
+        context.update_cursor("after")
+        return RunRequest("batch-1", {"files": ["x" * 100] * 2500})
+
+    instance = TreadleInstance([sensor_of(function)])
+    shown = instance.tick("watch")
+    failing = TreadleInstance([sensor_of(function, on_invalid="fail")])
+    failed = failing.tick("watch")
+
+    assert "1 invalid requests were rejected: Run request too large" in shown.outcome.reason
+    assert (instance.cursor("watch"), shown.outcome.set_aside) == ("after", 1)
+    assert shown.tick is not None
+    assert shown.tick.trouble is TickTrouble.SET_ASIDE
+    assert (failed.outcome.decision, failing.cursor("watch")) == (Decision.FAILURE, None)

@@ -147,7 +147,7 @@ def test_event_of_an_object_that_is_not_watched_is_skipped_with_the_reason(
 
     data = evaluated(watching(function), replace(created, object=stored))
 
-    assert data.run_requests == ()
+    assert data.run_requests == []
     assert data.skip_message == (
         f"s3://{stored.bucket}/{stored.key} is not watched: s3://{BUCKET}/in/*.csv is."
     )
@@ -164,7 +164,7 @@ def test_function_sees_context_and_object(created: ObjectCreated) -> None:
 def test_function_may_skip_an_object(created: ObjectCreated) -> None:
     data = evaluated(watching(lambda: SkipReason("too small")), created)
 
-    assert (data.run_requests, data.skip_message) == ((), "too small")
+    assert (data.run_requests, data.skip_message) == ([], "too small")
 
 
 def test_function_may_answer_with_a_result(created: ObjectCreated) -> None:
