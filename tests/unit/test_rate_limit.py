@@ -7,8 +7,9 @@ import pytest
 
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
-from treadle.testing.stores import InMemoryTables, InMemoryTickStore
+from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 HOUR = 3_600
 SENSOR, ANOTHER = "watch", "another"
