@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.mutants import LIBRARY
-from tools.mutation import TESTS, change_of, unit_tests_of
+from tools.mutation import LIBRARY, TESTS, change_of, unit_tests_of
 from tools.project import ROOT
 
 TABLE: dict[str, Any] = tomllib.loads((ROOT / "tools/mutation.toml").read_text())
