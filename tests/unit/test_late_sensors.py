@@ -426,6 +426,9 @@ def test_late_is_three_intervals_of_a_minute_at_least_and_the_minute_of_a_delive
 @pytest.mark.parametrize(("interval", "longest"), [(None, 300_000), (299_999, 300_000), (300_001, 300_001)])
 def test_the_longer_interval_of_entry_and_last_tick_counts(interval: int | None, longest: int) -> None:
     assert longest_interval(ENTRY, SensorState("watch", interval=interval)) == longest
+    assert longest_interval(replace(ENTRY, interval_seconds=0), SensorState("watch", interval=interval)) == (
+        interval or 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -457,11 +460,22 @@ def test_last_sign_is_the_latest_one_that_is_not_of_the_future(state: SensorStat
 )
 def test_end_says_what_ended_it(watch: Watch, change: Edit, reason: str) -> None:
     watch.register()
+    watch.tick()
     watch.pass_by(LATE_MS + MINUTE_MS)
     watch.house.sensors.edit("watch", replace(change, at=watch.house.clock.now()))
     watch.pass_by(MINUTE_MS)
 
     assert reason in str(watch.published()[1][2])
+
+
+def test_new_process_announces_the_end_of_what_another_one_has_announced(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.tick()
+    watch.start_process()
+    watch.made.check()
+
+    assert [each[1] for each in watch.published()] == ["LATE", "HEALTHY"]
 
 
 def test_end_by_a_pause_says_so(watch: Watch) -> None:
