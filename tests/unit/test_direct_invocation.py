@@ -354,7 +354,19 @@ class Wrapped:
         Wrapped(by_name_only),
         wraps(by_name_only)(lambda *args, **kwargs: by_name_only(*args, **kwargs)),  # noqa: PLW0108 - a wrapper
     ],
-    ids=str,
+    ids=(
+        "object",
+        "method",
+        "class method",
+        "static method",
+        "static method unbound",
+        "keywords only",
+        "partial by position",
+        "partial by name",
+        "with a default",
+        "signature given",
+        "wrapped",
+    ),
 )
 def test_callable_of_any_form_gets_context_and_resources(function: Callable[..., Any]) -> None:
     definition = SensorDefinition("s", evaluation_fn=function, job=job)
