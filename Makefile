@@ -49,11 +49,11 @@ help: ## List these targets
 ##@ Set-up
 
 .PHONY: prerequisites
-prerequisites: ## Check that Python, Java and npm are there, and say what to do if not
+prerequisites: ## Check that Python, Java and npm are installed
 	@$(PYTHON3) tools/prerequisites.py
 
 .PHONY: setup
-setup: ## Bring every tool into .venv and .tools (once; about a minute)
+setup: ## Install every tool into .venv and .tools (once; about a minute)
 	@$(if $(filter-out $(wildcard $(STAMPS)),$(STAMPS)),$(PYTHON3) tools/prerequisites.py)
 	@$(PARALLEL) stamps
 
@@ -111,7 +111,7 @@ endef
 	$(virtualenv)
 
 .PHONY: requirements
-requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
+requirements: ## Resolve requirements/*.in again and pin the result (Python 3.11)
 	@$(PYTHON3) tools/pin.py
 
 ##@ A local cloud
@@ -121,11 +121,11 @@ up: setup ## Start the local cloud and deploy the engine, its console and the pr
 	@$(PYTHON) -m tools.local_cloud up
 
 .PHONY: down
-down: ## Stop the local cloud; what it held is gone
+down: ## Stop the local cloud and delete its data
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m tools.local_cloud down; fi
 
 .PHONY: demo
-demo: setup ## See it work: real data, real sensors, on this machine alone
+demo: setup ## Run the demo: real files and deployed sensors, on this machine only
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.demo
 
 .PHONY: invoke
@@ -135,16 +135,16 @@ invoke: setup ## Run one built function: FUNCTION=NewObjects EVENT=events/x.json
 ##@ Checks
 
 .PHONY: check
-check: .venv/.ready .venv/.project ## Your project, before every deployment: its template, its sensors and their tests (seconds)
+check: .venv/.ready .venv/.project ## Check your project, before every deployment: its template, its sensors and their tests (seconds)
 	@$(PARALLEL) check-project-code .aws-sam/template.checked check-project-tests
 
 .PHONY: test
 test: TESTS = $(FAST) $(SLOW)
-test: check check-treadle docs ## Everything: all checks, fault injection, races, the site, and end to end on the local cloud
+test: check check-treadle docs ## Run everything: all checks, fault injection, races, the site, and end to end on the local cloud
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
 .PHONY: quick
-quick: .venv/.ready .tools/js/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
+quick: .venv/.ready .tools/js/.ready ## Check Treadle itself, while you work on it: format, lint, types, import layers, unit tests in memory (a minute)
 	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose quick-tests
 
 .PHONY: quick-tests
@@ -152,7 +152,7 @@ quick-tests: .venv/.ready
 	@$(PYTEST) tests/unit -m quick -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check-treadle
-check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
+check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every commit to it: format, lint, types, import layers, fast tests
 	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose check-template check-sam
 	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
 	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
@@ -191,8 +191,8 @@ check-js: .tools/js/.ready .venv/.ready
 
 # Words that the glossary has replaced.
 check-prose: .venv/.ready
-	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,*.tar.xz,docs/decisions/*,tests/faults/*,tools/retired_words.txt' \
-		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools tests
+	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,*.tar.xz,docs/decisions/*,tools/retired_words.txt' \
+		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools tests benchmarks
 
 check-template: .aws-sam/template.checked
 	@.venv/bin/cfn-lint engine/*.yaml
@@ -208,23 +208,23 @@ format: .venv/.ready .tools/js/.ready ## Format Python and JavaScript, and fix w
 	@$(PRETTIER) --write $(JAVASCRIPT)
 
 .PHONY: e2e
-e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local cloud with least privilege enforced
+e2e: setup .tools/browser/.ready ## Test the engine and the project on a local cloud that enforces IAM
 	@# Two groups, each with a local cloud and a deployment: in one order, so that what fails once fails again.
 	@$(PYTEST) tests/e2e -n 2 --dist loadgroup -p no:randomly $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: setup ## Measure, each figure beside its goal, and write docs/performance.md
+bench: setup ## Measure each figure against its goal, and write docs/performance.md
 	@$(PYTHON) -m benchmarks
 
 .tools/peers/.ready: requirements/peers.txt
 	$(virtualenv)
 
 .PHONY: bench-peers
-bench-peers: setup .tools/peers/.ready ## Beside Dagster, which this brings into .tools/peers: ratios of one run
+bench-peers: setup .tools/peers/.ready ## Compare with Dagster, which is installed into .tools/peers
 	@$(PYTHON) -m benchmarks.peers
 
 .PHONY: mutants
-mutants: setup ## Weaken the protocol in one place at a time: each time a test must turn red
+mutants: setup ## Weaken the protocol in one place at a time: each time a test must fail
 	@$(PYTHON) -m tests.faults.mutants
 
 .tools/mutation/.ready: requirements/mutation.txt
@@ -237,32 +237,32 @@ mutation: setup .tools/mutation/.ready ## Change the numbers and conditions of m
 	@$(PYTHON) -m tools.mutation $(MODULE)
 
 .PHONY: soak
-soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped
+soak: setup ## Check for seven minutes that a sensor at 15 s ticks four times a minute, and stops when it is stopped
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak
 
 ARGS ?=
 
 .PHONY: large
-large: setup ## A project of 60 sensors and 60 jobs, deployed to a local cloud and examined: ARGS=--write
+large: setup ## Deploy a project of 60 sensors and 60 jobs to a local cloud, and check it: ARGS=--write
 	@PYTHONPATH=layers/treadle $(PYTHON) -m benchmarks.large $(ARGS)
 
 .PHONY: verify-aws
-verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean
+verify-aws: setup ## Check on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify $(ARGS)
 
 .PHONY: verify-local
-verify-local: setup ## The same in a local cloud of its own, as far as an emulator can show it
+verify-local: setup ## Run the same checks on a local cloud, as far as an emulator can
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify --local --yes $(ARGS)
 
 .PHONY: dist
-dist: .venv/.ready ## Build the wheel, which carries the engine and what `treadle init` writes
+dist: .venv/.ready ## Build the wheel, which contains the engine and what `treadle init` writes
 	@$(PYTHON) -m tools.wheel
 
 .PHONY: docs
 docs: .tools/docs/.ready ## Build the documentation as a site into dist/site; a broken link fails it
 	@NO_MKDOCS_2_WARNING=1 .tools/docs/bin/mkdocs build --strict --quiet
 
-##@ Afterwards
+##@ Clean up
 
 .PHONY: clean
 clean: down ## Remove builds and caches; `rm -rf .venv .tools` removes the tools too

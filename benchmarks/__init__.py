@@ -1,4 +1,4 @@
-"""Measurements; each module also runs by itself, as `python -m benchmarks.<module>`."""
+"""Benchmarks; each module also runs by itself, as `python -m benchmarks.<module>`."""
 
 import sys
 from pathlib import Path

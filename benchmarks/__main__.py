@@ -1,7 +1,7 @@
-"""`make bench`: every benchmark, each in a process of its own, and the report of them all.
+"""`make bench`: runs every benchmark in its own process, and writes docs/performance.md.
 
-A goal that is missed is shown as missed, here and in docs/performance.md. Exit status 1 if one is, or if a
-benchmark did not come through.
+The output and the page show which goals are missed. The exit status is 1 if a goal is missed, or if a benchmark
+failed.
 """
 
 import json
@@ -32,40 +32,40 @@ BENCHMARKS = (
     "end_to_next_start",
 )
 CHANGED = (
-    "## What was changed for it",
+    "## Optimizations",
     "",
-    "Processor time under a profiler, before and afterwards, one after the other on one machine that did other work too; cold starts as multiples of boto3 alone.",
+    "Processor time under a profiler, before and after, on one machine with other load; cold starts as multiples of boto3 alone.",
     "",
-    "| hot path | where its time went | what was changed | before | now |",
+    "| hot path | profile | change | before | after |",
     "| --- | --- | --- | ---: | ---: |",
-    "| known keys, a key of a later tick | botocore 30 %, sockets and JSON 41 % | settled keys are remembered until the sensor is edited: 102 requests become 2; others are asked for four requests at a time | 0.88 ms | 0.24 ms |",
-    "| planning of 10,000 requests, a request | JSON 39 %: encoders made again for each value, requests checked twice, sizes counted twice | one encoder, one check, one count | 0.61 ms | 0.34 ms |",
-    "| cold start of an evaluator | the table of all services' endpoints, 30 ms; a look into 400 services' folders, 14; the making of 68 dataclasses, 60; one regular expression, 9 | none of botocore's data is read that is not used; runs and events are loaded by the ticks that meet them: 54 dataclasses; the expression is compiled when it is needed | 1.33 | 1.19 |",
+    "| known keys, a key of a later tick | botocore 30 %, sockets and JSON 41 % | final keys are cached until the sensor is edited: 102 requests become 2; others are read with four requests at a time | 0.88 ms | 0.24 ms |",
+    "| planning of 10,000 requests, a request | JSON 39 %: an encoder for each value, requests checked twice, sizes counted twice | one encoder, one check, one count | 0.61 ms | 0.34 ms |",
+    "| cold start of an evaluator | the table of all services' endpoints, 30 ms; the listing of 400 services' folders, 14; the creation of 68 dataclasses, 60; one regular expression, 9 | unused data of botocore is not read; ticks import runs and events when they use them: 54 dataclasses; the expression is compiled at its first use | 1.33 | 1.19 |",
     "| cold start of LAUNCH, of RECORD | the same, and boto3 beside PynamoDB's own session | one session of botocore's, and no boto3 | 1.43, 1.50 | 1.25, 1.17 |",
     "| idle tick, the whole handler | botocore 36 %, sockets and JSON 22 %, PynamoDB 15 %, Treadle 5 % | nothing | 30 ms | 27 ms |",
     "| dispatch and launch, a run | botocore 33 %, PynamoDB 13 %, Treadle 3 %: three conditional writes for each run | nothing in the run itself; LAUNCH starts five of a batch at a time | 57 ms | 62 ms |",
     "| upload to execution on the local cloud, median | | engine and project in stacks of their own; measured by turns, twice each | 0.23 s, 0.34 s | 0.17 s, 0.18 s |",
     "",
 )
-"""Kept by hand, as what was there before cannot be measured again."""
+"""Edited by hand: the former code cannot be measured again."""
 
 REPORT = ROOT / "docs" / "performance.md"
 PACKAGES = ("boto3", "pynamodb", "aws-lambda-powertools")
 
 
 def collected(path: Path) -> list[tuple[str, Figure]]:
-    """The figures that benchmarks have added to a file, each with its table's title."""
+    """Return the figures that benchmarks have added to a file, each with its table's title."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return [(line.pop("title"), Figure(**line)) for line in lines]
 
 
 def report(figures: list[tuple[str, Figure]], seconds: float, failed: list[str]) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         figures: each with its table's title.
-        seconds: that all took.
-        failed: benchmarks that did not come through.
+        seconds: the total duration.
+        failed: the benchmarks that failed.
     """
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     machine = (
@@ -74,8 +74,8 @@ def report(figures: list[tuple[str, Figure]], seconds: float, failed: list[str])
     lines = [
         "# Performance",
         "",
-        "`make bench` measures this and writes this page; each of its modules in `benchmarks` says what it does and runs by itself.",
-        "Speeds hold for one machine and its DynamoDB Local: compare what was measured in one run, not the figures of two.",
+        "`make bench` runs the benchmarks and writes this page; each module in `benchmarks` describes one, and also runs by itself.",
+        "Speeds depend on the machine and DynamoDB Local: compare only figures of one run.",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}; {seconds / 60:.0f} minutes.",
     ]
@@ -83,12 +83,12 @@ def report(figures: list[tuple[str, Figure]], seconds: float, failed: list[str])
         lines += ["", f"## {title}", "", "| figure | value | goal | |", "| --- | ---: | ---: | --- |"]
         lines += [f"| {' | '.join(figure.cells)} |" for _, figure in group]
     lines += ["", *CHANGED]
-    lines += [*(f"{name} did not come through." for name in failed)]
+    lines += [*(f"{name} failed." for name in failed)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def main() -> int:
-    """Entry point."""
+    """Run all benchmarks."""
     began, failed = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "figures")
@@ -112,7 +112,7 @@ def main() -> int:
     for each in missed:
         print(f"MISSED: {each}")
     for each in failed:
-        print(f"DID NOT COME THROUGH: {each}")
+        print(f"FAILED: {each}")
     return 1 if missed or failed else 0
 
 

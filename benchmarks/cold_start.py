@@ -1,8 +1,8 @@
-"""How long a function takes cold, from its start to its first answer, under Lambda's own runtime emulator.
+"""The duration of a cold start, from the function's start to its first response, under Lambda's runtime emulator.
 
-`python -m benchmarks.cold_start` prints it: an evaluator with a sensor that finds nothing, each step of the engine
-with a message that has it do next to nothing, and a function that only imports boto3, makes a DynamoDB client, and reads an
-item. All of them talk to DynamoDB Local, with the layers as they are deployed, by turns.
+`python -m benchmarks.cold_start` prints it for an evaluator whose sensor skips, for each component of the engine with a
+message that needs almost no work, and for a function that only imports boto3, creates a DynamoDB client, and reads an
+item. All of them use DynamoDB Local, with the layers as they are deployed, and are measured in turn.
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.figures import Figure, ratio, tell
+from benchmarks.figures import Figure, ratio, report_figures
 from tests.support.registry import copied
 from tests.support.tables import create_tables
 from tests.template.engine_model import read_engine
@@ -52,11 +52,11 @@ PACKAGES = (
     "typing_extensions",
 )
 
-WORDS = {
+NAMES = {
     "least": "boto3, a client and a read",
     "evaluator": "evaluator of a sensor that finds nothing",
     **{
-        name: f"{name}, one message that asks for nothing new"
+        name: f"{name}, one message that requests nothing new"
         for name in ("dispatch", "publish", "launch", "record")
     },
 }
@@ -91,13 +91,13 @@ RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 
 
 def message(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch of one message."""
+    """Return a batch of one message."""
     [record] = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())["Records"]
     return {"Records": [{**record, "body": json.dumps(body)}]}
 
 
 def engine_events() -> dict[str, dict[str, Any]]:
-    """For each step what it takes up and has next to nothing to do for."""
+    """Return an event for each component that needs almost no work."""
     return {
         "dispatch": {"Records": []},
         "publish": {"Records": []},
@@ -107,7 +107,7 @@ def engine_events() -> dict[str, dict[str, Any]]:
 
 
 def layers(folder: Path) -> tuple[Path, ...]:
-    """The layers, built as SAM builds them."""
+    """Build the layers as SAM does."""
     built = []
     for name, target in (("deps", "build-DepsLayer"), ("treadle", "build-TreadleLayer")):
         made = folder / "layers" / name
@@ -124,12 +124,12 @@ def layers(folder: Path) -> tuple[Path, ...]:
 
 
 def function(name: str, code: Path, layered: tuple[Path, ...]) -> BuiltFunction:
-    """A function with these layers."""
+    """Return a function with these layers."""
     return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, (), BUILDS[0])
 
 
 def functions(folder: Path) -> dict[str, tuple[BuiltFunction, object]]:
-    """By name, each function and its event."""
+    """Return each function and its event, by name."""
     layered = layers(folder)
     made: dict[str, tuple[BuiltFunction, object]] = {}
     for name, code, event, of in (("least", LEAST, {}, ()), ("evaluator", IDLE, TICK, layered)):
@@ -143,13 +143,13 @@ def functions(folder: Path) -> dict[str, tuple[BuiltFunction, object]]:
 
 
 def stored_in(tables: TableNames, endpoint: str) -> dict[str, str]:
-    """Variables that lead a function to tables."""
+    """Return the environment variables of the tables."""
     names = {f"TREADLE_{table.upper()}_TABLE": name for table, name in asdict(tables).items()}
     return {**names, "AWS_ENDPOINT_URL_DYNAMODB": endpoint}
 
 
 def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
-    """What every function is given; the names are the templates'."""
+    """Return the environment of every function; the names are the templates'."""
     names = {
         name
         for template in (read(), read_engine())
@@ -169,13 +169,13 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
 
 
 def compile_runtime() -> None:
-    """Have the bytecode of what Lambda's runtime brings along, as the runtime has it."""
+    """Compile the packages of Lambda's runtime, as the runtime does."""
     packages = [str(Path(str(find_spec(name).origin)).parent) for name in RUNTIME]  # type: ignore[union-attr]
     subprocess.run([sys.executable, "-m", "compileall", "-q", *packages], check=True)
 
 
 def milliseconds(made: BuiltFunction, event: object, given: Mapping[str, str]) -> float:
-    """From the function's start to its answer."""
+    """Return the time from the function's start to its response."""
     path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
     environment = {
         **given,
@@ -195,7 +195,7 @@ def milliseconds(made: BuiltFunction, event: object, given: Mapping[str, str]) -
 
 
 def imports(made: BuiltFunction, given: Mapping[str, str]) -> list[Figure]:
-    """What a function imports before its first event, by package: milliseconds of the import system's own clock."""
+    """Return what a function imports before its first event, by package: milliseconds by `-X importtime`."""
     path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
     done = subprocess.run(
         [str(VENV_BIN / "python"), "-X", "importtime", "-c", "import app"],
@@ -214,14 +214,14 @@ def imports(made: BuiltFunction, given: Mapping[str, str]) -> list[Figure]:
 
 
 def measure() -> tuple[list[Figure], list[Figure]]:
-    """What each takes, and what an evaluator imports."""
+    """Measure the cold starts, and what an evaluator imports."""
     with tempfile.TemporaryDirectory() as folder, dynamodb_local() as endpoint:
         with patch.dict(os.environ, local_aws(endpoint), clear=True):
             tables = create_tables()
             run = Run(RUN_ID, "unknown", "idle", None, "tick", "{}", {}, 1_795_370_400_000)
             stores = DynamoStores(tables, RandomTokens())
             stores.runs.create(run)
-            # Listed just now, so that RECONCILE does not ask Parameter Store.
+            # Listed just now, so that RECONCILE does not read Parameter Store.
             jobs = [JobSettings("unknown", "step_functions", "", "UnknownStateMachineArn")]
             stores.registry.replace(copied(ENGINE, SystemClock().now(), {}, jobs))
         compile_runtime()
@@ -235,7 +235,7 @@ def measure() -> tuple[list[Figure], list[Figure]]:
         sizes = [sum(path.stat().st_size for path in Path(folder, "layers").rglob("*") if path.is_file())]
     times = {name: statistics.median(each) for name, each in taken.items()}
     figures = [
-        *(Figure(WORDS[name], times[name], "ms") for name in made),
+        *(Figure(NAMES[name], times[name], "ms") for name in made),
         Figure(
             "evaluator, as a multiple of boto3 alone",
             ratio(*(taken[name] for name in COMPARED)),
@@ -248,10 +248,10 @@ def measure() -> tuple[list[Figure], list[Figure]]:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     figures, found = measure()
-    missed = tell("Cold start, from the start of the function to its first answer", figures)
-    tell("What an evaluator imports before its first event", found)
+    missed = report_figures("Cold start, from the start of the function to its first response", figures)
+    report_figures("What an evaluator imports before its first event", found)
     return missed
 
 

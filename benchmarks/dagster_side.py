@@ -1,7 +1,7 @@
-"""What Dagster takes for the same work; runs under .tools/peers, and prints JSON. `benchmarks.peers` asks it.
+"""Measures Dagster with the same work; runs under .tools/peers for `benchmarks.peers`, and prints JSON.
 
-Its daemon's own code, in this process, over its code server; an SQLite instance, as it is by default or with one file
-for the events of all runs; a launcher that only records.
+It uses the daemon's code in this process, with its code server, an SQLite instance, by default or with one file for the
+events of all runs, and a launcher that only records.
 """
 
 import json
@@ -39,16 +39,16 @@ RUN_STATUS_SENSOR = (
     + ")\ndef watch(context):\n    with open({seen!r}, 'a') as file:\n        file.write('.')\n    return {returned}"
 )
 IDLE = SENSOR.format(returned="dg.SkipReason('none')")
-ASKING = SENSOR.format(returned="[dg.RunRequest(run_key=str(number)) for number in range(KEYS)]")
+REQUESTING = SENSOR.format(returned="[dg.RunRequest(run_key=str(number)) for number in range(KEYS)]")
 IDLE_TICKS, KEYS, EVENTS = 100, 100, 20
 
 
 class Daemon:
-    """A sensor's daemon over an instance of its own.
+    """A sensor's daemon with its own instance.
 
     Args:
-        instance: which.
-        sensor: its code.
+        instance: the instance.
+        sensor: the code of the sensor.
     """
 
     def __init__(self, instance: Any, sensor: str) -> None:
@@ -68,7 +68,7 @@ class Daemon:
         self._logger = logging.getLogger("bench")
 
     def tick(self) -> float:
-        """One pass of the daemon, a minute later; the seconds that it takes."""
+        """Run the daemon once, a minute later, and return the seconds that it takes."""
         from dagster._core.test_utils import freeze_time
         from dagster._daemon.sensor import execute_sensor_iteration
 
@@ -79,14 +79,14 @@ class Daemon:
             return time.perf_counter() - began
 
     def close(self) -> None:
-        """End it."""
+        """Close the workspace."""
         self._workspace.__exit__(None, None, None)
         self._folder.cleanup()
 
 
 @contextmanager
 def instance(consolidated: bool) -> Iterator[Any]:
-    """An instance whose launcher only records.
+    """Create an instance whose launcher only records.
 
     Args:
         consolidated: whether one SQLite file keeps the events of all runs, which is Dagster's fastest setting;
@@ -109,7 +109,7 @@ def instance(consolidated: bool) -> Iterator[Any]:
 
 
 def idle(made: Any) -> dict[str, float]:
-    """Processor time and time of a tick that finds nothing."""
+    """Return the processor time and the duration of a tick that skips."""
     daemon = Daemon(made, IDLE)
     for _ in range(5):
         daemon.tick()
@@ -121,8 +121,8 @@ def idle(made: Any) -> dict[str, float]:
 
 
 def launching(made: Any) -> dict[str, float]:
-    """Runs a second of a tick that asks for new ones, and keys a second of one that asks for known ones."""
-    daemon = Daemon(made, ASKING)
+    """Return runs a second of a tick that requests new runs, and keys a second of one with known keys."""
+    daemon = Daemon(made, REQUESTING)
     first, again = daemon.tick(), min(daemon.tick() for _ in range(3))
     runs = made.get_runs_count()
     daemon.close()
@@ -131,24 +131,27 @@ def launching(made: Any) -> dict[str, float]:
 
 
 def reacting(made: Any) -> dict[str, float]:
-    """Events of runs a second that a function takes which returns nothing."""
-    return {"reacting": EVENTS / _told(made, "None", 0)}
+    """Return the status events a second of a function that returns nothing."""
+    return {"reacting": EVENTS / _event_seconds(made, "None", 0)}
 
 
 def following(made: Any) -> dict[str, float]:
-    """Events of runs a second that a function takes which asks for a run each time."""
-    return {"following": EVENTS / _told(made, "dg.RunRequest(run_key=context.dagster_run.run_id)", EVENTS)}
+    """Return the status events a second of a function that requests a run each time."""
+    return {
+        "following": EVENTS
+        / _event_seconds(made, "dg.RunRequest(run_key=context.dagster_run.run_id)", EVENTS)
+    }
 
 
-def _told(made: Any, returned: str, asked: int) -> float:
-    """The seconds that the daemon is at work until all events are taken, without what it waits between ticks."""
+def _event_seconds(made: Any, returned: str, runs: int) -> float:
+    """Return the seconds until the daemon has processed all events, without its waits between ticks."""
     from dagster import DagsterEvent, DagsterEventType
     from dagster._core.test_utils import create_run_for_test
 
     seen = Path(made.root_directory, "seen")
     seen.touch()
     daemon = Daemon(made, RUN_STATUS_SENSOR.format(returned=returned, seen=str(seen)))
-    daemon.tick()  # It begins to look here.
+    daemon.tick()  # Its cursor begins here.
     for _ in range(EVENTS):
         run = create_run_for_test(made, job_name="load")
         event = DagsterEvent(event_type_value=DagsterEventType.RUN_SUCCESS.value, job_name="load")
@@ -157,12 +160,12 @@ def _told(made: Any, returned: str, asked: int) -> float:
     while seen.stat().st_size < EVENTS:
         seconds += daemon.tick()
     daemon.close()
-    assert made.get_runs_count() == EVENTS + asked, made.get_runs_count()
+    assert made.get_runs_count() == EVENTS + runs, made.get_runs_count()
     return seconds
 
 
 def objects() -> dict[str, float]:
-    """Seconds that each `get_s3_keys` takes over the same bucket of a million objects."""
+    """Return the seconds of each `get_s3_keys` with the same bucket of a million objects."""
     from benchmarks.sweep_million import Measurement
 
     measurement = Measurement()
@@ -172,7 +175,7 @@ def objects() -> dict[str, float]:
 
 
 def main() -> int:
-    """Entry point: "objects"; or "default" or "consolidated" and the names of what to measure."""
+    """Measure "objects"; or, with "default" or "consolidated", the named parts."""
     logging.disable(logging.CRITICAL)
     setting, *parts = sys.argv[1:]
     found = objects() if setting == "objects" else {}

@@ -1,7 +1,7 @@
-"""How long from the end of an execution to the start of the one that follows it: seconds.
+"""The seconds from the end of an execution to the start of the next one, which a run status sensor requests.
 
-`python -m benchmarks.end_to_next_start` uses a local cloud of its own.
-Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
+`python -m benchmarks.end_to_next_start` creates a local cloud.
+The exit status is 1 if the median misses its goal. A local cloud tests the wiring, not AWS's latency.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import seconds_told
+from benchmarks.figures import report_seconds
 from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.job_chain import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools import stack
@@ -25,7 +25,7 @@ GOAL_SECONDS = 4.0
 
 
 def seconds_to_next_start(deployed: Deployed) -> float:
-    """Run the first job; the seconds from its end to the start of the other, as Step Functions tells them."""
+    """Run the first job, and return the seconds from its end to the next start, by Step Functions' times."""
     [first] = start(deployed, LOAD, fail=lambda _: False)
 
     def probe() -> list[Run]:
@@ -44,14 +44,14 @@ def _described(deployed: Deployed, run: Run, field: str) -> float:
 
 
 def main() -> int:
-    """Measure and print; 1 if the goal is missed."""
+    """Measure and print; return 1 if the goal is missed."""
     with contextlib.ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         cloud = exits.enter_context(temporary_cloud())
         exits.enter_context(pointing_at(cloud.endpoint))
         stack.build_engine(cloud.endpoint)
         deployed = exits.enter_context(contextlib.closing(deploy_sensors_of_runs(cloud.endpoint, folder)))
-        # Else the first run is delayed until its job is registered.
+        # Otherwise the first run is held until its job is registered.
         eventually(
             lambda: deployed.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120
         )
@@ -60,8 +60,8 @@ def main() -> int:
         for _ in range(TIMES):
             taken.append(seconds_to_next_start(deployed))
             time.sleep(0.2)
-    title = "From the end of an execution to the start of the one that follows, on a local cloud"
-    return seconds_told(title, first, taken, GOAL_SECONDS)
+    title = "From the end of an execution to the start of the next one, on a local cloud"
+    return report_seconds(title, first, taken, GOAL_SECONDS)
 
 
 if __name__ == "__main__":

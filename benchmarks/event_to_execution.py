@@ -1,7 +1,7 @@
-"""How long from an object's upload to the start of its execution, on a local cloud: seconds.
+"""The seconds from an object's upload to the start of its execution, on a local cloud.
 
-`python -m benchmarks.event_to_execution` uses the local cloud that is up, or one of its own.
-Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
+`python -m benchmarks.event_to_execution` uses the running local cloud, or creates one.
+The exit status is 1 if the median misses its goal. A local cloud tests the wiring, not AWS's latency.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks.figures import seconds_told
+from benchmarks.figures import report_seconds
 from tests.e2e.deployment import Deployed, eventually, fresh_key, pointing_at
 from tools import stack
 from tools.local_cloud import temporary_cloud
@@ -22,7 +22,7 @@ GOAL_SECONDS = 5.0
 
 
 def seconds_to_start(deployed: Deployed) -> float:
-    """Upload one object; the seconds until Step Functions says that its execution started."""
+    """Upload an object, and return the seconds to the start of its execution, by Step Functions' time."""
     key = fresh_key("bench")
     put_at = time.time()
     deployed.upload(key)
@@ -37,14 +37,14 @@ def seconds_to_start(deployed: Deployed) -> float:
 
 @contextlib.contextmanager
 def deployment() -> Iterator[Deployed]:
-    """The stack that `make up` deployed, else one for the time of this measurement."""
-    standing = LocalCloud(configured_port())
+    """Return the stack that `make up` deployed, or deploy one for this measurement."""
+    existing = LocalCloud(configured_port())
     with contextlib.ExitStack() as exits:
         with contextlib.suppress(ToolError):
-            if standing.is_ours():
-                stack.outputs(standing.endpoint, stack.stack_name())
-                exits.enter_context(pointing_at(standing.endpoint))
-                yield exits.enter_context(contextlib.closing(Deployed.at(standing.endpoint)))
+            if existing.is_ours():
+                stack.outputs(existing.endpoint, stack.stack_name())
+                exits.enter_context(pointing_at(existing.endpoint))
+                yield exits.enter_context(contextlib.closing(Deployed.at(existing.endpoint)))
                 return
         cloud = exits.enter_context(temporary_cloud())
         exits.enter_context(pointing_at(cloud.endpoint))
@@ -53,18 +53,18 @@ def deployment() -> Iterator[Deployed]:
         stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint)
         made = exits.enter_context(contextlib.closing(Deployed.at(cloud.endpoint)))
-        # Else the first object's request is held until its job is registered.
+        # Otherwise the first object's request is held until its job is registered.
         eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
         yield made
 
 
 def main() -> int:
-    """Measure and print; 1 if the goal is missed."""
+    """Measure and print; return 1 if the goal is missed."""
     with deployment() as deployed:
         first = seconds_to_start(deployed)
         taken = [seconds_to_start(deployed) for _ in range(UPLOADS)]
     title = "From an object's upload to the start of its execution, on a local cloud"
-    return seconds_told(title, first, taken, GOAL_SECONDS)
+    return report_seconds(title, first, taken, GOAL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a benchmark found, beside its goal."""
+"""The figures of a benchmark and their goals."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLLECTED = "TREADLE_FIGURES"
-"""Names the file to which each benchmark adds its figures, a line of JSON each, when all are run together."""
+"""The environment variable with the path of the file to which each benchmark appends its figures, one JSON line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: what was measured, in words.
-        value: how much.
-        unit: of what.
-        goal: how much there should be; None for one that is only shown.
+        name: what was measured.
+        value: the value.
+        unit: its unit.
+        goal: the goal; None if there is none.
         at_most: whether the goal is an upper bound.
     """
 
@@ -35,14 +35,14 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is as good as it should be."""
+        """Whether the goal is met."""
         if self.goal is None:
             return True
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
-        """Its name, its value, its goal and how it stands, as text."""
+        """The name, the value, the goal and whether it is met, as text."""
         if self.goal is None:
             return (self.name, f"{rounded(self.value)} {self.unit}", "", "")
         bound = "≤" if self.at_most else "≥"
@@ -55,24 +55,24 @@ class Figure:
 
 
 def rounded(value: float) -> str:
-    """Three digits, or all of a larger number's."""
+    """Format a number with three digits, or with all of a larger one's."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    """How many times the one is the other: the median of the rounds, in which both were measured by turns.
+    """Return the median ratio over the rounds, in each of which both were measured in turn.
 
-    Whatever else the machine does falls on both of a round; the best of each would compare its quietest moments.
+    Other load of the machine affects both values of a round; the best of each would be from different moments.
     """
     return statistics.median(one / other for one, other in zip(over, under, strict=True))
 
 
-def tell(title: str, figures: Sequence[Figure]) -> int:
-    """Print figures and collect them; 1 if a goal is missed.
+def report_figures(title: str, figures: Sequence[Figure]) -> int:
+    """Print and collect figures; return 1 if a goal is missed.
 
     Args:
         title: of the table.
-        figures: in the order in which they are shown.
+        figures: the figures, in order.
     """
     table = Table()
     table.add_column("figure")
@@ -89,17 +89,17 @@ def tell(title: str, figures: Sequence[Figure]) -> int:
     return 0 if all(figure.is_met for figure in figures) else 1
 
 
-def seconds_told(title: str, first: float, taken: Sequence[float], goal: float) -> int:
-    """Tell of times taken one after another; 1 if the median misses its goal.
+def report_seconds(title: str, first: float, taken: Sequence[float], goal: float) -> int:
+    """Print and collect figures of durations; return 1 if the median misses its goal.
 
     Args:
-        title: what was timed.
-        first: the first one, functions cold.
-        taken: the others.
+        title: what was measured.
+        first: the first duration, with cold functions.
+        taken: the other durations.
         goal: for the median.
     """
     ordered = sorted(taken)
-    return tell(
+    return report_figures(
         title,
         [
             Figure("first, functions cold if the cloud is fresh", first, "s"),

@@ -1,4 +1,4 @@
-"""What each step asks of DynamoDB: requests, items written, and capacity units. Counts, not times.
+"""The requests of each step to DynamoDB, the items written, and the capacity units: counts, not durations.
 
 `python -m benchmarks.idle_tick` runs the steps on DynamoDB Local and prints a table.
 """
@@ -12,9 +12,9 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Figure, tell
+from benchmarks.figures import Figure, report_figures
 from tests.support.dynamodb_meter import Meter, metered
-from tests.support.house import JOB, House, sensor_of
+from tests.support.engine import JOB, EngineHarness, sensor_of
 from tests.support.objects import object_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
@@ -37,11 +37,11 @@ BUDGET = Budget(60)
 
 
 @dataclass(slots=True)
-class DynamoHouse(House):
-    """The engine over real tables; only queue and target are in memory.
+class DynamoHarness(EngineHarness):
+    """The engine on real tables; only queues and target are in memory.
 
     Attributes:
-        stores: on DynamoDB.
+        stores: the stores on DynamoDB.
     """
 
     stores: DynamoStores = field(default_factory=lambda: DynamoStores(create_tables(), RandomTokens()))
@@ -49,7 +49,7 @@ class DynamoHouse(House):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one step cost."""
+    """The cost of a step."""
 
     step: str
     reads: int
@@ -61,18 +61,18 @@ class Row:
 
 @dataclass(slots=True)
 class Ledger:
-    """Takes down what each step cost.
+    """Collects the cost of each step.
 
     Attributes:
-        meter: is read and reset at the end of each step.
-        rows: so far.
+        meter: read and reset at the end of each step.
+        rows: the costs so far.
     """
 
     meter: Meter
     rows: list[Row] = field(default_factory=list)
 
     def enter(self, step: str) -> Row:
-        """Note what was asked since the step before."""
+        """Record the cost since the previous step."""
         meter = self.meter
         row = Row(
             step,
@@ -88,7 +88,7 @@ class Ledger:
 
 
 def idle_sensor(cursor_bytes: int) -> SensorDefinition:
-    """A sensor that sets a cursor once, and afterwards skips for another reason each time."""
+    """Return a sensor that sets a cursor once, and then skips with another reason each time."""
     looks = itertools.count()
 
     def idle(context: SensorEvaluationContext) -> SensorResult | SkipReason:
@@ -99,29 +99,29 @@ def idle_sensor(cursor_bytes: int) -> SensorDefinition:
     return sensor_of(idle, name=f"idle_{cursor_bytes}")
 
 
-def idle_ticks(house: House, ledger: Ledger) -> None:
-    """Ticks that find nothing."""
+def idle_ticks(harness: EngineHarness, ledger: Ledger) -> None:
+    """Run ticks that skip."""
     for label, size in (("a cursor of 100 bytes", 100), ("a cursor of 100 KB", 100_000)):
-        ticks = house.leased(idle_sensor(size))
+        ticks = harness.leased(idle_sensor(size))
         for _ in range(2):
-            house.clock.advance(60)
+            harness.clock.advance(60)
             ledger.meter.reset()
-            ticks.tick(house.clock.now(), BUDGET)
+            ticks.tick(harness.clock.now(), BUDGET)
         ledger.enter(f"idle tick, {label}")
 
 
-def leased_tick_with_request(house: House, ledger: Ledger) -> None:
-    """A tick that asks for one run and moves its cursor."""
+def leased_tick_with_request(harness: EngineHarness, ledger: Ledger) -> None:
+    """Run a tick that requests one run and sets its cursor."""
     definition = sensor_of(
         lambda context: SensorResult(run_requests=[RunRequest(run_key="k")], cursor="k"), name="watch"
     )
-    house.clock.advance(60)
-    house.leased(definition).tick(house.clock.now(), BUDGET)
-    ledger.enter("tick that asks for a run")
+    harness.clock.advance(60)
+    harness.leased(definition).tick(harness.clock.now(), BUDGET)
+    ledger.enter("tick that requests a run")
 
 
-def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
-    """One object, from its event to the end of its run; and a second delivery of the event."""
+def event_to_end(harness: DynamoHarness, ledger: Ledger) -> None:
+    """Process one object, from its event to the end of its run, and a second delivery of the event."""
 
     def one_run() -> RunRequest:
         return RunRequest()
@@ -130,53 +130,53 @@ def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
         "watch", evaluation_fn=one_run, selection=S3Selection("watched"), job_name=JOB
     )
     stored = object_of("incoming/cities.csv")
-    event = ObjectCreated(stored, datetime.fromtimestamp(house.clock.now() / 1000, UTC), "01")
-    events = house.events(definition)
+    event = ObjectCreated(stored, datetime.fromtimestamp(harness.clock.now() / 1000, UTC), "01")
+    events = harness.events(definition)
 
     outcome = events.evaluate(event, events.load_batch_state([event]), BUDGET)
     ledger.enter("event: evaluated")
 
-    tick = house.ticks.get("watch", outcome.subject)
+    tick = harness.ticks.get("watch", outcome.subject)
     assert tick is not None
     ledger.meter.reset()
-    house.dispatcher().dispatch(tick)
+    harness.dispatcher().dispatch(tick)
     ledger.enter("run: dispatched")
 
-    [message] = house.launches.drain()
-    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
+    [message] = harness.launches.drain()
+    harness.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
     ledger.enter("run: launched")
 
-    run = house.runs.get(str(message["run_id"]))
+    run = harness.runs.get(str(message["run_id"]))
     assert run is not None
     ledger.meter.reset()
     for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
-        house.clock.advance(1)
-        house.recorder().record(house.change(run, status))
+        harness.clock.advance(1)
+        harness.recorder().record(harness.change(run, status))
         ledger.enter(f"run: {status.value} recorded")
 
-    ended = house.runs.get(run.run_id)
+    ended = harness.runs.get(run.run_id)
     assert ended is not None
     ledger.meter.reset()
-    publisher = house.engine.publisher(InMemoryBus())
+    publisher = harness.engine.publisher(InMemoryBus())
     publisher.publish(statuses_reached(ended))
-    ledger.enter("run: its statuses told")
+    ledger.enter("run: status changes published")
 
     events.evaluate(event, events.load_batch_state([event]), BUDGET)
     ledger.enter("event: delivered again")
 
 
 def measure(endpoint: str) -> list[Row]:
-    """What each step costs.
+    """Measure the cost of each step.
 
     Args:
-        endpoint: of DynamoDB.
+        endpoint: DynamoDB's URL.
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        house, ledger = DynamoHouse(), Ledger(meter)
-        idle_ticks(house, ledger)
-        leased_tick_with_request(house, ledger)
-        event_to_end(house, ledger)
+        harness, ledger = DynamoHarness(), Ledger(meter)
+        idle_ticks(harness, ledger)
+        leased_tick_with_request(harness, ledger)
+        event_to_end(harness, ledger)
     rows = ledger.rows
     life = [row for row in rows if row.step.startswith("run: ") or row.step == "event: evaluated"]
     total = Row(
@@ -191,7 +191,7 @@ def measure(endpoint: str) -> list[Row]:
 
 def show(rows: list[Row]) -> None:
     """Print the table."""
-    table = Table(title="What each step asks of DynamoDB", title_justify="left")
+    table = Table(title="Cost of each step at DynamoDB", title_justify="left")
     table.add_column("step", no_wrap=True)
     for column in ("read requests", "read units", "write requests", "items written", "write units"):
         table.add_column(column, justify="right")
@@ -202,7 +202,7 @@ def show(rows: list[Row]) -> None:
 
 
 def figures(rows: list[Row]) -> list[Figure]:
-    """What is bound of it."""
+    """Return the figures that have goals."""
     by_step = {row.step: row for row in rows}
     small, large = by_step["idle tick, a cursor of 100 bytes"], by_step["idle tick, a cursor of 100 KB"]
     to_start = [by_step["run: dispatched"], by_step["run: launched"]]
@@ -218,11 +218,11 @@ def figures(rows: list[Row]) -> list[Figure]:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     with dynamodb_local() as endpoint:
         rows = measure(endpoint)
     show(rows)
-    return tell("Requests", figures(rows))
+    return report_figures("Requests", figures(rows))
 
 
 if __name__ == "__main__":

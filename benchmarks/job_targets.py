@@ -1,4 +1,4 @@
-"""What jobs start, created on a local cloud where their blocks look for it: called like the job, with hyphens."""
+"""Creates the targets of jobs on a local cloud, with the names in the jobs' blocks: the job's name, with hyphens."""
 
 import io
 import zipfile
@@ -12,11 +12,11 @@ _SUCCEEDS = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
 
 
 def create(endpoint: str, jobs: Mapping[str, str]) -> None:
-    """Create what each job starts.
+    """Create the target of each job.
 
     Args:
         endpoint: the local cloud's URL.
-        jobs: the kind of target of each, by its name.
+        jobs: the target type of each job, by name.
     """
     session = stack.session()
 

@@ -1,7 +1,7 @@
-"""What one event and its run write, by table and index: counted on the records that the engine's own code writes.
+"""The writes of one event and its run, by table and index, counted on the items that the engine writes.
 
-An index takes a write for each entry that is new or gone, two where its key changes, and none otherwise, as it holds
-keys only.
+An index takes one write for each entry that is added or removed, two if its key changes, and none otherwise, because it
+projects only keys.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tests.support.house import JOB, House, keyless
+from tests.support.engine import JOB, EngineHarness, keyless
 from tests.support.objects import BUCKET, object_of
 from treadle.adapters.dynamodb.database import Item, Table
 from treadle.adapters.dynamodb.outcomes import Outcomes
@@ -30,7 +30,7 @@ from treadle.testing.stores import InMemoryRunStore, InMemoryStores, InMemoryTic
 
 @dataclass(slots=True)
 class Ledger:
-    """Writes so far, under `table` and `table/index`."""
+    """The writes so far, by `table` and `table/index`."""
 
     writes: Counter[str] = field(default_factory=Counter)
     stored: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -52,17 +52,17 @@ def _key(item: Item, names: Collection[str]) -> tuple[str, ...] | None:
 
 
 class _Runs(InMemoryRunStore):
-    def __init__(self, house: "CountingHouse") -> None:
-        super().__init__(house.tables)
-        self._house = house
+    def __init__(self, harness: "CountingHarness") -> None:
+        super().__init__(harness.tables)
+        self._harness = harness
 
     def _note(self, run: Run) -> None:
-        self._house.ledger.note(self._house.run_table, run.run_id, _item(run, run.revision))
+        self._harness.ledger.note(self._harness.run_table, run.run_id, _item(run, run.revision))
 
     def create(self, run: Run) -> Run | None:
-        standing = super().create(run)
+        current = super().create(run)
         self._note(run)
-        return standing
+        return current
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -73,19 +73,19 @@ class _Runs(InMemoryRunStore):
         return claimed
 
     def replace(self, run: Run) -> Run | None:
-        standing = super().replace(run)
+        current = super().replace(run)
         self._note(run)
-        return standing
+        return current
 
 
 class _Ticks(InMemoryTickStore):
-    def __init__(self, house: "CountingHouse") -> None:
-        super().__init__(house.tables)
-        self._house = house
+    def __init__(self, harness: "CountingHarness") -> None:
+        super().__init__(harness.tables)
+        self._harness = harness
 
     def _note(self, tick: Tick) -> None:
         item = to_item(self._tables.ticks[tick.sensor, tick.tick_id], Outcomes(None))
-        self._house.ledger.note(self._house.tick_table, tick.tick_id, item)
+        self._harness.ledger.note(self._harness.tick_table, tick.tick_id, item)
 
     def put(self, tick: Tick) -> bool:
         is_new = super().put(tick)
@@ -98,40 +98,40 @@ class _Ticks(InMemoryTickStore):
 
 
 @dataclass(slots=True)
-class CountingHouse(House):
-    """A deployment in memory, and what it would write."""
+class CountingHarness(EngineHarness):
+    """A deployment in memory, with the writes that DynamoDB would have."""
 
     ledger: Ledger = field(default_factory=Ledger)
     run_table: Table = field(init=False)
     tick_table: Table = field(init=False)
 
     def __post_init__(self) -> None:
-        House.__post_init__(self)
+        EngineHarness.__post_init__(self)
         stores = DynamoStores(TableNames("sensors", "ticks", "runs", "events"), RandomTokens())
         self.run_table, self.tick_table = stores.runs._table, stores.ticks._table
 
     @property
     def stores(self) -> InMemoryStores:
-        """The stores, which note what they write."""
+        """The stores, which count their writes."""
         stores = InMemoryStores(self.tables)
         stores.runs, stores.ticks = _Runs(self), _Ticks(self)
         return stores
 
 
 def run_of_an_event() -> Counter[str]:
-    """Writes for one object, from its event to the recorded end of its run."""
-    house = CountingHouse()
+    """Return the writes for one object, from its event to the recorded end of its run."""
+    harness = CountingHarness()
     definition = S3SensorDefinition(
         "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name=JOB
     )
-    now = datetime.fromtimestamp(house.clock.now() / 1000, UTC)
+    now = datetime.fromtimestamp(harness.clock.now() / 1000, UTC)
     event = ObjectCreated(object_of("incoming/a.csv"), now, "1")
-    events = house.events(definition)
+    events = harness.events(definition)
     events.evaluate(event, events.load_batch_state([event]), Budget())
-    house.dispatcher().dispatch(house.tick_records()[0])
-    [message] = house.launches.drain()
-    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
+    harness.dispatcher().dispatch(harness.tick_records()[0])
+    [message] = harness.launches.drain()
+    harness.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
     for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
-        house.clock.advance(1)
-        house.recorder().record(house.change(house.only_run(), status))
-    return house.ledger.writes
+        harness.clock.advance(1)
+        harness.recorder().record(harness.change(harness.only_run(), status))
+    return harness.ledger.writes

@@ -1,9 +1,9 @@
-"""How fast a tick drops run keys that are taken, and that history makes it no slower, on DynamoDB Local.
+"""How fast a tick filters claimed run keys, with a short and a long history, on DynamoDB Local.
 
-`python -m benchmarks.known_keys` prints it: a tick asks for 10,000 runs that all exist. Cold is the first tick of a
-fresh process, its client and connections included. Warm is a later one, which remembers them; or, once the sensor was
-edited, must ask for all of them: then DynamoDB Local's own speed is the bound, so boto3's is shown beside it.
-Their records are put into DynamoDB Local's own database: by its API, which slows down with each, a million would take hours.
+`python -m benchmarks.known_keys` prints it: a tick requests 10,000 runs that all exist. The first tick of a process
+includes its client and connections. A later one has the keys in its cache, or must read all of them if the sensor was
+edited: then DynamoDB Local's speed is the limit, so the speed of boto3 alone is measured, too.
+The records are written into DynamoDB Local's database file: by its API, a million of them would take hours.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from uuid import UUID
 
 import boto3
 
-from benchmarks.figures import Figure, ratio, tell
-from benchmarks.idle_tick import DynamoHouse
+from benchmarks.figures import Figure, ratio, report_figures
+from benchmarks.idle_tick import DynamoHarness
 from tests.support.dynamodb_meter import Meter, metered
-from tests.support.house import RUN_IDS, sensor_of
+from tests.support.engine import RUN_IDS, sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import FILE, dynamodb_local
 from tools.project import local_aws, run_tool
@@ -42,30 +42,30 @@ from treadle.model.sensors import Edit
 
 KEYS = 10_000
 LONG = 1_000_000
-COLD_TICKS, WARM_TICKS, REMEMBERING_TICKS = 3, 5, 15
+COLD_TICKS, WARM_TICKS, CACHED_TICKS = 3, 5, 15
 COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 0.7, 6, 10, KEYS / 100 + 3
-"""The first two as multiples of what boto3 alone reads in the same run; then percent, and requests."""
+"""The first two are multiples of boto3 alone in the same run; then percent, and requests."""
 
 
 def run_keys() -> list[str]:
-    """What the ticks ask for."""
+    """Return the run keys that the ticks request."""
     return [f"s3://watched/incoming/part-{number:05d}.csv#e" for number in range(KEYS)]
 
 
 def run_ids() -> list[str]:
-    """The runs that stand for it."""
+    """Return the runs of these keys."""
     return [RUN_IDS.keyed("watch", key) for key in run_keys()]
 
 
 @contextmanager
-def remembering(*others: int) -> Iterator[tuple[str, list[TableNames]]]:
-    """DynamoDB Local with tables in which all the keys are taken for good, as the filter sees them.
+def tables_with_claimed_keys(*others: int) -> Iterator[tuple[str, list[TableNames]]]:
+    """Run DynamoDB Local with tables in which all the keys are final.
 
     Args:
-        others: for each set of tables, how many keys more are in it.
+        others: the number of other keys in each set of tables.
 
     Returns:
-        its endpoint, and the tables.
+        the endpoint, and the tables.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +80,7 @@ def remembering(*others: int) -> Iterator[tuple[str, list[TableNames]]]:
                     str(UUID(bytes=md5(b"%d" % number, usedforsecurity=False).digest()))
                     for number in range(count)
                 )
-                # In order, so that all of its indexes grow at their end.
+                # Sorted, so that all of its indexes grow at their end.
                 rows = map(_row, sorted(itertools.chain(run_ids(), history)))
                 database.executemany(
                     f'INSERT INTO "{tables.runs}" (hashKey, hashValue, itemSize, ObjectJSON) VALUES (?, ?, ?, ?)',
@@ -91,7 +91,7 @@ def remembering(*others: int) -> Iterator[tuple[str, list[TableNames]]]:
 
 
 def _row(run_id: str) -> tuple[bytes, bytes, int, bytes]:
-    """A run's record as DynamoDB Local keeps it, but for the hash, by which it orders scans."""
+    """Return a run's record as DynamoDB Local stores it, except for the hash, by which it orders scans."""
     key = run_id.encode()
     record = (
         b'{"run_id":{"S":"%b"},"attempt":{"N":"1"},"attempts_allowed":{"N":"1"},"settled":{"BOOL":true}}'
@@ -100,53 +100,53 @@ def _row(run_id: str) -> tuple[bytes, bytes, int, bytes]:
     return key, UUID(run_id).bytes, len(record), record
 
 
-class Dropping:
-    """Ticks that ask for the same 10,000 runs, which all exist.
+class KnownKeyTicks:
+    """Ticks that request the same 10,000 runs, which all exist.
 
     Args:
-        tables: where.
+        tables: the names of the tables.
         first: the number of the first tick.
     """
 
     def __init__(self, tables: TableNames, first: int = 0) -> None:
-        self._house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
-        self._house.clock.advance(first * 60)
+        self._harness = DynamoHarness(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
+        self._harness.clock.advance(first * 60)
         requests = [RunRequest(key) for key in run_keys()]
-        self._ticks = self._house.leased(sensor_of(lambda: requests))
+        self._ticks = self._harness.leased(sensor_of(lambda: requests))
 
     def seconds(self) -> float:
-        """What a tick takes."""
+        """Return the duration of a tick."""
         began = time.perf_counter()
-        outcome = self._ticks.tick(self._house.clock.now(), Budget())
+        outcome = self._ticks.tick(self._harness.clock.now(), Budget())
         taken = time.perf_counter() - began
-        self._house.clock.advance(60)
+        self._harness.clock.advance(60)
         assert (outcome.decision, outcome.count) == (Decision.SKIPPED, 0), outcome
         return taken
 
-    def forgotten_seconds(self) -> float:
-        """What a tick takes after the sensor was edited."""
-        self.forget()
+    def uncached_seconds(self) -> float:
+        """Return the duration of a tick after the sensor was edited."""
+        self.clear_cache()
         return self.seconds()
 
-    def forget(self) -> None:
-        """Edit the sensor, so that its next tick asks for all keys."""
-        self._house.sensors.edit("watch", Edit(0, "bench", freed_key=""))
+    def clear_cache(self) -> None:
+        """Edit the sensor, so that its next tick reads all keys."""
+        self._harness.sensors.edit("watch", Edit(0, "bench", freed_key=""))
 
 
 def first_seconds(tables: TableNames, environment: dict[str, str], minute: int) -> float:
-    """What the first tick of this process takes."""
+    """Return the duration of the first tick of this process."""
     with patch.dict(os.environ, environment, clear=True):
-        return Dropping(tables, minute).seconds()
+        return KnownKeyTicks(tables, minute).seconds()
 
 
 def cold_seconds(tables: TableNames, environment: dict[str, str], minute: int) -> float:
-    """What the first tick takes, in a process that has asked for nothing before."""
+    """Return the duration of the first tick of a new process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(first_seconds, tables, environment, minute).result()
 
 
-def bare_seconds(table: str) -> float:
-    """What boto3 alone takes to ask for the same keys, a hundred at a time, one request after the other."""
+def boto3_seconds(table: str) -> float:
+    """Return the duration of reading the same keys with boto3 alone, a hundred per request, in sequence."""
     client, ids = boto3.client("dynamodb"), run_ids()
     batches = [ids[first : first + 100] for first in range(0, KEYS, 100)]
     began = time.perf_counter()
@@ -158,34 +158,34 @@ def bare_seconds(table: str) -> float:
 
 
 def counted(meter: Meter, tick: Any) -> int:
-    """How many requests a tick sends."""
+    """Return the number of requests of a tick."""
     meter.reset()
     tick()
     return len(meter.calls)
 
 
 def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> list[Figure]:
-    """What each took.
+    """Measure all figures.
 
     Args:
-        endpoint: of DynamoDB.
-        few_tables: with the keys alone.
-        many_tables: with a long history.
+        endpoint: DynamoDB's URL.
+        few_tables: the tables with only these keys.
+        many_tables: the tables with a long history.
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
+        boto3_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
         _, *cold = (cold_seconds(few_tables, environment, minute) for minute in range(COLD_TICKS + 1))
-        few, many = Dropping(few_tables, COLD_TICKS + 1), Dropping(many_tables)
+        few, many = KnownKeyTicks(few_tables, COLD_TICKS + 1), KnownKeyTicks(many_tables)
         many.seconds()
-        many.forget()
-        asked = counted(meter, many.seconds)
-        remembered = counted(meter, many.seconds)
+        many.clear_cache()
+        uncached = counted(meter, many.seconds)
+        cached = counted(meter, many.seconds)
         few.seconds()
-        warm = min(few.seconds() for _ in range(REMEMBERING_TICKS))
-        # By turns, so that whatever else this machine does falls on each.
+        warm = min(few.seconds() for _ in range(CACHED_TICKS))
+        # In turn, so that other load of the machine affects each of them.
         rounds = [
-            (few.forgotten_seconds(), many.forgotten_seconds(), bare_seconds(few_tables.runs))
+            (few.uncached_seconds(), many.uncached_seconds(), boto3_seconds(few_tables.runs))
             for _ in range(WARM_TICKS)
         ]
     short, long, bare = zip(*rounds, strict=True)
@@ -215,15 +215,15 @@ def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> l
             "%",
             FLAT_GOAL,
         ),
-        Figure(f"requests of a tick with {KEYS:,} known keys, all read", asked, "", REQUESTS_GOAL),
-        Figure(f"requests of a tick with {KEYS:,} known keys, all cached", remembered, "", 2),
+        Figure(f"requests of a tick with {KEYS:,} known keys, all read", uncached, "", REQUESTS_GOAL),
+        Figure(f"requests of a tick with {KEYS:,} known keys, all cached", cached, "", 2),
     ]
 
 
 def main() -> int:
-    """Entry point."""
-    with remembering(0, LONG) as (endpoint, tables):
-        return tell("Run keys that are taken, on DynamoDB Local", measure(endpoint, *tables))
+    """Measure and print; return 1 if a goal is missed."""
+    with tables_with_claimed_keys(0, LONG) as (endpoint, tables):
+        return report_figures("Claimed run keys, on DynamoDB Local", measure(endpoint, *tables))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`make large`: a project of 60 polling sensors and 60 jobs of all kinds, written by the scaffold, deployed and examined.
+"""`make large`: creates a project of 60 polling sensors and 60 jobs of all target types, deploys and checks it.
 
 Another one of 40 event sensors and 40 jobs is linted and counted. The sensors are deployed to a local cloud with IAM
-enforced, RUNNING from the first minute on, and each asks for a run in its first tick. Everything is checked by the
-commands and addresses that an operator has.
+enforced, RUNNING from the beginning, and each requests a run in its first tick. Operators' commands and the console
+check the result.
 """
 
 import argparse
@@ -47,7 +47,7 @@ POLLING, EVENT = 60, 40
 SHIPPED = ("failure_alert", "large_files", "new_objects")
 MOST_RESOURCES = {"polling sensor": 5, "event sensor": 7, "job": 2}
 PATIENCE = 600
-"""Seconds for the first tick of each sensor, and for the end of its run, on a machine of two processors."""
+"""The maximum seconds for the first tick of each sensor, and for the end of its run, on two processors."""
 
 OPTIONS: Mapping[str, Sequence[str]] = {
     "s3": ("--bucket", "landing", "--prefix", "incoming/"),
@@ -58,16 +58,16 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "asset": ("--asset", "shop/orders"),
     "multi-asset": ("--asset", "shop/orders", "--asset", "prices"),
 }
-"""What `treadle new sensor` has to be given for each kind."""
+"""The options of `treadle new sensor` for each kind."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What was done, and how long it took.
+    """The results and durations of all steps.
 
     Attributes:
-        lines: what, with seconds and result.
-        wrong: what is not as promised.
+        lines: each step, with its seconds and its result.
+        wrong: the failed expectations.
     """
 
     lines: list[tuple[str, float, str]] = field(default_factory=list)
@@ -75,14 +75,14 @@ class Report:
 
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[list[str]]:
-        """Measure what is done meanwhile; what is appended is its result."""
+        """Measure a block, which appends its results to the list."""
         print(f"{what} …", file=sys.stderr, flush=True)
         began, said = time.monotonic(), list[str]()
         yield said
         self.lines.append((what, time.monotonic() - began, ", ".join(said)))
 
     def expect(self, is_so: bool, what: str) -> None:
-        """Note what is wrong, unless it is so."""
+        """Record a failed expectation, unless it is met."""
         if not is_so:
             self.wrong.append(what)
 
@@ -94,7 +94,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """A project of many sensors.
+    """A project with many sensors.
 
     Attributes:
         path: its folder.
@@ -108,12 +108,12 @@ class Large:
 
 
 def write(folder: Path, kinds: Sequence[str], count: int) -> Large:
-    """A copy of the project with more sensors, each with a job of its own; the shipped ones stay.
+    """Write a copy of the project with more sensors, each with its own job.
 
     Args:
-        folder: where it is written to.
-        kinds: of the sensors, in turn.
-        count: how many.
+        folder: the destination.
+        kinds: the kinds of the sensors, in turn.
+        count: the number of sensors.
     """
     made = Large(
         copy_of_project(folder),
@@ -132,10 +132,10 @@ def write(folder: Path, kinds: Sequence[str], count: int) -> Large:
 
 
 def lint(large: Large) -> None:
-    """`sam validate --lint`, which runs cfn-lint.
+    """Run `sam validate --lint`, which runs cfn-lint.
 
     Raises:
-        ToolError: with what it found.
+        ToolError: with its findings.
     """
     command = [str(SAM), "validate", "--lint", "--template", str(large.path / "template.yaml")]
     environment = local_aws("http://127.0.0.1:9") | {"SAM_CLI_TELEMETRY": "0"}
@@ -147,7 +147,7 @@ def lint(large: Large) -> None:
 
 
 def count(large: Large, report: Report) -> str:
-    """How many resources it has after the transform, by SAM's own translator: in all, and at most of each kind."""
+    """Return the number of resources after SAM's transform, in total and at most for each kind."""
     text = (large.path / "template.yaml").read_text()
     [resources] = translated([load(text)])
     report.expect(len(resources) <= RESOURCES.most, f"{len(resources)} resources, of {RESOURCES.most}")
@@ -165,33 +165,33 @@ def count(large: Large, report: Report) -> str:
 
 
 def _is_of(logical_id: str, prefix: str) -> bool:
-    """Whether a resource is of a block: Watch1 has none of those of Watch10."""
+    """Return whether a resource belongs to a block: those of Watch10 do not belong to Watch1."""
     return logical_id.startswith(prefix) and not logical_id.removeprefix(prefix)[:1].isdigit()
 
 
-def awaited(look: Callable[[], set[str]], wanted: set[str], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until a look has found all that is wanted; a store that does not answer in time is read again.
+def wait_for(query: Callable[[], set[str]], wanted: set[str], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until a query finds everything expected; retry a store that does not respond in time.
 
     Raises:
-        ToolError: with what is missing.
+        ToolError: with the missing ones.
     """
     deadline = time.monotonic() + seconds
-    while missing := wanted - _found(look):
+    while missing := wanted - _found(query):
         if time.monotonic() > deadline:
             shown = ", ".join(sorted(missing)[:10])
             raise ToolError(f"after {seconds:.0f} s {len(missing)} {what} are missing: {shown}.")
         time.sleep(1)
 
 
-def _found(look: Callable[[], set[str]]) -> set[str]:
+def _found(query: Callable[[], set[str]]) -> set[str]:
     try:
-        return look()
-    except StoreError:  # So many functions start at a time that the local cloud answers late.
+        return query()
+    except StoreError:  # Many functions start at the same time, so the local cloud responds late.
         return set()
 
 
 def ticked(deployed: Deployed, large: Large) -> set[str]:
-    """The sensors that have a successful tick."""
+    """Return the sensors that have a successful tick."""
     return {
         name
         for name in large.sensors
@@ -203,7 +203,7 @@ def ticked(deployed: Deployed, large: Large) -> set[str]:
 
 
 def under_way(deployed: Deployed, large: Large) -> tuple[set[str], Counter[str]]:
-    """The sensors whose run is as far as it comes by itself, and how many runs have which status."""
+    """Return the sensors whose runs are settled, and the number of runs by status."""
     settled, statuses = set(), Counter[str]()
     targets = dict(zip(large.sensors, large.jobs.values(), strict=True))
     for name in large.sensors:
@@ -215,7 +215,7 @@ def under_way(deployed: Deployed, large: Large) -> tuple[set[str], Counter[str]]
 
 
 def _is_settled(found: Run, target: str) -> bool:
-    """Where nobody can be asked, a run stays STARTED until whoever does the work reports its end."""
+    """Return whether a run is settled: of a fire-and-forget target it stays STARTED until a report."""
     wanted = DagsterRunStatus.STARTED if target in UNANSWERING else DagsterRunStatus.SUCCESS
     return found.status is wanted
 
@@ -233,19 +233,19 @@ def deploy(large: Large, endpoint: str, report: Report) -> Deployed:
     deployed = Deployed.at(endpoint, STACK)
     with report.timed("the engine's copy of the registry has all sensors and jobs") as said:
         registry = deployed.stores.registry
-        awaited(lambda: set(registry.read().sensors), {*large.sensors, *SHIPPED}, "sensors")
-        awaited(lambda: set(registry.read().jobs), set(large.jobs), "jobs")
+        wait_for(lambda: set(registry.read().sensors), {*large.sensors, *SHIPPED}, "sensors")
+        wait_for(lambda: set(registry.read().jobs), set(large.jobs), "jobs")
         said.append(f"{len(registry.read().sensors)} sensors, {len(registry.read().jobs)} jobs")
     with report.timed("each sensor has a successful tick"):
-        awaited(lambda: ticked(deployed, large), set(large.sensors), "sensors' ticks")
+        wait_for(lambda: ticked(deployed, large), set(large.sensors), "sensors' ticks")
     with report.timed("each sensor's run is started, and ended where its service announces that") as said:
-        awaited(lambda: under_way(deployed, large)[0], set(large.sensors), "sensors' runs")
+        wait_for(lambda: under_way(deployed, large)[0], set(large.sensors), "sensors' runs")
         said += [f"{number} {status}" for status, number in sorted(under_way(deployed, large)[1].items())]
     return deployed
 
 
 def examine(deployed: Deployed, large: Large, report: Report) -> None:
-    """The doctor, the list of sensors, and the console's first page."""
+    """Check the doctor, the list of sensors, and the console's first page."""
     with report.timed("treadle doctor") as said:
         done = run("doctor", "--stack", STACK, "--json")
         findings = json.loads(done.stdout) if done.stdout.startswith("[") else []
@@ -273,7 +273,7 @@ def examine(deployed: Deployed, large: Large, report: Report) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m benchmarks.large`; 1 if something is not as promised."""
+    """Create, deploy and check the projects; return 1 if an expectation fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the table into docs/scale.md")
     options = parser.parse_args()
@@ -292,13 +292,13 @@ def main() -> int:
         running(large.path, *large.sensors)
         with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
             deployed = deploy(large, cloud.endpoint, report)
-            # As an operator who wants alerts: without a subscription, the doctor warns.
+            # The doctor warns about a topic without a subscription.
             with deployed.subscribed_to("Alerts"):
                 examine(deployed, large, report)
             deployed.close()
     print(report.table())
     for each in report.wrong:
-        print(f"not as promised: {each}")
+        print(f"failed: {each}")
     if options.write and not report.wrong:
         PAGE.write_text(with_deployed(PAGE.read_text(), report.table()))
     return 1 if report.wrong else 0

@@ -1,9 +1,9 @@
-"""How many runs a second go through DISPATCH and LAUNCH on DynamoDB Local, beside bare conditional writes.
+"""The runs a second of DISPATCH and LAUNCH on DynamoDB Local, compared with bare conditional writes.
 
-`python -m benchmarks.launch_throughput` prints it. A run is one conditional put in DISPATCH, and a claim and a
-record of its start in LAUNCH; the least that could do the same is three conditional writes with boto3.
-The target and the queues are in this process. One run after the other first, as the bare writes are; then as many at
-a time as is deployed; then that in four processes, each with its own ticks.
+`python -m benchmarks.launch_throughput` prints it. A run needs one conditional put in DISPATCH, and a claim and a
+record of its start in LAUNCH; the minimum for the same is three conditional writes with boto3.
+The target and the queues are in this process. Runs are processed in sequence first, as the bare writes are; then as many
+at a time as is deployed; then that in four processes, each with its own ticks.
 """
 
 import os
@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import boto3
 
-from benchmarks.figures import Figure, ratio, tell
-from benchmarks.idle_tick import DynamoHouse
-from tests.support.house import JOB, sensor_of
+from benchmarks.figures import Figure, ratio, report_figures
+from benchmarks.idle_tick import DynamoHarness
+from tests.support.engine import JOB, sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -40,7 +40,7 @@ GOAL_SHARE = 60
 
 
 def bare_writes(table: str, runs: int) -> float:
-    """Runs a second, as three conditional writes each, one after the other."""
+    """Return the runs a second with three conditional writes each, in sequence."""
     client = boto3.client("dynamodb")
     names = [uuid4().hex for _ in range(runs)]
     began = time.perf_counter()
@@ -58,39 +58,39 @@ def bare_writes(table: str, runs: int) -> float:
     return runs / (time.perf_counter() - began)
 
 
-def treadles(tables: TableNames, runs: int, *, one_by_one: bool = False) -> float:
-    """Runs a second, from a committed tick to the recorded starts.
+def treadle_rate(tables: TableNames, runs: int, *, one_by_one: bool = False) -> float:
+    """Return the runs a second, from a committed tick to the recorded starts.
 
     Args:
-        tables: on DynamoDB.
-        runs: how many the tick asks for.
-        one_by_one: whether one is written and started after the other; else as many at a time as is deployed.
+        tables: the names of the tables.
+        runs: the number of requests of the tick.
+        one_by_one: whether runs are processed in sequence; otherwise as many at a time as is deployed.
     """
     stores, tokens = DynamoStores(tables, RandomTokens()), RandomTokens()
-    house = DynamoHouse(stores=stores, tokens=tokens, workers=1 if one_by_one else DISPATCH_WORKERS)
+    harness = DynamoHarness(stores=stores, tokens=tokens, workers=1 if one_by_one else DISPATCH_WORKERS)
     keys = [uuid4().hex for _ in range(runs)]
     name = f"watch_{uuid4().hex[:8]}"
     requests = [RunRequest(key, {"bucket": "watched", "key": f"incoming/{key}.csv"}) for key in keys]
-    house.leased(sensor_of(lambda: requests, name=name)).tick(NOON, Budget())
-    [tick] = house.ticks.latest(name, 2)
+    harness.leased(sensor_of(lambda: requests, name=name)).tick(NOON, Budget())
+    [tick] = harness.ticks.latest(name, 2)
     began = time.perf_counter()
-    carry_out(house, tick, launches_at_once=1 if one_by_one else LAUNCH_WORKERS)
+    carry_out(harness, tick, launches_at_once=1 if one_by_one else LAUNCH_WORKERS)
     taken = time.perf_counter() - began
-    assert len(house.target.starts) == runs
+    assert len(harness.target.starts) == runs
     return runs / taken
 
 
-def carry_out(house: DynamoHouse, *ticks: Tick, launches_at_once: int = 1) -> None:
-    """Dispatch what ticks ask for, and launch it, so many of each batch at a time."""
+def carry_out(harness: DynamoHarness, *ticks: Tick, launches_at_once: int = 1) -> None:
+    """Dispatch the requests of ticks, and launch the runs, so many of each batch at a time."""
     grants: dict[str, Any] = {tick.sensor: JOB for tick in ticks}
-    dispatcher, launcher = house.dispatcher(**grants), house.launcher()
+    dispatcher, launcher = harness.dispatcher(**grants), harness.launcher()
     for tick in ticks:
         dispatcher.dispatch(tick)
-    for body in house.slices.drain():
-        asked = TickRequest.from_json(body)
-        assert isinstance(asked, ChunkRequest)
-        dispatcher.dispatch_chunk(asked)
-    requests = [LaunchRequest.from_json(body) for body in house.launches.drain()]
+    for body in harness.chunks.drain():
+        chunk = TickRequest.from_json(body)
+        assert isinstance(chunk, ChunkRequest)
+        dispatcher.dispatch_chunk(chunk)
+    requests = [LaunchRequest.from_json(body) for body in harness.launches.drain()]
     if launches_at_once == 1:
         for request in requests:
             launcher.launch(request, 60)
@@ -106,23 +106,23 @@ def _in_process(function: Callable[..., float], environment: dict[str, str], *ar
 
 
 def measure(endpoint: str) -> list[Figure]:
-    """What each reaches.
+    """Measure all figures.
 
     Args:
-        endpoint: of DynamoDB.
+        endpoint: DynamoDB's URL.
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True):
         tables = create_tables()
         # DynamoDB Local gets faster with use.
         bare_writes(tables.runs, RUNS)
-        treadles(tables, RUNS)
-        # By turns, so that whatever else this machine does falls on each.
+        treadle_rate(tables, RUNS)
+        # In turn, so that other load of the machine affects each of them.
         rounds = [
             (
                 bare_writes(tables.runs, RUNS),
-                treadles(tables, RUNS, one_by_one=True),
-                treadles(tables, RUNS),
+                treadle_rate(tables, RUNS, one_by_one=True),
+                treadle_rate(tables, RUNS),
             )
             for _ in range(3)
         ]
@@ -130,7 +130,7 @@ def measure(endpoint: str) -> list[Figure]:
     bare, single, ours = max(of_bare), max(of_single), max(of_ours)
     with ProcessPoolExecutor(PROCESSES) as pool:
         together = [
-            pool.submit(_in_process, treadles, environment, tables, RUNS // 2) for _ in range(PROCESSES)
+            pool.submit(_in_process, treadle_rate, environment, tables, RUNS // 2) for _ in range(PROCESSES)
         ]
         side_by_side = sum(each.result() for each in together)
     return [
@@ -147,9 +147,9 @@ def measure(endpoint: str) -> list[Figure]:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     with dynamodb_local(optimizes=True) as endpoint:
-        return tell("Launch throughput on DynamoDB Local", measure(endpoint))
+        return report_figures("Launch throughput on DynamoDB Local", measure(endpoint))
 
 
 if __name__ == "__main__":

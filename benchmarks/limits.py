@@ -1,4 +1,4 @@
-"""The services' default quotas that a deployment meets as it grows; each may be raised unless it says not."""
+"""The services' default quotas that limit a growing deployment; each can be raised unless its source says otherwise."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class Limit:
     """One quota.
 
     Attributes:
-        name: what is bounded.
-        value: how much of it a second, unless the name says otherwise.
-        source: the page that says so.
-        answer: what the design does once it is reached.
+        name: what is limited.
+        value: the maximum a second, unless the name says otherwise.
+        source: the page with the value.
+        answer: the behavior at the limit.
         checked: when the value was looked up.
     """
 

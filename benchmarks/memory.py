@@ -1,8 +1,8 @@
-"""The most memory that each function has at its largest work: the deployed handlers, with their layers.
+"""The peak memory of each function with its largest input: the deployed handlers, with their layers.
 
-`python -m benchmarks.memory` prints it, and fails unless all stay below what the template gives them. Each function
-runs in a process of its own, over DynamoDB Local, and a stand-in for S3, SQS and Step Functions. What Lambda's own
-runtime takes is not in it: it is shown for a function that does nothing but import boto3.
+`python -m benchmarks.memory` prints it, and fails unless all are below the template's memory size. Each function runs
+in its own process, with DynamoDB Local and a simulation of S3, SQS and Step Functions. The memory of Lambda's runtime
+is not included; a function that only imports boto3 is shown for comparison.
 """
 
 import json
@@ -16,10 +16,10 @@ from unittest.mock import patch
 
 from benchmarks.cold_start import ENGINE, IDLE, TICK, functions, message, stored_in, variables
 from benchmarks.cold_start import function as built
-from benchmarks.figures import Figure, tell
-from benchmarks.known_keys import remembering
-from benchmarks.stand_in import StandIn, standing_in
-from tests.support.house import ARN, JOB, NAMESPACE
+from benchmarks.figures import Figure, report_figures
+from benchmarks.known_keys import tables_with_claimed_keys
+from benchmarks.simulated_aws import SimulatedAws, simulated_aws
+from tests.support.engine import ARN, JOB, NAMESPACE
 from tests.support.registry import copied
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
@@ -50,7 +50,7 @@ class Context:
 
 for event in json.load(open(sys.argv[1])):
     handler(event, Context())
-# Not getrusage: it counts what the process had been before it became this program.
+# Not getrusage: it includes the process before exec.
 print("PEAK", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024, file=sys.stderr)
 """
 
@@ -86,12 +86,12 @@ handler = evaluator(sweep)
 
 
 def tick(minute: int) -> dict[str, Any]:
-    """A delivery of the schedule."""
+    """Return an event of the schedule."""
     return {**TICK, "nominal_time": f"2026-11-22T18:{minute:02d}:00Z"}
 
 
 def peak(made: BuiltFunction, events: list[Any], given: Mapping[str, str]) -> float:
-    """The most memory, in MB, of a process that handles the events one after the other."""
+    """Return the peak memory, in MB, of a process that handles the events in sequence."""
     path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
     names = {"AWS_LAMBDA_FUNCTION_NAME": made.logical_id, "POWERTOOLS_SERVICE_NAME": "treadle"}
     environment = {**given, **names, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -106,36 +106,34 @@ def peak(made: BuiltFunction, events: list[Any], given: Mapping[str, str]) -> fl
             check=False,
         )
     if done.returncode or "PEAK" not in done.stderr:
-        raise ToolError(
-            f"{made.logical_id} did not come through:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
-        )
+        raise ToolError(f"{made.logical_id} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return float(done.stderr.rpartition("PEAK")[2])
 
 
 def batch(bodies: list[Any]) -> dict[str, Any]:
-    """A batch of messages."""
+    """Return a batch of messages."""
     return {
         "Records": [{**message(body)["Records"][0], "messageId": str(n)} for n, body in enumerate(bodies)]
     }
 
 
 class Measurement:
-    """Each function at its largest work, in the order in which one makes the next one's.
+    """Measures each function with its largest input, in the order of the flow.
 
     Args:
-        folder: for code and layers.
-        tables: on DynamoDB Local.
+        folder: the folder for code and layers.
+        tables: the names of the tables.
         given: the functions' environment.
-        aws: stands in for the rest.
+        aws: the simulation of the other services.
     """
 
-    def __init__(self, folder: Path, tables: TableNames, given: Mapping[str, str], aws: StandIn) -> None:
+    def __init__(self, folder: Path, tables: TableNames, given: Mapping[str, str], aws: SimulatedAws) -> None:
         self._made = {name: made for name, (made, _) in functions(folder).items()}
         self._folder, self._tables, self._given, self._aws = folder, tables, given, aws
         self._stores = DynamoStores(tables, RandomTokens(), _Blobs(aws))
 
     def peaks(self) -> dict[str, float]:
-        """By what is done, the most memory in MB."""
+        """Return the peak memory in MB, by input."""
         found = {
             "a function that imports boto3, and reads an item": peak(self._made["least"], [{}], self._given)
         }
@@ -145,20 +143,20 @@ class Measurement:
         found[f"evaluator: {RUNS:,} new requests"] = peak(
             self._evaluator("watch", MANY), [tick(0)], self._given
         )
-        found[f"DISPATCH: a slice of {RUNS:,} requests"] = self._dispatch()
+        found[f"DISPATCH: a chunk of {RUNS:,} requests"] = self._dispatch()
         found["LAUNCH: a batch of ten"] = peak(
             self._made["launch"], [batch(self._aws.messages[: BATCH["launch"]])], self._given
         )
         found["RECORD: a batch of ten"] = self._record()
         found["PUBLISH: a batch of a hundred"] = self._publish()
         found[f"RECONCILE: {DUE:,} runs whose launch was lost"] = self._reconcile()
-        with remembering(0) as (endpoint, [tables]):
-            found[f"evaluator: {RUNS:,} known keys, asked for and remembered"] = peak(
+        with tables_with_claimed_keys(0) as (endpoint, [tables]):
+            found[f"evaluator: {RUNS:,} known keys, read and cached"] = peak(
                 self._evaluator("known", MANY),
                 [tick(1), tick(2)],
                 {**self._given, **stored_in(tables, endpoint)},
             )
-        found["evaluator: a slice of a sweep"] = peak(self._evaluator("sweep", SWEEP), [tick(0)], self._given)
+        found["evaluator: a tick of a sweep"] = peak(self._evaluator("sweep", SWEEP), [tick(0)], self._given)
         return found
 
     def _evaluator(self, name: str, code: str) -> BuiltFunction:
@@ -202,9 +200,9 @@ class Measurement:
 
 
 class _Blobs:
-    """What functions have put into the stand-in's bucket."""
+    """The blobs in the simulated bucket."""
 
-    def __init__(self, aws: StandIn) -> None:
+    def __init__(self, aws: SimulatedAws) -> None:
         self._aws = aws
 
     def put(self, key: str, body: bytes) -> None:
@@ -215,16 +213,16 @@ class _Blobs:
 
 
 def given_size() -> int:
-    """What the engine's template gives each function, in MB."""
+    """Return the functions' memory size in the engine's template, in MB."""
     return int(read_engine().section("Globals")["Function"]["MemorySize"])
 
 
 def measure() -> list[Figure]:
-    """What each has at most."""
+    """Measure all functions."""
     with (
         tempfile.TemporaryDirectory() as folder,
         dynamodb_local() as endpoint,
-        standing_in() as aws,
+        simulated_aws() as aws,
         patch.dict(os.environ, local_aws(endpoint), clear=True),
     ):
         tables = create_tables()
@@ -252,8 +250,8 @@ def measure() -> list[Figure]:
 
 
 def main() -> int:
-    """Entry point."""
-    return tell("Most memory of each function, as deployed", measure())
+    """Measure and print; return 1 if a goal is missed."""
+    return report_figures("Peak memory of each function, as deployed", measure())
 
 
 if __name__ == "__main__":

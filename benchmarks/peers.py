@@ -1,9 +1,9 @@
-"""Treadle beside Dagster, measured in one run: `make bench-peers` installs Dagster into .tools/peers, and prints ratios.
+"""Treadle compared with Dagster in one run: `make bench-peers` installs Dagster into .tools/peers, and prints ratios.
 
-Dagster's daemon works over SQLite in its own process, with a launcher that only records, and each figure is its best of
-two settings: as it is by default, and with one file for the events of all runs. The seconds that it waits between two
-ticks are not in it. Treadle works over stores in memory for its own processor time, and over DynamoDB Local, an engine
-in another process, for launches, keys and events.
+Dagster's daemon uses SQLite in its own process, with a launcher that only records, and each figure is the better of two
+settings: the default, and one file for the events of all runs. Its waits between two ticks are not included. Treadle
+uses stores in memory to measure its own processor time, and DynamoDB Local, in another process, for launches, keys and
+events.
 """
 
 import json
@@ -15,9 +15,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks import run_events
-from benchmarks.figures import Figure, tell
-from benchmarks.known_keys import Dropping, remembering, run_ids
-from benchmarks.launch_throughput import treadles
+from benchmarks.figures import Figure, report_figures
+from benchmarks.known_keys import KnownKeyTicks, run_ids, tables_with_claimed_keys
+from benchmarks.launch_throughput import treadle_rate
 from benchmarks.tick_cpu import in_memory
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
@@ -36,11 +36,11 @@ print("FOUND", '{{"ms": %f, "mb": %f}}' % (taken, memory))
 """
 
 
-def asked(interpreter: Path, *arguments: str) -> dict[str, float]:
-    """What another process has found.
+def measured_by(interpreter: Path, *arguments: str) -> dict[str, float]:
+    """Return the figures that another process measures.
 
     Raises:
-        ToolError: if it did not come through.
+        ToolError: if it fails.
     """
     environment = {
         **os.environ,
@@ -54,34 +54,37 @@ def asked(interpreter: Path, *arguments: str) -> dict[str, float]:
         if line.startswith("FOUND "):
             found: dict[str, float] = json.loads(line.removeprefix("FOUND "))
             return found
-    raise ToolError(f"{' '.join(arguments)[:80]} did not come through:\n{done.stderr[-3000:]}")
+    raise ToolError(f"{' '.join(arguments)[:80]} failed:\n{done.stderr[-3000:]}")
 
 
 def imported(interpreter: Path, code: str) -> dict[str, float]:
-    """Processor time and memory of a process that imports something; the best of three."""
-    found = [asked(interpreter, "-c", IMPORT.format(code=code)) for _ in range(3)]
+    """Return the processor time and the memory of a process that imports something; the best of three."""
+    found = [measured_by(interpreter, "-c", IMPORT.format(code=code)) for _ in range(3)]
     return {name: min(each[name] for each in found) for name in ("ms", "mb")}
 
 
-def ours() -> dict[str, float]:
-    """What Treadle takes."""
+def treadle_figures() -> dict[str, float]:
+    """Measure Treadle."""
     keys = len(run_ids())
-    with remembering(0) as (endpoint, [tables]), patch.dict(os.environ, local_aws(endpoint), clear=True):
-        dropping = Dropping(tables)
-        first = dropping.seconds()
-        again = min(dropping.seconds() for _ in range(3))
+    with (
+        tables_with_claimed_keys(0) as (endpoint, [tables]),
+        patch.dict(os.environ, local_aws(endpoint), clear=True),
+    ):
+        ticks = KnownKeyTicks(tables)
+        first = ticks.seconds()
+        again = min(ticks.seconds() for _ in range(3))
     with dynamodb_local(optimizes=True) as endpoint, patch.dict(os.environ, local_aws(endpoint), clear=True):
         tables = create_tables()
-        treadles(tables, 1_000)  # DynamoDB Local gets faster with use.
-        launches = max(treadles(tables, 200) for _ in range(3))
+        treadle_rate(tables, 1_000)  # DynamoDB Local gets faster with use.
+        launches = max(treadle_rate(tables, 200) for _ in range(3))
         events = run_events.rates(tables)
-    return events | {"launches": launches, "known_keys": keys / again, "keys_asked": keys / first}
+    return events | {"launches": launches, "known_keys": keys / again, "keys_read": keys / first}
 
 
 def pair(
     name: str, mine: float, theirs: float, unit: str, *, more_is_better: bool = False, goal: float = 1
 ) -> list[Figure]:
-    """Both, and by how much Treadle's is better; by at least the goal, as it should be."""
+    """Return both figures, and their ratio with its goal."""
     ratio = mine / theirs if more_is_better else theirs / mine
     return [
         Figure(f"{name}: Treadle", mine, unit),
@@ -90,11 +93,11 @@ def pair(
     ]
 
 
-def dagsters() -> dict[str, float]:
-    """What Dagster takes, at the better of its two settings."""
+def dagster_figures() -> dict[str, float]:
+    """Measure Dagster, with the better of its two settings."""
     parts = ("idle", "launching", "reacting", "following")
     one, other = (
-        asked(PYTHON, "-m", "benchmarks.dagster_side", setting, *parts)
+        measured_by(PYTHON, "-m", "benchmarks.dagster_side", setting, *parts)
         for setting in ("default", "consolidated")
     )
     better = {name: min if name.endswith("_ms") else max for name in one}
@@ -102,17 +105,17 @@ def dagsters() -> dict[str, float]:
 
 
 def measure() -> list[Figure]:
-    """Each, one after the other."""
-    theirs = dagsters()
+    """Measure all figures."""
+    theirs = dagster_figures()
     mine = imported(Path(sys.executable), "from treadle import RunRequest, sensor")
     their_import = imported(PYTHON, "import dagster")
-    found = ours()
-    objects = asked(PYTHON, "-m", "benchmarks.dagster_side", "objects")
+    found = treadle_figures()
+    objects = measured_by(PYTHON, "-m", "benchmarks.dagster_side", "objects")
     counted = (
         ("launches", "launches", "runs/s", LAUNCHES_GOAL),
         ("known run keys, later ticks", "known_keys", "keys/s", 1),
-        ("events of runs, the function returns nothing", "reacting", "events/s", 1),
-        ("events of runs, each starts a run", "following", "events/s", 1),
+        ("status events, the function returns nothing", "reacting", "events/s", 1),
+        ("status events, each starts a run", "following", "events/s", 1),
     )
     return [
         *pair("processor time of an idle tick, without stores", in_memory(), theirs["idle_cpu_ms"], "ms"),
@@ -121,7 +124,7 @@ def measure() -> list[Figure]:
             for name, key, unit, goal in counted
             for figure in pair(name, found[key], theirs[key], unit, more_is_better=True, goal=goal)
         ),
-        Figure("known run keys, all asked of DynamoDB Local: Treadle", found["keys_asked"], "keys/s"),
+        Figure("known run keys, all read from DynamoDB Local: Treadle", found["keys_read"], "keys/s"),
         *pair("import for a sensor's author: processor time", mine["ms"], their_import["ms"], "ms"),
         *pair("import for a sensor's author: memory", mine["mb"], their_import["mb"], "MB"),
         *pair("get_s3_keys among a million objects", objects["treadle_s"], objects["dagster_s"], "s"),
@@ -129,11 +132,11 @@ def measure() -> list[Figure]:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     if not PYTHON.exists():
-        raise ToolError("Dagster is not there to be measured. Bring it: make bench-peers")
+        raise ToolError("Dagster is not installed. Run: make bench-peers")
     began = time.monotonic()
-    missed = tell("Treadle beside Dagster", measure())
+    missed = report_figures("Treadle compared with Dagster", measure())
     print(f"{time.monotonic() - began:.0f} s")
     return missed
 

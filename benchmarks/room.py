@@ -1,4 +1,4 @@
-"""How many sensors and jobs one project's stack takes, by what AWS measures of its template."""
+"""How many more sensors and jobs fit into one project's stack, by AWS's limits of a template."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from treadle.operate.limits import RESOURCES, Use, measure, room
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How many more of a kind fit beside what is shipped.
+    """How many more of a kind fit in addition to the shipped ones.
 
     Attributes:
         what: the kind.
-        resources: of each, its job included.
-        more: how many.
-        limit: what is used up first.
+        resources: the resources of each, its job included.
+        more: the number.
+        limit: the first limit that is reached.
     """
 
     what: str
@@ -46,7 +46,7 @@ KINDS: Sequence[tuple[str, NewSensor | None]] = (
 
 
 def fits() -> list[Fit]:
-    """For each kind, beside the sensors and jobs that are shipped."""
+    """Return the result for each kind, in addition to the shipped sensors and jobs."""
     before = measure(project().template, GIVEN)
     found = []
     for what, sensor in KINDS:

@@ -1,8 +1,8 @@
-"""How many events of runs a second a run status sensor takes, on DynamoDB Local, one process.
+"""The status events a second of a run status sensor, on DynamoDB Local, in one process.
 
-`python -m benchmarks.run_events` prints it: batches of ten, as the queue hands them out, evaluated, and then carried
-out: a reaction is noted on its run, a request becomes a run that is launched. The target and the queues are in this
-process.
+`python -m benchmarks.run_events` prints it: batches of ten, as the queue delivers them, are evaluated, and then
+dispatched: a reaction is recorded in its run, a request becomes a run that is launched. The target and the queues are
+in this process.
 """
 
 import os
@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from unittest.mock import patch
 from uuid import uuid4
 
-from benchmarks.figures import Figure, tell
-from benchmarks.idle_tick import DynamoHouse
+from benchmarks.figures import Figure, report_figures
+from benchmarks.idle_tick import DynamoHarness
 from benchmarks.launch_throughput import carry_out
-from tests.support.house import JOB, NAMESPACE
+from tests.support.engine import JOB, NAMESPACE
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -39,12 +39,12 @@ Function = Callable[[RunStatusSensorContext], RunRequest | None]
 
 
 def react(context: RunStatusSensorContext) -> None:
-    """A reaction, as it returns nothing."""
+    """Return nothing: a reaction."""
     assert context.dagster_run.status is SUCCESS
 
 
 def follow(context: RunStatusSensorContext) -> RunRequest:
-    """A run that follows."""
+    """Request a run."""
     return RunRequest(context.dagster_run.run_id)
 
 
@@ -52,40 +52,40 @@ FUNCTIONS: Mapping[str, Function] = {"reacting": react, "following": follow}
 
 
 def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> float:
-    """What it takes until all that the events ask for is done.
+    """Return the duration from the first event to the last launch.
 
     Args:
-        tables: where.
-        function: the sensor's.
-        events: how many.
+        tables: the names of the tables.
+        function: the sensor's function.
+        events: the number of events.
     """
     name = f"watch_{uuid4().hex[:8]}"
-    house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
+    harness = DynamoHarness(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
     definition = RunStatusSensorDefinition(
         name, SUCCESS, function, request_job=job, monitor_all_code_locations=True
     )
-    taken_by = house.events(definition)
-    told = []
+    evaluation = harness.events(definition)
+    published = []
     for _ in range(events):
         run = Run(str(uuid4()), JOB, "upstream", None, "tick", "{}", {}, NOON, status=SUCCESS, ended_at=NOON)
-        house.runs.create(run)
-        told.append(
+        harness.runs.create(run)
+        published.append(
             RunStatusEvent(dagster_run(run, NAMESPACE), SUCCESS, datetime.fromtimestamp(NOON / 1000, UTC))
         )
     began = time.perf_counter()
     for first in range(0, events, BATCH):
-        batch = told[first : first + BATCH]
-        batch_state = taken_by.load_batch_state(batch)
+        batch = published[first : first + BATCH]
+        batch_state = evaluation.load_batch_state(batch)
         for event in batch:
-            taken_by.evaluate(event, batch_state, Budget())
-    carry_out(house, *house.ticks.latest(name, events + 1))
+            evaluation.evaluate(event, batch_state, Budget())
+    carry_out(harness, *harness.ticks.latest(name, events + 1))
     taken = time.perf_counter() - began
-    assert len(house.target.starts) == (events if function is follow else 0)
+    assert len(harness.target.starts) == (events if function is follow else 0)
     return taken
 
 
 def rates(tables: TableNames) -> dict[str, float]:
-    """Events a second, by what the sensor's function does."""
+    """Return the events a second, by function."""
     seconds(tables, follow, 20)
     return {
         name: EVENTS / min(seconds(tables, function) for _ in range(2))
@@ -94,15 +94,15 @@ def rates(tables: TableNames) -> dict[str, float]:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print."""
     with dynamodb_local() as endpoint, patch.dict(os.environ, local_aws(endpoint), clear=True):
         found = rates(create_tables())
-    return tell(
-        "Events of runs, on DynamoDB Local",
+    return report_figures(
+        "Status events, on DynamoDB Local",
         [
             Figure("the function returns nothing", found["reacting"], "events/s"),
             Figure(
-                "the function asks for a run each time, which is launched", found["following"], "events/s"
+                "the function requests a run each time, which is launched", found["following"], "events/s"
             ),
         ],
     )

@@ -1,8 +1,8 @@
-"""Where a deployment of a thousand sensors meets the services' limits: a simulation, second by second.
+"""A simulation, second by second, of the limits that a deployment of a thousand sensors reaches.
 
-`python -m benchmarks.scale` prints it, and `--write` writes docs/scale.md. What a run writes is counted on the
-engine's own code (`key_writes`), the limits are the services' own, some of them from memory (`limits`); how long each step takes of a function is
-assumed below. Queues are simulated as amounts, arrivals are drawn at random from a fixed seed. No AWS is asked.
+`python -m benchmarks.scale` prints it, and `--write` writes docs/scale.md. The writes of a run are counted on the
+engine's own code (`key_writes`), the limits are the services' quotas (`limits`); the duration of each step is assumed
+below. Queues are simulated as amounts, arrivals are random with a fixed seed. No AWS service is called.
 """
 
 import argparse
@@ -33,13 +33,13 @@ RAISED_CONCURRENCY, DEFAULT_CONCURRENCY = 1_000, 5
 """The engine's parameter MaxConcurrency, of LAUNCH and of RECORD."""
 
 DEPLOYED_HEADING, LIMITS_HEADING = "## A large project, deployed", "## The limits"
-"""The first one's section is `make large`'s."""
+"""`make large` writes the section of the first one."""
 
 _DEPLOYED = """\
-`make large` writes a project of 60 polling sensors and 60 jobs on all kinds of target with `treadle new`, lints and builds
+`make large` writes a project of 60 polling sensors and 60 jobs on all target types with `treadle new`, lints and builds
 it, deploys it with an engine to a local cloud that enforces IAM, waits for each sensor's first tick and run, and examines
 it as an operator does. A project of 40 event sensors and 40 jobs is linted and counted.
-It takes minutes, so `make test` does not run it. It ends with 1 if a promise is not kept;
+It takes minutes, so `make test` does not run it. Its exit status is 1 if an expectation is not met;
 `make large ARGS=--write` writes its output here. The times are from a machine with two processors, on which the local
 cloud runs all functions, too.
 """
@@ -48,9 +48,9 @@ SEED = 20_261_128
 LONGEST = 6 * 3_600
 
 SECONDS = {"evaluate": 0.05, "dispatch": 0.025, "launch": 0.015, "record": 0.05, "publish": 0.02}
-"""Of a function for one run, all else waiting: requests of 5 to 10 ms each, and StartExecution of 50 ms.
+"""The duration of each step for one run: requests of 5 to 10 ms each, and StartExecution of 50 ms.
 
-Of LAUNCH, which starts five runs of a batch at a time, the fifth of that and a little more.
+LAUNCH starts five runs of a batch at a time: a fifth of that, and a little more.
 """
 
 STEPS = tuple(SECONDS)
@@ -61,16 +61,16 @@ MAX_CONCURRENCY = "the engine's parameter MaxConcurrency"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What comes.
+    """A load.
 
     Attributes:
-        name: in words.
-        events: of an hour, each of which becomes a run.
-        burst: the share of them that comes within the first minute, to one sensor.
-        sensors: how many there are.
-        start_rate: StartExecution a second, as it may have been raised.
-        of_an_engine: how many sensors an engine has, in whichever projects.
-        concurrency: MaxConcurrency of each engine.
+        name: its name.
+        events: the events of an hour, each of which becomes a run.
+        burst: the fraction of them that arrives within the first minute, for one sensor.
+        sensors: the number of sensors.
+        start_rate: the limit of StartExecution a second, raised or not.
+        of_an_engine: the number of sensors of an engine, in any projects.
+        concurrency: the MaxConcurrency of each engine.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Scenario:
 
     @property
     def engines(self) -> int:
-        """How many engines there are."""
+        """The number of engines."""
         return math.ceil(self.sensors / self.of_an_engine)
 
 
@@ -111,7 +111,7 @@ SCENARIOS = (
 
 @dataclass(slots=True)
 class Step:
-    """One step of one engine: what waits for it, and how many work at it."""
+    """One step of one engine: its backlog, and its concurrency."""
 
     name: str
     cap: float
@@ -121,7 +121,7 @@ class Step:
     workers: float = 5.0
 
     def takes(self) -> tuple[float, str]:
-        """How many it could take this second, and what bounds it."""
+        """Return the maximum of this second, and the limit that causes it."""
         if self.name in BY_STREAM:
             workers, bound = float(STREAM_SHARDS) * limits.SHARD.value, limits.SHARD.name
         else:
@@ -132,7 +132,7 @@ class Step:
         return (self.cap, self.cap_name) if self.cap < by_workers else (by_workers, bound)
 
     def scale(self, is_behind: bool) -> None:
-        """Let pollers follow what waits."""
+        """Scale the pollers with the backlog."""
         self.workers = (
             min(self.most_workers, self.workers + limits.POLLERS.value)
             if is_behind
@@ -142,14 +142,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a scenario.
+    """The result of a scenario.
 
     Attributes:
-        waits: seconds from event to start: the median, the 99th percentile, the longest.
-        most_waiting: runs that waited for any step, at most.
-        held: by limit, run-seconds that it held back.
-        used: by limit, its share in use in the busiest minute.
-        ended: seconds until all runs had been told of.
+        waits: the seconds from event to start: the median, the 99th percentile, the longest.
+        most_waiting: the longest backlog of all steps together.
+        held: the run-seconds of waiting, by limit.
+        used: the fraction of each limit in use in the busiest minute.
+        ended: the seconds until all status changes were published.
     """
 
     waits: tuple[float, float, float]
@@ -160,17 +160,17 @@ class Outcome:
 
     @property
     def first_limit(self) -> str:
-        """What held back most."""
+        """The limit with the most waiting."""
         name, seconds = max(self.held.items(), key=lambda each: each[1], default=("", 0.0))
         return name if seconds > 60 else "none"
 
 
 def caps(writes: Mapping[str, int], hottest: float) -> dict[str, tuple[float, str]]:
-    """How many runs a second one engine's keys let each step take.
+    """Return the runs a second of each step that one engine's keys allow.
 
     Args:
-        writes: of one run, by table and index.
-        hottest: the share of the engine's runs that its busiest sensor, and so its job, has.
+        writes: the writes of a run, by table and index.
+        hottest: the fraction of the engine's runs that its busiest sensor, and its job, have.
     """
     key = limits.PARTITION_WRITES.value
     per_key = {
@@ -195,11 +195,11 @@ def caps(writes: Mapping[str, int], hottest: float) -> dict[str, tuple[float, st
 
 @dataclass(slots=True)
 class Simulation:
-    """One scenario.
+    """The simulation of a scenario.
 
     Args:
-        scenario: what comes.
-        writes: of one run, by table and index.
+        scenario: the load.
+        writes: the writes of a run, by table and index.
     """
 
     scenario: Scenario
@@ -211,7 +211,7 @@ class Simulation:
     bucket: float = limits.START_BUCKET.value
 
     def run(self) -> Outcome:
-        """Second by second, until nothing waits."""
+        """Simulate each second, until nothing waits."""
         random_numbers = random.Random(SEED)
         engines = [self._engine(number) for number in range(self.scenario.engines)]
         running: list[tuple[float, int, float]] = []
@@ -262,8 +262,8 @@ class Simulation:
         used = sum(amount * SECONDS[name] for plan in plans for name, amount in plan.items())
         if used > limits.LAMBDA.value:
             for name in STEPS:
-                asked = sum(plan[name] for plan in plans)
-                self._share(plans, bounds, name, asked * limits.LAMBDA.value / used, limits.LAMBDA.name)
+                wanted = sum(plan[name] for plan in plans)
+                self._share(plans, bounds, name, wanted * limits.LAMBDA.value / used, limits.LAMBDA.name)
         done = {name: sum(plan[name] for plan in plans) for name in STEPS}
         self.bucket = min(self.bucket + self.scenario.start_rate - done["launch"], limits.START_BUCKET.value)
         for number, (engine, plan, bound) in enumerate(zip(engines, plans, bounds, strict=True)):
@@ -288,11 +288,11 @@ class Simulation:
     def _share(
         plans: list[dict[str, float]], bounds: list[dict[str, str]], step: str, most: float, limit: str
     ) -> None:
-        """Let all engines together take no more than a limit of the account, each its share."""
-        asked = sum(plan[step] for plan in plans)
-        if asked > most:
+        """Reduce all engines' plans proportionally to a limit of the account."""
+        wanted = sum(plan[step] for plan in plans)
+        if wanted > most:
             for plan, bound in zip(plans, bounds, strict=True):
-                plan[step] *= most / asked
+                plan[step] *= most / wanted
                 bound[step] = limit
 
     @staticmethod
@@ -338,12 +338,12 @@ class Simulation:
 
 
 def span(seconds: float) -> str:
-    """Seconds, or minutes where there are many."""
+    """Format seconds, or minutes if there are many."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def page(writes: Mapping[str, int]) -> str:
-    """The page, simulated anew."""
+    """Simulate all scenarios, and return the page."""
     results = [(each, Simulation(each, writes).run()) for each in SCENARIOS]
     lines = [
         "# Scale",
@@ -398,7 +398,7 @@ def _use(results: list[tuple[Scenario, Outcome]]) -> list[str]:
 
 
 def _history(writes: Mapping[str, int]) -> list[str]:
-    """What a hundred million claimed keys change."""
+    """Return the section about a hundred million claimed keys."""
     counted = ", ".join(f"{name} {count}" for name, count in sorted(writes.items()))
     return [
         "## Writes of a run, and the cost of history",
@@ -424,7 +424,7 @@ def _history(writes: Mapping[str, int]) -> list[str]:
 
 
 def _room() -> list[str]:
-    """What one project's stack takes, and what all projects of an engine share."""
+    """Return the section about the limits of a project's stack, and of all projects of an engine."""
     return [
         "## What fits into a project's stack",
         "",
@@ -437,15 +437,15 @@ def _room() -> list[str]:
         "",
         "Any number of projects use one engine, whose stack is the same size whatever they register. They share:",
         "",
-        "- 300 rules on the engine's bus, one for each sensor over runs or assets;",
-        "- 300 rules on the account's default bus, one for each sensor over a bucket, of which 30 may have wildcards;",
+        "- 300 rules on the engine's bus, one for each run status or asset sensor;",
+        "- 300 rules on the account's default bus, one for each S3 sensor, of which 30 may have wildcards;",
         "- one item of 400 KB with the copy of the registry, compressed: about 2,000 jobs with ARNs of 80 characters.",
         "",
     ]
 
 
 def deployed_section(text: str) -> list[str]:
-    """The lines of the page that `make large` has written.
+    """Return the lines of the page that `make large` has written.
 
     Args:
         text: the page.
@@ -455,11 +455,11 @@ def deployed_section(text: str) -> list[str]:
 
 
 def with_deployed(text: str, table: str) -> str:
-    """The page with another output of `make large`.
+    """Return the page with another output of `make large`.
 
     Args:
         text: the page.
-        table: what it has printed.
+        table: the output.
     """
     section = f"{DEPLOYED_HEADING}\n\n{_DEPLOYED}\n```text\n{table}\n```\n\n"
     before, limits_heading, after = text.partition(LIMITS_HEADING)
@@ -467,7 +467,7 @@ def with_deployed(text: str, table: str) -> str:
 
 
 def main() -> int:
-    """Entry point."""
+    """Simulate, print, and optionally write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/scale.md")
     text = page(run_of_an_event())

@@ -1,4 +1,4 @@
-"""A sweep over 1,000,000 objects: requests, time and memory; beside dagster-aws over the same bucket, if installed.
+"""A sweep of 1,000,000 objects: requests, duration and memory; compared with dagster-aws, if it is installed.
 
 `python -m benchmarks.sweep_million` prints a table, and fails unless the sweep finds the ten new objects within
 256 MB, also when its process is killed after every page.
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Figure, tell
+from benchmarks.figures import Figure, report_figures
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.lister import Page
@@ -37,23 +37,23 @@ LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class LargeBucket:
-    """A bucket whose objects are made as they are listed; an S3 client for the helpers, too.
+    """A bucket whose objects are generated when they are listed; also an S3 client for the helpers.
 
     Attributes:
-        new_at: when the ten new objects were stored; None as long as they are not there.
-        listed: pages that were listed.
-        asked: `BatchGetItem` requests that were needed, at a hundred keys each.
-        most_asked: the most of them for one page.
+        new_at: when the ten new objects were stored; None until they are.
+        listed: the number of listed pages.
+        batch_reads: the number of `BatchGetItem` requests, of a hundred keys each.
+        max_batch_reads: the maximum for one page.
     """
 
     new_at: datetime | None = None
     listed: int = 0
-    asked: int = 0
-    most_asked: int = 0
+    batch_reads: int = 0
+    max_batch_reads: int = 0
     claimed: set[str] = field(default_factory=set)
 
     def numbers(self, after: int, size: int) -> Iterator[tuple[int, datetime]]:
-        """Those of a page, and when they were stored."""
+        """Yield the numbers of a page, and when the objects were stored."""
         for number in range(after, min(after + size, OBJECTS)):
             if number not in NEW:
                 yield number, LONG_AGO
@@ -61,7 +61,7 @@ class LargeBucket:
                 yield number, self.new_at
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """A thousand numbers a page."""
+        """Yield pages of a thousand objects."""
         start = int(after.rpartition("/")[2]) + 1 if after else 0
         for first in range(start, OBJECTS, PAGE):
             self.listed += 1
@@ -72,40 +72,40 @@ class LargeBucket:
             yield Page(objects, objects[-1].key if first + PAGE < OBJECTS else "")
 
     def announces(self, bucket: str) -> bool:
-        """It does."""
+        """Return whether the bucket sends events: it does."""
         return bucket == BUCKET
 
     def has_versioning(self, bucket: str) -> bool:
-        """Not asked for."""
+        """Not needed."""
         raise NotImplementedError
 
     def find(self, bucket: str, key: str) -> S3Object | None:
-        """Not asked for."""
+        """Not needed."""
         raise NotImplementedError
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """Not asked for."""
+        """Not needed."""
         raise NotImplementedError
 
     def claimed_of(self, keys: Collection[str]) -> set[str]:
-        """All but the new ones have their run."""
+        """Return all keys but those of new objects."""
         requests = ceil(len(keys) / 100)
-        self.asked += requests
-        self.most_asked = max(self.most_asked, requests)
+        self.batch_reads += requests
+        self.max_batch_reads = max(self.max_batch_reads, requests)
         new = {self.run_key(number) for number in NEW} - self.claimed
         return set(keys) - new
 
     @staticmethod
     def run_key(number: int) -> str:
-        """Of the object of that number."""
+        """Return the run key of an object."""
         return f"s3://{BUCKET}/in/{number:09}#e1"
 
     def get_paginator(self, _operation: str) -> "LargeBucket":
-        """Itself: what pages as an S3 client does."""
+        """Return the bucket, which has the paginator's method."""
         return self
 
     def paginate(self, **_: str) -> Iterator[dict[str, Any]]:
-        """As `ListObjectsV2` answers."""
+        """Yield pages as `ListObjectsV2` does."""
         for first in range(0, OBJECTS, PAGE):
             self.listed += 1
             yield {
@@ -118,19 +118,19 @@ class LargeBucket:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one way of looking took."""
+    """The result of one sweep or listing."""
 
-    way: str
+    name: str
     found: int
     ticks: int
     pages: int
-    asked: int
+    batch_reads: int
     seconds: float
     megabytes: float
 
 
 class Sweeper:
-    """A sensor's sweeps over the bucket, tick after tick."""
+    """A sensor that sweeps the bucket in consecutive ticks."""
 
     def __init__(self, bucket: LargeBucket, clock: VirtualClock) -> None:
         self.bucket = bucket
@@ -139,7 +139,7 @@ class Sweeper:
         self.ticks = 0
 
     def round(self, *, kill_after_each_page: bool = False) -> list[str]:
-        """The keys that a whole round finds; killed, a process has committed all but its last page."""
+        """Return the keys that a whole round finds; a killed process has committed all but its last page."""
         found: list[str] = []
         while True:
             context = SensorEvaluationContext(
@@ -151,7 +151,7 @@ class Sweeper:
             part = sweep(context, SELECTION, self.bucket, self._now(kill_after_each_page))
             self.ticks += 1
             if kill_after_each_page and self.ticks % 2:
-                continue  # Died before its commit: neither cursor nor requests became durable.
+                continue  # Killed before its commit: neither cursor nor requests are durable.
             self.cursor = str(part.cursor)
             found += [stored.key for stored in part.objects]
             self.bucket.claimed |= {stored.run_key(ObjectIdentity.ETAG) for stored in part.objects}
@@ -167,13 +167,13 @@ class Sweeper:
 
 
 def megabytes() -> float:
-    """The most memory that this process has had until now."""
+    """Return the peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 / (1024 if sys.platform == "darwin" else 1)
 
 
 class Measurement:
-    """Each way of looking, timed."""
+    """Measures sweeps and listings."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -181,36 +181,42 @@ class Measurement:
         self.clock = VirtualClock()
 
     def sweeps(self) -> None:
-        """A first round, one that finds what is new, and the day's full one; and with a process that dies."""
+        """Measure the first round, one with new objects, the daily full one, and one with killed processes."""
         bucket = LargeBucket()
         sweeper = Sweeper(bucket, self.clock)
-        self._round("sweep: the first round, all have their runs", sweeper, 0)
+        self._round("sweep: the first round, all keys claimed", sweeper, 0)
         bucket.new_at = datetime.fromtimestamp(self.clock.advance(60) / 1000, UTC)
-        self._round("sweep: ten new ones", sweeper, len(NEW))
+        self._round("sweep: ten new objects", sweeper, len(NEW))
         self.clock.advance(60)
         self._round("sweep: nothing new", sweeper, 0)
         self.clock.advance(FULL_ROUND_MS / 1000)
-        self._round("sweep: the day's full round", sweeper, 0)
-        if bucket.most_asked > 10:
-            self.problems.append(f"{bucket.most_asked} requests for the claims of one page of 1,000 keys")
-        dying = LargeBucket(new_at=datetime.fromtimestamp(self.clock.time / 1000, UTC))
+        self._round("sweep: the daily full round", sweeper, 0)
+        if bucket.max_batch_reads > 10:
+            self.problems.append(
+                f"{bucket.max_batch_reads} requests for the claims of one page of 1,000 keys"
+            )
+        killed = LargeBucket(new_at=datetime.fromtimestamp(self.clock.time / 1000, UTC))
         self._round(
-            "sweep: every second process killed, a page each", Sweeper(dying, self.clock), len(NEW), True
+            "sweep: a page per process, every second one killed", Sweeper(killed, self.clock), len(NEW), True
         )
 
-    def _round(self, way: str, sweeper: Sweeper, expected: int, dies: bool = False) -> None:
-        bucket, before = sweeper.bucket, (sweeper.ticks, sweeper.bucket.listed, sweeper.bucket.asked)
+    def _round(self, name: str, sweeper: Sweeper, expected: int, is_killed: bool = False) -> None:
+        bucket, before = sweeper.bucket, (sweeper.ticks, sweeper.bucket.listed, sweeper.bucket.batch_reads)
         began = time.perf_counter()
-        found = sweeper.round(kill_after_each_page=dies)
-        ticks, listed, asked = sweeper.ticks - before[0], bucket.listed - before[1], bucket.asked - before[2]
-        self._add(Row(way, len(found), ticks, listed, asked, time.perf_counter() - began, megabytes()))
+        found = sweeper.round(kill_after_each_page=is_killed)
+        ticks, listed, batch_reads = (
+            sweeper.ticks - before[0],
+            bucket.listed - before[1],
+            bucket.batch_reads - before[2],
+        )
+        self._add(Row(name, len(found), ticks, listed, batch_reads, time.perf_counter() - began, megabytes()))
         if len(found) != expected or len(set(found)) != expected:
-            self.problems.append(f"{way}: {len(found)} objects found, not {expected}")
+            self.problems.append(f"{name}: {len(found)} objects found, not {expected}")
         if megabytes() > MAX_MEGABYTES:
-            self.problems.append(f"{way}: {megabytes():.0f} MB of memory, more than {MAX_MEGABYTES}")
+            self.problems.append(f"{name}: {megabytes():.0f} MB of memory, more than {MAX_MEGABYTES}")
 
     def helpers(self) -> None:
-        """Treadle's helper, and dagster-aws', over the same bucket; memory after the sweeps' is theirs."""
+        """Measure `get_s3_keys` of Treadle and of dagster-aws with the same bucket."""
         bucket = LargeBucket(new_at=datetime.fromtimestamp(self.clock.advance(60) / 1000, UTC))
         last = f"in/{max(NEW):09}"
         began = time.perf_counter()
@@ -233,46 +239,46 @@ class Measurement:
 
 def show(rows: list[Row]) -> None:
     """Print the table."""
-    table = Table(title=f"Looking for new ones among {OBJECTS:,} objects", title_justify="left")
-    table.add_column("way", no_wrap=True)
+    table = Table(title=f"Sweep of {OBJECTS:,} objects", title_justify="left")
+    table.add_column("name", no_wrap=True)
     for column in ("found", "ticks", "LIST", "BatchGetItem", "seconds", "peak, MB"):
         table.add_column(column, justify="right")
     for row in rows:
-        counts = (row.found, row.ticks, row.pages, row.asked)
-        table.add_row(row.way, *(f"{n:,}" for n in counts), f"{row.seconds:.1f}", f"{row.megabytes:.0f}")
+        counts = (row.found, row.ticks, row.pages, row.batch_reads)
+        table.add_row(row.name, *(f"{n:,}" for n in counts), f"{row.seconds:.1f}", f"{row.megabytes:.0f}")
     Console(width=120).print(table)
 
 
 def figures(rows: list[Row], problems: list[str]) -> list[Figure]:
-    """What is bound of it.
+    """Return the figures.
 
     Args:
-        rows: each way of looking.
-        problems: what is not as it should be.
+        rows: the sweeps and listings.
+        problems: wrong results.
     """
-    rounds = [row for row in rows if row.way.startswith("sweep")]
-    found = [Figure(f"{row.way}: objects a second", OBJECTS / row.seconds, "objects/s") for row in rounds]
+    rounds = [row for row in rows if row.name.startswith("sweep")]
+    found = [Figure(f"{row.name}: objects a second", OBJECTS / row.seconds, "objects/s") for row in rounds]
     pages = OBJECTS / PAGE
     usual = rounds[1]
     return [
         *found,
-        Figure(f"{usual.way}: LIST requests", usual.pages, "", pages + usual.ticks),
-        Figure(f"{usual.way}: BatchGetItem requests", usual.asked, "", usual.found),
-        Figure("most memory of this process", max(row.megabytes for row in rows), "MB", MAX_MEGABYTES),
-        Figure("ways that found too much or too little, or took too much", len(problems), "", 0),
+        Figure(f"{usual.name}: LIST requests", usual.pages, "", pages + usual.ticks),
+        Figure(f"{usual.name}: BatchGetItem requests", usual.batch_reads, "", usual.found),
+        Figure("peak memory of this process", max(row.megabytes for row in rows), "MB", MAX_MEGABYTES),
+        Figure("sweeps with a wrong result or too much memory", len(problems), "", 0),
     ]
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     measurement = Measurement()
     measurement.sweeps()
     measurement.helpers()
     show(measurement.rows)
     for problem in measurement.problems:
-        print(f"NOT AS IT SHOULD BE: {problem}")
-    title = f"Looking for new ones among {OBJECTS:,} objects"
-    return tell(title, figures(measurement.rows, measurement.problems))
+        print(f"WRONG: {problem}")
+    title = f"Sweep of {OBJECTS:,} objects"
+    return report_figures(title, figures(measurement.rows, measurement.problems))
 
 
 if __name__ == "__main__":

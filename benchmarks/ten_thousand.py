@@ -1,7 +1,7 @@
-"""One tick that asks for 10,000 runs: how long its commit and its dispatch take, and how much memory, on DynamoDB Local.
+"""One tick that requests 10,000 runs: the duration of its commit and its dispatch, and the memory, on DynamoDB Local.
 
-`python -m benchmarks.ten_thousand` prints a table, and fails unless a launch was sent for every run exactly once
-within 256 MB, though all was delivered twice. Queues and blobs are in this process; the steps run one after the other.
+`python -m benchmarks.ten_thousand` prints a table, and fails unless each run has exactly one launch message, within
+256 MB, although everything is delivered twice. Queues and blobs are in this process; the steps run in sequence.
 """
 
 import os
@@ -17,9 +17,9 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Figure, tell
-from benchmarks.idle_tick import DynamoHouse
-from tests.support.house import sensor_of
+from benchmarks.figures import Figure, report_figures
+from benchmarks.idle_tick import DynamoHarness
+from tests.support.engine import sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 RUNS = 10_000
 WORKERS = 8
-"""Run records that DISPATCH writes at a time."""
+"""The run records that DISPATCH writes at a time."""
 
 MAX_MEGABYTES = 256
 NOON = 1_795_370_400_000
@@ -44,13 +44,13 @@ NOON = 1_795_370_400_000
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What one step took.
+    """The cost of one step.
 
     Attributes:
-        name: of the step.
-        seconds: on the clock.
-        cpu: seconds of this process's processor time.
-        megabytes: the most memory that this process has had until then.
+        name: the step's name.
+        seconds: the duration.
+        cpu: the processor time, in seconds.
+        megabytes: the peak memory of this process until then.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Phase:
 
 
 def requests() -> list[RunRequest]:
-    """As a sweep finds them: a key, and what the object is, with a digest that does not compress."""
+    """Return requests like those of a sweep, with digests that do not compress."""
     found = []
     for number in range(RUNS):
         key = f"incoming/2026-11-22/part-{number:05d}.csv"
@@ -71,23 +71,23 @@ def requests() -> list[RunRequest]:
 
 
 class Measurement:
-    """The steps in order, each timed."""
+    """Runs and measures the steps in order."""
 
     def __init__(self) -> None:
         self.blobs = InMemoryBlobStore()
         stores = DynamoStores(create_tables(), RandomTokens(), self.blobs)
-        self.house = DynamoHouse(stores=stores, workers=WORKERS)
+        self.harness = DynamoHarness(stores=stores, workers=WORKERS)
         self.phases: list[Phase] = []
 
     def run(self) -> list[str]:
-        """Measure; what is wrong with the result."""
-        ticks = self.house.leased(sensor_of(requests))
+        """Measure, and return the problems of the result."""
+        ticks = self.harness.leased(sensor_of(requests))
         outcome = self._timed("commit", lambda: ticks.tick(NOON, Budget()))
         if (outcome.decision, outcome.count) != (Decision.SUCCESS, RUNS):
             return [f"the tick did not commit {RUNS} requests: {outcome}"]
-        slices = self._timed("dispatch", self._dispatch)
-        launches = [LaunchRequest.from_json(body) for body in self.house.launches.drain()]
-        self._timed("again: all slices", lambda: self._again(slices))
+        chunks = self._timed("dispatch", self._dispatch)
+        launches = [LaunchRequest.from_json(body) for body in self.harness.launches.drain()]
+        self._timed("all chunks again", lambda: self._again(chunks))
         return self._problems(launches)
 
     def _timed(self, name: str, step: Callable[[], T]) -> T:
@@ -99,43 +99,43 @@ class Measurement:
         return result
 
     def _dispatch(self) -> list[ChunkRequest]:
-        dispatcher = self.house.dispatcher()
+        dispatcher = self.harness.dispatcher()
         dispatcher.dispatch(self._tick())
-        requests = [TickRequest.from_json(body) for body in self.house.slices.drain()]
-        slices = [each for each in requests if isinstance(each, ChunkRequest)]
-        for each in slices:
+        requests = [TickRequest.from_json(body) for body in self.harness.chunks.drain()]
+        chunks = [each for each in requests if isinstance(each, ChunkRequest)]
+        for each in chunks:
             dispatcher.dispatch_chunk(each)
-        return slices
+        return chunks
 
-    def _again(self, slices: list[ChunkRequest]) -> None:
-        dispatcher = self.house.dispatcher()
-        for each in slices:
+    def _again(self, chunks: list[ChunkRequest]) -> None:
+        dispatcher = self.harness.dispatcher()
+        for each in chunks:
             dispatcher.dispatch_chunk(each)
 
     def _tick(self) -> Tick:
-        (tick,) = self.house.ticks.latest("watch", 2)
+        (tick,) = self.harness.ticks.latest("watch", 2)
         return tick
 
     def _problems(self, launches: list[LaunchRequest]) -> list[str]:
         found = []
         if not self.blobs.blobs:
-            found.append("the requests fitted into the tick's record: this measured something else")
+            found.append("the requests fit into the tick's item, so no payload was measured")
         runs = {launch.run_id for launch in launches}
-        if len(launches) != RUNS or len(runs) != RUNS or self.house.launches.messages:
-            later = len(self.house.launches.messages)
+        if len(launches) != RUNS or len(runs) != RUNS or self.harness.launches.messages:
+            later = len(self.harness.launches.messages)
             found.append(f"{len(launches)} launch messages for {len(runs)} runs, and {later} later")
         if self._tick().dispatched != DispatchCounts(RUNS):
-            found.append(f"the tick says {self._tick().dispatched}")
+            found.append(f"the tick has {self._tick().dispatched}")
         if self.phases[-1].megabytes > MAX_MEGABYTES:
             found.append(f"{self.phases[-1].megabytes:.0f} MB of memory, more than {MAX_MEGABYTES}")
         return found
 
 
 def measure(endpoint: str) -> tuple[list[Phase], list[str]]:
-    """What each step took, and what is wrong with the result.
+    """Return the cost of each step, and the problems of the result.
 
     Args:
-        endpoint: of DynamoDB.
+        endpoint: DynamoDB's URL.
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True):
@@ -146,7 +146,7 @@ def measure(endpoint: str) -> tuple[list[Phase], list[str]]:
 
 def show(phases: list[Phase]) -> None:
     """Print the table."""
-    table = Table(title=f"One tick that asks for {RUNS} runs", title_justify="left")
+    table = Table(title=f"One tick that requests {RUNS:,} runs", title_justify="left")
     table.add_column("step", no_wrap=True)
     for column in ("seconds", "runs/s", "processor, s", "peak memory, MB"):
         table.add_column(column, justify="right")
@@ -157,17 +157,17 @@ def show(phases: list[Phase]) -> None:
 
 
 def main() -> int:
-    """Entry point."""
+    """Measure and print; return 1 if a goal is missed."""
     with dynamodb_local(optimizes=True) as endpoint:
         phases, problems = measure(endpoint)
     show(phases)
     for problem in problems:
-        print(f"NOT AS IT SHOULD BE: {problem}")
+        print(f"WRONG: {problem}")
     if not problems:
         print(f"One launch was sent for each of {RUNS} runs; the second delivery of everything sent none.")
     rates = [Figure(f"{phase.name}: runs a second", RUNS / phase.seconds, "runs/s") for phase in phases]
     memory = Figure("peak memory of all steps together", phases[-1].megabytes, "MB", MAX_MEGABYTES)
-    return tell(f"One tick that asks for {RUNS} runs", [*rates, memory]) or bool(problems)
+    return report_figures(f"One tick that requests {RUNS:,} runs", [*rates, memory]) or bool(problems)
 
 
 if __name__ == "__main__":

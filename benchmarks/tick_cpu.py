@@ -1,11 +1,11 @@
-"""What processor time an idle tick takes, without the store: our own code, and DynamoDB's client.
+"""The processor time of an idle tick without the store: Treadle's own code, and DynamoDB's client.
 
-`python -m benchmarks.tick_cpu` prints it. One sensor skips each minute for another reason:
+`python -m benchmarks.tick_cpu` prints it. A sensor skips each minute with another reason:
 
-- over stores in memory, whose own time is taken off: the protocol and the author's function;
-- as a whole Lambda handler over DynamoDB's real client, whose requests are answered at once in this process:
-  PynamoDB, botocore, logs and metrics beside it;
-- and a handler that does nothing but log one line, for comparison.
+- with stores in memory, whose own time is subtracted: the protocol and the author's function;
+- as a whole Lambda handler with DynamoDB's client, whose requests get a response in this process: PynamoDB,
+  botocore, logs and metrics in addition;
+- and a handler that only logs one line, for comparison.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from unittest.mock import patch
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from benchmarks.figures import Figure, tell
+from benchmarks.figures import Figure, report_figures
 from tests.functional.conftest import LambdaContext
+from tests.support.engine import EngineHarness, sensor_of
 from tests.support.hooks import hooked
-from tests.support.house import House, sensor_of
 from tests.template.model import read
 from tools.project import local_aws, run_tool
 from treadle import SensorEvaluationContext, SkipReason, evaluator, sensor
@@ -37,16 +37,16 @@ NOON = 1_795_370_400_000
 MINUTE = 60_000
 GOAL_MS = 2.0
 NOWHERE = "http://127.0.0.1:9"
-"""No request is sent there: each is answered before."""
+"""No request is sent there."""
 
 
 @dataclass(slots=True)
 class Timed:
-    """Any object, and the processor time of its methods.
+    """A wrapper that measures the processor time of an object's methods.
 
     Attributes:
-        inner: whose methods.
-        seconds: that they have taken.
+        inner: the object.
+        seconds: the total so far.
     """
 
     inner: Any
@@ -68,10 +68,10 @@ class Timed:
 
 
 def milliseconds_each(call: Callable[[int], object]) -> float:
-    """Processor time of one call, on average.
+    """Return the average processor time of a call.
 
     Args:
-        call: takes its number.
+        call: called with its number.
     """
     for number in range(WARM_UP):
         call(number)
@@ -82,16 +82,16 @@ def milliseconds_each(call: Callable[[int], object]) -> float:
 
 
 def in_memory() -> float:
-    """An idle tick over stores in memory, without them."""
+    """Measure an idle tick with stores in memory, without their time."""
     looks = itertools.count()
-    house = House()
-    ticks: Any = house.leased(sensor_of(lambda: SkipReason(f"Nothing new after {next(looks)} looks.")))
+    harness = EngineHarness()
+    ticks: Any = harness.leased(sensor_of(lambda: SkipReason(f"Nothing new after {next(looks)} looks.")))
     store = Timed(ticks._sensors)
     ticks._sensors = store
 
     def tick(number: int) -> None:
         nominal = NOON + number * MINUTE
-        house.clock.time = nominal
+        harness.clock.time = nominal
         if number == WARM_UP:
             store.seconds = 0.0
         ticks.tick(nominal, Budget())
@@ -101,7 +101,7 @@ def in_memory() -> float:
 
 
 def as_handler() -> float:
-    """An idle tick as the whole handler, over DynamoDB's client without DynamoDB."""
+    """Measure an idle tick as the whole handler, with DynamoDB's client but without DynamoDB."""
     function = read().evaluators()["new_objects"]
     unused = {
         name: name if name.endswith("_TABLE") else "0"
@@ -133,14 +133,14 @@ def as_handler() -> float:
 
 
 def bare() -> float:
-    """A handler that logs one line."""
+    """Measure a handler that logs one line."""
     handler = instrumented(lambda event, context: logger().info("Nothing new."))
     return milliseconds_each(lambda _: handler({}, LambdaContext()))
 
 
 @contextlib.contextmanager
 def answered() -> Any:
-    """Each request of a DynamoDB client made meanwhile is answered with nothing, and not sent."""
+    """Return an empty response to each request of a DynamoDB client, and send none."""
 
     def answer(request: Any, **_: Any) -> Any:
         response: Any = AWSResponse(request.url, 200, HTTPHeaders(), None)
@@ -152,19 +152,19 @@ def answered() -> Any:
 
 
 def measure() -> list[Figure]:
-    """What each takes."""
+    """Measure all figures."""
     with contextlib.redirect_stdout(io.StringIO()):
         ours, whole, least = in_memory(), as_handler(), bare()
     return [
-        Figure("the protocol, over stores in memory, without these", ours, "ms", GOAL_MS),
-        Figure("the whole handler, over DynamoDB's client without DynamoDB", whole, "ms"),
+        Figure("the protocol, without the time of its stores in memory", ours, "ms", GOAL_MS),
+        Figure("the whole handler, with DynamoDB's client but without DynamoDB", whole, "ms"),
         Figure("a handler that logs one line", least, "ms"),
     ]
 
 
 def main() -> int:
-    """Entry point."""
-    return tell("Processor time of an idle tick", measure())
+    """Measure and print; return 1 if a goal is missed."""
+    return report_figures("Processor time of an idle tick", measure())
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from tools.dynamodb_local import JavaMissingError
 from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
 from treadle.adapters import clients
 
-STRUCK, VIOLATIONS = "fault points struck", "violations"
-"""What a test notes of itself that walks through fault points."""
+INJECTED, VIOLATIONS = "faults injected", "violations"
+"""Properties that a test of injected faults records."""
 
 SUMMARY = "summary"
-"""What a test has counted, as text."""
+"""A property: what a test has counted, as text."""
 
 GARBAGE = 10_000
 """The number of new objects before a garbage collection; Python's own 700 are for small programs."""
@@ -131,16 +131,16 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests of all processes have counted: fault points that struck, what they broke, and more."""
+    """Print what tests of all processes have counted: injected faults, violations of invariants, and summaries."""
     found: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
                 if getattr(report, "when", "") != "call":
                     continue
-                if name in {STRUCK, VIOLATIONS}:
+                if name in {INJECTED, VIOLATIONS}:
                     found[name] += value
                 elif name == SUMMARY:
                     terminalreporter.write_line(value)
-    if found[STRUCK]:
-        terminalreporter.write_line(f"fault points struck: {found[STRUCK]}, violations: {found[VIOLATIONS]}")
+    if found[INJECTED]:
+        terminalreporter.write_line(f"faults injected: {found[INJECTED]}, violations: {found[VIOLATIONS]}")

@@ -65,7 +65,7 @@ class Demo:
             ToolError: something did not happen in time, or could not be deployed.
         """
         self._cloud.create_bucket()
-        self._say(f"bucket {BUCKET} is there; no sensor is")
+        self._say(f"bucket {BUCKET} exists; no sensor is deployed yet")
         self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
         self._deploy()
         following = self._jobs_that_follow()
@@ -75,7 +75,7 @@ class Demo:
             [*map(demo_files.real_file, (*demo_files.OTHERS, demo_files.TWICE)), demo_files.broken_file()]
         )
         self._follow("the events and their runs", EVENT_SECONDS)
-        self._say(f"{demo_files.TWICE} once more, unchanged")
+        self._say(f"{demo_files.TWICE} again, unchanged")
         self._upload([demo_files.real_file(demo_files.TWICE)], again=True)
         self._follow("the second upload's event", EVENT_SECONDS)
         first = counts(self._arrivals, self._rows, self._cloud.seen())
@@ -94,14 +94,12 @@ class Demo:
             self._say("sam build …")
             stack.build_engine(self._local.endpoint)
             stack.build(self._local.endpoint, project)
-            self._say("sam deploy, the engine and then the project, on the bucket as it is …")
+            self._say("sam deploy, the engine and then the project …")
             self._cloud.deploy(project)
         self._wait(
             self._cloud.is_registered, "the engine's copy of what the project registers", SWEEP_SECONDS
         )
-        self._say(
-            f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
-        )
+        self._say(f"sensor {SENSOR} is deployed; it ticks at each full minute and sweeps the bucket")
 
     def _jobs_that_follow(self) -> list[Count]:
         """Run two jobs that others start, and one that starts once when both have succeeded."""
@@ -123,7 +121,7 @@ class Demo:
         """Start a job as an outsider; wait until its success was recorded and nothing more follows."""
         before = len(self._cloud.runs_of(job))
         self._elsewhere.start(job)
-        self._say(f"{job} is started by somebody else")
+        self._say(f"{job} was started outside of Treadle")
         self._wait(
             lambda: (
                 self._cloud.received_ends(FOLLOWER, job) > before and self._cloud.is_done(FOLLOWER, REPORT)
@@ -209,7 +207,7 @@ class Demo:
         self._wait(is_swept, "one more sweep", SWEEP_SECONDS)
         state = self._cloud.state()
         if state.skips:
-            self._say(f"the sweep of {timestamp(state.skips.last_at)[11:19]} says: {state.skips.reason}")
+            self._say(f"the sweep of {timestamp(state.skips.last_at)[11:19]}: {state.skips.reason}")
         self._wait(
             lambda: self._cloud.waiting_messages() == 0,
             "whatever the sweep may have asked for",
@@ -232,7 +230,7 @@ class Demo:
         wrong = differences(self._arrivals, self._rows, list(chain(*counted.values())))
         seconds = time.monotonic() - self._began
         if not wrong:
-            self._console.print(f"\nEverything came as it must, in {seconds:.0f} s.", style="bold green")
+            self._console.print(f"\nAll results are as expected, after {seconds:.0f} s.", style="bold green")
             return 0
         self._console.print(f"\nNot as it must be, after {seconds:.0f} s:", style="bold red")
         for difference in wrong:

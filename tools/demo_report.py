@@ -148,14 +148,12 @@ def counts(arrivals: Sequence[Arrival], rows: Sequence[Row], seen: Seen) -> list
     statuses = [run.status for run in seen.runs.values()]
     found = {label: sum(row.found == label for row in first) for label in FOUND_BY.values()}
     return [
-        Count("uploads that were noticed", len(arrivals), sum(row.found != WAITING for row in rows)),
+        Count("uploads that were detected", len(arrivals), sum(row.found != WAITING for row in rows)),
         Count("objects found by the sweep alone", _number(wanted, TickKind.LEASED), found["sweep"]),
         Count("objects found by their event", _number(wanted, TickKind.EVENT), found["event"]),
         Count("runs, one for each distinct object", len(wanted), len(seen.runs)),
         Count("runs that succeeded", _ends(wanted, Status.SUCCESS), statuses.count(Status.SUCCESS)),
-        Count(
-            "runs that failed, as they must", _ends(wanted, Status.FAILURE), statuses.count(Status.FAILURE)
-        ),
+        Count("runs that failed, as expected", _ends(wanted, Status.FAILURE), statuses.count(Status.FAILURE)),
         Count(
             "uploads of a known object that got no run",
             len(again),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.conftest import Stores
-from tests.support.house import JOB, NAMESPACE
+from tests.support.engine import JOB, NAMESPACE
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.bounds import MAX_LEVELS, MAX_PARTITION_KEY, MAX_RUN_KEY, fit_some

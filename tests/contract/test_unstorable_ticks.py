@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from tests.support.house import JOB, NAMESPACE
+from tests.support.engine import JOB, NAMESPACE
 from tests.support.tables import create_tables
 from treadle.adapters import clients
 from treadle.adapters.dynamodb.tables import DynamoStores

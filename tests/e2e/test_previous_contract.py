@@ -25,7 +25,7 @@ is deployed as it is."""
 
 
 @dataclass(frozen=True)
-class House:
+class EngineHarness:
     """The project, and its engine.
 
     Attributes:
@@ -38,7 +38,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def harness(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHarness]:
     """The project on an engine of the next version; its schedules rest."""
     folder = tmp_path_factory.mktemp("contract")
     engine, project = folder / "next", folder / "previous"
@@ -59,7 +59,7 @@ def house(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Itera
     for function in ("Polled", "Reconcile"):
         made.schedule(function, enabled=False)
     made.knows_jobs("finish")
-    yield House(made, engine / "layers" / "treadle")
+    yield EngineHarness(made, engine / "layers" / "treadle")
     made.close()
 
 
@@ -77,8 +77,8 @@ def _raise_contract(folder: Path) -> None:
     path.write_text(f"{before}{begin}{block}\n  NextContract:\n{following}{end}{after}")
 
 
-def test_engine_publishes_both_versions(house: House) -> None:
-    ssm = house.project.client("ssm")
+def test_engine_publishes_both_versions(harness: EngineHarness) -> None:
+    ssm = harness.project.client("ssm")
 
     published = {
         version: ssm.get_parameter(Name=parameter_of(ENGINE, version))["Parameter"]["Value"].split(",")
@@ -86,15 +86,15 @@ def test_engine_publishes_both_versions(house: House) -> None:
     }
 
     assert {version: parts[0] for version, parts in published.items()} == {PREVIOUS: "1", NEXT: "2"}
-    assert house.project.contract["version"] == "1"
+    assert harness.project.contract["version"] == "1"
 
 
-def test_project_of_the_version_before_runs(house: House) -> None:
+def test_project_of_the_version_before_runs(harness: EngineHarness) -> None:
     """Its schedule may have ticked already, and its run is the only one then."""
-    answer = house.project.invoke("Polled", {"treadle": "tick", "at_once": True})
+    answer = harness.project.invoke("Polled", {"treadle": "tick", "at_once": True})
 
     [run] = eventually(
-        lambda: [each for each in house.project.stores.runs.list_by_sensor("polled", 5) if each.ended_at],
+        lambda: [each for each in harness.project.stores.runs.list_by_sensor("polled", 5) if each.ended_at],
         "its run has ended",
     )
 
@@ -102,14 +102,14 @@ def test_project_of_the_version_before_runs(house: House) -> None:
     assert (run.job, run.status) == ("finish", DagsterRunStatus.SUCCESS)
 
 
-def test_doctor_of_the_engines_version_says_that_the_project_is_behind(house: House) -> None:
+def test_doctor_of_the_engines_version_says_that_the_project_is_behind(harness: EngineHarness) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from treadle.cli import main; main()", "doctor", "--stack", NAME, "--json"],
-        env={**os.environ, "PYTHONPATH": str(house.library)},
+        env={**os.environ, "PYTHONPATH": str(harness.library)},
         capture_output=True,
         text=True,
         check=False,
-        cwd=house.library,
+        cwd=harness.library,
     )
 
     assert done.returncode in {0, 1}, done.stderr

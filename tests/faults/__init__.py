@@ -1,1 +1,1 @@
-"""The whole flow, with a fault at every call: nothing is lost, nothing is started twice."""
+"""The whole scenario, with a fault at every call: nothing is lost, nothing is started twice."""

@@ -1,4 +1,4 @@
-"""The stores that the world of faults rests on."""
+"""The stores of the engine's simulation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Backend:
 
     Attributes:
         stores: the stores.
-        image: what the stream shows of a tick.
-        read: the tick that an image shows.
-        all_runs: every run record there is.
-        is_anything_left: whether a tick waits for its dispatch, or a run for its end.
+        image: returns the stream's image of a tick.
+        read: returns the tick of an image.
+        all_runs: returns all run records.
+        is_anything_left: returns whether a tick is pending, or a run is not final.
     """
 
     stores: Stores
@@ -30,7 +30,7 @@ class Backend:
 
 
 def in_memory() -> Backend:
-    """Stores in memory."""
+    """Return stores in memory."""
     stores = InMemoryStores()
     tables = stores.tables
     images: list[Tick] = []

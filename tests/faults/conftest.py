@@ -1,11 +1,11 @@
-"""What the tests of faults share: silence, small slices, and a count of the fault points."""
+"""Fixtures of the tests of faults: no logging, small chunks, and a count of the injected faults."""
 
 import logging
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.walk import Walked
+from tests.faults.injection import InjectionResult
 from treadle.engine.dispatch import chunks, dispatcher
 from treadle.entrypoints.handler import logger
 
@@ -13,15 +13,15 @@ CHUNK_SIZE = 2
 
 
 @pytest.fixture(autouse=True)
-def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick of three requests is dispatched in slices."""
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dispatch a tick of three requests in chunks."""
     monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
     monkeypatch.setattr(dispatcher, "CHUNK_SIZE", CHUNK_SIZE)
 
 
 @pytest.fixture(autouse=True)
-def silence() -> Iterator[None]:
-    """Thousands of failures would be logged."""
+def no_logging() -> Iterator[None]:
+    """Log nothing: there would be thousands of failures."""
     name = logger().name
     level = logging.getLogger(name).level
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -30,13 +30,13 @@ def silence() -> Iterator[None]:
 
 
 @pytest.fixture
-def hold(record_property: Callable[[str, object], None]) -> Callable[[Walked], None]:
-    """Counts a walk's points, and fails on what did not hold."""
+def check_result(record_property: Callable[[str, object], None]) -> Callable[[InjectionResult], None]:
+    """Count the injected faults, and fail if there were violations."""
 
-    def check(walked: Walked) -> None:
-        record_property("fault points struck", walked.struck)
-        record_property("violations", len(walked.violations))
-        assert walked.struck
-        assert not walked.violations, "\n".join(walked.violations[:30])
+    def check(result: InjectionResult) -> None:
+        record_property("faults injected", result.injected)
+        record_property("violations", len(result.violations))
+        assert result.injected
+        assert not result.violations, "\n".join(result.violations[:30])
 
     return check

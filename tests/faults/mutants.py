@@ -1,4 +1,4 @@
-"""Weakens the protocol in one place at a time, and shows which test turns red. `make mutants` runs it."""
+"""Mutation tests: each mutant weakens the protocol at one place, and a test must kill it. Run by `make mutants`."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path("layers/treadle/treadle")
 COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "engine", "pyproject.toml")
-SIDE_BY_SIDE = 2
+PARALLEL = 2
 TIME_LIMIT = 300
 
 SENSORS, TICKS, RUNS = (f"adapters/dynamodb/{name}.py" for name in ("sensors", "ticks", "runs"))
@@ -51,14 +51,14 @@ UNREADABLE = "tests/unit/test_reconcile_unreadable.py::test_"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One weakening.
+    """One mutant.
 
     Attributes:
         name: what is weakened.
         module: the module of the library.
-        old: its text, which occurs there exactly once.
-        new: what takes its place.
-        tests: the tests of which one must turn red.
+        old: the original text, which occurs there exactly once.
+        new: the text that replaces it.
+        tests: the tests of which at least one must fail.
     """
 
     name: str
@@ -70,42 +70,42 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
-        "a launch whose role was refused notes a try",
+        "refused role recorded as a try",
         "engine/launch/launcher.py",
         "_pending_start(claim, now, None if unprepared else settings)",
         "_pending_start(claim, now, settings)",
         (f"{ROLES}process_that_dies_where_a_role_was_refused_leaves_no_pending_start",),
     ),
     Mutant(
-        "a job whose role was refused is started all the same",
+        "job started although its role was refused",
         "engine/launch/launcher.py",
         "    elif unprepared is not None:\n        raise unprepared\n",
         "",
         (f"{ROLES}start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now",),
     ),
     Mutant(
-        "the role of a start in doubt, not obtained first",
+        "role of a pending start not assumed first",
         "engine/launch/launcher.py",
         "    if _is_in_doubt(run):\n        target.prepare(start.settings)",
         "    if _is_in_doubt(run):\n        pass",
         (f"{ROLES}pending_start_is_not_looked_up_before_its_role_is_granted",),
     ),
     Mutant(
-        "role of what was pending_start at a former address",
+        "role of a pending start at a former target",
         "engine/record/arns.py",
         "return settings.role if is_there or was_there or pending_start.role is None else pending_start.role",
         "return settings.role",
         (f"{ROLES}pending_start_of_a_job_that_has_moved_is_resolved_with_the_role_of_then",),
     ),
     Mutant(
-        "replaced role of a job that stayed",
+        "replaced role of a job with the same target",
         "engine/record/arns.py",
         "return settings.role if is_there or was_there or pending_start.role is None else pending_start.role",
         'return pending_start.role or ""',
         (f"{ROLES}replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one",),
     ),
     Mutant(
-        "role of what was pending_start at an address that the job's entry names as a former one",
+        "role of a pending start at a former target in the job's entry",
         "engine/record/arns.py",
         "if is_there or was_there or pending_start.role is None",
         "if is_there or pending_start.role is None",
@@ -114,154 +114,154 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "role of the first try, kept",
+        "role of the first try kept",
         RUNS,
         'Model.tried_role.set(Model.tried_role | (pending_start.role or ""))',
         'Model.tried_role.set(pending_start.role or "")',
         ("tests/contract/test_pending_starts.py",),
     ),
     Mutant(
-        "a refusal of STS, remembered",
+        "refusal by STS cached",
         "adapters/targets/roles.py",
         "if error is None or now - known.failed_at >= FRESH_SECONDS:",
         "if True:",
         (f"{ASSUMED}refusal_is_remembered_for_half_a_minute_by_role",),
     ),
     Mutant(
-        "credentials are replaced within a start",
+        "credentials replaced within a start",
         "adapters/targets/roles.py",
         "credentials = self._credentials(role)\n",
         "credentials = self._credentials(role, REFRESH_SECONDS)\n",
         (f"{ASSUMED}credentials_are_replaced_ten_minutes_before_they_expire_and_not_within_a_start",),
     ),
     Mutant(
-        "a denial of old credentials, final",
+        "denial of old credentials final",
         "adapters/targets/roles.py",
         "if not is_denied(error) or not self._is_dropped(role, credentials):",
         "if True:",
         (f"{ASSUMED}denial_of_old_credentials_is_tried_once_more_with_new_ones",),
     ),
     Mutant(
-        "a denial of fresh credentials requests others from STS",
+        "denial of fresh credentials requests others from STS",
         "adapters/targets/roles.py",
         "if self._now() - used.obtained_at < FRESH_SECONDS:",
         "if False:",
         (f"{ASSUMED}denial_of_fresh_credentials_counts_at_once",),
     ),
     Mutant(
-        "STS that is invalid, final",
+        "invalid STS request final",
         "adapters/targets/errors.py",
         "        # Includes what STS calls invalid: a role can be fixed separately, so the start is not rejected.\n        return LaunchDeniedError(msg)",
         "        return LaunchRejectedError(msg)",
         (f"{ASSUMED}whatever_sts_refuses_may_pass",),
     ),
     Mutant(
-        "an operator's cancel at a target whose role trusts no person",
+        "cancel by an operator whom the role does not trust",
         "operate/runs.py",
         "if self._role(run) and self._engine is not None:",
         "if False:",
         (f"{ROLES}operator_leaves_a_run_of_a_job_with_a_role_to_the_engine",),
     ),
     Mutant(
-        "a job that a copy from before the commit lacks, held at once",
+        "job held although the copy is older than the commit",
         "engine/registry/registry_cache.py",
         " or self.read_since(since).may_start(sensor, job)",
         "",
         (f"{CACHED}ce_1_no_is_said_only_of_a_copy_that_was_read_after_the_commit",),
     ),
     Mutant(
-        "the registry's copy, read at each look",
+        "registry's copy read each time",
         "engine/registry/registry_cache.py",
         "self._read_at >= min(since, now) or now < self._retry_at",
         "now < self._retry_at",
         (f"{CACHED}ce_15_copy_is_read_once_a_minute_however_much_is_started",),
     ),
     Mutant(
-        "a store that does not answer, taken for an empty registry",
+        "unavailable store taken for an empty registry",
         "engine/registry/registry_cache.py",
         "                if self._found is None:",
         "                if True:",
         (f"{CACHED}ce_15_stale_copy_is_used_while_the_store_does_not_answer",),
     ),
     Mutant(
-        "a malformed entry, taken for none",
+        "malformed entry taken for none",
         "engine/registry/registry_sync.py",
         'before = kept or KeptEntry("", read_at)',
         'before = KeptEntry("", read_at)',
         (f"{SYNCED}ce_1_malformed_value_never_replaces_a_valid_one",),
     ),
     Mutant(
-        "one listing that lacks an entry, enough",
+        "entry removed after one listing without it",
         "engine/registry/registry_sync.py",
         "elif kept is not None and not (kept.is_deleted or kept.is_missing):",
         "elif False and kept is not None:",
         (f"{SYNCED}entry_that_two_listings_in_a_row_lack_is_gone",),
     ),
     Mutant(
-        "an older listing, written over a newer one",
+        "older listing written over a newer one",
         "engine/registry/registry_sync.py",
         "elif copy.listed_at >= began_at:",
         "elif False:",
         (f"{SYNCED}older_listing_never_overwrites_a_newer_one",),
     ),
     Mutant(
-        "an update, undone by a listing that began before",
+        "update undone by an older listing",
         "engine/registry/registry_sync.py",
         "if kept is not None and kept.read_at >= began_at:",
         "if False:",
         (f"{SYNCED}listing_that_began_before_an_update_does_not_undo_it",),
     ),
     Mutant(
-        "a changed entry that is not found, taken for deleted",
+        "changed entry that is not found taken for deleted",
         "engine/registry/registry_sync.py",
         "if text is None and not is_deleted:",
         "if False:",
         (f"{SYNCED}entry_that_was_reported_as_changed_and_is_not_found_stays",),
     ),
     Mutant(
-        "the registry's copy, written over another's",
+        "registry's copy without optimistic lock",
         "adapters/dynamodb/registry.py",
         "Model.revision == copy.revision if copy.revision else Model.revision.does_not_exist()",
         "Model.revision.exists() | Model.revision.does_not_exist()",
         (f"{OF_REGISTRY}copy_that_was_read_before_another_was_written_is_not_written",),
     ),
     Mutant(
-        "held ticks, not looked at when the registry has changed",
+        "held ticks not checked after a change of the registry",
         "engine/reconcile/reconciler.py",
         "            self._held.renew()",
         "            pass",
         (f"{REGISTERED}ce_1a_code_that_requests_a_job_before_its_grant_is_registered_loses_nothing",),
     ),
     Mutant(
-        "a job that is not registered, failed at once",
+        "unregistered job failed at once",
         "engine/launch/launcher.py",
         "        if not at.arn and settings is None:\n            return self._unregistered(run, request.hops)\n",
         "",
         (f"{REFUSALS}ce_1_job_that_is_not_registered_is_waited_for_as_long_as_for_a_permission",),
     ),
     Mutant(
-        "a parameter that was not read, taken for absent",
+        "unread parameter taken for absent",
         "adapters/parameters.py",
         'if code_of(error) == "ParameterNotFound":',
         "if True:",
         (f"{REGISTERED}error_of_parameter_store_is_never_absence",),
     ),
     Mutant(
-        "any failure to decode a record is that record's",
+        "failure to decode a record not attributed to it",
         "model/records.py",
         "            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error",
         "            raise",
         (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
     ),
     Mutant(
-        "records that cannot be read passed over",
+        "unreadable records not skipped",
         "model/records.py",
         '            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would bury them',
         "            raise",
         ("tests/contract/test_unreadable.py::test_several_runs_are_read_past_one_that_cannot_be[moto]",),
     ),
     Mutant(
-        "any failure of a parser is that message's",
+        "failure of a parser not attributed to its message",
         "adapters/events.py",
         "    except Exception as error:\n        # A parser",
         "    except KeyError as error:\n        # A parser",
@@ -282,21 +282,21 @@ MUTANTS = (
         (f"{PARSERS}a_message_may_be_nested_as_deep_as_is_said_and_no_deeper",),
     ),
     Mutant(
-        "true taken for an attempt",
+        "true accepted as an attempt",
         "engine/messages.py",
         "type(attempt) is int and 0 < attempt",
         "isinstance(attempt, int) and 0 < attempt",
         (f"{PARSERS}what_is_no_count_of_attempts_is_no_launch[True]",),
     ),
     Mutant(
-        "unreadable ticks set apart",
+        "unreadable ticks not marked",
         "engine/reconcile/reconciler.py",
         "                self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)",
         "                pass",
         (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day",),
     ),
     Mutant(
-        "unreadable runs set apart",
+        "unreadable runs not marked",
         "engine/reconcile/reconciler.py",
         "        self._noted(self._runs.mark_unreadable, run_id, reason=reason)\n",
         "",
@@ -310,140 +310,140 @@ MUTANTS = (
         (f"{UNREADABLE}a_tick_that_takes_no_note_of_its_failure_holds_up_no_other",),
     ),
     Mutant(
-        "unreadable record that takes no change",
+        "unreadable record that cannot be marked",
         "engine/reconcile/reconciler.py",
         "            except StoreRejectedError:\n                # An item may have",
         "            except ZeroDivisionError:\n                # An item may have",
         (f"{UNREADABLE}a_record_that_takes_no_change_holds_up_no_other",),
     ),
     Mutant(
-        "reaction that a run's record takes no note of",
+        "reaction that a run's record cannot store",
         "engine/dispatch/dispatcher.py",
         "        except StoreRejectedError:\n            # Such as a record of the maximum size",
         "        except ZeroDivisionError:\n            # Such as a record of the maximum size",
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
-        "cursor that cannot be read",
+        "unreadable cursor",
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
         "        except ZeroDivisionError as error:\n            unreadable = error",
         ("tests/unit/test_scheduled_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
     ),
     Mutant(
-        "lost bookmark",
+        "lost cursor",
         SENSORS,
         "            return _read_cursor(item or {})",
         "            return _read_cursor(item) if item else None",
         (f"{ON_TABLES}a_lost_cursor_is_no_beginning_and_is_set_again_by_an_edit[moto-gone]",),
     ),
     Mutant(
-        "lease whose state cannot be read",
+        "lease of an unreadable state",
         SENSORS,
         "            self._give_back(request.sensor, request.owner)\n            raise",
         "            raise",
         (f"{ON_TABLES}a_lease_whose_state_cannot_be_read_is_given_back[moto]",),
     ),
     Mutant(
-        "one request's refusal is not its tick's",
+        "refusal of a request not attributed to it",
         "engine/dispatch/dispatcher.py",
         "        except (UnreadableRecordError, StoreRejectedError) as error:",
         "        except ZeroDivisionError as error:",
         (f"{UNREADABLE}a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs",),
     ),
     Mutant(
-        "the others of a tick launched before its broken request is raised",
+        "error of a request raised before the others are launched",
         "engine/dispatch/dispatcher.py",
         "            if is_passing(error):\n                raise\n            return error",
         "            raise",
         (f"{UNREADABLE}what_breaks_one_request_is_raised_once_the_others_are_launched",),
     ),
     Mutant(
-        "queues go on past an entry that is never taken",
+        "queue continues after a rejected entry",
         "adapters/queues.py",
         "            failed += self._send(batch)",
         "            failed += self._send(batch) if not failed else []",
         ("tests/unit/test_partial_failures.py::test_messages_behind_a_rejected_one_are_sent",),
     ),
     Mutant(
-        "the bus goes on past an entry that is never taken",
+        "bus continues after a rejected entry",
         "adapters/bus.py",
         "                return [*rejected, *(why for entry in entries for why in self._put([entry]))]",
         "                return [*rejected, str(error)]",
         ("tests/unit/test_partial_failures.py::test_a_request_refused_for_one_event_is_put_event_by_event",),
     ),
     Mutant(
-        "keys that no table takes kept out of a batch",
+        "invalid keys excluded from a batch",
         "adapters/dynamodb/database.py",
         "for key in dict.fromkeys(keys) if _may_exist(key)]",
         "for key in dict.fromkeys(keys)]",
         ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others",),
     ),
     Mutant(
-        "held until granted, taken for started",
+        "held request taken for started",
         "engine/dispatch/dispatcher.py",
         "        if request.job not in granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
     Mutant(
-        "held until granted, ended with the others",
+        "held request ended with the others",
         "engine/dispatch/dispatcher.py",
         "        if applied.held:\n            held = self._hold(tick, applied, granted)\n            if held is not None:\n                return held\n",
         "        if False:\n",
         (f"{HELD}granted_requests_of_the_same_tick_start_at_once_and_once",),
     ),
     Mutant(
-        "a drop, not heeded",
+        "drop ignored",
         "engine/dispatch/dispatcher.py",
         "        if tick.dropped is not None:\n            return self._existing(tick, request, _SkipCause.WANTED)\n",
         "",
         (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
     ),
     Mutant(
-        "a drop of what does not wait",
+        "drop of a tick that is not held",
         TICKS,
         "waits = Model.pending.exists() & Model.held_requests.exists() & Model.dropped.does_not_exist()",
         "waits = Model.tick_id.exists()",
         (f"{OF_TICKS}drop_is_noted_once_and_the_tick_is_due_then[moto]",),
     ),
     Mutant(
-        "a drop of slices that are under way",
+        "drop of chunks in progress",
         TICKS,
         "Model.held_requests.exists() & Model.dropped",
         "Model.held.exists() & Model.dropped",
         (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in slices]",),
     ),
     Mutant(
-        "asset events, published at each look at what is held",
+        "asset events published at each check of a held tick",
         "engine/dispatch/dispatcher.py",
         "refusals = [] if was_held else self._record_assets(tick)",
         "refusals = self._record_assets(tick)",
         (f"{HELD}asset_events_are_published_once_however_often_what_is_held_is_checked",),
     ),
     Mutant(
-        "refused asset events of a large tick, not counted",
+        "refused asset events of a large tick not counted",
         "engine/dispatch/dispatcher.py",
         "counts = slicing.counts + DispatchCounts(refused=len(refusals))",
         "counts = slicing.counts",
         (f"{HELD}refused_asset_event_of_a_large_tick_counts_and_is_noted",),
     ),
     Mutant(
-        "the look of a new process at what waits",
+        "first check of held ticks by a new process",
         "engine/reconcile/held_ticks.py",
         "        if self._due_at is None or self._due_at > now:\n",
         "        if True:\n",
         (f"{HELD}raised_limit_releases_what_waits_for_the_next_hour_at_once",),
     ),
     Mutant(
-        "the second look of a new process",
+        "second check of held ticks by a new process",
         "engine/reconcile/held_ticks.py",
         "self._due_at = self._again_at if self._due_at == 0 else None",
         "self._due_at = None",
         (f"{HELD}deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_check",),
     ),
     Mutant(
-        "a job that is not granted, before the commit",
+        "job that is not granted, before the commit",
         "engine/tick/planning.py",
         "        self._check_granted(data.run_requests)\n",
         "",
@@ -452,14 +452,14 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "the hops of a launch's messages",
+        "hops of a launch's messages",
         "engine/launch/launcher.py",
         "        if hops < MOST_HOPS:\n",
         "        if True:\n",
         (f"{HOPS}a_launch_that_is_put_off_for_hours_needs_no_long_chain_and_starts_soon_after",),
     ),
     Mutant(
-        "the hops of throttled messages",
+        "hops of throttled messages",
         "entrypoints/handler.py",
         "if hops_of(body) < MOST_HOPS:",
         "if True:",
@@ -480,28 +480,28 @@ MUTANTS = (
         (f"{OF_SENSORS}request_at_once_that_arrives_after_its_tick_takes_no_lease[moto]",),
     ),
     Mutant(
-        "owner before a lease whose answer was lost",
+        "owner of a lease whose response was lost",
         SENSORS,
         "lease_owner=owner or None,",
         "lease_owner=None,",
         (f"{OF_SENSORS}repeated_request_gets_the_state_before_its_lease[moto-True]",),
     ),
     Mutant(
-        "last nominal time that lies ahead",
+        "last nominal time in the future",
         SENSORS,
         "Model.last_nominal > request.now + MAX_SKEW_MS",
         "Model.last_nominal > request.now + 2**50",
         (f"{OF_SENSORS}last_scheduled_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
     ),
     Mutant(
-        "last completion that lies ahead",
+        "last completion in the future",
         SENSORS,
         "Model.last_completion > request.now + MAX_SKEW_MS",
         "Model.last_completion > request.now + 2**50",
         (f"{OF_SENSORS}last_completion_that_lies_ahead_holds_up_no_scheduled_tick[moto]",),
     ),
     Mutant(
-        "nominal time that lies ahead",
+        "nominal time in the future",
         "engine/tick/scheduled_ticks.py",
         "if not is_ahead(scheduled_for, now):",
         "if True:",
@@ -529,21 +529,21 @@ MUTANTS = (
         (f"{OF_EDITS}tick_in_flight_loses_to_an_edit_and_writes_nothing",),
     ),
     Mutant(
-        "epoch raised by an edit",
+        "epoch incremented by an edit",
         SENSORS,
         "return [*changes(*values), Model.epoch.add(1)]",
         "return [*changes(*values), Model.epoch.add(0)]",
         (f"{OF_EDITS}each_edit_raises_the_epoch_and_answers_with_the_state_afterwards[moto]",),
     ),
     Mutant(
-        "last_nominal, not written",
+        "last_nominal not written",
         SENSORS,
         "            Model.last_nominal.set(request.scheduled_for),\n",
         "",
         (f"{OF_SENSORS}without_an_interval_the_same_scheduled_time_is_not_due_again[moto]",),
     ),
     Mutant(
-        "last_nominal, not looked at",
+        "last_nominal not checked",
         SENSORS,
         "running & free & due & (current if request.at_once else rested & ready)",
         "running & free & (current if request.at_once else rested & ready)",
@@ -597,14 +597,14 @@ MUTANTS = (
         (f"{OF_SENSORS}an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing[moto]",),
     ),
     Mutant(
-        "the run record's condition, at its creation",
+        "run record's condition at its creation",
         RUNS,
         "_item(run, run.revision), Model.run_id.does_not_exist()",
         "_item(run, run.revision), Model.run_id.does_not_exist() | Model.run_id.exists()",
         (f"{OF_RUNS}a_second_put_writes_nothing_and_shows_what_stands[moto]",),
     ),
     Mutant(
-        "the run record's condition, at later writes",
+        "run record's condition at later writes",
         RUNS,
         "unchanged = Model.revision == run.revision",
         "unchanged = Model.run_id.exists()",
@@ -625,14 +625,14 @@ MUTANTS = (
         ("tests/unit/test_identity.py::test_run_id_differs_where_only_one_part_of_its_name_does",),
     ),
     Mutant(
-        "claim before launch, not heeded",
+        "claim before launch ignored",
         "engine/launch/launcher.py",
         "        if run.claim != claim:\n            return self._not_ours(run, request, now)\n",
         "",
         (TAKEOVER,),
     ),
     Mutant(
-        "claim before launch, not guarded",
+        "claim before launch without condition",
         RUNS,
         'queued & free, returning="ALL_NEW"',
         'queued, returning="ALL_NEW"',
@@ -666,17 +666,17 @@ MUTANTS = (
         TICKS,
         "pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None",
         "pending=None",
-        ("tests/faults_moto/test_indexes.py::test_a_tick_that_the_stream_has_lost_is_dispatched",),
+        ("tests/faults_moto/test_indexes.py::test_tick_that_the_stream_lost_is_dispatched",),
     ),
     Mutant(
-        "keys remembered although the sensor was edited",
+        "cached keys not invalidated by an edit",
         "engine/tick/run_key_cache.py",
         "if read != self._epoch or now",
         "if now",
         ("tests/unit/test_run_key_cache.py",),
     ),
     Mutant(
-        "keys remembered that may come free by themselves",
+        "keys cached that are not final",
         "engine/tick/run_key_cache.py",
         "for run_id, state in states.items() if state is KeyState.SETTLED",
         "for run_id in states",
@@ -711,14 +711,14 @@ MUTANTS = (
         (f"{WHOLE_FLOW}[named]",),
     ),
     Mutant(
-        "looks that move on past what failed",
+        "poll checkpoint advanced after a failure",
         "engine/reconcile/external_run_poller.py",
         "done_at = checkpoint.done_at if failed else began_at",
         "done_at = began_at",
         (f"{WATCHING}one_execution_that_cannot_be_queried_holds_up_none_and_comes_again",),
     ),
     Mutant(
-        "published later, what could not be published",
+        "failed publication not retried",
         "entrypoints/publisher.py",
         "published += _publish_or_defer(parts, _changes(parts, record))",
         "published += len(_changes(parts, record))",
@@ -753,7 +753,7 @@ MUTANTS = (
         (f"{ATTEMPTS}tick_requests_one_attempt_whatever_its_clock_said",),
     ),
     Mutant(
-        "successes in the order of their news",
+        "successes in the order of their events",
         "definitions/batching.py",
         "return sorted(found, key=_place)",
         "return found",
@@ -767,7 +767,7 @@ MUTANTS = (
         (f"{BATCHES}late_success_behind_a_batch_that_was_requested_starts_none_with_latest",),
     ),
     Mutant(
-        "reactions noted on runs",
+        "reactions recorded in runs",
         "engine/dispatch/dispatcher.py",
         "        self._note_reaction(tick)\n",
         "",
@@ -788,42 +788,42 @@ MUTANTS = (
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
-        "assets published as they are kept",
+        "assets published as they are stored",
         "engine/assets/asset_recorder.py",
         "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
         "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
-        "what went through a stack",
+        "assets that passed through a stack",
         "engine/assets/asset_recorder.py",
         "namespace == self._namespace or event.location != namespace",
         "namespace == self._namespace",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),
     Mutant(
-        "former address of a start in doubt",
+        "former target of a pending start",
         "engine/launch/launcher.py",
         "return replace(settings, target=kind, arn=pending_start.target, options=options, role=role)",
         "return settings",
-        ("tests/faults/test_start_contract.py::test_start_in_doubt_is_settled_where_it_was_tried",),
+        ("tests/faults/test_start_contract.py::test_pending_start_is_resolved_with_the_same_target",),
     ),
     Mutant(
-        "denial of a start in doubt taken for one of the first start",
+        "denial of a pending start taken for one of the first start",
         "engine/launch/launcher.py",
         "(DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS)",
         "DENIED_FOR_MS",
         (f"{MOVED_LAUNCH}a_pending_start_whose_address_denies_is_never_called_denied",),
     ),
     Mutant(
-        "refusal of a start in doubt taken for one of the first start",
+        "refusal of a pending start taken for one of the first start",
         "engine/launch/launcher.py",
         "        and pending_start.token != claim.token\n    )",
         "        and False\n    )",
         (f"{MOVED_LAUNCH}a_pending_start_whose_target_is_gone_is_unknown_at_once",),
     ),
     Mutant(
-        "start in doubt sent on although its target has a token",
+        "pending start moved although its target has a token",
         "engine/launch/launcher.py",
         "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
         "if has_moved:",
@@ -832,28 +832,28 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "refused start that has reached nobody, not sent on",
+        "refused start that reached no target not moved",
         "engine/launch/launcher.py",
         "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
         "if has_moved and in_doubt and target.contract.is_at_least_once:",
         (f"{MOVED_LAUNCH}a_start_that_certainly_reached_nobody_goes_to_the_new_address",),
     ),
     Mutant(
-        "start without token, not sent on",
+        "start without token not moved",
         "engine/launch/launcher.py",
         "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
         "if has_moved and not in_doubt:",
         (f"{MOVED_LAUNCH}a_pending_start_at_a_target_without_token_is_sent_to_the_new_address",),
     ),
     Mutant(
-        "denial from before the start in doubt",
+        "denial older than the pending start",
         "engine/launch/launcher.py",
         "            since = None  # That denial was over when the start was sent.",
         "            pass",
         (f"{MOVED_LAUNCH}a_denial_from_before_the_pending_start_does_not_count",),
     ),
     Mutant(
-        "try without address kept",
+        "try without target kept",
         "engine/launch/launcher.py",
         "            and run.pending_start != pending_start\n        ):",
         "            and False\n        ):",
@@ -867,14 +867,14 @@ MUTANTS = (
         (f"{MOVED}a_run_whose_target_denies_for_a_day_ends_as_unknown",),
     ),
     Mutant(
-        "first denial forgotten",
+        "first denial lost",
         "engine/record/unreachable_runs.py",
         "since = now if run.unanswered is None else run.unanswered.since",
         "since = now",
         (f"{MOVED}a_run_whose_target_denies_for_a_day_ends_as_unknown",),
     ),
     Mutant(
-        "denial remembered after an answer",
+        "denial kept after a response",
         "engine/reconcile/reconciler.py",
         "checked = replace(_with_next_check(folded, now + OVERDUE_MS), unanswered=None)",
         "checked = _with_next_check(folded, now + OVERDUE_MS)",
@@ -888,7 +888,7 @@ MUTANTS = (
         ("tests/unit/test_cross_account_jobs.py::test_run_in_another_account_is_queried_every_five_minutes",),
     ),
     Mutant(
-        "silence taken for a denial",
+        "missing response taken for a denial",
         "engine/record/unreachable_runs.py",
         "(DENIED_ENDS_MS if is_denied else SILENT_ENDS_MS)",
         "DENIED_ENDS_MS",
@@ -902,35 +902,35 @@ MUTANTS = (
         (f"{MOVED}a_redriven_run_ends_as_unknown_too",),
     ),
     Mutant(
-        "kind of a run without a try",
+        "target type of a run without a try",
         "engine/record/arns.py",
         'return kind_of(address) or (settings.target if settings else "")',
         'return settings.target if settings else ""',
         (f"{MOVED}a_run_of_another_kind_than_its_job_is_now_is_queried_where_it_runs",),
     ),
     Mutant(
-        "a job's new address taken for the run's",
+        "job's new target taken for the run's",
         "engine/record/recorder.py",
         "elif settings is not None:\n            own.append",
         "if settings is not None:\n            own.append",
         (f"{MOVED_RECORD}an_execution_at_the_new_address_does_not_end_a_run_at_the_former_one",),
     ),
     Mutant(
-        "kind of target in RECORD",
+        "target type in RECORD",
         "engine/record/recorder.py",
         "(given for kind, given in own if kind == change.kind)",
         "(given for _, given in own)",
         (f"{MOVED_RECORD}a_name_of_another_kind_of_target_is_not_the_runs_address",),
     ),
     Mutant(
-        "former addresses in RECORD",
+        "former targets in RECORD",
         "engine/record/recorder.py",
         "if self._has_moved_from(change) and not self._is_of_former(change):",
         "if self._has_moved_from(change):",
         (f"{MOVED_RECORD}an_event_without_launch_id_is_searched_at_former_addresses_only",),
     ),
     Mutant(
-        "reason that is denied since the job has moved",
+        "reason that is denied after the job has moved",
         "engine/record/recorder.py",
         "if isinstance(error, LaunchDeniedError) and self._has_moved_from(change):",
         "if False:",
@@ -949,23 +949,23 @@ MUTANTS = (
 
 
 class MutationError(Exception):
-    """A mutant that says nothing: its text is not there once, or its tests did not run."""
+    """A mutant is invalid: its text does not occur exactly once, or its tests did not run."""
 
 
 def copy_to(folder: Path) -> None:
-    """What the tests need of the project, in a folder of its own."""
+    """Copy what the tests need of the project into a folder."""
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copy(source, folder / name)
-    # Some of the limits are DynamoDB Local's alone.
+    # Only DynamoDB Local enforces some of the limits.
     (folder / ".tools").symlink_to(ROOT / ".tools")
 
 
 def mutate(mutant: Mutant, folder: Path) -> None:
-    """Weaken the copy.
+    """Apply a mutant to the copy.
 
     Raises:
         MutationError: if the text to change does not occur exactly once.
@@ -973,15 +973,13 @@ def mutate(mutant: Mutant, folder: Path) -> None:
     module = folder / LIBRARY / mutant.module
     text = module.read_text()
     if text.count(mutant.old) != 1:
-        msg = (
-            f"{mutant.name}: {mutant.module} has this {text.count(mutant.old)} times, not once: {mutant.old}"
-        )
+        msg = f"{mutant.name}: {mutant.module} has this text {text.count(mutant.old)} times instead of once: {mutant.old}"
         raise MutationError(msg)
     module.write_text(text.replace(mutant.old, mutant.new))
 
 
-def red_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
-    """Those of the tests that fail in a copy.
+def failed_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
+    """Return the tests that fail in a copy.
 
     Raises:
         MutationError: if they could not be run.
@@ -997,39 +995,39 @@ def red_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
 
 
 def killers(mutant: Mutant) -> list[str]:
-    """The tests that a mutant turns red.
+    """Return the tests that kill a mutant.
 
     Raises:
-        MutationError: if it says nothing.
+        MutationError: if the mutant is invalid.
     """
     with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
         folder = Path(name)
         copy_to(folder)
         mutate(mutant, folder)
-        return red_tests(folder, mutant.tests)
+        return failed_tests(folder, mutant.tests)
 
 
 def main(names: list[str]) -> int:
-    """Print each mutant with a test that it turns red.
+    """Print each mutant with a test that kills it.
 
     Args:
         names: parts of the mutants' names; all mutants if there are none.
 
     Returns:
-        1 if one survives, or the tests are red without any; 0 otherwise.
+        1 if a mutant survives, or a test fails without a mutant; 0 otherwise.
     """
     chosen = [each for each in MUTANTS if not names or any(name in each.name for name in names)]
     with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
         copy_to(Path(name))
-        broken = red_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
+        broken = failed_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
     if broken:
-        print(f"red without any mutant: {', '.join(broken)}")
+        print(f"tests that fail without a mutant: {', '.join(broken)}")
         return 1
     survivors = 0
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for mutant, red in zip(chosen, pool.map(killers, chosen), strict=True):
-            survivors += not red
-            verdict = red[0].partition("::")[2] if red else "SURVIVES"
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for mutant, killers_found in zip(chosen, pool.map(killers, chosen), strict=True):
+            survivors += not killers_found
+            verdict = killers_found[0].partition("::")[2] if killers_found else "SURVIVES"
             print(f"{mutant.name:<45} {verdict}", flush=True)
     print(f"mutants: {len(chosen)}, survivors: {survivors}")
     return int(survivors > 0)

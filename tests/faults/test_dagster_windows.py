@@ -1,4 +1,4 @@
-"""The windows in which Dagster's sensors duplicate (D) or lose (L), each closed here.
+"""The windows in which Dagster's sensors duplicate (D) or lose (L) runs, each closed here.
 
 Numbers and names are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
 """
@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support.dispatching import NOON, committed
-from tests.support.house import JOB, NAMESPACE, RUNNING, House, sensor_of
+from tests.support.engine import JOB, NAMESPACE, RUNNING, EngineHarness, sensor_of
 from tests.support.objects import BUCKET, object_of
 from tests.support.process_kill import KilledError, kill_point
 from tests.support.tables import create_tables
@@ -48,23 +48,23 @@ GRANTS = FixedGrants({"watch": frozenset({JOB})})
 
 
 @pytest.fixture
-def house() -> House:
-    """The engine over twins in memory."""
-    return House()
+def harness() -> EngineHarness:
+    """Return the engine over stores in memory."""
+    return EngineHarness()
 
 
 @pytest.fixture
 def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
-    """Empty tables on Amazon's own engine, which alone decides who was first."""
+    """Return empty tables on DynamoDB Local, which serializes the conditional writes."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     return DynamoStores(create_tables(), RandomTokens())
 
 
-def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
+def test_d1_evaluators_that_request_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
     evaluators, barrier, clock = 4, threading.Barrier(4), VirtualClock()
 
     def function() -> RunRequest:
-        barrier.wait(30)  # All are past any look at what exists before one of them commits.
+        barrier.wait(30)  # All have read what exists before one of them commits.
         return RunRequest("the key")
 
     definition = S3SensorDefinition("watch", evaluation_fn=function, selection=S3Selection(BUCKET), job=load)
@@ -89,15 +89,15 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
 
 
 def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: DynamoStores) -> None:
-    house, target = House(), InMemoryTarget(VirtualClock())
-    once = committed(house, "the key")
-    tick = replace(once, requests=once.requests * 8)  # As if nothing had sorted out the repeated key before.
+    harness, target = EngineHarness(), InMemoryTarget(VirtualClock())
+    once = committed(harness, "the key")
+    tick = replace(once, requests=once.requests * 8)  # As if the repeated key had not been filtered before.
     stores.ticks.put(tick)
-    engine = Assembly(stores, house.clock, house.tokens, NAMESPACE)
-    dispatcher = engine.dispatcher(house.launches, GRANTS, house.bus, workers=8)
+    engine = Assembly(stores, harness.clock, harness.tokens, NAMESPACE)
+    dispatcher = engine.dispatcher(harness.launches, GRANTS, harness.bus, workers=8)
 
     dispatcher.dispatch(tick)
-    launch_all(stores.runs, house.launches, target, house.clock)
+    launch_all(stores.runs, harness.launches, target, harness.clock)
 
     assert len(stores.runs.list_by_sensor("watch", 10)) == 1
     assert len(target.executions) == 1
@@ -155,14 +155,16 @@ def test_d4_request_that_fails_lets_none_of_the_others_start_again() -> None:
     assert numbers_started(instance.target) == [3]
 
 
-def test_d5_evaluation_that_takes_too_long_is_stopped_and_does_nothing_after_that(house: House) -> None:
+def test_d5_evaluation_that_takes_too_long_is_stopped_and_does_nothing_after_that(
+    harness: EngineHarness,
+) -> None:
     effects = itertools.count()
 
     def endless() -> None:
         while True:
             next(effects)
 
-    outcome = house.leased(sensor_of(endless)).tick(NOON, Budget(0.3))
+    outcome = harness.leased(sensor_of(endless)).tick(NOON, Budget(0.3))
     done = next(effects)
     threading.Event().wait(0.2)
 

@@ -1,4 +1,4 @@
-"""The windows in which Dagster's sensors lose (L), each closed here; the duplicates are beside this file.
+"""The windows in which Dagster's sensors lose (L) runs, each closed here; test_dagster_windows.py has the duplicates.
 
 Numbers and names are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
 """
@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.support.dispatching import NOON
-from tests.support.house import House, sensor_of
+from tests.support.engine import EngineHarness, sensor_of
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
 from tests.template.engine_model import read_engine
@@ -39,21 +39,21 @@ from treadle.testing.registry import sensor_text
 
 
 @pytest.fixture
-def house() -> House:
-    """The engine over twins in memory."""
-    return House()
+def harness() -> EngineHarness:
+    """Return the engine over stores in memory."""
+    return EngineHarness()
 
 
 @pytest.fixture
 def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
-    """Empty tables on Amazon's own engine, which alone decides who was first."""
+    """Return empty tables on DynamoDB Local, which serializes the conditional writes."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     return DynamoStores(create_tables(), RandomTokens())
 
 
 @pytest.fixture
 def files() -> S3SensorDefinition:
-    """A run for each object; it raises for the keys in `broken`."""
+    """Return a sensor that requests a run for each object, and raises for the keys in `broken`."""
 
     @s3_sensor("raw", job=load, name="files", start_from="beginning")
     def files(context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -70,14 +70,14 @@ broken: set[str] = set()
 
 @pytest.fixture(autouse=True)
 def nothing_broken() -> Iterator[None]:
-    """What one test breaks is whole in the next."""
+    """Reset `broken` for each test."""
     broken.clear()
     yield
     broken.clear()
 
 
 def started(instance: TreadleInstance) -> list[str]:
-    """The keys of the objects whose runs were started, each as often as it was."""
+    """Return the keys of the objects whose runs were started, each as often as it was."""
     return sorted(json.loads(text)["run_config"]["key"] for text in instance.target.payloads.values())
 
 
@@ -121,7 +121,9 @@ def test_l3_what_was_there_before_the_first_tick_or_beside_a_broken_cursor_is_fo
 
     first = instance.tick("files")
     if cursor:
-        assert first.outcome.decision is Decision.FAILURE  # It says so, and reads no other position into it.
+        assert (
+            first.outcome.decision is Decision.FAILURE
+        )  # The error is reported; no other position is assumed.
         instance.set_cursor("files", None)
         instance.tick("files")
 
@@ -143,7 +145,7 @@ def test_l4_reader_that_follows_the_numbers_misses_no_event_of_writers_at_the_sa
         position, ends = 0, datetime.now(UTC) + timedelta(seconds=60)
         while len(seen) < writers * each and datetime.now(UTC) < ends:
             for event in stores.events.after("asset", position, 5):
-                assert event.storage_id == position + 1  # What comes to be seen later is numbered higher.
+                assert event.storage_id == position + 1  # A later event has a higher number.
                 position = event.storage_id
                 seen.append(event.event_id)
 
@@ -153,7 +155,7 @@ def test_l4_reader_that_follows_the_numbers_misses_no_event_of_writers_at_the_sa
     assert sorted(seen) == sorted(f"{writer}/{number}" for writer in range(writers) for number in range(each))
 
 
-def test_l5_launch_that_fails_is_retried_or_ends_its_run_with_the_targets_words() -> None:
+def test_l5_launch_that_fails_is_retried_or_ends_its_run_with_the_targets_error() -> None:
     @sensor(job=load, name="watch")
     def once(context: SensorEvaluationContext) -> SensorResult | None:
         return None if context.cursor else SensorResult([RunRequest("a"), RunRequest("b")], cursor="1")
@@ -253,16 +255,16 @@ def test_l8_cursor_that_is_set_during_a_tick_stands() -> None:
     assert len(instance.runs()) == 1
 
 
-def test_l11_committed_requests_are_launched_however_late(house: House) -> None:
-    house.leased(sensor_of(lambda: [RunRequest("a"), RunRequest()])).tick(NOON, Budget())
-    house.clock.advance(3 * 86_400)  # The stream has forgotten the tick by then.
+def test_l11_committed_requests_are_launched_however_late(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: [RunRequest("a"), RunRequest()])).tick(NOON, Budget())
+    harness.clock.advance(3 * 86_400)  # The stream's retention of the tick has ended.
 
-    found = house.reconciler(targets={}).reconcile(60)
-    launch_all(house.runs, house.launches, house.target, house.clock)
+    found = harness.reconciler(targets={}).reconcile(60)
+    launch_all(harness.runs, harness.launches, harness.target, harness.clock)
 
     assert found.dispatched == 1
-    assert {run.status for run in house.tables.runs.values()} == {DagsterRunStatus.STARTED}
-    assert len(house.target.executions) == 2
+    assert {run.status for run in harness.tables.runs.values()} == {DagsterRunStatus.STARTED}
+    assert len(harness.target.executions) == 2
 
 
 def test_l13_cursor_of_a_sensor_that_never_ticked_is_set_without_stopping_it() -> None:
@@ -275,24 +277,24 @@ def test_l13_cursor_of_a_sensor_that_never_ticked_is_set_without_stopping_it() -
     assert numbers_started(instance.target) == [42]
 
 
-def test_l14_function_that_does_not_load_rings_an_alarm(house: House) -> None:
-    """It leaves no tick, and no error of Treadle's: RECONCILE sees that its sensor does not tick."""
-    now = house.clock.now()
+def test_l14_function_that_does_not_load_raises_an_alarm(harness: EngineHarness) -> None:
+    """It has no tick, and no error of Treadle's: RECONCILE finds that its sensor is late."""
+    now = harness.clock.now()
     entries = {"sensors/watch": KeptEntry(sensor_text("shop", interval="60"), now, changed_at=now)}
-    house.tables.registry = RegistryCopy("main", entries, now)
-    late_sensors = house.engine.late_sensors(house.bus)
+    harness.tables.registry = RegistryCopy("main", entries, now)
+    late_sensors = harness.engine.late_sensors(harness.bus)
 
     def reconciled() -> tuple[str, ...]:
-        return house.reconciler(targets={}, late_sensors=late_sensors).reconcile(60).late
+        return harness.reconciler(targets={}, late_sensors=late_sensors).reconcile(60).late
 
     fresh = reconciled()
-    house.clock.advance(5 * 60)
+    harness.clock.advance(5 * 60)
 
     assert (fresh, reconciled()) == ((), ("watch",))
-    assert [(each.detail["sensor"], each.detail["status"]) for each in house.bus.events] == [
+    assert [(each.detail["sensor"], each.detail["status"]) for each in harness.bus.events] == [
         ("watch", "LATE")
     ]
-    assert metric_names.SENSORS_LATE in metric_names.FOR_A_PERSON  # And counted as what the alarm is on.
+    assert metric_names.SENSORS_LATE in metric_names.FOR_A_PERSON  # The alarm's metric counts it, too.
     alarms = read_engine().resources("AWS::CloudWatch::Alarm")
     always = {
         alarm["MetricName"]

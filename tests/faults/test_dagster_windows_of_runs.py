@@ -30,14 +30,14 @@ FAILURE, SUCCESS = DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS
 
 @sensor(job=load)
 def upstream(context: SensorEvaluationContext) -> RunRequest:
-    """A run at each tick."""
+    """Request a run in each tick."""
     number = int(context.cursor or 0) + 1
     context.update_cursor(str(number))
     return RunRequest(str(number))
 
 
 def loaded(instance: TreadleInstance, number: int) -> list[Run]:
-    """So many runs, started."""
+    """Start so many runs."""
     return [instance.tick("upstream").runs[0] for _ in range(number)]
 
 
@@ -77,7 +77,7 @@ def test_l1_alert_whose_function_raised_comes_again_until_it_is_out() -> None:
     assert [(tick.status, tick.attempts) for tick in instance.ticks("alert")] == [(TickStatus.SUCCESS, 3)]
 
 
-def test_l2_success_for_a_later_run_leaves_the_words_of_an_earlier_ones_error() -> None:
+def test_l2_success_for_a_later_run_leaves_an_earlier_ones_error_as_it_was() -> None:
     @run_status_sensor([FAILURE, SUCCESS], monitored_jobs=[load])
     def alert(context: RunStatusSensorContext) -> None:
         if context.dagster_run.is_failure:
@@ -107,7 +107,7 @@ def test_l3_first_status_after_the_deployment_is_seen_and_none_is_lost_to_a_firs
     assert seen == ["1"]
 
 
-def test_l12_reaction_beside_a_request_is_kept_and_an_error_in_it_is_told() -> None:
+def test_l12_reaction_beside_a_request_is_kept_and_an_error_in_it_is_recorded() -> None:
     @run_status_sensor([SUCCESS, FAILURE], monitored_jobs=[load], request_job=report)
     def both(context: RunStatusSensorContext) -> Iterator[RunRequest | DagsterRunReaction]:
         yield RunRequest(context.dagster_run.run_id)
@@ -127,7 +127,7 @@ def test_l12_reaction_beside_a_request_is_kept_and_an_error_in_it_is_told() -> N
 
 
 def _deliver_again(instance: TreadleInstance) -> None:
-    """As its queue does, until nothing is left."""
+    """Redeliver as the queue does, until nothing is left."""
     while instance.undelivered:
         event = instance.undelivered.pop(0)
         try:

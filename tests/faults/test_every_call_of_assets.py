@@ -1,42 +1,42 @@
-"""One fault at every call between a report of an asset and the bus, and many pairs of them."""
+"""One fault injected at every call between a report of an asset and the bus, and many pairs of faults."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.faults.asset_world import AssetWorld, recorded_wrong
-from tests.faults.living import RestlessError
-from tests.faults.walk import EVERYWHERE, Walked
+from tests.faults.asset_simulation import AssetSimulation, recorded_wrong
+from tests.faults.injection import CALL_FAULTS, InjectionResult
+from tests.faults.simulation import NotQuiescentError
 from treadle.testing.faults import Fault, Faults
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def lived(plan: dict[int, Fault]) -> AssetWorld:
-    world = AssetWorld(Faults(plan))
-    world.live()
-    return world
+def simulated(plan: dict[int, Fault]) -> AssetSimulation:
+    simulation = AssetSimulation(Faults(plan))
+    simulation.run()
+    return simulation
 
 
-def strike(plan: dict[int, Fault]) -> Walked:
-    world = AssetWorld(Faults(plan))
+def inject(plan: dict[int, Fault]) -> InjectionResult:
+    simulation = AssetSimulation(Faults(plan))
     try:
-        world.live()
-        found = recorded_wrong(world)
-    except RestlessError as error:
+        simulation.run()
+        found = recorded_wrong(simulation)
+    except NotQuiescentError as error:
         found = [f"I2: {error}"]
-    if len(world.faults.struck) != len(plan):
-        found.append(f"only {world.faults.struck} of {plan} struck")
-    return Walked(
-        1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {problem}" for problem in found]
+    if len(simulation.faults.injected) != len(plan):
+        found.append(f"injected only {simulation.faults.injected} of {plan}")
+    return InjectionResult(
+        1, [f"{plan} {[str(call) for call, _ in simulation.faults.injected]}: {problem}" for problem in found]
     )
 
 
 def test_without_faults_each_event_is_recorded_and_published_once() -> None:
-    world = lived({})
+    simulation = simulated({})
 
-    assert recorded_wrong(world) == []
-    sites = {(call.step, call.site) for call in world.faults.calls}
+    assert recorded_wrong(simulation) == []
+    sites = {(call.step, call.site) for call in simulation.faults.calls}
     assert sites >= {
         (step, site) for step in ("RECORD", "DISPATCH") for site in ("EventStore.append", "Bus.publish")
     }
@@ -44,23 +44,23 @@ def test_without_faults_each_event_is_recorded_and_published_once() -> None:
     assert ("RECORD", "DeadLetters.send") in sites
 
 
-@pytest.mark.parametrize("fault", EVERYWHERE)
+@pytest.mark.parametrize("fault", CALL_FAULTS)
 def test_no_fault_at_any_call_loses_or_doubles_an_asset_event(
-    fault: Fault, hold: Callable[[Walked], None]
+    fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    walked = Walked()
-    for call in lived({}).faults.calls:
-        walked += strike({call.number: fault})
+    result = InjectionResult()
+    for call in simulated({}).faults.calls:
+        result += inject({call.number: fault})
 
-    hold(walked)
+    check_result(result)
 
 
 @pytest.mark.parametrize("fault", [Fault.KILL_AFTER, Fault.ANSWER_LOST])
-def test_no_second_fault_does_either(fault: Fault, hold: Callable[[Walked], None]) -> None:
-    walked = Walked()
-    for call in lived({}).faults.calls:
-        later = [each for each in lived({call.number: fault}).faults.calls if each.number > call.number]
+def test_no_second_fault_does_either(fault: Fault, check_result: Callable[[InjectionResult], None]) -> None:
+    result = InjectionResult()
+    for call in simulated({}).faults.calls:
+        later = [each for each in simulated({call.number: fault}).faults.calls if each.number > call.number]
         for each in later[:: max(1, len(later) // 12)]:
-            walked += strike({call.number: fault, each.number: Fault.KILL_BEFORE})
+            result += inject({call.number: fault, each.number: Fault.KILL_BEFORE})
 
-    hold(walked)
+    check_result(result)

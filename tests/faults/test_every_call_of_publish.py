@@ -1,12 +1,12 @@
-"""One fault at every call between a run's change and the sensors' reactions, and every pair of them."""
+"""One fault injected at every call between a run's change and the sensors' reactions, and many pairs of faults."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.faults.living import RestlessError
-from tests.faults.publish_world import PublishWorld, violations
-from tests.faults.walk import EVERYWHERE, IN_BATCHES, Walked
+from tests.faults.injection import BATCH_FAULTS, CALL_FAULTS, InjectionResult
+from tests.faults.publish_simulation import PublishSimulation, violations
+from tests.faults.simulation import NotQuiescentError
 from treadle.ports.assets import EventStore
 from treadle.ports.system import Bus
 from treadle.testing.faults import Call, Fault, Faults
@@ -14,62 +14,64 @@ from treadle.testing.faults import Call, Fault, Faults
 pytestmark = pytest.mark.timeout(600)
 
 
-def lived(plan: dict[int, Fault]) -> PublishWorld:
-    world = PublishWorld(Faults(plan))
-    world.live()
-    return world
+def simulated(plan: dict[int, Fault]) -> PublishSimulation:
+    simulation = PublishSimulation(Faults(plan))
+    simulation.run()
+    return simulation
 
 
-SHOWN = {"asset_keys"}
-"""What only operators are shown."""
+OF_OPERATORS = {"asset_keys"}
+"""The methods that only operators' commands use."""
 
 
-def strike(plan: dict[int, Fault]) -> Walked:
-    world = PublishWorld(Faults(plan))
+def inject(plan: dict[int, Fault]) -> InjectionResult:
+    simulation = PublishSimulation(Faults(plan))
     try:
-        world.live()
-        found = violations(world)
-    except RestlessError as error:
+        simulation.run()
+        found = violations(simulation)
+    except NotQuiescentError as error:
         found = [f"I2: {error}"]
-    if len(world.faults.struck) != len(plan):
-        found.append(f"only {world.faults.struck} of {plan} struck")
-    return Walked(
-        1, [f"{plan} {[str(call) for call, _ in world.faults.struck]}: {problem}" for problem in found]
+    if len(simulation.faults.injected) != len(plan):
+        found.append(f"injected only {simulation.faults.injected} of {plan}")
+    return InjectionResult(
+        1, [f"{plan} {[str(call) for call, _ in simulation.faults.injected]}: {problem}" for problem in found]
     )
 
 
 def faults_at(call: Call) -> list[Fault]:
-    return [*EVERYWHERE, *(IN_BATCHES if call.size > 1 else ())]
+    return [*CALL_FAULTS, *(BATCH_FAULTS if call.size > 1 else ())]
 
 
 def test_without_faults_each_status_is_published_and_acted_on_once() -> None:
-    world = lived({})
+    simulation = simulated({})
 
-    assert violations(world) == []
-    assert {call.site for call in world.faults.calls} >= {
+    assert violations(simulation) == []
+    assert {call.site for call in simulation.faults.calls} >= {
         f"{port.__name__}.{name}"
         for port in (Bus, EventStore)
         for name in vars(port)
-        if not name.startswith("_") and name not in SHOWN
+        if not name.startswith("_") and name not in OF_OPERATORS
     }
 
 
-@pytest.mark.parametrize("fault", EVERYWHERE)
-def test_no_fault_at_any_call_loses_or_doubles_a_status(fault: Fault, hold: Callable[[Walked], None]) -> None:
-    walked = Walked()
-    for call in lived({}).faults.calls:
+@pytest.mark.parametrize("fault", CALL_FAULTS)
+def test_no_fault_at_any_call_loses_or_doubles_a_status(
+    fault: Fault, check_result: Callable[[InjectionResult], None]
+) -> None:
+    result = InjectionResult()
+    for call in simulated({}).faults.calls:
         if fault in faults_at(call):
-            walked += strike({call.number: fault})
+            result += inject({call.number: fault})
 
-    hold(walked)
+    check_result(result)
 
 
 @pytest.mark.parametrize("fault", [Fault.KILL_AFTER, Fault.ANSWER_LOST])
-def test_no_second_fault_does_either(fault: Fault, hold: Callable[[Walked], None]) -> None:
-    walked = Walked()
-    for call in lived({}).faults.calls:
-        later = [each for each in lived({call.number: fault}).faults.calls if each.number > call.number]
+def test_no_second_fault_does_either(fault: Fault, check_result: Callable[[InjectionResult], None]) -> None:
+    result = InjectionResult()
+    for call in simulated({}).faults.calls:
+        later = [each for each in simulated({call.number: fault}).faults.calls if each.number > call.number]
         for each in later[:: max(1, len(later) // 12)]:
-            walked += strike({call.number: fault, each.number: Fault.KILL_BEFORE})
+            result += inject({call.number: fault, each.number: Fault.KILL_BEFORE})
 
-    hold(walked)
+    check_result(result)

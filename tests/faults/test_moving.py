@@ -1,16 +1,16 @@
-"""A deployment moves the job at every single call of the flow, with and without permissions on the former address."""
+"""A deployment moves the job to another target at each call, with and without permissions on the former target."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests.faults.cloud import Mishaps, SimulatedTarget
-from tests.faults.flow import Flow, keys_of
+from tests.faults.engine_simulation import EngineSimulation
+from tests.faults.injection import CONTRACTS, TARGET_STEPS, TOKEN_FOR_AN_HOUR
 from tests.faults.invariants import i1, i3, violations
-from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, TOKEN_FOR_AN_HOUR
-from tests.faults.world import World
-from tests.support.house import ARN
+from tests.faults.scenario import Scenario, keys_of
+from tests.faults.simulated_aws import SimulatedTarget, TargetFaults
+from tests.support.engine import ARN
 from tests.support.moved_jobs import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -22,9 +22,9 @@ from treadle.testing.targets import NAMED
 pytestmark = pytest.mark.timeout(600)
 
 KEYS = ("busy", "unanswered", "swallowed", "late", "silent", "failing", "plain")
-EVERYTHING = Flow(
+EVERYTHING = Scenario(
     batches=(KEYS,),
-    mishaps=Mishaps(
+    target_faults=TargetFaults(
         failing=keys_of("failing"),
         silent=keys_of("silent"),
         late=keys_of("late"),
@@ -33,18 +33,18 @@ EVERYTHING = Flow(
         busy=keys_of("busy"),
     ),
 )
-PLAIN = Flow(batches=(("only",),))
+PLAIN = Scenario(batches=(("only",),))
 
 
 @dataclass(slots=True)
 class GuardedTarget(SimulatedTarget):
-    """A target whose former address denies everything, and sends no events, once it is closed."""
+    """A target whose former ARN denies everything, and sends no events, once it is closed."""
 
     is_closed: bool = False
 
-    def _guard(self, text: str, address: str = ARN) -> None:
-        if self.is_closed and (text == address or text.startswith(f"{address}:")):
-            msg = f"not authorized to perform anything on {address}"
+    def _guard(self, text: str, arn: str = ARN) -> None:
+        if self.is_closed and (text == arn or text.startswith(f"{arn}:")):
+            msg = f"not authorized to perform anything on {arn}"
             raise LaunchDeniedError(msg)
 
     def start(self, start: Start) -> Execution:
@@ -53,12 +53,12 @@ class GuardedTarget(SimulatedTarget):
         return SimulatedTarget.start(self, start)
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows."""
+        """Return the execution in the listing."""
         self._guard(start.settings.arn)
         return SimulatedTarget.resolve(self, start)
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How a job stands."""
+        """Return an execution."""
         self._guard(external_id)
         return SimulatedTarget.describe(self, external_id, role)
 
@@ -70,11 +70,11 @@ class GuardedTarget(SimulatedTarget):
 
 
 @dataclass(slots=True)
-class MovingWorld(World):
-    """A world in which a pause is no pause, but the moment of a deployment that moves the job.
+class MovingSimulation(EngineSimulation):
+    """A simulation in which a deployment moves the job in place of a pause.
 
     Attributes:
-        keeps: whether the deployment keeps rules and permissions for the former address.
+        keeps: whether the deployment keeps rules and permissions for the former target.
     """
 
     keeps: bool = True
@@ -82,9 +82,9 @@ class MovingWorld(World):
     guarded: GuardedTarget = field(init=False)
 
     def __post_init__(self) -> None:
-        World.__post_init__(self)
+        EngineSimulation.__post_init__(self)
         self.jobs_run = self.guarded = GuardedTarget(
-            self.clock, self.contract, self.flow.mishaps, self.events
+            self.clock, self.contract, self.scenario.target_faults, self.events
         )
         self.faults.pause = self.move
 
@@ -92,39 +92,36 @@ class MovingWorld(World):
         return self.jobs
 
     def move(self) -> None:
-        """Deploy; whoever is at work still has what was deployed when it began."""
+        """Deploy; running components still have the former deployment's settings."""
         self.jobs, self.moves = MOVED, self.moves + 1
         self.guarded.is_closed = not self.keeps
 
 
-def strikes(
-    contract: StartContract, flow: Flow, first: dict[int, Fault], *, keeps: bool
-) -> Iterator[tuple[Call, MovingWorld]]:
-    """A world for each call at which the job may move, each after it has come to rest."""
-    plain = MovingWorld(contract, flow, Faults(dict(first)))
-    plain.live()
+def moved_at_each_call(
+    contract: StartContract, scenario: Scenario, first: dict[int, Fault], *, keeps: bool
+) -> Iterator[tuple[Call, MovingSimulation]]:
+    """Yield a finished simulation for each call at which the job can move."""
+    plain = MovingSimulation(contract, scenario, Faults(dict(first)))
+    plain.run()
     for call in plain.faults.calls:
-        if call.step in ABOUT_TARGETS and call.number not in first and call.number > max(first, default=0):
-            world = MovingWorld(contract, flow, Faults({**first, call.number: Fault.PAUSE}), keeps=keeps)
-            world.live()
-            assert world.moves == 1
-            yield call, world
+        if call.step in TARGET_STEPS and call.number not in first and call.number > max(first, default=0):
+            simulation = MovingSimulation(
+                contract, scenario, Faults({**first, call.number: Fault.PAUSE}), keeps=keeps
+            )
+            simulation.run()
+            assert simulation.moves == 1
+            yield call, simulation
 
 
-def kept(world: MovingWorld) -> Iterator[str]:
-    """What does not hold although every permission was kept."""
-    yield from violations(world)
-
-
-def taken(world: MovingWorld) -> Iterator[str]:
-    """What does not hold where they were taken away: then a run may end as unknown, and nothing else may differ."""
-    yield from i1(world)
-    yield from i3(world)
-    if world.dead_letters.kept:
-        yield f"dead letters: {world.dead_letters.kept}"
-    for run in world.backend.all_runs():
-        if not run.status.is_finished and (run.next_at is not None or world.contract.describes):
-            yield f"{run.run_key} is {run.status} for ever"
+def violations_without_permissions(simulation: MovingSimulation) -> Iterator[str]:
+    """Yield the violations without permissions: then a run may end as unknown, and nothing else may differ."""
+    yield from i1(simulation)
+    yield from i3(simulation)
+    if simulation.dead_letters.kept:
+        yield f"dead letters: {simulation.dead_letters.kept}"
+    for run in simulation.backend.all_runs():
+        if not run.status.is_finished and (run.next_at is not None or simulation.contract.describes):
+            yield f"{run.run_key} is {run.status} forever"
         error = run.failure.error if run.failure else None
         if error == "OutcomeUnknownError":
             if (
@@ -132,7 +129,7 @@ def taken(world: MovingWorld) -> Iterator[str]:
                 or run.pending_start.target != ARN
                 or run.replaceable_request_digest is not None
             ):
-                yield f"{run.run_key} is unknown although it was not tried at the former address: {run}"
+                yield f"{run.run_key} is unknown although it was not started at the former target: {run}"
         elif run.status is Status.FAILURE and run.run_key != "failing":
             yield f"{run.run_key} has failed: {run.failure}"
 
@@ -141,14 +138,17 @@ def taken(world: MovingWorld) -> Iterator[str]:
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_a_move_at_any_call_loses_no_run_and_starts_none_twice(contract: StartContract, keeps: bool) -> None:
     found: list[str] = []
-    addresses: set[str | None] = set()
+    target_arns: set[str | None] = set()
 
-    for call, world in strikes(contract, EVERYTHING, {}, keeps=keeps):
-        found += [f"{call}: {problem}" for problem in (kept if keeps else taken)(world)]
-        addresses |= {run.target for run in world.backend.all_runs()}
+    for call, simulation in moved_at_each_call(contract, EVERYTHING, {}, keeps=keeps):
+        found += [
+            f"{call}: {problem}"
+            for problem in (violations if keeps else violations_without_permissions)(simulation)
+        ]
+        target_arns |= {run.target for run in simulation.backend.all_runs()}
 
     assert found == []
-    assert {ARN, NEW_ARN} <= addresses
+    assert {ARN, NEW_ARN} <= target_arns
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "taken away"])
@@ -157,12 +157,16 @@ def test_a_move_at_any_call_loses_no_run_and_starts_none_twice(contract: StartCo
 def test_a_move_after_a_start_that_met_a_fault_loses_no_run_and_starts_none_twice(
     contract: StartContract, fault: Fault, keeps: bool
 ) -> None:
-    plain = World(contract, PLAIN)
-    plain.live()
+    plain = EngineSimulation(contract, PLAIN)
+    plain.run()
     start = next(call for call in plain.faults.calls if call.site == "Target.start")
 
-    worlds = list(strikes(contract, PLAIN, {start.number: fault}, keeps=keeps))
+    simulations = list(moved_at_each_call(contract, PLAIN, {start.number: fault}, keeps=keeps))
 
-    found = [f"{call}: {problem}" for call, world in worlds for problem in (kept if keeps else taken)(world)]
+    found = [
+        f"{call}: {problem}"
+        for call, simulation in simulations
+        for problem in (violations if keeps else violations_without_permissions)(simulation)
+    ]
     assert found == []
-    assert len(worlds) > 3
+    assert len(simulations) > 3

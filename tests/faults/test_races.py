@@ -1,6 +1,6 @@
-"""Real races: processes on Amazon's own engine evaluate, dispatch and launch one sensor, and are killed at it.
+"""Races of real processes that evaluate, dispatch and launch for one sensor on DynamoDB Local, and are killed.
 
-`TREADLE_RACES_SECONDS=30` lets them race for longer than the usual ten seconds.
+`TREADLE_RACES_SECONDS=30` extends the race from the default of ten seconds.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.faults.racing import FAR, JOBS, QUEUES, RUN_IDS, SENSOR, STEP, Course, race
+from tests.faults.race_worker import FAR, JOBS, QUEUES, RUN_IDS, SENSOR, STEP, SharedState, race
 from tests.support.shared_directory import lines
 from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.tables import DynamoStores
@@ -31,53 +31,53 @@ from treadle.model.ticks import Tick, TickKind
 ROOT = Path(__file__).parents[2]
 PROCESSES = 16
 SECONDS = float(os.environ.get("TREADLE_RACES_SECONDS", "10"))
-AT_MOST_SECONDS = 120.0
-"""So much longer may it take, on a slow machine, until enough has happened, or until all is quiet."""
+MAX_EXTRA_SECONDS = 120.0
+"""The additional time for a slow machine to reach the coverage, and to finish all work."""
 
 LAST = int(18 * SECONDS)
-"""The cursor that the sensor ends at: what is requested must be launched in time on two cores."""
+"""The sensor's last cursor: two cores must launch all requests in time."""
 
 EVENTS = range(0, LAST, 7)
-ENOUGH_KILLS = 6
+MIN_KILLS = 6
 
-DEATHS = ("suspended", "evaluating", "before", "after") * 2
-"""Where the first processes are killed or stand still; those that replace them, and the others, at any moment."""
+KILL_POINTS = ("suspended", "evaluating", "before", "after") * 2
+"""Where the first processes are killed or suspended; the others are killed at any moment."""
 
 
 @dataclass
-class Field:
-    """The processes, and what befell them.
+class Workers:
+    """The worker processes, and the faults injected into them.
 
     Attributes:
-        course: what they share.
-        running: those that run.
-        befallen: how often what happened.
-        suspended: those that stand still, and until when.
+        shared: their shared state.
+        running: the running processes.
+        counts: the number of exits and faults of each kind.
+        suspended: the suspended processes, and when to resume them.
     """
 
-    course: Course
+    shared: SharedState
     running: list[ForkServerProcess] = field(default_factory=list)
-    befallen: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     suspended: dict[int, float] = field(default_factory=dict)
     _seeds: int = 0
 
-    def fill(self) -> None:
+    def replace_ended(self) -> None:
         """Replace the processes that have ended."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.faults.racing"])
+        context.set_forkserver_preload(["tests.faults.race_worker"])
         for process in [process for process in self.running if process.exitcode is not None]:
             self.running.remove(process)
             code = process.exitcode or 0
-            self.befallen[signal.Signals(-code).name if code < 0 else f"exit {code}"] += 1
+            self.counts[signal.Signals(-code).name if code < 0 else f"exit {code}"] += 1
         while len(self.running) < PROCESSES:
-            dies = DEATHS[self._seeds] if self._seeds < len(DEATHS) else ""
-            process = context.Process(target=race, args=(self.course, self._seeds, dies), daemon=True)
+            kill_point = KILL_POINTS[self._seeds] if self._seeds < len(KILL_POINTS) else ""
+            process = context.Process(target=race, args=(self.shared, self._seeds, kill_point), daemon=True)
             process.start()
             self._seeds += 1
             self.running.append(process)
 
-    def strike(self) -> None:
-        """Kill any process, or let it stand still for longer than its leases and claims last."""
+    def inject(self) -> None:
+        """Kill any process, or suspend it for longer than its leases and claims last."""
         pid = random.choice(self.running).pid
         assert pid is not None
         with contextlib.suppress(ProcessLookupError):
@@ -85,138 +85,138 @@ class Field:
                 os.kill(pid, signal.SIGKILL)
             else:
                 os.kill(pid, signal.SIGSTOP)
-                self.befallen["stood still"] += 1
+                self.counts["suspended"] += 1
                 self.suspended[pid] = time.monotonic() + random.choice((0.2, 3.0))
 
-    def wake(self, *, everyone: bool = False) -> None:
-        """Let those go on that have stood still for long enough."""
+    def resume(self, *, all_of_them: bool = False) -> None:
+        """Resume the processes that have been suspended for long enough."""
         for pid, until in list(self.suspended.items()):
-            if everyone or until <= time.monotonic():
+            if all_of_them or until <= time.monotonic():
                 del self.suspended[pid]
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
     def problems(self) -> list[str]:
-        """What ended a process that nothing should have ended."""
-        path = self.course.folder / "problems"
+        """Return the errors that ended a process unexpectedly."""
+        path = self.shared.folder / "problems"
         return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
-def course(dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
-    """Empty tables and queues, and the events, each of them sent three times."""
+def shared(dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedState:
+    """Return empty tables and queues, and the events, each of them sent three times."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'layers' / 'treadle'}")
     for name in QUEUES:
         (tmp_path / name).mkdir()
-    course = Course(tmp_path, create_tables(), dynamodb_local, LAST)
+    shared = SharedState(tmp_path, create_tables(), dynamodb_local, LAST)
     bodies: list[Mapping[str, object]] = [{"number": number} for number in EVENTS]
-    course.queue("events").send(bodies * 3)
-    return course
+    shared.queue("events").send(bodies * 3)
+    return shared
 
 
 @contextlib.contextmanager
-def on(course: Course) -> Iterator[Field]:
-    """The processes, none of which is left afterwards."""
-    field = Field(course)
+def running_workers(shared: SharedState) -> Iterator[Workers]:
+    """Run the processes, and kill them at the end."""
+    workers = Workers(shared)
     try:
-        yield field
+        yield workers
     finally:
-        for process in field.running:
+        for process in workers.running:
             process.kill()
             process.join()
 
 
 def scanned(table: str, *attributes: str) -> list[dict[str, Any]]:
-    """The named attributes of all items of a table."""
+    """Return the named attributes of all items of a table."""
     pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return [{name: item.get(name) for name in attributes} for page in pages for item in page["Items"]]
 
 
-def all_ticks(stores: DynamoStores, course: Course) -> list[Tick]:
-    """All tick records, in order."""
+def all_ticks(stores: DynamoStores, shared: SharedState) -> list[Tick]:
+    """Return all tick records, in order."""
     keys = [
         (item["sensor"]["S"], item["tick_id"]["S"])
-        for item in scanned(course.tables.ticks, "sensor", "tick_id")
+        for item in scanned(shared.tables.ticks, "sensor", "tick_id")
     ]
     return [tick for key in sorted(keys) if (tick := stores.ticks.get(*key))]
 
 
-def left_to_do(stores: DynamoStores, course: Course) -> dict[str, int]:
-    """What is not at its end yet."""
-    statuses = [item["status"]["S"] for item in scanned(course.tables.runs, "status")]
-    left = {name: len(course.queue(name)) for name in QUEUES}
+def unfinished(stores: DynamoStores, shared: SharedState) -> dict[str, int]:
+    """Return the amount of unfinished work, by kind."""
+    statuses = [item["status"]["S"] for item in scanned(shared.tables.runs, "status")]
+    left = {name: len(shared.queue(name)) for name in QUEUES}
     left["ticks"] = len(stores.ticks.pending(FAR, 1_000))
     left["runs"] = statuses.count(DagsterRunStatus.QUEUED.value)
     return {name: number for name, number in left.items() if number}
 
 
-def run_race(field: Field, stores: DynamoStores) -> None:
-    """Let them race and be killed for as long as it is to take, and until enough has happened."""
+def run_race(workers: Workers, stores: DynamoStores) -> None:
+    """Run the race with faults for its time, and until the coverage is reached."""
     ends_at = time.monotonic() + SECONDS
     while True:
-        field.fill()
+        workers.replace_ended()
         time.sleep(0.5)
-        field.wake()
+        workers.resume()
         now = time.monotonic()
-        if now >= ends_at and (now >= ends_at + AT_MOST_SECONDS or has_seen_enough(field, stores)):
-            field.wake(everyone=True)
+        if now >= ends_at and (now >= ends_at + MAX_EXTRA_SECONDS or has_enough_coverage(workers, stores)):
+            workers.resume(all_of_them=True)
             return
-        field.strike()
+        workers.inject()
 
 
-def has_seen_enough(field: Field, stores: DynamoStores) -> bool:
-    """Whether processes were killed, their leases and claims taken over, and a tick came too late to commit."""
-    died = any(tick.error for tick in all_ticks(stores, field.course))
-    taken_over = all({"again", "found"} & set(field.course.target(job).queried()) for job in JOBS)
-    lost = (field.course.folder / "lost").exists()
-    return field.befallen["SIGKILL"] >= ENOUGH_KILLS and died and lost and taken_over
+def has_enough_coverage(workers: Workers, stores: DynamoStores) -> bool:
+    """Return whether processes were killed, leases and claims taken over, and a tick lost its lease."""
+    died = any(tick.error for tick in all_ticks(stores, workers.shared))
+    taken_over = all({"again", "found"} & set(workers.shared.target(job).queried()) for job in JOBS)
+    lost = (workers.shared.folder / "lost").exists()
+    return workers.counts["SIGKILL"] >= MIN_KILLS and died and lost and taken_over
 
 
-def run_to_quiet(field: Field, stores: DynamoStores) -> None:
-    """Let those that are left, and RECONCILE, do what is left to do, with no evaluation any more."""
-    ends_at = time.monotonic() + AT_MOST_SECONDS
-    (field.course.folder / "closing").touch()
-    while left := left_to_do(stores, field.course):
-        assert not field.problems(), field.problems()
-        assert time.monotonic() < ends_at, f"still to do: {left}, after {field.befallen}"
-        field.fill()
+def run_to_completion(workers: Workers, stores: DynamoStores) -> None:
+    """Finish all work, without further evaluations and faults."""
+    ends_at = time.monotonic() + MAX_EXTRA_SECONDS
+    (workers.shared.folder / "closing").touch()
+    while left := unfinished(stores, workers.shared):
+        assert not workers.problems(), workers.problems()
+        assert time.monotonic() < ends_at, f"unfinished: {left}, after {workers.counts}"
+        workers.replace_ended()
         time.sleep(0.5)
-    (field.course.folder / "done").touch()
-    for process in field.running:
+    (workers.shared.folder / "done").touch()
+    for process in workers.running:
         process.join(20)
 
 
-@pytest.mark.timeout(2.5 * AT_MOST_SECONDS + SECONDS)
+@pytest.mark.timeout(2.5 * MAX_EXTRA_SECONDS + SECONDS)
 def test_processes_that_are_killed_start_each_key_once_and_lose_none(
-    course: Course, record_property: Callable[[str, object], None]
+    shared: SharedState, record_property: Callable[[str, object], None]
 ) -> None:
-    stores = course.stores()
+    stores = shared.stores()
 
     began = time.monotonic()
-    with on(course) as field:
-        run_race(field, stores)
+    with running_workers(shared) as workers:
+        run_race(workers, stores)
         raced = time.monotonic() - began
-        run_to_quiet(field, stores)
+        run_to_completion(workers, stores)
 
-    ticks = all_ticks(stores, course)
+    ticks = all_ticks(stores, shared)
     runs = {
         run.run_id: run
-        for item in scanned(course.tables.runs, "run_id")
+        for item in scanned(shared.tables.runs, "run_id")
         if (run := stores.runs.get(item["run_id"]["S"]))
     }
-    field.befallen["seconds of the race"] = round(raced)
-    field.befallen["seconds until all was quiet"] = round(time.monotonic() - began - raced)
-    record_property("summary", report(field, ticks, runs))
-    assert field.problems() == []
-    assert_cursor_went_on_step_by_step(ticks)
+    workers.counts["seconds of the race"] = round(raced)
+    workers.counts["seconds to completion"] = round(time.monotonic() - began - raced)
+    record_property("summary", report(workers, ticks, runs))
+    assert workers.problems() == []
+    assert_cursor_advanced_step_by_step(ticks)
     assert_each_request_has_its_run(ticks, runs)
-    assert_each_run_was_started_once(course, runs)
-    assert has_seen_enough(field, stores)
+    assert_each_run_was_started_once(shared, runs)
+    assert has_enough_coverage(workers, stores)
 
 
-def assert_cursor_went_on_step_by_step(ticks: list[Tick]) -> None:
-    """No tick was committed twice, none from a cursor that was not the one before it (I4, I5)."""
+def assert_cursor_advanced_step_by_step(ticks: list[Tick]) -> None:
+    """Assert that each tick was committed once, and from the cursor of the one before it (I4, I5)."""
     done = [tick for tick in ticks if tick.kind is TickKind.LEASED and tick.status is TickStatus.SUCCESS]
     nominal = [tick.time for tick in ticks if tick.kind is TickKind.LEASED]
 
@@ -225,7 +225,7 @@ def assert_cursor_went_on_step_by_step(ticks: list[Tick]) -> None:
 
 
 def assert_each_request_has_its_run(ticks: list[Tick], runs: dict[str, Run]) -> None:
-    """One record for each key and for each request without key, and no other (I1, I2, I3)."""
+    """Assert one record for each key and each request without key, and no other (I1, I2, I3)."""
     last = max(int(tick.cursor or 0) for tick in ticks if tick.kind is TickKind.LEASED)
     keys = {*range(last + STEP), *(number + each for number in EVENTS for each in range(STEP))}
     keyless = [run.run_id for tick in ticks for run in tick.requests if run.run_key is None]
@@ -235,29 +235,29 @@ def assert_each_request_has_its_run(ticks: list[Tick], runs: dict[str, Run]) -> 
     assert {event.tick_id for event in ticks if event.kind is TickKind.EVENT and event.error} == set()
 
 
-def assert_each_run_was_started_once(course: Course, runs: dict[str, Run]) -> None:
-    """However many processes tried, and wherever they were killed (I1)."""
-    started = Counter(launch_id for job in JOBS for launch_id in course.target(job).started())
+def assert_each_run_was_started_once(shared: SharedState, runs: dict[str, Run]) -> None:
+    """Assert one start for each run, although processes raced and were killed (I1)."""
+    started = Counter(launch_id for job in JOBS for launch_id in shared.target(job).started())
 
     assert started == Counter(f"{run_id}-1" for run_id in runs)
     assert {(run.attempt, run.status) for run in runs.values()} == {(1, DagsterRunStatus.STARTED)}
 
 
-def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
-    """What happened, for the summary at the end."""
-    resolved = {job: dict(Counter(field.course.target(job).queried())) for job in JOBS}
+def report(workers: Workers, ticks: list[Tick], runs: dict[str, Run]) -> str:
+    """Return the counts, for the summary at the end."""
+    resolved = {job: dict(Counter(workers.shared.target(job).queried())) for job in JOBS}
     counts = {
-        "processes": dict(field.befallen),
+        "processes": dict(workers.counts),
         "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),
-        "leases of the dead": sum(tick.error is not None for tick in ticks),
-        "ticks that lost their lease": len(lines(field.course.folder / "lost")),
-        "claims of others": sum(
+        "leases of killed processes": sum(tick.error is not None for tick in ticks),
+        "ticks that lost their lease": len(lines(workers.shared.folder / "lost")),
+        "claims taken over": sum(
             bool(r.pending_start and r.claim and r.pending_start.token != r.claim.token)
             for r in runs.values()
         ),
         "keys": sum(run.run_key is not None for run in runs.values()),
         "runs without key": sum(run.run_key is None for run in runs.values()),
-        "keys taken already": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
-        "starts that were none": resolved,
+        "existing keys": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
+        "resolved starts": resolved,
     }
     return f"races: {json.dumps(counts)}"

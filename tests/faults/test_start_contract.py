@@ -1,13 +1,13 @@
-"""The start contract, row by row: the launch dies, or loses the answer, between the call and the record.
+"""The start contract, row by row: the launch is killed, or loses the response, between the call and the record.
 
-Each row's target double keeps to the contract of the very class that is deployed.
+Each row's test double has the contract of the deployed class.
 """
 
 from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, House
+from tests.support.engine import ARN, JOB, EngineHarness
 from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
 from treadle.adapters.targets.batch import BatchTarget
 from treadle.adapters.targets.ecs import EcsTarget
@@ -29,20 +29,20 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 KILLED_BEFORE = "killed before the call"
 KILLED_AFTER = "killed after the call"
-ANSWER_LOST = "answer lost"
+ANSWER_LOST = "response lost"
 REACHED = [KILLED_AFTER, ANSWER_LOST]
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The process is killed here."""
 
 
-class StruckTarget(InMemoryTarget):
-    """A target at which one start meets a fault.
+class FaultyTarget(InMemoryTarget):
+    """A target with a fault at one start.
 
     Attributes:
-        fault: what strikes the next start.
-        resolved: the starts that were looked for.
+        fault: the fault of the next start, if any.
+        resolved: the starts that were resolved.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class StruckTarget(InMemoryTarget):
         self.resolved: list[Start] = []
 
     def start(self, start: Start) -> Execution:
-        """Start, unless the caller is killed before; what was started is not returned after a fault."""
+        """Start, or have the fault before or after it."""
         fault, self.fault = self.fault, None
         if fault == KILLED_BEFORE:
             raise Killed
@@ -61,22 +61,22 @@ class StruckTarget(InMemoryTarget):
         if fault == KILLED_AFTER:
             raise Killed
         if fault == ANSWER_LOST:
-            msg = "no answer came"
+            msg = "there was no response"
             raise LaunchUncertainError(msg)
         return execution
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows of the start."""
+        """Return the execution in the listing."""
         self.resolved.append(start)
         return super().resolve(start)
 
 
 class Scene:
-    """A run whose first launch met a fault.
+    """A run whose first launch had a fault.
 
     Args:
-        contract: of the target.
-        fault: what struck.
+        contract: the target's contract.
+        fault: the fault.
         listing_lag: milliseconds until the target's listing shows an execution.
         forgets_ended: whether the target forgets what has ended.
     """
@@ -84,15 +84,15 @@ class Scene:
     def __init__(
         self, contract: StartContract, fault: str, *, listing_lag: int = 0, forgets_ended: bool = False
     ) -> None:
-        self.house = House()
-        self.target = StruckTarget(
-            self.house.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
+        self.harness = EngineHarness()
+        self.target = FaultyTarget(
+            self.harness.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
         )
-        self.house.target = self.target
-        queue_run(self.house)
+        self.harness.target = self.target
+        queue_run(self.harness)
         self.target.fault = fault
         try:
-            launch(self.house)
+            launch(self.harness)
         except Killed:
             assert fault != ANSWER_LOST
         assert len(self.target.starts) == (fault != KILLED_BEFORE)
@@ -101,44 +101,44 @@ class Scene:
     @property
     def run(self) -> Run:
         """The record."""
-        return self.house.only_run()
+        return self.harness.only_run()
 
     @property
     def executions(self) -> list[str]:
-        """What was started for the attempt."""
+        """The executions of the attempt."""
         return self.target.begun.get(LAUNCH_ID, [])
 
-    def go_on(self, after: int = 0) -> Run:
-        """Deliver the message again when the claim has run out, or later, and then until all is quiet.
+    def resume(self, after: int = 0) -> Run:
+        """Redeliver the message when the claim has expired, or later, and then until none is left.
 
         Args:
             after: milliseconds from now.
         """
-        clock, claim = self.house.clock, self.run.claim
+        clock, claim = self.harness.clock, self.run.claim
         clock.time += after
         if claim is not None:
             clock.time = max(clock.time, claim.expires_at + 1)
-        self.house.launches.drain()
-        launch(self.house)
+        self.harness.launches.drain()
+        launch(self.harness)
         for _ in range(20):
-            delays = [message.delay_seconds for message in self.house.launches.messages]
+            delays = [message.delay_seconds for message in self.harness.launches.messages]
             if not delays:
                 return self.run
             clock.advance(max(delays))
-            self.house.launches.drain()
-            launch(self.house)
-        pytest.fail("the launch comes to no end")
+            self.harness.launches.drain()
+            launch(self.harness)
+        pytest.fail("the launch does not end")
 
 
 def assert_started_once(scene: Scene) -> None:
-    """The attempt has one execution, and the record names it."""
+    """Assert that the attempt has one execution, which the record has."""
     run = scene.run
     assert scene.executions == [run.external_id]
     assert (run.status, run.attempt) == (Status.STARTED, 1)
 
 
 def assert_unknown(scene: Scene) -> None:
-    """The attempt was started once, and the run has failed saying that this is not known."""
+    """Assert that the attempt was started once, and that the run has failed with an unknown outcome."""
     run = scene.run
     assert len(scene.executions) == 1
     assert run.status is Status.FAILURE
@@ -154,7 +154,7 @@ def assert_unknown(scene: Scene) -> None:
 def test_step_functions_starts_exactly_once(fault: str, after: int) -> None:
     scene = Scene(StepFunctionsTarget.contract, fault)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
@@ -163,7 +163,7 @@ def test_step_functions_starts_exactly_once(fault: str, after: int) -> None:
 def test_step_functions_past_the_life_of_a_name_is_unknown(fault: str) -> None:
     scene = Scene(StepFunctionsTarget.contract, fault)
 
-    scene.go_on(90 * DAY)
+    scene.resume(90 * DAY)
 
     assert_unknown(scene)
 
@@ -175,7 +175,7 @@ def test_ecs_starts_exactly_once_inside_the_tokens_life(fault: str, after: int) 
     for task in scene.executions:
         scene.target.finish(task, Status.SUCCESS)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
@@ -185,21 +185,21 @@ def test_ecs_starts_exactly_once_inside_the_tokens_life(fault: str, after: int) 
 def test_ecs_past_the_tokens_life_is_unknown(fault: str, after: int) -> None:
     scene = Scene(EcsTarget.contract, fault, forgets_ended=True)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_unknown(scene)
 
 
 def starts_exactly_once_by_its_listing(contract: StartContract, fault: str, lag: int, after: int) -> None:
-    """What a target without token, whose executions can be listed, promises."""
+    """Check a target without token, whose executions can be listed."""
     scene = Scene(contract, fault, listing_lag=lag)
 
-    scene.go_on(after)
+    scene.resume(after)
 
     assert_started_once(scene)
 
 
-# The launch looks first when the claim has run out, or after the first retry, and then a minute later.
+# The launch lists executions when the claim has expired, or after the first retry, and then a minute later.
 LAGS = [0, 60_000]
 
 
@@ -214,7 +214,7 @@ def test_glue_starts_exactly_once_by_its_listing(fault: str, lag: int, after: in
 def test_glue_past_the_listing_is_unknown(fault: str) -> None:
     scene = Scene(GlueTarget.contract, fault)
 
-    scene.go_on(25 * HOUR)
+    scene.resume(25 * HOUR)
 
     assert_unknown(scene)
 
@@ -230,17 +230,17 @@ def test_batch_starts_exactly_once_by_its_listing(fault: str, lag: int, after: i
 def test_batch_past_the_listing_is_unknown(fault: str) -> None:
     scene = Scene(BatchTarget.contract, fault)
 
-    scene.go_on(25 * HOUR)
+    scene.resume(25 * HOUR)
 
     assert_unknown(scene)
 
 
 def starts_at_least_once(contract: StartContract, fault: str) -> None:
-    """What a target that reports nothing guarantees: never none, and each with the same launch id."""
+    """Check a fire-and-forget target: at least one start, and each with the same launch id."""
     scene = Scene(contract, fault)
     before = len(scene.executions)
 
-    run = scene.go_on()
+    run = scene.resume()
 
     assert (before, len(scene.executions)) == (0, 1) if fault == KILLED_BEFORE else (1, 2)
     assert len({scene.target.payloads[each] for each in scene.executions}) == 1
@@ -263,33 +263,33 @@ def test_eventbridge_starts_at_least_once(fault: str) -> None:
     starts_at_least_once(EventBridgeTarget.contract, fault)
 
 
-# What is in doubt is settled where it was tried, whatever is deployed by then.
+# A pending start is resolved with the target of its first try, whatever is deployed by then.
 
 OLD = JobSettings(JOB, "glue", "arn:old", "OldArn", {"queue": "old"})
 NEW = JobSettings(JOB, "batch", "arn:new", "NewArn", {"queue": "new", "arguments": "x"})
 
 
-class TwoKinds:
-    """A job that was moved from one kind of target to another."""
+class MovedJob:
+    """A job that was moved from one target type to another."""
 
     def __init__(self) -> None:
-        self.house = House()
-        clock = self.house.clock
-        self.old = StruckTarget(clock, GlueTarget.contract)
-        self.new = StruckTarget(clock, BatchTarget.contract)
-        queue_run(self.house)
+        self.harness = EngineHarness()
+        clock = self.harness.clock
+        self.old = FaultyTarget(clock, GlueTarget.contract)
+        self.new = FaultyTarget(clock, BatchTarget.contract)
+        queue_run(self.harness)
 
     def launch(self, settings: JobSettings | None) -> Run:
-        """Take up the message, under a deployment."""
-        house = self.house
+        """Process the message, with a deployment's settings."""
+        harness = self.harness
         jobs = {JOB: settings} if settings else {}
-        launcher = house.engine.launcher(house.launches, jobs, self.targets)
+        launcher = harness.engine.launcher(harness.launches, jobs, self.targets)
         launcher.launch(LaunchRequest(RUN_ID, 1, JOB), SECONDS)
-        return house.only_run()
+        return harness.only_run()
 
     @property
-    def targets(self) -> dict[str, StruckTarget]:
-        """Both kinds."""
+    def targets(self) -> dict[str, FaultyTarget]:
+        """Both target types."""
         return {"glue": self.old, "batch": self.new}
 
 
@@ -305,13 +305,13 @@ class TwoKinds:
     ],
     ids=["kind", "address", "queue", "no queue", "no address", "no job"],
 )
-def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | None) -> None:
-    scene = TwoKinds()
+def test_pending_start_is_resolved_with_the_same_target(deployed: JobSettings | None) -> None:
+    scene = MovedJob()
     scene.old.fault = KILLED_AFTER
     with pytest.raises(Killed):
         scene.launch(OLD)
-    tried_at = scene.house.clock.now()
-    scene.house.clock.advance(SECONDS + 61)
+    tried_at = scene.harness.clock.now()
+    scene.harness.clock.advance(SECONDS + 61)
 
     run = scene.launch(deployed)
 
@@ -323,23 +323,23 @@ def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | No
     assert (len(scene.old.starts), scene.new.starts) == (1, [])
 
 
-def test_start_that_never_came_through_is_repeated_where_it_was_tried() -> None:
-    scene = TwoKinds()
+def test_pending_start_that_was_lost_is_repeated_with_the_same_target() -> None:
+    scene = MovedJob()
     scene.old.fault = KILLED_BEFORE
     with pytest.raises(Killed):
         scene.launch(OLD)
-    scene.house.clock.advance(SECONDS + 61)
+    scene.harness.clock.advance(SECONDS + 61)
 
     scene.launch(NEW)
-    scene.house.clock.advance(61)
+    scene.harness.clock.advance(61)
     run = scene.launch(NEW)
 
     assert (run.status, run.target) == (Status.STARTED, "arn:old")
     assert scene.new.starts == []
 
 
-def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() -> None:
-    scene = TwoKinds()
+def test_refused_start_is_repeated_with_the_current_target() -> None:
+    scene = MovedJob()
     scene.old.refusals = iter([LaunchDelayedError("too many at once")])
     scene.launch(OLD)
 
@@ -348,30 +348,30 @@ def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() ->
     assert (run.status, run.target, scene.old.executions) == (Status.STARTED, "arn:new", {})
 
 
-def test_run_is_asked_about_where_it_was_started() -> None:
-    scene = TwoKinds()
+def test_run_is_described_with_the_target_that_started_it() -> None:
+    scene = MovedJob()
     scene.launch(OLD)
     [external_id] = scene.old.executions
     scene.old.finish(external_id, Status.SUCCESS)
-    house = scene.house
-    house.clock.advance(3_601)
+    harness = scene.harness
+    harness.clock.advance(3_601)
 
-    reconciler = house.reconciler(jobs={JOB: NEW}, targets=scene.targets)
+    reconciler = harness.reconciler(jobs={JOB: NEW}, targets=scene.targets)
     found = reconciler.reconcile(60)
 
     assert found.described == 1
-    assert house.only_run().status is Status.SUCCESS
+    assert harness.only_run().status is Status.SUCCESS
 
 
-def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
-    scene = TwoKinds()
+def test_run_whose_target_reports_nothing_is_not_described() -> None:
+    scene = MovedJob()
     scene.launch(OLD)
     scene.old.contract = SqsTarget.contract
     scene.old.executions.clear()
-    house = scene.house
-    house.clock.advance(3_601)
+    harness = scene.harness
+    harness.clock.advance(3_601)
 
-    reconciler = house.reconciler(jobs={JOB: OLD}, targets=scene.targets)
+    reconciler = harness.reconciler(jobs={JOB: OLD}, targets=scene.targets)
     reconciler.reconcile(60)
 
-    assert house.only_run().status is Status.STARTED
+    assert harness.only_run().status is Status.STARTED

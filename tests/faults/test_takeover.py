@@ -1,19 +1,19 @@
-"""A launch that is slow, but not dead: nobody else starts its attempt meanwhile."""
+"""A slow launch: no other launch starts its attempt meanwhile."""
 
 import pytest
 
-from tests.faults.flow import SMALL
+from tests.faults.engine_simulation import SECONDS, EngineSimulation
+from tests.faults.injection import CONTRACTS, calls_of
 from tests.faults.invariants import executions, violations
-from tests.faults.walk import CONTRACTS, calls_of
-from tests.faults.world import SECONDS, World
+from tests.faults.scenario import SMALL
 from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.testing.faults import Call, Fault, Faults
 
 
 def starting(contract: str) -> Call:
-    """The call that starts the only run."""
-    calls = calls_of(lambda faults: World(CONTRACTS[contract], SMALL, faults))
+    """Return the call that starts the only run."""
+    calls = calls_of(lambda faults: EngineSimulation(CONTRACTS[contract], SMALL, faults))
     return next(call for call in calls if call.site == "Target.start")
 
 
@@ -22,20 +22,22 @@ def starting(contract: str) -> Call:
 def test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act(
     contract: str, seconds: int
 ) -> None:
-    world = World(CONTRACTS[contract], SMALL, Faults({starting(contract).number: Fault.PAUSE}))
+    simulation = EngineSimulation(
+        CONTRACTS[contract], SMALL, Faults({starting(contract).number: Fault.PAUSE})
+    )
 
     begun_meanwhile: list[int] = []
 
     def meanwhile() -> None:
-        world.clock.advance(seconds)
-        world.launches.send([LaunchRequest.of(world.backend.all_runs()[0]).to_json()])
-        world.live(world.clock.now())
-        begun_meanwhile.append(len(executions(world)))
+        simulation.clock.advance(seconds)
+        simulation.launches.send([LaunchRequest.of(simulation.backend.all_runs()[0]).to_json()])
+        simulation.run(simulation.clock.now())
+        begun_meanwhile.append(len(executions(simulation)))
 
-    world.faults.pause = meanwhile
-    world.live()
+    simulation.faults.pause = meanwhile
+    simulation.run()
 
     assert begun_meanwhile == [0]
-    [begun] = executions(world).values()
+    [begun] = executions(simulation).values()
     assert len(begun) == 1
-    assert violations(world) == []
+    assert violations(simulation) == []

@@ -1,1 +1,1 @@
-"""The whole flow on DynamoDB's stores, with a fault at every call, and at every request behind it."""
+"""The whole flow on DynamoDB's stores, with a fault injected at every call, and at every request of it."""

@@ -1,4 +1,4 @@
-"""DynamoDB's stores on moto, with faults at each request behind them where that is wanted."""
+"""DynamoDB's stores on moto, optionally with faults at each request."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
 class Tables:
-    """Tables and clients, which take seconds to make, and are used again and again."""
+    """Tables and clients, which take seconds to create, and are reused."""
 
     def __init__(self) -> None:
         self.names = create_tables()
@@ -34,18 +34,18 @@ class Tables:
         self.connection = stores.sensors._database._connection
 
     def clear(self) -> None:
-        """Empty them."""
+        """Delete all items."""
         for name in (self.names.sensors, self.names.ticks, self.names.runs, self.names.events):
             dynamodb_backends[ACCOUNT][REGION].tables[name].items.clear()
 
 
 def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -> Backend:
-    """Stores on empty tables.
+    """Return stores on empty tables.
 
     Args:
-        tables: are emptied.
-        faults: strike at the blob store.
-        each_request: whether they strike at each request to DynamoDB, too.
+        tables: the tables, whose items are deleted.
+        faults: injected at the blob store.
+        each_request: whether they are injected at each request to DynamoDB, too.
     """
     tables.clear()
     names, client = tables.names, tables.client
@@ -71,7 +71,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
         return found
 
     def items(table: str) -> list[Any]:
-        # Called without the service, as it is called very often.
+        # Read without the service, because it is called very often.
         return list(dynamodb_backends[ACCOUNT][REGION].tables[table].all_items())
 
     def is_anything_left() -> bool:

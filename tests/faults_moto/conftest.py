@@ -1,21 +1,21 @@
-"""What the tests of faults on moto share."""
+"""Fixtures of the tests of faults on moto."""
 
 from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
 
-from tests.faults.conftest import hold, silence, small_slices
+from tests.faults.conftest import check_result, no_logging, small_chunks
 from tests.faults_moto.backend import Tables
 from treadle.adapters import clients
 from treadle.adapters.dynamodb import outcomes
 
-__all__ = ["hold", "silence", "small_slices", "tables"]
+__all__ = ["check_result", "no_logging", "small_chunks", "tables"]
 
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
-    """Tables on moto; requests hardly fit into their tick's record, and are kept apart."""
+    """Create tables on moto; most requests exceed their tick's item, and are stored as payloads."""
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 200)
     with mock_aws():
         clients.forget()

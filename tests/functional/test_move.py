@@ -32,7 +32,7 @@ STORES = (
 
 
 @dataclass
-class House:
+class EngineHarness:
     """A single stack, and beside it the engine and the project of the fixture.
 
     Attributes:
@@ -72,7 +72,7 @@ class House:
 
 
 @pytest.fixture
-def house(stack: Deployment, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> House:
+def harness(stack: Deployment, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> EngineHarness:
     monkeypatch.setattr("treadle.adapters.single_stack.DELAY_SECONDS", 0)
     sqs = boto3.client("sqs")
     urls = {name: sqs.create_queue(QueueName=f"{OLD}-{name}")["QueueUrl"] for name in (*SENDING, "Dead")}
@@ -140,7 +140,7 @@ def house(stack: Deployment, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) ->
         f"{OLD}-Launch": {"TREADLE_JOBS": json.dumps({"process_file": {"arn": stack.machine}})},
         f"{OLD}-NewObjects": {"TREADLE_KIND": "s3", "TREADLE_DEFAULT_STATUS": "RUNNING"},
     }
-    return House(stack, stacks, urls, mappings)
+    return EngineHarness(stack, stacks, urls, mappings)
 
 
 def _arn(url: str) -> str:
@@ -163,10 +163,12 @@ def _function(name: str) -> str:
     )["FunctionArn"]
 
 
-def test_first_run_says_what_is_carried_over_and_switches_off_treadles_functions_alone(house: House) -> None:
-    house.without_engine()
+def test_first_run_says_what_is_carried_over_and_switches_off_treadles_functions_alone(
+    harness: EngineHarness,
+) -> None:
+    harness.without_engine()
 
-    done = house.move(answers="y\n")
+    done = harness.move(answers="y\n")
 
     assert done.exit_code == 1, done.output
     assert "sensor new_objects (s3), RUNNING" in done.output
@@ -180,40 +182,42 @@ def test_first_run_says_what_is_carried_over_and_switches_off_treadles_functions
         assert f"    {line}\n" in done.output
     assert "LogLevel" not in done.output
     assert "Next, deploy the engine" in done.output
-    assert [name for name in SENDING if house.is_on(name)] == ["Other"]
-    assert [name for name in TICKED if house.is_ticked(name)] == ["Other"]
+    assert [name for name in SENDING if harness.is_on(name)] == ["Other"]
+    assert [name for name in TICKED if harness.is_ticked(name)] == ["Other"]
     found = boto3.client("scheduler").get_schedule(Name=f"{OLD}-NewObjects")
     assert found["Target"]["Input"] == "{}"
 
 
-def test_nothing_is_changed_where_the_answer_is_no(house: House) -> None:
-    done = house.move(answers="n\n")
+def test_nothing_is_changed_where_the_answer_is_no(harness: EngineHarness) -> None:
+    done = harness.move(answers="n\n")
 
     assert done.exit_code == 1
-    assert all(house.is_on(name) for name in SENDING)
+    assert all(harness.is_on(name) for name in SENDING)
 
 
-def test_sensor_that_is_stopped_by_default_stays_so(house: House) -> None:
-    house.stacks.environments[f"{OLD}-NewObjects"]["TREADLE_DEFAULT_STATUS"] = "STOPPED"
+def test_sensor_that_is_stopped_by_default_stays_so(harness: EngineHarness) -> None:
+    harness.stacks.environments[f"{OLD}-NewObjects"]["TREADLE_DEFAULT_STATUS"] = "STOPPED"
 
-    house.move(answers="y\nn\n")
+    harness.move(answers="y\nn\n")
 
-    assert house.deployment.stores.sensors.get("new_objects").status is InstigatorStatus.STOPPED
-    [edit] = house.deployment.stores.sensors.edits("new_objects")
+    assert harness.deployment.stores.sensors.get("new_objects").status is InstigatorStatus.STOPPED
+    [edit] = harness.deployment.stores.sensors.edits("new_objects")
     assert (edit.action, edit.by) == ("stop", "ann")
 
 
 @pytest.mark.parametrize("waits_for", ["a run", "a launch"])
-def test_stack_is_not_switched_off_while_it_has_runs_of_its_own(house: House, waits_for: str) -> None:
+def test_stack_is_not_switched_off_while_it_has_runs_of_its_own(
+    harness: EngineHarness, waits_for: str
+) -> None:
     if waits_for == "a run":
-        made = house.deployment
+        made = harness.deployment
         made.invoke("sensors/new_objects", object_created("a.csv", made.put("a.csv")))
         made.dispatch_pending()
         made.launch_queued()
     else:
-        house.send("Launch", {"treadle": "launch"})
+        harness.send("Launch", {"treadle": "launch"})
 
-    done = house.move(answers="y\n")
+    done = harness.move(answers="y\n")
 
     output = {
         "a run": "waits for runs of process_file, which is deleted with the stack (1).",
@@ -221,132 +225,134 @@ def test_stack_is_not_switched_off_while_it_has_runs_of_its_own(house: House, wa
     }
     assert done.exit_code == 1
     assert output[waits_for] in done.output
-    assert (house.is_on("NewObjects"), house.is_on("Dispatch")) == (False, False)
-    assert all(house.is_on(name) for name in ("Launch", "Record", "Publish"))
+    assert (harness.is_on("NewObjects"), harness.is_on("Dispatch")) == (False, False)
+    assert all(harness.is_on(name) for name in ("Launch", "Record", "Publish"))
 
 
-def test_messages_are_moved_and_the_stack_is_deleted(house: House) -> None:
-    house.send("NewObjects", {"an": "object"})
-    house.send("Record", {"a": "report"})
+def test_messages_are_moved_and_the_stack_is_deleted(harness: EngineHarness) -> None:
+    harness.send("NewObjects", {"an": "object"})
+    harness.send("Record", {"a": "report"})
 
-    done = house.move()
+    done = harness.move()
 
     assert done.exit_code == 0, done.output
-    assert house.stacks.deleted == [OLD]
-    assert [each["Body"] for each in house.deployment.messages("own")] == ['{"an": "object"}']
-    assert [each["Body"] for each in house.deployment.messages("record")] == ['{"a": "report"}']
-    assert f"Whatever reports to its bus {OLD}-treadle must report to treadle-shop first" in done.output
-    assert "treadle: There is no stack single." in house.move().output
+    assert harness.stacks.deleted == [OLD]
+    assert [each["Body"] for each in harness.deployment.messages("own")] == ['{"an": "object"}']
+    assert [each["Body"] for each in harness.deployment.messages("record")] == ['{"a": "report"}']
+    assert f"First switch everything that reports to its bus {OLD}-treadle to treadle-shop" in done.output
+    assert "treadle: There is no stack single." in harness.move().output
 
 
-def test_stack_is_kept_where_the_answer_is_no(house: House) -> None:
-    assert house.move(answers="y\nn\n").exit_code == 1
-    assert house.stacks.deleted == []
-    assert house.move("--yes", answers="").exit_code == 0
-    assert house.stacks.deleted == [OLD]
+def test_stack_is_kept_where_the_answer_is_no(harness: EngineHarness) -> None:
+    assert harness.move(answers="y\nn\n").exit_code == 1
+    assert harness.stacks.deleted == []
+    assert harness.move("--yes", answers="").exit_code == 0
+    assert harness.stacks.deleted == [OLD]
 
 
-def test_sensor_that_ran_is_started_where_the_project_would_leave_it_stopped(house: House) -> None:
-    house.stacks.environments[OWN]["TREADLE_DEFAULT_STATUS"] = "STOPPED"
+def test_sensor_that_ran_is_started_where_the_project_would_leave_it_stopped(harness: EngineHarness) -> None:
+    harness.stacks.environments[OWN]["TREADLE_DEFAULT_STATUS"] = "STOPPED"
 
-    done = house.move()
+    done = harness.move()
 
     assert "Started sensor new_objects, which ran in stack single." in done.output
-    assert house.deployment.stores.sensors.get("new_objects").status is InstigatorStatus.RUNNING
+    assert harness.deployment.stores.sensors.get("new_objects").status is InstigatorStatus.RUNNING
 
 
-def test_sensors_and_jobs_must_be_registered_or_left_behind(house: House) -> None:
-    house.deployment.register("sensors/new_objects", "", "Delete")
+def test_sensors_and_jobs_must_be_registered_or_left_behind(harness: EngineHarness) -> None:
+    harness.deployment.register("sensors/new_objects", "", "Delete")
 
-    waits = house.move(answers="y\n")
-    left = house.move("--leave", "new_objects")
+    waits = harness.move(answers="y\n")
+    left = harness.move("--leave", "new_objects")
 
     assert waits.exit_code == 1
     assert "No project has registered:\n  sensor new_objects\nNext, deploy the project" in waits.output
-    assert "Its stack needs another name than single." in waits.output
+    assert "Its stack must not be called single." in waits.output
     assert left.exit_code == 0, left.output
 
 
-def test_dead_letters_keep_the_stack_until_the_operator_chooses_what_to_do_with_them(house: House) -> None:
-    SqsDeadLetters(house.urls["Dead"]).send(
+def test_dead_letters_keep_the_stack_until_the_operator_chooses_what_to_do_with_them(
+    harness: EngineHarness,
+) -> None:
+    SqsDeadLetters(harness.urls["Dead"]).send(
         '{"an": "object"}', origin="sensor new_objects", reason="KeyError"
     )
 
-    kept = house.move()
-    sent = house.move("--dead-letters", "redrive")
+    kept = harness.move()
+    sent = harness.move("--dead-letters", "redrive")
 
     assert kept.exit_code == 1
     assert "Dead letters of stack single: 1. Give --dead-letters redrive" in kept.output
     assert sent.exit_code == 0, sent.output
-    assert [json.loads(each["Body"]) for each in house.deployment.messages("own")] == [{"an": "object"}]
+    assert [json.loads(each["Body"]) for each in harness.deployment.messages("own")] == [{"an": "object"}]
 
 
-def test_dead_letters_may_be_deleted_with_the_stack(house: House) -> None:
-    SqsDeadLetters(house.urls["Dead"]).send("{}", origin="sensor new_objects", reason="KeyError")
+def test_dead_letters_may_be_deleted_with_the_stack(harness: EngineHarness) -> None:
+    SqsDeadLetters(harness.urls["Dead"]).send("{}", origin="sensor new_objects", reason="KeyError")
 
-    done = house.move("--dead-letters", "delete")
+    done = harness.move("--dead-letters", "delete")
 
-    assert (done.exit_code, house.stacks.deleted) == (0, [OLD])
+    assert (done.exit_code, harness.stacks.deleted) == (0, [OLD])
 
 
-def test_move_is_undone_while_there_is_no_engine(house: House) -> None:
-    refused = house.move("--undo")
-    house.without_engine()
-    house.move(answers="y\n")
+def test_move_is_undone_while_there_is_no_engine(harness: EngineHarness) -> None:
+    refused = harness.move("--undo")
+    harness.without_engine()
+    harness.move(answers="y\n")
 
-    done = house.move("--undo")
+    done = harness.move("--undo")
 
     assert refused.exit_code == 2
     assert "is not switched on: engine stack shop uses its tables" in refused.output
     assert done.exit_code == 0, done.output
-    assert all(house.is_on(name) for name in SENDING)
-    assert all(house.is_ticked(name) for name in TICKED)
+    assert all(harness.is_on(name) for name in SENDING)
+    assert all(harness.is_ticked(name) for name in TICKED)
 
 
-def test_move_is_undone_beside_an_engine_of_others(house: House) -> None:
-    house.stacks.outputs[STACK]["ExistingStores"] = "a,b"
+def test_move_is_undone_beside_an_engine_of_others(harness: EngineHarness) -> None:
+    harness.stacks.outputs[STACK]["ExistingStores"] = "a,b"
 
-    assert house.move("--undo").exit_code == 0
-
-
-def _gone(house: House) -> None:
-    del house.stacks.resources[OLD]
+    assert harness.move("--undo").exit_code == 0
 
 
-def _project(house: House) -> None:
-    house.stacks.parameters[OLD].append({"ParameterKey": "Engine", "ParameterValue": "/treadle/main/v1"})
+def _gone(harness: EngineHarness) -> None:
+    del harness.stacks.resources[OLD]
 
 
-def _engine(house: House) -> None:
-    house.stacks.outputs[OLD]["ExistingStores"] = "a,b"
+def _project(harness: EngineHarness) -> None:
+    harness.stacks.parameters[OLD].append({"ParameterKey": "Engine", "ParameterValue": "/treadle/main/v1"})
 
 
-def _earlier(house: House) -> None:
-    del house.stacks.outputs[OLD]["RunsTableStreamArn"]
+def _engine(harness: EngineHarness) -> None:
+    harness.stacks.outputs[OLD]["ExistingStores"] = "a,b"
 
 
-def _changing(house: House) -> None:
-    house.stacks.statuses[OLD] = "UPDATE_IN_PROGRESS"
+def _earlier(harness: EngineHarness) -> None:
+    del harness.stacks.outputs[OLD]["RunsTableStreamArn"]
 
 
-def _not_kept(house: House) -> None:
-    house.stacks.templates[OLD]["Resources"]["TicksTable"]["DeletionPolicy"] = "Delete"
+def _changing(harness: EngineHarness) -> None:
+    harness.stacks.statuses[OLD] = "UPDATE_IN_PROGRESS"
 
 
-def _other_namespace(house: House) -> None:
-    house.stacks.outputs[STACK]["Namespace"] = "main"
+def _not_kept(harness: EngineHarness) -> None:
+    harness.stacks.templates[OLD]["Resources"]["TicksTable"]["DeletionPolicy"] = "Delete"
 
 
-def _other_stores(house: House) -> None:
-    house.stacks.outputs[STACK]["ExistingStores"] = "a,b"
+def _other_namespace(harness: EngineHarness) -> None:
+    harness.stacks.outputs[STACK]["Namespace"] = "main"
 
 
-def _no_engine(house: House) -> None:
-    del house.stacks.outputs[STACK]["EngineName"]
+def _other_stores(harness: EngineHarness) -> None:
+    harness.stacks.outputs[STACK]["ExistingStores"] = "a,b"
 
 
-def _engine_in_progress(house: House) -> None:
-    house.stacks.statuses[STACK] = "CREATE_IN_PROGRESS"
+def _no_engine(harness: EngineHarness) -> None:
+    del harness.stacks.outputs[STACK]["EngineName"]
+
+
+def _engine_in_progress(harness: EngineHarness) -> None:
+    harness.stacks.statuses[STACK] = "CREATE_IN_PROGRESS"
 
 
 @pytest.mark.parametrize(
@@ -371,20 +377,20 @@ def _engine_in_progress(house: House) -> None:
     ],
 )
 def test_what_cannot_be_moved_is_refused_before_anything_is_changed(
-    house: House, change: Callable[[House], None], expected: str
+    harness: EngineHarness, change: Callable[[EngineHarness], None], expected: str
 ) -> None:
-    change(house)
+    change(harness)
 
-    done = house.move()
+    done = harness.move()
 
     assert done.exit_code == 2, done.output
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert all(house.is_on(name) for name in SENDING)
+    assert all(harness.is_on(name) for name in SENDING)
 
 
-def test_what_is_not_there_cannot_be_left_behind(house: House) -> None:
-    done = house.move("--leave", "daily")
+def test_what_is_not_there_cannot_be_left_behind(harness: EngineHarness) -> None:
+    done = harness.move("--leave", "daily")
 
     assert done.exit_code == 2
     assert "Stack single has no sensor or job daily, so it cannot be left behind." in done.stderr

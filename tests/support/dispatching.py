@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.engine import JOB, RUN_IDS, EngineHarness
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Outcome
@@ -13,7 +13,7 @@ NOON = 1_795_370_400_000
 
 
 def committed(
-    house: House,
+    harness: EngineHarness,
     *keys: str | None,
     number: int = 1,
     status: TickStatus = TickStatus.SUCCESS,
@@ -34,27 +34,27 @@ def committed(
         for index, key in enumerate(keys)
     )
     tick = Tick("watch", tick_id, TickKind.LEASED, status, NOON, at, at, requests=requests)
-    house.tables.ticks["watch", tick_id] = tick
+    harness.tables.ticks["watch", tick_id] = tick
     return tick
 
 
-def dispatch(house: House, tick: Tick) -> Outcome:
+def dispatch(harness: EngineHarness, tick: Tick) -> Outcome:
     """Dispatch a tick."""
-    return house.dispatcher().dispatch(tick)
+    return harness.dispatcher().dispatch(tick)
 
 
-def change(house: House, key: str, **fields: object) -> Run:
+def change(harness: EngineHarness, key: str, **fields: object) -> Run:
     """Change the run of a key directly in the store."""
     run_id = RUN_IDS.keyed("watch", key)
-    house.tables.runs[run_id] = replace(house.tables.runs[run_id], **fields)  # type: ignore[arg-type]
-    return house.tables.runs[run_id]
+    harness.tables.runs[run_id] = replace(harness.tables.runs[run_id], **fields)  # type: ignore[arg-type]
+    return harness.tables.runs[run_id]
 
 
-def launched(house: House) -> list[object]:
+def launched(harness: EngineHarness) -> list[object]:
     """Return the runs for which launch messages were sent, and empty the queue."""
-    return [body["run_id"] for body in house.launches.drain()]
+    return [body["run_id"] for body in harness.launches.drain()]
 
 
-def counts(house: House, tick: Tick) -> DispatchCounts | None:
+def counts(harness: EngineHarness, tick: Tick) -> DispatchCounts | None:
     """Return the dispatch counts in the tick's record."""
-    return house.tables.ticks[tick.sensor, tick.tick_id].dispatched
+    return harness.tables.ticks[tick.sensor, tick.tick_id].dispatched

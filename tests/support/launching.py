@@ -1,6 +1,6 @@
 """A run that waits for LAUNCH, and its message."""
 
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.engine import JOB, RUN_IDS, EngineHarness
 from treadle.definitions.errors import LaunchError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
@@ -12,7 +12,7 @@ RUN_ID = RUN_IDS.keyed("watch", "k")
 SECONDS = 30
 
 
-def queue_run(house: House) -> Run:
+def queue_run(harness: EngineHarness) -> Run:
     """Return a run that DISPATCH has just recorded."""
     run = Run(
         RUN_ID,
@@ -27,23 +27,23 @@ def queue_run(house: House) -> Run:
         reached={"1/0": {"QUEUED": NOON}},
         next_at=NOON + LAUNCH_DUE_MS,
     )
-    house.tables.runs[RUN_ID] = run
+    harness.tables.runs[RUN_ID] = run
     return run
 
 
-def launch(house: House, attempt: int = 1) -> Outcome:
+def launch(harness: EngineHarness, attempt: int = 1) -> Outcome:
     """Process the message of an attempt."""
-    return house.launcher().launch(LaunchRequest(RUN_ID, attempt, JOB), SECONDS)
+    return harness.launcher().launch(LaunchRequest(RUN_ID, attempt, JOB), SECONDS)
 
 
-def refuse(house: House, *refusals: LaunchError) -> None:
+def refuse(harness: EngineHarness, *refusals: LaunchError) -> None:
     """Make the next starts fail."""
-    house.target.refusals = iter(refusals)
+    harness.target.refusals = iter(refusals)
 
 
-def resent(house: House) -> list[tuple[object, int]]:
+def resent(harness: EngineHarness) -> list[tuple[object, int]]:
     """Return the messages that were sent again, with their delays."""
-    return [(message.body, message.delay_seconds) for message in house.launches.messages]
+    return [(message.body, message.delay_seconds) for message in harness.launches.messages]
 
 
 MESSAGE = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1, "job": JOB}

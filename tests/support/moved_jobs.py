@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tests.support.house import ARN, JOB, House
+from tests.support.engine import ARN, JOB, EngineHarness
 from tests.support.launching import launch, queue_run
 from treadle.definitions.errors import (
     LaunchDeniedError,
@@ -42,8 +42,8 @@ class MovableTarget(InMemoryTarget):
     start_walls: dict[str, LaunchError]
     loses: bool
 
-    def __init__(self, house: House, contract: StartContract = NAMED) -> None:
-        super().__init__(house.clock, contract)
+    def __init__(self, harness: EngineHarness, contract: StartContract = NAMED) -> None:
+        super().__init__(harness.clock, contract)
         self.walls, self.start_walls, self.loses = {}, {}, False
 
     def _check(self, text: str, more: Mapping[str, LaunchError] | None = None) -> None:
@@ -72,51 +72,51 @@ class MovableTarget(InMemoryTarget):
         return super().recent(settings, since)
 
 
-def target_of(house: House, contract: StartContract = NAMED) -> MovableTarget:
+def target_of(harness: EngineHarness, contract: StartContract = NAMED) -> MovableTarget:
     """Return the engine's target."""
-    house.target = target = MovableTarget(house, contract)
+    harness.target = target = MovableTarget(harness, contract)
     return target
 
 
-def started(house: House) -> MovableTarget:
+def started(harness: EngineHarness) -> MovableTarget:
     """Start a run at the first address."""
-    queue_run(house)
-    target = target_of(house)
-    launch(house)
-    assert house.only_run().status is Status.STARTED
+    queue_run(harness)
+    target = target_of(harness)
+    launch(harness)
+    assert harness.only_run().status is Status.STARTED
     return target
 
 
-def leave_pending_start(house: House, contract: StartContract = NAMED) -> MovableTarget:
+def leave_pending_start(harness: EngineHarness, contract: StartContract = NAMED) -> MovableTarget:
     """Start a run at the first address, and lose the response."""
-    queue_run(house)
-    target = target_of(house, contract)
+    queue_run(harness)
+    target = target_of(harness, contract)
     target.loses = True
-    launch(house)
+    launch(harness)
     target.loses = False
-    assert (house.only_run().status, len(target.executions)) == (Status.QUEUED, 1)
-    house.launches.drain()
-    house.clock.advance(30)
+    assert (harness.only_run().status, len(target.executions)) == (Status.QUEUED, 1)
+    harness.launches.drain()
+    harness.clock.advance(30)
     return target
 
 
-def keep_launching(house: House, until: int = 100 * HOUR) -> Run:
+def keep_launching(harness: EngineHarness, until: int = 100 * HOUR) -> Run:
     """Process each message when it is due, until there are none or the time is up."""
-    end = house.clock.now() + until
-    launch(house)
-    while house.launches.messages and house.clock.now() < end:
-        delay = max(message.delay_seconds for message in house.launches.messages)
-        house.launches.drain()
-        house.clock.advance(delay)
-        launch(house)
-    return house.only_run()
+    end = harness.clock.now() + until
+    launch(harness)
+    while harness.launches.messages and harness.clock.now() < end:
+        delay = max(message.delay_seconds for message in harness.launches.messages)
+        harness.launches.drain()
+        harness.clock.advance(delay)
+        launch(harness)
+    return harness.only_run()
 
 
-def keep_reconciling(house: House, until: int = 400 * HOUR) -> list[Reconciled]:
+def keep_reconciling(harness: EngineHarness, until: int = 400 * HOUR) -> list[Reconciled]:
     """Run a pass whenever the run is due, until it has ended or the time is up."""
-    end, passes = house.clock.now() + until, []
-    while (due := house.only_run().next_at) is not None and due < end:
-        house.clock.time = max(house.clock.time, due)
-        passes.append(house.reconciler().reconcile(50))
+    end, passes = harness.clock.now() + until, []
+    while (due := harness.only_run().next_at) is not None and due < end:
+        harness.clock.time = max(harness.clock.time, due)
+        passes.append(harness.reconciler().reconcile(50))
         assert len(passes) < MOST_PASSES, "the run is due again and again"
     return passes

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.house import JOB, RUN_IDS, House, keyless
+from tests.support.engine import JOB, RUN_IDS, EngineHarness, keyless
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DefaultSensorStatus
@@ -37,7 +37,7 @@ class S3Engine:
     """A deployed sensor over a bucket.
 
     Attributes:
-        house: the engine.
+        harness: the engine.
         selection: the sensor's.
         function: the author's.
         jobs: those that the deployment lets it start.
@@ -47,7 +47,7 @@ class S3Engine:
         dead_letters: the dead letters.
     """
 
-    house: House
+    harness: EngineHarness
     selection: S3Selection = field(
         default_factory=lambda: S3Selection(BUCKET, "in/", ".csv", start_from=StartFrom.BEGINNING)
     )
@@ -59,17 +59,17 @@ class S3Engine:
     objects: InMemoryObjects = field(init=False)
 
     def __post_init__(self) -> None:
-        self.objects = InMemoryObjects(self.house.clock)
+        self.objects = InMemoryObjects(self.harness.clock)
 
     @property
     def definition(self) -> S3SensorDefinition:
         """The sensor."""
         made = S3SensorDefinition(SENSOR, evaluation_fn=self.function, selection=self.selection, job_name=JOB)
-        return made.with_lister(self.objects, self.house.clock.now)
+        return made.with_lister(self.objects, self.harness.clock.now)
 
     def operations(self) -> SensorOperations:
         """Return the operator's commands on sensors."""
-        return SensorOperations(self.house.sensors, self.house.clock)
+        return SensorOperations(self.harness.sensors, self.harness.clock)
 
     # ---- Events
 
@@ -79,7 +79,7 @@ class S3Engine:
 
     def evaluate_event(self, event: ObjectCreated) -> Outcome | SensorEvaluationError:
         """Evaluate an event."""
-        events = self.house.events(self.definition, status=self.default_status)
+        events = self.harness.events(self.definition, status=self.default_status)
         try:
             return events.evaluate(event, events.load_batch_state([event]), Budget())
         except SensorEvaluationError as error:
@@ -87,48 +87,48 @@ class S3Engine:
 
     def sweep(self, *, pause_after: int = 0) -> Outcome:
         """Run the next scheduled tick."""
-        self.house.clock.advance(INTERVAL)
-        leased = self.house.leased(
+        self.harness.clock.advance(INTERVAL)
+        leased = self.harness.leased(
             self.definition, interval=INTERVAL, status=self.default_status, pause_after=pause_after
         )
-        return leased.tick(self.house.clock.now(), Budget())
+        return leased.tick(self.harness.clock.now(), Budget())
 
     def dispatch(self, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
         """Dispatch the committed ticks."""
-        for tick in self.house.tick_records(SENSOR):
+        for tick in self.harness.tick_records(SENSOR):
             if tick.is_to_be_dispatched:
-                self.house.dispatcher(limits=limits, **dict.fromkeys([SENSOR], self.jobs[0])).dispatch(tick)
+                self.harness.dispatcher(limits=limits, **dict.fromkeys([SENSOR], self.jobs[0])).dispatch(tick)
 
     def launch(self) -> None:
         """Process the launch messages."""
-        for body in self.house.launches.drain():
+        for body in self.harness.launches.drain():
             request = LaunchRequest.from_json(body)
-            self.house.launcher().launch(request, 30)
+            self.harness.launcher().launch(request, 30)
 
     def arrive(self, key: str = "in/a.csv", body: bytes = b"1") -> Tick:
         """Store an object, evaluate its event, and launch its run."""
         self.evaluate_event(self.put(key, body))
         self.dispatch()
         self.launch()
-        return self.house.tick_records(SENSOR)[-1]
+        return self.harness.tick_records(SENSOR)[-1]
 
     # ---- Queries
 
     def why(self, **subject: Any) -> Explanation:
         """Return the explanation of a subject."""
-        house = self.house
+        harness = self.harness
         sensors = [DeployedSensor(SENSOR, "s3", "", self.jobs, self.default_status, INTERVAL)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
         why = Explainer(
             InMemoryDeployment(sensors),
-            house.sensors,
-            house.ticks,
-            house.runs,
+            harness.sensors,
+            harness.ticks,
+            harness.runs,
             RUN_IDS,
             SelectedObjects(lambda sensor: self.selection, self.objects),
             self.health,
             Redriver(self.dead_letters, lambda: destinations),
-            house.clock,
+            harness.clock,
         )
         return why.explain(SENSOR, Subject(**subject))
 

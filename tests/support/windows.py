@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from tests.support.house import JOB, JOBS
+from tests.support.engine import JOB, JOBS
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, SensorResult
 from treadle.adapters.system import RandomTokens
 from treadle.engine.launch.launcher import Launcher

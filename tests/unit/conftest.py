@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from tests.support.objects import object_of
 from treadle.definitions.objects import ObjectCreated
 
@@ -30,9 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def house() -> House:
+def harness() -> EngineHarness:
     """The engine over twins in memory."""
-    return House()
+    return EngineHarness()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.house import NAMESPACE, House
+from tests.support.engine import NAMESPACE, EngineHarness
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import InvalidReportError
 from treadle.definitions.runs import DEPTH_TAG, from_millis
@@ -32,23 +32,23 @@ REPORT = AssetReport(ORDERS, "e1", NOON)
 PUBLISHED = AssetMaterialized(ORDERS, "e1", 40, NOON, "a run there", 3, OTHER)
 
 
-def published(house: House) -> list[dict[str, Any]]:
-    assert {event.kind for event in house.bus.events} <= {"Asset Materialized"}
-    return [dict(event.detail) for event in house.bus.events]
+def published(harness: EngineHarness) -> list[dict[str, Any]]:
+    assert {event.kind for event in harness.bus.events} <= {"Asset Materialized"}
+    return [dict(event.detail) for event in harness.bus.events]
 
 
-def numbers(house: House) -> list[object]:
-    return [detail["storage_id"] for detail in published(house)]
+def numbers(harness: EngineHarness) -> list[object]:
+    return [detail["storage_id"] for detail in published(harness)]
 
 
-def made_by(house: House, depth: str) -> None:
-    house.tables.runs[RUN_ID] = Run(RUN_ID, "load", "s", "k", "t", "{}", {DEPTH_TAG: depth}, 0)
+def made_by(harness: EngineHarness, depth: str) -> None:
+    harness.tables.runs[RUN_ID] = Run(RUN_ID, "load", "s", "k", "t", "{}", {DEPTH_TAG: depth}, 0)
 
 
-def test_a_report_is_numbered_and_reported_with_all_that_it_says(house: House) -> None:
-    outcome = house.assets.record(REPORT)
+def test_a_report_is_numbered_and_reported_with_all_that_it_says(harness: EngineHarness) -> None:
+    outcome = harness.assets.record(REPORT)
 
-    assert published(house) == [
+    assert published(harness) == [
         {
             "version": 1,
             "id": "e1",
@@ -68,64 +68,66 @@ def test_a_report_is_numbered_and_reported_with_all_that_it_says(house: House) -
     assert "tables/orders: materialization 1" in outcome.reason
 
 
-def test_a_second_report_of_an_id_is_reported_as_the_first_whatever_it_says(house: House) -> None:
-    house.assets.record(REPORT)
+def test_a_second_report_of_an_id_is_reported_as_the_first_whatever_it_says(harness: EngineHarness) -> None:
+    harness.assets.record(REPORT)
     again = AssetReport(
         AssetMaterialization(ORDERS.asset_key, metadata={"rows": 4}), "e1", datetime(2026, 11, 23, tzinfo=UTC)
     )
 
-    house.assets.record(again)
+    harness.assets.record(again)
 
-    first, second = published(house)
+    first, second = published(harness)
     assert first == second
-    assert len(house.tables.events["tables/orders"]) == 1
+    assert len(harness.tables.events["tables/orders"]) == 1
 
 
-def test_an_id_is_of_its_asset_alone(house: House) -> None:
-    house.assets.record(REPORT)
-    house.assets.record(replace(REPORT, materialization=AssetMaterialization("customers")))
+def test_an_id_is_of_its_asset_alone(harness: EngineHarness) -> None:
+    harness.assets.record(REPORT)
+    harness.assets.record(replace(REPORT, materialization=AssetMaterialization("customers")))
 
-    assert numbers(house) == [1, 1]
+    assert numbers(harness) == [1, 1]
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 4)), max_size=12))
 def test_numbers_of_an_asset_have_no_gap_and_follow_the_order_of_recording(
     reports: list[tuple[str, int]],
 ) -> None:
-    house = House()
+    harness = EngineHarness()
     for key, number in reports:
-        house.assets.record(AssetReport(AssetMaterialization(key), f"e{number}", NOON))
+        harness.assets.record(AssetReport(AssetMaterialization(key), f"e{number}", NOON))
 
     for key in "ab":
         first_seen = dict.fromkeys(f"e{number}" for of, number in reports if of == key)
-        kept = house.tables.events.get(key, [])
+        kept = harness.tables.events.get(key, [])
         assert [(each.event_id, each.storage_id) for each in kept] == [
             (name, place) for place, name in enumerate(first_seen, 1)
         ]
 
 
 @pytest.mark.parametrize("given_id", [RUN_ID, f"{RUN_ID}-2"])
-def test_what_a_run_made_is_as_deep_as_the_run(house: House, given_id: str) -> None:
-    made_by(house, "4")
+def test_what_a_run_made_is_as_deep_as_the_run(harness: EngineHarness, given_id: str) -> None:
+    made_by(harness, "4")
 
-    house.assets.record(replace(REPORT, run_id=given_id))
+    harness.assets.record(replace(REPORT, run_id=given_id))
 
-    [detail] = published(house)
+    [detail] = published(harness)
     assert (detail["run_id"], detail["depth"]) == (RUN_ID, 4)
 
 
-def test_what_an_unknown_run_made_is_reported_with_its_name(house: House) -> None:
-    house.assets.record(replace(REPORT, run_id="nightly by hand"))
+def test_what_an_unknown_run_made_is_reported_with_its_name(harness: EngineHarness) -> None:
+    harness.assets.record(replace(REPORT, run_id="nightly by hand"))
 
-    [detail] = published(house)
+    [detail] = published(harness)
     assert (detail["run_id"], detail["depth"]) == ("nightly by hand", 0)
 
 
-def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(house: House) -> None:
-    house.assets.record(REPORT)
-    outcome = house.assets.record(RemoteMaterialization(PUBLISHED, OTHER))
+def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(
+    harness: EngineHarness,
+) -> None:
+    harness.assets.record(REPORT)
+    outcome = harness.assets.record(RemoteMaterialization(PUBLISHED, OTHER))
 
-    own, foreign = published(house)
+    own, foreign = published(harness)
     assert own["storage_id"] == 1
     assert foreign == {
         **own,
@@ -147,25 +149,27 @@ def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(h
         pytest.param(OTHER, NAMESPACE, id="own, come back"),
     ],
 )
-def test_what_went_through_a_stack_is_not_recorded_again(house: House, namespace: str, origin: str) -> None:
-    outcome = house.assets.record(RemoteMaterialization(replace(PUBLISHED, location=origin), namespace))
+def test_what_went_through_a_stack_is_not_recorded_again(
+    harness: EngineHarness, namespace: str, origin: str
+) -> None:
+    outcome = harness.assets.record(RemoteMaterialization(replace(PUBLISHED, location=origin), namespace))
 
     assert outcome.decision is Decision.FOREIGN
     assert namespace in outcome.reason
-    assert (house.tables.events, published(house)) == ({}, [])
+    assert (harness.tables.events, published(harness)) == ({}, [])
 
 
-def test_what_a_tick_reports_is_recorded_once_one_step_deeper(house: House) -> None:
+def test_what_a_tick_reports_is_recorded_once_one_step_deeper(harness: EngineHarness) -> None:
     customers = AssetMaterialization("customers")
     tick = Tick(
         "watch", "t1", TickKind.EVENT, TickStatus.SUCCESS, 1, 1, 1_795_348_800_250,
         depth=2, asset_events=(ORDERS, customers, ORDERS),
     )  # fmt: skip
 
-    house.assets.record_tick(tick)
-    house.assets.record_tick(tick)
+    harness.assets.record_tick(tick)
+    harness.assets.record_tick(tick)
 
-    first, second = published(house)[:3], published(house)[3:]
+    first, second = published(harness)[:3], published(harness)[3:]
     assert first == second
     assert [(each["id"], each["asset_key"], each["storage_id"]) for each in first] == [
         ("watch/t1/0", "tables/orders", 1),
@@ -210,28 +214,28 @@ def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
         replace(REPORT, run_id=run_id)
 
 
-def test_what_is_reported_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
+def test_what_is_reported_to_be_made_far_ahead_was_made_now_and_stays_so(harness: EngineHarness) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
     reports: list[AssetReport | RemoteMaterialization] = [
         replace(REPORT, time=far),
         RemoteMaterialization(replace(PUBLISHED, time=far), OTHER),
     ]
-    now = timestamp(house.clock.now())
+    now = timestamp(harness.clock.now())
     for report in reports:
-        house.assets.record(report)
-    house.clock.advance(3_600)
+        harness.assets.record(report)
+    harness.clock.advance(3_600)
     for report in reports:
-        house.assets.record(report)
+        harness.assets.record(report)
 
-    assert [detail["time"] for detail in published(house)] == [now] * 4
+    assert [detail["time"] for detail in published(harness)] == [now] * 4
 
 
-def test_clocks_may_differ_by_minutes(house: House) -> None:
-    time = from_millis(house.clock.now() + 240_000)
+def test_clocks_may_differ_by_minutes(harness: EngineHarness) -> None:
+    time = from_millis(harness.clock.now() + 240_000)
 
-    house.assets.record(replace(REPORT, time=time))
+    harness.assets.record(replace(REPORT, time=time))
 
-    assert published(house)[0]["time"] == timestamp(house.clock.now() + 240_000)
+    assert published(harness)[0]["time"] == timestamp(harness.clock.now() + 240_000)
 
 
 def test_time_without_zone_is_refused() -> None:
@@ -265,11 +269,11 @@ def test_what_another_stack_reports_and_cannot_be_kept_is_refused(
         RemoteMaterialization(PUBLISHED, f"{OTHER}{'x' * 300}")
 
 
-def test_the_longest_ids_of_the_longest_stack_fit_into_a_key_of_the_table(house: House) -> None:
+def test_the_longest_ids_of_the_longest_stack_fit_into_a_key_of_the_table(harness: EngineHarness) -> None:
     namespace = f"{OTHER}{'x' * (MAX_NAMESPACE - len(OTHER))}"
     foreign = replace(PUBLISHED, event_id="e" * MAX_EVENT_ID, location=namespace)
 
-    house.assets.record(RemoteMaterialization(foreign, namespace))
+    harness.assets.record(RemoteMaterialization(foreign, namespace))
 
-    [kept] = house.tables.events["tables/orders"]
+    [kept] = harness.tables.events["tables/orders"]
     assert len(f"id#{kept.event_id}".encode()) <= 1_024

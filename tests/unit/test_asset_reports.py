@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import NAMESPACE, House
+from tests.support.engine import NAMESPACE, EngineHarness
 from tests.support.starts import LAUNCH_ID, stubbed
 from treadle import AssetKey, AssetMaterialization, MetadataValue, report_asset_materialization
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
@@ -167,28 +167,28 @@ def test_neither_speaks_for_the_other(source: str, kind: str) -> None:
         parse_asset_event(event)
 
 
-def asset_event_of(house: House, namespace: str = NAMESPACE) -> dict[str, Any]:
+def asset_event_of(harness: EngineHarness, namespace: str = NAMESPACE) -> dict[str, Any]:
     """Return a stack's event of an asset, as EventBridge delivers it."""
-    house.assets.record(read(metadata={"rows": 3}, event_id="e1"))
-    event: dict[str, Any] = json.loads(json.dumps(envelope(house.bus.events[-1], namespace)))
+    harness.assets.record(read(metadata={"rows": 3}, event_id="e1"))
+    event: dict[str, Any] = json.loads(json.dumps(envelope(harness.bus.events[-1], namespace)))
     return event
 
 
-def test_what_another_stack_reports_is_read_as_it_was_reported(house: House) -> None:
-    parsed = parse_asset_event(asset_event_of(house))
+def test_what_another_stack_reports_is_read_as_it_was_reported(harness: EngineHarness) -> None:
+    parsed = parse_asset_event(asset_event_of(harness))
 
     assert isinstance(parsed, RemoteMaterialization)
     assert (parsed.namespace, parsed.event.location, parsed.event.storage_id) == (NAMESPACE, NAMESPACE, 1)
     assert parsed.event.materialization.plain_metadata == {"rows": 3}
 
 
-def test_a_stack_speaks_of_its_own_account_only(house: House) -> None:
+def test_a_stack_speaks_of_its_own_account_only(harness: EngineHarness) -> None:
     with pytest.raises(UnknownEventError, match="comes from 210987654321"):
-        parse_asset_event(asset_event_of(house) | {"account": "210987654321"})
+        parse_asset_event(asset_event_of(harness) | {"account": "210987654321"})
 
 
-def test_another_version_of_what_a_stack_reports_is_refused(house: House) -> None:
-    event = asset_event_of(house)
+def test_another_version_of_what_a_stack_reports_is_refused(harness: EngineHarness) -> None:
+    event = asset_event_of(harness)
     event["detail"]["version"] = 2
 
     with pytest.raises(UnknownEventError, match="version 2 is not 1"):
@@ -293,11 +293,8 @@ def test_pages_example_is_read_and_its_table_names_every_field() -> None:
     assert isinstance(report, AssetReport)
     assert report.materialization.plain_metadata == detail["metadata"]
     assert set(re.findall(r"^\| `detail\.(\w+)` \|", SECTION, flags=re.MULTILINE)) == set(detail)
-    _, event = sent(
-        lambda: report_asset_materialization(
-            "a", metadata={"a": 1}, partition="p", description="d", run_id="r", bus="stack-bus"
-        )
-    )
+    made = AssetMaterialization("a", "d", {"a": MetadataValue.path("b")}, "p", {"v": "1"})
+    _, event = sent(lambda: report_asset_materialization(made, run_id="r", bus="stack-bus"))
     assert event["detail"].keys() == detail.keys()
 
 

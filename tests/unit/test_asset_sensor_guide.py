@@ -72,7 +72,7 @@ def test_report_follows_both_assets() -> None:
 
 
 def test_report_by_day_follows_both_assets_of_that_day() -> None:
-    instance = TreadleInstance([run("Decide by hand").report_by_day])
+    instance = TreadleInstance([run("Match updates yourself").report_by_day])
     make(instance, ORDERS, partition="mon")
     make(instance, ORDERS, partition="tue")
     make(instance, CUSTOMERS, partition="tue")
@@ -83,7 +83,7 @@ def test_report_by_day_follows_both_assets_of_that_day() -> None:
 
 
 def test_report_of_all_that_came_since_the_last() -> None:
-    instance = TreadleInstance([run("Read what is recorded").report_new_orders])
+    instance = TreadleInstance([run("Read recorded materializations").report_new_orders])
     for rows in (3, 4):
         make(instance, ORDERS, rows)
     instance.tick("report_new_orders")

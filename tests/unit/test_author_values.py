@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import JOB, RUN_IDS, House, sensor_of
+from tests.support.engine import JOB, RUN_IDS, EngineHarness, sensor_of
 from treadle import (
     AssetKey,
     AssetMaterialization,
@@ -45,7 +45,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.planning import MAX_REQUEST_BYTES, Plan
 from treadle.model.runs import MAX_STEPS, Failure, Run
-from treadle.model.ticks import PlannedRun, Tick
+from treadle.model.ticks import PlannedRun, Tick, TickTrouble
 from treadle.testing import TreadleInstance
 
 NOT_UTF8 = b"caf\xe9.csv".decode("utf-8", "surrogateescape")
@@ -226,19 +226,19 @@ def changing(what: str, value: Any) -> Callable[[], RunRequest]:
 @pytest.mark.parametrize("what", ["tags", "run_config"])
 @pytest.mark.parametrize("value", [object(), NOT_UTF8, float("nan")])
 def test_what_is_changed_to_something_invalid_after_it_was_made_fails_the_tick(
-    house: House, what: str, value: Any
+    harness: EngineHarness, what: str, value: Any
 ) -> None:
-    outcome = house.leased(sensor_of(changing(what, value))).tick(house.clock.now(), Budget())
+    outcome = harness.leased(sensor_of(changing(what, value))).tick(harness.clock.now(), Budget())
 
     assert outcome.decision is Decision.FAILURE
     assert "must be plain JSON" in outcome.reason
-    assert house.state().lease_owner is None
+    assert harness.state().lease_owner is None
 
 
-def test_tag_that_is_changed_to_a_number_is_written_as_json(house: House) -> None:
-    house.leased(sensor_of(changing("tags", 5))).tick(house.clock.now(), Budget())
+def test_tag_that_is_changed_to_a_number_is_written_as_json(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(changing("tags", 5))).tick(harness.clock.now(), Budget())
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert tick.requests[0].tags["later"] == "5"
 
 
@@ -260,11 +260,11 @@ def raising(error: Exception) -> Callable[[], None]:
 
 @pytest.mark.parametrize("error", [ValueError(NOT_UTF8), ValueError("x" * 1_000_000), NotesError("bad")])
 def test_whatever_a_function_raises_is_a_failed_tick_that_can_be_stored(
-    house: House, error: Exception
+    harness: EngineHarness, error: Exception
 ) -> None:
-    outcome = house.leased(sensor_of(raising(error))).tick(house.clock.now(), Budget())
+    outcome = harness.leased(sensor_of(raising(error))).tick(harness.clock.now(), Budget())
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert outcome.decision is Decision.FAILURE
     assert tick.error is not None
     assert tick.error.type == type(error).__name__
@@ -272,10 +272,10 @@ def test_whatever_a_function_raises_is_a_failed_tick_that_can_be_stored(
     assert len(tick.error.stack.encode()) <= 16_000
 
 
-def test_failure_of_the_planning_is_a_failed_tick(house: House) -> None:
+def test_failure_of_the_planning_is_a_failed_tick(harness: EngineHarness) -> None:
     """Whatever the engine itself does with the author's values."""
     definition = sensor_of(lambda: RunRequest("k"))
-    evaluator = house.evaluator(definition)
+    evaluator = harness.evaluator(definition)
     planner: Any = evaluator._planner
 
     class Broken:
@@ -283,14 +283,14 @@ def test_failure_of_the_planning_is_a_failed_tick(house: House) -> None:
             return {}["x"]  # type: ignore[index]
 
     planner.known._runs = Broken()
-    leased = house.leased(definition)
+    leased = harness.leased(definition)
     leased._evaluator = evaluator
 
-    outcome = leased.tick(house.clock.now(), Budget())
+    outcome = leased.tick(harness.clock.now(), Budget())
 
     assert outcome.decision is Decision.FAILURE
     assert "The result of sensor watch cannot be recorded: KeyError" in outcome.reason
-    assert house.state().lease_owner is None
+    assert harness.state().lease_owner is None
 
 
 @pytest.mark.parametrize("line", ["x" * 30_000, "字" * 30_000, "😀" * 30_000, "\x00" * 30_000, NOT_UTF8])
@@ -309,15 +309,15 @@ def test_log_is_bounded_in_the_form_in_which_it_is_stored(line: str) -> None:
     "".join(tick.log).encode()
 
 
-def vetted(house: House, requests: list[RunRequest], **options: Any) -> Any:
+def vetted(harness: EngineHarness, requests: list[RunRequest], **options: Any) -> Any:
     jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
     definition = SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs, **options)
-    return house.planner(definition).validate_requests(SensorExecutionData(tuple(requests)), TICK)
+    return harness.planner(definition).validate_requests(SensorExecutionData(tuple(requests)), TICK)
 
 
-def planned(house: House, requests: list[RunRequest]) -> Plan:
+def planned(harness: EngineHarness, requests: list[RunRequest]) -> Plan:
     jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
-    planner = house.planner(SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs))
+    planner = harness.planner(SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs))
     return planner.plan(planner.validate_requests(SensorExecutionData(tuple(requests)), TICK))
 
 
@@ -331,9 +331,9 @@ def planned(house: House, requests: list[RunRequest]) -> Plan:
     ],
 )
 def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
-    house: House, second: RunRequest, expected: str
+    harness: EngineHarness, second: RunRequest, expected: str
 ) -> None:
-    found = planned(house, [RunRequest("k", job_name=JOB), second])
+    found = planned(harness, [RunRequest("k", job_name=JOB), second])
 
     (aside,) = found.set_aside
     assert len(found.runs) == 1
@@ -341,12 +341,12 @@ def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
     assert expected in aside.reason
 
 
-def test_nothing_is_set_aside_for_a_key_that_was_taken_before(house: House) -> None:
+def test_nothing_is_set_aside_for_a_key_that_was_taken_before(harness: EngineHarness) -> None:
     """A sensor may request all it sees at each tick; the key's run is what is said of both."""
     run_id = RUN_IDS.keyed("watch", "k")
-    house.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
+    harness.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
 
-    found = planned(house, [RunRequest("k", job_name=JOB), RunRequest("k", {"day": "2"}, job_name=JOB)])
+    found = planned(harness, [RunRequest("k", job_name=JOB), RunRequest("k", {"day": "2"}, job_name=JOB)])
 
     assert (found.runs, found.existing_keys, found.set_aside) == ((), ("k",), ())
 
@@ -376,7 +376,9 @@ def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> No
     ],
     ids=["schema", "size", "run key", "twice"],
 )
-def test_sensor_that_fails_on_invalid_requests_commits_nothing(house: House, invalid: RunRequest) -> None:
+def test_sensor_that_fails_on_invalid_requests_commits_nothing(
+    harness: EngineHarness, invalid: RunRequest
+) -> None:
     def function(context: SensorEvaluationContext) -> list[RunRequest]:
         context.update_cursor("moved")
         return [RunRequest("good", job_name=JOB), invalid]
@@ -384,29 +386,31 @@ def test_sensor_that_fails_on_invalid_requests_commits_nothing(house: House, inv
     jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
     definition = SensorDefinition("watch", evaluation_fn=function, jobs=jobs, on_invalid="fail")
 
-    outcome = house.leased(definition).tick(house.clock.now(), Budget())
+    outcome = harness.leased(definition).tick(harness.clock.now(), Budget())
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert outcome.decision is Decision.FAILURE
     assert "returned 1 invalid requests" in outcome.reason
     assert str(invalid.run_key)[:10] in outcome.reason
-    assert (tick.status, tick.requests, house.state().cursor) == (TickStatus.FAILURE, (), None)
+    assert (tick.status, tick.requests, harness.state().cursor) == (TickStatus.FAILURE, (), None)
 
 
-def test_error_of_many_invalid_requests_names_some_and_counts_all(house: House) -> None:
+def test_error_of_many_invalid_requests_names_some_and_counts_all(harness: EngineHarness) -> None:
     requests = [RunRequest(f"bad{n}", {"night": "x" * 500}, job_name=JOB) for n in range(1_000)]
 
     with pytest.raises(InvalidResultError) as failed:
-        vetted(house, requests, on_invalid="fail")
+        vetted(harness, requests, on_invalid="fail")
 
     assert "returned 1000 invalid requests" in str(failed.value)
     assert "and 980 more" in str(failed.value)
     assert len(str(failed.value)) < 8_000
 
 
-def test_all_that_was_set_aside_is_named_with_reasons_as_long_as_there_is_room(house: House) -> None:
+def test_all_that_was_set_aside_is_named_with_reasons_as_long_as_there_is_room(
+    harness: EngineHarness,
+) -> None:
     misfit = {f"file_{number:06d}": number for number in range(200)}
-    found = vetted(house, [RunRequest(f"bad{n}", misfit, job_name=JOB) for n in range(2_000)])
+    found = vetted(harness, [RunRequest(f"bad{n}", misfit, job_name=JOB) for n in range(2_000)])
 
     assert [each.run_key for each in found.set_aside] == [f"bad{n}" for n in range(2_000)]
     assert len(found.set_aside[0].reason) == MAX_SET_ASIDE
@@ -415,10 +419,10 @@ def test_all_that_was_set_aside_is_named_with_reasons_as_long_as_there_is_room(h
     )
 
 
-def test_last_run_key_is_cut_where_no_run_could_have_it(house: House) -> None:
-    house.leased(sensor_of(lambda: RunRequest("k" * 500_000))).tick(house.clock.now(), Budget())
+def test_last_run_key_is_cut_where_no_run_could_have_it(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: RunRequest("k" * 500_000))).tick(harness.clock.now(), Budget())
 
-    assert house.state().last_run_key == "k" * 2_048
+    assert harness.state().last_run_key == "k" * 2_048
 
 
 def test_failure_of_a_run_has_bounded_texts_and_parts() -> None:
@@ -434,9 +438,9 @@ def test_failure_of_a_run_has_bounded_texts_and_parts() -> None:
 
 
 @pytest.mark.parametrize("name", ["reason", "trigger", "paused", "held", "acted_on", "cursor"])
-def test_texts_of_a_tick_are_cut_and_made_unicode(house: House, name: str) -> None:
-    house.leased(sensor_of(lambda: RunRequest("k"))).tick(house.clock.now(), Budget())
-    (tick,) = house.tick_records()
+def test_texts_of_a_tick_are_cut_and_made_unicode(harness: EngineHarness, name: str) -> None:
+    harness.leased(sensor_of(lambda: RunRequest("k"))).tick(harness.clock.now(), Budget())
+    (tick,) = harness.tick_records()
 
     changed: dict[str, Any] = {name: NOT_UTF8 + "ü" * 100_000}
     text = getattr(replace(tick, **changed), name)
@@ -447,9 +451,9 @@ def test_texts_of_a_tick_are_cut_and_made_unicode(house: House, name: str) -> No
 
 def test_request_of_an_older_tick_with_values_that_are_no_texts_is_read_with_texts() -> None:
     """It was committed before its values were checked, and waits for its dispatch."""
-    house = House()
-    house.leased(sensor_of(lambda: RunRequest("k"))).tick(house.clock.now(), Budget())
-    (tick,) = house.tick_records()
+    harness = EngineHarness()
+    harness.leased(sensor_of(lambda: RunRequest("k"))).tick(harness.clock.now(), Budget())
+    (tick,) = harness.tick_records()
     poisoned: Any = PlannedRun(RUN_IDS.keyed("watch", "b"), "b", JOB, "{}", {"t": 5}, 20261129)  # type: ignore[dict-item, arg-type]
     old: Tick = replace(tick, requests=(poisoned,))
     outcomes = Outcomes(None)
@@ -677,3 +681,34 @@ def test_run_config_of_a_batch_may_be_an_object() -> None:
     [run] = instance.runs(lambda run: run.sensor == "both")
 
     assert json.loads(run.run_config) == {"ops": {"load": {"config": {"day": 1}}}}
+
+
+def test_partition_key_that_is_no_string_fails_its_tick_and_no_later_one() -> None:
+    keys: list[Any] = [date(2026, 11, 29), 2026, "2026-11-29"]
+    instance = TreadleInstance([sensor_of(lambda: RunRequest("a", partition_key=keys.pop(0)))])
+
+    ticks = [instance.tick("watch") for _ in range(3)]
+
+    assert [result.outcome.decision for result in ticks[:2]] == [Decision.FAILURE] * 2
+    assert ["partition_key must be a string or None" in result.outcome.reason for result in ticks[:2]] == [
+        True,
+        True,
+    ]
+    assert [run.partition_key for run in ticks[2].runs] == ["2026-11-29"]
+
+
+def test_request_that_is_too_large_is_shown_while_its_cursor_moves_and_fails_the_tick_on_demand() -> None:
+    def function(context: SensorEvaluationContext) -> RunRequest:
+        context.update_cursor("after")
+        return RunRequest("batch-1", {"files": ["x" * 100] * 2500})
+
+    instance = TreadleInstance([sensor_of(function)])
+    shown = instance.tick("watch")
+    failing = TreadleInstance([sensor_of(function, on_invalid="fail")])
+    failed = failing.tick("watch")
+
+    assert "1 invalid requests were rejected: Run request too large" in shown.outcome.reason
+    assert (instance.cursor("watch"), shown.outcome.set_aside) == ("after", 1)
+    assert shown.tick is not None
+    assert shown.tick.trouble is TickTrouble.SET_ASIDE
+    assert (failed.outcome.decision, failing.cursor("watch")) == (Decision.FAILURE, None)

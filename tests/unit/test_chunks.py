@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.house import JOB, RUN_IDS, House, sensor_of
+from tests.support.engine import JOB, RUN_IDS, EngineHarness, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
@@ -35,76 +35,76 @@ def requests_of(count: int, job: str = JOB) -> tuple[PlannedRun, ...]:
     return tuple(PlannedRun(RUN_IDS.keyed("watch", key), key, job, "{}", {}) for key in keys)
 
 
-def committed(house: House, count: int, job: str = JOB) -> Tick:
+def committed(harness: EngineHarness, count: int, job: str = JOB) -> Tick:
     """Return a tick with so many requests, as the evaluator commits it."""
     requests = requests_of(count, job)
     tick = Tick("watch", TICK_ID, TickKind.LEASED, TickStatus.SUCCESS, NOON, NOON, NOON, requests=requests)
-    house.tables.ticks["watch", TICK_ID] = tick
+    harness.tables.ticks["watch", TICK_ID] = tick
     return tick
 
 
-def handed_on(house: House, tick: Tick) -> list[ChunkRequest]:
+def handed_on(harness: EngineHarness, tick: Tick) -> list[ChunkRequest]:
     """Return what DISPATCH sends to itself for a tick."""
-    house.dispatcher().dispatch(tick)
-    return [house.slice_request(body) for body in house.slices.drain()]
+    harness.dispatcher().dispatch(tick)
+    return [harness.chunk_request(body) for body in harness.chunks.drain()]
 
 
-def too_deep(house: House) -> None:
+def too_deep(harness: EngineHarness) -> None:
     """Let the tick look like one of a loop, whose every request is refused."""
-    house.tables.ticks["watch", TICK_ID] = replace(stored(house), depth=DEFAULT_DEPTH)
+    harness.tables.ticks["watch", TICK_ID] = replace(stored(harness), depth=DEFAULT_DEPTH)
 
 
-def dispatched(house: House, *slices: ChunkRequest) -> list[Outcome]:
-    return [house.dispatcher().dispatch_chunk(each) for each in slices]
+def dispatched(harness: EngineHarness, *chunks: ChunkRequest) -> list[Outcome]:
+    return [harness.dispatcher().dispatch_chunk(each) for each in chunks]
 
 
-def stored(house: House) -> Tick:
-    return house.tables.ticks["watch", TICK_ID]
+def stored(harness: EngineHarness) -> Tick:
+    return harness.tables.ticks["watch", TICK_ID]
 
 
-def launched(house: House) -> list[object]:
-    return [message.body["run_id"] for message in house.launches.messages]
+def launched(harness: EngineHarness) -> list[object]:
+    return [message.body["run_id"] for message in harness.launches.messages]
 
 
 @pytest.mark.parametrize("workers", [1, 8])
 def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(workers: int) -> None:
     """I1 and I2: from the evaluation to the launch messages, each chunk delivered twice."""
-    house = House(workers=workers)
+    harness = EngineHarness(workers=workers)
     keys = [f"k{index}" for index in range(10_000)]
-    house.leased(sensor_of(lambda: [RunRequest(key) for key in keys])).tick(NOON, Budget())
-    (tick,) = house.tick_records()
+    harness.leased(sensor_of(lambda: [RunRequest(key) for key in keys])).tick(NOON, Budget())
+    (tick,) = harness.tick_records()
 
-    slices = handed_on(house, tick)
-    for each in slices:
-        dispatched(house, each, each)
-    dispatched(house, *slices)
+    chunks = handed_on(harness, tick)
+    for each in chunks:
+        dispatched(harness, each, each)
+    dispatched(harness, *chunks)
 
-    assert len(slices) == 20
-    assert sorted(run.run_key or "" for run in house.tables.runs.values()) == sorted(keys)
-    assert sorted(map(str, launched(house))) == sorted(house.tables.runs)
-    (tick,) = house.tick_records()
+    assert len(chunks) == 20
+    assert sorted(run.run_key or "" for run in harness.tables.runs.values()) == sorted(keys)
+    assert sorted(map(str, launched(harness))) == sorted(harness.tables.runs)
+    (tick,) = harness.tick_records()
     assert tick.dispatched == DispatchCounts(started=10_000)
 
 
-def test_tick_of_as_many_requests_as_a_chunk_is_one_pass(house: House) -> None:
-    tick = committed(house, CHUNK_SIZE)
+def test_tick_of_as_many_requests_as_a_chunk_is_one_pass(harness: EngineHarness) -> None:
+    tick = committed(harness, CHUNK_SIZE)
 
-    assert handed_on(house, tick) == []
+    assert handed_on(harness, tick) == []
 
-    assert len(house.tables.runs) == CHUNK_SIZE
-    assert stored(house) == replace(tick, dispatched=DispatchCounts(CHUNK_SIZE))
+    assert len(harness.tables.runs) == CHUNK_SIZE
+    assert stored(harness) == replace(tick, dispatched=DispatchCounts(CHUNK_SIZE))
 
 
-def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: House) -> None:
-    tick = committed(house, CHUNK_SIZE + 1)
+def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(harness: EngineHarness) -> None:
+    tick = committed(harness, CHUNK_SIZE + 1)
 
-    slices = handed_on(house, tick)
+    chunks = handed_on(harness, tick)
 
-    assert slices == [ChunkRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
+    assert chunks == [ChunkRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
     waiting = replace(tick, held=f"{CHUNK_SIZE + 1} requests: 2 of 2 chunks sent to the dispatch queue")
-    assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], waiting)
-    assert house.ticks.pending(NOON + HANDED_ON_MS, 5) == []
-    assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
+    assert (harness.tables.runs, harness.launches.messages, stored(harness)) == ({}, [], waiting)
+    assert harness.ticks.pending(NOON + HANDED_ON_MS, 5) == []
+    assert harness.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
 
 
 @pytest.mark.parametrize(("requests", "chunks"), [(1, 1), (500, 1), (501, 2), (1_000, 2), (1_001, 3)])
@@ -125,165 +125,165 @@ def test_chunks_are_all_requests_each_once_in_even_parts(count: int, of: int) ->
 @settings(max_examples=20)
 @given(st.permutations([0, 1, 2, 0, 1, 2]))
 def test_chunks_in_any_order_delivered_twice_end_the_same(order: list[int]) -> None:
-    house = House()
-    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE + 1))
+    harness = EngineHarness()
+    chunks = handed_on(harness, committed(harness, 2 * CHUNK_SIZE + 1))
 
-    dispatched(house, *(slices[index] for index in order))
+    dispatched(harness, *(chunks[index] for index in order))
 
-    assert len(house.tables.runs) == len(launched(house)) == 2 * CHUNK_SIZE + 1
-    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE + 1)
+    assert len(harness.tables.runs) == len(launched(harness)) == 2 * CHUNK_SIZE + 1
+    assert stored(harness).dispatched == DispatchCounts(2 * CHUNK_SIZE + 1)
 
 
-def test_tick_stays_pending_until_its_last_chunk_came_however_late(house: House) -> None:
+def test_tick_stays_pending_until_its_last_chunk_came_however_late(harness: EngineHarness) -> None:
     """A chunk whose process was killed before it did anything comes again."""
-    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
+    chunks = handed_on(harness, committed(harness, 3 * CHUNK_SIZE))
 
-    dispatched(house, slices[0], slices[2])
-    assert stored(house).dispatched is None
+    dispatched(harness, chunks[0], chunks[2])
+    assert stored(harness).dispatched is None
 
-    dispatched(house, slices[1])
-    assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
+    dispatched(harness, chunks[1])
+    assert stored(harness).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
 def test_chunk_killed_before_it_was_noted_comes_again_and_is_counted_once(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
+    chunks = handed_on(harness, committed(harness, 2 * CHUNK_SIZE))
     with monkeypatch.context() as patched:
         patched.setattr(InMemoryTickStore, "mark_chunk_done", _killed)
         with pytest.raises(StoreError):
-            dispatched(house, slices[0])
+            dispatched(harness, chunks[0])
 
-    dispatched(house, *slices)
+    dispatched(harness, *chunks)
 
-    assert len(house.tables.runs) == 2 * CHUNK_SIZE
-    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
+    assert len(harness.tables.runs) == 2 * CHUNK_SIZE
+    assert stored(harness).dispatched == DispatchCounts(2 * CHUNK_SIZE)
 
 
 def test_killed_between_the_last_note_and_the_end_the_redelivery_ends_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
-    dispatched(house, slices[0])
+    chunks = handed_on(harness, committed(harness, 2 * CHUNK_SIZE))
+    dispatched(harness, chunks[0])
     with monkeypatch.context() as patched:
         patched.setattr(InMemoryTickStore, "mark_dispatched", _killed)
         with pytest.raises(StoreError):
-            dispatched(house, slices[1])
-    before = list(house.launches.messages)
+            dispatched(harness, chunks[1])
+    before = list(harness.launches.messages)
 
-    (outcome,) = dispatched(house, slices[1])
+    (outcome,) = dispatched(harness, chunks[1])
 
     assert outcome.decision is Decision.DUPLICATE
-    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
-    assert house.launches.messages == before
+    assert stored(harness).dispatched == DispatchCounts(2 * CHUNK_SIZE)
+    assert harness.launches.messages == before
 
 
 def _killed(*_args: object) -> None:
     raise StoreError("killed")
 
 
-def test_tick_handed_on_again_sends_only_the_chunks_that_are_not_done(house: House) -> None:
+def test_tick_handed_on_again_sends_only_the_chunks_that_are_not_done(harness: EngineHarness) -> None:
     """A pending tick may be sent to DISPATCH again."""
-    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
-    dispatched(house, slices[1])
+    chunks = handed_on(harness, committed(harness, 3 * CHUNK_SIZE))
+    dispatched(harness, chunks[1])
 
-    assert handed_on(house, stored(house)) == [slices[0], slices[2]]
+    assert handed_on(harness, stored(harness)) == [chunks[0], chunks[2]]
 
 
 def test_tick_handed_on_again_with_all_chunks_done_is_ended(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
+    chunks = handed_on(harness, committed(harness, 2 * CHUNK_SIZE))
     with monkeypatch.context() as patched:
         patched.setattr(InMemoryTickStore, "mark_dispatched", lambda *_args: None)
-        dispatched(house, *slices)
+        dispatched(harness, *chunks)
 
-    assert handed_on(house, stored(house)) == []
+    assert handed_on(harness, stored(harness)) == []
 
-    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
+    assert stored(harness).dispatched == DispatchCounts(2 * CHUNK_SIZE)
 
 
 @pytest.mark.parametrize(
     "request_", [ChunkRequest("watch", TICK_ID, 2, 2), ChunkRequest("watch", TICK_ID, 0, 3)]
 )
 def test_chunk_that_the_tick_does_not_have_is_refused_and_nothing_done(
-    house: House, request_: ChunkRequest
+    harness: EngineHarness, request_: ChunkRequest
 ) -> None:
-    committed(house, 2 * CHUNK_SIZE)
+    committed(harness, 2 * CHUNK_SIZE)
 
     with pytest.raises(
         UnknownEventError,
         match=f"has 2 chunks, and the message names chunk {request_.index} of {request_.of}",
     ):
-        dispatched(house, request_)
+        dispatched(harness, request_)
 
-    assert house.tables.runs == {}
+    assert harness.tables.runs == {}
 
 
-def test_chunk_of_an_unknown_tick_is_refused(house: House) -> None:
+def test_chunk_of_an_unknown_tick_is_refused(harness: EngineHarness) -> None:
     with pytest.raises(UnknownEventError, match="Sensor watch has no tick gone"):
-        dispatched(house, ChunkRequest("watch", "gone", 0, 2))
+        dispatched(harness, ChunkRequest("watch", "gone", 0, 2))
 
 
 def test_chunks_keep_the_number_that_the_first_of_them_said(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deployment with chunks of another size may come in between."""
-    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
-    dispatched(house, slices[0])
+    chunks = handed_on(harness, committed(harness, 3 * CHUNK_SIZE))
+    dispatched(harness, chunks[0])
     monkeypatch.setattr("treadle.engine.dispatch.chunks.CHUNK_SIZE", 100)
 
-    dispatched(house, *slices)
+    dispatched(harness, *chunks)
 
-    assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
-
-
-def test_refusals_are_all_counted_and_a_few_of_each_chunk_reported(house: House) -> None:
-    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
-    too_deep(house)
-
-    dispatched(house, *slices, *slices)
-
-    assert stored(house).dispatched == DispatchCounts(refused=2 * CHUNK_SIZE)
-    assert len(stored(house).refusals) == 2 * SHOWN_REFUSALS_OF_CHUNK
+    assert stored(harness).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
-def test_refusals_of_one_pass_are_all_counted_and_the_first_reported(house: House) -> None:
+def test_refusals_are_all_counted_and_a_few_of_each_chunk_reported(harness: EngineHarness) -> None:
+    chunks = handed_on(harness, committed(harness, 2 * CHUNK_SIZE))
+    too_deep(harness)
+
+    dispatched(harness, *chunks, *chunks)
+
+    assert stored(harness).dispatched == DispatchCounts(refused=2 * CHUNK_SIZE)
+    assert len(stored(harness).refusals) == 2 * SHOWN_REFUSALS_OF_CHUNK
+
+
+def test_refusals_of_one_pass_are_all_counted_and_the_first_reported(harness: EngineHarness) -> None:
     """A record has no room for hundreds of them, and would stay pending for ever."""
-    house.dispatcher().dispatch(replace(committed(house, CHUNK_SIZE), depth=DEFAULT_DEPTH))
+    harness.dispatcher().dispatch(replace(committed(harness, CHUNK_SIZE), depth=DEFAULT_DEPTH))
 
-    assert stored(house).dispatched == DispatchCounts(refused=CHUNK_SIZE)
-    assert len(stored(house).refusals) == SHOWN_REFUSALS
+    assert stored(harness).dispatched == DispatchCounts(refused=CHUNK_SIZE)
+    assert len(stored(harness).refusals) == SHOWN_REFUSALS
 
 
-def test_without_a_queue_for_chunks_any_tick_is_one_pass(house: House) -> None:
-    tick = committed(house, CHUNK_SIZE + 1)
+def test_without_a_queue_for_chunks_any_tick_is_one_pass(harness: EngineHarness) -> None:
+    tick = committed(harness, CHUNK_SIZE + 1)
     grants = FixedGrants({"watch": frozenset({JOB})})
-    dispatcher = house.engine.dispatcher(house.launches, grants, house.bus)
+    dispatcher = harness.engine.dispatcher(harness.launches, grants, harness.bus)
 
     dispatcher.dispatch(tick)
 
-    assert stored(house).dispatched == DispatchCounts(CHUNK_SIZE + 1)
+    assert stored(harness).dispatched == DispatchCounts(CHUNK_SIZE + 1)
 
 
-def test_workers_keep_the_order_of_the_launches(house: House) -> None:
-    house.workers = 8
-    tick = committed(house, 100)
+def test_workers_keep_the_order_of_the_launches(harness: EngineHarness) -> None:
+    harness.workers = 8
+    tick = committed(harness, 100)
 
-    handed_on(house, tick)
+    handed_on(harness, tick)
 
-    assert launched(house) == [request.run_id for request in tick.requests]
+    assert launched(harness) == [request.run_id for request in tick.requests]
 
 
 def test_a_worker_that_fails_fails_the_pass_and_the_tick_stays_pending(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.workers = 8
-    monkeypatch.setattr(type(house.runs), "create", _killed)
+    harness.workers = 8
+    monkeypatch.setattr(type(harness.runs), "create", _killed)
 
     with pytest.raises(StoreError):
-        handed_on(house, committed(house, 100))
+        handed_on(harness, committed(harness, 100))
 
-    assert stored(house).dispatched is None
-    assert isinstance(house.launches, InMemoryQueue)
-    assert house.launches.messages == []
+    assert stored(harness).dispatched is None
+    assert isinstance(harness.launches, InMemoryQueue)
+    assert harness.launches.messages == []

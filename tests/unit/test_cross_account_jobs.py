@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import JOB, JOBS, House
+from tests.support.engine import JOB, JOBS, EngineHarness
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -23,12 +23,12 @@ EXECUTION = f"arn:aws:states:us-east-1:{OTHER}:execution:process-file:{RUN_ID}-1
 
 
 @pytest.fixture
-def elsewhere(house: House) -> House:
+def elsewhere(harness: EngineHarness) -> EngineHarness:
     """An engine whose job is in another account; a run of it waits for its launch."""
     role = f"arn:aws:iam::{OTHER}:role/treadle/main/us-east-1/job/x"
-    house.jobs = {JOB: replace(JOBS[JOB], arn=ARN, role=role)}
-    queue_run(house)
-    return house
+    harness.jobs = {JOB: replace(JOBS[JOB], arn=ARN, role=role)}
+    queue_run(harness)
+    return harness
 
 
 def reported(number: int) -> StatusChange:
@@ -40,7 +40,7 @@ def reported(number: int) -> StatusChange:
     return parse_status_change(event)
 
 
-def test_run_follows_the_events_of_its_jobs_account(elsewhere: House) -> None:
+def test_run_follows_the_events_of_its_jobs_account(elsewhere: EngineHarness) -> None:
     launch(elsewhere)
     elsewhere.clock.advance(8)
 
@@ -51,7 +51,7 @@ def test_run_follows_the_events_of_its_jobs_account(elsewhere: House) -> None:
     assert (run.status, run.target, run.next_at) == (Status.SUCCESS, ARN, None)
 
 
-def test_event_of_the_same_name_in_the_own_account_is_foreign(elsewhere: House) -> None:
+def test_event_of_the_same_name_in_the_own_account_is_foreign(elsewhere: EngineHarness) -> None:
     launch(elsewhere)
     change = reported(1)
     here = replace(
@@ -64,7 +64,7 @@ def test_event_of_the_same_name_in_the_own_account_is_foreign(elsewhere: House) 
     assert elsewhere.only_run().status is Status.STARTED
 
 
-def test_run_in_another_account_is_queried_every_five_minutes(elsewhere: House) -> None:
+def test_run_in_another_account_is_queried_every_five_minutes(elsewhere: EngineHarness) -> None:
     """Whether rules deliver its events from there cannot be seen from here."""
     launch(elsewhere)
     assert elsewhere.only_run().next_at == NOON + ELSEWHERE_MS
@@ -80,7 +80,7 @@ def test_run_in_another_account_is_queried_every_five_minutes(elsewhere: House) 
 
 
 def test_event_of_a_run_in_another_account_puts_its_next_check_off_by_five_minutes_at_most(
-    elsewhere: House,
+    elsewhere: EngineHarness,
 ) -> None:
     launch(elsewhere)
     elsewhere.clock.advance(1)
@@ -93,11 +93,11 @@ def test_event_of_a_run_in_another_account_puts_its_next_check_off_by_five_minut
     assert run.next_at == NOON + 1_000 + ELSEWHERE_MS
 
 
-def test_run_in_the_own_account_is_queried_after_an_hour(house: House) -> None:
-    queue_run(house)
-    launch(house)
+def test_run_in_the_own_account_is_queried_after_an_hour(harness: EngineHarness) -> None:
+    queue_run(harness)
+    launch(harness)
 
-    assert house.only_run().next_at == NOON + OVERDUE_MS
+    assert harness.only_run().next_at == NOON + OVERDUE_MS
 
 
 @pytest.mark.parametrize(

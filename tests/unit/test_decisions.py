@@ -37,9 +37,10 @@ def test_decision_has_context_decision_and_how_to_undo_it(entry: decisions.Entry
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: str(entry.file[:4]))
-def test_status_is_accepted_or_names_the_successor(entry: decisions.Entry) -> None:
+def test_status_is_accepted_or_proposed_or_names_the_successor(entry: decisions.Entry) -> None:
     found = re.fullmatch(
-        r"Accepted|(?:Superseded|Accepted; amended) by \[\d+\. .*\]\((?P<successor>\S+)\)", entry.status
+        r"Accepted|Proposed|(?:Superseded|Accepted; amended) by \[\d+\. .*\]\((?P<successor>\S+)\)",
+        entry.status,
     )
 
     assert found is not None

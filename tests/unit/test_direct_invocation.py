@@ -94,7 +94,7 @@ def test_context_given_twice_is_refused() -> None:
 
 
 def test_missing_context_is_refused() -> None:
-    message = "expected context argument '_', but no context argument was provided when invoking"
+    message = "expected context argument, but no context argument was provided when invoking. Give '_'"
 
     with pytest.raises(DagsterInvalidInvocationError, match=message):
         with_underscore()

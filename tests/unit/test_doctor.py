@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.dispatching import committed
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.dispatch.dispatcher import DEFAULT_DEPTH
@@ -59,7 +59,7 @@ HEALTHY = HealthSnapshot(
 
 
 def examined(
-    house: House,
+    harness: EngineHarness,
     snapshot: HealthSnapshot = HEALTHY,
     answer: Mapping[str, object] | None = None,
     addresses: Addresses | None = None,
@@ -69,9 +69,9 @@ def examined(
     deployment = InMemoryDeployment([sensor], {"watch": lambda event: {"name": "watch"}})
     if answer is not None:
         del deployment.functions["watch"]
-    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+    overview = Overview(deployment, harness.sensors, harness.ticks, harness.runs, harness.clock)
     health = InMemoryHealth(snapshot)
-    doctor = Doctor(deployment, health, overview, house.ticks, house.runs, house.clock, addresses)
+    doctor = Doctor(deployment, health, overview, harness.ticks, harness.runs, harness.clock, addresses)
     return doctor.examine()
 
 
@@ -86,8 +86,8 @@ def only(findings: list[Finding]) -> Finding:
     return found
 
 
-def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house: House) -> None:
-    findings = examined(house)
+def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(harness: EngineHarness) -> None:
+    findings = examined(harness)
 
     assert wrong(findings) == []
     assert sorted({each.check for each in findings}) == [
@@ -132,9 +132,9 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("check", "change", "subject", "message"), OFF, ids=[each[0] for each in OFF])
 def test_fault_is_a_problem_with_its_subject_and_what_to_do(
-    house: House, check: str, change: dict[str, Any], subject: str, message: str
+    harness: EngineHarness, check: str, change: dict[str, Any], subject: str, message: str
 ) -> None:
-    findings = examined(house, replace(HEALTHY, **change))
+    findings = examined(harness, replace(HEALTHY, **change))
 
     found = only(findings)
     assert (found.check, found.subject, found.severity) == (check, subject, Severity.PROBLEM)
@@ -142,10 +142,12 @@ def test_fault_is_a_problem_with_its_subject_and_what_to_do(
     assert check not in {each.check for each in findings if each.severity is Severity.OK}
 
 
-def test_what_is_denied_names_the_missing_permission_and_is_not_reported_to_be_in_order(house: House) -> None:
+def test_what_is_denied_names_the_missing_permission_and_is_not_reported_to_be_in_order(
+    harness: EngineHarness,
+) -> None:
     unread = SkippedCheck("queues", "the queues", "sqs:GetQueueAttributes", "AccessDenied")
 
-    findings = examined(house, replace(HEALTHY, backlogs=(), unread=(unread,)))
+    findings = examined(harness, replace(HEALTHY, backlogs=(), unread=(unread,)))
 
     found = only(findings)
     assert (found.check, found.severity) == ("queues", Severity.WARNING)
@@ -159,55 +161,57 @@ def test_what_is_denied_names_the_missing_permission_and_is_not_reported_to_be_i
     [("", "no target address yet"), ("arn:load", "Its target does not exist yet: arn:load")],
 )
 def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
-    house: House, address: str, message: str
+    harness: EngineHarness, address: str, message: str
 ) -> None:
     """The project as it is shipped has such a job, of a sensor that is stopped."""
-    keep(house, status=InstigatorStatus.STOPPED)
+    keep(harness, status=InstigatorStatus.STOPPED)
 
-    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", address, "?", exists=False),)))
+    findings = examined(harness, replace(HEALTHY, targets=(JobTarget("load", address, "?", exists=False),)))
 
     assert wrong(findings) == []
     assert message in next(each for each in findings if each.subject == "load").says
 
 
-def test_job_of_a_paused_sensor_needs_its_target(house: House) -> None:
+def test_job_of_a_paused_sensor_needs_its_target(harness: EngineHarness) -> None:
     """It continues once it is started again."""
-    keep(house, status=InstigatorStatus.STOPPED, paused="after failures")
+    keep(harness, status=InstigatorStatus.STOPPED, paused="after failures")
 
-    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", "arn:load", "?", exists=False),)))
+    findings = examined(
+        harness, replace(HEALTHY, targets=(JobTarget("load", "arn:load", "?", exists=False),))
+    )
 
     assert "load" in {each.subject for each in wrong(findings)}
 
 
-def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:
+def test_mapping_that_works_in_vain_is_a_warning(harness: EngineHarness) -> None:
     vain = EventTrigger("mapping", "launch", "m", is_on=True, error="PROBLEM: Function call failed")
 
-    found = only(examined(house, replace(HEALTHY, switches=(vain,))))
+    found = only(examined(harness, replace(HEALTHY, switches=(vain,))))
 
     assert (found.severity, found.subject) == (Severity.WARNING, "launch")
     assert "PROBLEM: Function call failed" in found.says
 
 
-def test_function_that_does_not_begin_is_a_problem_with_its_own_message(house: House) -> None:
-    found = only(examined(house, answer={}))
+def test_function_that_does_not_begin_is_a_problem_with_its_own_message(harness: EngineHarness) -> None:
+    found = only(examined(harness, answer={}))
 
     assert (found.check, found.subject) == ("configuration", OWNER)
     assert "The function of sensor watch failed" in found.says
 
 
-def test_one_error_of_a_function_is_a_warning(house: House) -> None:
-    found = only(examined(house, replace(HEALTHY, activities=(Activity("launch", "f", 9, 1),))))
+def test_one_error_of_a_function_is_a_warning(harness: EngineHarness) -> None:
+    found = only(examined(harness, replace(HEALTHY, activities=(Activity("launch", "f", 9, 1),))))
     assert (found.check, found.severity) == ("functions", Severity.WARNING)
 
 
-def test_function_that_does_not_load_and_therefore_crashes_is_one_problem(house: House) -> None:
+def test_function_that_does_not_load_and_therefore_crashes_is_one_problem(harness: EngineHarness) -> None:
     snapshot = replace(HEALTHY, activities=(Activity(OWNER, "f", 9, 9),))
 
-    assert only(examined(house, snapshot, answer={})).check == "configuration"
+    assert only(examined(harness, snapshot, answer={})).check == "configuration"
 
 
-def test_channels_that_are_there_are_in_order(house: House) -> None:
-    findings = examined(house, replace(HEALTHY, channels=(AlertChannel(TOPIC),)))
+def test_channels_that_are_there_are_in_order(harness: EngineHarness) -> None:
+    findings = examined(harness, replace(HEALTHY, channels=(AlertChannel(TOPIC),)))
 
     assert wrong(findings) == []
     assert "1 topics, secrets and senders" in next(each for each in findings if each.check == "alerts").says
@@ -216,63 +220,63 @@ def test_channels_that_are_there_are_in_order(house: House) -> None:
 # ---- Sensors
 
 
-def keep(house: House, **fields: Any) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", **fields)
+def keep(harness: EngineHarness, **fields: Any) -> None:
+    harness.tables.sensors["watch"] = SensorState("watch", **fields)
 
 
-def test_paused_sensor_is_a_problem_with_why(house: House) -> None:
-    keep(house, status=InstigatorStatus.STOPPED, paused="Paused after 5 failures in a row")
+def test_paused_sensor_is_a_problem_with_why(harness: EngineHarness) -> None:
+    keep(harness, status=InstigatorStatus.STOPPED, paused="Paused after 5 failures in a row")
 
-    found = only(examined(house))
+    found = only(examined(harness))
 
     assert found.says == "It is paused: Paused after 5 failures in a row."
     assert "treadle sensor start watch" in found.advice
 
 
-def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:
-    now = house.clock.now()
-    keep(house, failure_streak=3, resume_at=now + 5, last_scheduled_for=now)
+def test_failing_sensor_is_a_problem_with_its_last_error(harness: EngineHarness) -> None:
+    now = harness.clock.now()
+    keep(harness, failure_streak=3, resume_at=now + 5, last_scheduled_for=now)
     error = ErrorInfo("ValueError", "no such column")
-    house.ticks.put(Tick("watch", "t", TickKind.LEASED, TickStatus.FAILURE, now, now, now, error=error))
+    harness.ticks.put(Tick("watch", "t", TickKind.LEASED, TickStatus.FAILURE, now, now, now, error=error))
 
-    says = only(examined(house)).says
+    says = only(examined(harness)).says
 
     assert says.startswith("3 ticks in a row have failed; in backoff until ")
     assert says.endswith("ValueError: no such column.")
 
 
-def test_sensor_that_does_not_tick_is_a_problem(house: House) -> None:
-    keep(house, last_scheduled_for=house.clock.now() - 1_000_000)
+def test_sensor_that_does_not_tick_is_a_problem(harness: EngineHarness) -> None:
+    keep(harness, last_scheduled_for=harness.clock.now() - 1_000_000)
 
-    assert only(examined(house)).says == "Its tick is 940 s overdue."
+    assert only(examined(harness)).says == "Its tick is 940 s overdue."
 
 
-def test_sensor_that_somebody_stopped_is_no_problem(house: House) -> None:
-    keep(house, status=InstigatorStatus.STOPPED, last_scheduled_for=1)
+def test_sensor_that_somebody_stopped_is_no_problem(harness: EngineHarness) -> None:
+    keep(harness, status=InstigatorStatus.STOPPED, last_scheduled_for=1)
 
-    assert wrong(examined(house)) == []
+    assert wrong(examined(harness)) == []
 
 
 # ---- What nobody processes
 
 
-def test_ticks_that_nobody_dispatches_are_a_problem(house: House) -> None:
-    then = house.clock.now() - LATE_MS - 1
+def test_ticks_that_nobody_dispatches_are_a_problem(harness: EngineHarness) -> None:
+    then = harness.clock.now() - LATE_MS - 1
     request = PlannedRun("r", None, "load", "{}", {})
     tick = Tick("watch", "t", TickKind.EVENT, TickStatus.SUCCESS, then, then, then, requests=(request,))
-    house.ticks.put(tick)
+    harness.ticks.put(tick)
 
-    found = only(examined(house))
+    found = only(examined(harness))
 
     assert (found.check, found.subject) == ("lag", "dispatch")
     assert "1 ticks have waited for dispatch" in found.says
 
 
-def test_runs_that_nobody_checks_are_a_problem(house: House) -> None:
-    then = house.clock.now() - LATE_MS - 1
-    house.runs.create(Run("r", "load", "watch", None, "t", "{}", {}, then, next_at=then))
+def test_runs_that_nobody_checks_are_a_problem(harness: EngineHarness) -> None:
+    then = harness.clock.now() - LATE_MS - 1
+    harness.runs.create(Run("r", "load", "watch", None, "t", "{}", {}, then, next_at=then))
 
-    found = only(examined(house))
+    found = only(examined(harness))
 
     assert (found.check, found.subject) == ("lag", "reconcile")
 
@@ -304,9 +308,9 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:load"
 TASK = "arn:aws:ecs:us-east-1:123456789012:task-definition/load"
 
 
-def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
+def under_way(harness: EngineHarness, kind: str, address: str, **fields: Any) -> None:
     """Record a run that is in progress at an address."""
-    now = house.clock.now()
+    now = harness.clock.now()
     run = Run(
         "r",
         "load",
@@ -319,7 +323,7 @@ def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
         pending_start=PendingStart("t", now, address, kind),
         next_at=now + 9,
     )
-    house.tables.runs["r"] = replace(run, **fields)
+    harness.tables.runs["r"] = replace(run, **fields)
 
 
 def at(kind: str, address: str, *former: str) -> Addresses:
@@ -337,31 +341,35 @@ def at(kind: str, address: str, *former: str) -> Addresses:
     ],
 )
 def test_runs_under_way_where_a_job_is_are_in_order(
-    house: House, kind: str, address: str, deployed: str
+    harness: EngineHarness, kind: str, address: str, deployed: str
 ) -> None:
-    under_way(house, kind, address)
+    under_way(harness, kind, address)
 
-    findings = examined(house, addresses=at(kind, deployed))
+    findings = examined(harness, addresses=at(kind, deployed))
 
     assert wrong(findings) == []
     [found] = [each for each in findings if each.check == "runs under way"]
     assert found.says == "1 are at a current target of a job."
 
 
-def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_entry(house: House) -> None:
-    under_way(house, "step_functions", MACHINE)
+def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_entry(
+    harness: EngineHarness,
+) -> None:
+    under_way(harness, "step_functions", MACHINE)
 
-    found = only(examined(house, addresses=at("step_functions", f"{MACHINE}-2")))
+    found = only(examined(harness, addresses=at("step_functions", f"{MACHINE}-2")))
 
     assert (found.check, found.subject, found.severity) == ("runs under way", "job load", Severity.PROBLEM)
     assert f"1 of its runs are in progress at {MACHINE}, which is no longer a job's target" in found.says
     assert f'Add {MACHINE} to "former" in the entry of job load' in found.advice
 
 
-def test_runs_under_way_of_a_job_that_is_gone_are_a_problem_with_another_advice(house: House) -> None:
-    under_way(house, "ecs", f"{TASK}:3")
+def test_runs_under_way_of_a_job_that_is_gone_are_a_problem_with_another_advice(
+    harness: EngineHarness,
+) -> None:
+    under_way(harness, "ecs", f"{TASK}:3")
 
-    found = only(examined(house, addresses=Addresses({})))
+    found = only(examined(harness, addresses=Addresses({})))
 
     assert "Deploy its entry and its role again" in found.advice
 
@@ -377,44 +385,46 @@ def test_runs_under_way_of_a_job_that_is_gone_are_a_problem_with_another_advice(
     ],
 )
 def test_runs_under_way_at_a_former_address_that_is_kept_are_reported_and_in_order(
-    house: House, kind: str, address: str, now: tuple[str, str], former: str
+    harness: EngineHarness, kind: str, address: str, now: tuple[str, str], former: str
 ) -> None:
-    under_way(house, kind, address)
+    under_way(harness, kind, address)
 
-    findings = examined(house, addresses=at(*now, former))
+    findings = examined(harness, addresses=at(*now, former))
 
     assert wrong(findings) == []
     kept = "the entry of job load lists it as a former target until they have ended"
     assert any(kept in each.says for each in findings)
 
 
-def test_a_former_address_of_another_kind_keeps_nothing(house: House) -> None:
-    under_way(house, "glue", "nightly")
+def test_a_former_address_of_another_kind_keeps_nothing(harness: EngineHarness) -> None:
+    under_way(harness, "glue", "nightly")
 
-    assert only(examined(house, addresses=at("batch", "weekly", "nightly"))).severity is Severity.PROBLEM
+    assert only(examined(harness, addresses=at("batch", "weekly", "nightly"))).severity is Severity.PROBLEM
 
 
-def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_message(house: House) -> None:
+def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_message(harness: EngineHarness) -> None:
     denied = Unanswered(
-        "not authorized to perform: states:DescribeExecution", house.clock.now(), house.clock.now()
+        "not authorized to perform: states:DescribeExecution", harness.clock.now(), harness.clock.now()
     )
-    under_way(house, "step_functions", MACHINE, unanswered=denied)
+    under_way(harness, "step_functions", MACHINE, unanswered=denied)
 
-    found = only(examined(house, addresses=at("step_functions", MACHINE)))
+    found = only(examined(harness, addresses=at("step_functions", MACHINE)))
 
     assert "1 of its runs" in found.says
     assert "states:DescribeExecution" in found.says
     assert "Grant the job's role the missing permission" in found.advice
 
 
-def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
-    held, refused = committed(house, "k", number=1, job="other_job"), committed(house, "r", number=2)
-    house.dispatcher().dispatch(held)
-    house.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
-    aside = replace(committed(house, "a", number=3), set_aside=(RejectedRequest("big", "too large"),))
-    house.tables.ticks["watch", aside.tick_id] = aside
+def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(
+    harness: EngineHarness,
+) -> None:
+    held, refused = committed(harness, "k", number=1, job="other_job"), committed(harness, "r", number=2)
+    harness.dispatcher().dispatch(held)
+    harness.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
+    aside = replace(committed(harness, "a", number=3), set_aside=(RejectedRequest("big", "too large"),))
+    harness.tables.ticks["watch", aside.tick_id] = aside
 
-    findings = [each for each in examined(house) if each.check == "requests"]
+    findings = [each for each in examined(harness) if each.check == "requests"]
 
     assert {each.subject for each in findings} == {"sensor watch"}
     text = " ".join(f"{each.severity} {each.says}" for each in findings)
@@ -427,33 +437,33 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
     )
 
 
-def test_doctor_counts_what_it_has_seen_of_held_ticks_as_a_part(house: House) -> None:
+def test_doctor_counts_what_it_has_seen_of_held_ticks_as_a_part(harness: EngineHarness) -> None:
     for number in range(COUNTED + 1):
-        house.dispatcher().dispatch(committed(house, f"k{number}", number=number, job="other_job"))
+        harness.dispatcher().dispatch(committed(harness, f"k{number}", number=number, job="other_job"))
 
-    [found] = [each for each in examined(house) if each.check == "requests"]
+    [found] = [each for each in examined(harness) if each.check == "requests"]
 
     assert f"Requests of at least {COUNTED} ticks are held" in found.says
 
 
-def test_doctor_says_nothing_of_requests_that_an_operator_has_dropped(house: House) -> None:
-    held = committed(house, "k", job="other_job")
-    house.dispatcher().dispatch(held)
-    TickDrops(house.ticks, house.clock).drop("watch", held.tick_id, "ann", "a typo")
-    before = [each.severity for each in examined(house) if each.check == "requests"]
-    house.reconciler().reconcile(50)
+def test_doctor_says_nothing_of_requests_that_an_operator_has_dropped(harness: EngineHarness) -> None:
+    held = committed(harness, "k", job="other_job")
+    harness.dispatcher().dispatch(held)
+    TickDrops(harness.ticks, harness.clock).drop("watch", held.tick_id, "ann", "a typo")
+    before = [each.severity for each in examined(harness) if each.check == "requests"]
+    harness.reconciler().reconcile(50)
 
-    after = [each.severity for each in examined(house) if each.check == "requests"]
+    after = [each.severity for each in examined(harness) if each.check == "requests"]
 
     assert (before, after) == ([Severity.OK], [Severity.OK])
 
 
-def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(house: House) -> None:
-    held, damaged = committed(house, "k", job="other_job"), committed(house, "d", number=2)
-    house.dispatcher().dispatch(held)
-    house.tables.unreadable["watch", damaged.tick_id] = "requests is no JSON"
+def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(harness: EngineHarness) -> None:
+    held, damaged = committed(harness, "k", job="other_job"), committed(harness, "d", number=2)
+    harness.dispatcher().dispatch(held)
+    harness.tables.unreadable["watch", damaged.tick_id] = "requests is no JSON"
 
-    findings = [each for each in wrong(examined(house)) if each.check == "requests"]
+    findings = [each for each in wrong(examined(harness)) if each.check == "requests"]
 
     text = " ".join(each.says for each in findings)
     assert f"The record of tick {damaged.tick_id} cannot be read" in text
@@ -462,30 +472,32 @@ def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(house:
 
 
 @pytest.mark.parametrize("name", ["nightly", "arn:aws:glue:us-east-1:123456789012:job/nightly"])
-def test_advice_on_a_former_glue_job_is_a_value_that_entry_and_role_take(house: House, name: str) -> None:
-    under_way(house, "glue", name)
+def test_advice_on_a_former_glue_job_is_a_value_that_entry_and_role_take(
+    harness: EngineHarness, name: str
+) -> None:
+    under_way(harness, "glue", name)
 
-    found = only(examined(house, addresses=at("glue", "weekly")))
+    found = only(examined(harness, addresses=at("glue", "weekly")))
 
     assert "Add arn:aws:glue:us-east-1:123456789012:job/nightly to" in found.advice
 
 
-def test_run_of_unknown_kind_at_the_bare_name_of_its_job_is_in_order(house: House) -> None:
-    under_way(house, "", "weekly")
+def test_run_of_unknown_kind_at_the_bare_name_of_its_job_is_in_order(harness: EngineHarness) -> None:
+    under_way(harness, "", "weekly")
 
-    assert wrong(examined(house, addresses=at("glue", "weekly"))) == []
+    assert wrong(examined(harness, addresses=at("glue", "weekly"))) == []
 
 
 def test_ticks_whose_requests_cannot_be_fetched_are_a_problem(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = committed(house, "k")
+    lost = committed(harness, "k")
 
     def gone(store: object, sensor: str, tick_id: str) -> None:
         raise StoreError(f"The requests of tick {tick_id} of sensor {sensor} are gone")
 
-    monkeypatch.setattr(type(house.ticks), "get", gone)
+    monkeypatch.setattr(type(harness.ticks), "get", gone)
 
-    [found] = [each for each in examined(house) if each.check == "requests"]
+    [found] = [each for each in examined(harness) if each.check == "requests"]
 
     assert (found.severity, lost.tick_id in found.says) == (Severity.PROBLEM, True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.house import House, sensor_of
+from tests.support.engine import EngineHarness, sensor_of
 from treadle.definitions.results import SkipReason
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
@@ -22,21 +22,21 @@ class Ticking:
     """A sensor that records the scheduled times at which it was evaluated."""
 
     def __init__(self, interval: int, seconds: float = 0) -> None:
-        self.house = House()
+        self.harness = EngineHarness()
         self.seconds = seconds
-        self._ticks = self.house.leased(sensor_of(self._evaluate), interval=interval)
+        self._ticks = self.harness.leased(sensor_of(self._evaluate), interval=interval)
         self.times: list[int] = []
 
     def _evaluate(self) -> SkipReason:
-        scheduled = self.house.state().last_scheduled_for
+        scheduled = self.harness.state().last_scheduled_for
         assert scheduled is not None
         self.times.append(scheduled)
-        self.house.clock.advance(self.seconds)
+        self.harness.clock.advance(self.seconds)
         return SkipReason("no")
 
     def deliver(self, scheduled: int, late: int = 0) -> Decision:
         """Return a delivery that arrives so many milliseconds late."""
-        self.house.clock.time = max(self.house.clock.time, scheduled + late)
+        self.harness.clock.time = max(self.harness.clock.time, scheduled + late)
         return self._ticks.tick(scheduled, Budget()).decision
 
     def deliver_all(self, deliveries: Iterable[tuple[int, int]]) -> None:
@@ -95,7 +95,7 @@ def test_delivery_inside_the_interval_is_not_due_and_says_so() -> None:
     ticking = Ticking(300)
     ticking.deliver(NOON)
 
-    ticking.house.clock.advance(240)
+    ticking.harness.clock.advance(240)
     outcome = ticking._ticks.tick(NOON + 240_000, Budget())
 
     assert outcome.decision is Decision.NOT_DUE
@@ -112,8 +112,8 @@ def test_half_an_interval_passes_between_the_end_of_a_tick_and_the_next(
 ) -> None:
     ticking = Ticking(60)
     ticking.deliver(NOON)
-    state = ticking.house.state()
-    ticking.house.tables.sensors["watch"] = replace(state, last_completion=NOON + 50_000)
+    state = ticking.harness.state()
+    ticking.harness.tables.sensors["watch"] = replace(state, last_completion=NOON + 50_000)
 
     late = round((50 + seconds_after - 60) * 1000)
 
@@ -123,8 +123,8 @@ def test_half_an_interval_passes_between_the_end_of_a_tick_and_the_next(
 def test_refused_delivery_changes_nothing() -> None:
     ticking = Ticking(300)
     ticking.deliver(NOON)
-    before = ticking.house.state()
+    before = ticking.harness.state()
 
     ticking.deliver(NOON + 60_000)
 
-    assert ticking.house.state() == before
+    assert ticking.harness.state() == before

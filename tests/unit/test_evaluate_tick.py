@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import sensor_of
+from tests.support.engine import sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
+from treadle.testing import TreadleInstance
 
 EMPTY = "Sensor function returned an empty result"
 
@@ -72,7 +73,7 @@ def test_requests_are_taken_in_every_form_and_in_order(
         pytest.param(function_of(), EMPTY, id="nothing yielded"),
         pytest.param(function_of(None), EMPTY, id="None yielded"),
         pytest.param(returning(SensorResult()), EMPTY, id="an empty result"),
-        pytest.param(returning(SkipReason()), EMPTY, id="a reason without text"),
+        pytest.param(returning(SkipReason()), None, id="a reason without text"),
         pytest.param(lambda: SkipReason("why"), "why", id="a reason"),
         pytest.param(lambda: [SkipReason("why")], "why", id="a reason in a list"),
         pytest.param(function_of(SkipReason("why")), "why", id="a yielded reason"),
@@ -81,10 +82,12 @@ def test_requests_are_taken_in_every_form_and_in_order(
         pytest.param(lambda: [SensorResult(skip_reason=SkipReason("why"))], "why", id="in a list"),
     ],
 )
-def test_nothing_requested_is_a_skip_with_its_reason(function: Callable[[], Any], expected: str) -> None:
+def test_nothing_requested_is_a_skip_with_its_reason(
+    function: Callable[[], Any], expected: str | None
+) -> None:
     data = evaluate(function)
 
-    assert (data.run_requests, data.skip_message) == ((), expected)
+    assert (data.run_requests, data.skip_message) == ([], expected)
 
 
 @pytest.mark.parametrize(
@@ -221,3 +224,22 @@ def test_sensors_own_tags_are_not_put_on_its_requests() -> None:
     (request,) = definition.evaluate_tick(SensorEvaluationContext("watch")).run_requests
 
     assert request.tags == {"own": "1"}
+
+
+def test_data_has_lists_as_dagsters_has() -> None:
+    data = evaluate(lambda: None)
+
+    assert (data.run_requests, data.asset_events, data.dagster_run_reactions) == ([], [], [])
+
+
+def test_result_beside_others_is_refused_in_dagsters_words() -> None:
+    message = "When a SensorResult is returned from a sensor, it must be the only object returned"
+
+    with pytest.raises(InvalidResultError, match=message):
+        evaluate(lambda: [SensorResult([a]), b])
+
+
+def test_skip_without_a_reason_is_shown_as_an_empty_result() -> None:
+    watch = SensorDefinition("watch", evaluation_fn=returning(SkipReason()))
+
+    assert TreadleInstance([watch]).tick("watch").outcome.reason == EMPTY

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import RUN_IDS, House, keyless
+from tests.support.engine import RUN_IDS, EngineHarness, keyless
 from tests.support.objects import BUCKET, object_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
@@ -28,8 +28,10 @@ def watching(function: Callable[..., Any]) -> S3SensorDefinition:
     )
 
 
-def deliver(house: House, function: Callable[..., Any], event: ObjectCreated, **options: Any) -> Outcome:
-    ticks = house.events(watching(function), **options)
+def deliver(
+    harness: EngineHarness, function: Callable[..., Any], event: ObjectCreated, **options: Any
+) -> Outcome:
+    ticks = harness.events(watching(function), **options)
     return ticks.evaluate(event, ticks.load_batch_state([event]), Budget())
 
 
@@ -38,12 +40,12 @@ def fail() -> None:
     raise ValueError(msg)
 
 
-def test_event_is_evaluated_and_its_tick_committed(house: House, created: ObjectCreated) -> None:
-    house.clock.advance(5)
+def test_event_is_evaluated_and_its_tick_committed(harness: EngineHarness, created: ObjectCreated) -> None:
+    harness.clock.advance(5)
 
-    outcome = deliver(house, keyless, created)
+    outcome = deliver(harness, keyless, created)
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     key = f"s3://{BUCKET}/in/a.csv#e1"
     assert (outcome.decision, outcome.subject, outcome.count) == (Decision.SUCCESS, tick.tick_id, 1)
     assert outcome.trigger == tick.trigger == f"Object Created s3://{BUCKET}/in/a.csv (10 bytes)"
@@ -53,83 +55,83 @@ def test_event_is_evaluated_and_its_tick_committed(house: House, created: Object
     assert [(run.run_id, run.run_key) for run in tick.requests] == [(RUN_IDS.keyed("watch", key), key)]
 
 
-def test_skipped_event_has_a_record_with_its_reason(house: House, created: ObjectCreated) -> None:
-    outcome = deliver(house, lambda: SkipReason("not today"), created)
+def test_skipped_event_has_a_record_with_its_reason(harness: EngineHarness, created: ObjectCreated) -> None:
+    outcome = deliver(harness, lambda: SkipReason("not today"), created)
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert outcome.decision is Decision.SKIPPED
     assert (tick.status, tick.reason) == (TickStatus.SKIPPED, "not today")
 
 
 @pytest.mark.parametrize("function", [keyless, lambda: SkipReason("no")])
 def test_second_delivery_of_a_finished_event_is_not_evaluated(
-    house: House, created: ObjectCreated, function: Callable[..., Any]
+    harness: EngineHarness, created: ObjectCreated, function: Callable[..., Any]
 ) -> None:
-    deliver(house, function, created)
-    before = house.tick_records()
+    deliver(harness, function, created)
+    before = harness.tick_records()
 
     calls: list[str] = []
-    outcome = deliver(house, lambda: calls.append("called"), created)
+    outcome = deliver(harness, lambda: calls.append("called"), created)
 
     assert (outcome.decision, calls) == (Decision.DUPLICATE, [])
-    assert house.tick_records() == before
+    assert harness.tick_records() == before
 
 
-def test_two_deliveries_in_one_batch_commit_one_tick(house: House, created: ObjectCreated) -> None:
+def test_two_deliveries_in_one_batch_commit_one_tick(harness: EngineHarness, created: ObjectCreated) -> None:
     calls: list[str] = []
 
     def function() -> RunRequest:
         calls.append("called")
         return RunRequest()
 
-    ticks = house.events(watching(function))
+    ticks = harness.events(watching(function))
     batch_state = ticks.load_batch_state([created, created])
 
     decisions = [ticks.evaluate(created, batch_state, Budget()).decision for _ in range(2)]
 
     assert decisions == [Decision.SUCCESS, Decision.DUPLICATE]
-    assert [tick.owner for tick in house.tick_records()] == [f"{1:036d}"]
+    assert [tick.owner for tick in harness.tick_records()] == [f"{1:036d}"]
 
 
 def test_failure_is_recorded_and_raised_so_that_the_event_comes_again(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
     with pytest.raises(SensorEvaluationError, match="ValueError: broken") as failed:
-        deliver(house, fail, created)
+        deliver(harness, fail, created)
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert (tick.status, tick.attempts, tick.requests) == (TickStatus.FAILURE, 1, ())
     assert tick.error is not None
     assert (failed.value.error_type, failed.value.stack) == ("ValueError", tick.error.stack)
 
 
 def test_attempts_are_counted_until_one_succeeds_under_the_same_tick(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
     for _ in range(2):
         with pytest.raises(SensorEvaluationError):
-            deliver(house, fail, created)
+            deliver(harness, fail, created)
 
-    outcome = deliver(house, keyless, created)
+    outcome = deliver(harness, keyless, created)
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert outcome.decision is Decision.SUCCESS
     assert (tick.status, tick.attempts, tick.tick_id) == (TickStatus.SUCCESS, 3, tick_id_of(created))
 
 
 def test_failure_after_another_delivery_succeeded_changes_nothing(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
     """Two deliveries overlap: the slower one fails after the faster one has committed."""
-    slow = house.events(watching(fail))
+    slow = harness.events(watching(fail))
     batch_state = slow.load_batch_state([created])
-    deliver(house, keyless, created)
-    before = house.tick_records()
+    deliver(harness, keyless, created)
+    before = harness.tick_records()
 
     outcome = slow.evaluate(created, batch_state, Budget())
 
     assert outcome.decision is Decision.DUPLICATE
-    assert house.tick_records() == before
+    assert harness.tick_records() == before
 
 
 @pytest.mark.parametrize(
@@ -160,85 +162,87 @@ def test_redelivery_has_the_same_tick_though_the_listing_would_say_other_details
     assert tick_id_of(again) == tick_id_of(created)
 
 
-def test_event_of_a_stopped_sensor_is_dropped_without_a_record(house: House, created: ObjectCreated) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+def test_event_of_a_stopped_sensor_is_dropped_without_a_record(
+    harness: EngineHarness, created: ObjectCreated
+) -> None:
+    harness.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
 
-    outcome = deliver(house, fail, created)
+    outcome = deliver(harness, fail, created)
 
     assert (outcome.decision, outcome.reason) == (
         Decision.STOPPED,
         "Sensor watch is stopped; the event was dropped.",
     )
-    assert house.tick_records() == []
+    assert harness.tick_records() == []
 
 
 def test_sensor_stopped_by_default_drops_events_until_it_is_started(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
-    stopped = deliver(house, keyless, created, status=DefaultSensorStatus.STOPPED)
-    house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.RUNNING)
+    stopped = deliver(harness, keyless, created, status=DefaultSensorStatus.STOPPED)
+    harness.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.RUNNING)
 
-    started = deliver(house, keyless, created, status=DefaultSensorStatus.STOPPED)
+    started = deliver(harness, keyless, created, status=DefaultSensorStatus.STOPPED)
 
     assert [stopped.decision, started.decision] == [Decision.STOPPED, Decision.SUCCESS]
 
 
 def test_event_acts_on_the_status_that_was_read_when_it_was_received(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
     """I9."""
-    ticks = house.events(watching(keyless))
+    ticks = harness.events(watching(keyless))
     batch_state = ticks.load_batch_state([created])
-    house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+    harness.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
 
     assert ticks.evaluate(created, batch_state, Budget()).decision is Decision.SUCCESS
 
 
 def test_event_that_waited_in_its_batch_acts_on_the_status_of_its_own_time(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
-    ticks = house.events(watching(keyless))
+    ticks = harness.events(watching(keyless))
     batch_state = ticks.load_batch_state([created])
-    house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
-    house.clock.advance(2)
+    harness.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+    harness.clock.advance(2)
 
     assert ticks.evaluate(created, batch_state, Budget()).decision is Decision.STOPPED
-    assert house.tick_records() == []
+    assert harness.tick_records() == []
 
 
 def test_event_whose_sensor_is_stopped_during_a_slow_evaluation_commits_nothing(
-    house: House, created: ObjectCreated
+    harness: EngineHarness, created: ObjectCreated
 ) -> None:
     """I9."""
 
     def slow() -> RunRequest:
-        house.clock.advance(5)
-        house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+        harness.clock.advance(5)
+        harness.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
         return RunRequest()
 
-    outcome = deliver(house, slow, created)
+    outcome = deliver(harness, slow, created)
 
     assert outcome.decision is Decision.STOPPED
     assert outcome.reason == (
         "Sensor watch is stopped; the event was dropped after its evaluation, and nothing was committed."
     )
-    assert house.tick_records() == []
+    assert harness.tick_records() == []
 
 
-def test_event_ticks_touch_neither_cursor_nor_lease(house: House, created: ObjectCreated) -> None:
+def test_event_ticks_touch_neither_cursor_nor_lease(harness: EngineHarness, created: ObjectCreated) -> None:
     state = SensorState("watch", cursor="c", lease_owner="somebody", lease_expires=2**60, epoch=7)
-    house.tables.sensors["watch"] = state
+    harness.tables.sensors["watch"] = state
     seen: list[str | None] = []
 
     def function(context: SensorEvaluationContext) -> RunRequest:
         seen.append(context.cursor)
         return RunRequest()
 
-    deliver(house, function, created)
+    deliver(harness, function, created)
 
-    assert (seen, house.state()) == ([None], state)
+    assert (seen, harness.state()) == ([None], state)
 
 
-def test_setting_the_cursor_fails_the_event(house: House, created: ObjectCreated) -> None:
+def test_setting_the_cursor_fails_the_event(harness: EngineHarness, created: ObjectCreated) -> None:
     with pytest.raises(SensorEvaluationError, match="has no cursor"):
-        deliver(house, lambda context: context.update_cursor("x"), created)
+        deliver(harness, lambda context: context.update_cursor("x"), created)

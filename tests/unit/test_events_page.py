@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.metadata import MetadataValue
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZED,
@@ -93,8 +94,8 @@ def test_pause_has_the_fields_of_the_page() -> None:
 def test_asset_example_is_what_is_reported_and_each_field_is_explained() -> None:
     section = PAGE.split(f"## {ASSET_MATERIALIZED}\n")[1].split("\n## ")[0]
     namespace = "123456789012/eu-west-1/main"
-    metadata = {"rows": 1204, "source": "s3://raw/orders/2026-11-22.csv"}
-    made = AssetMaterialization(["tables", "orders"], None, metadata, "2026-11-22")
+    metadata = {"rows": 1204, "source": MetadataValue.path("s3://raw/orders/2026-11-22.csv")}
+    made = AssetMaterialization(["tables", "orders"], None, metadata, "2026-11-22", {"source": "shop"})
     time = datetime(2026, 11, 22, 18, 0, 9, 250_000, UTC)
     recorded = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
     [example] = re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL)

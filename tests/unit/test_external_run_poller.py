@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
+from tests.support.engine import ARN, JOB, JOBS, RUN_IDS, EngineHarness
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -25,32 +25,34 @@ REPORTED = Failure("States.TaskFailed", "no such file")
 
 
 @pytest.fixture
-def observing(house: House) -> House:
+def observing(harness: EngineHarness) -> EngineHarness:
     """An engine whose only job has external runs."""
-    house.observed = frozenset({JOB})
-    return house
+    harness.observed = frozenset({JOB})
+    return harness
 
 
-def by_hand(house: House, name: str = "by-hand", *, began: int = NOON, arn: str = ARN) -> str:
+def by_hand(harness: EngineHarness, name: str = "by-hand", *, began: int = NOON, arn: str = ARN) -> str:
     """Return an execution that somebody else started; its id."""
     external_id = f"{arn}:{name}"
-    house.target.executions[external_id] = Execution(external_id, arn, Status.STARTED, began, launch_id=name)
+    harness.target.executions[external_id] = Execution(
+        external_id, arn, Status.STARTED, began, launch_id=name
+    )
     return external_id
 
 
-def pass_over(house: House, seconds: float = 50) -> Reconciled:
+def pass_over(harness: EngineHarness, seconds: float = 50) -> Reconciled:
     """Run one pass."""
-    return house.reconciler().reconcile(seconds)
+    return harness.reconciler().reconcile(seconds)
 
 
-def observed_run(house: House, external_id: str) -> Run:
+def observed_run(harness: EngineHarness, external_id: str) -> Run:
     """Return the run that stands for an execution."""
-    return house.tables.runs[RUN_IDS.observed("step_functions", external_id)]
+    return harness.tables.runs[RUN_IDS.observed("step_functions", external_id)]
 
 
-def recorded(house: House) -> set[str | None]:
+def recorded(harness: EngineHarness) -> set[str | None]:
     """Return the executions that have a record."""
-    return {run.external_id for run in house.tables.runs.values()}
+    return {run.external_id for run in harness.tables.runs.values()}
 
 
 class BrokenTarget(InMemoryTarget):
@@ -71,15 +73,15 @@ class BrokenTarget(InMemoryTarget):
         return super().recent(settings, since)
 
 
-def breaking(house: House, *broken: str) -> BrokenTarget:
+def breaking(harness: EngineHarness, *broken: str) -> BrokenTarget:
     """Return the engine's target, some of which is broken."""
-    target = BrokenTarget(house.clock, executions=house.target.executions)
+    target = BrokenTarget(harness.clock, executions=harness.target.executions)
     target.broken = frozenset(broken)
-    house.target = target
+    harness.target = target
     return target
 
 
-def test_executions_of_others_whose_events_were_lost_are_recorded(observing: House) -> None:
+def test_executions_of_others_whose_events_were_lost_are_recorded(observing: EngineHarness) -> None:
     running, failed = by_hand(observing), by_hand(observing, "second")
     observing.target.finish(failed, Status.FAILURE, REPORTED)
 
@@ -90,7 +92,7 @@ def test_executions_of_others_whose_events_were_lost_are_recorded(observing: Hou
     assert (second.status, second.failure) == (Status.FAILURE, REPORTED)
 
 
-def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
+def test_event_after_the_listing_finds_the_same_run(observing: EngineHarness) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
 
@@ -102,7 +104,7 @@ def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
     assert (run.run_id, run.status) == (RUN_IDS.observed("step_functions", external_id), Status.SUCCESS)
 
 
-def test_target_is_scanned_every_ten_minutes(observing: House) -> None:
+def test_target_is_scanned_every_ten_minutes(observing: EngineHarness) -> None:
     pass_over(observing)
     observing.clock.time += POLL_MS - 1
     external_id = by_hand(observing, began=observing.clock.time)
@@ -113,7 +115,7 @@ def test_target_is_scanned_every_ten_minutes(observing: House) -> None:
     assert observed_run(observing, external_id).status is Status.STARTED
 
 
-def test_each_poll_begins_a_quarter_of_an_hour_before_the_last_one(observing: House) -> None:
+def test_each_poll_begins_a_quarter_of_an_hour_before_the_last_one(observing: EngineHarness) -> None:
     """A listing may lag: what it did not show is still seen by the next poll."""
     pass_over(observing)
     late = by_hand(observing, "late", began=NOON - OVERLAP_MS)
@@ -124,7 +126,7 @@ def test_each_poll_begins_a_quarter_of_an_hour_before_the_last_one(observing: Ho
     assert recorded(observing) == {late}
 
 
-def test_job_that_was_not_checked_for_long_brings_a_week_of_its_past(observing: House) -> None:
+def test_job_that_was_not_checked_for_long_brings_a_week_of_its_past(observing: EngineHarness) -> None:
     pass_over(observing)
     observing.clock.time += 2 * MEMORY_MS
     by_hand(observing, "forgotten", began=observing.clock.time - MEMORY_MS - 1)
@@ -135,7 +137,7 @@ def test_job_that_was_not_checked_for_long_brings_a_week_of_its_past(observing: 
     assert recorded(observing) == {kept}
 
 
-def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: House) -> None:
+def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: EngineHarness) -> None:
     queue_run(observing)
     launch(observing)
     by_hand(observing)
@@ -149,7 +151,7 @@ def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: House)
     assert RUN_ID in before
 
 
-def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: House) -> None:
+def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: EngineHarness) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
     observing.clock.time += 4 * POLL_MS
@@ -162,15 +164,17 @@ def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: H
     assert observed_run(observing, external_id).status is Status.SUCCESS
 
 
-def test_engine_without_observed_jobs_queries_nothing(house: House) -> None:
-    by_hand(house)
-    target = breaking(house, ARN)
+def test_engine_without_observed_jobs_queries_nothing(harness: EngineHarness) -> None:
+    by_hand(harness)
+    target = breaking(harness, ARN)
 
-    assert pass_over(house) == NOTHING
-    assert (house.tables.runs, house.tables.poll_checkpoints, target.starts) == ({}, {}, [])
+    assert pass_over(harness) == NOTHING
+    assert (harness.tables.runs, harness.tables.poll_checkpoints, target.starts) == ({}, {}, [])
 
 
-def test_target_that_refuses_its_listing_is_queried_again_and_nothing_is_missed(observing: House) -> None:
+def test_target_that_refuses_its_listing_is_queried_again_and_nothing_is_missed(
+    observing: EngineHarness,
+) -> None:
     target = breaking(observing, ARN)
     assert pass_over(observing) == Reconciled(failed=1)
     external_id = by_hand(observing)
@@ -182,7 +186,7 @@ def test_target_that_refuses_its_listing_is_queried_again_and_nothing_is_missed(
     assert recorded(observing) == {external_id}
 
 
-def test_refusal_of_one_target_does_not_hold_up_the_others(observing: House) -> None:
+def test_refusal_of_one_target_does_not_hold_up_the_others(observing: EngineHarness) -> None:
     other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
     observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
     breaking(observing, other.arn)
@@ -196,7 +200,7 @@ def test_refusal_of_one_target_does_not_hold_up_the_others(observing: House) -> 
     "error", [LaunchDelayedError("throttled"), KeyError("RESTING")], ids=["expected", "unexpected"]
 )
 def test_one_execution_that_cannot_be_queried_holds_up_none_and_comes_again(
-    observing: House, error: Exception
+    observing: EngineHarness, error: Exception
 ) -> None:
     """I10."""
     older, bad = by_hand(observing, "older"), by_hand(observing, "bad", began=NOON + 1)
@@ -215,7 +219,7 @@ def test_one_execution_that_cannot_be_queried_holds_up_none_and_comes_again(
     assert recorded(observing) == {older, newer, bad}
 
 
-def test_reason_that_the_target_did_not_report_at_once_is_requested_again(observing: House) -> None:
+def test_reason_that_the_target_did_not_report_at_once_is_requested_again(observing: EngineHarness) -> None:
     external_id = by_hand(observing)
     pass_over(observing)
     observing.target.finish(external_id, Status.FAILURE, REPORTED)
@@ -240,7 +244,7 @@ class SlowTarget(InMemoryTarget):
         return super().describe(external_id, role)
 
 
-def test_poll_that_runs_out_of_time_is_continued_where_it_stopped(observing: House) -> None:
+def test_poll_that_runs_out_of_time_is_continued_where_it_stopped(observing: EngineHarness) -> None:
     observing.target = SlowTarget(observing.clock)
     for number in range(5):
         by_hand(observing, f"e{number}", began=NOON + number)
@@ -256,7 +260,7 @@ def test_poll_that_runs_out_of_time_is_continued_where_it_stopped(observing: Hou
     assert len(observing.tables.runs) == 5
 
 
-def test_what_begins_during_a_poll_is_seen_by_the_next_one(observing: House) -> None:
+def test_what_begins_during_a_poll_is_seen_by_the_next_one(observing: EngineHarness) -> None:
     observing.target = SlowTarget(observing.clock)
     for number in range(3):
         by_hand(observing, f"e{number}", began=NOON + number)
@@ -272,7 +276,7 @@ def test_what_begins_during_a_poll_is_seen_by_the_next_one(observing: House) -> 
     assert meanwhile in recorded(observing)
 
 
-def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observing: House) -> None:
+def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observing: EngineHarness) -> None:
     other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
     observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
     observing.target = SlowTarget(observing.clock)
@@ -289,7 +293,7 @@ def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observin
     assert reached == [{OTHER: 3}, {OTHER: 3, JOB: 3}, {OTHER: 1, JOB: 3}]
 
 
-def test_store_that_does_not_keep_a_poll_holds_up_no_other_job(observing: House) -> None:
+def test_store_that_does_not_keep_a_poll_holds_up_no_other_job(observing: EngineHarness) -> None:
     other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
     observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
     external_id = by_hand(observing)
@@ -301,10 +305,10 @@ def test_store_that_does_not_keep_a_poll_holds_up_no_other_job(observing: House)
                 raise StoreError(msg)
             super().put_poll_checkpoint(job, poll)
 
-    watcher = observing.watcher()
-    watcher._runs = ForgetfulStore(observing.tables)
+    poller = observing.poller()
+    poller._runs = ForgetfulStore(observing.tables)
 
-    watched = watcher.watch(NOON + 50_000)
+    watched = poller.watch(NOON + 50_000)
 
     assert (watched.recorded, watched.failed) == (1, 1)
     assert recorded(observing) == {external_id}
@@ -312,7 +316,7 @@ def test_store_that_does_not_keep_a_poll_holds_up_no_other_job(observing: House)
 
 
 def test_kind_that_lists_nothing_is_named_and_left_out(
-    observing: House, caplog: pytest.LogCaptureFixture
+    observing: EngineHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     observing.target.contract = StartContract()
     by_hand(observing)
@@ -323,39 +327,41 @@ def test_kind_that_lists_nothing_is_named_and_left_out(
     )
 
 
-def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(house: House) -> None:
+def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(
+    harness: EngineHarness,
+) -> None:
     """Glue's events contain the account, a listing the address of the deployment."""
-    house.jobs = {"load": JobSettings("load", "glue", "load", "LoadName")}
-    house.observed = frozenset({"load"})
+    harness.jobs = {"load": JobSettings("load", "glue", "load", "LoadName")}
+    harness.observed = frozenset({"load"})
     full = "arn:aws:glue:us-east-1:123456789012:job/load"
     reported = Execution("load/jr_1", "load", Status.STARTED, NOON)
-    house.target.executions = {
+    harness.target.executions = {
         "load/jr_1": reported,
         f"{full}/jr_1": replace(reported, external_id=f"{full}/jr_1", target=full),
     }
-    targets = {"glue": house.target}
-    recorder = house.engine.recorder(house.jobs, targets, house.observed)
+    targets = {"glue": harness.target}
+    recorder = harness.engine.recorder(harness.jobs, targets, harness.observed)
 
-    watched = house.engine.poller(house.jobs, targets, house.observed).watch(NOON + 50_000)
+    watched = harness.engine.poller(harness.jobs, targets, harness.observed).watch(NOON + 50_000)
     recorder.record(StatusChange("glue", None, f"{full}/jr_1", full, Status.SUCCESS, NOON + 9))
 
-    run = house.only_run()
+    run = harness.only_run()
     assert watched.recorded == 1
     assert (run.run_id, run.external_id) == (RUN_IDS.observed("glue", f"{full}/jr_1"), f"{full}/jr_1")
     assert run.status is Status.SUCCESS
 
 
 def test_observed_job_that_is_registered_later_is_scanned_from_then_on(
-    observing: House, caplog: pytest.LogCaptureFixture
+    observing: EngineHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The registry changes while the process lives; that a job is missing is said once."""
     observing.jobs = jobs = {}
-    watcher = observing.watcher()
+    poller = observing.poller()
     for _ in range(2):
-        assert watcher.watch(NOON + 50_000).recorded == 0
+        assert poller.watch(NOON + 50_000).recorded == 0
     by_hand(observing)
 
     jobs[JOB] = JOBS[JOB]
 
-    assert watcher.watch(NOON + 50_000).recorded == 1
+    assert poller.watch(NOON + 50_000).recorded == 1
     assert caplog.messages == [f"Job {JOB} is observed but not registered"]

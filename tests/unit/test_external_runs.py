@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
+from tests.support.engine import ARN, JOB, JOBS, RUN_IDS, EngineHarness
 from tests.support.registry import copied
 from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -33,31 +33,31 @@ class SilentTarget(InMemoryTarget):
         raise LaunchDelayedError(msg)
 
 
-def recorder(house: House, *jobs: str) -> Recorder:
+def recorder(harness: EngineHarness, *jobs: str) -> Recorder:
     """RECORD, observing jobs."""
-    return house.engine.recorder(house.jobs, house.targets, frozenset(jobs or {JOB}))
+    return harness.engine.recorder(harness.jobs, harness.targets, frozenset(jobs or {JOB}))
 
 
 def change(status: Status, name: str = "nightly", target: str = ARN) -> StatusChange:
     return StatusChange("step_functions", name, NIGHTLY, target, status, NOON + 9, NOON)
 
 
-def assert_recorded(house: House, status: Status, failure: Failure | None = None) -> None:
+def assert_recorded(harness: EngineHarness, status: Status, failure: Failure | None = None) -> None:
     """Let the target know the execution."""
     ended = NOON + 9 if status.is_finished else None
-    house.target.executions[NIGHTLY] = Execution(
+    harness.target.executions[NIGHTLY] = Execution(
         NIGHTLY, ARN, status, NOON, ended, failure, launch_id="nightly"
     )
 
 
-def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: House) -> None:
-    assert_recorded(house, Status.STARTED)
-    first = recorder(house).record(change(Status.STARTED))
-    begun = house.only_run()
-    assert_recorded(house, Status.FAILURE, REPORTED)
-    recorder(house).record(change(Status.FAILURE))
+def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(harness: EngineHarness) -> None:
+    assert_recorded(harness, Status.STARTED)
+    first = recorder(harness).record(change(Status.STARTED))
+    begun = harness.only_run()
+    assert_recorded(harness, Status.FAILURE, REPORTED)
+    recorder(harness).record(change(Status.FAILURE))
 
-    run = house.only_run()
+    run = harness.only_run()
     assert (first.decision, first.subject) == (Decision.RECORDED, f"{RUN_ID}-1")
     assert (begun.status, begun.external_id, begun.target) == (Status.STARTED, NIGHTLY, ARN)
     assert (run.run_id, run.job, run.status, run.failure) == (RUN_ID, JOB, Status.FAILURE, REPORTED)
@@ -67,34 +67,34 @@ def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: Hous
     assert dagster_run(run).sensor_name is None
 
 
-def test_same_execution_is_recorded_once_whatever_comes_first(house: House) -> None:
-    assert_recorded(house, Status.SUCCESS)
+def test_same_execution_is_recorded_once_whatever_comes_first(harness: EngineHarness) -> None:
+    assert_recorded(harness, Status.SUCCESS)
 
     for status in (Status.SUCCESS, Status.STARTED, Status.SUCCESS):
-        recorder(house).record(change(status))
+        recorder(harness).record(change(status))
 
-    assert house.only_run().status is Status.SUCCESS
-
-
-def test_known_execution_is_not_checked_again(house: House) -> None:
-    assert_recorded(house, Status.STARTED)
-    recorder(house).record(change(Status.STARTED))
-    house.target.executions.clear()
-
-    assert recorder(house).record(change(Status.SUCCESS)).decision is Decision.RECORDED
-    assert house.only_run().status is Status.SUCCESS
+    assert harness.only_run().status is Status.SUCCESS
 
 
-def test_record_is_never_a_launch_that_is_due(house: House) -> None:
+def test_known_execution_is_not_checked_again(harness: EngineHarness) -> None:
+    assert_recorded(harness, Status.STARTED)
+    recorder(harness).record(change(Status.STARTED))
+    harness.target.executions.clear()
+
+    assert recorder(harness).record(change(Status.SUCCESS)).decision is Decision.RECORDED
+    assert harness.only_run().status is Status.SUCCESS
+
+
+def test_record_is_never_a_launch_that_is_due(harness: EngineHarness) -> None:
     """A run that waits for its launch would be started by RECONCILE."""
-    assert_recorded(house, Status.STARTED)
-    recorder(house).record(change(Status.STARTED))
-    house.clock.advance(7_200)
+    assert_recorded(harness, Status.STARTED)
+    recorder(harness).record(change(Status.STARTED))
+    harness.clock.advance(7_200)
 
-    found = house.reconciler().reconcile(60)
+    found = harness.reconciler().reconcile(60)
 
     assert (found.relaunched, found.described) == (0, 1)
-    assert list(house.launches.messages) == []
+    assert list(harness.launches.messages) == []
 
 
 @pytest.mark.parametrize(
@@ -106,42 +106,44 @@ def test_record_is_never_a_launch_that_is_due(house: House) -> None:
     ],
     ids=["job is not observed", "nothing that a job launches", "another kind of target"],
 )
-def test_execution_of_anything_else_is_foreign(house: House, event: StatusChange, jobs: list[str]) -> None:
-    assert_recorded(house, Status.STARTED)
+def test_execution_of_anything_else_is_foreign(
+    harness: EngineHarness, event: StatusChange, jobs: list[str]
+) -> None:
+    assert_recorded(harness, Status.STARTED)
 
-    assert recorder(house, *jobs).record(event).decision is Decision.FOREIGN
-    assert house.tables.runs == {}
+    assert recorder(harness, *jobs).record(event).decision is Decision.FOREIGN
+    assert harness.tables.runs == {}
 
 
-def test_execution_that_the_target_does_not_know_is_foreign(house: House) -> None:
-    outcome = recorder(house).record(change(Status.STARTED))
+def test_execution_that_the_target_does_not_know_is_foreign(harness: EngineHarness) -> None:
+    outcome = recorder(harness).record(change(Status.STARTED))
 
     assert outcome.decision is Decision.FOREIGN
     assert "its target does not know" in outcome.reason
-    assert house.tables.runs == {}
+    assert harness.tables.runs == {}
 
 
-def test_execution_that_the_target_says_is_of_something_else_is_foreign(house: House) -> None:
-    assert_recorded(house, Status.STARTED)
-    house.target.executions[NIGHTLY] = replace(house.target.executions[NIGHTLY], target=f"{ARN}-other")
+def test_execution_that_the_target_says_is_of_something_else_is_foreign(harness: EngineHarness) -> None:
+    assert_recorded(harness, Status.STARTED)
+    harness.target.executions[NIGHTLY] = replace(harness.target.executions[NIGHTLY], target=f"{ARN}-other")
 
-    assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
-    assert house.tables.runs == {}
+    assert recorder(harness).record(change(Status.STARTED)).decision is Decision.FOREIGN
+    assert harness.tables.runs == {}
 
 
-def test_event_is_kept_while_the_target_does_not_answer(house: House) -> None:
-    house.target = SilentTarget(house.clock)
+def test_event_is_kept_while_the_target_does_not_answer(harness: EngineHarness) -> None:
+    harness.target = SilentTarget(harness.clock)
 
     with pytest.raises(LaunchDelayedError):
-        recorder(house).record(change(Status.STARTED))
+        recorder(harness).record(change(Status.STARTED))
 
 
-def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> None:
-    assert_recorded(house, Status.FAILURE, REPORTED)
-    recorder(house).record(change(Status.FAILURE))
-    targets = {"step_functions": house.target}
+def test_run_that_treadle_did_not_start_is_not_started_again(harness: EngineHarness) -> None:
+    assert_recorded(harness, Status.FAILURE, REPORTED)
+    recorder(harness).record(change(Status.FAILURE))
+    targets = {"step_functions": harness.target}
     operations = RunOperations(
-        house.runs, house.sensors, InMemoryQueue(), house.jobs, targets, RUN_IDS, house.clock
+        harness.runs, harness.sensors, InMemoryQueue(), harness.jobs, targets, RUN_IDS, harness.clock
     )
 
     with pytest.raises(CommandRefusedError, match="Start it where it was started before"):
@@ -153,26 +155,28 @@ def test_observed_ids_are_apart_from_all_others() -> None:
     assert RUN_IDS.observed("a", "b") == RUN_IDS.observed("a", "b")
 
 
-def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_up_past_the_cache(house: House) -> None:
+def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_up_past_the_cache(
+    harness: EngineHarness,
+) -> None:
     """RECORD finds jobs by their addresses; with a copy from before, the event would be of no job."""
-    assert_recorded(house, Status.STARTED)
-    store = InMemoryRegistryStore(house.tables)
+    assert_recorded(harness, Status.STARTED)
+    store = InMemoryRegistryStore(harness.tables)
     store.replace(copied("main", NOON, {}, ()))
-    registry = CachedRegistry(store, house.clock)
+    registry = CachedRegistry(store, harness.clock)
     jobs, changed = RegisteredJobs(registry), registry.jobs_changed
-    running = house.engine.recorder(jobs, house.targets, frozenset({JOB}), changed)
+    running = harness.engine.recorder(jobs, harness.targets, frozenset({JOB}), changed)
     assert running.record(change(Status.STARTED)).decision is Decision.FOREIGN
     store.replace(replace(copied("main", NOON, {}, JOBS.values()), revision=1))
-    house.clock.advance(ABSENT_MS / 1000 + 1)
+    harness.clock.advance(ABSENT_MS / 1000 + 1)
 
     assert running.record(change(Status.STARTED)).decision is Decision.RECORDED
-    assert house.only_run().job == JOB
+    assert harness.only_run().job == JOB
 
 
-def test_execution_whose_target_reports_nothing_is_not_recorded(house: House) -> None:
+def test_execution_whose_target_reports_nothing_is_not_recorded(harness: EngineHarness) -> None:
     """Whoever observes its job: nobody could say how it stands."""
-    house.target = InMemoryTarget(house.clock, StartContract(describes=False))
-    assert_recorded(house, Status.STARTED)
+    harness.target = InMemoryTarget(harness.clock, StartContract(describes=False))
+    assert_recorded(harness, Status.STARTED)
 
-    assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
-    assert house.tables.runs == {}
+    assert recorder(harness).record(change(Status.STARTED)).decision is Decision.FOREIGN
+    assert harness.tables.runs == {}

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.house import RUNNING, House, sensor_of
+from tests.support.engine import RUNNING, EngineHarness, sensor_of
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import InstigatorStatus, TickStatus
@@ -187,68 +187,68 @@ def test_without_a_limit_no_number_of_failures_pauses(fragile: SensorDefinition)
     assert instance.state("fragile").failure_streak == 40
 
 
-def die(house: House, pause_after: int = 0) -> Outcome | None:
+def die(harness: EngineHarness, pause_after: int = 0) -> Outcome | None:
     """Return a tick of a sensor that never comes back from its evaluation; its outcome where it is not evaluated."""
 
     def endless() -> None:
         raise KeyboardInterrupt
 
-    leased = house.leased(sensor_of(endless), pause_after=pause_after)
+    leased = harness.leased(sensor_of(endless), pause_after=pause_after)
     try:
-        return leased.tick(house.clock.now(), Budget(10))
+        return leased.tick(harness.clock.now(), Budget(10))
     except KeyboardInterrupt:
         return None
 
 
-def test_death_counts_toward_the_wait_of_the_failure_after_it(house: House) -> None:
-    leased = house.leased(sensor_of(lambda: 1 / 0))
+def test_death_counts_toward_the_wait_of_the_failure_after_it(harness: EngineHarness) -> None:
+    leased = harness.leased(sensor_of(lambda: 1 / 0))
     for _ in range(2):
-        assert leased.tick(house.clock.now(), Budget()).decision is Decision.FAILURE
-        house.clock.advance(60)
-    assert die(house) is None
-    house.clock.advance(HOUR)
+        assert leased.tick(harness.clock.now(), Budget()).decision is Decision.FAILURE
+        harness.clock.advance(60)
+    assert die(harness) is None
+    harness.clock.advance(HOUR)
 
-    leased.tick(house.clock.now(), Budget())
+    leased.tick(harness.clock.now(), Budget())
 
-    assert house.state().failure_streak == 4
-    assert house.state().resume_at == house.clock.now() + 4 * MINUTE
+    assert harness.state().failure_streak == 4
+    assert harness.state().resume_at == harness.clock.now() + 4 * MINUTE
 
 
-def test_tick_that_records_a_death_says_so_beside_its_own_end(house: House) -> None:
-    assert die(house) is None
-    house.clock.advance(60)
+def test_tick_that_records_a_death_says_so_beside_its_own_end(harness: EngineHarness) -> None:
+    assert die(harness) is None
+    harness.clock.advance(60)
 
-    after = house.leased(sensor_of(lambda: None)).tick(house.clock.now(), Budget())
-    house.clock.advance(60)
-    later = house.leased(sensor_of(lambda: None)).tick(house.clock.now(), Budget())
+    after = harness.leased(sensor_of(lambda: None)).tick(harness.clock.now(), Budget())
+    harness.clock.advance(60)
+    later = harness.leased(sensor_of(lambda: None)).tick(harness.clock.now(), Budget())
 
     assert (after.decision, after.recorded_failures) == (Decision.SKIPPED, 1)
     assert (later.decision, later.recorded_failures) == (Decision.SKIPPED, 0)
 
 
-def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(house: House) -> None:
-    assert die(house) is None
-    house.clock.advance(60)
+def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(harness: EngineHarness) -> None:
+    assert die(harness) is None
+    harness.clock.advance(60)
     faults = Faults({1: Fault.REPEATED})
-    sensors = faulty(house.sensors, "SensorStore", faults)
-    engine = house.engine_with(sensors=sensors)
+    sensors = faulty(harness.sensors, "SensorStore", faults)
+    engine = harness.engine_with(sensors=sensors)
     leased = engine.sensor(sensor_of(lambda: None), TickSettings(0, RUNNING)).scheduled
 
-    assert faults.run("tick", lambda: leased.tick(house.clock.now(), Budget()))
+    assert faults.run("tick", lambda: leased.tick(harness.clock.now(), Budget()))
 
-    assert [str(call.site) for call, _ in faults.struck] == ["SensorStore.acquire"]
-    assert [tick.error.type for tick in house.tick_records() if tick.error] == ["EvaluationDiedError"]
+    assert [str(call.site) for call, _ in faults.injected] == ["SensorStore.acquire"]
+    assert [tick.error.type for tick in harness.tick_records() if tick.error] == ["EvaluationDiedError"]
 
 
-def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:
+def test_sensor_that_only_ever_dies_is_slowed_down_too(harness: EngineHarness) -> None:
     for _ in range(3):
-        assert die(house) is None
-        house.clock.advance(60)
+        assert die(harness) is None
+        harness.clock.advance(60)
 
-    third = die(house)
-    house.clock.advance(30)
-    held_up = die(house)
-    house.clock.advance(HOUR)
+    third = die(harness)
+    harness.clock.advance(30)
+    held_up = die(harness)
+    harness.clock.advance(HOUR)
 
     assert third is not None
     assert third.decision is Decision.FAILURE
@@ -256,15 +256,15 @@ def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:
     assert held_up is not None
     assert held_up.decision is Decision.NOT_DUE
     assert "after 3 failures in a row" in held_up.reason
-    assert die(house) is None
-    assert [tick.error.type for tick in house.tick_records() if tick.error] == ["EvaluationDiedError"] * 3
+    assert die(harness) is None
+    assert [tick.error.type for tick in harness.tick_records() if tick.error] == ["EvaluationDiedError"] * 3
 
 
-def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(house: House) -> None:
+def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(harness: EngineHarness) -> None:
     outcomes = []
     for _ in range(3):
-        outcomes.append(die(house, pause_after=2))
-        house.clock.advance(HOUR)
+        outcomes.append(die(harness, pause_after=2))
+        harness.clock.advance(HOUR)
 
     *deaths, paused = outcomes
     assert deaths == [None, None]
@@ -272,5 +272,5 @@ def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(house: 
     assert paused.paused is not None
     assert "Paused after 2 failures in a row" in paused.paused
     assert "ended without reporting a result" in paused.paused
-    state = house.state()
+    state = harness.state()
     assert (state.status, state.lease_owner, state.paused) == (InstigatorStatus.STOPPED, None, paused.paused)

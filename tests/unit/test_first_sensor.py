@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.status import TickStatus
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "first-sensor.md").read_text()
-SENSOR, TRIAL = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+SENSOR, TRIAL, TEST = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 MODULE = "functions.sensors.new_releases.app"
 
 
@@ -55,36 +55,36 @@ def example(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_example_requests_one_run_per_release_through_the_engine(
-    example: ModuleType, feed: Feed, house: House
+    example: ModuleType, feed: Feed, harness: EngineHarness
 ) -> None:
-    leased, dispatcher = house.leased(example.new_releases), house.dispatcher(new_releases="load_release")
+    leased, dispatcher = harness.leased(example.new_releases), harness.dispatcher(new_releases="load_release")
     feed.release(1)
     feed.release(2)
 
-    first = leased.tick(house.clock.now(), Budget())
-    [tick] = house.tick_records("new_releases")
+    first = leased.tick(harness.clock.now(), Budget())
+    [tick] = harness.tick_records("new_releases")
     dispatcher.dispatch(tick)
-    idle = leased.tick(house.clock.advance(60), Budget())
+    idle = leased.tick(harness.clock.advance(60), Budget())
     feed.release(3)
-    later = leased.tick(house.clock.advance(60), Budget())
+    later = leased.tick(harness.clock.advance(60), Budget())
 
     assert (first.decision, first.count) == (Decision.SUCCESS, 2)
-    assert {run.run_key for run in house.tables.runs.values()} == {"v1", "v2"}
+    assert {run.run_key for run in harness.tables.runs.values()} == {"v1", "v2"}
     assert (idle.decision, idle.reason) == (Decision.SKIPPED, "2 releases, none newer than 2.")
-    assert [request.run_key for request in house.tick_records("new_releases")[-1].requests] == ["v3"]
-    assert (later.count, house.state("new_releases").cursor) == (1, "3")
+    assert [request.run_key for request in harness.tick_records("new_releases")[-1].requests] == ["v3"]
+    assert (later.count, harness.state("new_releases").cursor) == (1, "3")
 
 
 def test_the_example_keeps_its_cursor_when_the_feed_is_down(
-    example: ModuleType, feed: Feed, house: House
+    example: ModuleType, feed: Feed, harness: EngineHarness
 ) -> None:
     feed.releases = [{"unexpected": True}]
 
-    outcome = house.leased(example.new_releases).tick(house.clock.now(), Budget())
+    outcome = harness.leased(example.new_releases).tick(harness.clock.now(), Budget())
 
-    [tick] = house.tick_records("new_releases")
+    [tick] = harness.tick_records("new_releases")
     assert (outcome.decision, tick.status) == (Decision.FAILURE, TickStatus.FAILURE)
-    assert house.state("new_releases").cursor is None
+    assert harness.state("new_releases").cursor is None
 
 
 def test_the_example_can_be_tried_without_an_engine(example: ModuleType, feed: Feed) -> None:
@@ -105,3 +105,13 @@ def test_the_page_s_own_trial_prints_what_the_sensor_requests(
     exec(compile(TRIAL, "first-sensor.md", "exec"), {})
 
     assert capsys.readouterr().out == "['v8']\n"
+
+
+def test_the_page_s_own_test_passes(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("functions.sensors.new_releases")
+    package.__dict__["app"] = example
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    names: dict[str, Any] = {}
+    exec(compile(TEST, "first-sensor.md", "exec"), names)
+
+    names["test_each_release_gets_one_run"](monkeypatch)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.house import JOB, House, keyless, sensor_of
+from tests.support.engine import JOB, EngineHarness, keyless, sensor_of
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
@@ -30,16 +30,18 @@ def two_jobs() -> SensorDefinition:
     return sensor_of(function, name="orders_poll", job=None, jobs=jobs)
 
 
-def leased(house: House, granted: frozenset[str] | None) -> ScheduledTickRunner:
-    return house.leased(two_jobs(), granted=granted)
+def leased(harness: EngineHarness, granted: frozenset[str] | None) -> ScheduledTickRunner:
+    return harness.leased(two_jobs(), granted=granted)
 
 
-def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(house: House) -> None:
+def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(
+    harness: EngineHarness,
+) -> None:
     """I6."""
-    leased(house, frozenset({JOB})).tick(NOON, Budget())
+    leased(harness, frozenset({JOB})).tick(NOON, Budget())
 
-    [tick] = house.tick_records("orders_poll")
-    assert (tick.status, tick.requests, house.state("orders_poll").cursor) == (TickStatus.FAILURE, (), None)
+    [tick] = harness.tick_records("orders_poll")
+    assert (tick.status, tick.requests, harness.state("orders_poll").cursor) == (TickStatus.FAILURE, (), None)
     assert tick.error is not None
     assert tick.error.type == "InvalidResultError"
     for part in (
@@ -53,27 +55,27 @@ def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(
 
 @pytest.mark.parametrize("granted", [None, frozenset({JOB, OTHER})])
 def test_tick_commits_where_all_is_granted_or_nothing_is_known(
-    house: House, granted: frozenset[str] | None
+    harness: EngineHarness, granted: frozenset[str] | None
 ) -> None:
-    leased(house, granted).tick(NOON, Budget())
+    leased(harness, granted).tick(NOON, Budget())
 
-    [tick] = house.tick_records("orders_poll")
+    [tick] = harness.tick_records("orders_poll")
     assert (tick.status, len(tick.requests)) == (TickStatus.SUCCESS, 2)
-    assert house.state("orders_poll").cursor == "moved"
+    assert harness.state("orders_poll").cursor == "moved"
 
 
-def test_tick_commits_once_the_job_is_granted(house: House) -> None:
-    leased(house, frozenset({JOB})).tick(NOON, Budget())
-    house.clock.advance(60)
-    leased(house, frozenset({JOB, OTHER})).tick(NOON + 60_000, Budget())
+def test_tick_commits_once_the_job_is_granted(harness: EngineHarness) -> None:
+    leased(harness, frozenset({JOB})).tick(NOON, Budget())
+    harness.clock.advance(60)
+    leased(harness, frozenset({JOB, OTHER})).tick(NOON + 60_000, Budget())
 
-    assert [tick.status for tick in house.tick_records("orders_poll")] == [
+    assert [tick.status for tick in harness.tick_records("orders_poll")] == [
         TickStatus.FAILURE,
         TickStatus.SUCCESS,
     ]
 
 
-def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -> None:
+def test_event_tick_fails_and_its_message_goes_back_to_the_queue(harness: EngineHarness) -> None:
     definition = S3SensorDefinition(
         "arrivals", evaluation_fn=keyless, selection=S3Selection("landing"), job_name=JOB
     )
@@ -81,19 +83,19 @@ def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -
     event = ObjectCreated(time=time, object=S3Object("landing", "a.csv", "e", "null", 1, time), sequencer="1")
 
     def evaluate(granted: frozenset[str]) -> None:
-        events = house.events(definition, granted=granted)
+        events = harness.events(definition, granted=granted)
         events.evaluate(event, events.load_batch_state([event]), Budget())
 
     with pytest.raises(SensorEvaluationError, match="the jobs of its registry entry"):
         evaluate(frozenset())
     evaluate(frozenset({JOB}))
 
-    [tick] = house.tick_records("arrivals")
+    [tick] = harness.tick_records("arrivals")
     assert (tick.status, tick.attempts) == (TickStatus.SUCCESS, 2)
 
 
-def test_preview_says_so_too(house: House) -> None:
-    preview = house.sensor(two_jobs(), granted=frozenset({JOB})).previewer.preview(Budget())
+def test_preview_says_so_too(harness: EngineHarness) -> None:
+    preview = harness.sensor(two_jobs(), granted=frozenset({JOB})).previewer.preview(Budget())
 
     assert preview.tick.status is TickStatus.FAILURE
     assert preview.tick.error is not None

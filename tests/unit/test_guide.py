@@ -70,12 +70,12 @@ def test_page_shows_tests() -> None:
 
 
 def test_what_a_function_may_return() -> None:
-    instance = TreadleInstance([run("What a function may return").by_weekday])
+    instance = TreadleInstance([run("What a function may return").two_of_three])
 
-    results = [instance.tick("by_weekday") for _ in range(4)]
+    results = [instance.tick("two_of_three") for _ in range(4)]
 
     assert [keys(result) for result in results] == [["tick-1"], ["tick-2"], [], ["tick-4"]]
-    assert results[2].outcome.reason == "Each third tick rests."
+    assert results[2].outcome.reason == "Every third tick is skipped."
     assert results[0].tick is not None
     assert results[0].tick.log == ("INFO This is tick 1.",)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import NOON, committed, counts, dispatch, launched
-from tests.support.house import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, House
+from tests.support.engine import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, EngineHarness
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.assets.asset_recorder import AssetRecorder
@@ -27,8 +27,8 @@ MOST_WAIT = 900_000
 """What is held is checked again within a quarter of an hour."""
 
 
-def stored(house: House, tick: Tick) -> Tick:
-    return house.tables.ticks[tick.sensor, tick.tick_id]
+def stored(harness: EngineHarness, tick: Tick) -> Tick:
+    return harness.tables.ticks[tick.sensor, tick.tick_id]
 
 
 def with_job(tick: Tick, index: int, job: str) -> Tick:
@@ -38,31 +38,33 @@ def with_job(tick: Tick, index: int, job: str) -> Tick:
     return replace(tick, requests=tuple(requests))
 
 
-def mixed(house: House) -> Tick:
+def mixed(harness: EngineHarness) -> Tick:
     """Return a tick that requests a granted run and one that is not granted."""
-    tick = with_job(committed(house, "held", "granted"), 0, OTHER)
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    tick = with_job(committed(harness, "held", "granted"), 0, OTHER)
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
 
-def reconciler(house: House, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
+def reconciler(harness: EngineHarness, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
     """Return RECONCILE of a deployment that grants these jobs."""
-    made = house.reconciler(limits=limits)
+    made = harness.reconciler(limits=limits)
     made._dispatcher._grants = FixedGrants({"watch": frozenset(jobs)})
     return made
 
 
-def drops(house: House) -> TickDrops:
-    return TickDrops(house.ticks, house.clock)
+def drops(harness: EngineHarness) -> TickDrops:
+    return TickDrops(harness.ticks, harness.clock)
 
 
-def test_held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason(house: House) -> None:
-    tick = committed(house, "k", job=OTHER)
+def test_held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason(
+    harness: EngineHarness,
+) -> None:
+    tick = committed(harness, "k", job=OTHER)
 
-    outcome = dispatch(house, tick)
+    outcome = dispatch(harness, tick)
 
-    held = stored(house, tick)
-    assert (house.tables.runs, house.launches.messages) == ({}, [])
+    held = stored(harness, tick)
+    assert (harness.tables.runs, harness.launches.messages) == ({}, [])
     assert (outcome.decision, outcome.held, outcome.refused) == (Decision.HELD, 1, 0)
     assert (held.dispatched, held.held, held.held_requests) == (None, outcome.reason, 1)
     assert held.trouble is TickTrouble.HELD
@@ -73,177 +75,183 @@ def test_held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason(
     assert f"treadle tick drop watch {tick.tick_id}" in outcome.reason
 
 
-def test_granted_requests_of_the_same_tick_start_at_once_and_once(house: House) -> None:
-    tick = mixed(house)
+def test_granted_requests_of_the_same_tick_start_at_once_and_once(harness: EngineHarness) -> None:
+    tick = mixed(harness)
 
     for _ in range(3):
-        dispatch(house, tick)
+        dispatch(harness, tick)
 
-    assert [run.run_key for run in house.tables.runs.values()] == ["granted"]
-    assert counts(house, tick) is None
+    assert [run.run_key for run in harness.tables.runs.values()] == ["granted"]
+    assert counts(harness, tick) is None
 
 
-def test_held_request_starts_once_it_is_granted_and_the_others_are_not_started_again(house: House) -> None:
-    tick = mixed(house)
-    dispatch(house, tick)
-    launched(house)
-    house.clock.advance(UNGRANTED_MS / 1000 + 180)
-    old = reconciler(house, JOB)
+def test_held_request_starts_once_it_is_granted_and_the_others_are_not_started_again(
+    harness: EngineHarness,
+) -> None:
+    tick = mixed(harness)
+    dispatch(harness, tick)
+    launched(harness)
+    harness.clock.advance(UNGRANTED_MS / 1000 + 180)
+    old = reconciler(harness, JOB)
 
     assert old.reconcile(50) == Reconciled(held=1)
-    reconciler(house, JOB, OTHER).reconcile(50)
+    reconciler(harness, JOB, OTHER).reconcile(50)
 
-    assert sorted(run.run_key or "" for run in house.tables.runs.values()) == ["granted", "held"]
-    assert RUN_IDS.keyed("watch", "held") in launched(house)
-    assert (counts(house, tick), stored(house, tick).held, stored(house, tick).held_requests) == (
+    assert sorted(run.run_key or "" for run in harness.tables.runs.values()) == ["granted", "held"]
+    assert RUN_IDS.keyed("watch", "held") in launched(harness)
+    assert (counts(harness, tick), stored(harness, tick).held, stored(harness, tick).held_requests) == (
         DispatchCounts(started=2),
         None,
         0,
     )
-    assert stored(house, tick).trouble is None
+    assert stored(harness, tick).trouble is None
 
 
 def test_grant_is_found_by_a_new_process_at_once_and_by_an_old_one_within_a_quarter_of_an_hour(
-    house: House,
+    harness: EngineHarness,
 ) -> None:
-    tick = mixed(house)
-    dispatch(house, tick)
+    tick = mixed(harness)
+    dispatch(harness, tick)
 
-    assert reconciler(house, JOB, OTHER).reconcile(50).dispatched == 1
-    assert counts(house, tick) == DispatchCounts(started=2)
+    assert reconciler(harness, JOB, OTHER).reconcile(50).dispatched == 1
+    assert counts(harness, tick) == DispatchCounts(started=2)
 
-    later = with_job(committed(house, "later", number=2), 0, OTHER)
-    house.tables.ticks[later.sensor, later.tick_id] = later
-    running = reconciler(house, JOB)
+    later = with_job(committed(harness, "later", number=2), 0, OTHER)
+    harness.tables.ticks[later.sensor, later.tick_id] = later
+    running = reconciler(harness, JOB)
     running.reconcile(50)
-    house.clock.advance(AGAIN_MS / 1000)
+    harness.clock.advance(AGAIN_MS / 1000)
     running.reconcile(50)
-    dispatch(house, later)
+    dispatch(harness, later)
     running._dispatcher._grants = FixedGrants({"watch": frozenset({JOB, OTHER})})
     waited = 0
-    while counts(house, later) is None:
+    while counts(harness, later) is None:
         assert waited < MOST_WAIT
         waited += MINUTE
-        house.clock.advance(60)
+        harness.clock.advance(60)
         running.reconcile(50)
     assert waited > UNGRANTED_MS / 2
 
 
-def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_check(house: House) -> None:
+def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_check(
+    harness: EngineHarness,
+) -> None:
     """A DISPATCH that has not read the grant yet may receive RECONCILE's chunks."""
-    tick = large(house)
-    deliver(house, tick)
-    new = reconciler(house, JOB, OTHER)
+    tick = large(harness)
+    deliver(harness, tick)
+    new = reconciler(harness, JOB, OTHER)
     new.reconcile(50)
-    for body in house.slices.drain():
-        house.dispatcher().dispatch_chunk(house.slice_request(body))
-    house.clock.advance(AGAIN_MS / 1000)
+    for body in harness.chunks.drain():
+        harness.dispatcher().dispatch_chunk(harness.chunk_request(body))
+    harness.clock.advance(AGAIN_MS / 1000)
 
     new.reconcile(50)
 
-    for body in house.slices.drain():
-        dispatcher(house, JOB, OTHER).dispatch_chunk(house.slice_request(body))
-    assert counts(house, tick) == DispatchCounts(started=len(tick.requests))
+    for body in harness.chunks.drain():
+        dispatcher(harness, JOB, OTHER).dispatch_chunk(harness.chunk_request(body))
+    assert counts(harness, tick) == DispatchCounts(started=len(tick.requests))
 
 
-def test_key_that_a_run_has_already_needs_no_grant(house: House) -> None:
-    dispatch(house, committed(house, "k"))
-    again = committed(house, "k", number=2, job=OTHER)
+def test_key_that_a_run_has_already_needs_no_grant(harness: EngineHarness) -> None:
+    dispatch(harness, committed(harness, "k"))
+    again = committed(harness, "k", number=2, job=OTHER)
 
-    outcome = dispatch(house, again)
+    outcome = dispatch(harness, again)
 
-    assert (outcome.decision, counts(house, again)) == (Decision.SUCCESS, DispatchCounts(existing=1))
+    assert (outcome.decision, counts(harness, again)) == (Decision.SUCCESS, DispatchCounts(existing=1))
 
 
-def test_grant_that_is_taken_away_changes_nothing_of_what_was_started(house: House) -> None:
-    tick = committed(house, "k")
-    dispatch(house, tick)
+def test_grant_that_is_taken_away_changes_nothing_of_what_was_started(harness: EngineHarness) -> None:
+    tick = committed(harness, "k")
+    dispatch(harness, tick)
     redelivered = replace(tick)
 
-    outcome = house.dispatcher(watch=OTHER).dispatch(redelivered)
+    outcome = harness.dispatcher(watch=OTHER).dispatch(redelivered)
 
-    assert (outcome.decision, counts(house, tick)) == (Decision.SUCCESS, DispatchCounts(started=1))
+    assert (outcome.decision, counts(harness, tick)) == (Decision.SUCCESS, DispatchCounts(started=1))
 
 
-def test_a_wait_for_a_grant_is_not_put_off_by_a_full_hour(house: House) -> None:
-    tick = with_job(committed(house, *"abc"), 0, OTHER)
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+def test_a_wait_for_a_grant_is_not_put_off_by_a_full_hour(harness: EngineHarness) -> None:
+    tick = with_job(committed(harness, *"abc"), 0, OTHER)
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
 
-    outcome = house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
+    outcome = harness.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
 
     assert outcome.held == 2
     assert "may not start job 'other_job'" in outcome.reason
     assert "RunsPerHour" in outcome.reason
-    assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
+    assert harness.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
 # Drops.
 
 
-def test_drop_refuses_what_was_not_started_with_the_operators_reason(house: House) -> None:
-    tick = mixed(house)
-    dispatch(house, tick)
+def test_drop_refuses_what_was_not_started_with_the_operators_reason(harness: EngineHarness) -> None:
+    tick = mixed(harness)
+    dispatch(harness, tick)
 
-    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+    drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
 
-    waiting = stored(house, tick)
+    waiting = stored(harness, tick)
     assert (waiting.dispatched, waiting.dropped) == (None, Drop(NOON, "ann", "a typo"))
     assert "Dropped by ann" in (waiting.held or "")
-    found = reconciler(house, JOB).reconcile(50)
-    ended = stored(house, tick)
+    found = reconciler(harness, JOB).reconcile(50)
+    ended = stored(harness, tick)
     assert found == Reconciled(dispatched=1)
-    assert counts(house, tick) == DispatchCounts(started=1, refused=1)
+    assert counts(harness, tick) == DispatchCounts(started=1, refused=1)
     [refusal] = ended.refusals
     assert refusal == (
         "The request for job 'other_job' (run key 'held') was dropped by ann at 2026-11-22T18:00:00.000Z: a typo"
     )
     assert (ended.trouble, ended.dropped) == (TickTrouble.REFUSED, Drop(NOON, "ann", "a typo"))
-    assert [run.run_key for run in house.tables.runs.values()] == ["granted"]
+    assert [run.run_key for run in harness.tables.runs.values()] == ["granted"]
 
 
-def test_dropped_request_does_not_start_though_it_is_granted_meanwhile(house: House) -> None:
-    tick = mixed(house)
-    dispatch(house, tick)
-    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+def test_dropped_request_does_not_start_though_it_is_granted_meanwhile(harness: EngineHarness) -> None:
+    tick = mixed(harness)
+    dispatch(harness, tick)
+    drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
 
-    reconciler(house, JOB, OTHER).reconcile(50)
+    reconciler(harness, JOB, OTHER).reconcile(50)
 
-    assert counts(house, tick) == DispatchCounts(started=1, refused=1)
-
-
-def test_drop_ends_a_wait_for_the_next_hour_too(house: House) -> None:
-    tick = committed(house, *"abc")
-    house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
-    drops(house).drop("watch", tick.tick_id, "ann", "too many")
-
-    reconciler(house, JOB, limits=Limits(runs_per_hour=1)).reconcile(50)
-
-    assert counts(house, tick) == DispatchCounts(started=1, refused=2)
+    assert counts(harness, tick) == DispatchCounts(started=1, refused=1)
 
 
-def test_dispatch_that_was_under_way_as_an_operator_dropped_counts_what_it_has_started(house: House) -> None:
+def test_drop_ends_a_wait_for_the_next_hour_too(harness: EngineHarness) -> None:
+    tick = committed(harness, *"abc")
+    harness.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
+    drops(harness).drop("watch", tick.tick_id, "ann", "too many")
+
+    reconciler(harness, JOB, limits=Limits(runs_per_hour=1)).reconcile(50)
+
+    assert counts(harness, tick) == DispatchCounts(started=1, refused=2)
+
+
+def test_dispatch_that_was_under_way_as_an_operator_dropped_counts_what_it_has_started(
+    harness: EngineHarness,
+) -> None:
     """I2: whoever writes last has seen every run that there is."""
-    tick = with_job(committed(house, *"abc"), 0, OTHER)
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
-    dispatch(house, replace(tick, requests=tick.requests[:1]))
-    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
-    reconciler(house).reconcile(50)
-    assert counts(house, tick) == DispatchCounts(refused=3)
+    tick = with_job(committed(harness, *"abc"), 0, OTHER)
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
+    dispatch(harness, replace(tick, requests=tick.requests[:1]))
+    drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
+    reconciler(harness).reconcile(50)
+    assert counts(harness, tick) == DispatchCounts(refused=3)
 
-    dispatch(house, tick)
+    dispatch(harness, tick)
 
-    assert counts(house, tick) == DispatchCounts(started=2, refused=1)
+    assert counts(harness, tick) == DispatchCounts(started=2, refused=1)
 
 
 @pytest.mark.parametrize("state", ["unknown", "pending", "dispatched", "dropped"])
-def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
-    tick = mixed(house)
+def test_what_does_not_wait_cannot_be_dropped(harness: EngineHarness, state: str) -> None:
+    tick = mixed(harness)
     if state == "dropped":
-        dispatch(house, tick)
-        drops(house).drop("watch", tick.tick_id, "ann", "a typo")
-        house.clock.advance(1)
+        dispatch(harness, tick)
+        drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
+        harness.clock.advance(1)
     if state == "dispatched":
-        dispatcher(house, JOB, OTHER).dispatch(tick)
+        dispatcher(harness, JOB, OTHER).dispatch(tick)
     message = {
         "unknown": "has no tick gone",
         "pending": "has no held requests: it is about to be dispatched",
@@ -252,203 +260,213 @@ def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
     }
 
     with pytest.raises(CommandRefusedError, match=message[state]):
-        drops(house).drop("watch", "gone" if state == "unknown" else tick.tick_id, "bob", "again")
+        drops(harness).drop("watch", "gone" if state == "unknown" else tick.tick_id, "bob", "again")
 
-    kept = stored(house, tick).dropped
+    kept = stored(harness, tick).dropped
     assert kept == (Drop(NOON, "ann", "a typo") if state == "dropped" else None)
 
 
 # Chunks.
 
 
-def dispatcher(house: House, *jobs: str) -> Dispatcher:
-    made = house.dispatcher()
+def dispatcher(harness: EngineHarness, *jobs: str) -> Dispatcher:
+    made = harness.dispatcher()
     made._grants = FixedGrants({"watch": frozenset(jobs)})
     return made
 
 
-def large(house: House) -> Tick:
+def large(harness: EngineHarness) -> Tick:
     """Return a tick in three chunks; the first and the last request a job that is not granted."""
-    tick = committed(house, *(f"k{index:04}" for index in range(2 * CHUNK_SIZE + 1)))
+    tick = committed(harness, *(f"k{index:04}" for index in range(2 * CHUNK_SIZE + 1)))
     tick = with_job(with_job(tick, 0, OTHER), 2 * CHUNK_SIZE, OTHER)
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
 
-def deliver(house: House, tick: Tick, *jobs: str, times: int = 1) -> None:
+def deliver(harness: EngineHarness, tick: Tick, *jobs: str, times: int = 1) -> None:
     """Hand the tick on and dispatch its chunks."""
-    made = dispatcher(house, *(jobs or (JOB,)))
-    made.dispatch(stored(house, tick))
-    for body in house.slices.drain():
+    made = dispatcher(harness, *(jobs or (JOB,)))
+    made.dispatch(stored(harness, tick))
+    for body in harness.chunks.drain():
         for _ in range(times):
-            made.dispatch_chunk(house.slice_request(body))
+            made.dispatch_chunk(harness.chunk_request(body))
 
 
-def test_chunk_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(house: House) -> None:
-    tick = large(house)
+def test_chunk_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(
+    harness: EngineHarness,
+) -> None:
+    tick = large(harness)
 
-    deliver(house, tick, times=2)
+    deliver(harness, tick, times=2)
 
-    assert len(house.tables.runs) == 2 * CHUNK_SIZE - 1
-    slicing = stored(house, tick).slicing
+    assert len(harness.tables.runs) == 2 * CHUNK_SIZE - 1
+    slicing = stored(harness, tick).slicing
     assert slicing is not None
     assert slicing.noted == {1}
-    assert (counts(house, tick), stored(house, tick).trouble) == (None, TickTrouble.HELD)
-    deliver(house, tick, JOB, OTHER, times=2)
-    assert sorted(house.tables.runs) == sorted(request.run_id for request in tick.requests)
-    assert counts(house, tick) == DispatchCounts(started=2 * CHUNK_SIZE + 1)
+    assert (counts(harness, tick), stored(harness, tick).trouble) == (None, TickTrouble.HELD)
+    deliver(harness, tick, JOB, OTHER, times=2)
+    assert sorted(harness.tables.runs) == sorted(request.run_id for request in tick.requests)
+    assert counts(harness, tick) == DispatchCounts(started=2 * CHUNK_SIZE + 1)
 
 
-def test_dropped_requests_of_chunks_are_refused_and_the_others_run(house: House) -> None:
-    tick = large(house)
-    deliver(house, tick)
-    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+def test_dropped_requests_of_chunks_are_refused_and_the_others_run(harness: EngineHarness) -> None:
+    tick = large(harness)
+    deliver(harness, tick)
+    drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
 
-    reconciler(house, JOB).reconcile(50)
-    for body in house.slices.drain():
-        house.dispatcher().dispatch_chunk(house.slice_request(body))
+    reconciler(harness, JOB).reconcile(50)
+    for body in harness.chunks.drain():
+        harness.dispatcher().dispatch_chunk(harness.chunk_request(body))
 
-    assert counts(house, tick) == DispatchCounts(started=2 * CHUNK_SIZE - 1, refused=2)
-    assert len(stored(house, tick).refusals) == 2
+    assert counts(harness, tick) == DispatchCounts(started=2 * CHUNK_SIZE - 1, refused=2)
+    assert len(stored(harness, tick).refusals) == 2
 
 
-def test_chunk_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_a_grant(house: House) -> None:
-    tick = large(house)
-    made = house.dispatcher(limits=Limits(runs_per_hour=10))
+def test_chunk_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_a_grant(
+    harness: EngineHarness,
+) -> None:
+    tick = large(harness)
+    made = harness.dispatcher(limits=Limits(runs_per_hour=10))
     made.dispatch(tick)
-    for body in house.slices.drain():
-        made.dispatch_chunk(house.slice_request(body))
+    for body in harness.chunks.drain():
+        made.dispatch_chunk(harness.chunk_request(body))
 
-    assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
+    assert harness.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
-def test_chunks_that_are_under_way_are_not_handed_on_again_by_a_new_process(house: House) -> None:
-    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
-    dispatch(house, tick)
-    house.slices.drain()
+def test_chunks_that_are_under_way_are_not_handed_on_again_by_a_new_process(harness: EngineHarness) -> None:
+    tick = committed(harness, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
+    dispatch(harness, tick)
+    harness.chunks.drain()
 
-    assert reconciler(house, JOB).reconcile(50) == Reconciled()
-    assert house.slices.drain() == []
-    assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", tick.tick_id)]
+    assert reconciler(harness, JOB).reconcile(50) == Reconciled()
+    assert harness.chunks.drain() == []
+    assert harness.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
 # Limits that are raised.
 
 
 @pytest.mark.parametrize("limit", [0, 5])
-def test_raised_limit_releases_what_waits_for_the_next_hour_at_once(house: House, limit: int) -> None:
-    tick = committed(house, *"abcde")
-    house.dispatcher(limits=Limits(runs_per_hour=3)).dispatch(tick)
-    house.clock.advance(60)
+def test_raised_limit_releases_what_waits_for_the_next_hour_at_once(
+    harness: EngineHarness, limit: int
+) -> None:
+    tick = committed(harness, *"abcde")
+    harness.dispatcher(limits=Limits(runs_per_hour=3)).dispatch(tick)
+    harness.clock.advance(60)
 
-    house.reconciler(limits=Limits(runs_per_hour=limit)).reconcile(50)
+    harness.reconciler(limits=Limits(runs_per_hour=limit)).reconcile(50)
 
-    assert counts(house, tick) == DispatchCounts(started=5)
-
-
-def test_reason_reports_the_present_limit(house: House) -> None:
-    tick = committed(house, *"abcde")
-    house.dispatcher(limits=Limits(runs_per_hour=2)).dispatch(tick)
-
-    house.reconciler(limits=Limits(runs_per_hour=4)).reconcile(50)
-
-    assert "the 4 runs that parameter RunsPerHour allows" in (stored(house, tick).held or "")
-    assert stored(house, tick).held_requests == 1
+    assert counts(harness, tick) == DispatchCounts(started=5)
 
 
-def test_new_process_scans_all_that_waits_however_much_it_is(house: House) -> None:
+def test_reason_reports_the_present_limit(harness: EngineHarness) -> None:
+    tick = committed(harness, *"abcde")
+    harness.dispatcher(limits=Limits(runs_per_hour=2)).dispatch(tick)
+
+    harness.reconciler(limits=Limits(runs_per_hour=4)).reconcile(50)
+
+    assert "the 4 runs that parameter RunsPerHour allows" in (stored(harness, tick).held or "")
+    assert stored(harness, tick).held_requests == 1
+
+
+def test_new_process_scans_all_that_waits_however_much_it_is(harness: EngineHarness) -> None:
     """Each that waits on is listed again, before those behind it."""
-    house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(committed(house, "first", number=0))
+    harness.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(committed(harness, "first", number=0))
     for number in range(1, 25):
-        house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
-            committed(house, f"k{number}", number=number)
+        harness.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
+            committed(harness, f"k{number}", number=number)
         )
-    made = house.reconciler(limits=Limits(runs_per_hour=20))
+    made = harness.reconciler(limits=Limits(runs_per_hour=20))
     made._held._page = 3
 
     found = made.reconcile(50)
 
-    assert (found.dispatched, found.held, len(house.tables.runs)) == (19, 5, 20)
+    assert (found.dispatched, found.held, len(harness.tables.runs)) == (19, 5, 20)
 
 
-def test_check_that_runs_out_of_time_continues_at_the_next_pass(house: House) -> None:
+def test_check_that_runs_out_of_time_continues_at_the_next_pass(harness: EngineHarness) -> None:
     for number in range(4):
-        house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
-            committed(house, f"k{number}", number=number)
+        harness.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
+            committed(harness, f"k{number}", number=number)
         )
-    made = house.reconciler()
+    made = harness.reconciler()
 
     class Slow:
         """A clock that moves each time it is read."""
 
         def now(self) -> int:
-            house.clock.advance(1)
-            return house.clock.time
+            harness.clock.advance(1)
+            return harness.clock.time
 
     made._held._clock = Slow()
-    assert made._held.check(house.clock.time + 3_000).is_complete is False
-    assert 1 <= len(house.tables.runs) < 4
+    assert made._held.check(harness.clock.time + 3_000).is_complete is False
+    assert 1 <= len(harness.tables.runs) < 4
 
     for _ in range(3):
-        made._held.check(house.clock.time + 3_000)
+        made._held.check(harness.clock.time + 3_000)
 
-    assert len(house.tables.runs) == 4
+    assert len(harness.tables.runs) == 4
 
 
-def test_tick_that_cannot_be_dispatched_does_not_hold_up_those_that_wait_behind_it(house: House) -> None:
+def test_tick_that_cannot_be_dispatched_does_not_hold_up_those_that_wait_behind_it(
+    harness: EngineHarness,
+) -> None:
     limits = Limits(runs_per_hour=1)
-    ticks = [committed(house, f"k{number}", number=number) for number in range(3)]
+    ticks = [committed(harness, f"k{number}", number=number) for number in range(3)]
     for tick in ticks:
-        house.dispatcher(limits=limits).dispatch(tick)
+        harness.dispatcher(limits=limits).dispatch(tick)
     bad = PlannedRun("run", "bad", JOB, "{}", None)  # type: ignore[arg-type]
-    spoiled = replace(stored(house, ticks[1]), requests=(bad,))
-    house.tables.ticks["watch", ticks[1].tick_id] = spoiled
+    spoiled = replace(stored(harness, ticks[1]), requests=(bad,))
+    harness.tables.ticks["watch", ticks[1].tick_id] = spoiled
 
-    found = house.reconciler().reconcile(50)
+    found = harness.reconciler().reconcile(50)
 
     assert (found.dispatched, found.failed) == (1, 1)
-    assert counts(house, ticks[2]) == DispatchCounts(started=1)
+    assert counts(harness, ticks[2]) == DispatchCounts(started=1)
 
 
-def test_run_of_a_released_request_is_due_like_any_other(house: House) -> None:
-    tick = committed(house, "k", job=OTHER)
-    dispatch(house, tick)
-    house.clock.advance(HOUR / 1000)
+def test_run_of_a_released_request_is_due_like_any_other(harness: EngineHarness) -> None:
+    tick = committed(harness, "k", job=OTHER)
+    dispatch(harness, tick)
+    harness.clock.advance(HOUR / 1000)
 
-    dispatcher(house, OTHER).dispatch(stored(house, tick))
+    dispatcher(harness, OTHER).dispatch(stored(harness, tick))
 
-    assert house.only_run().next_at == NOON + HOUR + LAUNCH_DUE_MS
+    assert harness.only_run().next_at == NOON + HOUR + LAUNCH_DUE_MS
     assert DISPATCH_LATE_MS + UNGRANTED_MS < MOST_WAIT
 
 
-def test_chunks_that_are_under_way_are_not_dropped(house: House) -> None:
+def test_chunks_that_are_under_way_are_not_dropped(harness: EngineHarness) -> None:
     """Nothing of them is held: they start within seconds."""
-    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
-    dispatch(house, tick)
+    tick = committed(harness, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
+    dispatch(harness, tick)
 
     with pytest.raises(CommandRefusedError, match="has no held requests: it is about to be dispatched"):
-        drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+        drops(harness).drop("watch", tick.tick_id, "ann", "a typo")
 
-    assert stored(house, tick).dropped is None
+    assert stored(harness, tick).dropped is None
 
 
 # Asset events of ticks with requests that are held.
 
 
-def with_asset(house: House, tick: Tick, key: str = "files") -> Tick:
+def with_asset(harness: EngineHarness, tick: Tick, key: str = "files") -> Tick:
     """Return the tick with a materialization."""
     tick = replace(tick, asset_events=(AssetMaterialization(key),))
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
 
-def test_asset_events_are_published_once_however_often_what_is_held_is_checked(house: House) -> None:
-    tick = with_asset(house, committed(house, "k", job=OTHER))
+def test_asset_events_are_published_once_however_often_what_is_held_is_checked(
+    harness: EngineHarness,
+) -> None:
+    tick = with_asset(harness, committed(harness, "k", job=OTHER))
 
     for _ in range(4):
-        dispatch(house, stored(house, tick))
+        dispatch(harness, stored(harness, tick))
 
-    assert len(house.bus.events) == 1
+    assert len(harness.bus.events) == 1
 
 
 class Refusing(AssetRecorder):
@@ -459,38 +477,38 @@ class Refusing(AssetRecorder):
         return [f"Event {tick.tick_id} is not recorded: too long."]
 
 
-def refusing(house: House, *jobs: str) -> Dispatcher:
-    made = dispatcher(house, *jobs)
-    made._assets = Refusing(InMemoryEventStore(house.tables), house.bus, NAMESPACE, house.runs)
+def refusing(harness: EngineHarness, *jobs: str) -> Dispatcher:
+    made = dispatcher(harness, *jobs)
+    made._assets = Refusing(InMemoryEventStore(harness.tables), harness.bus, NAMESPACE, harness.runs)
     return made
 
 
-def test_refused_asset_event_counts_when_what_was_held_has_started(house: House) -> None:
-    tick = with_asset(house, committed(house, "k", job=OTHER))
-    refusing(house, JOB).dispatch(tick)
+def test_refused_asset_event_counts_when_what_was_held_has_started(harness: EngineHarness) -> None:
+    tick = with_asset(harness, committed(harness, "k", job=OTHER))
+    refusing(harness, JOB).dispatch(tick)
 
-    outcome = refusing(house, OTHER).dispatch(stored(house, tick))
+    outcome = refusing(harness, OTHER).dispatch(stored(harness, tick))
 
-    assert (counts(house, tick), outcome.refused) == (DispatchCounts(started=1, refused=1), 1)
-    assert "is not recorded" in stored(house, tick).refusals[0]
+    assert (counts(harness, tick), outcome.refused) == (DispatchCounts(started=1, refused=1), 1)
+    assert "is not recorded" in stored(harness, tick).refusals[0]
 
 
-def test_refused_asset_event_of_a_large_tick_counts_and_is_noted(house: House) -> None:
-    tick = with_asset(house, committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1))))
-    made = refusing(house, JOB)
+def test_refused_asset_event_of_a_large_tick_counts_and_is_noted(harness: EngineHarness) -> None:
+    tick = with_asset(harness, committed(harness, *(f"k{index}" for index in range(CHUNK_SIZE + 1))))
+    made = refusing(harness, JOB)
     made.dispatch(tick)
 
-    outcomes = [made.dispatch_chunk(house.slice_request(body)) for body in house.slices.drain()]
+    outcomes = [made.dispatch_chunk(harness.chunk_request(body)) for body in harness.chunks.drain()]
 
-    assert counts(house, tick) == DispatchCounts(started=CHUNK_SIZE + 1, refused=1)
-    assert "is not recorded" in stored(house, tick).refusals[0]
+    assert counts(harness, tick) == DispatchCounts(started=CHUNK_SIZE + 1, refused=1)
+    assert "is not recorded" in stored(harness, tick).refusals[0]
     assert sum(outcome.refused for outcome in outcomes) == 1
 
 
-def test_what_a_new_process_refuses_of_held_ticks_is_counted(house: House) -> None:
+def test_what_a_new_process_refuses_of_held_ticks_is_counted(harness: EngineHarness) -> None:
     """So that it shows in the metric of the alarm on refused requests."""
-    tick = replace(committed(house, "k", job=OTHER), depth=DEFAULT_DEPTH)
-    house.tables.ticks[tick.sensor, tick.tick_id] = tick
-    dispatch(house, tick)
+    tick = replace(committed(harness, "k", job=OTHER), depth=DEFAULT_DEPTH)
+    harness.tables.ticks[tick.sensor, tick.tick_id] = tick
+    dispatch(harness, tick)
 
-    assert reconciler(house, OTHER).reconcile(50) == Reconciled(dispatched=1, refused=1)
+    assert reconciler(harness, OTHER).reconcile(50) == Reconciled(dispatched=1, refused=1)

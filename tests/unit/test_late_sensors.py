@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import NAMESPACE, House, keyless, sensor_of
+from tests.support.engine import NAMESPACE, EngineHarness, keyless, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.reconcile.late_sensors import (
@@ -54,40 +54,40 @@ class Reading:
 class Watch:
     """A deployment of which some sensors are registered."""
 
-    house: House = field(default_factory=House)
+    harness: EngineHarness = field(default_factory=EngineHarness)
     made: LateSensors = field(init=False)
     reading: Reading = field(init=False)
 
     def __post_init__(self) -> None:
-        self.house.clock.time -= self.house.clock.time % MINUTE_MS
-        self.reading = Reading(self.house.sensors)
+        self.harness.clock.time -= self.harness.clock.time % MINUTE_MS
+        self.reading = Reading(self.harness.sensors)
         self.start_process()
 
     def start_process(self) -> None:
         """Let a new RECONCILE begin, without a cache."""
-        self.made = self.house.engine_with(sensors=self.reading).late_sensors(self.house.bus)
+        self.made = self.harness.engine_with(sensors=self.reading).late_sensors(self.harness.bus)
 
     def register(self, name: str = "watch", **fields: str) -> None:
         """Deploy an entry."""
-        now, copy = self.house.clock.now(), self.house.tables.registry
+        now, copy = self.harness.clock.now(), self.harness.tables.registry
         entry = KeptEntry(sensor_text("shop", **fields), now, changed_at=now)
         entries = {**copy.entries, f"sensors/{name}": entry}
-        self.house.tables.registry = RegistryCopy("main", entries, now, copy.revision + 1)
+        self.harness.tables.registry = RegistryCopy("main", entries, now, copy.revision + 1)
 
     def tick(
         self, *, interval: int = 60, name: str = "watch", function: Any = keyless, **options: Any
     ) -> Any:
         """Tick as the schedule does."""
-        leased = self.house.leased(sensor_of(function, name=name), interval=interval, **options)
-        return leased.tick(self.house.clock.now(), Budget())
+        leased = self.harness.leased(sensor_of(function, name=name), interval=interval, **options)
+        return leased.tick(self.harness.clock.now(), Budget())
 
     def pass_by(self, ms: int) -> tuple[str, ...]:
         """Return which sensors are late after a while of RECONCILE's checks, one each minute."""
-        until = self.house.clock.time + ms
-        while self.house.clock.time + MINUTE_MS <= until:
-            self.house.clock.time += MINUTE_MS
+        until = self.harness.clock.time + ms
+        while self.harness.clock.time + MINUTE_MS <= until:
+            self.harness.clock.time += MINUTE_MS
             self.made.check()
-        self.house.clock.time = until
+        self.harness.clock.time = until
         self.made.check()
         return tuple(self.made.late)
 
@@ -96,7 +96,7 @@ class Watch:
         return [tuple(each.detail[name] for name in ("sensor", "status", "reason")) for each in self.events()]
 
     def events(self) -> list[BusEvent]:
-        return [each for each in self.house.bus.events if each.kind == "Sensor Health Changed"]
+        return [each for each in self.harness.bus.events if each.kind == "Sensor Health Changed"]
 
 
 @pytest.fixture
@@ -127,15 +127,15 @@ def test_sensor_that_ticks_no_more_is_late_after_three_intervals_and_a_deliverys
     watch.register(interval="300")
     watch.pass_by(60 * MINUTE_MS // 4)
     watch.tick(interval=300)
-    scheduled = watch.house.state().last_scheduled_for or 0
+    scheduled = watch.harness.state().last_scheduled_for or 0
 
-    assert watch.pass_by(scheduled + 16 * MINUTE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(scheduled + 16 * MINUTE_MS - watch.harness.clock.now()) == ()
     assert watch.pass_by(1) == ("watch",)
 
 
 def test_a_change_is_announced_once_and_so_is_its_end(watch: Watch) -> None:
     watch.register()
-    since = watch.house.clock.now()
+    since = watch.harness.clock.now()
     watch.pass_by(LATE_MS + 5 * MINUTE_MS)
     watch.tick()
     watch.pass_by(3 * MINUTE_MS)
@@ -192,7 +192,7 @@ def test_process_that_need_not_check_yet_leaves_what_another_has_announced(watch
     ]
     other.check()
     assert len(watch.published()) == 3
-    assert set(watch.house.tables.late) == {"first"}
+    assert set(watch.harness.tables.late) == {"first"}
 
 
 def test_sensor_that_only_another_process_has_checked_stays_late(watch: Watch) -> None:
@@ -203,7 +203,7 @@ def test_sensor_that_only_another_process_has_checked_stays_late(watch: Watch) -
     watch.tick(name="second")
     watch.pass_by(MINUTE_MS)
     one = watch.made
-    del watch.house.tables.sensors["second"]
+    del watch.harness.tables.sensors["second"]
     watch.start_process()
     watch.made.check()
     assert watch.made.late == ("first", "second")
@@ -217,7 +217,7 @@ def test_sensor_that_only_another_process_has_checked_stays_late(watch: Watch) -
         ("second", "LATE"),
         ("first", "HEALTHY"),
     ]
-    assert set(watch.house.tables.late) == {"second"}
+    assert set(watch.harness.tables.late) == {"second"}
 
 
 def test_what_could_not_be_announced_is_announced_by_the_next_check(watch: Watch) -> None:
@@ -225,14 +225,14 @@ def test_what_could_not_be_announced_is_announced_by_the_next_check(watch: Watch
         def publish(self, events: Any) -> None:
             raise StoreError("the bus did not answer")
 
-    bus, watch.house.bus = watch.house.bus, Deaf()
+    bus, watch.harness.bus = watch.harness.bus, Deaf()
     watch.start_process()
     watch.register()
     with pytest.raises(StoreError):
         watch.pass_by(LATE_MS + MINUTE_MS)
     assert watch.made.late == ("watch",)
 
-    watch.house.bus = bus
+    watch.harness.bus = bus
     watch.start_process()
     watch.made.check()
 
@@ -254,13 +254,15 @@ def test_sensor_that_a_schedule_ticks_may_be_late(watch: Watch, kind: str) -> No
 
 
 def edit(watch: Watch, status: InstigatorStatus) -> None:
-    watch.house.sensors.edit("watch", Edit(watch.house.clock.now(), "ann", status=status))
+    watch.harness.sensors.edit("watch", Edit(watch.harness.clock.now(), "ann", status=status))
 
 
 def test_stopped_sensor_is_healthy_whoever_stopped_it(watch: Watch) -> None:
     watch.register(status="STOPPED")
     watch.register("other")
-    watch.house.sensors.edit("other", Edit(watch.house.clock.now(), "ann", status=InstigatorStatus.STOPPED))
+    watch.harness.sensors.edit(
+        "other", Edit(watch.harness.clock.now(), "ann", status=InstigatorStatus.STOPPED)
+    )
 
     assert watch.pass_by(60 * MINUTE_MS) == ()
     assert watch.published() == []
@@ -296,7 +298,7 @@ def test_late_sensor_that_is_stopped_is_late_no_more_and_says_why(watch: Watch) 
 def test_late_sensor_that_is_registered_no_more_is_late_no_more(watch: Watch) -> None:
     watch.register()
     watch.pass_by(LATE_MS + MINUTE_MS)
-    watch.house.tables.registry = replace(watch.house.tables.registry, entries={})
+    watch.harness.tables.registry = replace(watch.harness.tables.registry, entries={})
 
     assert watch.pass_by(2 * MINUTE_MS) == ()
     assert watch.published()[1] == ("watch", "HEALTHY", "It is no longer registered.")
@@ -309,7 +311,7 @@ def test_paused_sensor_is_healthy(watch: Watch) -> None:
         raise ValueError("no source")
 
     watch.tick(function=failing, pause_after=1)
-    assert watch.house.state().paused
+    assert watch.harness.state().paused
 
     assert watch.pass_by(60 * MINUTE_MS) == ()
 
@@ -322,23 +324,25 @@ def test_sensor_that_failures_hold_up_is_not_late_before_it_may_tick_again(watch
         raise ValueError("no source")
 
     for _ in range(FAILURES_BEFORE_BACKOFF + 3):
-        watch.house.clock.time = max(watch.house.clock.time + MINUTE_MS, watch.house.state().resume_at or 0)
+        watch.harness.clock.time = max(
+            watch.harness.clock.time + MINUTE_MS, watch.harness.state().resume_at or 0
+        )
         watch.tick(function=failing)
-    resume_at = watch.house.state().resume_at or 0
-    assert resume_at - watch.house.clock.now() > 2 * LATE_MS
+    resume_at = watch.harness.state().resume_at or 0
+    assert resume_at - watch.harness.clock.now() > 2 * LATE_MS
 
-    assert watch.pass_by(resume_at + LATE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(resume_at + LATE_MS - watch.harness.clock.now()) == ()
     assert watch.pass_by(MINUTE_MS) == ("watch",)
 
 
 def test_sensor_whose_evaluation_is_at_work_is_not_late(watch: Watch) -> None:
     watch.register()
-    at, ends_at = watch.house.clock.now(), watch.house.clock.now() + MAX_LEASE_SECONDS * 1000
-    watch.house.tables.sensors["watch"] = SensorState(
+    at, ends_at = watch.harness.clock.now(), watch.harness.clock.now() + MAX_LEASE_SECONDS * 1000
+    watch.harness.tables.sensors["watch"] = SensorState(
         "watch", lease_owner="x", lease_expires=ends_at, last_scheduled_for=at
     )
 
-    assert watch.pass_by(ends_at + LATE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(ends_at + LATE_MS - watch.harness.clock.now()) == ()
     assert watch.pass_by(MINUTE_MS) == ("watch",)
 
 
@@ -383,8 +387,8 @@ def test_interval_below_a_minute_waits_for_three_deliveries_of_the_schedule(watc
 
 def test_times_of_the_future_are_no_signs_of_life(watch: Watch) -> None:
     watch.register()
-    year = watch.house.clock.now() + 365 * 24 * 60 * MINUTE_MS
-    watch.house.tables.sensors["watch"] = SensorState(
+    year = watch.harness.clock.now() + 365 * 24 * 60 * MINUTE_MS
+    watch.harness.tables.sensors["watch"] = SensorState(
         "watch", last_scheduled_for=year, last_completion=year, lease_owner="x", lease_expires=year
     )
 
@@ -393,7 +397,7 @@ def test_times_of_the_future_are_no_signs_of_life(watch: Watch) -> None:
 
 def test_sensor_whose_state_cannot_be_read_ticks_no_more(watch: Watch) -> None:
     watch.register()
-    watch.house.tables.unreadable["watch",] = "its epoch is a string"
+    watch.harness.tables.unreadable["watch",] = "its epoch is a string"
 
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
 
@@ -495,12 +499,12 @@ def test_end_by_a_pause_says_so(watch: Watch) -> None:
 
 
 def reconciler(watch: Watch) -> Reconciler:
-    return watch.house.reconciler(targets={}, late_sensors=watch.made)
+    return watch.harness.reconciler(targets={}, late_sensors=watch.made)
 
 
 def test_pass_has_the_late_sensors(watch: Watch) -> None:
     watch.register()
-    watch.house.clock.time += LATE_MS + 1
+    watch.harness.clock.time += LATE_MS + 1
 
     assert reconciler(watch).reconcile(60) == Reconciled(late=("watch",))
     assert str(Reconciled(late=("watch",))).endswith("late sensors: watch")
@@ -512,6 +516,6 @@ def test_pass_continues_if_sensors_cannot_be_checked(watch: Watch) -> None:
             raise StoreError("the store did not answer")
 
     watch.register()
-    watch.reading.store = Silent(watch.house.tables)
+    watch.reading.store = Silent(watch.harness.tables)
 
     assert reconciler(watch).reconcile(60) == Reconciled(failed=1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from tests.support.launching import RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -14,20 +14,20 @@ NOON = 1_795_370_400_000
 
 @pytest.mark.parametrize("end", [Status.STARTED, Status.SUCCESS])
 def test_start_without_answer_of_which_the_target_has_reported_is_not_tried_again(
-    house: House, end: Status
+    harness: EngineHarness, end: Status
 ) -> None:
     """A run that has ended is checked no more."""
-    run = queue_run(house)
+    run = queue_run(harness)
 
     def refusals() -> Any:
-        house.recorder().record(house.change(run, end))
+        harness.recorder().record(harness.change(run, end))
         yield LaunchUncertainError("no answer")
 
     refused: Any = refusals()
-    house.target.refusals = refused
+    harness.target.refusals = refused
 
-    launch(house)
+    launch(harness)
 
-    due = house.tables.runs[RUN_ID].next_at
-    assert house.tables.runs[RUN_ID].status is end
+    due = harness.tables.runs[RUN_ID].next_at
+    assert harness.tables.runs[RUN_ID].status is end
     assert due is None if end is Status.SUCCESS else due == NOON + 3_600_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.house import JOB, House
+from tests.support.engine import JOB, EngineHarness
 from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
 from treadle.definitions.errors import UnknownEventError
 from treadle.engine.messages import LaunchRequest
@@ -12,39 +12,39 @@ from treadle.model.targets import JobSettings
 OTHER = "arn:aws:states:us-east-1:123456789012:stateMachine:other"
 
 
-def mistake(house: House) -> None:
+def mistake(harness: EngineHarness) -> None:
     """Take up a message for the run that names another job."""
-    house.jobs = {
-        **house.jobs,
+    harness.jobs = {
+        **harness.jobs,
         "other": JobSettings("other", "step_functions", OTHER, "OtherStateMachineArn"),
     }
     with pytest.raises(UnknownEventError, match="names an unknown run"):
-        house.launcher().launch(LaunchRequest(RUN_ID, 1, "other"), SECONDS)
+        harness.launcher().launch(LaunchRequest(RUN_ID, 1, "other"), SECONDS)
 
 
-def test_the_run_is_left_as_it_was(house: House) -> None:
-    before = queue_run(house)
+def test_the_run_is_left_as_it_was(harness: EngineHarness) -> None:
+    before = queue_run(harness)
 
-    mistake(house)
+    mistake(harness)
 
-    assert house.only_run() == before
+    assert harness.only_run() == before
 
 
-def test_the_runs_own_job_is_started_at_once_afterwards(house: House) -> None:
-    queue_run(house)
-    mistake(house)
+def test_the_runs_own_job_is_started_at_once_afterwards(harness: EngineHarness) -> None:
+    queue_run(harness)
+    mistake(harness)
 
-    outcome = launch(house)
+    outcome = launch(harness)
 
     assert outcome.decision is Decision.LAUNCHED
-    assert [start.settings.arn for start in house.target.starts] == [house.jobs[JOB].arn]
+    assert [start.settings.arn for start in harness.target.starts] == [harness.jobs[JOB].arn]
 
 
-def test_a_claim_that_somebody_else_holds_is_left_alone(house: House) -> None:
-    queue_run(house)
-    launch(house)
-    before = house.only_run()
+def test_a_claim_that_somebody_else_holds_is_left_alone(harness: EngineHarness) -> None:
+    queue_run(harness)
+    launch(harness)
+    before = harness.only_run()
 
-    mistake(house)
+    mistake(harness)
 
-    assert house.only_run() == before
+    assert harness.only_run() == before

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House, keyless, sensor_of
+from tests.support.engine import EngineHarness, keyless, sensor_of
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
@@ -19,11 +19,13 @@ BUDGET = Budget(60)
 LEASE_SECONDS = 65
 
 
-def meanwhile(house: House, change: Callable[[SensorState], SensorState], result: Any) -> Callable[[], Any]:
+def meanwhile(
+    harness: EngineHarness, change: Callable[[SensorState], SensorState], result: Any
+) -> Callable[[], Any]:
     """Return an evaluation during which somebody changes the sensor."""
 
     def function() -> Any:
-        house.tables.sensors["watch"] = change(house.state())
+        harness.tables.sensors["watch"] = change(harness.state())
         return result
 
     return function
@@ -34,9 +36,9 @@ def die() -> None:
     raise KeyboardInterrupt
 
 
-def die_at(house: House, scheduled: int) -> None:
+def die_at(harness: EngineHarness, scheduled: int) -> None:
     with pytest.raises(KeyboardInterrupt):
-        house.leased(sensor_of(die)).tick(scheduled, BUDGET)
+        harness.leased(sensor_of(die)).tick(scheduled, BUDGET)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def die_at(house: House, scheduled: int) -> None:
 )
 @pytest.mark.parametrize("result", [SensorResult([RunRequest("k")], cursor="mine"), SkipReason("no")])
 def test_tick_that_lost_its_lease_commits_nothing(
-    house: House, change: Callable[[SensorState], SensorState], result: Any
+    harness: EngineHarness, change: Callable[[SensorState], SensorState], result: Any
 ) -> None:
     """I5 and I9; a lease that is still its own is given up, lest it be taken for a death."""
     edited: list[SensorState] = []
@@ -59,49 +61,49 @@ def test_tick_that_lost_its_lease_commits_nothing(
         edited.append(change(state))
         return edited[0]
 
-    outcome = house.leased(sensor_of(meanwhile(house, noting, result))).tick(NOON, BUDGET)
+    outcome = harness.leased(sensor_of(meanwhile(harness, noting, result))).tick(NOON, BUDGET)
 
     assert outcome.decision is Decision.LOST
     assert "no longer held" in outcome.reason
     [left] = edited
     if left.lease_owner not in {"other", None}:
         left = replace(left, lease_owner=None, lease_expires=0)
-    assert house.state() == left
-    assert house.tables.ticks == {}
+    assert harness.state() == left
+    assert harness.tables.ticks == {}
 
 
-def test_tick_overtaken_by_another_after_its_lease_ran_out_commits_nothing(house: House) -> None:
+def test_tick_overtaken_by_another_after_its_lease_ran_out_commits_nothing(harness: EngineHarness) -> None:
     """I5: paused past its lease, while another tick did the work."""
 
     def slow() -> SensorResult:
-        house.clock.advance(120)
-        house.leased(sensor_of(lambda: SensorResult([RunRequest("fast")], cursor="fast"))).tick(
+        harness.clock.advance(120)
+        harness.leased(sensor_of(lambda: SensorResult([RunRequest("fast")], cursor="fast"))).tick(
             NOON + 120_000, BUDGET
         )
         return SensorResult([RunRequest("slow")], cursor="slow")
 
-    outcome = house.leased(sensor_of(slow)).tick(NOON, BUDGET)
+    outcome = harness.leased(sensor_of(slow)).tick(NOON, BUDGET)
 
     assert outcome.decision is Decision.LOST
-    assert house.state().cursor == "fast"
-    assert [run.run_key for tick in house.tick_records() for run in tick.requests] == ["fast"]
+    assert harness.state().cursor == "fast"
+    assert [run.run_key for tick in harness.tick_records() for run in tick.requests] == ["fast"]
 
 
-def test_second_tick_is_refused_while_the_first_holds_the_lease(house: House) -> None:
+def test_second_tick_is_refused_while_the_first_holds_the_lease(harness: EngineHarness) -> None:
     inner = []
 
     def function() -> RunRequest:
-        house.clock.advance(60)
-        second = house.leased(sensor_of(keyless))
+        harness.clock.advance(60)
+        second = harness.leased(sensor_of(keyless))
         inner.append(second.tick(NOON + 60_000, BUDGET))
         return RunRequest()
 
-    outer = house.leased(sensor_of(function)).tick(NOON, BUDGET)
+    outer = harness.leased(sensor_of(function)).tick(NOON, BUDGET)
 
     assert [outcome.decision for outcome in inner] == [Decision.LEASED]
     assert inner[0].reason == "Another tick holds the lease until 2026-11-22T18:01:05.000Z at the latest."
     assert outer.decision is Decision.SUCCESS
-    assert len(house.tick_records()) == 1
+    assert len(harness.tick_records()) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,23 +111,23 @@ def test_second_tick_is_refused_while_the_first_holds_the_lease(house: House) ->
     [(LEASE_SECONDS * 1000, Decision.LEASED), (LEASE_SECONDS * 1000 + 1, Decision.SUCCESS)],
 )
 def test_lease_of_a_dead_tick_holds_until_it_has_run_out(
-    house: House, milliseconds: int, decision: Decision
+    harness: EngineHarness, milliseconds: int, decision: Decision
 ) -> None:
-    die_at(house, NOON)
+    die_at(harness, NOON)
 
-    house.clock.advance(milliseconds / 1000)
-    outcome = house.leased(sensor_of(keyless)).tick(NOON + 60_000, BUDGET)
+    harness.clock.advance(milliseconds / 1000)
+    outcome = harness.leased(sensor_of(keyless)).tick(NOON + 60_000, BUDGET)
 
     assert outcome.decision is decision
 
 
-def test_next_tick_records_the_death_of_the_one_before_as_its_failure(house: House) -> None:
-    die_at(house, NOON)
+def test_next_tick_records_the_death_of_the_one_before_as_its_failure(harness: EngineHarness) -> None:
+    die_at(harness, NOON)
 
-    house.clock.advance(120)
-    house.leased(sensor_of(keyless)).tick(NOON + 120_000, BUDGET)
+    harness.clock.advance(120)
+    harness.leased(sensor_of(keyless)).tick(NOON + 120_000, BUDGET)
 
-    died, ticked = house.tick_records()
+    died, ticked = harness.tick_records()
     assert (died.tick_id, died.status, died.time) == (leased_tick_id(NOON, 1), TickStatus.FAILURE, NOON)
     assert died.ended_at == NOON + 120_000
     assert died.error is not None
@@ -134,49 +136,49 @@ def test_next_tick_records_the_death_of_the_one_before_as_its_failure(house: Hou
     assert (ticked.tick_id, ticked.status) == (leased_tick_id(NOON + 120_000, 2), TickStatus.SUCCESS)
 
 
-def test_tick_that_died_counts_as_a_failure_in_the_streak(house: House) -> None:
-    die_at(house, NOON)
-    house.clock.advance(120)
+def test_tick_that_died_counts_as_a_failure_in_the_streak(harness: EngineHarness) -> None:
+    die_at(harness, NOON)
+    harness.clock.advance(120)
 
-    house.leased(sensor_of(lambda: 1 / 0)).tick(NOON + 120_000, BUDGET)
+    harness.leased(sensor_of(lambda: 1 / 0)).tick(NOON + 120_000, BUDGET)
 
-    assert house.state().failure_streak == 2
+    assert harness.state().failure_streak == 2
 
 
-def test_ticks_that_die_one_after_the_other_are_all_counted(house: House) -> None:
+def test_ticks_that_die_one_after_the_other_are_all_counted(harness: EngineHarness) -> None:
     for number in range(3):
-        house.clock.time = NOON + number * 120_000
-        die_at(house, house.clock.time)
-    house.clock.advance(300)
+        harness.clock.time = NOON + number * 120_000
+        die_at(harness, harness.clock.time)
+    harness.clock.advance(300)
 
-    house.leased(sensor_of(lambda: 1 / 0)).tick(house.clock.time, BUDGET)
+    harness.leased(sensor_of(lambda: 1 / 0)).tick(harness.clock.time, BUDGET)
 
-    assert [tick.status for tick in house.tick_records()] == [TickStatus.FAILURE] * 4
-    assert house.state().failure_streak == 4
+    assert [tick.status for tick in harness.tick_records()] == [TickStatus.FAILURE] * 4
+    assert harness.state().failure_streak == 4
 
 
-def test_each_of_several_deaths_is_recorded(house: House) -> None:
+def test_each_of_several_deaths_is_recorded(harness: EngineHarness) -> None:
     for number in range(3):
-        house.clock.time = NOON + number * 120_000
-        die_at(house, house.clock.time)
+        harness.clock.time = NOON + number * 120_000
+        die_at(harness, harness.clock.time)
 
-    assert [tick.time for tick in house.tick_records()] == [NOON, NOON + 120_000]
-
-
-def test_death_leaves_cursor_and_streak_of_skips_alone(house: House) -> None:
-    house.leased(sensor_of(lambda: SensorResult(skip_reason="no", cursor="c"))).tick(NOON, BUDGET)
-    before = house.state()
-    house.clock.advance(60)
-
-    die_at(house, NOON + 60_000)
-
-    assert (house.state().cursor, house.state().skips) == ("c", before.skips)
+    assert [tick.time for tick in harness.tick_records()] == [NOON, NOON + 120_000]
 
 
-def test_tick_that_ended_in_order_is_no_death(house: House) -> None:
-    house.leased(sensor_of(keyless)).tick(NOON, BUDGET)
-    house.clock.advance(120)
+def test_death_leaves_cursor_and_streak_of_skips_alone(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: SensorResult(skip_reason="no", cursor="c"))).tick(NOON, BUDGET)
+    before = harness.state()
+    harness.clock.advance(60)
 
-    house.leased(sensor_of(keyless)).tick(NOON + 120_000, BUDGET)
+    die_at(harness, NOON + 60_000)
 
-    assert [tick.status for tick in house.tick_records()] == [TickStatus.SUCCESS] * 2
+    assert (harness.state().cursor, harness.state().skips) == ("c", before.skips)
+
+
+def test_tick_that_ended_in_order_is_no_death(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(keyless)).tick(NOON, BUDGET)
+    harness.clock.advance(120)
+
+    harness.leased(sensor_of(keyless)).tick(NOON + 120_000, BUDGET)
+
+    assert [tick.status for tick in harness.tick_records()] == [TickStatus.SUCCESS] * 2

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.cloud import SimulatedQueue
-from tests.support.house import JOB, RUNNING, House
+from tests.faults.simulated_aws import SimulatedQueue
+from tests.support.engine import JOB, RUNNING, EngineHarness
 from tests.support.launching import RUN_ID, queue_run
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, StoreThrottledError
@@ -57,7 +57,7 @@ class Chains:
     def receive(self) -> None:
         """Handle what is due."""
         while batch := self.queue.receive():
-            known = {id(message) for message in self.queue.held}
+            known = {id(message) for message in self.queue.messages}
             records = [
                 {
                     "messageId": str(index),
@@ -72,7 +72,7 @@ class Chains:
             failed = {
                 each["itemIdentifier"] for each in self.handle({"Records": records})["batchItemFailures"]
             }
-            for message in self.queue.held:
+            for message in self.queue.messages:
                 if id(message) not in known:
                     self.depth[id(message)] = here + 1
                     self.longest = max(self.longest, here + 1)
@@ -98,52 +98,52 @@ class Chains:
 )
 @pytest.mark.parametrize("hours", [1, 12])
 def test_a_launch_that_is_put_off_for_hours_needs_no_long_chain_and_starts_soon_after(
-    house: House, error: LaunchError, hours: int
+    harness: EngineHarness, error: LaunchError, hours: int
 ) -> None:
-    queue_run(house)
-    chains = _launching(house)
-    reconciler = house.reconciler()
+    queue_run(harness)
+    chains = _launching(harness)
+    reconciler = harness.reconciler()
     reconciler._launches = chains.queue
-    house.target.refusals = itertools.repeat(error)
+    harness.target.refusals = itertools.repeat(error)
 
     started = None
     for minute in chains.minutes(hours * 60 + 20):
         reconciler.reconcile(50)
         if minute == hours * 60:
-            house.target.refusals = iter(())
-        if started is None and house.only_run().status is not DagsterRunStatus.QUEUED:
+            harness.target.refusals = iter(())
+        if started is None and harness.only_run().status is not DagsterRunStatus.QUEUED:
             started = minute
 
     assert chains.longest <= MOST_HOPS
     assert chains.dead_letters == []
     if isinstance(error, LaunchDeniedError):
-        failure = house.only_run().failure
+        failure = harness.only_run().failure
         assert failure is not None
         assert failure.error == "LaunchDeniedError"
     else:
-        assert len(house.target.executions) == 1
+        assert len(harness.target.executions) == 1
         assert started is not None
         assert hours * 60 < started <= hours * 60 + 17
 
 
-def test_a_launch_that_meets_a_claim_again_and_again_is_left_to_reconcile(house: House) -> None:
+def test_a_launch_that_meets_a_claim_again_and_again_is_left_to_reconcile(harness: EngineHarness) -> None:
     """As where each of its messages is delivered twice, and holders of the claim die one after the other."""
-    run = replace(queue_run(house), claim=Claim("another", NOON + 2 * MINUTE))
-    house.tables.runs[RUN_ID] = run
-    chains = _launching(house)
+    run = replace(queue_run(harness), claim=Claim("another", NOON + 2 * MINUTE))
+    harness.tables.runs[RUN_ID] = run
+    chains = _launching(harness)
     chains.queue.send([{"treadle": "launch", "run_id": run.run_id, "attempt": 1, "job": JOB}])
 
     for _ in chains.minutes(600):
-        claim = Claim("another", house.clock.time + 2 * MINUTE)
-        house.tables.runs[RUN_ID] = replace(run, claim=claim)
+        claim = Claim("another", harness.clock.time + 2 * MINUTE)
+        harness.tables.runs[RUN_ID] = replace(run, claim=claim)
 
     assert chains.longest <= MOST_HOPS
-    assert house.target.starts == []
-    assert house.only_run().next_at is not None
+    assert harness.target.starts == []
+    assert harness.only_run().next_at is not None
 
 
-def _launching(house: House) -> Chains:
-    launcher = house.launcher()
+def _launching(harness: EngineHarness) -> Chains:
+    launcher = harness.launcher()
 
     def handle(event: dict[str, Any]) -> Any:
         inbox = Inbox("launch", chains.queue, _DeadLetters(chains.dead_letters))
@@ -152,7 +152,7 @@ def _launching(house: House) -> Chains:
             event, Context(), lambda body: launcher.launch(LaunchRequest.from_json(body), SECONDS), inbox
         )
 
-    chains = Chains(house.clock, handle)
+    chains = Chains(harness.clock, handle)
     return chains
 
 
@@ -198,9 +198,13 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: 
 # Sensors.
 
 
-def _parts(house: House, definition: SensorDefinition, chains: Chains, interval: int) -> EvaluatorParts:
+def _parts(
+    harness: EngineHarness, definition: SensorDefinition, chains: Chains, interval: int
+) -> EvaluatorParts:
     inbox = Inbox(f"sensor {definition.name}", chains.queue, _DeadLetters(chains.dead_letters))
-    return EvaluatorParts(house.sensor(definition, interval=interval, queue=chains.queue), inbox, house.clock)
+    return EvaluatorParts(
+        harness.sensor(definition, interval=interval, queue=chains.queue), inbox, harness.clock
+    )
 
 
 class Woken(SensorDefinition):
@@ -209,19 +213,21 @@ class Woken(SensorDefinition):
     is_woken = True
 
 
-def test_a_wake_up_that_meets_the_longest_evaluation_wakes_the_sensor_after_it(house: House) -> None:
+def test_a_wake_up_that_meets_the_longest_evaluation_wakes_the_sensor_after_it(
+    harness: EngineHarness,
+) -> None:
     ticked: list[int] = []
 
     def function() -> SkipReason:
-        ticked.append(house.clock.time)
+        ticked.append(harness.clock.time)
         return SkipReason("nothing")
 
     definition = Woken("woken", evaluation_fn=function, job_name=JOB)
-    chains = Chains(house.clock, lambda event: _evaluate_batch(parts, event, Context()))
-    parts = _parts(house, definition, chains, 0)
+    chains = Chains(harness.clock, lambda event: _evaluate_batch(parts, event, Context()))
+    parts = _parts(harness, definition, chains, 0)
     lease = LeaseRequest("woken", "long", NOON - 1, 0, NOON, NOON + 905_000, RUNNING)
-    house.clock.time = NOON
-    house.sensors.acquire(lease)
+    harness.clock.time = NOON
+    harness.sensors.acquire(lease)
     chains.queue.send([WAKE])
 
     for _ in chains.minutes(40):
@@ -233,17 +239,19 @@ def test_a_wake_up_that_meets_the_longest_evaluation_wakes_the_sensor_after_it(h
 
 
 @pytest.mark.parametrize("interval", [300, 3_600, 6 * 3_600])
-def test_a_wake_up_before_its_interval_is_over_waits_for_it_in_few_hops(house: House, interval: int) -> None:
+def test_a_wake_up_before_its_interval_is_over_waits_for_it_in_few_hops(
+    harness: EngineHarness, interval: int
+) -> None:
     """Where that is too long for a chain, the schedule, which comes each minute, ticks the sensor."""
     ticked: list[int] = []
 
     def function() -> SkipReason:
-        ticked.append(house.clock.time)
+        ticked.append(harness.clock.time)
         return SkipReason("nothing")
 
-    chains = Chains(house.clock, lambda event: _evaluate_batch(parts, event, Context()))
-    parts = _parts(house, Woken("woken", evaluation_fn=function, job_name=JOB), chains, interval)
-    house.clock.time = NOON
+    chains = Chains(harness.clock, lambda event: _evaluate_batch(parts, event, Context()))
+    parts = _parts(harness, Woken("woken", evaluation_fn=function, job_name=JOB), chains, interval)
+    harness.clock.time = NOON
     chains.queue.send([WAKE])
     chains.receive()
     chains.queue.send([WAKE])
@@ -257,7 +265,7 @@ def test_a_wake_up_before_its_interval_is_over_waits_for_it_in_few_hops(house: H
 
 @pytest.mark.parametrize("settle", [600, 2 * 3_600, 86_400])
 def test_an_object_that_must_settle_for_a_day_is_left_to_the_sweep_after_ten_hops(
-    house: House, settle: int
+    harness: EngineHarness, settle: int
 ) -> None:
     evaluated: list[str] = []
 
@@ -265,15 +273,15 @@ def test_an_object_that_must_settle_for_a_day_is_left_to_the_sweep_after_ten_hop
         evaluated.append("object")
         return SkipReason("checked")
 
-    objects = InMemoryObjects(house.clock)
+    objects = InMemoryObjects(harness.clock)
     definition = S3SensorDefinition(
         "arrivals",
         evaluation_fn=function,
         selection=S3Selection("landing", settle_seconds=settle),
         job_name=JOB,
-    ).with_lister(objects, house.clock.now)
-    chains = Chains(house.clock, lambda event: _evaluate_batch(parts, event, Context()))
-    parts = _parts(house, definition, chains, 0)
+    ).with_lister(objects, harness.clock.now)
+    chains = Chains(harness.clock, lambda event: _evaluate_batch(parts, event, Context()))
+    parts = _parts(harness, definition, chains, 0)
     stored = objects.put("landing", "a.csv", b"1")
     chains.queue.send([_envelope(stored)])
 

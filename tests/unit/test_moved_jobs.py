@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, House
+from tests.support.engine import ARN, JOB, EngineHarness
 from tests.support.launching import NOON, RUN_ID
 from tests.support.moved_jobs import DENIED, GONE, HOUR, MOVED, MovableTarget, keep_reconciling, started
 from treadle.definitions.errors import (
@@ -20,32 +20,32 @@ from treadle.model.targets import Execution, JobSettings
 from treadle.operate.explanation import describe_run
 
 
-def test_a_run_whose_target_denies_is_visible_at_once_and_queried_again_soon(house: House) -> None:
-    started(house).walls[ARN] = DENIED
-    house.jobs = MOVED
-    house.clock.time = NOON + OVERDUE_MS
+def test_a_run_whose_target_denies_is_visible_at_once_and_queried_again_soon(harness: EngineHarness) -> None:
+    started(harness).walls[ARN] = DENIED
+    harness.jobs = MOVED
+    harness.clock.time = NOON + OVERDUE_MS
 
-    assert house.reconciler().reconcile(50) == Reconciled(failed=1)
+    assert harness.reconciler().reconcile(50) == Reconciled(failed=1)
 
-    run = house.only_run()
+    run = harness.only_run()
     assert run.unanswered is not None
     assert (run.status, run.unanswered.since, run.unanswered.at) == (
         Status.STARTED,
-        house.clock.now(),
-        house.clock.now(),
+        harness.clock.now(),
+        harness.clock.now(),
     )
-    assert run.next_at == house.clock.now() + RETRY_MS
-    assert "Queries of its target have failed since" in describe_run(run, house.clock.now())
-    assert "states:StartExecution" in describe_run(run, house.clock.now())
+    assert run.next_at == harness.clock.now() + RETRY_MS
+    assert "Queries of its target have failed since" in describe_run(run, harness.clock.now())
+    assert "states:StartExecution" in describe_run(run, harness.clock.now())
 
 
-def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> None:
-    started(house).walls[ARN] = DENIED
-    house.jobs = MOVED
+def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(harness: EngineHarness) -> None:
+    started(harness).walls[ARN] = DENIED
+    harness.jobs = MOVED
 
-    passes = keep_reconciling(house)
+    passes = keep_reconciling(harness)
 
-    run = house.only_run()
+    run = harness.only_run()
     assert run.failure is not None
     assert (run.status, run.failure.error, run.failure.assumed) == (
         Status.FAILURE,
@@ -66,134 +66,134 @@ def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> No
     assert len(passes) < 40, "it is queried ever less often"
 
 
-def test_a_run_whose_target_is_out_of_order_is_given_a_week(house: House) -> None:
-    started(house).walls[ARN] = LaunchDelayedError("internal error")
+def test_a_run_whose_target_is_out_of_order_is_given_a_week(harness: EngineHarness) -> None:
+    started(harness).walls[ARN] = LaunchDelayedError("internal error")
 
-    keep_reconciling(house)
+    keep_reconciling(harness)
 
-    assert house.only_run().ended_at == NOON + OVERDUE_MS + SILENT_ENDS_MS
+    assert harness.only_run().ended_at == NOON + OVERDUE_MS + SILENT_ENDS_MS
 
 
-def test_permission_that_is_given_back_in_time_brings_the_real_end(house: House) -> None:
-    target = started(house)
+def test_permission_that_is_given_back_in_time_brings_the_real_end(harness: EngineHarness) -> None:
+    target = started(harness)
     target.walls[ARN] = DENIED
-    house.jobs = MOVED
-    house.clock.time = NOON + OVERDUE_MS
-    house.reconciler().reconcile(50)
+    harness.jobs = MOVED
+    harness.clock.time = NOON + OVERDUE_MS
+    harness.reconciler().reconcile(50)
     target.finish(f"{ARN}:{RUN_ID}-1", Status.SUCCESS)
 
     del target.walls[ARN]
-    keep_reconciling(house)
+    keep_reconciling(harness)
 
-    run = house.only_run()
+    run = harness.only_run()
     assert (run.status, run.failure, run.unanswered) == (Status.SUCCESS, None, None)
-    assert house.clock.now() == NOON + OVERDUE_MS + RETRY_MS
+    assert harness.clock.now() == NOON + OVERDUE_MS + RETRY_MS
 
 
-def test_an_answer_ends_the_time_that_a_denial_lasts(house: House) -> None:
-    target = started(house)
+def test_an_answer_ends_the_time_that_a_denial_lasts(harness: EngineHarness) -> None:
+    target = started(harness)
     target.walls[ARN] = DENIED
-    keep_reconciling(house, 20 * HOUR)
+    keep_reconciling(harness, 20 * HOUR)
     del target.walls[ARN]
-    keep_reconciling(house, 2 * HOUR)
-    assert house.only_run().unanswered is None
+    keep_reconciling(harness, 2 * HOUR)
+    assert harness.only_run().unanswered is None
     target.walls[ARN] = DENIED
-    again = house.only_run().next_at or 0
+    again = harness.only_run().next_at or 0
 
-    keep_reconciling(house)
+    keep_reconciling(harness)
 
-    assert house.only_run().ended_at == again + DENIED_ENDS_MS
-
-
-def test_the_real_end_supersedes_the_unknown_one(house: House) -> None:
-    started(house).walls[ARN] = DENIED
-    house.jobs = MOVED
-    keep_reconciling(house)
-
-    house.recorder().record(house.change(house.only_run(), Status.SUCCESS))
-
-    assert (house.only_run().status, house.only_run().failure) == (Status.SUCCESS, None)
+    assert harness.only_run().ended_at == again + DENIED_ENDS_MS
 
 
-def test_an_execution_that_is_gone_with_its_state_machine_ends_at_once(house: House) -> None:
-    target = started(house)
+def test_the_real_end_supersedes_the_unknown_one(harness: EngineHarness) -> None:
+    started(harness).walls[ARN] = DENIED
+    harness.jobs = MOVED
+    keep_reconciling(harness)
+
+    harness.recorder().record(harness.change(harness.only_run(), Status.SUCCESS))
+
+    assert (harness.only_run().status, harness.only_run().failure) == (Status.SUCCESS, None)
+
+
+def test_an_execution_that_is_gone_with_its_state_machine_ends_at_once(harness: EngineHarness) -> None:
+    target = started(harness)
     target.executions.clear()
-    house.jobs = MOVED
-    house.clock.time = NOON + OVERDUE_MS
+    harness.jobs = MOVED
+    harness.clock.time = NOON + OVERDUE_MS
 
-    assert house.reconciler().reconcile(50) == Reconciled(described=1)
+    assert harness.reconciler().reconcile(50) == Reconciled(described=1)
 
-    failure = house.only_run().failure
+    failure = harness.only_run().failure
     assert failure is not None
     assert (failure.error, failure.assumed) == ("OutcomeUnknownError", True)
 
 
 @pytest.mark.parametrize("wall", [DENIED, None], ids=["denied", "gone"])
-def test_a_redriven_run_ends_as_unknown_too(house: House, wall: LaunchError | None) -> None:
-    target = started(house)
-    run = house.only_run()
-    house.recorder().record(house.change(run, Status.FAILURE, failure=Failure("E", "c")))
-    house.recorder().record(house.change(run, Status.STARTED, retry=1))
-    assert house.only_run().status is Status.STARTED
+def test_a_redriven_run_ends_as_unknown_too(harness: EngineHarness, wall: LaunchError | None) -> None:
+    target = started(harness)
+    run = harness.only_run()
+    harness.recorder().record(harness.change(run, Status.FAILURE, failure=Failure("E", "c")))
+    harness.recorder().record(harness.change(run, Status.STARTED, retry=1))
+    assert harness.only_run().status is Status.STARTED
     target.executions.clear()
     if wall is not None:
         target.walls[ARN] = wall
-    house.jobs = {}
+    harness.jobs = {}
 
-    keep_reconciling(house)
+    keep_reconciling(harness)
 
-    assert house.only_run().status is Status.FAILURE
-    assert house.only_run().next_at is None
+    assert harness.only_run().status is Status.FAILURE
+    assert harness.only_run().next_at is None
 
 
-def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(house: House) -> None:
-    started(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
-    house.jobs = {}
+def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(harness: EngineHarness) -> None:
+    started(harness)
+    harness.tables.runs[RUN_ID] = replace(harness.only_run(), pending_start=None, target="process-file")
+    harness.jobs = {}
 
-    passes = keep_reconciling(house)
+    passes = keep_reconciling(harness)
 
-    failure = house.only_run().failure
+    failure = harness.only_run().failure
     assert passes[0] == Reconciled(failed=1)
     assert failure is not None
     assert failure.error == "OutcomeUnknownError"
     assert "The type of target on which" in failure.cause
 
 
-def test_a_run_of_another_kind_than_its_job_is_now_is_queried_where_it_runs(house: House) -> None:
-    target = started(house)
+def test_a_run_of_another_kind_than_its_job_is_now_is_queried_where_it_runs(harness: EngineHarness) -> None:
+    target = started(harness)
     target.finish(f"{ARN}:{RUN_ID}-1", Status.SUCCESS)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None)
-    house.jobs = {JOB: JobSettings(JOB, "glue", "load", "LoadGlueJobName")}
+    harness.tables.runs[RUN_ID] = replace(harness.only_run(), pending_start=None)
+    harness.jobs = {JOB: JobSettings(JOB, "glue", "load", "LoadGlueJobName")}
 
-    keep_reconciling(house)
+    keep_reconciling(harness)
 
-    assert house.only_run().status is Status.SUCCESS
+    assert harness.only_run().status is Status.SUCCESS
 
 
-def test_a_rerun_that_comes_between_is_left_alone_by_the_old_attempts_answer(house: House) -> None:
-    target = started(house)
+def test_a_rerun_that_comes_between_is_left_alone_by_the_old_attempts_answer(harness: EngineHarness) -> None:
+    target = started(harness)
 
     class RerunMeanwhile(MovableTarget):
         def describe(self, external_id: str, role: str = "") -> Execution:
-            run = house.only_run()
-            second = {"2/0": {"QUEUED": house.clock.now()}}
+            run = harness.only_run()
+            second = {"2/0": {"QUEUED": harness.clock.now()}}
             again = replace(
                 run,
                 status=Status.QUEUED,
                 attempt=2,
                 reached={**run.reached, **second},
-                next_at=house.clock.now() + 1,
+                next_at=harness.clock.now() + 1,
                 revision=run.revision + 1,
             )
-            house.tables.runs[RUN_ID] = again
+            harness.tables.runs[RUN_ID] = again
             raise GONE
 
-    house.target = RerunMeanwhile(house)
-    house.target.executions = target.executions
-    house.clock.time = NOON + OVERDUE_MS
-    house.reconciler().reconcile(50)
+    harness.target = RerunMeanwhile(harness)
+    harness.target.executions = target.executions
+    harness.clock.time = NOON + OVERDUE_MS
+    harness.reconciler().reconcile(50)
 
-    run = house.only_run()
+    run = harness.only_run()
     assert (run.status, run.attempt) == (Status.QUEUED, 2)
-    assert run.next_at == house.clock.now() + LAUNCH_DUE_MS
+    assert run.next_at == harness.clock.now() + LAUNCH_DUE_MS

@@ -23,6 +23,7 @@ from treadle import (
     SkipReason,
     TickStatus,
     build_multi_asset_sensor_context,
+    build_sensor_context,
     multi_asset_sensor,
 )
 from treadle.definitions.asset_cursors import MAX_UNCONSUMED
@@ -168,12 +169,14 @@ class TestRules:
         make(instance, ORDERS)
         make(instance, CUSTOMERS)
         context = seen(instance)
+        context.begin_call()
 
         first = context.latest_materialization_records_by_key()
         make(instance, ORDERS, "late")
         context.advance_all_cursors()
         assert context.materialization_records_for_key(ORDERS) == [first[ORDERS]]
         context.update_cursor_after_evaluation()
+        context.end_call()
 
         assert numbers(context.materialization_records_for_key(ORDERS)) == [2]
 
@@ -477,3 +480,59 @@ def test_cursor_of_another_form_is_refused_with_what_to_do(text: str) -> None:
 
     assert "is not a cursor of a multi_asset_sensor" in outcome.reason
     assert "Set it again, or clear it." in outcome.reason
+
+
+def test_built_context_sees_what_is_new_at_each_call(instance: TreadleInstance) -> None:
+    context = seen(instance)
+    make(instance, ORDERS)
+
+    assert when_both(context) is None
+    make(instance, CUSTOMERS)
+    assert isinstance(when_both(context), RunRequest)
+    assert when_both(context) is None
+
+
+def test_built_context_sees_what_is_new_at_each_read_outside_of_a_call(instance: TreadleInstance) -> None:
+    context = seen(instance)
+
+    assert context.latest_materialization_records_by_key() == {ORDERS: None, CUSTOMERS: None}
+    make(instance, ORDERS, "a")
+    assert list(context.latest_materialization_records_by_partition(ORDERS)) == ["a"]
+    make(instance, ORDERS, "b")
+    assert list(context.latest_materialization_records_by_partition(ORDERS)) == ["a", "b"]
+
+
+def test_what_a_failed_call_marked_is_forgotten(instance: TreadleInstance) -> None:
+    @multi_asset_sensor(monitored_assets=BOTH, job=report)
+    def failing(context: Context) -> RunRequest:
+        context.advance_all_cursors()
+        raise KeyError
+
+    context = seen(instance)
+    make(instance, ORDERS)
+
+    with pytest.raises(KeyError):
+        failing(context)
+    assert when_both(context) is None
+    assert context.cursor is None
+
+
+def test_evaluate_tick_moves_the_cursor_of_its_context(instance: TreadleInstance) -> None:
+    plain = build_sensor_context(instance)
+    for context in (seen(instance), plain):
+        make(instance, ORDERS)
+        make(instance, CUSTOMERS)
+
+        data = when_both.evaluate_tick(context)
+
+        assert context.cursor == data.cursor is not None
+        assert when_both.evaluate_tick(context).run_requests == []
+
+
+def test_cursor_of_a_result_is_refused_also_if_nothing_was_advanced(instance: TreadleInstance) -> None:
+    @multi_asset_sensor(monitored_assets=BOTH, job=report)
+    def setting() -> SensorResult:
+        return SensorResult([RunRequest()], cursor="5")
+
+    with pytest.raises(DagsterInvariantViolationError, match="Cannot set cursor in a multi_asset_sensor"):
+        setting.evaluate_tick(seen(instance))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import dispatch
-from tests.support.house import JOB, House, sensor_of
+from tests.support.engine import JOB, EngineHarness, sensor_of
 from tests.unit.test_run_operations import operations
 from treadle import AssetMaterialization, RunRequest, SensorResult, SkipReason
 from treadle.definitions.errors import CommandRefusedError
@@ -34,24 +34,26 @@ from treadle.testing.system import InMemoryDeadLetters
 GOOD, SKIPPED, BAD = TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE
 
 
-def history(house: House) -> TickHistory:
-    return TickHistory(house.sensors, house.ticks, house.runs)
+def history(harness: EngineHarness) -> TickHistory:
+    return TickHistory(harness.sensors, harness.ticks, harness.runs)
 
 
-def tick(house: House, *answers: object) -> None:
+def tick(harness: EngineHarness, *answers: object) -> None:
     """Evaluations a minute apart, with these answers."""
     remaining = iter(answers)
-    leased = house.leased(sensor_of(lambda: next(remaining)), interval=60)
+    leased = harness.leased(sensor_of(lambda: next(remaining)), interval=60)
     for _ in answers:
-        leased.tick(house.clock.now(), Budget())
-        house.clock.advance(60)
+        leased.tick(harness.clock.now(), Budget())
+        harness.clock.advance(60)
 
 
-def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> list[list[TickSummary]]:
+def walk(
+    harness: EngineHarness, limit: int, statuses: set[TickStatus] | None = None
+) -> list[list[TickSummary]]:
     """Return all pages of the sensor's ticks."""
     found, before = [], None
     while True:
-        page = history(house).page("watch", before=before, limit=limit, statuses=statuses)
+        page = history(harness).page("watch", before=before, limit=limit, statuses=statuses)
         found.append(list(page.ticks))
         if page.next is None:
             return found
@@ -59,10 +61,10 @@ def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> l
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_streak_of_skips_that_continues_is_on_the_pages_once(house: House, limit: int) -> None:
-    tick(house, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
+def test_streak_of_skips_that_continues_is_on_the_pages_once(harness: EngineHarness, limit: int) -> None:
+    tick(harness, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
 
-    pages = walk(house, limit)
+    pages = walk(harness, limit)
 
     assert all(len(page) <= limit for page in pages)
     ticks = [each for page in pages for each in page]
@@ -74,57 +76,57 @@ def test_streak_of_skips_that_continues_is_on_the_pages_once(house: House, limit
     ("statuses", "count"), [({SKIPPED}, 2), ({GOOD}, 1), ({BAD}, 0), ({SKIPPED, GOOD}, 3)]
 )
 def test_streak_is_shown_where_skips_are_requested(
-    house: House, statuses: set[TickStatus], count: int
+    harness: EngineHarness, statuses: set[TickStatus], count: int
 ) -> None:
-    tick(house, SkipReason("x"), RunRequest("b"), SkipReason("y"))
+    tick(harness, SkipReason("x"), RunRequest("b"), SkipReason("y"))
 
-    assert sum(len(page) for page in walk(house, 10, statuses)) == count
-
-
-def test_tick_is_read_in_full_and_so_is_the_streak_that_continues(house: House) -> None:
-    tick(house, RunRequest("a"), SkipReason("y"), SkipReason("z"))
-    streak, requested = history(house).page("watch").ticks
-
-    assert history(house).get("watch", requested.tick_id).requests[0].run_key == "a"
-    assert (history(house).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
+    assert sum(len(page) for page in walk(harness, 10, statuses)) == count
 
 
-def test_tick_that_is_gone_is_refused_with_a_reason(house: House) -> None:
+def test_tick_is_read_in_full_and_so_is_the_streak_that_continues(harness: EngineHarness) -> None:
+    tick(harness, RunRequest("a"), SkipReason("y"), SkipReason("z"))
+    streak, requested = history(harness).page("watch").ticks
+
+    assert history(harness).get("watch", requested.tick_id).requests[0].run_key == "a"
+    assert (history(harness).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
+
+
+def test_tick_that_is_gone_is_refused_with_a_reason(harness: EngineHarness) -> None:
     with pytest.raises(CommandRefusedError, match="Sensor watch has no tick 2026"):
-        history(house).get("watch", "2026")
+        history(harness).get("watch", "2026")
 
 
-def test_runs_of_a_tick_come_in_the_order_it_requested_them(house: House) -> None:
-    tick(house, SensorResult(run_requests=[RunRequest(key) for key in ("c", "a", "b")]))
-    record = house.tick_records()[0]
-    assert history(house).runs(record) == []
+def test_runs_of_a_tick_come_in_the_order_it_requested_them(harness: EngineHarness) -> None:
+    tick(harness, SensorResult(run_requests=[RunRequest(key) for key in ("c", "a", "b")]))
+    record = harness.tick_records()[0]
+    assert history(harness).runs(record) == []
 
-    dispatch(house, record)
+    dispatch(harness, record)
 
-    assert [run.run_key for run in history(house).runs(record)] == ["c", "a", "b"]
-    assert [run.run_key for run in history(house).runs(record, limit=2)] == ["c", "a"]
+    assert [run.run_key for run in history(harness).runs(record)] == ["c", "a", "b"]
+    assert [run.run_key for run in history(harness).runs(record, limit=2)] == ["c", "a"]
 
 
-def runs_of(house: House, *names: str) -> None:
+def runs_of(harness: EngineHarness, *names: str) -> None:
     for age, name in enumerate(names):
-        house.runs.create(Run(name, name[:4], "watch", None, "t", "{}", {}, house.clock.now() - age))
+        harness.runs.create(Run(name, name[:4], "watch", None, "t", "{}", {}, harness.clock.now() - age))
 
 
-def test_runs_are_paged_by_sensor_or_job(house: House) -> None:
-    runs_of(house, "load1", "load2", "copy1")
+def test_runs_are_paged_by_sensor_or_job(harness: EngineHarness) -> None:
+    runs_of(harness, "load1", "load2", "copy1")
 
-    first = operations(house).page(sensor="watch", limit=2)
-    second = operations(house).page(sensor="watch", limit=2, before=first.next)
+    first = operations(harness).page(sensor="watch", limit=2)
+    second = operations(harness).page(sensor="watch", limit=2, before=first.next)
 
     assert [run.run_id for run in (*first.runs, *second.runs)] == ["load1", "load2", "copy1"]
-    assert [run.run_id for run in operations(house).page(job="copy").runs] == ["copy1"]
+    assert [run.run_id for run in operations(harness).page(job="copy").runs] == ["copy1"]
 
 
-def test_newest_runs_of_all_jobs_are_one_page(house: House) -> None:
-    house.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
-    runs_of(house, "load1", "copy1", "load2", "copy2")
+def test_newest_runs_of_all_jobs_are_one_page(harness: EngineHarness) -> None:
+    harness.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
+    runs_of(harness, "load1", "copy1", "load2", "copy2")
 
-    page = operations(house).page(limit=3)
+    page = operations(harness).page(limit=3)
 
     assert ([run.run_id for run in page.runs], page.next) == (["load1", "copy1", "load2"], None)
 
@@ -132,34 +134,34 @@ def test_newest_runs_of_all_jobs_are_one_page(house: House) -> None:
 @pytest.mark.parametrize(
     "requested", [{"sensor": "a", "job": "b"}, {"sensor": "a", "before": "x"}, {"before": "1/run"}]
 )
-def test_pages_that_nothing_leads_to_are_refused(house: House, requested: dict[str, str]) -> None:
+def test_pages_that_nothing_leads_to_are_refused(harness: EngineHarness, requested: dict[str, str]) -> None:
     with pytest.raises(CommandRefusedError):
-        operations(house).page(**requested)  # type: ignore[arg-type]
+        operations(harness).page(**requested)  # type: ignore[arg-type]
 
 
-def test_run_is_read_by_its_id(house: House) -> None:
-    runs_of(house, "load1")
+def test_run_is_read_by_its_id(harness: EngineHarness) -> None:
+    runs_of(harness, "load1")
 
-    assert operations(house).get("load1") == house.only_run()
+    assert operations(harness).get("load1") == harness.only_run()
     with pytest.raises(CommandRefusedError, match="Run load2 does not exist"):
-        operations(house).get("load2")
+        operations(harness).get("load2")
 
 
-def events(house: House, *made: tuple[str, int]) -> AssetCatalogue:
-    store = InMemoryEventStore(house.tables)
+def events(harness: EngineHarness, *made: tuple[str, int]) -> AssetCatalogue:
+    store = InMemoryEventStore(harness.tables)
     for key, time in made:
         store.append([AssetEvent(key, f"{key}{time}", "ASSET_MATERIALIZATION", time, '{"rows":1}')])
     return AssetCatalogue(store)
 
 
-def test_assets_are_listed_with_their_newest_event_newest_first(house: House) -> None:
-    catalogue = events(house, ("a", 1), ("b", 2), ("a", 5), ("c", 4), ("#ended/load", 9))
+def test_assets_are_listed_with_their_newest_event_newest_first(harness: EngineHarness) -> None:
+    catalogue = events(harness, ("a", 1), ("b", 2), ("a", 5), ("c", 4), ("#ended/load", 9))
 
     assert [(each.asset_key, each.time) for each in catalogue.newest()] == [("a", 5), ("c", 4), ("b", 2)]
 
 
-def test_events_of_an_asset_are_paged_newest_first(house: House) -> None:
-    catalogue = events(house, *(("a", time) for time in range(1, 6)))
+def test_events_of_an_asset_are_paged_newest_first(harness: EngineHarness) -> None:
+    catalogue = events(harness, *(("a", time) for time in range(1, 6)))
 
     first = catalogue.events("a", limit=2)
     second = catalogue.events("a", limit=2, before=first.next)
@@ -169,8 +171,8 @@ def test_events_of_an_asset_are_paged_newest_first(house: House) -> None:
     assert (third.next, catalogue.events("nothing").events) == (None, ())
 
 
-def test_edits_are_read_newest_first(house: House) -> None:
-    operator = SensorOperations(house.sensors, house.clock)
+def test_edits_are_read_newest_first(harness: EngineHarness) -> None:
+    operator = SensorOperations(harness.sensors, harness.clock)
     operator.stop("watch", "ann")
     operator.set_cursor("watch", "7", "ben")
 
@@ -180,7 +182,7 @@ def test_edits_are_read_newest_first(house: House) -> None:
     ]
     assert len(operator.edits("watch", 1)) == 1
     assert edit_json(operator.edits("watch")[1]) == {
-        "at": house.clock.now(),
+        "at": harness.clock.now(),
         "by": "ann",
         "action": "stop",
         "before": "DECLARED_IN_CODE",
@@ -189,18 +191,18 @@ def test_edits_are_read_newest_first(house: House) -> None:
     }
 
 
-def test_start_of_a_running_sensor_is_no_edit(house: House) -> None:
-    operator = SensorOperations(house.sensors, house.clock)
+def test_start_of_a_running_sensor_is_no_edit(harness: EngineHarness) -> None:
+    operator = SensorOperations(harness.sensors, harness.clock)
     operator.stop("watch", "ann")
     operator.stop("watch", "ben")
 
     assert [each.by for each in operator.edits("watch")] == ["ann"]
 
 
-def test_tick_as_json_has_what_it_requested_and_no_token(house: House) -> None:
+def test_tick_as_json_has_what_it_requested_and_no_token(harness: EngineHarness) -> None:
     made = AssetMaterialization(["a", "b"], metadata={"rows": 3})
-    tick(house, SensorResult(run_requests=[RunRequest("a")], asset_events=[made]))
-    record = house.tick_records()[0]
+    tick(harness, SensorResult(run_requests=[RunRequest("a")], asset_events=[made]))
+    record = harness.tick_records()[0]
 
     shown = tick_json(record)
 
@@ -212,9 +214,9 @@ def test_tick_as_json_has_what_it_requested_and_no_token(house: House) -> None:
     assert shown["asset_events"][0]["metadata"] == {"rows": 3}
 
 
-def test_tick_in_a_list_as_json_has_the_names_of_its_fields(house: House) -> None:
-    tick(house, RunRequest("a"))
-    [found] = history(house).page("watch").ticks
+def test_tick_in_a_list_as_json_has_the_names_of_its_fields(harness: EngineHarness) -> None:
+    tick(harness, RunRequest("a"))
+    [found] = history(harness).page("watch").ticks
 
     shown = outline_json(found)
 
@@ -222,7 +224,7 @@ def test_tick_in_a_list_as_json_has_the_names_of_its_fields(house: House) -> Non
     assert json.loads(json.dumps(shown)) == shown
 
 
-def test_run_as_json_has_no_token(house: House) -> None:
+def test_run_as_json_has_no_token(harness: EngineHarness) -> None:
     run = Run("r", "load", "watch", "k", "t", "{}", {}, 1, status=DagsterRunStatus.STARTED)
     shown = run_json(replace(run, claim=Claim("secret", 9), pending_start=PendingStart("secret", 8, "arn")))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import change, committed, counts, dispatch, launched
-from tests.support.house import RUN_IDS, House, keyless, sensor_of
+from tests.support.engine import RUN_IDS, EngineHarness, keyless, sensor_of
 from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
@@ -18,9 +18,9 @@ from treadle.testing.system import InMemoryDeadLetters
 NOTHING = Reconciled()
 
 
-def reconciler(house: House) -> tuple[Reconciler, InMemoryDeadLetters]:
+def reconciler(harness: EngineHarness) -> tuple[Reconciler, InMemoryDeadLetters]:
     dead_letters = InMemoryDeadLetters()
-    made = house.reconciler()
+    made = harness.reconciler()
     made._dead_letters = dead_letters
     return made, dead_letters
 
@@ -29,15 +29,17 @@ def bodies(dead_letters: InMemoryDeadLetters) -> list[object]:
     return [json.loads(dead_letter.body) for dead_letter in dead_letters.messages.values()]
 
 
-def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(house: House) -> None:
-    bad, good = committed(house, "a", number=1), committed(house, "b", number=2)
-    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
-    house.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
-    made, dead_letters = reconciler(house)
+def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(
+    harness: EngineHarness,
+) -> None:
+    bad, good = committed(harness, "a", number=1), committed(harness, "b", number=2)
+    harness.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    harness.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
+    made, dead_letters = reconciler(harness)
 
     passes = [made.reconcile(50) for _ in range(3)]
-    house.clock.advance((UNREADABLE_MS + DISPATCH_LATE_MS) / 1000 + 1)
-    house.tables.runs.clear()
+    harness.clock.advance((UNREADABLE_MS + DISPATCH_LATE_MS) / 1000 + 1)
+    harness.tables.runs.clear()
     next_day = made.reconcile(50)
 
     assert passes == [Reconciled(dispatched=1, failed=1, unreadable=1), NOTHING, NOTHING]
@@ -46,23 +48,25 @@ def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day
     [dead_letter] = dead_letters.messages.values()
     assert dead_letter.attributes["origin"] == "reconcile"
     assert bad.tick_id in dead_letter.attributes["reason"]
-    assert counts(house, good) is not None
+    assert counts(harness, good) is not None
 
 
-def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(house: House) -> None:
-    queue_run(house)
+def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(
+    harness: EngineHarness,
+) -> None:
+    queue_run(harness)
     other = RUN_IDS.keyed("watch", "other")
-    house.tables.runs[other] = Run(
+    harness.tables.runs[other] = Run(
         other, "process_file", "watch", "other", "tick", "{}", {}, NOON,
         reached={"1/0": {"QUEUED": NOON}}, next_at=NOON + LAUNCH_DUE_MS,
     )  # fmt: skip
-    house.tables.unreadable[RUN_ID,] = "tags is a list"
-    house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    made, dead_letters = reconciler(house)
+    harness.tables.unreadable[RUN_ID,] = "tags is a list"
+    harness.clock.time = NOON + LAUNCH_DUE_MS + 1
+    made, dead_letters = reconciler(harness)
 
     first, second = made.reconcile(50), made.reconcile(50)
-    del house.tables.unreadable[RUN_ID,]
-    house.clock.advance(UNREADABLE_MS / 1000 + 1)
+    del harness.tables.unreadable[RUN_ID,]
+    harness.clock.advance(UNREADABLE_MS / 1000 + 1)
     repaired = made.reconcile(50)
 
     assert (first, second) == (Reconciled(relaunched=1, failed=1, unreadable=1), NOTHING)
@@ -70,37 +74,39 @@ def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_checked_once_a_day(
     assert bodies(dead_letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
 
 
-def test_a_page_of_ticks_that_cannot_be_read_does_not_end_the_pass(house: House) -> None:
+def test_a_page_of_ticks_that_cannot_be_read_does_not_end_the_pass(harness: EngineHarness) -> None:
     """More of them than RECONCILE reads at once."""
-    bad = [committed(house, f"a{number}", number=number) for number in range(1, 131)]
+    bad = [committed(harness, f"a{number}", number=number) for number in range(1, 131)]
     for tick in bad:
-        house.tables.unreadable["watch", tick.tick_id] = "no zlib"
-    good = committed(house, "good", number=200)
-    house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
-    made, dead_letters = reconciler(house)
+        harness.tables.unreadable["watch", tick.tick_id] = "no zlib"
+    good = committed(harness, "good", number=200)
+    harness.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
+    made, dead_letters = reconciler(harness)
 
     assert made.reconcile(50) == Reconciled(dispatched=1, failed=130, unreadable=130)
     assert len(dead_letters.messages) == 130
 
 
-def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs(house: House) -> None:
-    dispatch(house, committed(house, "b", number=1))
-    launched(house)
-    bad = change(house, "b", tick_id="another")
-    tick = committed(house, "a", "b", "c", number=2)
+def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs(
+    harness: EngineHarness,
+) -> None:
+    dispatch(harness, committed(harness, "b", number=1))
+    launched(harness)
+    bad = change(harness, "b", tick_id="another")
+    tick = committed(harness, "a", "b", "c", number=2)
 
     class Unreadable(InMemoryRunStore):
         def create(self, run: Run) -> Run | None:
-            house.tables.unreadable[bad.run_id,] = "reached is no JSON"
+            harness.tables.unreadable[bad.run_id,] = "reached is no JSON"
             return super().create(run)
 
-    dispatcher = house.dispatcher()
-    dispatcher._runs = Unreadable(house.tables)
+    dispatcher = harness.dispatcher()
+    dispatcher._runs = Unreadable(harness.tables)
     outcome = dispatcher.dispatch(tick)
 
     assert outcome.count == 2
-    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
-    kept = house.tables.ticks["watch", tick.tick_id]
+    assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
+    kept = harness.tables.ticks["watch", tick.tick_id]
     assert kept.dispatched is not None
     assert (kept.dispatched.started, kept.dispatched.refused) == (2, 1)
     assert "'b'" in kept.refusals[0]
@@ -118,56 +124,58 @@ class Refusing(InMemoryRunStore):
         return super().create(run)
 
 
-def test_a_request_whose_record_no_store_takes_is_refused_and_the_others_get_theirs(house: House) -> None:
-    tick = committed(house, "a", "b", "c")
-    dispatcher = house.dispatcher()
-    dispatcher._runs = Refusing(house.tables)
+def test_a_request_whose_record_no_store_takes_is_refused_and_the_others_get_theirs(
+    harness: EngineHarness,
+) -> None:
+    tick = committed(harness, "a", "b", "c")
+    dispatcher = harness.dispatcher()
+    dispatcher._runs = Refusing(harness.tables)
 
     dispatcher.dispatch(tick)
 
-    assert len(launched(house)) == 2
-    refused = house.tables.ticks["watch", tick.tick_id].refusals
+    assert len(launched(harness)) == 2
+    refused = harness.tables.ticks["watch", tick.tick_id].refusals
     assert "Item size has exceeded" in refused[0]
 
 
-def test_what_breaks_one_request_is_raised_once_the_others_are_launched(house: House) -> None:
+def test_what_breaks_one_request_is_raised_once_the_others_are_launched(harness: EngineHarness) -> None:
     """It is no refusal, as nobody knows what it is: the tick stays pending, and is a dead letter."""
-    tick = committed(house, "a", "b", "c")
-    runs = Refusing(house.tables)
+    tick = committed(harness, "a", "b", "c")
+    runs = Refusing(harness.tables)
     runs.error = TypeError("what is this?")
-    dispatcher = house.dispatcher()
+    dispatcher = harness.dispatcher()
     dispatcher._runs = runs
 
     with pytest.raises(TypeError, match="what is this"):
         dispatcher.dispatch(tick)
 
-    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
-    assert counts(house, tick) is None
+    assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
+    assert counts(harness, tick) is None
 
 
-def test_events_wait_for_the_repair_of_their_sensor_s_state(house: House) -> None:
+def test_events_wait_for_the_repair_of_their_sensor_s_state(harness: EngineHarness) -> None:
     """They are as good as before, so none of them is a dead letter at once."""
-    house.tables.unreadable["watch",] = "epoch is a string"
+    harness.tables.unreadable["watch",] = "epoch is a string"
 
     with pytest.raises(StoreError, match="watch cannot be read") as caught:
-        house.events(sensor_of(keyless)).load_batch_state([])
+        harness.events(sensor_of(keyless)).load_batch_state([])
 
     assert caught.value.retryable
 
 
-def test_a_dead_letter_that_cannot_be_kept_holds_up_no_other_record(house: House) -> None:
+def test_a_dead_letter_that_cannot_be_kept_holds_up_no_other_record(harness: EngineHarness) -> None:
     class Full(InMemoryDeadLetters):
         def send(self, body: str, *, origin: str, reason: str) -> None:
             raise StoreError("The queue did not answer.")
 
-    bad, good = committed(house, "a", number=1), committed(house, "b", number=2)
-    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
-    house.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
-    made, _ = reconciler(house)
+    bad, good = committed(harness, "a", number=1), committed(harness, "b", number=2)
+    harness.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    harness.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
+    made, _ = reconciler(harness)
     made._dead_letters = Full()
 
     assert made.reconcile(50) == Reconciled(dispatched=1, failed=1, unreadable=1)
-    assert counts(house, good) is not None
+    assert counts(harness, good) is not None
 
 
 class FullTable(InMemoryRunStore):
@@ -177,14 +185,14 @@ class FullTable(InMemoryRunStore):
         raise StoreRejectedError("Item size to update has exceeded the maximum allowed size")
 
 
-def test_a_record_that_takes_no_change_holds_up_no_other(house: House) -> None:
-    queue_run(house)
+def test_a_record_that_takes_no_change_holds_up_no_other(harness: EngineHarness) -> None:
+    queue_run(harness)
     other = RUN_IDS.keyed("watch", "other")
-    house.tables.runs[other] = replace(house.tables.runs[RUN_ID], run_id=other, run_key="other")
-    house.tables.unreadable[RUN_ID,] = "tags is a list"
-    house.clock.time = NOON + LAUNCH_DUE_MS + 1
-    made, dead_letters = reconciler(house)
-    made._runs = FullTable(house.tables)
+    harness.tables.runs[other] = replace(harness.tables.runs[RUN_ID], run_id=other, run_key="other")
+    harness.tables.unreadable[RUN_ID,] = "tags is a list"
+    harness.clock.time = NOON + LAUNCH_DUE_MS + 1
+    made, dead_letters = reconciler(harness)
+    made._runs = FullTable(harness.tables)
 
     found = made.reconcile(50)
 
@@ -215,32 +223,34 @@ class NoRuns(InMemoryRunStore):
         return super().create(run)
 
 
-def test_a_tick_that_takes_no_note_of_its_failure_holds_up_no_other(house: House) -> None:
-    unreadable, _, good = (committed(house, key, number=n) for n, key in enumerate(("a", "broken", "b"), 1))
-    house.tables.unreadable["watch", unreadable.tick_id] = "no zlib"
-    house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
-    made, dead_letters = reconciler(house)
-    made._ticks = made._dispatcher._ticks = FullTicks(house.tables)
-    made._dispatcher._runs = NoRuns(house.tables)
+def test_a_tick_that_takes_no_note_of_its_failure_holds_up_no_other(harness: EngineHarness) -> None:
+    unreadable, _, good = (committed(harness, key, number=n) for n, key in enumerate(("a", "broken", "b"), 1))
+    harness.tables.unreadable["watch", unreadable.tick_id] = "no zlib"
+    harness.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
+    made, dead_letters = reconciler(harness)
+    made._ticks = made._dispatcher._ticks = FullTicks(harness.tables)
+    made._dispatcher._runs = NoRuns(harness.tables)
 
     first, second = made.reconcile(50), made.reconcile(50)
 
     assert first == Reconciled(dispatched=1, failed=2, unreadable=1)
     assert second == Reconciled(failed=1)
     assert len(bodies(dead_letters)) == 1
-    assert counts(house, good) is not None
+    assert counts(harness, good) is not None
 
 
-def test_a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick(house: House) -> None:
-    queue_run(house)
-    tick = replace(committed(house, "a", "b"), acted_on=f"{RUN_ID}/1/0/SUCCESS")
+def test_a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick(
+    harness: EngineHarness,
+) -> None:
+    queue_run(harness)
+    tick = replace(committed(harness, "a", "b"), acted_on=f"{RUN_ID}/1/0/SUCCESS")
 
     class Full(InMemoryRunStore):
         def replace(self, run: Run) -> Run | None:
             raise StoreRejectedError("Item size has exceeded the maximum allowed size")
 
-    dispatcher = house.dispatcher()
-    dispatcher._runs = Full(house.tables)
+    dispatcher = harness.dispatcher()
+    dispatcher._runs = Full(harness.tables)
 
     assert dispatcher.dispatch(tick).count == 2
-    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "b")]
+    assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "b")]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.house import RUN_IDS
+from tests.support.engine import RUN_IDS
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.recorder import Recorder

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tests.support.house import RUN_IDS
+from tests.support.engine import RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.outcomes import Decision, Outcome

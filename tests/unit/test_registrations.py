@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House
+from tests.support.engine import EngineHarness
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects
@@ -43,9 +43,9 @@ LOAD = JobEntry("load", "shop", JobSettings("load", "glue", "load", "LoadGlueJob
 SENSORS, JOBS = {"watch": ENTRY}, {"load": LOAD}
 
 
-def registry(house: House, **fields: Any) -> Registry:
+def registry(harness: EngineHarness, **fields: Any) -> Registry:
     """Return a valid registry with other values of some fields."""
-    return replace(Registry(SENSORS, JOBS, {}, house.clock.now()), **fields)
+    return replace(Registry(SENSORS, JOBS, {}, harness.clock.now()), **fields)
 
 
 def loads(event: Mapping[str, object]) -> Mapping[str, object]:
@@ -54,18 +54,20 @@ def loads(event: Mapping[str, object]) -> Mapping[str, object]:
     return {"name": "watch"}
 
 
-def examined(house: House, found: Registry, *sensors: DeployedSensor) -> list[Finding]:
+def examined(harness: EngineHarness, found: Registry, *sensors: DeployedSensor) -> list[Finding]:
     """Return the doctor's findings."""
     deployment = InMemoryDeployment([*sensors] or [WATCH], dict.fromkeys(["watch", "other"], loads))
-    registrations = Registrations(lambda: found, ENGINE, house.clock)
-    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations)
+    registrations = Registrations(lambda: found, ENGINE, harness.clock)
+    overview = Overview(
+        deployment, harness.sensors, harness.ticks, harness.runs, harness.clock, registrations
+    )
     doctor = Doctor(
         deployment,
         InMemoryHealth(),
         overview,
-        house.ticks,
-        house.runs,
-        house.clock,
+        harness.ticks,
+        harness.runs,
+        harness.clock,
         registrations=registrations,
     )
     return [each for each in doctor.examine() if each.severity is not Severity.OK]
@@ -78,21 +80,21 @@ def only(findings: list[Finding]) -> Finding:
     return found
 
 
-def view(house: House, found: Registry, sensor: DeployedSensor = WATCH) -> SensorView:
+def view(harness: EngineHarness, found: Registry, sensor: DeployedSensor = WATCH) -> SensorView:
     """Return the sensor as lists show it."""
     deployment = InMemoryDeployment([sensor], {"watch": loads})
-    registrations = Registrations(lambda: found, ENGINE, house.clock)
-    return Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations).sensor(
-        "watch"
-    )
+    registrations = Registrations(lambda: found, ENGINE, harness.clock)
+    return Overview(
+        deployment, harness.sensors, harness.ticks, harness.runs, harness.clock, registrations
+    ).sensor("watch")
 
 
-def test_registry_in_order_is_reported_to_be_so(house: House) -> None:
-    registrations = Registrations(lambda: registry(house), ENGINE, house.clock)
+def test_registry_in_order_is_reported_to_be_so(harness: EngineHarness) -> None:
+    registrations = Registrations(lambda: registry(harness), ENGINE, harness.clock)
 
     [found] = registrations.findings([WATCH])
 
-    assert examined(house, registry(house)) == []
+    assert examined(harness, registry(harness)) == []
     assert (found.check, found.severity) == ("registry", Severity.OK)
     assert found.says == "1 sensors and 1 jobs are registered and consistent."
 
@@ -140,11 +142,11 @@ OF_SENSOR: list[tuple[str, dict[str, Any], str, str]] = [
     ("fields", "says", "advice"), [each[1:] for each in OF_SENSOR], ids=[each[0] for each in OF_SENSOR]
 )
 def test_what_is_wrong_with_a_sensors_registration_is_found_and_shown_with_the_sensor(
-    house: House, fields: dict[str, Any], says: str, advice: str
+    harness: EngineHarness, fields: dict[str, Any], says: str, advice: str
 ) -> None:
-    found = registry(house, **fields)
+    found = registry(harness, **fields)
 
-    finding, [problem] = only(examined(house, found)), view(house, found).problems
+    finding, [problem] = only(examined(harness, found)), view(harness, found).problems
 
     assert (finding.subject, finding.severity) == ("sensor watch", Severity.PROBLEM)
     assert says in finding.says
@@ -157,15 +159,15 @@ def test_what_is_wrong_with_a_sensors_registration_is_found_and_shown_with_the_s
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_function_of_another_engine_is_found_by_its_environment(house: House, name: str) -> None:
+def test_function_of_another_engine_is_found_by_its_environment(harness: EngineHarness, name: str) -> None:
     """Nobody reads what it commits: it continues without an error."""
     sensor = replace(WATCH, settings={**ENGINE, name: "another"})
 
-    finding = only(examined(house, registry(house), sensor))
+    finding = only(examined(harness, registry(harness), sensor))
 
     assert f"{name} is 'another', but the engine's is" in finding.says
     assert "project shop" in finding.advice
-    [problem] = view(house, registry(house), sensor).problems
+    [problem] = view(harness, registry(harness), sensor).problems
     assert problem.kind is ProblemKind.REGISTRATION
 
 
@@ -191,34 +193,34 @@ def test_function_of_another_engine_is_found_by_its_environment(house: House, na
     ],
 )
 def test_entry_that_differs_from_its_function_is_found(
-    house: House, fields: dict[str, Any], settings: dict[str, str], says: str
+    harness: EngineHarness, fields: dict[str, Any], settings: dict[str, str], says: str
 ) -> None:
     """RECONCILE would take a sensor for late that is not, or for stopped."""
     sensor = replace(WATCH, settings={**ENGINE, **settings})
 
-    finding = only(examined(house, registry(house, sensors=other(**fields)), sensor))
+    finding = only(examined(harness, registry(harness, sensors=other(**fields)), sensor))
 
     assert says in finding.says
     assert finding.advice == "Use the same value for both in project shop, and deploy."
 
 
-def test_entry_that_says_what_its_function_is_given_is_in_order(house: House) -> None:
+def test_entry_that_says_what_its_function_is_given_is_in_order(harness: EngineHarness) -> None:
     settings = {"TREADLE_DEFAULT_STATUS": "RUNNING", "TREADLE_INTERVAL_SECONDS": "60"}
     sensors = other(default_status=DefaultSensorStatus.RUNNING, interval_seconds=60)
 
-    assert examined(house, registry(house, sensors=sensors), replace(WATCH, settings=settings)) == []
+    assert examined(harness, registry(harness, sensors=sensors), replace(WATCH, settings=settings)) == []
 
 
-def test_variable_that_a_function_does_not_need_is_not_missed(house: House) -> None:
+def test_variable_that_a_function_does_not_need_is_not_missed(harness: EngineHarness) -> None:
     sensor = replace(WATCH, settings={"TREADLE_NAMESPACE": ENGINE["TREADLE_NAMESPACE"]})
 
-    assert examined(house, registry(house), sensor) == []
+    assert examined(harness, registry(harness), sensor) == []
 
 
-def test_job_of_another_project_that_accepts_the_sensor_is_in_order(house: House) -> None:
+def test_job_of_another_project_that_accepts_the_sensor_is_in_order(harness: EngineHarness) -> None:
     job = replace(LOAD, project="billing", sensors=frozenset({"watch"}))
 
-    assert examined(house, registry(house, jobs={"load": job})) == []
+    assert examined(harness, registry(harness, jobs={"load": job})) == []
 
 
 @pytest.mark.parametrize(
@@ -229,29 +231,31 @@ def test_job_of_another_project_that_accepts_the_sensor_is_in_order(house: House
         ("x", "there is no previous one"),
     ],
 )
-def test_entry_that_could_not_be_taken_is_found_with_its_reason(house: House, path: str, kept: str) -> None:
+def test_entry_that_could_not_be_taken_is_found_with_its_reason(
+    harness: EngineHarness, path: str, kept: str
+) -> None:
     reason = "its target is 'glu'. Use one of: batch, glue."
 
-    finding = only(examined(house, registry(house, problems={path: reason})))
+    finding = only(examined(harness, registry(harness, problems={path: reason})))
 
     assert (finding.subject, finding.severity) == (path, Severity.PROBLEM)
     assert f"{kept}" in finding.says
     assert finding.says.endswith(reason)
 
 
-def test_sensor_whose_only_entry_could_not_be_taken_is_found(house: House) -> None:
+def test_sensor_whose_only_entry_could_not_be_taken_is_found(harness: EngineHarness) -> None:
     """No list has it."""
-    finding = only(examined(house, registry(house, problems={"sensors/new": "it is not JSON."})))
+    finding = only(examined(harness, registry(harness, problems={"sensors/new": "it is not JSON."})))
 
     assert finding.subject == "sensors/new"
 
 
 @pytest.mark.parametrize(("age", "is_old"), [(OLDEST_MS, False), (OLDEST_MS + 1, True)])
-def test_old_copy_shows_that_reconcile_does_not_run(house: House, age: int, is_old: bool) -> None:
-    found = registry(house)
-    house.clock.time += age
+def test_old_copy_shows_that_reconcile_does_not_run(harness: EngineHarness, age: int, is_old: bool) -> None:
+    found = registry(harness)
+    harness.clock.time += age
 
-    registrations = Registrations(lambda: found, ENGINE, house.clock)
+    registrations = Registrations(lambda: found, ENGINE, harness.clock)
     [finding] = registrations.findings([WATCH])
 
     assert (finding.severity is Severity.PROBLEM) is is_old
@@ -260,8 +264,8 @@ def test_old_copy_shows_that_reconcile_does_not_run(house: House, age: int, is_o
         assert "RECONCILE does not list Parameter Store" in finding.says
 
 
-def test_engine_without_copy_is_a_problem(house: House) -> None:
-    registrations = Registrations(Registry, ENGINE, house.clock)
+def test_engine_without_copy_is_a_problem(harness: EngineHarness) -> None:
+    registrations = Registrations(Registry, ENGINE, harness.clock)
 
     [finding] = registrations.findings([])
 
@@ -269,15 +273,15 @@ def test_engine_without_copy_is_a_problem(house: House) -> None:
     assert "no copy of the registry yet" in finding.says
 
 
-def test_projects_of_an_older_contract_are_behind(house: House) -> None:
+def test_projects_of_an_older_contract_are_behind(harness: EngineHarness) -> None:
     """Each once, whatever number of entries it has."""
     found = registry(
-        house,
+        harness,
         sensors=other(contract=CONTRACT - 1),
         jobs={"load": replace(LOAD, contract=CONTRACT - 1)},
     )
 
-    finding = only(examined(house, found))
+    finding = only(examined(harness, found))
 
     assert (finding.subject, finding.severity) == ("project shop", Severity.WARNING)
     assert finding.says.startswith("Project shop is outdated: 2 of its entries were written for contract")
@@ -296,8 +300,8 @@ def gone(sensor: DeployedSensor = WATCH) -> DeployedSensor:
     )
 
 
-def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: House) -> None:
-    found = view(house, registry(house), gone())
+def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(harness: EngineHarness) -> None:
+    found = view(harness, registry(harness), gone())
 
     [problem] = found.problems
     assert problem.kind is ProblemKind.UNREADABLE
@@ -305,7 +309,7 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: 
     assert (found.name, found.project, found.jobs) == ("watch", "shop", ("load",))
 
 
-def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: House) -> None:
+def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(harness: EngineHarness) -> None:
     """Not even of a sensor that an operator has started, and that is late by now."""
     received: list[Mapping[str, object]] = []
 
@@ -313,22 +317,24 @@ def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: Hou
         received.append(event)
         return loads(event)
 
-    house.tables.sensors["watch"] = SensorState(
-        "watch", status=InstigatorStatus.RUNNING, last_scheduled_for=house.clock.now() - 9 * 3_600_000
+    harness.tables.sensors["watch"] = SensorState(
+        "watch", status=InstigatorStatus.RUNNING, last_scheduled_for=harness.clock.now() - 9 * 3_600_000
     )
     deployment = InMemoryDeployment([gone()], {"watch": watched})
-    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+    overview = Overview(deployment, harness.sensors, harness.ticks, harness.runs, harness.clock)
 
     [problem] = overview.sensor("watch").problems
 
     assert (problem.kind, received) == (ProblemKind.UNREADABLE, [])
 
 
-def test_doctor_reports_a_function_that_is_gone_once_and_continues_with_the_others(house: House) -> None:
+def test_doctor_reports_a_function_that_is_gone_once_and_continues_with_the_others(
+    harness: EngineHarness,
+) -> None:
     second = replace(WATCH, name="other", function="shop-OtherFunction-1X")
     sensors = {**SENSORS, "other": replace(ENTRY, name="other", function=second.function)}
 
-    [finding] = examined(house, registry(house, sensors=sensors), gone(), second)
+    [finding] = examined(harness, registry(harness, sensors=sensors), gone(), second)
 
     assert (finding.check, finding.subject, finding.severity) == (
         "configuration",
@@ -338,18 +344,18 @@ def test_doctor_reports_a_function_that_is_gone_once_and_continues_with_the_othe
     assert finding.advice == "Deploy project shop again."
 
 
-def test_why_names_the_function_that_is_gone(house: House) -> None:
+def test_why_names_the_function_that_is_gone(harness: EngineHarness) -> None:
     explains = Explainer(
         InMemoryDeployment([gone()]),
-        house.sensors,
-        house.ticks,
-        house.runs,
+        harness.sensors,
+        harness.ticks,
+        harness.runs,
         RunIds.of("1/us-east-1/treadle"),
-        SelectedObjects(lambda sensor: None, InMemoryObjects(house.clock)),
+        SelectedObjects(lambda sensor: None, InMemoryObjects(harness.clock)),
         InMemoryHealth(),
         Redriver(InMemoryDeadLetters(), list),
-        house.clock,
-        Registrations(lambda: registry(house), ENGINE, house.clock),
+        harness.clock,
+        Registrations(lambda: registry(harness), ENGINE, harness.clock),
     )
 
     assert "ResourceNotFoundException" in explains.explain("watch", Subject(run_key="a")).sentence

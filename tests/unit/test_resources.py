@@ -259,7 +259,7 @@ def test_s3_sensor_takes_resources_from_the_context_too() -> None:
     instance = TreadleInstance([files], resources={"prefix": "p"})
 
     assert instance.put_object("raw", "a.csv")["files"].runs[0].run_key == "p"
-    assert files.owners == ("team:data",)
+    assert files.owners == ["team:data"]
 
 
 def test_annotation_that_only_type_checkers_can_resolve_hides_no_resource() -> None:

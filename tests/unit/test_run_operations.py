@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import NOON, change, committed, dispatch, launched
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.engine import JOB, RUN_IDS, EngineHarness
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
@@ -19,38 +19,44 @@ from treadle.testing.system import InMemoryQueue
 ANN = "arn:aws:iam::123456789012:user/ann"
 
 
-def operations(house: House, launches: InMemoryQueue | None = None) -> RunOperations:
-    queue = house.launches if launches is None else launches
+def operations(harness: EngineHarness, launches: InMemoryQueue | None = None) -> RunOperations:
+    queue = harness.launches if launches is None else launches
     return RunOperations(
-        house.runs, house.sensors, queue, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
+        harness.runs,
+        harness.sensors,
+        queue,
+        harness.jobs,
+        {"step_functions": harness.target},
+        RUN_IDS,
+        harness.clock,
     )
 
 
-def ended_run(house: House, status: Status = Status.FAILURE, *, key: str | None = "k") -> Run:
+def ended_run(harness: EngineHarness, status: Status = Status.FAILURE, *, key: str | None = "k") -> Run:
     """Return a run that was launched and has ended as its target reported."""
-    dispatch(house, committed(house, key))
-    run = house.only_run()
-    launch_all(house)
-    house.clock.advance(5)
-    house.recorder().record(house.change(run, status))
-    house.clock.advance(5)
-    return house.only_run()
+    dispatch(harness, committed(harness, key))
+    run = harness.only_run()
+    launch_all(harness)
+    harness.clock.advance(5)
+    harness.recorder().record(harness.change(run, status))
+    harness.clock.advance(5)
+    return harness.only_run()
 
 
-def launch_all(house: House) -> None:
-    for body in house.launches.drain():
+def launch_all(harness: EngineHarness) -> None:
+    for body in harness.launches.drain():
         request = LaunchRequest.from_json(body)
-        house.launcher().launch(request, 30)
+        harness.launcher().launch(request, 30)
 
 
 @pytest.mark.parametrize("status", [Status.FAILURE, Status.SUCCESS, Status.CANCELED])
-def test_a_run_that_has_ended_is_queued_again_at_once(house: House, status: Status) -> None:
-    before = ended_run(house, status)
+def test_a_run_that_has_ended_is_queued_again_at_once(harness: EngineHarness, status: Status) -> None:
+    before = ended_run(harness, status)
 
-    edit = operations(house).rerun(before.run_id, ANN)
+    edit = operations(harness).rerun(before.run_id, ANN)
 
-    now = house.clock.now()
-    run = house.only_run()
+    now = harness.clock.now()
+    run = harness.only_run()
     assert (edit.is_new, edit.run) == (True, run)
     assert run == replace(
         before,
@@ -70,63 +76,63 @@ def test_a_run_that_has_ended_is_queued_again_at_once(house: House, status: Stat
         next_at=now + LAUNCH_DUE_MS,
         revision=before.revision + 1,
     )
-    assert [message.body["attempt"] for message in house.launches.messages] == [2]
+    assert [message.body["attempt"] for message in harness.launches.messages] == [2]
 
 
-def test_the_next_attempt_is_started_under_its_own_launch_id(house: House) -> None:
-    run = ended_run(house)
+def test_the_next_attempt_is_started_under_its_own_launch_id(harness: EngineHarness) -> None:
+    run = ended_run(harness)
 
-    operations(house).rerun(run.run_id, ANN)
-    launch_all(house)
+    operations(harness).rerun(run.run_id, ANN)
+    launch_all(harness)
 
-    assert [start.launch_id for start in house.target.starts] == [f"{run.run_id}-1", f"{run.run_id}-2"]
-    assert house.only_run().status is Status.STARTED
-
-
-def test_a_late_report_of_the_first_attempt_leaves_the_second_alone(house: House) -> None:
-    run = ended_run(house)
-    operations(house).rerun(run.run_id, ANN)
-
-    house.recorder().record(house.change(run, Status.FAILURE))
-
-    assert (house.only_run().attempt, house.only_run().status) == (2, Status.QUEUED)
+    assert [start.launch_id for start in harness.target.starts] == [f"{run.run_id}-1", f"{run.run_id}-2"]
+    assert harness.only_run().status is Status.STARTED
 
 
-def test_a_run_that_has_not_ended_is_not_rerun(house: House) -> None:
-    dispatch(house, committed(house, "k"))
-    before = house.only_run()
+def test_a_late_report_of_the_first_attempt_leaves_the_second_alone(harness: EngineHarness) -> None:
+    run = ended_run(harness)
+    operations(harness).rerun(run.run_id, ANN)
+
+    harness.recorder().record(harness.change(run, Status.FAILURE))
+
+    assert (harness.only_run().attempt, harness.only_run().status) == (2, Status.QUEUED)
+
+
+def test_a_run_that_has_not_ended_is_not_rerun(harness: EngineHarness) -> None:
+    dispatch(harness, committed(harness, "k"))
+    before = harness.only_run()
 
     with pytest.raises(CommandRefusedError, match="has not ended: attempt 1 is QUEUED"):
-        operations(house).rerun(before.run_id, ANN)
+        operations(harness).rerun(before.run_id, ANN)
 
-    assert house.only_run() == before
+    assert harness.only_run() == before
 
 
-def test_an_unknown_run_is_refused(house: House) -> None:
+def test_an_unknown_run_is_refused(harness: EngineHarness) -> None:
     with pytest.raises(CommandRefusedError, match="Run nowhere does not exist"):
-        operations(house).rerun("nowhere", ANN)
+        operations(harness).rerun("nowhere", ANN)
 
 
-def test_the_same_command_again_starts_no_third_attempt(house: House) -> None:
+def test_the_same_command_again_starts_no_third_attempt(harness: EngineHarness) -> None:
     """Also if the second attempt has ended meanwhile."""
-    run = ended_run(house)
-    operations(house).rerun(run.run_id, ANN, if_attempt=1)
-    launch_all(house)
-    house.recorder().record(house.change(house.only_run(), Status.FAILURE))
-    house.clock.advance(1)
+    run = ended_run(harness)
+    operations(harness).rerun(run.run_id, ANN, if_attempt=1)
+    launch_all(harness)
+    harness.recorder().record(harness.change(harness.only_run(), Status.FAILURE))
+    harness.clock.advance(1)
 
-    edit = operations(house).rerun(run.run_id, ANN, if_attempt=1)
+    edit = operations(harness).rerun(run.run_id, ANN, if_attempt=1)
 
     assert not edit.is_new
     assert "attempt 2 (FAILURE) has already followed attempt 1" in edit.reason
-    assert (house.only_run().attempt, house.launches.messages) == (2, [])
+    assert (harness.only_run().attempt, harness.launches.messages) == (2, [])
 
 
-def test_an_attempt_that_never_was_is_refused(house: House) -> None:
-    run = ended_run(house)
+def test_an_attempt_that_never_was_is_refused(harness: EngineHarness) -> None:
+    run = ended_run(harness)
 
     with pytest.raises(CommandRefusedError, match="has no attempt 2: its current attempt is 1"):
-        operations(house).rerun(run.run_id, ANN, if_attempt=2)
+        operations(harness).rerun(run.run_id, ANN, if_attempt=2)
 
 
 class LosesResponses(InMemoryRunStore):
@@ -137,23 +143,23 @@ class LosesResponses(InMemoryRunStore):
         return super().replace(run)
 
 
-def test_a_write_whose_answer_was_lost_is_one_attempt(house: House) -> None:
-    run = ended_run(house)
-    runs = LosesResponses(house.tables)
+def test_a_write_whose_answer_was_lost_is_one_attempt(harness: EngineHarness) -> None:
+    run = ended_run(harness)
+    runs = LosesResponses(harness.tables)
     losing = RunOperations(
         runs,
-        house.sensors,
-        house.launches,
-        house.jobs,
-        {"step_functions": house.target},
+        harness.sensors,
+        harness.launches,
+        harness.jobs,
+        {"step_functions": harness.target},
         RUN_IDS,
-        house.clock,
+        harness.clock,
     )
 
     edit = losing.rerun(run.run_id, ANN)
 
     assert edit.is_new
-    assert (house.only_run().attempt, len(house.only_run().allowances)) == (2, 1)
+    assert (harness.only_run().attempt, len(harness.only_run().allowances)) == (2, 1)
 
 
 class Deaf(InMemoryQueue):
@@ -163,105 +169,105 @@ class Deaf(InMemoryQueue):
         raise StoreError("SQS did not answer")
 
 
-def test_a_lost_launch_message_is_sent_by_the_same_command_or_by_reconcile(house: House) -> None:
-    run = ended_run(house)
+def test_a_lost_launch_message_is_sent_by_the_same_command_or_by_reconcile(harness: EngineHarness) -> None:
+    run = ended_run(harness)
     with pytest.raises(
         StoreError, match=r"Attempt 2 .* is recorded, but was not queued; RECONCILE will launch it"
     ):
-        operations(house, Deaf()).rerun(run.run_id, ANN, if_attempt=1)
-    assert house.runs.due(house.clock.now() + LAUNCH_DUE_MS, 10) == [run.run_id]
-    house.clock.advance(1)
+        operations(harness, Deaf()).rerun(run.run_id, ANN, if_attempt=1)
+    assert harness.runs.due(harness.clock.now() + LAUNCH_DUE_MS, 10) == [run.run_id]
+    harness.clock.advance(1)
 
-    operations(house).rerun(run.run_id, ANN, if_attempt=1)
+    operations(harness).rerun(run.run_id, ANN, if_attempt=1)
 
-    assert launched(house) == [run.run_id]
-    assert house.only_run().attempt == 2
+    assert launched(harness) == [run.run_id]
+    assert harness.only_run().attempt == 2
 
 
-def test_a_released_key_is_started_by_the_next_request_and_by_no_other(house: House) -> None:
-    before = ended_run(house, Status.SUCCESS)
-    now = house.clock.now()
+def test_a_released_key_is_started_by_the_next_request_and_by_no_other(harness: EngineHarness) -> None:
+    before = ended_run(harness, Status.SUCCESS)
+    now = harness.clock.now()
 
-    edit = operations(house).release("watch", "k", ANN)
+    edit = operations(harness).release("watch", "k", ANN)
 
     assert edit.is_new
-    assert house.only_run() == replace(
+    assert harness.only_run() == replace(
         before, granted=2, allowances=(RetryGrant(2, ANN, now),), revision=before.revision + 1
     )
-    assert launched(house) == []
+    assert launched(harness) == []
     for number in (2, 3):
-        dispatch(house, committed(house, "k", number=number))
-    assert (house.only_run().attempt, launched(house)) == (2, [before.run_id])
+        dispatch(harness, committed(harness, "k", number=number))
+    assert (harness.only_run().attempt, launched(harness)) == (2, [before.run_id])
 
 
-def test_a_released_key_passes_the_filter_of_the_evaluators(house: House) -> None:
-    run = ended_run(house)
-    assert house.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.SETTLED}
+def test_a_released_key_passes_the_filter_of_the_evaluators(harness: EngineHarness) -> None:
+    run = ended_run(harness)
+    assert harness.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.SETTLED}
 
-    operations(house).release("watch", "k", ANN)
+    operations(harness).release("watch", "k", ANN)
 
-    assert house.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.OPEN}
+    assert harness.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.OPEN}
 
 
-def test_a_key_is_released_once_until_its_request_has_come(house: House) -> None:
-    ended_run(house)
-    operations(house).release("watch", "k", ANN)
-    house.clock.advance(1)
-    once = house.only_run()
+def test_a_key_is_released_once_until_its_request_has_come(harness: EngineHarness) -> None:
+    ended_run(harness)
+    operations(harness).release("watch", "k", ANN)
+    harness.clock.advance(1)
+    once = harness.only_run()
 
-    edit = operations(house).release("watch", "k", ANN)
+    edit = operations(harness).release("watch", "k", ANN)
 
     assert not edit.is_new
     assert "was already free" in edit.reason
-    assert house.only_run() == once
+    assert harness.only_run() == once
 
 
-def test_a_key_whose_sensor_retries_by_itself_is_free_already(house: House) -> None:
-    ended_run(house)
-    before = change(house, "k", retries=2)
+def test_a_key_whose_sensor_retries_by_itself_is_free_already(harness: EngineHarness) -> None:
+    ended_run(harness)
+    before = change(harness, "k", retries=2)
 
-    assert not operations(house).release("watch", "k", ANN).is_new
-    assert house.only_run() == before
+    assert not operations(harness).release("watch", "k", ANN).is_new
+    assert harness.only_run() == before
 
 
-def test_a_release_seen_at_an_earlier_attempt_changes_nothing(house: House) -> None:
-    run = ended_run(house)
-    operations(house).rerun(run.run_id, ANN)
-    before = house.only_run()
-    house.clock.advance(1)
+def test_a_release_seen_at_an_earlier_attempt_changes_nothing(harness: EngineHarness) -> None:
+    run = ended_run(harness)
+    operations(harness).rerun(run.run_id, ANN)
+    before = harness.only_run()
+    harness.clock.advance(1)
 
-    edit = operations(house).release("watch", "k", ANN, if_attempt=1)
+    edit = operations(harness).release("watch", "k", ANN, if_attempt=1)
 
     assert not edit.is_new
-    assert house.only_run() == before
+    assert harness.only_run() == before
 
 
 @pytest.mark.parametrize(("sensor", "key"), [("watch", "other"), ("other", "k")])
-def test_a_key_that_was_never_requested_is_refused(house: House, sensor: str, key: str) -> None:
-    ended_run(house)
+def test_a_key_that_was_never_requested_is_refused(harness: EngineHarness, sensor: str, key: str) -> None:
+    ended_run(harness)
 
     with pytest.raises(CommandRefusedError, match="is free: no run has been recorded with it"):
-        operations(house).release(sensor, key, ANN)
+        operations(harness).release(sensor, key, ANN)
 
 
-def test_a_key_whose_run_is_under_way_is_not_released(house: House) -> None:
-    dispatch(house, committed(house, "k"))
+def test_a_key_whose_run_is_under_way_is_not_released(harness: EngineHarness) -> None:
+    dispatch(harness, committed(harness, "k"))
 
     with pytest.raises(CommandRefusedError, match="has not ended"):
-        operations(house).release("watch", "k", ANN)
+        operations(harness).release("watch", "k", ANN)
 
 
-def test_rerun_uses_up_a_release(house: House) -> None:
+def test_rerun_uses_up_a_release(harness: EngineHarness) -> None:
     """Both allow the second attempt; a request that comes after it finds the key taken."""
-    run = ended_run(house)
-    operations(house).release("watch", "k", ANN)
-    operations(house).rerun(run.run_id, "bob")
-    launch_all(house)
-    house.recorder().record(house.change(house.only_run(), Status.FAILURE))
+    run = ended_run(harness)
+    operations(harness).release("watch", "k", ANN)
+    operations(harness).rerun(run.run_id, "bob")
+    launch_all(harness)
+    harness.recorder().record(harness.change(harness.only_run(), Status.FAILURE))
 
-    dispatch(house, committed(house, "k", number=2))
+    dispatch(harness, committed(harness, "k", number=2))
 
-    run = house.only_run()
+    run = harness.only_run()
     assert (run.attempt, run.attempts_allowed) == (2, 2)
     assert [each.by for each in run.allowances] == [ANN, "bob"]
     assert run.created_at == NOON
@@ -270,53 +276,53 @@ def test_rerun_uses_up_a_release(house: House) -> None:
 # ---- Queries
 
 
-def started_run(house: House) -> Run:
-    dispatch(house, committed(house, "k"))
-    launch_all(house)
-    house.clock.advance(5)
-    return house.only_run()
+def started_run(harness: EngineHarness) -> Run:
+    dispatch(harness, committed(harness, "k"))
+    launch_all(harness)
+    harness.clock.advance(5)
+    return harness.only_run()
 
 
-def test_a_run_whose_end_nobody_has_announced_is_ended_by_querying_its_target(house: House) -> None:
-    run = started_run(house)
-    house.target.finish(str(run.external_id), Status.SUCCESS)
+def test_a_run_whose_end_nobody_has_announced_is_ended_by_querying_its_target(harness: EngineHarness) -> None:
+    run = started_run(harness)
+    harness.target.finish(str(run.external_id), Status.SUCCESS)
 
-    edit = operations(house).refresh(run.run_id)
+    edit = operations(harness).refresh(run.run_id)
 
     assert edit.is_new
     assert edit.reason == f"Run {run.run_id} is SUCCESS, as its target reports."
-    assert (house.only_run().status, house.only_run().next_at) == (Status.SUCCESS, None)
+    assert (harness.only_run().status, harness.only_run().next_at) == (Status.SUCCESS, None)
 
 
-def test_a_run_that_continues_is_left_as_it_is(house: House) -> None:
-    run = started_run(house)
+def test_a_run_that_continues_is_left_as_it_is(harness: EngineHarness) -> None:
+    run = started_run(harness)
 
-    edit = operations(house).refresh(run.run_id)
+    edit = operations(harness).refresh(run.run_id)
 
     assert not edit.is_new
     assert "is still STARTED, as its target reports" in edit.reason
-    assert house.only_run() == run
+    assert harness.only_run() == run
 
 
-def test_a_run_that_has_ended_is_not_queried(house: House) -> None:
-    run = ended_run(house, Status.FAILURE)
+def test_a_run_that_has_ended_is_not_queried(harness: EngineHarness) -> None:
+    run = ended_run(harness, Status.FAILURE)
 
-    edit = operations(house).refresh(run.run_id)
+    edit = operations(harness).refresh(run.run_id)
 
     assert not edit.is_new
     assert "has already ended: FAILURE" in edit.reason
 
 
 def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_is_reported(
-    house: House,
+    harness: EngineHarness,
 ) -> None:
-    run = started_run(house)
-    house.target.finish(str(run.external_id), Status.SUCCESS)
-    house.target.forgets_ended = True
+    run = started_run(harness)
+    harness.target.finish(str(run.external_id), Status.SUCCESS)
+    harness.target.forgets_ended = True
 
-    edit = operations(house).refresh(run.run_id)
-    house.target.forgets_ended = False
-    again = operations(house).refresh(run.run_id)
+    edit = operations(harness).refresh(run.run_id)
+    harness.target.forgets_ended = False
+    again = operations(harness).refresh(run.run_id)
 
     assert (edit.run.status, edit.run.failure and edit.run.failure.error) == (
         Status.FAILURE,
@@ -325,28 +331,28 @@ def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_i
     assert again.run.status is Status.SUCCESS
 
 
-def test_a_run_that_waits_for_its_launch_cannot_be_queried(house: House) -> None:
-    dispatch(house, committed(house, "k"))
+def test_a_run_that_waits_for_its_launch_cannot_be_queried(harness: EngineHarness) -> None:
+    dispatch(harness, committed(harness, "k"))
 
     with pytest.raises(CommandRefusedError, match="its execution is not known yet"):
-        operations(house).refresh(house.only_run().run_id)
+        operations(harness).refresh(harness.only_run().run_id)
 
 
-def test_a_run_of_a_target_that_does_not_report_is_reported_by_others(house: House) -> None:
-    run = started_run(house)
-    house.target.contract = StartContract(describes=False)
+def test_a_run_of_a_target_that_does_not_report_is_reported_by_others(harness: EngineHarness) -> None:
+    run = started_run(harness)
+    harness.target.contract = StartContract(describes=False)
 
     with pytest.raises(CommandRefusedError, match="has to report its end"):
-        operations(house).refresh(run.run_id)
+        operations(harness).refresh(run.run_id)
 
 
-def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_queried(house: House) -> None:
-    run = started_run(house)
-    house.tables.runs[run.run_id] = replace(run, pending_start=None, target=None)
-    house.jobs = {}
+def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_queried(harness: EngineHarness) -> None:
+    run = started_run(harness)
+    harness.tables.runs[run.run_id] = replace(run, pending_start=None, target=None)
+    harness.jobs = {}
 
     with pytest.raises(CommandRefusedError, match="job process_file is not deployed"):
-        operations(house).refresh(run.run_id)
+        operations(harness).refresh(run.run_id)
 
 
 LAMBDA = JobSettings(JOB, "lambda", "arn:aws:lambda:us-east-1:123456789012:function:f", "P")
@@ -354,24 +360,26 @@ LAMBDA = JobSettings(JOB, "lambda", "arn:aws:lambda:us-east-1:123456789012:funct
 
 @pytest.mark.parametrize("jobs", [{}, {JOB: LAMBDA}], ids=["removed", "of another kind"])
 def test_run_of_others_is_queried_and_canceled_where_it_runs(
-    house: House, jobs: dict[str, JobSettings]
+    harness: EngineHarness, jobs: dict[str, JobSettings]
 ) -> None:
     """What was observed keeps no start of Treadle's: its target's address says of which kind it is."""
-    run = started_run(house)
-    house.tables.runs[run.run_id] = replace(run, pending_start=None)
-    house.jobs = jobs
-    made = operations(house)
+    run = started_run(harness)
+    harness.tables.runs[run.run_id] = replace(run, pending_start=None)
+    harness.jobs = jobs
+    made = operations(harness)
 
     assert "is still STARTED" in made.refresh(run.run_id).reason
     assert str(run.external_id) in made.cancel(run.run_id, ANN).reason
-    assert house.only_run().status is Status.CANCELING
+    assert harness.only_run().status is Status.CANCELING
 
 
-def test_run_that_its_target_answers_about_again_is_no_longer_reported_to_be_unanswered(house: House) -> None:
-    run = started_run(house)
+def test_run_that_its_target_answers_about_again_is_no_longer_reported_to_be_unanswered(
+    harness: EngineHarness,
+) -> None:
+    run = started_run(harness)
     denied = Unanswered("not authorized", NOON, NOON)
-    house.tables.runs[run.run_id] = replace(run, unanswered=denied)
+    harness.tables.runs[run.run_id] = replace(run, unanswered=denied)
 
-    operations(house).refresh(run.run_id)
+    operations(harness).refresh(run.run_id)
 
-    assert house.only_run().unanswered is None
+    assert harness.only_run().unanswered is None

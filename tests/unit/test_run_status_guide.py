@@ -74,7 +74,7 @@ def test_failure_is_reported() -> None:
 
 @pytest.mark.parametrize(
     ("title", "name"),
-    [("Wait for several jobs", "report_when_ready"), ("Write it by hand", "report_by_hand")],
+    [("Wait for several jobs", "report_when_ready"), ("Query runs yourself", "report_by_hand")],
 )
 def test_report_follows_both(title: str, name: str) -> None:
     instance = TreadleInstance([upstream, getattr(run(title), name)])
@@ -98,5 +98,5 @@ def test_missed_deadline_is_reported_as_the_page_says() -> None:
 
 
 def test_text_on_retries_is_true() -> None:
-    assert "half a minute, two minutes, eight and thirty minutes later. After the fifth failure" in TEXT
+    assert "retried after 30 seconds, 2, 8 and 30 minutes. After the fifth failure" in TEXT
     assert (RETRY_SECONDS, MAX_RECEIVES) == ((30, 120, 480, 1_800), 5)

@@ -34,7 +34,8 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import InvalidResultError, SensorEvaluationError
-from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.run_events import RunStatusEvent, run_event
+from treadle.definitions.runs import RunFailure
 from treadle.model.runs import Failure
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.instance import TreadleInstance
@@ -507,3 +508,31 @@ class TestDirectInvocation:
         context = build_run_status_sensor_context("failed", event, None, run, resources={"mailer": "m"})
 
         assert failed(context.for_run_failure()) == "m"
+
+
+def test_error_of_a_failed_run_has_no_cause_and_prints_itself() -> None:
+    failed = DagsterRun(
+        "r-1", "load", DagsterRunStatus.FAILURE, failure=RunFailure("States.Timeout", "too late")
+    )
+
+    error = run_event(failed, DagsterRunStatus.FAILURE).event_specific_data.error
+
+    assert error is not None
+    assert (error.message, error.cls_name, error.cause, error.context) == (
+        "too late",
+        "States.Timeout",
+        None,
+        None,
+    )
+    assert str(error) == error.to_string() == "States.Timeout: too late"
+
+
+def test_reaction_of_a_run_status_sensor_is_in_its_data() -> None:
+    reaction = DagsterRunReaction(run_status=DagsterRunStatus.SUCCESS)
+    run = DagsterRun("r-1", "load", DagsterRunStatus.SUCCESS)
+    event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, datetime(2026, 11, 29, tzinfo=UTC))
+    reacting = run_status_sensor(DagsterRunStatus.SUCCESS, "reacting")(lambda context: reaction)
+
+    data = reacting.evaluate_event(SensorEvaluationContext("reacting"), event)
+
+    assert data.dagster_run_reactions == [reaction]

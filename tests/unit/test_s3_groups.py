@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle import DagsterInvalidDefinitionError, FileCount, Marker, RunRequest, S3Object, s3_sensor
 from treadle.definitions.contexts import SensorEvaluationContext

@@ -14,7 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from tests.support.objects import InMemoryLister, object_of
 from treadle import FileCount, ObjectIdentity, RunRequest, s3_sensor
 from treadle.definitions.contexts import SensorEvaluationContext

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from treadle import ObjectIdentity, RunRequest, s3_sensor
 from treadle.adapters.notifications import merging_command
 from treadle.integrations.s3 import objects as listing

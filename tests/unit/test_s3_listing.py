@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from treadle import RunRequest, S3Object, SensorEvaluationContext, get_objects, get_s3_keys, s3_sensor, sensor
 from treadle.testing import TreadleInstance
 

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto import mock_aws
 
-from tests.support.house import JOB, House, keyless
+from tests.support.engine import JOB, EngineHarness, keyless
 from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle.adapters import clients
 from treadle.adapters.notifications import merging_command, silence
@@ -82,19 +82,19 @@ def watching(*, sends_events: bool, bucket: str = BUCKET) -> S3SensorDefinition:
     )
 
 
-def test_sweep_of_a_silent_bucket_says_so_with_the_whole_command(house: House) -> None:
+def test_sweep_of_a_silent_bucket_says_so_with_the_whole_command(harness: EngineHarness) -> None:
     """Also where it is kept with the skips before it, whose reason is cut."""
-    outcome = house.leased(watching(sends_events=False, bucket=LONGEST)).tick(house.clock.now(), Budget())
+    outcome = harness.leased(watching(sends_events=False, bucket=LONGEST)).tick(harness.clock.now(), Budget())
 
     assert outcome.decision is Decision.SKIPPED
-    skips = house.state().skips
+    skips = harness.state().skips
     assert isinstance(skips, SkipStreak)
     assert skips.reason.startswith(silence(LONGEST))
     assert ("BucketEventsDisabled", 1, "Count") in outcome.measures
 
 
-def test_sweep_of_a_bucket_that_sends_events_measures_the_round_only(house: House) -> None:
-    outcome = house.leased(watching(sends_events=True)).tick(house.clock.now(), Budget())
+def test_sweep_of_a_bucket_that_sends_events_measures_the_round_only(harness: EngineHarness) -> None:
+    outcome = harness.leased(watching(sends_events=True)).tick(harness.clock.now(), Budget())
 
     [(name, age, unit)] = outcome.measures
     assert (name, unit) == ("SweepAge", "Seconds")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import JOB, House, keyless
+from tests.support.engine import JOB, EngineHarness, keyless
 from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -103,19 +103,21 @@ def test_event_and_sweep_of_the_same_object_request_one_key(
     assert by_event == by_sweep
 
 
-def test_event_and_sweep_together_start_one_run(house: House, created: ObjectCreated) -> None:
+def test_event_and_sweep_together_start_one_run(harness: EngineHarness, created: ObjectCreated) -> None:
     definition = watching(keyless, created.object)
-    events = house.events(definition)
+    events = harness.events(definition)
 
-    house.leased(definition).tick(TIME, Budget())
+    harness.leased(definition).tick(TIME, Budget())
     events.evaluate(created, events.load_batch_state([created]), Budget())
-    for tick in house.tick_records():
-        house.dispatcher().dispatch(tick)
+    for tick in harness.tick_records():
+        harness.dispatcher().dispatch(tick)
 
-    assert len(house.tables.runs) == 1
+    assert len(harness.tables.runs) == 1
 
 
-def test_swept_object_whose_run_exists_is_not_requested_again(house: House, created: ObjectCreated) -> None:
+def test_swept_object_whose_run_exists_is_not_requested_again(
+    harness: EngineHarness, created: ObjectCreated
+) -> None:
     calls: list[str] = []
 
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -123,11 +125,11 @@ def test_swept_object_whose_run_exists_is_not_requested_again(house: House, crea
         return RunRequest()
 
     definition = watching(function, created.object, object_of("in/b.csv"))
-    events = house.events(definition)
+    events = harness.events(definition)
     events.evaluate(created, events.load_batch_state([created]), Budget())
-    house.dispatcher().dispatch(house.tick_records()[0])
+    harness.dispatcher().dispatch(harness.tick_records()[0])
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert (calls, outcome.count) == (["in/a.csv", "in/b.csv"], 1)
 
@@ -145,7 +147,7 @@ def test_event_of_an_object_that_is_not_watched_is_skipped_with_the_reason(
 
     data = evaluated(watching(function), replace(created, object=stored))
 
-    assert data.run_requests == ()
+    assert data.run_requests == []
     assert data.skip_message == (
         f"s3://{stored.bucket}/{stored.key} is not watched: s3://{BUCKET}/in/*.csv is."
     )
@@ -162,7 +164,7 @@ def test_function_sees_context_and_object(created: ObjectCreated) -> None:
 def test_function_may_skip_an_object(created: ObjectCreated) -> None:
     data = evaluated(watching(lambda: SkipReason("too small")), created)
 
-    assert (data.run_requests, data.skip_message) == ((), "too small")
+    assert (data.run_requests, data.skip_message) == ([], "too small")
 
 
 def test_function_may_answer_with_a_result(created: ObjectCreated) -> None:
@@ -223,7 +225,9 @@ def test_object_that_the_function_skips_leaves_the_requests_for_others() -> None
     assert [config_of(request)["key"] for request in data.run_requests] == ["in/b.csv"]
 
 
-def test_bucket_that_cannot_be_listed_fails_the_tick_and_leaves_the_sweep_where_it_was(house: House) -> None:
+def test_bucket_that_cannot_be_listed_fails_the_tick_and_leaves_the_sweep_where_it_was(
+    harness: EngineHarness,
+) -> None:
     """I6."""
 
     class Denied(InMemoryLister):
@@ -233,15 +237,15 @@ def test_bucket_that_cannot_be_listed_fails_the_tick_and_leaves_the_sweep_where_
     definition = watching(keyless, object_of("in/a.csv"))
     definition.lister = Denied()
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
-    assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
+    assert (outcome.decision, harness.state().cursor) == (Decision.FAILURE, None)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("is_wrapped", [False, True])
 def test_resource_that_cannot_be_made_fails_the_tick_however_many_objects_there_are(
-    house: House, number: int, is_wrapped: bool
+    harness: EngineHarness, number: int, is_wrapped: bool
 ) -> None:
     """It is what all objects need, and none of them is bad for that."""
 
@@ -260,12 +264,12 @@ def test_resource_that_cannot_be_made_fails_the_tick_however_many_objects_there_
 
     definition = watching(function, *[object_of(f"in/{n}.csv") for n in range(number)])
 
-    outcome = house.leased(definition, resources={"database": database}).tick(TIME, Budget())
+    outcome = harness.leased(definition, resources={"database": database}).tick(TIME, Budget())
 
-    assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
+    assert (outcome.decision, harness.state().cursor) == (Decision.FAILURE, None)
 
 
-def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
+def test_resource_that_was_not_provided_fails_the_tick(harness: EngineHarness) -> None:
     definition = S3SensorDefinition(
         "watch",
         evaluation_fn=keyless,
@@ -275,7 +279,7 @@ def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
         required_resource_keys={"database"},
     )
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert outcome.decision is Decision.FAILURE
     assert "Resource with key 'database'" in outcome.reason
@@ -283,31 +287,33 @@ def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_are(
-    house: House, number: int
+    harness: EngineHarness, number: int
 ) -> None:
     """A single one is no more than one of several: it remains, and the sweep of others continues."""
     definition = watching(lambda: 1 / 0, *[object_of(f"in/{n}.csv") for n in range(number)])
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert (outcome.decision, outcome.set_aside) == (Decision.SKIPPED, number)
-    assert house.state().failure_streak == 0
-    [tick] = house.tick_records()
+    assert harness.state().failure_streak == 0
+    [tick] = harness.tick_records()
     assert [("ZeroDivisionError" in each.reason) for each in tick.set_aside] == [True] * number
 
 
-def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_other(house: House) -> None:
+def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_other(
+    harness: EngineHarness,
+) -> None:
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
         return RunRequest(job_name="another" if stored.key == "in/b.csv" else None)
 
     definition = watching(function, *[object_of(f"in/{name}.csv") for name in "abc"])
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
 
 
-def test_one_object_whose_function_fails_does_not_hold_up_the_others(house: House) -> None:
+def test_one_object_whose_function_fails_does_not_hold_up_the_others(harness: EngineHarness) -> None:
     """I10: it is set aside with the reason, and requested again as soon as the function works."""
     broken = {"in/b.csv"}
 
@@ -319,17 +325,17 @@ def test_one_object_whose_function_fails_does_not_hold_up_the_others(house: Hous
     objects = [object_of(f"in/{name}.csv") for name in "abc"]
     definition = watching(picky, *objects)
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
-    [tick] = house.tick_records()
+    [tick] = harness.tick_records()
     assert tick.set_aside[0].run_key == objects[1].run_key(ObjectIdentity.ETAG)
     assert "ValueError: no such column" in tick.set_aside[0].reason
     assert any("in/b.csv could not be evaluated" in line for line in tick.log)
-    house.dispatcher().dispatch(tick)
+    harness.dispatcher().dispatch(tick)
     broken.clear()
-    house.clock.advance(60)
-    again = house.leased(definition).tick(TIME + 60_000, Budget())
+    harness.clock.advance(60)
+    again = harness.leased(definition).tick(TIME + 60_000, Budget())
     assert (again.decision, again.count) == (Decision.SUCCESS, 1)
 
 
@@ -351,7 +357,9 @@ def test_sensor_without_a_bucket_anywhere_cannot_be_configured() -> None:
         s3_sensor(job_name=JOB)(keyless).configured({})
 
 
-def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails(house: House) -> None:
+def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails(
+    harness: EngineHarness,
+) -> None:
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
         if stored.key == "in/b.csv":
             sys.exit(2)
@@ -359,12 +367,12 @@ def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails
 
     definition = watching(function, *[object_of(f"in/{name}.csv") for name in "abc"])
 
-    outcome = house.leased(definition).tick(TIME, Budget())
+    outcome = harness.leased(definition).tick(TIME, Budget())
 
     assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
 
 
-def test_resource_that_leaves_the_process_fails_the_tick(house: House) -> None:
+def test_resource_that_leaves_the_process_fails_the_tick(harness: EngineHarness) -> None:
     @resource
     def connection() -> None:
         sys.exit("no address")
@@ -373,7 +381,7 @@ def test_resource_that_leaves_the_process_fails_the_tick(house: House) -> None:
         return RunRequest(str(context.resources.connection))
 
     definition = watching(function, object_of("in/a.csv"))
-    outcome = house.leased(definition, resources={"connection": connection}).tick(TIME, Budget())
+    outcome = harness.leased(definition, resources={"connection": connection}).tick(TIME, Budget())
 
     assert outcome.decision is Decision.FAILURE
     assert "no address" in outcome.reason

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from treadle import DagsterInvalidDefinitionError, ObjectIdentity, RunRequest, s3_sensor
 from treadle.definitions.errors import SettingsError
 from treadle.engine.outcomes import Decision

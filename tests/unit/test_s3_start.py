@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
 from treadle import DagsterInvalidDefinitionError, RunRequest, s3_sensor
 from treadle.adapters import clients

@@ -1,4 +1,4 @@
-"""The sweep: in slices, it lists every object once a round, and requests no key that is taken."""
+"""A sweep in several ticks lists every object once a round, and requests no key that is taken."""
 
 import time
 from collections.abc import Collection

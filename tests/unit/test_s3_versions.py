@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.house import JOB
+from tests.support.engine import JOB
 from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle import FileCount, ObjectIdentity, RunRequest, s3_sensor
 from treadle.adapters import clients

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import RUN_IDS, House, keyless, sensor_of
+from tests.support.engine import RUN_IDS, EngineHarness, keyless, sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
@@ -18,45 +18,45 @@ from treadle.model.ticks import TickKind
 NOON = 1_795_370_400_000
 
 
-def test_first_tick_finds_no_cursor_and_knows_that_it_is_the_first(house: House) -> None:
+def test_first_tick_finds_no_cursor_and_knows_that_it_is_the_first(harness: EngineHarness) -> None:
     seen: list[Any] = []
 
     def function(context: SensorEvaluationContext) -> None:
         seen.append((context.cursor, context.last_tick_completion_time, context.last_run_key))
         seen.append(context.is_first_tick_since_sensor_start)
 
-    house.leased(sensor_of(function)).tick(NOON, Budget())
+    harness.leased(sensor_of(function)).tick(NOON, Budget())
 
     assert seen == [(None, None, None), True]
 
 
-def test_later_tick_sees_what_the_one_before_left(house: House) -> None:
+def test_later_tick_sees_what_the_one_before_left(harness: EngineHarness) -> None:
     seen: list[Any] = []
 
     def function(context: SensorEvaluationContext) -> SensorResult:
         seen.append((context.cursor, context.last_tick_completion_time, context.last_run_key))
         seen.append((context.last_sensor_start_time, context.is_first_tick_since_sensor_start))
-        house.clock.advance(2)
+        harness.clock.advance(2)
         return SensorResult([RunRequest("a"), RunRequest("b")], cursor="c1")
 
-    ticks = house.leased(sensor_of(function))
+    ticks = harness.leased(sensor_of(function))
     ticks.tick(NOON, Budget())
-    house.clock.advance(60)
+    harness.clock.advance(60)
     ticks.tick(NOON + 60_000, Budget())
 
     assert seen[2:] == [("c1", NOON / 1000 + 2, "b"), (NOON / 1000, False)]
-    assert house.state().started_at == NOON
+    assert harness.state().started_at == NOON
 
 
-def test_tick_with_requests_commits_record_and_state_together(house: House) -> None:
+def test_tick_with_requests_commits_record_and_state_together(harness: EngineHarness) -> None:
     def function() -> SensorResult:
-        house.clock.advance(3)
+        harness.clock.advance(3)
         return SensorResult([RunRequest("k", {"n": 1})], cursor="c1")
 
-    house.clock.advance(1)
-    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+    harness.clock.advance(1)
+    outcome = harness.leased(sensor_of(function)).tick(NOON, Budget())
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert (outcome.decision, outcome.subject, outcome.count) == (Decision.SUCCESS, tick.tick_id, 1)
     assert (tick.tick_id, tick.kind, tick.status) == (
         leased_tick_id(NOON, 1),
@@ -66,7 +66,7 @@ def test_tick_with_requests_commits_record_and_state_together(house: House) -> N
     assert (tick.time, tick.started_at, tick.ended_at) == (NOON, NOON + 1_000, NOON + 4_000)
     assert [run.run_id for run in tick.requests] == [RUN_IDS.keyed("watch", "k")]
     assert (tick.cursor, tick.dispatched) == ("c1", None)
-    assert house.state() == SensorState(
+    assert harness.state() == SensorState(
         "watch",
         epoch=1,
         last_scheduled_for=NOON,
@@ -77,35 +77,35 @@ def test_tick_with_requests_commits_record_and_state_together(house: House) -> N
     )
 
 
-def test_evaluation_starts_no_run_by_itself(house: House) -> None:
-    house.leased(sensor_of(lambda: RunRequest("k"))).tick(NOON, Budget())
+def test_evaluation_starts_no_run_by_itself(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: RunRequest("k"))).tick(NOON, Budget())
 
-    assert (house.tables.runs, house.launches.messages) == ({}, [])
-
-
-def test_long_cursor_is_kept_whole_and_shown_short(house: House) -> None:
-    house.leased(sensor_of(lambda: SensorResult([RunRequest()], cursor="x" * 5_000))).tick(NOON, Budget())
-
-    (tick,) = house.tick_records()
-    assert (house.state().cursor, tick.cursor) == ("x" * 5_000, "x" * 1_000)
+    assert (harness.tables.runs, harness.launches.messages) == ({}, [])
 
 
-def test_cursor_can_be_cleared(house: House) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", cursor="old")
+def test_long_cursor_is_kept_whole_and_shown_short(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: SensorResult([RunRequest()], cursor="x" * 5_000))).tick(NOON, Budget())
 
-    house.leased(sensor_of(lambda context: context.update_cursor(None))).tick(NOON, Budget())
+    (tick,) = harness.tick_records()
+    assert (harness.state().cursor, tick.cursor) == ("x" * 5_000, "x" * 1_000)
 
-    assert house.state().cursor is None
+
+def test_cursor_can_be_cleared(harness: EngineHarness) -> None:
+    harness.tables.sensors["watch"] = SensorState("watch", cursor="old")
+
+    harness.leased(sensor_of(lambda context: context.update_cursor(None))).tick(NOON, Budget())
+
+    assert harness.state().cursor is None
 
 
-def test_cursor_moves_with_a_skip_too(house: House) -> None:
-    house.leased(sensor_of(lambda: SensorResult(skip_reason="no", cursor="c1"))).tick(NOON, Budget())
+def test_cursor_moves_with_a_skip_too(harness: EngineHarness) -> None:
+    harness.leased(sensor_of(lambda: SensorResult(skip_reason="no", cursor="c1"))).tick(NOON, Budget())
 
-    assert (house.state().cursor, house.tick_records()) == ("c1", [])
+    assert (harness.state().cursor, harness.tick_records()) == ("c1", [])
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)])
-def test_failure_leaves_cursor_and_runs_as_they_were(house: House, error: BaseException) -> None:
+def test_failure_leaves_cursor_and_runs_as_they_were(harness: EngineHarness, error: BaseException) -> None:
     """I6."""
 
     def function(context: SensorEvaluationContext) -> None:
@@ -113,11 +113,11 @@ def test_failure_leaves_cursor_and_runs_as_they_were(house: House, error: BaseEx
         raise error
 
     before = SensorState("watch", cursor="old", last_run_key="k", failure_streak=2)
-    house.tables.sensors["watch"] = before
-    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+    harness.tables.sensors["watch"] = before
+    outcome = harness.leased(sensor_of(function)).tick(NOON, Budget())
 
-    (tick,) = house.tick_records()
-    after = house.state()
+    (tick,) = harness.tick_records()
+    after = harness.state()
     assert outcome.decision is Decision.FAILURE
     assert (tick.status, tick.requests) == (TickStatus.FAILURE, ())
     assert tick.error is not None
@@ -129,23 +129,23 @@ def test_failure_leaves_cursor_and_runs_as_they_were(house: House, error: BaseEx
 
 
 @pytest.mark.parametrize("function", [keyless, lambda: SkipReason("no")])
-def test_any_other_end_closes_the_streak_of_failures(house: House, function: Any) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", failure_streak=2)
+def test_any_other_end_closes_the_streak_of_failures(harness: EngineHarness, function: Any) -> None:
+    harness.tables.sensors["watch"] = SensorState("watch", failure_streak=2)
 
-    house.leased(sensor_of(function)).tick(NOON, Budget())
+    harness.leased(sensor_of(function)).tick(NOON, Budget())
 
-    assert house.state().failure_streak == 0
+    assert harness.state().failure_streak == 0
 
 
-def test_misuse_fails_the_tick(house: House) -> None:
-    outcome = house.leased(sensor_of(lambda: ("a", "tuple"))).tick(NOON, Budget())
+def test_misuse_fails_the_tick(harness: EngineHarness) -> None:
+    outcome = harness.leased(sensor_of(lambda: ("a", "tuple"))).tick(NOON, Budget())
 
     assert outcome.decision is Decision.FAILURE
     assert "InvalidResultError: Error in sensor watch" in outcome.reason
 
 
-def test_more_requests_than_the_cap_fail_the_tick(house: House) -> None:
-    ticks = house.leased(sensor_of(lambda: [RunRequest(), RunRequest()]), cap=1)
+def test_more_requests_than_the_cap_fail_the_tick(harness: EngineHarness) -> None:
+    ticks = harness.leased(sensor_of(lambda: [RunRequest(), RunRequest()]), cap=1)
 
     outcome = ticks.tick(NOON, Budget())
 
@@ -153,12 +153,12 @@ def test_more_requests_than_the_cap_fail_the_tick(house: House) -> None:
     assert "requested 2 runs in one tick; the limit is 1" in outcome.reason
 
 
-def test_delivery_without_scheduled_time_is_for_the_present_minute(house: House) -> None:
-    house.clock.advance(90)
+def test_delivery_without_scheduled_time_is_for_the_present_minute(harness: EngineHarness) -> None:
+    harness.clock.advance(90)
 
-    house.leased(sensor_of(keyless)).tick(None, Budget())
+    harness.leased(sensor_of(keyless)).tick(None, Budget())
 
-    assert house.tick_records()[0].time == NOON + 60_000
+    assert harness.tick_records()[0].time == NOON + 60_000
 
 
 @pytest.mark.parametrize(
@@ -171,50 +171,50 @@ def test_delivery_without_scheduled_time_is_for_the_present_minute(house: House)
     ],
 )
 def test_operators_choice_of_the_status_wins_over_the_default(
-    house: House, status: InstigatorStatus, default: DefaultSensorStatus, runs: bool
+    harness: EngineHarness, status: InstigatorStatus, default: DefaultSensorStatus, runs: bool
 ) -> None:
-    house.tables.sensors["watch"] = before = SensorState("watch", status=status)
+    harness.tables.sensors["watch"] = before = SensorState("watch", status=status)
 
-    outcome = house.leased(sensor_of(keyless), status=default).tick(NOON, Budget())
+    outcome = harness.leased(sensor_of(keyless), status=default).tick(NOON, Budget())
 
     assert outcome.decision is (Decision.SUCCESS if runs else Decision.STOPPED)
-    assert (house.state() == before) is not runs
+    assert (harness.state() == before) is not runs
 
 
-def test_stopped_sensor_that_was_never_stored_is_not_evaluated(house: House) -> None:
-    ticks = house.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
+def test_stopped_sensor_that_was_never_stored_is_not_evaluated(harness: EngineHarness) -> None:
+    ticks = harness.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
 
     outcome = ticks.tick(NOON, Budget())
 
     assert (outcome.decision, outcome.reason) == (Decision.STOPPED, "Sensor watch is stopped; start it.")
-    assert house.tables.sensors == {}
+    assert harness.tables.sensors == {}
 
 
-def test_set_aside_requests_are_recorded_though_no_run_will_start(house: House) -> None:
+def test_set_aside_requests_are_recorded_though_no_run_will_start(harness: EngineHarness) -> None:
     function = lambda: RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})  # noqa: E731
 
-    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+    outcome = harness.leased(sensor_of(function)).tick(NOON, Budget())
 
-    (tick,) = house.tick_records()
+    (tick,) = harness.tick_records()
     assert (outcome.decision, tick.status) == (Decision.SKIPPED, TickStatus.SKIPPED)
     assert [aside.run_key for aside in tick.set_aside] == ["large"]
 
 
 def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is(
-    house: House,
+    harness: EngineHarness,
 ) -> None:
-    ticks = house.leased(sensor_of(keyless), interval=300)
+    ticks = harness.leased(sensor_of(keyless), interval=300)
     ticks.tick(NOON, Budget())
-    house.clock.advance(100)
+    harness.clock.advance(100)
 
-    waiting = ticks.tick(house.clock.now(), Budget())
-    now = ticks.tick(house.clock.now(), Budget(), at_once=True)
-    house.clock.advance(200)
-    scheduled = ticks.tick(house.clock.now(), Budget())
+    waiting = ticks.tick(harness.clock.now(), Budget())
+    now = ticks.tick(harness.clock.now(), Budget(), at_once=True)
+    harness.clock.advance(200)
+    scheduled = ticks.tick(harness.clock.now(), Budget())
 
     assert (waiting.decision, now.decision) == (Decision.NOT_DUE, Decision.SUCCESS)
     assert scheduled.decision is Decision.SUCCESS
-    assert [tick.tick_id for tick in house.tick_records()] == [
+    assert [tick.tick_id for tick in harness.tick_records()] == [
         leased_tick_id(NOON, 1),
         leased_tick_id(NOON, 2),
         leased_tick_id(NOON + 300_000, 3),
@@ -222,39 +222,43 @@ def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_t
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_scheduled_time_that_lies_ahead_silences_nothing(house: House, at_once: bool) -> None:
-    ticks = house.leased(sensor_of(keyless), interval=60)
-    tomorrow = house.clock.now() + 86_400_000
+def test_scheduled_time_that_lies_ahead_silences_nothing(harness: EngineHarness, at_once: bool) -> None:
+    ticks = harness.leased(sensor_of(keyless), interval=60)
+    tomorrow = harness.clock.now() + 86_400_000
 
     first = ticks.tick(tomorrow, Budget(), at_once=at_once)
-    house.clock.advance(60)
+    harness.clock.advance(60)
     second = ticks.tick(None, Budget())
 
     assert [first.decision, second.decision] == [Decision.SUCCESS, Decision.SUCCESS]
-    assert [tick.time for tick in house.tick_records()] == [NOON, NOON + 60_000]
+    assert [tick.time for tick in harness.tick_records()] == [NOON, NOON + 60_000]
 
 
 @pytest.mark.parametrize("at", [0, -1, -62_135_683_140_000])
-def test_scheduled_time_from_before_1970_is_recorded_as_the_first_that_can_be(house: House, at: int) -> None:
-    outcome = house.leased(sensor_of(keyless), interval=3_600).tick(at, Budget())
+def test_scheduled_time_from_before_1970_is_recorded_as_the_first_that_can_be(
+    harness: EngineHarness, at: int
+) -> None:
+    outcome = harness.leased(sensor_of(keyless), interval=3_600).tick(at, Budget())
 
     assert outcome.decision is Decision.SUCCESS
-    assert house.state().last_scheduled_for == 0
+    assert harness.state().last_scheduled_for == 0
 
 
-def test_last_scheduled_time_that_lies_ahead_is_forgotten(house: House) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_scheduled_for=NOON + 86_400_000)
+def test_last_scheduled_time_that_lies_ahead_is_forgotten(harness: EngineHarness) -> None:
+    harness.tables.sensors["watch"] = SensorState("watch", epoch=3, last_scheduled_for=NOON + 86_400_000)
 
-    outcome = house.leased(sensor_of(keyless), interval=60).tick(None, Budget())
+    outcome = harness.leased(sensor_of(keyless), interval=60).tick(None, Budget())
 
     assert outcome.decision is Decision.SUCCESS
-    assert house.state().last_scheduled_for == NOON
+    assert harness.state().last_scheduled_for == NOON
 
 
-def test_operators_tick_that_was_overtaken_says_so(house: House) -> None:
-    house.tables.sensors["watch"] = SensorState("watch", last_scheduled_for=NOON, last_completion=NOON + 500)
+def test_operators_tick_that_was_overtaken_says_so(harness: EngineHarness) -> None:
+    harness.tables.sensors["watch"] = SensorState(
+        "watch", last_scheduled_for=NOON, last_completion=NOON + 500
+    )
 
-    outcome = house.leased(sensor_of(keyless)).tick(NOON, Budget(), at_once=True)
+    outcome = harness.leased(sensor_of(keyless)).tick(NOON, Budget(), at_once=True)
 
     assert outcome.decision is Decision.NOT_DUE
     assert outcome.reason.startswith(
@@ -262,41 +266,41 @@ def test_operators_tick_that_was_overtaken_says_so(house: House) -> None:
     )
 
 
-def test_operators_tick_of_a_stopped_sensor_says_so(house: House) -> None:
-    stopped = house.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
+def test_operators_tick_of_a_stopped_sensor_says_so(harness: EngineHarness) -> None:
+    stopped = harness.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
 
     outcome = stopped.tick(NOON, Budget(), at_once=True)
 
     assert (outcome.decision, outcome.reason) == (Decision.STOPPED, "Sensor watch is stopped; start it.")
 
 
-def test_operators_tick_does_not_wait_for_what_failures_hold_up(house: House) -> None:
+def test_operators_tick_does_not_wait_for_what_failures_hold_up(harness: EngineHarness) -> None:
     def function() -> None:
-        raise ValueError(house.clock.now())
+        raise ValueError(harness.clock.now())
 
-    ticks = house.leased(sensor_of(function), interval=60)
+    ticks = harness.leased(sensor_of(function), interval=60)
     for _ in range(3):
-        ticks.tick(house.clock.now(), Budget())
-        house.clock.advance(60)
+        ticks.tick(harness.clock.now(), Budget())
+        harness.clock.advance(60)
 
-    assert ticks.tick(house.clock.now(), Budget()).decision is Decision.NOT_DUE
-    assert ticks.tick(house.clock.now(), Budget(), at_once=True).decision is Decision.FAILURE
+    assert ticks.tick(harness.clock.now(), Budget()).decision is Decision.NOT_DUE
+    assert ticks.tick(harness.clock.now(), Budget(), at_once=True).decision is Decision.FAILURE
 
 
-def test_tick_without_a_readable_cursor_fails_and_says_so(house: House) -> None:
+def test_tick_without_a_readable_cursor_fails_and_says_so(harness: EngineHarness) -> None:
     """It is no dead process: the record has the reason, the lease is free, and failures in a row pause the sensor."""
     evaluated: list[object] = []
-    ticks = house.leased(sensor_of(evaluated.append), pause_after=2)
-    house.tables.unreadable["watch#cursor",] = "it is a number"
+    ticks = harness.leased(sensor_of(evaluated.append), pause_after=2)
+    harness.tables.unreadable["watch#cursor",] = "it is a number"
 
     first = ticks.tick(NOON, Budget())
-    house.clock.advance(60)
+    harness.clock.advance(60)
     second = ticks.tick(NOON + 60_000, Budget())
 
     assert evaluated == []
     assert (first.decision, second.decision) == (Decision.FAILURE, Decision.FAILURE)
-    records = house.tick_records()
+    records = harness.tick_records()
     assert [each.error.type for each in records if each.error] == ["UnreadableRecordError"] * 2
     assert all("it is a number" in each.error.message for each in records if each.error)
-    state = house.state()
+    state = harness.state()
     assert (state.lease_owner, state.failure_streak, state.status) == (None, 2, InstigatorStatus.STOPPED)

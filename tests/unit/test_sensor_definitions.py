@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.evaluation import with_job_name
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.metadata import TextMetadataValue
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import SensorDefinition, sensor
@@ -55,7 +56,7 @@ def test_decorator_hands_every_argument_to_the_definition() -> None:
     )
     assert definition.default_status is DefaultSensorStatus.RUNNING
     assert (definition.jobs, definition.job_names) == ((load, clean), ("load", "clean"))
-    assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": "u"})
+    assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": TextMetadataValue("u")})
 
 
 LOAD = JobDefinition("load")
@@ -91,7 +92,8 @@ def test_options_reach_the_definition_from_each_decorator(name: str) -> None:
 
     assert {option: getattr(definition, option) for option in options} == {
         **options,
-        "owners": ("team:data",),
+        "metadata": {"url": TextMetadataValue("u")},
+        "owners": ["team:data"],
     }
     assert definition.default_status is DefaultSensorStatus.RUNNING
 
@@ -111,7 +113,7 @@ def test_unknown_option_is_a_type_error_that_names_it_and_the_decorator(name: st
 
 
 def test_run_sensors_take_dagsters_arguments_by_position() -> None:
-    place = ("it", 30, "text", [LOAD], False, DefaultSensorStatus.RUNNING, None, [LOAD])
+    place = ("it", 30, "text", [LOAD], None, False, DefaultSensorStatus.RUNNING, None, [LOAD])
 
     for definition in (
         treadle.run_status_sensor(DagsterRunStatus.FAILURE, *place)(nothing),

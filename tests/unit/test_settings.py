@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import keyless, sensor_of
+from tests.support.engine import keyless, sensor_of
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.entrypoints.dispatcher import dispatcher_parts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House, keyless, sensor_of
+from tests.support.engine import EngineHarness, keyless, sensor_of
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
@@ -17,13 +17,13 @@ from treadle.model.sensors import SkipStreak
 NOON = 1_795_370_400_000
 
 
-def minutes(house: House, *functions: Callable[[], Any]) -> list[Decision]:
+def minutes(harness: EngineHarness, *functions: Callable[[], Any]) -> list[Decision]:
     """Tick once a minute from noon, each time with the next function."""
     decisions = []
     for number, function in enumerate(functions):
-        house.clock.time = NOON + number * 60_000
-        ticks = house.leased(sensor_of(function))
-        decisions.append(ticks.tick(house.clock.time, Budget()).decision)
+        harness.clock.time = NOON + number * 60_000
+        ticks = harness.leased(sensor_of(function))
+        decisions.append(ticks.tick(harness.clock.time, Budget()).decision)
     return decisions
 
 
@@ -36,18 +36,18 @@ def fail() -> None:
     raise ValueError(msg)
 
 
-def test_skips_write_no_record_and_lengthen_the_streak(house: House) -> None:
-    decisions = minutes(house, skip("first"), skip("second"), skip("third"))
+def test_skips_write_no_record_and_lengthen_the_streak(harness: EngineHarness) -> None:
+    decisions = minutes(harness, skip("first"), skip("second"), skip("third"))
 
     assert decisions == [Decision.SKIPPED] * 3
-    assert house.tick_records() == []
-    assert house.state().skips == SkipStreak(leased_tick_id(NOON, 1), NOON, NOON + 120_000, 3, "third")
+    assert harness.tick_records() == []
+    assert harness.state().skips == SkipStreak(leased_tick_id(NOON, 1), NOON, NOON + 120_000, 3, "third")
 
 
-def test_long_reason_is_kept_short_in_the_streak(house: House) -> None:
-    minutes(house, skip("x" * 5_000), skip("y" * 5_000))
+def test_long_reason_is_kept_short_in_the_streak(harness: EngineHarness) -> None:
+    minutes(harness, skip("x" * 5_000), skip("y" * 5_000))
 
-    skips = house.state().skips
+    skips = harness.state().skips
     assert skips is not None
     assert skips.reason == "y" * 500
 
@@ -66,39 +66,39 @@ def oversized() -> RunRequest:
     ids=["requests", "failure", "set aside"],
 )
 def test_next_tick_that_is_no_plain_skip_writes_the_streak_as_one_record(
-    house: House, ending: Callable[[], Any], status: TickStatus
+    harness: EngineHarness, ending: Callable[[], Any], status: TickStatus
 ) -> None:
-    minutes(house, skip("first"), skip("second"), ending)
+    minutes(harness, skip("first"), skip("second"), ending)
 
-    streak, last = house.tick_records()
+    streak, last = harness.tick_records()
     assert (streak.tick_id, streak.status, streak.skips) == (leased_tick_id(NOON, 1), TickStatus.SKIPPED, 2)
     assert (streak.time, streak.last_time, streak.reason) == (NOON, NOON + 60_000, "second")
     assert (streak.started_at, streak.ended_at) == (NOON, NOON + 60_000)
     assert (last.tick_id, last.status, last.skips) == (leased_tick_id(NOON + 120_000, 3), status, 0)
-    assert house.state().skips is None
+    assert harness.state().skips is None
 
 
-def test_streak_begins_again_after_it_was_written(house: House) -> None:
-    minutes(house, skip("a"), keyless, skip("b"))
+def test_streak_begins_again_after_it_was_written(harness: EngineHarness) -> None:
+    minutes(harness, skip("a"), keyless, skip("b"))
 
-    assert house.state().skips == SkipStreak(
+    assert harness.state().skips == SkipStreak(
         leased_tick_id(NOON + 120_000, 3), NOON + 120_000, NOON + 120_000, 1, "b"
     )
 
 
-def test_tick_without_a_streak_before_it_writes_its_own_record_alone(house: House) -> None:
-    minutes(house, keyless, keyless)
+def test_tick_without_a_streak_before_it_writes_its_own_record_alone(harness: EngineHarness) -> None:
+    minutes(harness, keyless, keyless)
 
-    assert [tick.status for tick in house.tick_records()] == [TickStatus.SUCCESS] * 2
+    assert [tick.status for tick in harness.tick_records()] == [TickStatus.SUCCESS] * 2
 
 
-def test_tick_whose_keys_are_all_taken_is_a_skip(house: House) -> None:
-    minutes(house, lambda: RunRequest("k"))
-    house.dispatcher().dispatch(house.tick_records()[0])
+def test_tick_whose_keys_are_all_taken_is_a_skip(harness: EngineHarness) -> None:
+    minutes(harness, lambda: RunRequest("k"))
+    harness.dispatcher().dispatch(harness.tick_records()[0])
 
-    minutes(house, skip("not due"), lambda: RunRequest("k"))
+    minutes(harness, skip("not due"), lambda: RunRequest("k"))
 
-    skips = house.state().skips
+    skips = harness.state().skips
     assert skips is not None
     assert skips.reason == "1 runs requested, but skipped because the runs already exist: k"
-    assert house.state().last_run_key == "k"
+    assert harness.state().last_run_key == "k"

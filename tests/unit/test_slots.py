@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.house import House, sensor_of
+from tests.support.engine import EngineHarness, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.results import SkipReason
 from treadle.engine.identity import timestamp
@@ -89,16 +89,18 @@ def test_shifted_slots_are_an_interval_apart(scheduled: int, minutes: int, senso
     assert slot(first + interval, interval, phase) == first + interval
 
 
-def ticking(house: House, queue: InMemoryQueue, interval: int) -> ScheduledTickRunner:
+def ticking(harness: EngineHarness, queue: InMemoryQueue, interval: int) -> ScheduledTickRunner:
     """Return a sensor that skips, with a queue of its own."""
-    return house.leased(sensor_of(lambda: SkipReason("nothing")), interval=interval, queue=queue)
+    return harness.leased(sensor_of(lambda: SkipReason("nothing")), interval=interval, queue=queue)
 
 
-def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(house: House) -> None:
+def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(
+    harness: EngineHarness,
+) -> None:
     queue = InMemoryQueue()
-    house.clock.time = NOON + 2_500
+    harness.clock.time = NOON + 2_500
 
-    ticking(house, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
+    ticking(harness, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
 
     assert [(message.body["nominal_time"], message.delay_seconds) for message in queue.messages] == [
         (timestamp(NOON + 15_000), 13),
@@ -107,20 +109,20 @@ def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(h
     ]
 
 
-def test_what_was_sent_ahead_sends_nothing_more(house: House) -> None:
+def test_what_was_sent_ahead_sends_nothing_more(harness: EngineHarness) -> None:
     queue = InMemoryQueue()
-    house.clock.time = NOON + 15_000
+    harness.clock.time = NOON + 15_000
 
-    ticking(house, queue, 15).tick(NOON + 15_000, BUDGET)
+    ticking(harness, queue, 15).tick(NOON + 15_000, BUDGET)
 
     assert queue.messages == []
 
 
-def test_a_stopped_sensor_sends_nothing_ahead(house: House) -> None:
+def test_a_stopped_sensor_sends_nothing_ahead(harness: EngineHarness) -> None:
     queue = InMemoryQueue()
-    SensorOperations(house.sensors, house.clock).stop("watch", "ann")
+    SensorOperations(harness.sensors, harness.clock).stop("watch", "ann")
 
-    outcome = ticking(house, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
+    outcome = ticking(harness, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
 
     assert outcome.decision is Decision.STOPPED
     assert queue.messages == []
@@ -129,20 +131,20 @@ def test_a_stopped_sensor_sends_nothing_ahead(house: House) -> None:
 @pytest.mark.parametrize("interval", [5, 15, 20, 25, 40])
 @pytest.mark.parametrize("lateness", [0, 3_000])
 def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
-    house: House, interval: int, lateness: int
+    harness: EngineHarness, interval: int, lateness: int
 ) -> None:
     """Five minutes of deliveries once a minute, late by less than half an interval; then it is stopped."""
     jitter = min(lateness, interval * 1000 // 3)
     queue = InMemoryQueue()
-    ticks = ticking(house, queue, interval)
+    ticks = ticking(harness, queue, interval)
     deliveries = [(NOON + minute * MINUTE + jitter, NOON + minute * MINUTE, True) for minute in range(6)]
     stopped_at = NOON + 5 * MINUTE + 1_000
     committed = []
     while deliveries:
         at, scheduled, by_schedule = heapq.heappop(deliveries)
-        if house.clock.time < stopped_at <= at:
-            SensorOperations(house.sensors, house.clock).stop("watch", "ann")
-        house.clock.time = at
+        if harness.clock.time < stopped_at <= at:
+            SensorOperations(harness.sensors, harness.clock).stop("watch", "ann")
+        harness.clock.time = at
         outcome = ticks.tick(scheduled, BUDGET, sends_ahead=by_schedule)
         if outcome.decision is Decision.SKIPPED:
             committed.append((at, scheduled))
@@ -171,9 +173,9 @@ class BrokenQueue:
 
 
 def test_a_tick_continues_where_its_minutes_further_slots_cannot_be_sent_ahead(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: EngineHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ticks = house.leased(sensor_of(lambda: SkipReason("nothing")), interval=15, queue=BrokenQueue())
+    ticks = harness.leased(sensor_of(lambda: SkipReason("nothing")), interval=15, queue=BrokenQueue())
 
     outcome = ticks.tick(NOON, BUDGET, sends_ahead=True)
 
@@ -181,10 +183,10 @@ def test_a_tick_continues_where_its_minutes_further_slots_cannot_be_sent_ahead(
     assert "SQS did not take the messages" in caplog.text
 
 
-def test_the_reason_kept_of_a_skip_is_bounded_in_bytes(house: House) -> None:
+def test_the_reason_kept_of_a_skip_is_bounded_in_bytes(harness: EngineHarness) -> None:
     reason = "ü" * 1_000
-    house.leased(sensor_of(lambda: SkipReason(reason))).tick(NOON, BUDGET)
+    harness.leased(sensor_of(lambda: SkipReason(reason))).tick(NOON, BUDGET)
 
-    skips = house.state().skips
+    skips = harness.state().skips
     assert skips is not None
     assert skips.reason == "ü" * 250

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from tests.support.house import House, sensor_of
+from tests.support.engine import EngineHarness, sensor_of
 from treadle.adapters import blobs, queues
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.queues import SqsQueue
@@ -24,20 +24,22 @@ from treadle.testing.system import InMemoryQueue
 NOON = 1_795_370_400_000
 
 
-def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: House) -> None:
+def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(harness: EngineHarness) -> None:
     """Else the next tick would wait for the lease to run out, and record a death."""
     faults = Faults({3: Fault.THROTTLED})
-    sensors = faulty(house.sensors, "SensorStore", faults)
+    sensors = faulty(harness.sensors, "SensorStore", faults)
     settings = TickSettings(0, DefaultSensorStatus.RUNNING)
-    ticks = house.engine_with(sensors=sensors).sensor(sensor_of(lambda: RunRequest("k")), settings).scheduled
+    ticks = (
+        harness.engine_with(sensors=sensors).sensor(sensor_of(lambda: RunRequest("k")), settings).scheduled
+    )
 
     with pytest.raises(StoreThrottledError):
         faults.run("tick", lambda: ticks.tick(NOON, Budget(60)))
-    house.clock.advance(1)
+    harness.clock.advance(1)
     ticks.tick(NOON + 1_000, Budget(60))
 
-    assert [tick.status for tick in house.tick_records()] == [TickStatus.SUCCESS]
-    assert house.state().failure_streak == 0
+    assert [tick.status for tick in harness.tick_records()] == [TickStatus.SUCCESS]
+    assert harness.state().failure_streak == 0
 
 
 @pytest.mark.parametrize("throttled", [0, 1, SEND_TRIES - 1])
@@ -53,7 +55,7 @@ def test_message_that_met_a_throttled_store_is_sent_again_though_the_queue_is_th
     faults.run("launch", lambda: answers.append(process_queue(message({"a": 1}), None, busy, inbox)))
 
     assert answers == [{"batchItemFailures": []}]
-    assert len(faults.struck) == throttled
+    assert len(faults.injected) == throttled
     assert [sent.body for sent in queue.messages] == [{"a": 1, "hops": 1}]
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.engine import JOB, RUN_IDS, EngineHarness
 from tests.support.s3_engine import BUCKET, INTERVAL, SENSOR, S3Engine
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
@@ -31,8 +31,8 @@ ANN = "arn:aws:iam::123456789012:user/ann"
 
 
 @pytest.fixture
-def s3_engine(house: House) -> S3Engine:
-    return S3Engine(house)
+def s3_engine(harness: EngineHarness) -> S3Engine:
+    return S3Engine(harness)
 
 
 def whats(story: Explanation) -> list[str]:
@@ -60,13 +60,13 @@ def without_its_resource(context: SensorEvaluationContext) -> RunRequest:
 
 def test_object_that_ran_is_explained_from_its_event_to_its_end(s3_engine: S3Engine) -> None:
     tick = s3_engine.arrive()
-    run = s3_engine.house.only_run()
-    s3_engine.house.clock.advance(5)
-    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.SUCCESS))
+    run = s3_engine.harness.only_run()
+    s3_engine.harness.clock.advance(5)
+    s3_engine.harness.recorder().record(s3_engine.harness.change(run, Status.SUCCESS))
 
     story = s3_engine.why_object()
 
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     assert story.sentence == f"Run {run.run_id} succeeded at {timestamp(run.ended_at or 0)}."
     assert whats(story) == ["object", "event", "tick", "dispatch", "launch", *["status"] * 4]
     assert tick.tick_id in story.steps[2].detail
@@ -78,7 +78,7 @@ def test_object_that_ran_is_explained_from_its_event_to_its_end(s3_engine: S3Eng
 
 def test_key_run_and_object_have_the_same_story(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
 
     by_object = s3_engine.why_object()
 
@@ -95,16 +95,16 @@ def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(s3_engine:
 
     story = s3_engine.why_object()
 
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     assert f"Run {run.run_id} is STARTED" in story.sentence
     assert run.tick_id in story.steps[1].detail
 
 
 def test_failed_run_is_reported_with_the_targets_message(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     failure = Failure("States.TaskFailed", "line 3 has no population")
-    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.FAILURE, failure=failure))
+    s3_engine.harness.recorder().record(s3_engine.harness.change(run, Status.FAILURE, failure=failure))
 
     story = s3_engine.why_object()
 
@@ -118,12 +118,12 @@ def test_failed_run_is_reported_with_the_targets_message(s3_engine: S3Engine) ->
 
 def test_same_content_again_is_reported_with_the_run_that_holds_its_key(s3_engine: S3Engine) -> None:
     first = s3_engine.arrive()
-    s3_engine.house.clock.advance(3_600)
+    s3_engine.harness.clock.advance(3_600)
     again = s3_engine.arrive()
 
     story = s3_engine.why_object()
 
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     assert story.sentence.startswith(
         f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run {run.run_id} since "
         f"{timestamp(run.created_at)}; tick {first.tick_id} requested that run."
@@ -135,7 +135,7 @@ def test_key_that_two_events_at_once_requested_is_reported_by_the_one_that_lost(
     """Both are committed before either is dispatched, so that DISPATCH finds the key taken."""
     first = s3_engine.put()
     s3_engine.evaluate_event(first)
-    s3_engine.house.clock.advance(1)
+    s3_engine.harness.clock.advance(1)
     s3_engine.evaluate_event(
         replace(first, sequencer="FF", time=first.time.replace(second=first.time.second + 1))
     )
@@ -146,24 +146,24 @@ def test_key_that_two_events_at_once_requested_is_reported_by_the_one_that_lost(
 
 def test_released_key_waits_for_the_next_request(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
-    run = s3_engine.house.only_run()
-    s3_engine.house.recorder().record(s3_engine.house.change(run, Status.FAILURE))
-    s3_engine.house.clock.advance(60)
-    targets = {"step_functions": s3_engine.house.target}
+    run = s3_engine.harness.only_run()
+    s3_engine.harness.recorder().record(s3_engine.harness.change(run, Status.FAILURE))
+    s3_engine.harness.clock.advance(60)
+    targets = {"step_functions": s3_engine.harness.target}
     operations = RunOperations(
-        s3_engine.house.runs,
-        s3_engine.house.sensors,
-        s3_engine.house.launches,
-        s3_engine.house.jobs,
+        s3_engine.harness.runs,
+        s3_engine.harness.sensors,
+        s3_engine.harness.launches,
+        s3_engine.harness.jobs,
         targets,
         RUN_IDS,
-        s3_engine.house.clock,
+        s3_engine.harness.clock,
     )
     operations.release(SENSOR, str(run.run_key), ANN)
 
     story = s3_engine.why_object()
 
-    at = timestamp(s3_engine.house.clock.now())
+    at = timestamp(s3_engine.harness.clock.now())
     released = (
         f"Its run key was released by {ANN} at {at}: the next request for its run key starts attempt 2."
     )
@@ -176,8 +176,8 @@ def test_released_key_waits_for_the_next_request(s3_engine: S3Engine) -> None:
 
 def test_stopped_sensor_is_reported_with_who_stopped_it_and_since_when(s3_engine: S3Engine) -> None:
     s3_engine.operations().stop(SENSOR, ANN)
-    since = timestamp(s3_engine.house.clock.now())
-    s3_engine.house.clock.advance(60)
+    since = timestamp(s3_engine.harness.clock.now())
+    s3_engine.harness.clock.advance(60)
     s3_engine.evaluate_event(s3_engine.put())
 
     story = s3_engine.why_object()
@@ -197,9 +197,9 @@ def test_sensor_that_its_block_stops_is_explained(s3_engine: S3Engine) -> None:
 def test_object_that_came_before_the_start_is_found_by_the_sweep(s3_engine: S3Engine) -> None:
     s3_engine.default_status = DefaultSensorStatus.STOPPED
     s3_engine.evaluate_event(s3_engine.put())
-    s3_engine.house.clock.advance(60)
+    s3_engine.harness.clock.advance(60)
     s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
-    started = timestamp(s3_engine.house.clock.now())
+    started = timestamp(s3_engine.harness.clock.now())
 
     story = s3_engine.why_object()
 
@@ -239,7 +239,7 @@ def test_object_outside_the_selection_is_explained_by_what_is_watched(s3_engine:
 def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(s3_engine: S3Engine) -> None:
     s3_engine.selection = replace(s3_engine.selection, settle_seconds=600)
     s3_engine.evaluate_event(s3_engine.put())
-    s3_engine.house.clock.advance(100)
+    s3_engine.harness.clock.advance(100)
 
     sentence = s3_engine.why_object().sentence
 
@@ -259,9 +259,9 @@ def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
 ) -> None:
     s3_engine.selection = replace(s3_engine.selection, complete_when=FileCount(2), settle_seconds=600)
     s3_engine.put()
-    s3_engine.house.clock.advance(700)
+    s3_engine.harness.clock.advance(700)
     s3_engine.put("in/b.csv")
-    s3_engine.house.clock.advance(passed)
+    s3_engine.harness.clock.advance(passed)
 
     sentence = s3_engine.why_object().sentence
 
@@ -277,7 +277,7 @@ def test_object_that_was_there_before_the_first_enable_does_not_count(s3_engine:
 
     sentence = s3_engine.why_object().sentence
 
-    assert f"it was stored before {timestamp(s3_engine.house.clock.now())}" in sentence
+    assert f"it was stored before {timestamp(s3_engine.harness.clock.now())}" in sentence
     assert "start_from is now" in sentence
 
 
@@ -299,7 +299,7 @@ def test_object_that_is_gone_has_its_run_explained(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
     s3_engine.objects.delete(BUCKET, "in/a.csv")
 
-    assert f"Run {s3_engine.house.only_run().run_id} is STARTED" in s3_engine.why_object().sentence
+    assert f"Run {s3_engine.harness.only_run().run_id} is STARTED" in s3_engine.why_object().sentence
 
 
 # ---- A function that fails
@@ -309,12 +309,12 @@ def test_failing_function_is_reported_with_its_error_and_how_often(s3_engine: S3
     s3_engine.function = failing
     event = s3_engine.put()
     s3_engine.evaluate_event(event)
-    s3_engine.house.clock.advance(30)
+    s3_engine.harness.clock.advance(30)
     s3_engine.evaluate_event(event)
 
     story = s3_engine.why_object()
 
-    at = timestamp(s3_engine.house.clock.now())
+    at = timestamp(s3_engine.harness.clock.now())
     assert story.sentence == (
         f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
         "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event is delivered again automatically, five times in all."
@@ -347,7 +347,7 @@ def test_sweep_that_fails_in_a_row_is_reported_with_its_streak_and_until_when_it
 
     sentence = s3_engine.why_object().sentence
 
-    held = timestamp(s3_engine.house.state(SENSOR).resume_at or 0)
+    held = timestamp(s3_engine.harness.state(SENSOR).resume_at or 0)
     assert f"the last 3 ticks of sensor {SENSOR} failed, in backoff until {held}: " in sentence
 
 
@@ -355,11 +355,11 @@ def test_error_of_a_failing_sweep_is_reported_behind_any_number_of_events(s3_eng
     s3_engine.function = without_its_resource
     s3_engine.put()
     s3_engine.sweep()
-    [failed] = [tick for tick in s3_engine.house.tables.ticks.values() if tick.kind is TickKind.LEASED]
+    [failed] = [tick for tick in s3_engine.harness.tables.ticks.values() if tick.kind is TickKind.LEASED]
     for number in range(1_100):
         later = failed.time + 60_000 + number
         tick = replace(failed, tick_id=event_tick_id(later, (str(number),)), kind=TickKind.EVENT, error=None)
-        s3_engine.house.tables.ticks[SENSOR, tick.tick_id] = replace(
+        s3_engine.harness.tables.ticks[SENSOR, tick.tick_id] = replace(
             tick, status=TickStatus.SUCCESS, time=later
         )
 
@@ -372,13 +372,13 @@ def test_more_events_than_can_be_checked_are_reported_as_such(
 ) -> None:
     monkeypatch.setattr(explain_objects, "MOST_READ", 200)
     s3_engine.put()
-    stored = s3_engine.house.clock.now()
+    stored = s3_engine.harness.clock.now()
     for number in range(300):
         tick_id = event_tick_id(stored + number, (str(number),))
         tick = Tick(
             SENSOR, tick_id, TickKind.EVENT, TickStatus.SKIPPED, stored, stored, stored, trigger="other"
         )
-        s3_engine.house.tables.ticks[SENSOR, tick_id] = tick
+        s3_engine.harness.tables.ticks[SENSOR, tick_id] = tick
 
     sentence = s3_engine.why_object().sentence
 
@@ -400,7 +400,7 @@ def test_event_that_never_came_is_reported_by_the_rule_that_is_off_and_the_sweep
     s3_engine: S3Engine,
 ) -> None:
     s3_engine.sweep()
-    s3_engine.house.clock.advance(10)
+    s3_engine.harness.clock.advance(10)
     s3_engine.put()
     s3_engine.health.found = HealthSnapshot(
         switches=(EventTrigger("rule", f"sensor {SENSOR}", "rule-1", is_on=False),)
@@ -408,7 +408,7 @@ def test_event_that_never_came_is_reported_by_the_rule_that_is_off_and_the_sweep
 
     story = s3_engine.why_object()
 
-    due = timestamp(s3_engine.house.clock.now() - 10_000 + INTERVAL * 1000)
+    due = timestamp(s3_engine.harness.clock.now() - 10_000 + INTERVAL * 1000)
     assert story.sentence == (
         f"No event of {LOCATION} was evaluated, and no sweep has requested a run for it: "
         "its rule rule-1 is disabled, so it receives no events (aws events enable-rule --name rule-1). "
@@ -451,10 +451,10 @@ def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(s3
     for name in ("b", "c"):
         s3_engine.put(f"in/{name}.csv")
     s3_engine.sweep()
-    state = s3_engine.house.state(SENSOR)
+    state = s3_engine.harness.state(SENSOR)
     cursor = (state.cursor or "").replace('"position":""', '"position":"in/b.csv"')
-    s3_engine.house.tables.sensors[SENSOR] = replace(state, cursor=cursor)
-    s3_engine.house.clock.advance(1)
+    s3_engine.harness.tables.sensors[SENSOR] = replace(state, cursor=cursor)
+    s3_engine.harness.clock.advance(1)
     s3_engine.put()
 
     assert (
@@ -500,7 +500,7 @@ def test_request_for_a_job_that_is_not_granted_is_reported_with_the_parameter(s3
 
 def test_tick_that_is_a_dead_letter_is_reported_as_one(s3_engine: S3Engine) -> None:
     s3_engine.evaluate_event(s3_engine.put())
-    tick_id = s3_engine.house.tick_records(SENSOR)[-1].tick_id
+    tick_id = s3_engine.harness.tick_records(SENSOR)[-1].tick_id
     body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
     s3_engine.dead_letters.send(body, origin="dispatch", reason="StoreError: no answer")
 
@@ -516,7 +516,7 @@ def test_run_whose_message_nobody_has_received_waits_in_the_queue(s3_engine: S3E
 
     sentence = s3_engine.why_object().sentence
 
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     assert sentence == (
         f"Attempt 1 of run {run.run_id} has waited in LAUNCH's queue since {timestamp(run.created_at)}; "
         f"RECONCILE checks it at {timestamp(run.next_at or 0)}."
@@ -524,24 +524,24 @@ def test_run_whose_message_nobody_has_received_waits_in_the_queue(s3_engine: S3E
 
 
 def test_throttled_target_is_reported_with_its_message_and_the_next_try(s3_engine: S3Engine) -> None:
-    s3_engine.house.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
+    s3_engine.harness.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
     s3_engine.arrive()
 
     story = s3_engine.why_object()
 
-    delayed = s3_engine.house.only_run().delayed
+    delayed = s3_engine.harness.only_run().delayed
     assert delayed is not None
     assert (
         f"waits for its target, it will be tried again at {timestamp(delayed.until)}: Rate exceeded."
         in story.sentence
     )
     assert stopped_at(story) == "launch"
-    s3_engine.house.clock.advance(1_000)
+    s3_engine.harness.clock.advance(1_000)
     assert f"it was due to be tried again at {timestamp(delayed.until)}" in s3_engine.why_object().sentence
 
 
 def test_denied_start_is_reported_with_how_long_it_is_tried(s3_engine: S3Engine) -> None:
-    s3_engine.house.target.refusals = iter(
+    s3_engine.harness.target.refusals = iter(
         [LaunchDeniedError("not authorized to perform states:StartExecution")]
     )
     s3_engine.arrive()
@@ -553,12 +553,12 @@ def test_denied_start_is_reported_with_how_long_it_is_tried(s3_engine: S3Engine)
 
 
 def test_start_that_the_target_rejects_is_reported_with_its_message(s3_engine: S3Engine) -> None:
-    s3_engine.house.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
+    s3_engine.harness.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
     s3_engine.arrive()
 
     sentence = s3_engine.why_object().sentence
 
-    run = s3_engine.house.only_run()
+    run = s3_engine.harness.only_run()
     assert sentence.startswith(
         f"Run {run.run_id} could not be started: LaunchRejectedError: StateMachineDoesNotExist: gone."
     )
@@ -568,10 +568,10 @@ def test_start_that_the_target_rejects_is_reported_with_its_message(s3_engine: S
 def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) -> None:
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.dispatch()
-    run = s3_engine.house.only_run()
-    now = s3_engine.house.clock.now()
+    run = s3_engine.harness.only_run()
+    now = s3_engine.harness.clock.now()
     claim = Claim("owner-12345678", now + 90_000)
-    s3_engine.house.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
+    s3_engine.harness.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
 
     story = s3_engine.why_object()
 
@@ -581,7 +581,7 @@ def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) 
         in story.sentence
     )
     assert "claim" in whats(story)
-    s3_engine.house.clock.advance(100)
+    s3_engine.harness.clock.advance(100)
     assert "The launch 12345678, which owned attempt 1" in s3_engine.why_object().sentence
 
 
@@ -620,7 +620,7 @@ def test_moment_of_a_skip_is_reported_with_the_streak(s3_engine: S3Engine) -> No
     for _ in range(3):
         s3_engine.sweep()
 
-    story = s3_engine.why(at=s3_engine.house.clock.now())
+    story = s3_engine.why(at=s3_engine.harness.clock.now())
 
     assert "3 ticks, from " in story.sentence
     assert "objects listed" in story.sentence
@@ -629,18 +629,18 @@ def test_moment_of_a_skip_is_reported_with_the_streak(s3_engine: S3Engine) -> No
 def test_moment_of_a_tick_is_reported_with_what_came_of_it(s3_engine: S3Engine) -> None:
     tick = s3_engine.arrive()
 
-    story = s3_engine.why(at=s3_engine.house.clock.now() + 1_000)
+    story = s3_engine.why(at=s3_engine.harness.clock.now() + 1_000)
 
     assert story.sentence == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
 
 
 def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_engine: S3Engine) -> None:
     s3_engine.sweep()
-    s3_engine.house.clock.advance(1)
+    s3_engine.harness.clock.advance(1)
     s3_engine.operations().stop(SENSOR, ANN)
-    stopped = timestamp(s3_engine.house.clock.now())
-    s3_engine.house.clock.advance(3_600)
-    at = s3_engine.house.clock.now() - 1
+    stopped = timestamp(s3_engine.harness.clock.now())
+    s3_engine.harness.clock.advance(3_600)
+    at = s3_engine.harness.clock.now() - 1
     s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
 
     sentence = s3_engine.why(at=at).sentence
@@ -650,9 +650,9 @@ def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_e
 
 def test_moment_long_after_the_last_tick_is_reported_as_a_gap(s3_engine: S3Engine) -> None:
     tick = s3_engine.arrive()
-    s3_engine.house.clock.advance(86_400)
+    s3_engine.harness.clock.advance(86_400)
 
-    sentence = s3_engine.why(at=s3_engine.house.clock.now()).sentence
+    sentence = s3_engine.why(at=s3_engine.harness.clock.now()).sentence
 
     assert sentence.startswith(f"No tick of sensor {SENSOR} is recorded for")
     assert f"the previous one is {tick.tick_id} (SUCCESS)" in sentence
@@ -663,10 +663,10 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
 ) -> None:
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.operations().stop(SENSOR, ANN)
-    s3_engine.house.clock.advance(4)
+    s3_engine.harness.clock.advance(4)
     s3_engine.dispatch()
 
-    story = s3_engine.why(run_id=s3_engine.house.only_run().run_id)
+    story = s3_engine.why(run_id=s3_engine.harness.only_run().run_id)
 
     [stop] = [step for step in story.steps if step.what == "sensor"]
     assert stop.detail == f"stopped by {ANN}; this tick was already committed or being committed"
@@ -692,8 +692,8 @@ def test_question_without_a_subject_is_refused(
 
 def test_run_of_another_sensor_is_refused_with_whose_it_is(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
-    run = s3_engine.house.only_run()
-    s3_engine.house.tables.runs[run.run_id] = replace(run, sensor="other")
+    run = s3_engine.harness.only_run()
+    s3_engine.harness.tables.runs[run.run_id] = replace(run, sensor="other")
 
     with pytest.raises(CommandRefusedError, match="was requested by sensor other, not by watch"):
         s3_engine.why(run_id=run.run_id)

@@ -104,7 +104,7 @@ def identify() -> Account:
     session = boto3.Session()
     if not session.region_name:
         raise ToolError(
-            "the Region cannot be determined: none is configured. Set AWS_REGION, or a Region in your profile."
+            "the Region cannot be determined: none is configured. Set AWS_DEFAULT_REGION, or a Region in your profile."
         )
     try:
         caller = client_of(session, "sts").get_caller_identity()

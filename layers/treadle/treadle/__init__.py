@@ -19,7 +19,10 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 - type checkers and editors read the
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        msg = f"module 'treadle' has no attribute {name!r}"
+        msg = (
+            f"module 'treadle' has no attribute {name!r}. docs/guide/coming-from-dagster.md lists what of Dagster is "
+            "not built."
+        )
         raise AttributeError(msg)
     value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value

@@ -1,11 +1,10 @@
 """The names that `treadle` exports, each with its module; `__init__.py` reads them from here, too."""
 
 from treadle.definitions.all_succeeded_sensor import all_succeeded as all_succeeded
+from treadle.definitions.asset_key import AssetKey as AssetKey
 from treadle.definitions.asset_sensor import AssetSensorDefinition as AssetSensorDefinition
 from treadle.definitions.asset_sensor import asset_sensor as asset_sensor
-from treadle.definitions.assets import AssetKey as AssetKey
 from treadle.definitions.assets import AssetMaterialization as AssetMaterialization
-from treadle.definitions.assets import MetadataValue as MetadataValue
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
 from treadle.definitions.batching import Batch as Batch
@@ -123,6 +122,20 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.errors import DagsterResourceFunctionError as DagsterResourceFunctionError
 from treadle.definitions.errors import DagsterUnknownPartitionError as DagsterUnknownPartitionError
+from treadle.definitions.metadata import BoolMetadataValue as BoolMetadataValue
+from treadle.definitions.metadata import DagsterAssetMetadataValue as DagsterAssetMetadataValue
+from treadle.definitions.metadata import DagsterRunMetadataValue as DagsterRunMetadataValue
+from treadle.definitions.metadata import FloatMetadataValue as FloatMetadataValue
+from treadle.definitions.metadata import IntMetadataValue as IntMetadataValue
+from treadle.definitions.metadata import JsonMetadataValue as JsonMetadataValue
+from treadle.definitions.metadata import MarkdownMetadataValue as MarkdownMetadataValue
+from treadle.definitions.metadata import MetadataValue as MetadataValue
+from treadle.definitions.metadata import NotebookMetadataValue as NotebookMetadataValue
+from treadle.definitions.metadata import NullMetadataValue as NullMetadataValue
+from treadle.definitions.metadata import PathMetadataValue as PathMetadataValue
+from treadle.definitions.metadata import TextMetadataValue as TextMetadataValue
+from treadle.definitions.metadata import TimestampMetadataValue as TimestampMetadataValue
+from treadle.definitions.metadata import UrlMetadataValue as UrlMetadataValue
 from treadle.definitions.partitions.base import PartitionKeyRange as PartitionKeyRange
 from treadle.definitions.partitions.base import PartitionsDefinition as PartitionsDefinition
 from treadle.definitions.partitions.calendar_windows import (
@@ -152,3 +165,4 @@ from treadle.definitions.resources import (
 from treadle.definitions.resources import build_init_resource_context as build_init_resource_context
 from treadle.definitions.resources import configured as configured
 from treadle.definitions.resources import make_values_resource as make_values_resource
+from treadle.testing.instance import instance_for_test as instance_for_test

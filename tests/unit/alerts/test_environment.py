@@ -159,7 +159,7 @@ class TestEnvironment:
             {**MAIL, "TREADLE_NAMESPACE": "1/r/s"}
         )
 
-        assert (made.name, made.monitored_jobs, made.owners) == ("alert", (load,), ("team:data",))
+        assert (made.name, made.monitored_jobs, made.owners) == ("alert", (load,), ["team:data"])
         assert made.location == "1/r/s"
         assert made.configured({**MAIL, "TREADLE_MONITORED_JOBS": "*"}).monitors_everything
 

@@ -96,5 +96,5 @@ def test_definition() -> None:
     assert (sensor.name, sensor.monitored_jobs) == ("pagerduty_on_run_failure", (load,))
     with pytest.raises(DagsterInvalidDefinitionError, match="severity is 'bad', and must be one of critical"):
         make_pagerduty_on_run_failure_sensor(KEY, "bad")
-    with pytest.raises(DagsterInvalidDefinitionError, match="routing_key must not be empty"):
-        make_pagerduty_on_run_failure_sensor("")
+    with pytest.raises(AlertError, match="token or address is empty"):
+        make_pagerduty_on_run_failure_sensor("")(failed_context())

@@ -234,6 +234,9 @@ class TestDefinition:
         with pytest.raises(DagsterInvalidDefinitionError, match="Cannot specify both"):
             slack(Service(), **options)
 
-    def test_empty_token_is_refused(self) -> None:
-        with pytest.raises(DagsterInvalidDefinitionError, match="slack_token must not be empty"):
-            make_slack_on_run_failure_sensor("#foo", "")
+    @pytest.mark.parametrize("token", ["", " ", None])
+    def test_empty_token_fails_the_alert_and_not_the_import(self, token: str | None) -> None:
+        alert = make_slack_on_run_failure_sensor("#foo", token)
+
+        with pytest.raises(AlertError, match="token or address is empty"):
+            alert(failed_context())

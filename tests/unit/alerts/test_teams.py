@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.alerts import RUN_ID, Service, failed_context, shown
-from treadle import DagsterInvalidDefinitionError, DefaultSensorStatus, JobDefinition
+from treadle import DefaultSensorStatus, JobDefinition
 from treadle.definitions.errors import AlertDelayedError, AlertError
 from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
 
@@ -126,5 +126,5 @@ def test_definition_has_dagsters_arguments_and_defaults() -> None:
     ]
     assert (sensor.name, parameters["timeout"].default) == ("teams_on_run_failure", 60)
     assert (sensor.default_status, sensor.monitored_jobs) == (DefaultSensorStatus.STOPPED, (load,))
-    with pytest.raises(DagsterInvalidDefinitionError, match="hook_url must not be empty"):
-        make_teams_on_run_failure_sensor("")
+    with pytest.raises(AlertError, match="token or address is empty"):
+        make_teams_on_run_failure_sensor("")(failed_context())

@@ -46,11 +46,13 @@ def parse_asset_event(event: Json) -> Reported:
 
 def _report(event: Json) -> AssetReport:
     detail = _detail(event)
-    made = AssetMaterialization(
+    made = AssetMaterialization.stored(
         _key(detail["asset_key"]),
         detail.get("description"),
         _metadata(detail.get("metadata")),
         detail.get("partition"),
+        detail.get("metadata_types"),
+        detail.get("tags"),
     )
     time = time_of(detail.get("time") or event["time"])
     return AssetReport(made, detail.get("event_id") or event["id"], time, detail.get("run_id"))
@@ -72,7 +74,7 @@ def _detail(event: Json) -> Json:
 
 
 def _key(value: object) -> AssetKey:
-    return AssetKey(value) if isinstance(value, list) else AssetKey.from_user_string(_text(value))
+    return AssetKey(value) if isinstance(value, list) else AssetKey.from_escaped_user_string(_text(value))
 
 
 def _metadata(value: object) -> Mapping[str, Any]:

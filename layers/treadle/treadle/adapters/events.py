@@ -115,8 +115,15 @@ def asset_materialization(event: Json) -> AssetMaterialized:
     """
     detail = event["detail"]
     _namespace(event)
-    key = AssetKey.from_user_string(text(detail["asset_key"]))
-    made = AssetMaterialization(key, detail["description"], detail["metadata"], detail["partition"])
+    key = AssetKey.from_escaped_user_string(text(detail["asset_key"]))
+    made = AssetMaterialization.stored(
+        key,
+        detail["description"],
+        detail["metadata"],
+        detail["partition"],
+        detail.get("metadata_types"),
+        detail.get("tags"),
+    )
     return AssetMaterialized(
         made,
         text(detail["id"]),

@@ -200,12 +200,16 @@ class Move:
         if self._wait(lambda: not self._stack.read().is_stable, self._timeout):
             echo(f"Stack {old.name} is being switched off. Run this again later.")
             raise SystemExit(EXIT_UNHEALTHY)
-        echo(f"Switched off LAUNCH, RECORD and PUBLISH of stack {old.name}. Nothing of it acts any more.")
+        echo(
+            f"Switched off LAUNCH, RECORD and PUBLISH of stack {old.name}. The stack does nothing from now on."
+        )
         return self._stack.read()
 
     def _ask_for_engine(self, old: "OldStack") -> NoReturn:
         echo(f"Next, deploy the engine as stack {self._engine}: cd engine && sam build && sam deploy")
-        echo(f"Then deploy the project, as a stack of another name than {old.name}, and run this again.")
+        echo(
+            f"Then deploy the project, as a stack with another name than {old.name}, and run this command again."
+        )
         self._remind(old)
         raise SystemExit(EXIT_UNHEALTHY)
 
@@ -214,9 +218,9 @@ class Move:
         _print_values(old, of_engine=False)
         echo("No project has registered:")
         echo_lines(missing)
-        echo("Next, deploy the project, and run this again: sam build && sam deploy")
-        echo(f"Its stack needs another name than {old.name}. A new entry is seen within 10 minutes.")
-        echo("What is not to be moved, leave behind by --leave NAME.")
+        echo("Next, deploy the project, and run this command again: sam build && sam deploy")
+        echo(f"Its stack must not be called {old.name}. The engine reads a new entry within 10 minutes.")
+        echo("To leave out a sensor or a job, use --leave NAME.")
         self._remind(old)
         raise SystemExit(EXIT_UNHEALTHY)
 
@@ -234,9 +238,9 @@ class Move:
             echo(f"Events sent again to sensor {name}: {count}.")
         self._move_messages(old, new)
         self._empty_dead_letters(old, new)
-        echo(f"Stack {old.name} has nothing left that is needed. It is deleted now, with its logs.")
+        echo(f"Nothing in stack {old.name} is needed any more. The next step deletes it, with its logs.")
         echo(
-            f"Whatever reports to its bus {old.bus} must report to {engine.bus} first: reports are lost otherwise."
+            f"First switch everything that reports to its bus {old.bus} to {engine.bus}; otherwise those reports are lost."
         )
         self._confirm(f"Delete stack {old.name} now?")
         # What has come since, such as reports to the old bus.

@@ -21,7 +21,7 @@ SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 LONGEST_ASSET, MOST_PARTS = 60, 8
 """Same for an asset's key."""
 INTERVALS = range(15, 86_401)
-_SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY_PART = re.compile(r"[^*\\\"'$\x00-\x1f\x7f]*")
 """An asterisk is a wildcard in a rule; a dollar sign begins a variable in a policy; a quote ends the string.
@@ -231,7 +231,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
 
 
 def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
-    if _SNAKE_CASE.fullmatch(name) is None:
+    if SNAKE_CASE.fullmatch(name) is None:
         yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."
     elif not SHORTEST <= len(name) <= longest:
         yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."

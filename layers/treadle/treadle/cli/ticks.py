@@ -200,7 +200,7 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     for refusal in tick.refusals:
         echo(f"refused: {refusal}")
     for made in tick.asset_events:
-        echo(f"materializes {made.asset_key.to_user_string()} {made.partition or ''}")
+        echo(f"materializes {made.asset_key.to_escaped_user_string()} {made.partition or ''}")
     if tick.dropped:
         echo(f"dropped by {tick.dropped.by} at {when(tick.dropped.at)}: {tick.dropped.reason}")
     if tick.log:

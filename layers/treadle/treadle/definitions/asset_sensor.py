@@ -91,9 +91,7 @@ class AssetSensorDefinition(SensorDefinition):
         if not isinstance(event, AssetMaterialized):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
-            reason = (
-                f"{event.summary}: not watched, because the sensor watches {self.asset_key.to_user_string()}."
-            )
+            reason = f"{event.summary}: not watched, because the sensor watches {self.asset_key.to_escaped_user_string()}."
             return SensorExecutionData((), reason)
         seen = replace(AssetSensorEvaluationContext.extending(context), _cursor=str(event.storage_id))
         values = flatten(self._called(seen, EventLogEntry.of(event)), self.name)

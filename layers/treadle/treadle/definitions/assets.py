@@ -4,133 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
+from treadle.definitions.asset_key import AssetKey as AssetKey  # noqa: PLC0414 - others import it from here
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.errors import InvalidReportError
-from treadle.definitions.values import json_text, text_value, unicode_problem
+from treadle.definitions.metadata import MetadataValue, normalized_metadata, plain_types, typed_metadata
+from treadle.definitions.values import json_text, tag_texts, unicode_problem
 
 ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
-MAX_KEY = 1_024
 MAX_PARTITION = MAX_PARTITION_KEY
 MAX_METADATA = 64 * 1_024
 """Bytes of UTF-8: an asset event with all of its metadata fits into one EventBridge event."""
-
-
-@dataclass(frozen=True, order=True)
-class AssetKey:
-    """The name of an asset.
-
-    Args:
-        path: its parts, or its only part.
-
-    Raises:
-        InvalidReportError: if there is no part, a part is empty or not valid Unicode, the key begins with
-            "#", or it has more than 1,024 bytes.
-    """
-
-    path: tuple[str, ...]
-
-    def __init__(self, path: str | Sequence[str]) -> None:
-        given: object = path
-        parts: tuple[object, ...] = ()
-        if isinstance(given, str | Sequence):
-            parts = (given,) if isinstance(given, str) else tuple(given)
-        if not parts or not all(isinstance(part, str) and part for part in parts):
-            msg = f"An asset key must be one or more strings that are not empty, not {shown(path)}."
-            raise InvalidReportError(msg)
-        texts = tuple(text_value(part, "An asset's key", InvalidReportError) for part in parts)
-        object.__setattr__(self, "path", texts)
-        text = self.to_user_string()
-        if text.startswith("#") or any("\\" in part for part in self.path) or not _fits(text, MAX_KEY):
-            msg = (
-                f"The asset key {text[:80]!r} cannot be stored: it must not begin with '#', contain "
-                f"a backslash or exceed {MAX_KEY} bytes."
-            )
-            raise InvalidReportError(msg)
-
-    @classmethod
-    def from_user_string(cls, text: str) -> Self:
-        r"""Parse a key that `to_user_string` wrote.
-
-        Args:
-            text: parts joined by "/"; a "/" within a part is written "\/".
-
-        Raises:
-            InvalidReportError: if it is not a key.
-        """
-        return cls([part.replace(r"\/", "/") for part in re.split(r"(?<!\\)/", text)])
-
-    def to_user_string(self) -> str:
-        r"""Return the parts joined by "/"; a "/" within a part is written "\/"."""
-        return "/".join(part.replace("/", r"\/") for part in self.path)
-
-    def __str__(self) -> str:
-        return f"AssetKey({list(self.path)!r})"
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _fits(text: str, size: int) -> bool:
-    return byte_size(text) <= size
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataValue:
-    """A metadata value as plain JSON; Dagster's constructors all store only the value.
-
-    Attributes:
-        value: plain JSON.
-    """
-
-    value: Any
-
-    @classmethod
-    def of(cls, value: object) -> Self:
-        """Wrap a value, unless it is wrapped already."""
-        return value if isinstance(value, cls) else cls(value)
-
-    @classmethod
-    def int(cls, value: Any) -> Self:
-        """Return an integer."""
-        return cls(value)
-
-    @classmethod
-    def float(cls, value: Any) -> Self:
-        """Return a number."""
-        return cls(value)
-
-    @classmethod
-    def bool(cls, value: Any) -> Self:
-        """Return True or False."""
-        return cls(value)
-
-    @classmethod
-    def text(cls, value: Any) -> Self:
-        """Return a text."""
-        return cls(value)
-
-    @classmethod
-    def md(cls, value: Any) -> Self:
-        """Return a text in Markdown."""
-        return cls(value)
-
-    @classmethod
-    def url(cls, value: Any) -> Self:
-        """Return a URL."""
-        return cls(value)
-
-    @classmethod
-    def json(cls, value: Any) -> Self:
-        """Return plain JSON."""
-        return cls(value)
-
-    @classmethod
-    def path(cls, value: Any) -> Self:
-        """Return the path of a file."""
-        return cls(str(value))
 
 
 @dataclass(frozen=True)
@@ -140,17 +26,20 @@ class AssetMaterialization:
     Args:
         asset_key: the asset; a string or several stand for the key of these parts.
         description: free text.
-        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in total.
+        metadata: by name, plain JSON, a path, an `AssetKey` or a `MetadataValue`; at most 64 KiB in total, with the
+            description and the tags.
         partition: its partition that was updated.
+        tags: of the materialization.
 
     Raises:
-        InvalidReportError: if the key or the metadata is invalid or too large.
+        InvalidReportError: if the key, the metadata or a tag is invalid or too large.
     """
 
     asset_key: AssetKey
     description: str | None = None
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
     partition: str | None = None
+    tags: Mapping[str, str] | None = None
 
     def __init__(
         self,
@@ -158,58 +47,163 @@ class AssetMaterialization:
         description: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        key = asset_key if isinstance(asset_key, AssetKey) else AssetKey(asset_key)
+        key = AssetKey.from_coercible(asset_key)
         object.__setattr__(self, "asset_key", key)
         object.__setattr__(self, "description", description)
         given: object = metadata or {}
         if not isinstance(given, Mapping):
-            msg = f"Metadata of asset {key.to_user_string()} must be a mapping, not {shown(given)}."
+            msg = f"{self._of('Metadata')} must be a mapping, not {shown(given)}."
             raise InvalidReportError(msg)
-        values = {str(name): MetadataValue.of(value) for name, value in given.items()}
+        values = normalized_metadata(given)
         if len(values) < len(given):
             msg = (
-                f"Metadata of asset {key.to_user_string()} has two entries with the same name once it is written as "
-                f"a string: {shown(dict(given))}. Give each its own."
+                f"{self._of('Metadata')} has two entries with the same name once it is written as a string: "
+                f"{shown(dict(given))}. Give each its own."
             )
             raise InvalidReportError(msg)
         object.__setattr__(self, "metadata", values)
         object.__setattr__(self, "partition", partition)
+        object.__setattr__(self, "tags", None if tags is None else _checked_tags(tags, self._of("tags")))
         self._check()
+        dimensions = {
+            name.removeprefix(_DIMENSION): value
+            for name, value in (tags or {}).items()
+            if name.startswith(_DIMENSION)
+        }
+        if dimensions:
+            # Imported here, as most assets have no partitions of several dimensions.
+            from treadle.definitions.partitions.multi import MultiPartitionKey
+
+            object.__setattr__(self, "partition", MultiPartitionKey(dimensions))
+
+    def _of(self, what: str) -> str:
+        return f"{what} of asset {self.asset_key.to_escaped_user_string()}"
 
     def _check(self) -> None:
         texts: dict[str, object] = {"description": self.description, "partition": self.partition}
         for name, text in texts.items():
             if text is not None and not isinstance(text, str):
-                msg = (
-                    f"{name} of asset {self.asset_key.to_user_string()} must be a string, not {shown(text)}."
-                )
+                msg = f"{self._of(name)} must be a string, not {shown(text)}."
                 raise InvalidReportError(msg)
             if text is not None:
                 object.__setattr__(self, name, str.__str__(text))  # Only the text of an enum member.
             problem = unicode_problem(text) if text else None
             if problem is not None:
-                msg = f"{name} of asset {self.asset_key.to_user_string()} {problem}"
+                msg = f"{self._of(name)} {problem}"
                 raise InvalidReportError(msg)
-        if self.partition is not None and not (self.partition and _fits(self.partition, MAX_PARTITION)):
-            msg = (
-                f"The partition of asset {self.asset_key.to_user_string()} must have 1 to "
-                f"{MAX_PARTITION} bytes."
-            )
+        if self.partition is not None and not 1 <= byte_size(self.partition) <= MAX_PARTITION:
+            msg = f"{self._of('The partition')} must have 1 to {MAX_PARTITION} bytes."
             raise InvalidReportError(msg)
-        what = f"Metadata of asset {self.asset_key.to_user_string()}"
+        what = self._of("Metadata")
         size = byte_size(json_text([self.plain_metadata, self.description], what, InvalidReportError))
+        if optional := self.optional_fields:
+            size += byte_size(json_text(optional, what, InvalidReportError))
         if size > MAX_METADATA:
             msg = (
-                f"Metadata of asset {self.asset_key.to_user_string()} has {size} bytes; the limit "
-                f"is {MAX_METADATA}. Store large values elsewhere and give their location."
+                f"{self._of('Metadata')} has {size} bytes; the limit is {MAX_METADATA}. Store large values "
+                "elsewhere and give their location."
             )
             raise InvalidReportError(msg)
+
+    @classmethod
+    def stored(
+        cls,
+        asset_key: AssetKey,
+        description: str | None,
+        metadata: Mapping[str, Any],
+        partition: str | None,
+        metadata_types: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> "AssetMaterialization":
+        """Return a materialization as it was before it was stored or sent as plain JSON.
+
+        Args:
+            asset_key: the asset.
+            description: free text.
+            metadata: from `plain_metadata`.
+            partition: its partition.
+            metadata_types: from `optional_fields`, as `tags`.
+            tags: of the materialization.
+
+        Raises:
+            InvalidReportError: if a part is invalid or too large.
+        """
+        return cls(asset_key, description, typed_metadata(metadata, metadata_types), partition, tags)
+
+    @staticmethod
+    def file(
+        path: str,
+        description: str | None = None,
+        asset_key: AssetKey | str | Sequence[str] | None = None,
+    ) -> "AssetMaterialization":
+        """Return the materialization of a file.
+
+        Args:
+            path: its path, also the asset's key unless one is given.
+            description: free text.
+            asset_key: the asset.
+        """
+        return AssetMaterialization(asset_key or path, description, {"path": MetadataValue.path(path)})
+
+    def with_metadata(self, metadata: Mapping[str, Any] | None) -> "AssetMaterialization":
+        """Return the same materialization with other metadata."""
+        return AssetMaterialization(self.asset_key, self.description, metadata, self.partition, self.tags)
+
+    @property
+    def label(self) -> str:
+        """The parts of the asset's key, joined by spaces."""
+        return " ".join(self.asset_key.parts)
 
     @property
     def plain_metadata(self) -> dict[str, Any]:
         """The metadata as plain JSON."""
-        return {name: each.value for name, each in self.metadata.items()}
+        return {name: each.plain for name, each in self.metadata.items()}
+
+    @property
+    def optional_fields(self) -> dict[str, dict[str, str]]:
+        """What is stored and sent beside the plain metadata, if there is any: the types that it lacks, and tags."""
+        types = plain_types(self.metadata)
+        return {
+            **({"metadata_types": types} if types else {}),
+            **({} if self.tags is None else {"tags": dict(self.tags)}),
+        }
+
+
+def _checked_tags(given: object, what: str) -> dict[str, str]:
+    tags = tag_texts(given, InvalidReportError)
+    for name, value in dict(given).items():  # type: ignore[call-overload]
+        if not (isinstance(name, str) and isinstance(value, str) and _is_tag(name, value)):
+            msg = (
+                f"{what} cannot contain {shown(name)}: {shown(value)}. A tag's name and value are strings of up to 63 "
+                "letters, digits, '_', '-' and '.'; the name may have a namespace of such characters before a '/'."
+            )
+            raise InvalidReportError(msg)
+    return tags
+
+
+def _is_tag(name: str, value: str) -> bool:
+    if name in _SYSTEM_TAGS or name.startswith(_SYSTEM_PREFIXES):
+        return True
+    return _TAG_NAME.fullmatch(name) is not None and _TAG_VALUE.fullmatch(value) is not None
+
+
+_DIMENSION = "dagster/partition/"
+_SYSTEM_TAGS = {
+    "dagster/code_version",
+    "dagster/data_version",
+    "dagster/logical_version",
+    "dagster/reporting_user",
+}
+_SYSTEM_PREFIXES = (
+    _DIMENSION,
+    "dagster/input_data_version",
+    "dagster/input_event_pointer",
+    "dagster/input_logical_version",
+)
+_TAG_NAME = re.compile(r"([A-Za-z0-9_.-]{1,63}/|dagster/kind/)?[A-Za-z0-9_.-]{1,63}")
+_TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +236,11 @@ class AssetMaterialized:
     @property
     def identity(self) -> tuple[str, ...]:
         """What is the same in a redelivery of the event."""
-        return ("asset", self.asset_key.to_user_string(), self.event_id)
+        return ("asset", self.asset_key.to_escaped_user_string(), self.event_id)
 
     @property
     def summary(self) -> str:
         """The event in one line, for operators."""
         partition = self.materialization.partition
         of = f" of partition {partition}" if partition else ""
-        return f"Asset {self.asset_key.to_user_string()}: materialization {self.storage_id}{of}"
+        return f"Asset {self.asset_key.to_escaped_user_string()}: materialization {self.storage_id}{of}"

@@ -68,7 +68,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         self.takes_any = bool(any_of)
         super().__init__(
             name,
-            upstream=[key.to_user_string() for key in keys],
+            upstream=[key.to_escaped_user_string() for key in keys],
             correlate_by=PARTITION_KEY if per_partition else None,
             problems=problems,
             **options,
@@ -90,7 +90,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         ]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
-        key, cursor = AssetKey.from_user_string(name), None
+        key, cursor = AssetKey.from_escaped_user_string(name), None
         number: int | None = None
         old = 0
         while True:
@@ -119,7 +119,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
 
 
 def _filter(name: str, **more: Any) -> EventRecordsFilter:
-    key = AssetKey.from_user_string(name)
+    key = AssetKey.from_escaped_user_string(name)
     return EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, key, **more)
 
 

@@ -7,6 +7,7 @@
     ├── DagsterUnknownPartitionError        a partition key that no partition of a definition has
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
     ├── InvalidReportError                  a run status or an asset is reported with invalid arguments
+    │   └── DagsterInvalidMetadata          ... or a metadata value has no type of metadata
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline
@@ -92,6 +93,10 @@ class DagsterInvariantViolationError(TreadleError):
 
 class InvalidReportError(TreadleError):
     """A run's status or an asset was reported with invalid arguments; nothing was sent."""
+
+
+class DagsterInvalidMetadata(InvalidReportError):  # noqa: N818 - Dagster's name
+    """A metadata value has a type that metadata cannot have."""
 
 
 class InvalidResultError(TreadleError):

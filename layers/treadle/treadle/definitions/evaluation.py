@@ -114,7 +114,10 @@ def combine(
     """
     results = [value for value in values if isinstance(value, SensorResult)]
     if results and len(values) > 1:
-        msg = f"Sensor {context.sensor_name}: a SensorResult must be the only object returned."
+        msg = (
+            f"Error in sensor {context.sensor_name}: When a SensorResult is returned from a sensor, it must be the "
+            "only object returned."
+        )
         raise InvalidResultError(msg)
     asset_events = tuple(results[0].asset_events or ()) if results else ()
     if results:
@@ -126,7 +129,7 @@ def combine(
     skip_message = None
     if not resolved:
         nothing = f"{len(asset_events)} asset events" if asset_events else EMPTY_RESULT
-        skip_message = (skips[0].skip_message if skips else None) or nothing
+        skip_message = skips[0].skip_message if skips else nothing
     return SensorExecutionData(resolved, skip_message, context.cursor, asset_events=asset_events)
 
 

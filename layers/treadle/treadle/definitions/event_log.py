@@ -51,7 +51,7 @@ class EventLogEntry:
             materialized.run_id or "",
             materialized.time.timestamp(),
         )
-        message = made.description or f"Materialized value {materialized.asset_key.to_user_string()}."
+        message = made.description or f"Materialized value {materialized.asset_key.to_escaped_user_string()}."
         data = EventSpecificData(materialization=made)
         event = DagsterEvent(
             ASSET_MATERIALIZATION, "", message, run_id, timestamp=time, event_specific_data=data
@@ -143,6 +143,44 @@ class EventLogRecord:
     def asset_materialization(self) -> AssetMaterialization | None:
         """The materialization."""
         return self.event_log_entry.asset_materialization
+
+
+@dataclass(frozen=True, slots=True)
+class AssetEntry:
+    """What is known about an asset.
+
+    Attributes:
+        asset_key: the asset.
+        last_materialization_record: its materialization that was recorded last.
+        last_run_id: the run that made it.
+    """
+
+    asset_key: AssetKey
+    last_materialization_record: EventLogRecord | None = None
+    last_run_id: str | None = None
+
+    @property
+    def last_materialization(self) -> EventLogEntry | None:
+        """The last materialization's event."""
+        record = self.last_materialization_record
+        return None if record is None else record.event_log_entry
+
+    @property
+    def last_materialization_storage_id(self) -> int | None:
+        """The last materialization's storage id."""
+        record = self.last_materialization_record
+        return None if record is None else record.storage_id
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRecord:
+    """The record of an asset.
+
+    Attributes:
+        asset_entry: what is known about it.
+    """
+
+    asset_entry: AssetEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 # Loaded only by evaluators that use them.
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from treadle.definitions.assets import AssetKey
     from treadle.definitions.event_log import (
+        AssetRecord,
         AssetRecordsFilter,
         EventLogEntry,
         EventLogRecord,
@@ -22,11 +24,38 @@ if TYPE_CHECKING:
     from treadle.definitions.status import DagsterRunStatus
 
 
+@runtime_checkable
 class DagsterInstance(Protocol):
     """The recorded runs and assets of the sensor's engine.
 
     Runs are found by an eventually consistent index, then read strongly; assets' events are read strongly.
     """
+
+    @staticmethod
+    def ephemeral() -> Any:
+        """Return an in-memory deployment without sensors, for a test; `TreadleInstance` takes sensors."""
+        return import_module("treadle.testing.instance").TreadleInstance([])
+
+    def has_run(self, run_id: str) -> bool:
+        """Return whether there is a run with this id."""
+
+    def get_runs_count(self, filters: RunsFilter, limit: int | None = None) -> int:
+        """Return the number of runs that match; each of them is read.
+
+        Args:
+            filters: the conditions.
+            limit: the number at which counting ends; None for all.
+        """
+
+    def get_asset_records(self, asset_keys: Sequence[AssetKey]) -> list[AssetRecord]:
+        """Return the records of those of the assets that were ever materialized, read strongly.
+
+        Args:
+            asset_keys: the assets.
+
+        Raises:
+            DagsterInvariantViolationError: if no assets are given, as they are never listed.
+        """
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
         """Return a run by its id, read strongly; None if there is none."""

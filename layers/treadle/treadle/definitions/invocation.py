@@ -133,8 +133,8 @@ class Signature:
         ]
         if missing:
             msg = (
-                f"Sensor evaluation function expected context argument '{missing[0]}', "
-                "but no context argument was provided when invoking."
+                "Sensor evaluation function expected context argument, but no context argument was provided when "
+                f"invoking. Give '{missing[0]}'."
             )
             raise DagsterInvalidInvocationError(msg)
         return given

@@ -47,12 +47,13 @@ class JobDefinition:
     Args:
         name: of its registry entry, which has the target.
         description: shown to operators.
-        tags: put on every run of the job; a request's own tags win. Values other than strings are written as
-            JSON.
+        tags: put on every run of the job, unless `run_tags` is given; a request's own tags win. Values other than
+            strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
         partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
             rejected, and the others of its tick are launched.
+        run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
@@ -64,10 +65,16 @@ class JobDefinition:
     tags: Mapping[str, str] = field(default_factory=dict)
     run_config_schema: Mapping[str, Any] | None = None
     partitions_def: "PartitionsDefinition | None" = None
+    run_tags: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
-        object.__setattr__(self, "tags", tag_texts(self.tags, DagsterInvalidDefinitionError))
+        tags = tag_texts(self.tags, DagsterInvalidDefinitionError)
+        object.__setattr__(self, "tags", tags)
+        given = self.run_tags
+        object.__setattr__(
+            self, "run_tags", tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
+        )
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
 

@@ -21,8 +21,8 @@ Records = list[EventLogRecord]
 class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     """The context of a multi-asset sensor's function.
 
-    All reads see the assets as of the first read: materializations recorded later belong to the next tick,
-    and `advance_all_cursors` does not pass over them.
+    All reads of a tick, or of a direct call of the sensor, see the assets as of the first read: materializations
+    recorded later belong to the next one, and `advance_all_cursors` does not pass over them.
 
     Attributes:
         asset_keys: the assets.
@@ -35,6 +35,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     _newest: dict[AssetKey, EventLogRecord | None] | None = None
     _consumed: dict[AssetKey, dict[int, str | None]] = field(default_factory=dict)
     _consumes_all: bool = False
+    _is_called: bool = True
 
     def __post_init__(self) -> None:
         self._cursors = load_cursors(self._cursor, self.asset_keys)
@@ -50,6 +51,19 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
             "Cursor is set automatically; use context.advance_cursor or context.advance_all_cursors."
         )
         raise DagsterInvariantViolationError(msg)
+
+    def begin_call(self) -> None:
+        """Begin a direct call: forget what the previous one read, and marked without moving the cursor."""
+        self._newest, self._consumed, self._consumes_all = None, {}, False
+        self.cursor_updated, self._is_called = False, True
+
+    def end_call(self) -> None:
+        """End a direct call: from now on each read is a new one."""
+        self._newest, self._is_called = None, False
+
+    def continue_from(self, cursor: str | None) -> None:
+        """Set the cursor to that of an evaluation with a context of its own."""
+        self._cursor, self._cursors = cursor, load_cursors(cursor, self.asset_keys)
 
     def latest_materialization_records_by_key(
         self, asset_keys: Sequence[AssetKey] | None = None
@@ -215,7 +229,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         return key
 
     def _newest_of_all(self) -> dict[AssetKey, EventLogRecord | None]:
-        if self._newest is None:
+        if self._newest is None or not self._is_called:
             self._newest = dict(self.instance.get_latest_materialization_records(self.asset_keys))
             for key, record in self._newest.items():
                 number = self._cursors[key].storage_id
@@ -290,10 +304,9 @@ def build_multi_asset_sensor_context(
         instance, cursor, repository_name, sensor_name, resources, last_sensor_start_time
     )
     context = MultiAssetSensorEvaluationContext.extending(base, asset_keys=tuple(monitored_assets))
-    if not cursor_from_latest_materializations:
-        return context
-    context.advance_all_cursors()
-    context.update_cursor_after_evaluation()
-    return MultiAssetSensorEvaluationContext.extending(
-        replace(base, _cursor=context.cursor), asset_keys=context.asset_keys
-    )
+    if cursor_from_latest_materializations:
+        context.advance_all_cursors()
+        context.update_cursor_after_evaluation()
+        context.cursor_updated = False
+    context.end_call()
+    return context

@@ -64,7 +64,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Run the function to its end, and move each asset's cursor as it requested.
+        """Run the function to its end, and move each asset's cursor, and the context's, as it requested.
 
         Args:
             context: of the evaluation; the function receives a `MultiAssetSensorEvaluationContext` made from
@@ -82,6 +82,9 @@ class MultiAssetSensorDefinition(SensorDefinition):
         if is_several and any(isinstance(value, SensorResult) for value in values):
             msg = "Cannot yield a SensorResult from a multi_asset_sensor. Instead return the SensorResult."
             raise DagsterInvariantViolationError(msg)
+        for value in values:
+            if isinstance(value, SensorResult) and value.cursor:
+                seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
         if any(map(_asks, values)) and not seen.cursor_updated:
             msg = (
                 "Asset materializations have been handled in this sensor, but the cursor was not updated. This "
@@ -89,11 +92,12 @@ class MultiAssetSensorDefinition(SensorDefinition):
                 "context.advance_cursor or context.advance_all_cursors to update the cursor."
             )
             raise DagsterInvalidDefinitionError(msg)
-        for value in values:
-            if isinstance(value, SensorResult) and value.cursor:
-                seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
         data = combine(values, seen, self.job_names)
         seen.update_cursor_after_evaluation()
+        if isinstance(context, MultiAssetSensorEvaluationContext):
+            context.continue_from(seen.cursor)
+        elif seen.cursor != context.cursor:
+            context.update_cursor(seen.cursor)
         return replace(data, cursor=seen.cursor, depth=seen.depth)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -110,12 +114,19 @@ class MultiAssetSensorDefinition(SensorDefinition):
             DagsterInvalidInvocationError: if an argument is missing or unknown.
             DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
         """
-        result = super().__call__(*args, **kwargs)
-        if inspect.isgenerator(result):
-            result = iter(list(result))
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, MultiAssetSensorEvaluationContext):
-                value.update_cursor_after_evaluation()
+        given = (*args, *kwargs.values())
+        contexts = [value for value in given if isinstance(value, MultiAssetSensorEvaluationContext)]
+        for context in contexts:
+            context.begin_call()
+        try:
+            result = super().__call__(*args, **kwargs)
+            if inspect.isgenerator(result):
+                result = iter(list(result))
+            for context in contexts:
+                context.update_cursor_after_evaluation()
+        finally:
+            for context in contexts:
+                context.end_call()
         return result
 
 

@@ -1,10 +1,13 @@
 """Options that the sensor decorators share; `SensorDefinition` documents them and has their defaults."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict, TypeVar, get_args
 
+from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.status import DefaultSensorStatus
+
+T = TypeVar("T")
 
 
 class SharedOptions(TypedDict, total=False):
@@ -38,6 +41,12 @@ class SensorOptions(UntargetedOptions, total=False):
     jobs: Sequence[JobDefinition] | None
 
 
+class TargetOptions(SensorOptions, total=False):
+    """Options of a sensor whose jobs may also be its `target`."""
+
+    target: JobDefinition | None
+
+
 def check_options(function: Callable[..., Any], options: Mapping[str, object]) -> None:
     """Check that a function's `**options: Unpack[...]` contain only those of its annotation.
 
@@ -53,3 +62,22 @@ def check_options(function: Callable[..., Any], options: Mapping[str, object]) -
         if name not in known.__optional_keys__:
             msg = f"{function.__name__}() got an unexpected keyword argument {name!r}"
             raise TypeError(msg)
+
+
+def renamed(value: T, older: T | None, names: str) -> T:
+    """Return an argument's value, given under either of its two names.
+
+    Args:
+        value: under the current name.
+        older: under Dagster's former name.
+        names: both, for the error.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it was given under both.
+    """
+    if older is None:
+        return value
+    if value:
+        msg = f"Cannot specify both {names}: the second is the older name of the first."
+        raise DagsterInvalidDefinitionError(msg)
+    return older

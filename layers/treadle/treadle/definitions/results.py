@@ -240,14 +240,20 @@ class SensorExecutionData:
         asset_events: materializations to record.
         wait_seconds: after how many seconds the event is to be evaluated again, as it is too early to decide.
         measures: values that an operator may want to monitor.
+        dagster_run_reactions: what a run status sensor returned or yielded as its reaction.
     """
 
-    run_requests: tuple[RunRequest, ...] = ()
+    run_requests: Sequence[RunRequest] = ()
     skip_message: str | None = None
     cursor: str | None = None
     set_aside: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
-    asset_events: "tuple[AssetMaterialization, ...]" = ()
+    asset_events: "Sequence[AssetMaterialization]" = ()
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
+    dagster_run_reactions: Sequence[DagsterRunReaction] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("run_requests", "asset_events", "dagster_run_reactions"):
+            object.__setattr__(self, name, list(getattr(self, name)))

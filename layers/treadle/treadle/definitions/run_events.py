@@ -21,6 +21,14 @@ class DagsterEventType(StrEnum):
     RUN_FAILURE = "PIPELINE_FAILURE"
     RUN_CANCELING = "PIPELINE_CANCELING"
     RUN_CANCELED = "PIPELINE_CANCELED"
+    # Dagster's former names of the same types.
+    PIPELINE_ENQUEUED = "PIPELINE_ENQUEUED"
+    PIPELINE_STARTING = "PIPELINE_STARTING"
+    PIPELINE_START = "PIPELINE_START"
+    PIPELINE_SUCCESS = "PIPELINE_SUCCESS"
+    PIPELINE_FAILURE = "PIPELINE_FAILURE"
+    PIPELINE_CANCELING = "PIPELINE_CANCELING"
+    PIPELINE_CANCELED = "PIPELINE_CANCELED"
     STEP_FAILURE = "STEP_FAILURE"
     ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
@@ -44,11 +52,18 @@ class SerializableErrorInfo:
         message: as text.
         cls_name: the error's name.
         stack: lines of its stack, if there is one.
+        cause: the error that caused it; None, as a target reports the error itself.
+        context: the error that was being handled; None likewise.
     """
 
     message: str
     cls_name: str | None = None
     stack: tuple[str, ...] = ()
+    cause: "SerializableErrorInfo | None" = None
+    context: "SerializableErrorInfo | None" = None
+
+    def __str__(self) -> str:
+        return self.to_string()
 
     def to_string(self) -> str:
         """Return the error with its name and stack, as text."""

@@ -9,7 +9,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition, names_in
-from treadle.definitions.options import RetryOptions, UntargetedOptions, check_options
+from treadle.definitions.options import RetryOptions, UntargetedOptions, check_options, renamed
 from treadle.definitions.results import (
     DagsterRunReaction,
     RunRequest,
@@ -201,7 +201,13 @@ class RunStatusSensorDefinition(SensorDefinition):
         if results and not any(_asks(value) for value in results):
             return data
         text = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
-        return replace(data, acted_on=event.event_id, skip_message=None if data.run_requests else text)
+        reactions = [value for value in values if isinstance(value, DagsterRunReaction)]
+        return replace(
+            data,
+            acted_on=event.event_id,
+            skip_message=None if data.run_requests else text,
+            dagster_run_reactions=reactions,
+        )
 
 
 class RunFailureSensorDefinition(RunStatusSensorDefinition):
@@ -222,10 +228,12 @@ def run_status_sensor(
     minimum_interval_seconds: int | None = None,
     description: str | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
     monitor_all_code_locations: bool | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
+    monitor_all_repositories: bool | None = None,
     **options: Unpack[RetryOptions],
 ) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
     """Make a sensor of a function that is called once for each status that a monitored run reaches.
@@ -238,10 +246,12 @@ def run_status_sensor(
         description: shown to operators; the function's docstring by default.
         monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
             engine.
+        job_selection: the former name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it is evaluated before an operator has started it.
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
+        monitor_all_repositories: the former name of `monitor_all_code_locations`.
         options: `required_resource_keys`, `tags`, `metadata`, `owners`, `retries_per_key` and `on_invalid` of
             `SensorDefinition`.
 
@@ -250,6 +260,13 @@ def run_status_sensor(
     """
     check_options(run_status_sensor, options)
 
+    jobs = renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection")
+    everywhere = renamed(
+        monitor_all_code_locations,
+        monitor_all_repositories,
+        "monitor_all_code_locations and monitor_all_repositories",
+    )
+
     def decorate(function: RunStatusFunction) -> RunStatusSensorDefinition:
         return RunStatusSensorDefinition(
             name,
@@ -257,8 +274,8 @@ def run_status_sensor(
             function,
             minimum_interval_seconds=minimum_interval_seconds,
             description=description,
-            monitored_jobs=monitored_jobs,
-            monitor_all_code_locations=monitor_all_code_locations,
+            monitored_jobs=jobs,
+            monitor_all_code_locations=everywhere,
             default_status=default_status,
             request_job=request_job,
             request_jobs=request_jobs,
@@ -278,10 +295,12 @@ def run_failure_sensor(
     minimum_interval_seconds: int | None = None,
     description: str | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
     monitor_all_code_locations: bool | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
+    monitor_all_repositories: bool | None = None,
     **options: Unpack[RetryOptions],
 ) -> Callable[[RunStatusFunction], RunFailureSensorDefinition]: ...
 
@@ -291,10 +310,12 @@ def run_failure_sensor(
     minimum_interval_seconds: int | None = None,
     description: str | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
     monitor_all_code_locations: bool | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
+    monitor_all_repositories: bool | None = None,
     **options: Unpack[RetryOptions],
 ) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
     """Make a sensor of a function that is called once for each monitored run that fails.
@@ -306,16 +327,25 @@ def run_failure_sensor(
         minimum_interval_seconds: as in `@run_status_sensor`, like all that follow.
         description: shown to operators.
         monitored_jobs: jobs of this engine, or selectors of other engines' jobs.
+        job_selection: the former name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every engine.
         default_status: whether it is evaluated before an operator has started it.
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
+        monitor_all_repositories: the former name of `monitor_all_code_locations`.
         options: those of `@run_status_sensor`.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     check_options(run_failure_sensor, options)
+
+    jobs = renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection")
+    everywhere = renamed(
+        monitor_all_code_locations,
+        monitor_all_repositories,
+        "monitor_all_code_locations and monitor_all_repositories",
+    )
 
     def decorate(function: RunStatusFunction) -> RunFailureSensorDefinition:
         return RunFailureSensorDefinition(
@@ -324,8 +354,8 @@ def run_failure_sensor(
             function,
             minimum_interval_seconds=minimum_interval_seconds,
             description=description,
-            monitored_jobs=monitored_jobs,
-            monitor_all_code_locations=monitor_all_code_locations,
+            monitored_jobs=jobs,
+            monitor_all_code_locations=everywhere,
             default_status=default_status,
             request_job=request_job,
             request_jobs=request_jobs,

@@ -13,13 +13,14 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEve
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
-from treadle.definitions.options import SensorOptions, check_options
+from treadle.definitions.options import TargetOptions, check_options
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 # A sensor loads only the modules it uses.
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialized
+    from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
     from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.timed import DeadlineReached
@@ -35,7 +36,7 @@ MAX_RETRIES = 10_000
 SET_ASIDE, FAIL = ON_INVALID = ("set_aside", "fail")
 """How a request that can never run may be treated."""
 
-_OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:\S+")
+_OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:.+")
 
 
 class SensorDefinition:
@@ -56,6 +57,7 @@ class SensorDefinition:
         required_resource_keys: resources that the function takes from `context.resources`.
         tags: of the sensor; they are not put on runs.
         metadata: shown to operators.
+        target: the only target, as `job`; assets cannot be a target.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later tick that requests the same run key again may start its run
             again, as long as it has failed or was canceled each time. By default a key starts only one run.
@@ -89,6 +91,7 @@ class SensorDefinition:
         required_resource_keys: set[str] | None = None,
         tags: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        target: JobDefinition | None = None,
         owners: Sequence[str] | None = None,
         retries_per_key: int = 0,
         on_invalid: str = SET_ASIDE,
@@ -102,10 +105,12 @@ class SensorDefinition:
             self.name, self._signature, minimum_interval_seconds, required_resource_keys, owners
         )
         problems += _problems_of_values(job_name, job, jobs, default_status, tags, metadata)
-        given = [what for what, value in (("job", job), ("jobs", jobs), ("job_name", job_name)) if value]
+        problems += _problems_of_target(target)
+        targets = {"job": job, "jobs": jobs, "job_name": job_name, "target": target}
+        given = [what for what, value in targets.items() if value]
         if len(given) > 1:
             problems.append(
-                f"Attempted to provide more than one of 'job', 'jobs', 'job_name' ({', '.join(given)})"
+                f"Attempted to provide more than one of 'job', 'jobs', 'job_name', 'target' ({', '.join(given)})"
             )
         problems += _problems_of_requests(retries_per_key, on_invalid)
         if problems:
@@ -117,10 +122,11 @@ class SensorDefinition:
         self.default_status = DefaultSensorStatus(default_status)
         self.required_resource_keys = frozenset(required_resource_keys or self._signature.resources)
         self.tags = dict(tags or {})
-        self.metadata = dict(metadata or {})
-        self.owners = tuple(owners or ())
+        self.metadata = _metadata(metadata)
+        self.owners = list(owners or ())
         self.retries_per_key = retries_per_key
         self.on_invalid = on_invalid
+        job = job or target or None
         self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
 
     @property
@@ -177,7 +183,7 @@ class SensorDefinition:
         """Return the same sensor with other targets or metadata; None leaves them unchanged."""
         changed = copy(self) if jobs is None else self.with_updated_jobs(jobs)
         if metadata is not None:
-            changed.metadata = dict(metadata)
+            changed.metadata = _metadata(metadata)
         return changed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -265,6 +271,15 @@ class SensorDefinition:
         return self
 
 
+def _metadata(given: Mapping[str, Any] | None) -> "dict[str, MetadataValue]":
+    if not given:
+        return {}
+    # Imported here, as most sensors have none.
+    from treadle.definitions.metadata import normalized_metadata
+
+    return normalized_metadata(given)
+
+
 def _problems(
     name: str,
     signature: Signature,
@@ -289,7 +304,8 @@ def _problems(
             "decorated function"
         )
     problems += [
-        f"owner {owner!r} is neither an e-mail address nor a team as team:name"
+        f"Invalid owner {owner!r} for sensor {name!r}. Owner must be an email address or a team name prefixed with "
+        "'team:'"
         for owner in owners or ()
         if _OWNER.fullmatch(owner) is None
     ]
@@ -313,6 +329,15 @@ def _problems_of_values(
             yield f"{name} must be a mapping, not {shown(value)}"
 
 
+def _problems_of_target(target: object) -> Iterator[str]:
+    if target and not isinstance(target, JobDefinition):
+        yield (
+            f"target must be a JobDefinition, not {shown(target)}: anything else is a selection of assets in Dagster, "
+            "and a selection of assets is not built yet (Coming from Dagster, target). Give a job's name as job_name, "
+            "and several jobs as jobs"
+        )
+
+
 def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterator[str]:
     if not isinstance(retries_per_key, int) or isinstance(retries_per_key, bool):
         yield f"retries_per_key must be a whole number, not {shown(retries_per_key)}"
@@ -325,7 +350,7 @@ def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterat
 
 
 def sensor(
-    job_name: str | None = None, *, name: str | None = None, **options: Unpack[SensorOptions]
+    job_name: str | None = None, *, name: str | None = None, **options: Unpack[TargetOptions]
 ) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 

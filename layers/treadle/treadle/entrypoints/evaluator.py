@@ -251,7 +251,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.set_aside],
         "asset_events": [
             {
-                "asset_key": made.asset_key.to_user_string(),
+                "asset_key": made.asset_key.to_escaped_user_string(),
                 "partition": made.partition,
                 "metadata": made.plain_metadata,
             }

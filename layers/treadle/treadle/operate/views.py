@@ -50,7 +50,7 @@ def tick_json(tick: Tick) -> Json:
     """Return a complete tick as JSON, without the token of its evaluation."""
     made = [
         {
-            "asset_key": each.asset_key.to_user_string(),
+            "asset_key": each.asset_key.to_escaped_user_string(),
             "partition": each.partition,
             "description": each.description,
             "metadata": dict(each.plain_metadata),

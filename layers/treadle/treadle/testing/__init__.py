@@ -3,7 +3,7 @@
 from treadle.definitions.contexts import build_sensor_context
 from treadle.definitions.resources import build_resources
 from treadle.definitions.run_config_schema import validate_run_config
-from treadle.testing.instance import TickResult, TreadleInstance
+from treadle.testing.instance import TickResult, TreadleInstance, instance_for_test
 from treadle.testing.system import VirtualClock
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "VirtualClock",
     "build_resources",
     "build_sensor_context",
+    "instance_for_test",
     "validate_run_config",
 ]

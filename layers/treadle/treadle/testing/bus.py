@@ -92,6 +92,14 @@ class RunResult:
         """
         return self._event(DagsterRunStatus.SUCCESS)
 
+    def get_run_success_event(self) -> DagsterEvent:
+        """Return the event of its success, under Dagster's newer name."""
+        return self.get_job_success_event()
+
+    def get_run_failure_event(self) -> DagsterEvent:
+        """Return the event of its failure, under Dagster's newer name."""
+        return self.get_job_failure_event()
+
     def get_job_failure_event(self) -> DagsterEvent:
         """Return the event of its failure, with the reason.
 

@@ -70,14 +70,14 @@ class Faults:
         pause: lets everything else proceed while a call hangs.
         throttles: called at each call without a plan: returns whether it is throttled.
         calls: all calls, in order.
-        struck: the calls with an injected fault.
+        injected: the calls with an injected fault.
     """
 
     plan: Mapping[int, Fault] = field(default_factory=dict)
     pause: Callable[[], None] = lambda: None
     throttles: Callable[[], bool] = lambda: False
     calls: list[Call] = field(default_factory=list)
-    struck: list[tuple[Call, Fault]] = field(default_factory=list)
+    injected: list[tuple[Call, Fault]] = field(default_factory=list)
     _processes: list[_Process] = field(default_factory=list)
 
     def run(self, step: str, function: Callable[[], object]) -> bool:
@@ -115,15 +115,15 @@ class Faults:
         fault = self.plan.get(made.number) or (Fault.THROTTLED if self.throttles() else None)
         if fault is None:
             return call.function()
-        self.struck.append((made, fault))
+        self.injected.append((made, fault))
         try:
-            return self._strike(call, fault)
+            return self._inject(call, fault)
         except ProcessKilled:
             # Code of it that still runs, such as a cleanup, must have no effect.
             process.is_dead = True
             raise
 
-    def _strike(self, call: "PendingCall", fault: Fault) -> Any:
+    def _inject(self, call: "PendingCall", fault: Fault) -> Any:
         if fault is Fault.THROTTLED:
             raise call.throttled(f"{call.port}.{call.method} was throttled.")
         if fault is Fault.PAUSE:

@@ -3,7 +3,8 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and inspects runs, ticks and cursors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -336,6 +337,12 @@ class TreadleInstance(InstanceReader):
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
         """Set a sensor's cursor, as an operator does."""
         return self._operations.set_cursor(sensor, cursor, _OPERATOR)
+
+
+@contextmanager
+def instance_for_test() -> Iterator[TreadleInstance]:
+    """Yield an in-memory deployment without sensors, for a ported test; `TreadleInstance` takes sensors."""
+    yield TreadleInstance([])
 
 
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)

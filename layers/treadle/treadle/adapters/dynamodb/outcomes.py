@@ -4,8 +4,9 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
@@ -120,7 +121,8 @@ class Outcomes:
         malformed: list[RejectedRequest] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))
         # Ticks that were committed before asset events existed have none.
-        made = tuple(_each(_read_asset_event, found.get("assets", ()), malformed))
+        assets = zip_longest(found.get("assets", ()), found.get("assets_optional", ()))
+        made = tuple(_each(_read_asset_event, assets, malformed))
         aside = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
         return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made)
 
@@ -189,10 +191,13 @@ def _content(tick: Tick) -> bytes:
         "existing": list(tick.existing_keys),
         "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
         "assets": [
-            [made.asset_key.to_user_string(), made.description, made.plain_metadata, made.partition]
+            [made.asset_key.to_escaped_user_string(), made.description, made.plain_metadata, made.partition]
             for made in tick.asset_events
         ],
     }
+    optional = [made.optional_fields for made in tick.asset_events]
+    if any(optional):
+        content["assets_optional"] = optional  # Beside the list, whose four fields earlier versions read.
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -214,17 +219,12 @@ def _planned_run(
     return PlannedRun(run_id, run_key, job, run_config, tags, partition_key, retries)
 
 
-def _asset_event(
-    asset_key: str, description: str | None, metadata: Mapping[str, Any], partition: str | None
-) -> "AssetMaterialization":
+def _listed_asset_event(record: Any) -> "AssetMaterialization":
     # Imported here, as most ticks have none.
     from treadle.definitions.assets import AssetKey, AssetMaterialization
 
-    return AssetMaterialization(AssetKey.from_user_string(asset_key), description, metadata, partition)
-
-
-def _listed_asset_event(record: Any) -> "AssetMaterialization":
-    return _asset_event(*record)
+    (key, *fields), optional = record
+    return AssetMaterialization.stored(AssetKey.from_escaped_user_string(key), *fields, **(optional or {}))
 
 
 _read_asset_event = reader(_listed_asset_event, lambda _: "one asset event of a tick")

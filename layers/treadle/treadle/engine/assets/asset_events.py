@@ -24,9 +24,10 @@ def asset_event(event: AssetMaterialized) -> AssetEvent:
         "run_id": event.run_id,
         "depth": event.depth,
         "location": event.location,
+        **made.optional_fields,
     }
     return AssetEvent(
-        made.asset_key.to_user_string(),
+        made.asset_key.to_escaped_user_string(),
         event.event_id,
         ASSET_MATERIALIZATION,
         int(event.time.timestamp() * 1000),
@@ -47,8 +48,15 @@ def materialized(kept: AssetEvent) -> AssetMaterialized:
 def _materialized(kept: AssetEvent) -> AssetMaterialized:
     check_readable(kept)
     body = json.loads(kept.body)
-    key = AssetKey.from_user_string(kept.asset_key)
-    made = AssetMaterialization(key, body["description"], body["metadata"], body["partition"])
+    key = AssetKey.from_escaped_user_string(kept.asset_key)
+    made = AssetMaterialization.stored(
+        key,
+        body["description"],
+        body["metadata"],
+        body["partition"],
+        body.get("metadata_types"),
+        body.get("tags"),
+    )
     return AssetMaterialized(
         made,
         kept.event_id,

@@ -175,9 +175,7 @@ class AssetRecorder:
         except Exception as error:
             if is_passing(error):
                 raise
-            return (
-                f"Event {made.event_id} of asset {made.asset_key.to_user_string()} is not recorded: {error}"
-            )
+            return f"Event {made.event_id} of asset {made.asset_key.to_escaped_user_string()} is not recorded: {error}"
         return None
 
     def _reported(self, report: AssetReport) -> AssetMaterialized:

@@ -6,12 +6,15 @@ from itertools import islice
 from treadle.definitions.assets import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import (
+    AssetEntry,
+    AssetRecord,
     AssetRecordsFilter,
     EventLogEntry,
     EventLogRecord,
     EventRecordsFilter,
     EventRecordsResult,
 )
+from treadle.definitions.instance import DagsterInstance
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
 from treadle.model.assets import AssetEvent
@@ -20,7 +23,7 @@ from treadle.ports.assets import AT_ONCE, RecordedEvents
 from treadle.ports.runs import RunStore
 
 
-class InstanceReader(RunReader):
+class InstanceReader(RunReader, DagsterInstance):
     """A `DagsterInstance` that reads from the stores.
 
     Args:
@@ -65,7 +68,7 @@ class InstanceReader(RunReader):
         return EventRecordsResult(records, end, len(records) == limit)
 
     def _candidates(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
-        key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
+        key, after = wanted.asset_key.to_escaped_user_string(), max(wanted.after_cursor or 0, 0)
         if wanted.storage_ids is None:
             size = at_once if wanted.takes_all else AT_ONCE
             return self._events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
@@ -89,9 +92,22 @@ class InstanceReader(RunReader):
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
         """Return the same with their storage ids."""
-        found = self._events.newest({key.to_user_string() for key in asset_keys})
+        found = self._events.newest({key.to_escaped_user_string() for key in asset_keys})
         records = {record.asset_key: record for record in each_readable(_record, found.values())}
         return {key: records.get(key) for key in asset_keys}
+
+    def get_asset_records(self, asset_keys: Sequence[AssetKey]) -> list[AssetRecord]:
+        """Return the records of those of the assets that were ever materialized."""
+        given: object = asset_keys
+        if given is None:
+            msg = "get_asset_records needs asset_keys: assets are read by key, and never listed."
+            raise DagsterInvariantViolationError(msg)
+        records = self.get_latest_materialization_records(asset_keys)
+        return [
+            AssetRecord(AssetEntry(key, record, record.run_id or None))
+            for key, record in records.items()
+            if record is not None
+        ]
 
     def get_materialized_partitions(
         self,
@@ -102,7 +118,7 @@ class InstanceReader(RunReader):
         partitions: Sequence[str] | None = None,
     ) -> set[str]:
         """Return the partitions of an asset that were materialized."""
-        key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
+        key, sought = asset_key.to_escaped_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
         events = self._events.between(key, after_cursor or 0, before_cursor, ascending=False)
         for event in each_readable(materialized, events):

@@ -20,6 +20,8 @@ from treadle.ports.system import Clock
 
 DEFAULT_LIMIT = 1_000
 
+_ALL = 10**9
+
 _ORDERS = {None: False, "create_timestamp": False, "update_timestamp": True}
 
 
@@ -44,6 +46,14 @@ class RunReader:
         """Return a run's record by its id."""
         run = self._runs.get(run_id)
         return run_record(run, self._namespace) if run else None
+
+    def has_run(self, run_id: str) -> bool:
+        """Return whether there is a run with this id."""
+        return self._runs.get(run_id) is not None
+
+    def get_runs_count(self, filters: RunsFilter, limit: int | None = None) -> int:
+        """Return the number of runs that match a filter."""
+        return len(self._find(filters, _ALL if limit is None else limit, None, ascending=False))
 
     def get_runs(
         self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False

@@ -158,7 +158,7 @@ def asset_materialized(event: AssetMaterialized, namespace: str) -> BusEvent:
             "id": event.event_id,
             "namespace": namespace,
             "origin": event.location,
-            "asset_key": made.asset_key.to_user_string(),
+            "asset_key": made.asset_key.to_escaped_user_string(),
             "storage_id": event.storage_id,
             "time": timestamp(int(event.time.timestamp() * 1000)),
             "partition": made.partition,
@@ -166,6 +166,7 @@ def asset_materialized(event: AssetMaterialized, namespace: str) -> BusEvent:
             "metadata": made.plain_metadata,
             "run_id": event.run_id,
             "depth": event.depth,
+            **made.optional_fields,
         },
     )
 
@@ -220,10 +221,11 @@ def asset_materialization_report(
         "partition": made.partition,
         "description": made.description,
         "run_id": run_id,
+        **made.optional_fields,
     }
     detail = {
         "version": VERSION,
-        "asset_key": made.asset_key.to_user_string(),
+        "asset_key": made.asset_key.to_escaped_user_string(),
         "event_id": event_id,
         "time": time,
     }

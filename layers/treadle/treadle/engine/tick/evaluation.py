@@ -235,7 +235,7 @@ class Evaluator:
             requests=plan.runs,
             existing_keys=plan.existing_keys,
             set_aside=plan.set_aside,
-            asset_events=vetted.data.asset_events,
+            asset_events=tuple(vetted.data.asset_events),
         )
         data = vetted.data
         return EvaluationResult(

@@ -17,6 +17,7 @@ from treadle.definitions.bounds import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
+from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
@@ -294,7 +295,8 @@ class Planner:
             job=job.name,
             # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
-            tags=tag_texts({**job.tags, **request.tags}) | _partition_tags(job, request.partition_key),
+            tags=tag_texts({**(job.run_tags or {}), **request.tags})
+            | _partition_tags(job, request.partition_key),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
@@ -353,11 +355,12 @@ def _checked_again(made: "AssetMaterialization") -> "AssetMaterialization":
     # Imported here because most sensors report none.
     from treadle.definitions.assets import AssetMaterialization
 
-    return AssetMaterialization(made.asset_key, made.description, made.plain_metadata, made.partition)
+    return AssetMaterialization(made.asset_key, made.description, made.metadata, made.partition, made.tags)
 
 
 def _event_size(made: "AssetMaterialization") -> int:
-    texts = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
+    key = made.asset_key.to_escaped_user_string()
+    texts = (key, made.description, made.partition, made.plain_metadata, made.optional_fields)
     return len(canonical_json(texts).encode()) + OVERHEAD_BYTES
 
 
@@ -369,4 +372,5 @@ def _reason(
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
         return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"
-    return data.skip_message or ""
+    # A skip reason without a message says as little as a function that returned nothing.
+    return data.skip_message or EMPTY_RESULT

@@ -1,9 +1,10 @@
 """The run failure sensor that sends alerts to a channel, and the parts shared by all factories."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import Any, Protocol, Unpack
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.options import renamed
 from treadle.definitions.results import SkipReason
 from treadle.definitions.run_status import Monitored, RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
@@ -15,8 +16,6 @@ AlertIf = Callable[[RunFailureSensorContext], bool]
 
 WILL_RETRY_TAG = "dagster/will_retry"
 """On a failed run, "true" means that another attempt follows."""
-
-T = TypeVar("T")
 
 
 class Channel(Protocol):
@@ -102,25 +101,6 @@ def alert_sensor(
     return RunFailureSensorDefinition(
         name, DagsterRunStatus.FAILURE, alert_function(channel, alert_if), **options
     )
-
-
-def renamed(value: T, older: T | None, names: str) -> T:
-    """Return an argument's value, given under either of its two names.
-
-    Args:
-        value: under the current name.
-        older: under Dagster's former name.
-        names: both, for the error.
-
-    Raises:
-        DagsterInvalidDefinitionError: if it was given under both.
-    """
-    if older is None:
-        return value
-    if value:
-        msg = f"Cannot specify both {names}: the second is the older name of the first."
-        raise DagsterInvalidDefinitionError(msg)
-    return older
 
 
 def check(name: str, **required: Any) -> None:

@@ -8,7 +8,7 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor
 from treadle.integrations.alerts.formatting import (
     TextFunction,
     clip,
@@ -149,7 +149,6 @@ def make_pagerduty_on_run_failure_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "pagerduty_on_run_failure"
-    check(name, routing_key=routing_key)
     if severity not in SEVERITIES:
         known = ", ".join(SEVERITIES)
         msg = f"Sensor {name!r} cannot work: severity is {severity!r}, and must be one of {known}."

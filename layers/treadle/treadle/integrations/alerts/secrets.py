@@ -71,17 +71,21 @@ class Secret:
         return str(fields[self.key]).strip()
 
 
-SecretText = str | Secret
-"""A secret as text, or by reference."""
+SecretText = str | Secret | None
+"""A secret as text, or by reference. One that is empty or None fails the first alert, not the import."""
 
 
 def reveal(secret: SecretText) -> str:
     """Return the secret's text.
 
     Raises:
-        AlertError: if it cannot be read.
+        AlertError: if it cannot be read, or is empty.
     """
-    return secret.value() if isinstance(secret, Secret) else secret.strip()
+    text = secret.value() if isinstance(secret, Secret) else (secret or "").strip()
+    if not text:
+        msg = "The alert's token or address is empty. Give it in the function's environment, or as a Secret."
+        raise AlertError(msg)
+    return text
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:

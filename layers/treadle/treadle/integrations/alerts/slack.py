@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
+from treadle.definitions.options import renamed
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor
 from treadle.integrations.alerts.formatting import TextFunction, clip, escaped, one_line, run_link, short_id
 from treadle.integrations.alerts.http import Post, Remaining
 from treadle.integrations.alerts.secrets import SecretText, reveal
@@ -161,7 +162,6 @@ def make_slack_on_run_failure_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "slack_on_run_failure"
-    check(name, slack_token=slack_token)
     base = renamed(webserver_base_url, dagit_base_url, "webserver_base_url and dagit_base_url")
     return alert_sensor(
         SlackChannel(channel, slack_token, text_fn, blocks_fn, base, base_url),

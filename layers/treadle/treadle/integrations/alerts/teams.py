@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
+from treadle.definitions.options import renamed
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
 from treadle.integrations.alerts.formatting import TextFunction, clip_bytes, escaped, one_line, run_link
 from treadle.integrations.alerts.http import Post, Remaining, Route
 from treadle.integrations.alerts.secrets import SecretText, reveal
@@ -118,7 +119,7 @@ def make_teams_on_run_failure_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "teams_on_run_failure"
-    check(name, hook_url=hook_url, timeout=timeout)
+    check(name, timeout=timeout)
     base = renamed(webserver_base_url, dagit_base_url, "webserver_base_url and dagit_base_url")
     route = Route(timeout, http_proxy, https_proxy, verify)
     return alert_sensor(

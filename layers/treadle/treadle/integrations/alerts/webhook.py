@@ -77,7 +77,7 @@ class WebhookChannel:
         Raises:
             AlertError: if it was rejected, with the service's message.
         """
-        headers = {name: reveal(value) for name, value in self.headers.items()}
+        headers = {name: reveal(value) if value else "" for name, value in self.headers.items()}
         link = run_link(context, self.webserver_base_url)
         payload = dict(self.payload_fn(context))
         if link is not None:

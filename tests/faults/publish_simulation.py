@@ -1,4 +1,4 @@
-"""Runs end, PUBLISH publishes it, and sensors react: a world in which every call may meet a fault."""
+"""A simulation of status changes, from the run to the sensors' reactions; a fault can be injected at every call."""
 
 import json
 import random
@@ -10,16 +10,16 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
-from tests.faults.living import Living
-from tests.faults.world import (
+from tests.faults.engine_simulation import (
     MINUTE_MS,
     PAUSE_SECONDS,
     SECONDS,
     STREAM_TRIES,
     _Context,
 )
-from tests.support.house import NAMESPACE
+from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
+from tests.faults.simulation import Simulation
+from tests.support.engine import NAMESPACE
 from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 JOBS = ("orders", "customers")
 PAIRS = 2
 ENDS = ((Status.SUCCESS, Status.SUCCESS), (Status.FAILURE, Status.SUCCESS), (Status.SUCCESS, Status.SUCCESS))
-"""How the runs of the two jobs end, in order: two of the one succeed, and three of the other."""
+"""The ends of the two jobs' runs, in order: two runs of one job succeed, and three of the other."""
 
 
-def watching() -> RunStatusSensorDefinition:
-    """A sensor that acts on every end."""
+def reacting() -> RunStatusSensorDefinition:
+    """Return a sensor that reacts to every end of a run."""
 
     def function() -> None:
-        """Act."""
+        """Return nothing: a reaction."""
 
     ends = (Status.SUCCESS, Status.FAILURE)
     named = RunStatusSensorDefinition("watch", ends, function)
@@ -69,7 +69,7 @@ def watching() -> RunStatusSensorDefinition:
 
 
 def pairing() -> AllSucceededDefinition:
-    """A sensor that requests a report of each pair of successes."""
+    """Return a sensor that requests a report for each pair of successes."""
     jobs = [JobDefinition(name) for name in JOBS]
     return all_succeeded(
         "pairs", jobs=jobs, within=timedelta(days=1), request_job=JobDefinition("report"), earlier="each"
@@ -87,13 +87,13 @@ class StreamRecord:
 
 @dataclass(slots=True)
 class SimulatedBus:
-    """A `Bus` that keeps the events, and sends them to its subscribers' queues."""
+    """A `Bus` that stores the events, and sends them to its subscribers' queues."""
 
     queues: Sequence[SimulatedQueue]
     events: list[BusEvent] = field(default_factory=list)
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Take the events."""
+        """Send the events to the queues."""
         for event in events:
             self.events.append(event)
             body = envelope(event, NAMESPACE)
@@ -105,11 +105,11 @@ class SimulatedBus:
 
 
 @dataclass(slots=True)
-class PublishWorld(Living):
-    """What becomes of runs: their statuses are published, and sensors react.
+class PublishSimulation(Simulation):
+    """A simulation of PUBLISH, and of sensors that react to runs.
 
     Attributes:
-        faults: strike.
+        faults: injects the faults.
     """
 
     end_ms: ClassVar[int] = 24 * 3_600_000
@@ -128,18 +128,18 @@ class PublishWorld(Living):
     next_tick: int = field(init=False)
 
     def __post_init__(self) -> None:
-        random.seed(0)  # How long a message waits that failed is left to chance.
+        random.seed(0)  # The delay of a failed message is random.
         names = ("publish", "watch", "pairs")
         self.queues = {name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in names}
         self.bus = SimulatedBus([self.queues["watch"], self.queues["pairs"]])
-        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
         self.began_at = self.next_tick = self.clock.now()
         for number, ends in enumerate(ENDS):
             for job, end in zip(JOBS, ends, strict=True):
                 self._run(f"{job}-{number}", job, end, self.began_at + number * 1_000)
 
     def _run(self, run_id: str, job: str, end: Status, at: int) -> None:
-        """A run that starts and ends; each change comes by the stream."""
+        """Add a run that starts and ends; the stream delivers each change."""
         run = Run(run_id, job, "any", None, "tick", "{}", {}, at, reached={"1/0": {"QUEUED": at}})
         self.tables.runs[run_id] = run
         self._change(run, {})
@@ -181,7 +181,7 @@ class PublishWorld(Living):
         return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
-        """As the stream does, or RECONCILE after it."""
+        """Dispatch the pending ticks, as the stream or RECONCILE does."""
         grants = FixedGrants({"pairs": frozenset({"report"})})
         dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, InMemoryBus())
         for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
@@ -191,7 +191,7 @@ class PublishWorld(Living):
 
     # Time.
 
-    def _upcoming(self) -> Iterator[int]:
+    def _next_times(self) -> Iterator[int]:
         yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
         if self._is_pending or len(self.reports) < PAIRS:
@@ -203,13 +203,13 @@ class PublishWorld(Living):
 
     @property
     def reports(self) -> list[Run]:
-        """The runs that the successes led to."""
+        """The runs that the pairs of successes requested."""
         return [run for run in self.tables.runs.values() if run.job == "report"]
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         self._deliver_stream()
         self._receive("PUBLISH", self.queues["publish"], self._publish_queue)
-        self._receive("STATUS", self.queues["watch"], lambda event: self._batch(watching(), event))
+        self._receive("STATUS", self.queues["watch"], lambda event: self._batch(reacting(), event))
         self._receive("WAKE", self.queues["pairs"], lambda event: self._batch(pairing(), event))
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
@@ -243,14 +243,14 @@ class PublishWorld(Living):
 
 
 class _Ticks(InMemoryTickStore):
-    """Notes the ids of event ticks that were put, as often as they were."""
+    """A store that records the id of each event tick as often as it is put."""
 
     def __init__(self, tables: InMemoryTables, committed: list[str]) -> None:
         super().__init__(tables)
         self._committed = committed
 
     def put(self, tick: Tick) -> bool:
-        """Keep the record."""
+        """Store the record."""
         current = self.get(tick.sensor, tick.tick_id)
         is_kept = super().put(tick)
         if is_kept and current != tick and tick.status is not TickStatus.FAILURE:
@@ -258,57 +258,62 @@ class _Ticks(InMemoryTickStore):
         return is_kept
 
 
-def violations(world: PublishWorld) -> list[str]:
-    """Return what of I2, I8 and I10 does not hold."""
-    return [*_unpublished(world), *_misnumbered(world), *_unseen(world), *_unpaired(world)]
+def violations(simulation: PublishSimulation) -> list[str]:
+    """Return the violations of I2, I8 and I10."""
+    return [
+        *_unpublished(simulation),
+        *_misnumbered(simulation),
+        *_unseen(simulation),
+        *_unpaired(simulation),
+    ]
 
 
-def _unpublished(world: PublishWorld) -> Iterator[str]:
-    ended = {run_id: run for run_id, run in world.tables.runs.items() if run.job != "report"}
+def _unpublished(simulation: PublishSimulation) -> Iterator[str]:
+    ended = {run_id: run for run_id, run in simulation.tables.runs.items() if run.job != "report"}
     reached = {each.event_id for run in ended.values() for each in statuses_reached(run)}
-    published = {str(event.detail["id"]) for event in world.bus.events}
+    published = {str(event.detail["id"]) for event in simulation.bus.events}
     if published != reached:
         yield f"I8: {sorted(reached ^ published)} were not published, or never reached"
     by_id: dict[object, set[str]] = {}
-    for event in world.bus.events:
+    for event in simulation.bus.events:
         by_id.setdefault(event.detail["id"], set()).add(
             json.dumps([event.detail["number"], event.detail["status"]])
         )
     yield from (
         f"I8: {name} was published in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
     )
-    yield from (f"I10: dead letter {letter}" for letter in world.dead_letters.kept)
+    yield from (f"I10: dead letter {each}" for each in simulation.dead_letters.kept)
 
 
-def _misnumbered(world: PublishWorld) -> Iterator[str]:
+def _misnumbered(simulation: PublishSimulation) -> Iterator[str]:
     for job in JOBS:
-        events = world.tables.events.get(ended_runs_key(job), [])
+        events = simulation.tables.events.get(ended_runs_key(job), [])
         numbers = [event.storage_id for event in events]
         if numbers != list(range(1, len(ENDS) + 1)) or len({event.event_id for event in events}) != len(ENDS):
             yield f"I8: the ends of {job} are numbered {numbers}"
 
 
-def _unseen(world: PublishWorld) -> Iterator[str]:
+def _unseen(simulation: PublishSimulation) -> Iterator[str]:
     yield from (
-        f"I8: tick {name} committed {n} times" for name, n in Counter(world.committed).items() if n > 1
+        f"I8: tick {name} committed {n} times" for name, n in Counter(simulation.committed).items() if n > 1
     )
-    acted = {tick.acted_on for tick in world.tables.ticks.values() if tick.acted_on}
+    acted = {tick.acted_on for tick in simulation.tables.ticks.values() if tick.acted_on}
     ends = {
         f"{job}-{n}/1/0/{end}" for n, both in enumerate(ENDS) for job, end in zip(JOBS, both, strict=True)
     }
     if acted != ends:
         yield f"I8: {sorted(acted ^ ends)} was not acted on, or never was"
-    noted = [each.event_id for run in world.tables.runs.values() for each in run.reactions]
+    noted = [each.event_id for run in simulation.tables.runs.values() for each in run.reactions]
     if sorted(noted) != sorted(ends):
         yield f"I2: the reactions noted are {sorted(noted)}"
 
 
-def _unpaired(world: PublishWorld) -> Iterator[str]:
+def _unpaired(simulation: PublishSimulation) -> Iterator[str]:
     used = Counter(
         name
-        for run in world.reports
+        for run in simulation.reports
         for names in json.loads(run.run_config)["upstream"].values()
         for name in names
     )
-    if len(world.reports) != PAIRS or any(times > 1 for times in used.values()):
-        yield f"I1, I2: {len(world.reports)} reports, of {dict(used)}"
+    if len(simulation.reports) != PAIRS or any(times > 1 for times in used.values()):
+        yield f"I1, I2: {len(simulation.reports)} reports, of {dict(used)}"

@@ -1,10 +1,10 @@
-"""What the sensors of the world of faults request, and what goes wrong by itself meanwhile."""
+"""Scenarios of the engine's simulation: the sensors' requests, and failures other than injected faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.faults.cloud import Mishaps
-from tests.support.house import JOB
+from tests.faults.simulated_aws import TargetFaults
+from tests.support.engine import JOB
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
@@ -15,43 +15,43 @@ from treadle.integrations.s3.selection import S3Selection
 SCHEDULED = "watch"
 EVENTS = "arrivals"
 UNGRANTED = "forbidden"
-"""A job that is never granted: what requests it is dropped by an operator."""
+"""A job that is never granted: an operator drops its requests."""
 
 GRANTED_LATE = "permitted"
-"""A job that a deployment grants after a while."""
+"""A job that a later deployment grants."""
 
 JOBS = [JobDefinition(JOB), JobDefinition(UNGRANTED), JobDefinition(GRANTED_LATE)]
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """A history to be lived through.
+class Scenario:
+    """A scenario to simulate.
 
     Attributes:
-        batches: the run keys of each leased tick, in order; None requests a run without key.
-        objects: those that arrive, each an event tick.
+        batches: the run keys of each scheduled tick, in order; None requests a run without key.
+        objects: the uploaded objects, each of which is an event.
         failing_at: the batch whose first evaluation fails.
-        edited_at: the batch during whose first evaluation an operator moves the cursor on.
-        mishaps: what goes wrong at the target.
-        has_poison: whether records that nobody can handle come along with the others.
-        interval: seconds from one leased tick to the next.
+        edited_at: the batch during whose first evaluation an operator sets the next cursor.
+        target_faults: the failures of the target.
+        has_poison: whether invalid records are delivered, too.
+        interval: the sensor's interval, in seconds.
     """
 
     batches: tuple[tuple[str | None, ...], ...]
     objects: tuple[str, ...] = ()
     failing_at: int | None = None
     edited_at: int | None = None
-    mishaps: Mishaps = field(default_factory=Mishaps)
+    target_faults: TargetFaults = field(default_factory=TargetFaults)
     has_poison: bool = False
     interval: int = 60
 
 
 def keys_of(*keys: str) -> frozenset[str]:
-    """The run keys."""
+    """Return a set of run keys."""
     return frozenset(keys)
 
 
-WHOLE = Flow(
+WHOLE = Scenario(
     batches=(
         ("busy", None),
         ("edited-away", None),
@@ -62,7 +62,7 @@ WHOLE = Flow(
     objects=("in/a.csv", "in/b.csv"),
     failing_at=0,
     edited_at=1,
-    mishaps=Mishaps(
+    target_faults=TargetFaults(
         failing=keys_of("failing"),
         silent=keys_of("silent"),
         late=keys_of("late"),
@@ -73,30 +73,30 @@ WHOLE = Flow(
     has_poison=True,
     interval=30,
 )
-"""Everything that can come along; its last batch but one is dispatched in slices."""
+"""All cases; the last batch but one is dispatched in chunks."""
 
-MIDDLING = Flow(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
-"""One tick, dispatched in slices, and one event, for stores that take their time."""
+MEDIUM = Scenario(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
+"""One tick, dispatched in chunks, and one event, for slow stores."""
 
-SMALL = Flow(batches=(("only",),))
+SMALL = Scenario(batches=(("only",),))
 """One request, for pairs of faults."""
 
 
-def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
-    """The sensor that is evaluated by schedule: one batch for each tick.
+def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDefinition:
+    """Return a polling sensor that requests one batch in each tick.
 
     Args:
-        flow: says what it requests.
+        scenario: has the batches.
         evaluated: called with the batch's number at each evaluation.
     """
 
     def function(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         at = int(context.cursor or 0)
         evaluated(at)
-        if at == len(flow.batches):
+        if at == len(scenario.batches):
             return SkipReason("There is no more.")
         requests = [
-            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in flow.batches[at]
+            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in scenario.batches[at]
         ]
         return SensorResult(requests, cursor=str(at + 1))
 
@@ -104,12 +104,12 @@ def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
 
 
 def job_of(key: str | None) -> str:
-    """The job that a run key requests."""
+    """Return the job of a run key."""
     return next((job for job in (UNGRANTED, GRANTED_LATE) if (key or "").startswith(job)), JOB)
 
 
 def arrivals() -> SensorDefinition:
-    """The sensor that is evaluated for each object."""
+    """Return an event sensor of objects."""
 
     def function() -> RunRequest:
         return RunRequest()

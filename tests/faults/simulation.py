@@ -1,11 +1,11 @@
-"""How a world of faults lives: what can happen happens, time moves on, and what failed comes again."""
+"""The event loop of a simulation: run what is due, advance the clock, and redeliver what failed."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from tests.faults.cloud import Held, SimulatedDeadLetters, SimulatedQueue
-from tests.support.house import NAMESPACE
+from tests.faults.simulated_aws import QueuedMessage, SimulatedDeadLetters, SimulatedQueue
+from tests.support.engine import NAMESPACE
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
 from treadle.definitions.sensors import SensorDefinition
@@ -24,25 +24,25 @@ PORTS = {
     "events": "EventStore",
     "registry": "RegistryStore",
 }
-"""The stores behind faults, by their attributes."""
+"""The stores at which faults are injected, by attribute."""
 
 PROJECT = "shop"
-"""Whose sensors these are."""
+"""The owner of the sensors."""
 
 
-class RestlessError(Exception):
-    """The world did not come to rest."""
+class NotQuiescentError(Exception):
+    """The simulation does not end."""
 
 
-class Living:
-    """A world, step by step.
+class Simulation:
+    """A simulation of components, with injected faults.
 
     Attributes:
         clock: the time.
-        faults: strike.
-        dead_letters: what was given up.
-        began_at: when it began.
-        end_ms: what has not come to rest so long after that never will.
+        faults: injects the faults.
+        dead_letters: the dead letters.
+        began_at: the time of the beginning.
+        end_ms: the duration after which it counts as endless.
     """
 
     __slots__ = ()
@@ -54,43 +54,43 @@ class Living:
     began_at: int
     _tokens: SequentialIds
 
-    def _happen(self) -> None:
-        """Let everything happen that can happen now."""
+    def _run_due(self) -> None:
+        """Run everything that is due."""
         raise NotImplementedError
 
-    def _upcoming(self) -> Iterator[int]:
-        """When something is to happen."""
+    def _next_times(self) -> Iterator[int]:
+        """Yield the times of all future events."""
         raise NotImplementedError
 
-    def live(self, until: int | None = None) -> None:
-        """Let everything happen.
+    def run(self, until: int | None = None) -> None:
+        """Run the simulation.
 
         Args:
-            until: when to stop; None for as soon as nothing more can happen.
+            until: the time at which to stop; None for the end.
 
         Raises:
-            RestlessError: if things do not come to an end.
+            NotQuiescentError: if it does not end.
         """
         while True:
-            self._happen()
-            upcoming = min(self._upcoming(), default=None)
+            self._run_due()
+            upcoming = min(self._next_times(), default=None)
             if until is not None and (upcoming is None or upcoming > until):
                 self.clock.time = max(self.clock.time, until)
                 return
             if upcoming is None:
                 return
             if upcoming - self.began_at > self.end_ms:
-                msg = "The world does not come to rest."
-                raise RestlessError(msg)
+                msg = "The simulation does not end."
+                raise NotQuiescentError(msg)
             self.clock.time = max(self.clock.time, upcoming)
 
     def _stores(self) -> Any:
-        """The stores, without faults."""
+        """Return the stores, without faults."""
         raise NotImplementedError
 
     @property
     def engine(self) -> Assembly:
-        """The assembly of the engine's components, over stores behind faults."""
+        """The assembly of the engine's components, with faults at the stores."""
         return Assembly(self._faulted(), self.clock, self._tokens, NAMESPACE)
 
     def _faulted(self) -> Any:
@@ -112,7 +112,7 @@ class Living:
     def _evaluator(
         self, definition: SensorDefinition, queue: SimulatedQueue, interval: int = 0
     ) -> EvaluatorParts:
-        """What evaluates a sensor."""
+        """Return the components that evaluate a sensor."""
         settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING, project=PROJECT)
         inbox = self._inbox(f"sensor {definition.name}", queue)
         sensor = self.engine.sensor(definition, settings, queue=inbox.queue)
@@ -123,14 +123,14 @@ class Living:
             answers: list[dict[str, Any]] = []
             event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
             if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
-                continue  # The whole batch comes again once it is visible.
+                continue  # The whole batch is redelivered.
             failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
             for index, message in enumerate(batch):
                 if str(index) not in failed:
                     queue.delete(message)
 
 
-def _sqs_record(index: int, message: Held) -> dict[str, Any]:
+def _sqs_record(index: int, message: QueuedMessage) -> dict[str, Any]:
     return {
         "messageId": str(index),
         "receiptHandle": str(id(message)),

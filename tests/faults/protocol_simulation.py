@@ -1,7 +1,7 @@
-"""Two stacks in one account, whose every step can be interrupted at every call it makes.
+"""A simulation of two stacks in one account, whose every step can be interrupted at each of its calls.
 
-A step is one function's invocation: it has a clock of its own, which goes wrong by seconds, and it can be killed,
-lose an answer, or stand still while others act. What it does is the engine's own; here is only what surrounds it.
+A step is one invocation of a function: it has its own clock, skewed by seconds, and can be killed, lose a response, or
+be paused while others run. The step itself is the engine's code; this module simulates only its environment.
 """
 
 from collections import Counter
@@ -46,35 +46,35 @@ RUNNING = DefaultSensorStatus.RUNNING
 JOBS = {name: JobSettings(name, name, f"arn:{name}", "-") for name in ("named", "listed")}
 LISTED = StartContract(listing_ms=89 * 86_400_000)
 LISTING_LAG_MS = 30_000
-BEHAVIOURS = ("requests", "changes", "skips", "fails")
+BEHAVIORS = ("requests", "changes", "skips", "fails")
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What befalls a step.
+    """An interruption of a step.
 
     Attributes:
-        call: at which of its calls, from 1.
-        after: whether the call has its effect first.
-        kind: `kill`, `lose` (the answer), or `pause`.
-        meanwhile: what others do in a pause.
+        call: the number of the interrupted call, from 1.
+        after: whether the interruption follows the call's effect.
+        kind: `kill`, `lose` (the response), or `pause`.
+        meanwhile: the actions of others during a pause.
     """
 
     call: int
     after: bool
     kind: str
-    meanwhile: tuple[Callable[["World"], None], ...] = ()
+    meanwhile: tuple[Callable[["ProtocolSimulation"], None], ...] = ()
 
 
 @dataclass(slots=True)
 class Step:
-    """A step under way.
+    """A step in progress.
 
     Attributes:
-        interruption: what is to befall it.
-        ends_at: when its function's time limit ends it, by the true clock; None where even a step that lasts
-            longer must do no harm.
-        calls: how many it has made.
+        interruption: its interruption, if any.
+        ends_at: when its function's time limit ends it, by the true clock; None if a step that exceeds the limit
+            must be harmless, too.
+        calls: the number of its calls so far.
     """
 
     interruption: Interruption | None
@@ -82,18 +82,20 @@ class Step:
     calls: int = 0
 
 
-class Witness(Protocol):
-    """Sees each call that has had its effect."""
+class Observer(Protocol):
+    """Observes each completed call."""
 
-    def saw(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
-        """Check what the call has changed; `result` is what it gave or raised."""
+    def observe(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
+        """Check what the call has changed; `result` is what it returned or raised."""
 
 
-class PollResult:
-    """A port of a stack, each of whose calls can be interrupted, and is witnessed."""
+class InterruptiblePort:
+    """A port of a stack whose calls can be interrupted, and are observed."""
 
-    def __init__(self, world: "World", stack: "Stack", name: str, port: Any, lost: type[Exception]) -> None:
-        self._call = world.call
+    def __init__(
+        self, simulation: "ProtocolSimulation", stack: "Stack", name: str, port: Any, lost: type[Exception]
+    ) -> None:
+        self._call = simulation.call
         self._stack = stack
         self._name = name
         self._port = port
@@ -118,28 +120,28 @@ class DelayedQueue:
 
     Attributes:
         clock: the time.
-        messages: from when on each is visible, and its body.
+        messages: the time from which each is visible, and its body.
     """
 
     clock: VirtualClock
     messages: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def send(self, bodies: list[dict[str, Any]], *, delay_seconds: int = 0) -> None:
-        """Keep the messages."""
+        """Store the messages."""
         self.messages += [(self.clock.now() + delay_seconds * 1000, body) for body in bodies]
 
     def visible(self) -> list[tuple[int, dict[str, Any]]]:
-        """Those that may be received."""
+        """Return the visible messages."""
         return [message for message in self.messages if message[0] <= self.clock.now()]
 
 
 class Copy(SensorDefinition):
-    """Asks for one run per object, whatever event names it."""
+    """A sensor that requests one run per object, for whichever event."""
 
     takes_events = True
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """The object's run."""
+        """Return the object's run request."""
         assert isinstance(event, ObjectCreated)
         returned = self._called(context)
         return combine([replace(returned, run_key=event.object.key)], context, self.job_names)
@@ -150,17 +152,17 @@ class Stack:
 
     Args:
         name: its namespace.
-        world: where it stands.
+        simulation: the simulation.
     """
 
-    def __init__(self, name: str, world: "World") -> None:
+    def __init__(self, name: str, simulation: "ProtocolSimulation") -> None:
         self.name = name
-        self.queue = DelayedQueue(world.clock)
+        self.queue = DelayedQueue(simulation.clock)
         self.inbox: list[StatusChange] = []
         self.uploads: dict[str, list[SensorEvent]] = {copy: [] for copy in COPIES}
         self.run_ids = RunIds.of(name)
-        self.behaviour = "requests"
-        self.world = world
+        self.behavior = "requests"
+        self.simulation = simulation
         jobs = [JobDefinition(job) for job in JOBS]
         self.watch = SensorDefinition(WATCH, evaluation_fn=self._watch, jobs=jobs, retries_per_key=1)
         self.copies = {copy: Copy(copy, evaluation_fn=self._copy, jobs=jobs) for copy in COPIES}
@@ -172,26 +174,27 @@ class Stack:
         )
         self.launches = self._watched("launches", self.queue)
         self.targets = {
-            kind: self._watched(kind, target, LaunchUncertainError) for kind, target in world.targets.items()
+            kind: self._watched(kind, target, LaunchUncertainError)
+            for kind, target in simulation.targets.items()
         }
 
     def _watched(self, name: str, port: Any, lost: type[Exception] = StoreError) -> Any:
-        return PollResult(self.world, self, name, port, lost)
+        return InterruptiblePort(self.simulation, self, name, port, lost)
 
     def _behave(self) -> str:
-        behaviour = self.behaviour
-        self.world.call(self, "function", behaviour, _nothing, (), ValueError)
-        if behaviour == "fails":
+        behavior = self.behavior
+        self.simulation.call(self, "function", behavior, _nothing, (), ValueError)
+        if behavior == "fails":
             msg = "The function fails on request"
             raise ValueError(msg)
-        return behaviour
+        return behavior
 
     def _watch(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
         number = int(context.cursor or 0)
-        behaviour = self._behave()
-        if behaviour == "skips":
+        behavior = self._behave()
+        if behavior == "skips":
             return SkipReason("skips on request")
-        config = {"version": number if behaviour == "changes" else 0}
+        config = {"version": number if behavior == "changes" else 0}
         keys = [(f"k{each % 3}", ("named", "listed", "named")[each % 3]) for each in (number, number + 1)]
         keyed = [RunRequest(key, config, job_name=job) for key, job in keys]
         return SensorResult([*keyed, RunRequest(job_name="named")], cursor=str(number + 1))
@@ -201,44 +204,44 @@ class Stack:
         return RunRequest(job_name="listed")
 
     def dispatcher(self, clock: VirtualClock) -> Dispatcher:
-        """DISPATCH."""
+        """Return DISPATCH's dispatcher."""
         grants = FixedGrants({name: frozenset(JOBS) for name in (WATCH, *COPIES)})
         return self.engine(clock).dispatcher(self.launches, grants, InMemoryBus())
 
     def engine(self, clock: VirtualClock) -> Assembly:
-        """The assembly of the engine's components."""
-        return Assembly(self.stores, clock, self.world.tokens, self.name)
+        """Return the assembly of the engine's components."""
+        return Assembly(self.stores, clock, self.simulation.tokens, self.name)
 
     def sensor(self, definition: SensorDefinition, clock: VirtualClock) -> SensorParts:
-        """What evaluates a sensor."""
+        """Return the components that evaluate a sensor."""
         return self.engine(clock).sensor(definition, TickSettings(MINUTE_MS, RUNNING))
 
     def committed(self) -> list[Any]:
-        """The ticks that requested runs, in order."""
+        """Return the ticks that requested runs, in order."""
         return [tick for _, tick in sorted(self.tables.ticks.items()) if tick.status is TickStatus.SUCCESS]
 
 
-class World:
-    """Everything there is, and what can happen in it; numbers choose among what there is to choose from.
+class ProtocolSimulation:
+    """Two stacks and the targets that they share.
 
     Args:
-        witness: sees every call.
+        observer: observes every call.
     """
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, observer: Observer) -> None:
         self.clock = VirtualClock()
         self.tokens = SequentialIds()
         self.targets = {
             "named": InMemoryTarget(self.clock, contract=NAMED),
             "listed": InMemoryTarget(self.clock, contract=LISTED, listing_lag=LISTING_LAG_MS),
         }
-        self._witness = witness
+        self._observer = observer
         self._reported: set[tuple[str, DagsterRunStatus]] = set()
         self._step: Step | None = None
         self.stacks = [Stack(name, self) for name in ("one", "two")]
         self.present = self.stacks[0]
         self.uploads: list[SensorEvent] = []
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
 
     def call(
         self,
@@ -249,34 +252,36 @@ class World:
         args: Sequence[Any],
         lost: type[Exception],
     ) -> Any:
-        """Make a step's call, and let happen to it what is to happen."""
+        """Make a step's call, with its interruption."""
         step = self._step
         assert step is not None
         step.calls += 1
         self.present = stack
-        strike = step.interruption if step.interruption and step.interruption.call == step.calls else None
-        if strike and not strike.after:
-            self._strike(step, strike, lost)
+        interruption = (
+            step.interruption if step.interruption and step.interruption.call == step.calls else None
+        )
+        if interruption and not interruption.after:
+            self._interrupt(step, interruption, lost)
         try:
             result = function()
         except Exception as error:
-            self._witness.saw(stack, port, method, args, error)
+            self._observer.observe(stack, port, method, args, error)
             raise
         self.report()
-        self._witness.saw(stack, port, method, args, result)
-        if strike and strike.after:
-            self._strike(step, strike, lost)
+        self._observer.observe(stack, port, method, args, result)
+        if interruption and interruption.after:
+            self._interrupt(step, interruption, lost)
         return result
 
-    def _strike(self, step: Step, strike: Interruption, lost: type[Exception]) -> None:
-        self.struck[f"{strike.kind} {'after' if strike.after else 'before'}"] += 1
-        if strike.kind == "kill":
+    def _interrupt(self, step: Step, interruption: Interruption, lost: type[Exception]) -> None:
+        self.injected[f"{interruption.kind} {'after' if interruption.after else 'before'}"] += 1
+        if interruption.kind == "kill":
             raise KilledError
-        if strike.kind == "lose":
-            msg = "no answer came"
+        if interruption.kind == "lose":
+            msg = "there was no response"
             raise lost(msg)
         stack = self.present
-        for action in strike.meanwhile:
+        for action in interruption.meanwhile:
             self.present = stack
             action(self)
         self._step = step
@@ -284,7 +289,7 @@ class World:
             raise KilledError
 
     def report(self) -> None:
-        """Let the targets report to both stacks what started and ended."""
+        """Send the targets' status events to both stacks."""
         for kind, target in self.targets.items():
             for external_id, execution in target.executions.items():
                 for status in dict.fromkeys((DagsterRunStatus.STARTED, execution.status)):
@@ -307,7 +312,7 @@ class World:
         *,
         is_ended_in_time: bool = False,
     ) -> bool:
-        """Run a step; whether it ended in order, so that its message may be deleted."""
+        """Run a step, and return whether it succeeded, so that its message may be deleted."""
         outer = self._step
         self._step = Step(interruption, self.clock.now() + LIMIT_SECONDS * 1000 if is_ended_in_time else None)
         try:
@@ -320,15 +325,15 @@ class World:
 
 
 def _nothing() -> None:
-    """The function is called."""
+    """Do nothing: the call stands for the function's own."""
 
 
 class Skewed(VirtualClock):
-    """A process's own clock.
+    """The skewed clock of a process.
 
     Args:
         clock: the true one.
-        skew: by how many milliseconds this one is ahead.
+        skew: the milliseconds that this one is ahead.
     """
 
     def __init__(self, clock: VirtualClock, skew: int) -> None:
@@ -337,5 +342,5 @@ class Skewed(VirtualClock):
         self._skew = skew
 
     def now(self) -> int:
-        """The time as this process sees it."""
+        """Return the time of this process."""
         return self._clock.now() + self._skew

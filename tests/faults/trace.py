@@ -1,4 +1,4 @@
-"""What has taken effect in the stores, in order: noted behind the faults, whichever process survives."""
+"""A trace of all effects on the stores, in order, recorded whether or not the process survives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from treadle.ports.ticks import TickStore
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A lease was given."""
+    """A lease was acquired."""
 
     lease: Lease
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A leased tick was committed."""
+    """A scheduled tick was committed."""
 
     lease: Lease
     completion: Completion
@@ -29,21 +29,21 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """An operator changed the sensor."""
+    """An operator edited the sensor."""
 
     edit: Edit
     epoch: int
 
 
 @dataclass(slots=True)
-class Witness:
-    """All that took effect.
+class Trace:
+    """All effects on the stores.
 
     Attributes:
-        sensors: what happened to sensors' states, in order.
-        ticks: the ticks of events that were kept.
-        runs: by run id, each record that was written, in order.
-        on_tick: called with each tick that has become durable.
+        sensors: the changes of sensors' states, in order.
+        ticks: the event ticks that were stored.
+        runs: the written records by run id, in order.
+        on_tick: called with each committed tick.
     """
 
     sensors: list[Acquired | Committed | Edited] = field(default_factory=list)
@@ -52,58 +52,58 @@ class Witness:
     on_tick: Callable[[Tick], None] = lambda _: None
 
 
-class WitnessedSensors:
-    """A `SensorStore` that shows a witness each lease, commit and edit."""
+class TracedSensors:
+    """A `SensorStore` that adds each lease, commit and edit to a trace."""
 
-    def __init__(self, store: SensorStore, witness: Witness) -> None:
+    def __init__(self, store: SensorStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         answer = self._store.acquire(request)
         if isinstance(answer, Lease):
-            self._witness.sensors.append(Acquired(answer))
+            self._trace.sensors.append(Acquired(answer))
         return answer
 
     def commit(self, lease: Lease, completion: Completion) -> None:
         self._store.commit(lease, completion)
-        self._witness.sensors.append(Committed(lease, completion))
+        self._trace.sensors.append(Committed(lease, completion))
         for tick in completion.ticks:
-            self._witness.on_tick(tick)
+            self._trace.on_tick(tick)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
         state = self._store.edit(sensor, edit)
-        self._witness.sensors.append(Edited(edit, state.epoch))
+        self._trace.sensors.append(Edited(edit, state.epoch))
         return state
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-class WitnessedTicks:
-    """A `TickStore` that shows a witness the ticks that were put."""
+class TracedTicks:
+    """A `TickStore` that adds the ticks that were put to a trace."""
 
-    def __init__(self, store: TickStore, witness: Witness) -> None:
+    def __init__(self, store: TickStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def put(self, tick: Tick) -> bool:
         is_kept = self._store.put(tick)
         if is_kept:
-            self._witness.ticks.append(tick)
-            self._witness.on_tick(tick)
+            self._trace.ticks.append(tick)
+            self._trace.on_tick(tick)
         return is_kept
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-class WitnessedRuns:
-    """A `RunStore` that shows a witness each record that was written."""
+class TracedRuns:
+    """A `RunStore` that adds each written record to a trace."""
 
-    def __init__(self, store: RunStore, witness: Witness) -> None:
+    def __init__(self, store: RunStore, trace: Trace) -> None:
         self._store = store
-        self._witness = witness
+        self._trace = trace
 
     def create(self, run: Run) -> Run | None:
         current = self._store.create(run)
@@ -129,4 +129,4 @@ class WitnessedRuns:
         return getattr(self._store, name)
 
     def _wrote(self, run: Run) -> None:
-        self._witness.runs.setdefault(run.run_id, []).append(run)
+        self._trace.runs.setdefault(run.run_id, []).append(run)

@@ -1,11 +1,11 @@
-"""Runs that others started: whatever is lost on the way of their events or listings, each is recorded once, truly."""
+"""External runs: each is recorded once, with its true status, although events and listings are lost."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.support.engine import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NOON = 1_795_370_400_000
 FAILED = Failure("States.TaskFailed", "no such file")
-STRIKES = [
+FAULTS = [
     Fault.KILL_BEFORE,
     Fault.KILL_AFTER,
     Fault.ANSWER_LOST,
@@ -36,11 +36,11 @@ STRIKES = [
 
 
 class Scene:
-    """Three executions by hand: one runs, one has succeeded, one has failed; some events are lost.
+    """Three external executions: one runs, one has succeeded, one has failed; some of their events are lost.
 
     Args:
-        fault: what strikes.
-        number: the call at which it strikes; 0 for none.
+        fault: the injected fault, if any.
+        number: the call at which it is injected; 0 for none.
     """
 
     def __init__(self, fault: Fault | None = None, number: int = 0) -> None:
@@ -60,26 +60,26 @@ class Scene:
         self.targets = {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=lost)}
 
     def another_pass(self) -> None:
-        """What goes on meanwhile."""
+        """Run RECONCILE and RECORD during a pause."""
 
         def everything() -> None:
-            self.look()
-            self.take("failed", Status.FAILURE)
+            self.poll()
+            self.record("failed", Status.FAILURE)
 
         self.faults.run("meanwhile", everything)
 
-    def look(self) -> None:
-        """A pass of RECONCILE over the observed jobs."""
+    def poll(self) -> None:
+        """Poll the executions of the observed jobs."""
         self.engine.poller(JOBS, self.targets, {JOB}).watch(self.clock.now() + 50_000)
 
-    def take(self, name: str, status: Status) -> None:
-        """An event that comes."""
+    def record(self, name: str, status: Status) -> None:
+        """Record an event."""
         time = NOON if status is Status.STARTED else self.clock.time
         change = StatusChange("step_functions", name, f"{ARN}:{name}", ARN, status, time, started_at=NOON)
         self.engine.recorder(JOBS, self.targets, {JOB}).record(change)
 
     def step(self, name: str, function: Callable[[], object]) -> None:
-        """Run a step as Lambda would: what raised, or died, is delivered again."""
+        """Run a component as Lambda does: retry it after an error, or after its process was killed."""
 
         def guarded() -> bool:
             try:
@@ -93,18 +93,18 @@ class Scene:
             if self.faults.run(name, lambda: done.append(guarded())) and done[-1]:
                 return
 
-    def live(self) -> None:
-        """An event overtaken by its successor, the others lost; then passes, and an end between them."""
-        self.step("record", lambda: self.take("failed", Status.FAILURE))
-        self.step("record", lambda: self.take("failed", Status.STARTED))
-        self.step("reconcile", self.look)
+    def run(self) -> None:
+        """Deliver two events out of order, and poll three times; an execution ends in between."""
+        self.step("record", lambda: self.record("failed", Status.FAILURE))
+        self.step("record", lambda: self.record("failed", Status.STARTED))
+        self.step("reconcile", self.poll)
         self.inner.finish(f"{ARN}:runs", Status.SUCCESS)
         for _ in range(2):
             self.clock.time += POLL_MS
-            self.step("reconcile", self.look)
+            self.step("reconcile", self.poll)
 
     def check(self) -> None:
-        """Each execution is one run, and stands as its target says."""
+        """Assert that each execution is one run, with the target's status."""
         recorded = {
             run.external_id: (run.status, run.failure, run.run_id, run.job, run.attempt)
             for run in self.tables.runs.values()
@@ -117,29 +117,29 @@ class Scene:
 
 
 def calls() -> int:
-    """How many calls a scene makes."""
+    """Return the number of calls of a scene."""
     scene = Scene()
-    scene.live()
+    scene.run()
     scene.check()
     return len(scene.faults.calls)
 
 
-@pytest.mark.parametrize("fault", STRIKES)
-def test_no_fault_at_any_call_loses_or_doubles_a_run_of_others(fault: Fault) -> None:
-    """I1, I7."""
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_at_any_call_loses_or_doubles_an_external_run(fault: Fault) -> None:
+    """Invariants I1 and I7 hold."""
     for number in range(1, calls() + 1):
         scene = Scene(fault, number)
 
-        scene.live()
+        scene.run()
 
-        assert [struck for _, struck in scene.faults.struck] == [fault]
+        assert [injected for _, injected in scene.faults.injected] == [fault]
         scene.check()
 
 
-def test_the_walk_reaches_listing_looks_and_records() -> None:
+def test_scene_reaches_listing_descriptions_and_records() -> None:
     scene = Scene()
 
-    scene.live()
+    scene.run()
 
     assert {call.site for call in scene.faults.calls} >= {
         "RunStore.poll_checkpoint",

@@ -1,6 +1,6 @@
-"""As much of S3, SQS, Step Functions and EventBridge as the largest work of each function asks for, over HTTP on the loopback.
+"""Simulates the operations of S3, SQS, Step Functions and EventBridge that the functions need, with an HTTP server.
 
-A bucket of a million objects is made as it is listed; what is put is kept; messages are taken and kept.
+A bucket of a million objects is generated when it is listed; objects that are put, and messages, are stored.
 """
 
 import json
@@ -21,13 +21,13 @@ _OBJECT = (
 
 
 @dataclass(slots=True)
-class StandIn:
-    """What was put and sent.
+class SimulatedAws:
+    """The stored objects and messages.
 
     Attributes:
         endpoint: its URL.
-        objects: bodies by path.
-        messages: that were sent, in order.
+        objects: the bodies, by path.
+        messages: the sent messages, in order.
     """
 
     endpoint: str = ""
@@ -35,7 +35,7 @@ class StandIn:
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def answer(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to an operation of SQS, Step Functions or EventBridge."""
+        """Return the response to an operation of SQS, Step Functions or EventBridge."""
         if operation == "SendMessageBatch":
             self.messages += [json.loads(entry["MessageBody"]) for entry in body["Entries"]]
             sent = [
@@ -51,7 +51,7 @@ class StandIn:
 
 
 def listing(after: str) -> str:
-    """A page of the bucket."""
+    """Return a page of the bucket."""
     first = int(after.removeprefix("in/")) + 1 if after.startswith("in/") else 0
     last = min(first + PAGE, OBJECTS)
     objects = "".join(_OBJECT.format(number=number) for number in range(first, last))
@@ -65,7 +65,7 @@ def listing(after: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    state: StandIn
+    state: SimulatedAws
 
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -99,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"<NotificationConfiguration/>", "application/xml")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def standing_in() -> Iterator[StandIn]:
-    """Such a server, ended on leaving."""
-    state = StandIn()
+def simulated_aws() -> Iterator[SimulatedAws]:
+    """Run the server."""
+    state = SimulatedAws()
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

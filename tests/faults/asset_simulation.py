@@ -1,4 +1,4 @@
-"""Jobs and ticks report assets, RECORD and DISPATCH record it: a world in which every call may meet a fault."""
+"""A simulation of asset events, from reports and ticks to the bus; a fault can be injected at every call."""
 
 import json
 import random
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, cast
 
-from tests.faults.cloud import SimulatedDeadLetters, SimulatedQueue
-from tests.faults.living import Living
-from tests.faults.world import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
-from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
+from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
+from tests.faults.simulation import Simulation
+from tests.support.engine import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
@@ -48,7 +48,7 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 
 def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[str, object]:
-    """A report, as EventBridge delivers it."""
+    """Return a report, as EventBridge delivers it."""
     fields: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
     return {
         "id": "made by eventbridge",
@@ -62,7 +62,7 @@ def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[
 
 
 def published_elsewhere(namespace: str) -> dict[str, object]:
-    """What another stack publishes."""
+    """Return an asset event of another stack."""
     made: dict[str, object] = {
         "partition": None,
         "description": None,
@@ -94,7 +94,7 @@ REPORTS = (
 
 
 def scheduled() -> SensorDefinition:
-    """A sensor that reports two assets, and requests a run, on each of two days."""
+    """Return a sensor that reports two assets and requests a run on each of two days."""
 
     def function(context: SensorEvaluationContext) -> SensorResult:
         day = int(context.cursor or 0) + 1
@@ -107,17 +107,17 @@ def scheduled() -> SensorDefinition:
 
 
 def subscription() -> SensorDefinition:
-    """A sensor that reports an asset for each run that it receives."""
+    """Return a sensor that reports an asset for each run that it receives."""
     made = [AssetMaterialization("orders", description="of a run")]
     definition = RunStatusSensorDefinition(EVENTS, Status.SUCCESS, lambda: SensorResult(asset_events=made))
     return definition.configured({"TREADLE_NAMESPACE": NAMESPACE})
 
 
 class OneByOne:
-    """An `EventStore` that appends one after the other, so that a fault may leave some of them appended.
+    """An `EventStore` that appends one event at a time, so that a fault can leave a part of them appended.
 
     Args:
-        store: appends one.
+        store: the store.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -132,11 +132,11 @@ class OneByOne:
 
 
 @dataclass(slots=True)
-class AssetWorld(Living):
-    """What is recorded and published of assets.
+class AssetSimulation(Simulation):
+    """A simulation of RECORD, DISPATCH and two sensors that report assets.
 
     Attributes:
-        faults: strike.
+        faults: injects the faults.
     """
 
     end_ms: ClassVar[int] = 24 * 3_600_000
@@ -152,11 +152,11 @@ class AssetWorld(Living):
     next_tick: int = field(init=False)
 
     def __post_init__(self) -> None:
-        random.seed(0)  # How long a message waits that failed is left to chance.
+        random.seed(0)  # The delay of a failed message is random.
         self.queues = {
             name: SimulatedQueue(self.clock, self.dead_letters.kept) for name in ("record", SCHEDULED, EVENTS)
         }
-        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
         self.began_at = self.next_tick = self.clock.now()
         self.tables.runs[RUN_ID] = self._run(RUN_ID, depth=3)
         self.queues["record"].send(list(REPORTS))
@@ -176,7 +176,7 @@ class AssetWorld(Living):
         return InMemoryStores(self.tables)
 
     def _faulted(self) -> Any:
-        stores = Living._faulted(self)
+        stores = Simulation._faulted(self)
         stores.events = OneByOne(stores.events)
         return stores
 
@@ -194,7 +194,7 @@ class AssetWorld(Living):
         return self._evaluator(definition, self.queues[definition.name])
 
     def _dispatch(self) -> None:
-        """As the stream does, or RECONCILE after it."""
+        """Dispatch the pending ticks, as the stream or RECONCILE does."""
         grants = FixedGrants({SCHEDULED: frozenset({JOB})})
         dispatcher = self.engine.dispatcher(InMemoryQueue(), grants, self._bus)
         for sensor, tick_id in self._stores().ticks.pending(self.clock.now() + 1, 100):
@@ -203,7 +203,7 @@ class AssetWorld(Living):
 
     # Time.
 
-    def _upcoming(self) -> Iterator[int]:
+    def _next_times(self) -> Iterator[int]:
         yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
         if self._is_pending or self.tables.sensors.get(SCHEDULED) is None or self._days < TICKS:
             yield self.next_tick
@@ -216,7 +216,7 @@ class AssetWorld(Living):
     def _is_pending(self) -> bool:
         return any(tick.is_to_be_dispatched for tick in self.tables.ticks.values())
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         self._receive("RECORD", self.queues["record"], self._record_batch)
         self._receive(
             "EVENT",
@@ -235,39 +235,41 @@ class AssetWorld(Living):
         metrics().clear_metrics()
 
 
-def recorded_wrong(world: AssetWorld) -> list[str]:
-    """Return what of I2, I3, I4, I8 and I10 does not hold."""
-    return [*_misnumbered(world), *_mispublished(world), *_undone(world)]
+def recorded_wrong(simulation: AssetSimulation) -> list[str]:
+    """Return the violations of I2, I3, I4, I8 and I10."""
+    return [*_misnumbered(simulation), *_mispublished(simulation), *_undone(simulation)]
 
 
-def _expected(world: AssetWorld) -> dict[str, set[str]]:
-    """The ids of all events, by asset."""
+def _expected(simulation: AssetSimulation) -> dict[str, set[str]]:
+    """Return the ids of all events, by asset."""
     found = {"orders": {"e1", "made by eventbridge", f"{OTHER}/e1"}, "customers": {"e2"}}
-    for (sensor, tick_id), tick in world.tables.ticks.items():
+    for (sensor, tick_id), tick in simulation.tables.ticks.items():
         for index, made in enumerate(tick.asset_events):
             found[made.asset_key.to_user_string()].add(f"{sensor}/{tick_id}/{index}")
     return found
 
 
-def _misnumbered(world: AssetWorld) -> Iterator[str]:
-    expected = _expected(world)
+def _misnumbered(simulation: AssetSimulation) -> Iterator[str]:
+    expected = _expected(simulation)
     if {key: len(ids) for key, ids in expected.items()} != {
         "orders": 3 + 2 * TICKS + RUNS,
         "customers": 1 + TICKS,
     }:
         yield f"I4: ticks committed {expected}"
     for key, ids in expected.items():
-        kept = world.tables.events.get(key, [])
+        kept = simulation.tables.events.get(key, [])
         if [event.storage_id for event in kept] != list(range(1, len(kept) + 1)):
             yield f"I8: {key} is numbered {[event.storage_id for event in kept]}"
         if sorted(event.event_id for event in kept) != sorted(ids):
             yield f"I8: {key} has {sorted(event.event_id for event in kept)}, and not {sorted(ids)}"
 
 
-def _mispublished(world: AssetWorld) -> Iterator[str]:
-    kept = {(key, event.event_id): event for key, events in world.tables.events.items() for event in events}
+def _mispublished(simulation: AssetSimulation) -> Iterator[str]:
+    kept = {
+        (key, event.event_id): event for key, events in simulation.tables.events.items() for event in events
+    }
     published: dict[tuple[str, str], set[str]] = {}
-    for event in world.bus.events:
+    for event in simulation.bus.events:
         detail = cast("dict[str, Any]", event.detail)
         published.setdefault((detail["asset_key"], detail["id"]), set()).add(json.dumps(detail))
     if published.keys() != kept.keys():
@@ -286,11 +288,11 @@ def _mispublished(world: AssetWorld) -> Iterator[str]:
         yield f"the depths are {depths}"
 
 
-def _undone(world: AssetWorld) -> Iterator[str]:
-    started = [run.run_key for run in world.tables.runs.values() if run.sensor == SCHEDULED]
+def _undone(simulation: AssetSimulation) -> Iterator[str]:
+    started = [run.run_key for run in simulation.tables.runs.values() if run.sensor == SCHEDULED]
     if sorted(map(str, started)) != [str(day) for day in range(1, TICKS + 1)]:
         yield f"I2: runs of {started}"
-    if {body for body, _ in world.dead_letters.kept} != {json.dumps(BAD)}:
-        yield f"I10: dead letters {world.dead_letters.kept}"
-    if any("version 2 is not 1" not in reason for _, reason in world.dead_letters.kept):
-        yield f"I10: dead letters without reason {world.dead_letters.kept}"
+    if {body for body, _ in simulation.dead_letters.kept} != {json.dumps(BAD)}:
+        yield f"I10: dead letters {simulation.dead_letters.kept}"
+    if any("version 2 is not 1" not in reason for _, reason in simulation.dead_letters.kept):
+        yield f"I10: dead letters without reason {simulation.dead_letters.kept}"

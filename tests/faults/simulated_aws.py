@@ -1,4 +1,4 @@
-"""What carries messages and runs jobs in the world of faults: itself without a fault, at least once."""
+"""The queues, streams and targets of a simulation: at-least-once delivery, without faults of their own."""
 
 import heapq
 import itertools
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.house import ARN
+from tests.support.engine import ARN
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp, timestamp_of
@@ -20,20 +20,20 @@ VISIBILITY_MS = 180_000
 MAX_RECEIVES = 5
 BATCH = 10
 RUN_MS = 300_000
-"""So long a job runs."""
+"""The duration of a job."""
 
 LATE_MS = 600_000
-"""So much later some events come."""
+"""The delay of late events."""
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class QueuedMessage:
     """A message in a queue.
 
     Attributes:
-        body: as it was sent.
+        body: the text.
         visible_at: when it can be received.
-        receives: how often it was.
+        receives: how often it was received.
     """
 
     body: str
@@ -43,30 +43,31 @@ class Held:
 
 @dataclass(slots=True)
 class SimulatedQueue:
-    """A `Queue` whose messages stay until they are deleted, and go to the dead letters after five receives.
+    """A `Queue` with a visibility timeout, which moves a message to the dead letters after five receives.
 
     Attributes:
         clock: the time.
         dead_letters: the messages that were received too often.
-        held: the messages.
+        messages: the messages.
     """
 
     clock: VirtualClock
     dead_letters: list[tuple[str, str]]
-    held: list[Held] = field(default_factory=list)
+    messages: list[QueuedMessage] = field(default_factory=list)
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
-        """Take the messages."""
+        """Add the messages."""
         delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
         now = self.clock.now()
-        self.held += [
-            Held(json.dumps(body), now + delay * 1000) for body, delay in zip(bodies, delays, strict=True)
+        self.messages += [
+            QueuedMessage(json.dumps(body), now + delay * 1000)
+            for body, delay in zip(bodies, delays, strict=True)
         ]
 
-    def receive(self) -> list[Held]:
-        """A batch of messages, invisible from now on until their time is over."""
+    def receive(self) -> list[QueuedMessage]:
+        """Return a batch of messages, invisible until the visibility timeout expires."""
         now = self.clock.now()
-        batch = [each for each in self.held if each.visible_at <= now][:BATCH]
+        batch = [each for each in self.messages if each.visible_at <= now][:BATCH]
         for each in batch:
             each.receives += 1
             each.visible_at = now + VISIBILITY_MS
@@ -76,49 +77,49 @@ class SimulatedQueue:
                 self.delete(each)
         return [each for each in batch if each.receives <= MAX_RECEIVES]
 
-    def delete(self, message: Held) -> None:
-        """Acknowledge a message."""
-        if message in self.held:
-            self.held.remove(message)
+    def delete(self, message: QueuedMessage) -> None:
+        """Delete a message."""
+        if message in self.messages:
+            self.messages.remove(message)
 
     def postpone(self, handle: str, seconds: int) -> None:
-        """Let a message come again after a while."""
-        for each in self.held:
+        """Change the visibility timeout of a message."""
+        for each in self.messages:
             if handle == str(id(each)):
                 each.visible_at = self.clock.now() + seconds * 1000
 
     @property
     def next_at(self) -> int | None:
-        """When the next message can be received."""
-        return min((each.visible_at for each in self.held), default=None)
+        """The time at which the next message becomes visible."""
+        return min((each.visible_at for each in self.messages), default=None)
 
 
 @dataclass(slots=True)
 class SimulatedDeadLetters:
-    """`DeadLetters` that can be looked into.
+    """A `DeadLetters` port that tests can read.
 
     Attributes:
-        kept: body and reason of each.
+        kept: the body and the reason of each.
     """
 
     kept: list[tuple[str, str]] = field(default_factory=list)
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
-        """Keep a record."""
+        """Store a dead letter."""
         self.kept.append((body, f"{origin}: {reason}"))
 
 
 @dataclass(frozen=True, slots=True)
-class Mishaps:
-    """What goes wrong by itself, by run key.
+class TargetFaults:
+    """Failures of a target, by run key.
 
     Attributes:
         failing: jobs that fail.
-        silent: jobs of which no event is sent.
-        late: jobs whose start is reported after their end, and everything twice.
-        unanswered: jobs whose first start comes through without an answer, and is reported late.
-        swallowed: jobs whose first start gets no answer and does not come through.
-        busy: jobs whose first start is put off.
+        silent: jobs without status events.
+        late: jobs whose start is reported after their end, with each event sent twice.
+        unanswered: jobs whose first start succeeds but loses its response, and is reported late.
+        swallowed: jobs whose first start loses its request.
+        busy: jobs whose first start is delayed.
     """
 
     failing: frozenset[str] = frozenset()
@@ -131,20 +132,20 @@ class Mishaps:
 
 @dataclass(slots=True)
 class SimulatedTarget:
-    """A `Target` whose jobs run for five minutes, and send events.
+    """A `Target` whose jobs run for five minutes, and send status events.
 
     Attributes:
         clock: the time.
-        contract: what it promises.
-        mishaps: what goes wrong by itself.
-        events: where it sends the events of its jobs.
-        inner: keeps to the contract.
-        ends: when which execution ends.
+        contract: the start contract.
+        target_faults: its failures.
+        events: the queue of its status events.
+        inner: the target that implements the contract.
+        ends: a heap of the executions by their end.
     """
 
     clock: VirtualClock
     contract: StartContract
-    mishaps: Mishaps
+    target_faults: TargetFaults
     events: SimulatedQueue
     inner: InMemoryTarget = field(init=False)
     ends: list[tuple[int, int, str, str]] = field(default_factory=list)
@@ -155,24 +156,24 @@ class SimulatedTarget:
         self.inner = InMemoryTarget(self.clock, self.contract, listing_lag=30_000)
 
     def prepare(self, settings: JobSettings) -> None:
-        """Nothing is needed."""
+        """Prepare nothing."""
 
     def start(self, start: Start) -> Execution:
-        """Start a job, once within what the contract promises."""
+        """Start a job, as often as the contract promises."""
         key = str(json.loads(start.payload)["run_key"])
         is_first = key not in self._met
         self._met.add(key)
-        if is_first and key in self.mishaps.busy:
+        if is_first and key in self.target_faults.busy:
             msg = "Too many jobs run."
             raise LaunchDelayedError(msg)
-        if is_first and key in self.mishaps.swallowed:
+        if is_first and key in self.target_faults.swallowed:
             msg = "The connection broke."
             raise LaunchUncertainError(msg)
         before = len(self.inner.executions)
         execution = self.inner.start(start)
         if len(self.inner.executions) > before:
             self._begun(execution, key)
-        if is_first and key in self.mishaps.unanswered:
+        if is_first and key in self.target_faults.unanswered:
             msg = "The connection broke."
             raise LaunchUncertainError(msg)
         return execution
@@ -180,17 +181,17 @@ class SimulatedTarget:
     def _begun(self, execution: Execution, key: str) -> None:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
         heapq.heappush(self.ends, end)
-        is_late = key in self.mishaps.late | self.mishaps.unanswered
+        is_late = key in self.target_faults.late | self.target_faults.unanswered
         self._report(execution, "RUNNING", key, LATE_MS if is_late else 0)
-        if key in self.mishaps.late:
-            # Somebody else's machine runs something under the very same name.
+        if key in self.target_faults.late:
+            # An execution of another state machine has the same name.
             self._report(execution, "FAILED", key, 0, f"{ARN}-foreign")
 
     def end_due(self) -> None:
-        """End the jobs whose time is over."""
+        """End the jobs that have run for five minutes."""
         while self.ends and self.ends[0][0] <= self.clock.now():
             _, _, external_id, key = heapq.heappop(self.ends)
-            failed = key in self.mishaps.failing
+            failed = key in self.target_faults.failing
             failure = Failure("Job.Failed", "The file is empty.") if failed else None
             ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
             self._report(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
@@ -198,7 +199,7 @@ class SimulatedTarget:
     def _report(
         self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
     ) -> None:
-        if key in self.mishaps.silent or not self.contract.describes:
+        if key in self.target_faults.silent or not self.contract.describes:
             return
         event: dict[str, object] = {
             "source": "aws.states",
@@ -213,23 +214,23 @@ class SimulatedTarget:
                 "stopDate": execution.ended_at,
             },
         }
-        times = 2 if key in self.mishaps.late else 1
+        times = 2 if key in self.target_faults.late else 1
         self.events.send([event] * times, delay_seconds=delay // 1000)
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows."""
+        """Return the execution in the listing."""
         return self.inner.resolve(start)
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How a job stands."""
+        """Return an execution."""
         return self.inner.describe(external_id, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """What ran of late."""
+        """Return the latest executions."""
         return self.inner.recent(settings, since)
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """End a job."""
+        """Cancel a job."""
         self.inner.cancel(external_id, role)
 
 
@@ -238,10 +239,10 @@ class StreamRecord:
     """A record of the ticks table's stream.
 
     Attributes:
-        image: of the tick.
-        keys: of the tick.
-        next_at: when it is delivered.
-        deliveries: how often it was.
+        image: the new image.
+        keys: the keys.
+        next_at: the time of the next delivery.
+        deliveries: how often it was delivered.
     """
 
     image: dict[str, Any]
@@ -251,7 +252,7 @@ class StreamRecord:
 
 
 def object_created(key: str, time: int) -> dict[str, object]:
-    """The event of an object's arrival."""
+    """Return the event of an object's upload."""
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",

@@ -64,7 +64,7 @@ def tagged_job(**tags: str) -> JobDefinition:
 
 
 @dataclass(slots=True)
-class House:
+class EngineHarness:
     """One deployment.
 
     Attributes:
@@ -72,7 +72,7 @@ class House:
         clock: moved by the test.
         tokens: ids of leases and claims.
         launches: the launch queue.
-        slices: the dispatch queue.
+        chunks: the queue of DISPATCH.
         bus: receives the published events.
         target: where jobs run.
         jobs: what each job's name launches.
@@ -85,7 +85,7 @@ class House:
     clock: VirtualClock = field(default_factory=VirtualClock)
     tokens: IdGenerator = field(default_factory=SequentialIds)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
-    slices: InMemoryQueue = field(default_factory=InMemoryQueue)
+    chunks: InMemoryQueue = field(default_factory=InMemoryQueue)
     bus: InMemoryBus = field(default_factory=InMemoryBus)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
     workers: int = 1
@@ -181,7 +181,7 @@ class House:
         """Return the dispatcher; grants are job names by sensor, by default the usual job for "watch"."""
         allowed = FixedGrants({name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()})
         return self.engine.dispatcher(
-            self.launches, allowed, self.bus, limits=limits, chunks=self.slices, workers=self.workers
+            self.launches, allowed, self.bus, limits=limits, chunks=self.chunks, workers=self.workers
         )
 
     def launcher(self) -> Launcher:
@@ -194,12 +194,12 @@ class House:
         given = {"jobs": self.jobs, "targets": self.targets, "observed": observed, **options}
         return self.engine.reconciler(dispatcher, self.launches, **given)
 
-    def watcher(self) -> ExternalRunPoller:
+    def poller(self) -> ExternalRunPoller:
         """Return the poller of external runs."""
         return self.engine.poller(self.jobs, self.targets, self.observed)
 
     @staticmethod
-    def slice_request(body: Mapping[str, object]) -> ChunkRequest:
+    def chunk_request(body: Mapping[str, object]) -> ChunkRequest:
         """Parse a message of the dispatch queue, for a chunk."""
         request = TickRequest.from_json(body)
         assert isinstance(request, ChunkRequest)

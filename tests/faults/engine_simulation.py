@@ -1,4 +1,4 @@
-"""One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
+"""A simulation of one deployment: a fault can be injected at every call of a port, and all messages are redelivered."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
-from tests.faults.cloud import (
+from tests.faults.scenario import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Scenario, arrivals, scheduled
+from tests.faults.simulated_aws import (
     SimulatedDeadLetters,
     SimulatedQueue,
     SimulatedTarget,
     StreamRecord,
     object_created,
 )
-from tests.faults.flow import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Flow, arrivals, scheduled
-from tests.faults.living import Living
-from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB
-from tests.support.house import JOBS as CONFIGURED
+from tests.faults.simulation import Simulation
+from tests.faults.trace import Trace, TracedRuns, TracedSensors, TracedTicks
+from tests.support.engine import JOB
+from tests.support.engine import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
@@ -51,16 +51,16 @@ from treadle.testing.system import SequentialIds, VirtualClock
 from treadle.testing.targets import NAMED
 
 SECONDS = 60
-"""Each step's time limit; a lease and a claim end a little after it."""
+"""Each component's time limit; a lease and a claim end a little after it."""
 
 PAUSE_SECONDS = 1_200
-"""A paused process goes on after so long: leases and claims have run out, and RECONCILE has looked."""
+"""The length of a pause: leases and claims have expired, and RECONCILE has run."""
 
 RECONCILE_MS = 600_000
 MINUTE_MS = 60_000
 ENGINE = "treadle"
 JOBS = {**CONFIGURED, GRANTED_LATE: replace(CONFIGURED[JOB], job=GRANTED_LATE)}
-"""What each job's name launches; the one that is granted late is configured all the same."""
+"""The settings of each job; the job that is granted late is configured from the beginning."""
 
 GRANTED_AFTER_MS = 40 * MINUTE_MS
 DROPPED_AFTER_MS = 100 * MINUTE_MS
@@ -70,37 +70,37 @@ RUNNING = DefaultSensorStatus.RUNNING
 
 
 class _Context:
-    """Lambda's, of an invocation that has just begun."""
+    """Lambda's context of an invocation that has just begun."""
 
     def get_remaining_time_in_millis(self) -> int:
         return SECONDS * 1000
 
 
 @dataclass(slots=True)
-class World(Living):
-    """The flow, step by step.
+class EngineSimulation(Simulation):
+    """A simulation of the engine and two sensors.
 
     Attributes:
         contract: of the target.
-        flow: what is requested.
-        faults: strike.
+        scenario: the requests and the failures.
+        faults: injects the faults.
         backend: the stores.
-        reconciles: False where nobody looks for what is lost.
-        seed: of what is left to chance.
-        jobs: what each job's name launches, as it is deployed.
-        parameters: what is registered.
-        is_granted_late: whether a deployment has granted by now what it grants late.
+        reconciles: whether RECONCILE runs.
+        seed: of the random delays.
+        jobs: the settings of each job, as deployed.
+        parameters: the registry's entries in Parameter Store.
+        is_granted_late: whether the late deployment has granted its job.
     """
 
     contract: StartContract = NAMED
-    flow: Flow = WHOLE
+    scenario: Scenario = WHOLE
     faults: Faults = field(default_factory=Faults)
     backend: Backend = field(default_factory=in_memory)
     reconciles: bool = True
     seed: int = 0
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: JOBS)
     clock: VirtualClock = field(default_factory=VirtualClock)
-    witness: Witness = field(default_factory=Witness)
+    trace: Trace = field(default_factory=Trace)
     dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
     stream: list[StreamRecord] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
@@ -110,7 +110,7 @@ class World(Living):
     own: SimulatedQueue = field(init=False)
     arriving: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
-    slices: SimulatedQueue = field(init=False)
+    chunks: SimulatedQueue = field(init=False)
     events: SimulatedQueue = field(init=False)
     jobs_run: SimulatedTarget = field(init=False)
     began_at: int = field(init=False)
@@ -122,48 +122,48 @@ class World(Living):
     _failed: bool = False
 
     def __post_init__(self) -> None:
-        random.seed(self.seed)  # How long a throttled message waits is left to chance.
+        random.seed(self.seed)  # The delay of a throttled message is random.
         self.began_at = self.next_tick = self.clock.now()
         self.next_look = self.began_at + RECONCILE_MS
-        for name in ("own", "arriving", "launches", "slices", "events"):
+        for name in ("own", "arriving", "launches", "chunks", "events"):
             setattr(self, name, SimulatedQueue(self.clock, self.dead_letters.kept))
-        self.jobs_run = SimulatedTarget(self.clock, self.contract, self.flow.mishaps, self.events)
-        self.witness.on_tick = self._on_tick
-        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
-        self._definitions = (scheduled(self.flow, self._on_evaluation), arrivals())
+        self.jobs_run = SimulatedTarget(self.clock, self.contract, self.scenario.target_faults, self.events)
+        self.trace.on_tick = self._on_tick
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
+        self._definitions = (scheduled(self.scenario, self._on_evaluation), arrivals())
         granted = {SCHEDULED: [JOB], EVENTS: [JOB]}
         entries = {f"{SENSORS}/{name}": sensor_text("shop", *jobs) for name, jobs in granted.items()}
         jobs = {f"{JOB_ENTRIES}/{name}": job_text("shop", job) for name, job in self.jobs.items()}
         self.parameters.values |= entries | jobs
         self._sync(self.engine).list_if_due()
-        self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
-        if self.flow.has_poison:
+        self.arriving.send([object_created(key, self.clock.now()) for key in self.scenario.objects])
+        if self.scenario.has_poison:
             keys = {"tick_id": {"S": "poison"}}
             self.stream.append(StreamRecord({"broken": {"S": ""}}, keys, self.clock.now()))
-            for queue in (self.launches, self.slices, self.events, self.arriving):
+            for queue in (self.launches, self.chunks, self.events, self.arriving):
                 queue.send([{"treadle": "poison"}])
 
-    # What the steps rest on.
+    # The ports.
 
     def _stores(self) -> Any:
         stores: Any = self.backend.stores
         return SimpleNamespace(
-            sensors=WitnessedSensors(stores.sensors, self.witness),
-            ticks=WitnessedTicks(stores.ticks, self.witness),
-            runs=WitnessedRuns(stores.runs, self.witness),
+            sensors=TracedSensors(stores.sensors, self.trace),
+            ticks=TracedTicks(stores.ticks, self.trace),
+            runs=TracedRuns(stores.runs, self.trace),
             events=stores.events,
             registry=stores.registry,
         )
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Where jobs run, behind faults."""
+        """The target of each type, behind faults."""
         target: Target = self.jobs_run
         lost, throttled = LaunchUncertainError, LaunchDelayedError
         return {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=throttled)}
 
     def _engine_of(self, step: str) -> Assembly:
-        """The assembly of a step's processes, one of which follows another and keeps the registry's copy."""
+        """Return the assembly that all processes of a component use, with its cached copy of the registry."""
         return self._engines.setdefault(step, self.engine)
 
     def _sync(self, engine: Assembly) -> RegistrySync:
@@ -171,16 +171,16 @@ class World(Living):
         return engine.registry_sync(faulty(source, "EntrySource", self.faults), ENGINE, set(KINDS))
 
     def _jobs(self, engine: Assembly) -> Mapping[str, JobSettings]:
-        """What each job's name launches, as a step knows it."""
+        """Return the settings of each job, as a component reads them."""
         return engine.jobs()
 
     def _dispatcher(self, engine: Assembly) -> Dispatcher:
-        launches, chunks = self._queue(self.launches), self._queue(self.slices)
+        launches, chunks = self._queue(self.launches), self._queue(self.chunks)
         limits = Limits(runs_per_hour=10_000)
         return engine.dispatcher(launches, engine.registry, InMemoryBus(), limits=limits, chunks=chunks)
 
     def _grant_late(self) -> None:
-        """A deployment grants something, and Parameter Store announces it, once at most."""
+        """Deploy a grant, which Parameter Store announces at most once."""
         if not self.is_granted_late and self.clock.now() - self.began_at >= GRANTED_AFTER_MS:
             self.is_granted_late = True
             path = f"{SENSORS}/{SCHEDULED}"
@@ -192,7 +192,7 @@ class World(Living):
                     )
 
     def _held_for_good(self) -> list[Tick]:
-        """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""
+        """Return the held ticks whose remaining requests will never be granted."""
         found = [
             self.backend.stores.ticks.get(sensor, tick_id)
             for sensor, tick_id in self.backend.stores.ticks.pending(FAR, 1_000)
@@ -200,14 +200,14 @@ class World(Living):
         return [tick for tick in found if tick and tick.held_requests and tick.dropped is None]
 
     def _drop(self) -> None:
-        """An operator drops what is held still, long after the deployment that granted something."""
+        """Drop the ticks that are still held, as an operator does long after the late grant."""
         drops = TickDrops(self.engine.stores.ticks, self.clock)
         for tick in self._held_for_good():
             drop = partial(drops.drop, tick.sensor, tick.tick_id, "ann", "typo")
             with suppress(TreadleError):
                 self.faults.run("DROP", drop)
 
-    # What happens by itself.
+    # Events.
 
     def _on_tick(self, tick: Tick) -> None:
         keys = {"sensor": {"S": tick.sensor}, "tick_id": {"S": tick.tick_id}}
@@ -216,15 +216,15 @@ class World(Living):
 
     def _on_evaluation(self, at: int) -> None:
         self.evaluated.append(at)
-        if at == self.flow.failing_at and not self._failed:
+        if at == self.scenario.failing_at and not self._failed:
             self._failed = True
             msg = "The first evaluation of this batch fails."
             raise ValueError(msg)
-        if at == self.flow.edited_at and not self.edits:
+        if at == self.scenario.edited_at and not self.edits:
             self.edit(str(at + 1))
 
     def edit(self, cursor: str) -> None:
-        """An operator sets the cursor, as often as it takes."""
+        """Set the cursor as an operator, until it succeeds."""
         sensors = self.engine.stores.sensors
         edit = Edit(self.clock.now(), "ann", sets_cursor=True, cursor=cursor)
         done = False
@@ -233,10 +233,10 @@ class World(Living):
                 done = self.faults.run("EDIT", lambda: sensors.edit(SCHEDULED, edit))
         self.edits += 1
 
-    # The steps.
+    # The components.
 
     def _scheduled(self) -> EvaluatorParts:
-        return self._evaluator(self._definitions[0], self.own, self.flow.interval)
+        return self._evaluator(self._definitions[0], self.own, self.scenario.interval)
 
     def _tick(self, nominal: int) -> None:
         _tick(self._scheduled(), {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
@@ -245,19 +245,19 @@ class World(Living):
         return _evaluate_batch(self._scheduled(), event, _Context())
 
     def _objects(self, event: dict[str, Any]) -> Any:
-        parts = self._evaluator(self._definitions[1], self.arriving, self.flow.interval)
+        parts = self._evaluator(self._definitions[1], self.arriving, self.scenario.interval)
         return _evaluate_batch(parts, event, _Context())
 
     def _dispatcher_parts(self) -> DispatcherParts:
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
-        inbox = self._inbox("dispatch", self.slices)
+        inbox = self._inbox("dispatch", self.chunks)
         return DispatcherParts(dispatcher, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
         images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
         dispatch_stream(self._dispatcher_parts(), images)
 
-    def _slice(self, event: dict[str, Any]) -> Any:
+    def _chunk(self, event: dict[str, Any]) -> Any:
         parts, parse = self._dispatcher_parts(), TickRequest.from_json
         handle = partial(dispatch_message, parts)
         return process_queue(event, _Context(), handle, parts.inbox, parse, kept_in_tables=True)
@@ -292,9 +292,9 @@ class World(Living):
 
     # Time.
 
-    def _upcoming(self) -> Iterator[int]:
-        """When something is to happen."""
-        queues = (self.own, self.arriving, self.launches, self.slices, self.events)
+    def _next_times(self) -> Iterator[int]:
+        """Yield the times of all future events."""
+        queues = (self.own, self.arriving, self.launches, self.chunks, self.events)
         yield from (queue.next_at for queue in queues if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
         yield from (end[0] for end in self.jobs_run.ends[:1])
@@ -309,10 +309,10 @@ class World(Living):
 
     @property
     def wants_ticks(self) -> bool:
-        """Whether the scheduled sensor has something to do."""
-        return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
+        """Whether the scheduled sensor has batches left."""
+        return self.backend.stores.sensors.get(SCHEDULED).cursor != str(len(self.scenario.batches))
 
-    def _happen(self) -> None:
+    def _run_due(self) -> None:
         self.jobs_run.end_due()
         if self.wants_ticks and self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
@@ -322,7 +322,7 @@ class World(Living):
         self._receive("SLOT", self.own, self._slots)
         self._receive("EVENT", self.arriving, self._objects)
         self._deliver_stream()
-        self._receive("CHUNK_SIZE", self.slices, self._slice)
+        self._receive("CHUNK", self.chunks, self._chunk)
         self._receive("LAUNCH", self.launches, self._launch)
         self._receive("RECORD", self.events, self._record)
         if self.reconciles and self.backend.is_anything_left() and self.next_look <= self.clock.now():

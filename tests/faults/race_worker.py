@@ -1,4 +1,4 @@
-"""One of many processes that evaluate, dispatch and launch one sensor, and may be killed at any moment."""
+"""One of many processes that evaluate, dispatch and launch for one sensor, and may be killed at any moment."""
 
 import contextlib
 import logging
@@ -43,34 +43,34 @@ from treadle.testing.grants import FixedGrants
 
 SENSOR = "raced"
 JOBS = ("named", "listed")
-"""One job's target knows launch ids as tokens, the other's only lists what runs."""
+"""One job's target accepts the launch id as a token, the other's only lists its executions."""
 
 RUN_IDS = RunIds.of("race")
 STEP = 3
-"""A tick moves the cursor on by so much, and requests twice as many keys: each is requested by two ticks."""
+"""A tick advances the cursor by this number, and requests twice as many keys: two ticks request each key."""
 
 TICK_SECONDS = 1.0
-"""The time limit of an evaluation. It is the lease's alone: a process that outlives it must do no harm."""
+"""The time limit of an evaluation. Only the lease enforces it: a process that exceeds it must be harmless."""
 
 LIMIT_SECONDS = 2.0
-"""The time limit of a launch, as a function has one; the kernel ends the process that runs into it."""
+"""The time limit of a launch, as of a function; the kernel ends a process that exceeds it."""
 
 LISTING_LAG_MS = 200
-TROUBLE = 0.05
+FAILURE_RATE = 0.05
 IDLE_SECONDS = 0.02
 FAR = 10**15
-QUEUES = ("events", "slices", "launches")
+QUEUES = ("events", "chunks", "launches")
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What the processes share.
+class SharedState:
+    """The state that the processes share.
 
     Attributes:
-        folder: queues, targets and flags.
+        folder: of queues, targets and flags.
         tables: the names of the tables.
         endpoint: of DynamoDB.
-        last: the cursor at which the sensor finds nothing more.
+        last: the cursor after which the sensor finds nothing.
     """
 
     folder: Path
@@ -79,30 +79,30 @@ class Course:
     last: int
 
     def stores(self) -> DynamoStores:
-        """The tables, over a client of this process's own."""
+        """Return the stores, with a client of this process."""
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = self.endpoint
         return DynamoStores(self.tables, RandomTokens())
 
     def queue(self, name: str) -> DirectoryQueue:
-        """One of the queues."""
+        """Return a queue."""
         return DirectoryQueue(self.folder / name)
 
     def target(self, job: str) -> SharedTarget:
-        """Where a job's runs are started."""
+        """Return the target of a job."""
         return SharedTarget(
-            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=TROUBLE
+            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=FAILURE_RATE
         )
 
     def has(self, flag: str) -> bool:
-        """Whether the parent has said so: `closing` ends evaluations, `done` everything."""
+        """Return whether the parent has set a flag: `closing` ends evaluations, `done` everything."""
         return (self.folder / flag).exists()
 
 
-def shorten() -> None:
-    """Let takeovers and second looks come within a test rather than within minutes.
+def shorten_delays() -> None:
+    """Shorten the delays of the engine from minutes to what a test can wait.
 
-    Only waits are shortened. What keeps a claim safe is that its holder cannot act once it has expired; here the
-    kernel sees to that, which ends a launch at `LIMIT_SECONDS`, so that hardly any margin is needed.
+    Only delays are shortened. A claim is safe because its holder cannot act once it has expired; here the kernel
+    ensures that, because it ends a launch at `LIMIT_SECONDS`, so a small margin is enough.
     """
     scheduled_ticks.LEASE_MARGIN_MS = 200
     launcher.TAKEOVER_MARGIN_MS = 200
@@ -114,46 +114,46 @@ def shorten() -> None:
     reconciler.DISPATCH_LATE_MS = 1_000
     reconciler.RETRY_MS = 1_000
     dispatcher.HANDED_ON_MS = 2_000
-    # Ticks so small are taken in slices, too, and a sensor whose evaluations are killed is not slowed down.
+    # Small ticks are dispatched in chunks, too, and a sensor whose evaluations are killed has no backoff.
     chunks.CHUNK_SIZE = 4
     dispatcher.CHUNK_SIZE = 4  # type: ignore[attr-defined]
     backoff.FAILURES_BEFORE_BACKOFF = 10_000
 
 
 def request(number: int) -> RunRequest:
-    """The request for a key; every second one is for the other job."""
+    """Return the request for a key; the job alternates."""
     return RunRequest(f"k{number}", {"n": number}, job_name=JOBS[number % 2])
 
 
 class Numbers(SensorDefinition):
-    """Asks for numbers from its cursor on, and for those that an event names."""
+    """A sensor that requests the numbers after its cursor, and those of an event."""
 
     takes_events = True
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """The event's number, and the next ones."""
+        """Return requests for the event's number and the next ones."""
         assert isinstance(event, ObjectCreated)
         first = int(event.object.key)
         return combine([request(first + each) for each in range(STEP)], context, self.job_names)
 
 
 def event_of(number: int) -> ObjectCreated:
-    """The event that names a number."""
+    """Return the event of a number."""
     time = datetime(2026, 11, 22, 18, tzinfo=UTC)
     return ObjectCreated(S3Object("b", str(number), "e", "null", 1, time), time, str(number))
 
 
-class Deadly:
-    """A target before, or behind, which its process is killed once.
+class KillingTarget:
+    """A target that kills its process before or after a start.
 
     Args:
         target: the target.
-        dies: `before` or `after`, and nothing else.
+        kill_point: `before` or `after`; any other value never kills.
     """
 
-    def __init__(self, target: SharedTarget, dies: str) -> None:
+    def __init__(self, target: SharedTarget, kill_point: str) -> None:
         self._target = target
-        self._dies = dies
+        self._kill_point = kill_point
         self.contract = target.contract
         self.prepare = target.prepare
         self.resolve = target.resolve
@@ -162,33 +162,33 @@ class Deadly:
         self.cancel = target.cancel
 
     def start(self, start: Start) -> Execution:
-        """Start, or die of it."""
-        if self._dies == "before":
+        """Start, or kill the process."""
+        if self._kill_point == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         execution = self._target.start(start)
-        if self._dies == "after":
+        if self._kill_point == "after":
             os.kill(os.getpid(), signal.SIGKILL)
         return execution
 
 
-class Planned:
-    """The run records as the planner sees them; after its look the process stands still for a while, once.
+class SuspendingRuns:
+    """A `RunStore` that can suspend its process once, after the planner has read it.
 
-    That is between evaluation and commit, for longer than the lease lasts: its tick must then commit nothing.
+    That is between evaluation and commit, for longer than the lease: the tick must then commit nothing.
 
     Args:
-        runs: the run records.
+        runs: the store.
     """
 
     def __init__(self, runs: RunStore) -> None:
         self._runs = runs
-        self.stands_still = False
+        self.suspends = False
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        """How they stand."""
+        """Return the state of each key."""
         found = self._runs.key_states(requests)
-        if self.stands_still:
-            self.stands_still = False
+        if self.suspends:
+            self.suspends = False
             seconds = TICK_SECONDS + 1.5
             subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -200,73 +200,73 @@ class Planned:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """End the whole process where the block takes longer than the limit, as Lambda does."""
+    """End the process if the block exceeds the time limit, as Lambda does."""
     signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class Racer:
-    """All steps of the engine, over what the processes share.
+class Worker:
+    """All components of the engine, on the shared state.
 
     Args:
-        course: what they share.
-        dies: where this process is to be killed: `evaluating`, `before` or `after` a start; or `suspended`, where
-            it is to stand still before it commits.
+        shared: the shared state.
+        kill_point: where this process is killed: `evaluating`, `before` or `after` a start; or `suspended` if it is
+            suspended before it commits.
     """
 
-    def __init__(self, course: Course, dies: str) -> None:
-        stores, clock, tokens = course.stores(), SystemClock(), RandomTokens()
-        self._course = course
-        self._dies = dies
+    def __init__(self, shared: SharedState, kill_point: str) -> None:
+        stores, clock, tokens = shared.stores(), SystemClock(), RandomTokens()
+        self._shared = shared
+        self._kill_point = kill_point
         self._stores = stores
         jobs = {name: JobSettings(name, name, f"shared:{name}", "-") for name in JOBS}
-        targets = {name: Deadly(course.target(name), dies) for name in JOBS}
+        targets = {name: KillingTarget(shared.target(name), kill_point) for name in JOBS}
         definition = Numbers(
             SENSOR, evaluation_fn=self._evaluate, jobs=[JobDefinition(name) for name in JOBS]
         )
-        launches, grants = course.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
-        self._planned = Planned(stores.runs)
-        shared: Any = SimpleNamespace(
-            sensors=stores.sensors, ticks=stores.ticks, runs=self._planned, events=stores.events
+        launches, grants = shared.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
+        self._planner_runs = SuspendingRuns(stores.runs)
+        wrapped: Any = SimpleNamespace(
+            sensors=stores.sensors, ticks=stores.ticks, runs=self._planner_runs, events=stores.events
         )
-        engine = Assembly(shared, clock, tokens, "race")
+        engine = Assembly(wrapped, clock, tokens, "race")
         settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
         self._sensor = engine.sensor(definition, settings)
-        chunks = course.queue("slices")
+        chunks = shared.queue("chunks")
         self._dispatcher = engine.dispatcher(launches, grants, InMemoryBus(), chunks=chunks)
         self._launcher = engine.launcher(launches, jobs, targets)
         self._reconciler = engine.reconciler(self._dispatcher, launches, jobs, targets)
         self._clock = clock
 
     def _evaluate(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        if self._dies == "evaluating":
+        if self._kill_point == "evaluating":
             os.kill(os.getpid(), signal.SIGKILL)
         number = int(context.cursor or 0)
-        if number >= self._course.last:
+        if number >= self._shared.last:
             return SkipReason("the end")
         keyed = [request(number + each) for each in range(2 * STEP)]
         keyless = RunRequest(run_config={"n": number}, job_name=random.choice(JOBS))
         return SensorResult([*keyed, keyless], cursor=str(number + STEP))
 
     def tick(self) -> None:
-        """A leased tick, at this moment."""
-        self._planned.stands_still = self._dies == "suspended"
+        """Run a scheduled tick now."""
+        self._planner_runs.suspends = self._kill_point == "suspended"
         outcome = self._sensor.scheduled.tick(self._clock.now(), Budget(TICK_SECONDS))
-        if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planned.stands_still:
-            self._dies = ""
-        self._planned.stands_still = False
+        if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planner_runs.suspends:
+            self._kill_point = ""
+        self._planner_runs.suspends = False
         if outcome.decision is Decision.LOST:
-            append(self._course.folder / "lost", outcome.subject)
+            append(self._shared.folder / "lost", outcome.subject)
 
     def take_event(self, body: dict[str, object]) -> None:
-        """An event's tick."""
+        """Evaluate an event."""
         event = event_of(int(str(body["number"])))
         events = self._sensor.events
         events.evaluate(event, events.load_batch_state([event]), Budget(TICK_SECONDS))
 
     def dispatch(self) -> None:
-        """Any of the ticks that are pending, as their stream would bring it."""
+        """Dispatch any pending tick, as the stream would."""
         keys = self._stores.ticks.pending(FAR, 20)
         found = self._stores.ticks.get(*random.choice(keys)) if keys else None
         if found is None:
@@ -275,65 +275,65 @@ class Racer:
             self._dispatcher.dispatch(found)
 
     def dispatch_chunk(self, body: dict[str, object]) -> None:
-        """A slice of a tick."""
+        """Dispatch a chunk of a tick."""
         request = TickRequest.from_json(body)
         assert isinstance(request, ChunkRequest)
         self._dispatcher.dispatch_chunk(request)
 
     def launch(self, body: dict[str, object]) -> None:
-        """A run's attempt."""
+        """Launch an attempt."""
         with time_limit():
             self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
 
     def reconcile(self) -> None:
-        """A pass of RECONCILE, one of which begins each second, as on a schedule; it may last into the next."""
-        second = self._course.folder / f"reconcile-{self._clock.now() // 1000}"
+        """Run RECONCILE, once a second in all processes; a pass may overlap the next one."""
+        second = self._shared.folder / f"reconcile-{self._clock.now() // 1000}"
         with contextlib.suppress(FileExistsError):
             second.touch(exist_ok=False)
             self._reconciler.reconcile(1.0)
 
-    def received(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
-        """Take any message of a queue, and acknowledge it once its step has ended in order."""
-        found = self._course.queue(queue).receive()
+    def process(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
+        """Process any message of a queue, and delete it if that succeeds."""
+        found = self._shared.queue(queue).receive()
         if found is None:
             time.sleep(IDLE_SECONDS)
             return
         receipt, body = found
         step(body)
-        self._course.queue(queue).delete(receipt)
+        self._shared.queue(queue).delete(receipt)
 
     def step(self) -> None:
-        """Any step."""
+        """Run a random component."""
         steps: list[tuple[int, Callable[[], None]]] = [
-            (3, lambda: self.received("events", self.take_event)),
+            (3, lambda: self.process("events", self.take_event)),
             (4, self.dispatch),
-            (4, lambda: self.received("slices", self.dispatch_chunk)),
-            (8, lambda: self.received("launches", self.launch)),
+            (4, lambda: self.process("chunks", self.dispatch_chunk)),
+            (8, lambda: self.process("launches", self.launch)),
             (1, self.reconcile),
         ]
-        if not self._course.has("closing"):
+        if not self._shared.has("closing"):
             steps.append((6, self.tick))
         (chosen,) = random.choices([step for _, step in steps], [weight for weight, _ in steps])
         chosen()
 
 
-def race(course: Course, seed: int, dies: str) -> None:
-    """Do one step after the other until the parent says that all is done.
+def race(shared: SharedState, seed: int, kill_point: str) -> None:
+    """Run one component after the other until the parent sets the flag `done`.
 
     Args:
-        course: what the processes share.
-        seed: of this process's choices.
-        dies: where it is to be killed.
+        shared: the shared state.
+        seed: of this process's random choices.
+        kill_point: where the process is killed.
     """
     random.seed(seed)
     logging.disable(logging.CRITICAL)
-    shorten()
-    racer = Racer(course, dies)
-    while not course.has("done"):
+    shorten_delays()
+    worker = Worker(shared, kill_point)
+    while not shared.has("done"):
         try:
-            racer.step()
+            worker.step()
         except (StoreError, LaunchError):
-            continue  # What was received comes again.
+            continue  # The message is redelivered.
         except Exception as error:
-            append(course.folder / "problems", repr(error))
+            append(shared.folder / "problems", repr(error))
             raise

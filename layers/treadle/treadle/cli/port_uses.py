@@ -1,0 +1,333 @@
+"""The uses of Dagster's names in what remains of a file."""
+
+import ast
+import re
+
+from treadle.cli.port_code import CodePort
+from treadle.cli.port_names import Function, Sensor, bound, elements
+from treadle.cli.port_rules import (
+    CODE,
+    CONTEXTS,
+    DROPPED_OPTIONS,
+    JOB_ELSEWHERE,
+    MEMBERS,
+    NAMES,
+    PACKAGES,
+    RENAMED_OPTIONS,
+    SENSORS,
+    TARGETS,
+    Level,
+    Rule,
+    class_of,
+    exists,
+    has_member,
+    options_of,
+    positional,
+    refusal,
+    unknown,
+)
+
+_TEXT = re.compile(r"[\"']([^\"']+)[\"']")
+
+
+class UsesPort(CodePort, ast.NodeVisitor):
+    """Checks each name, option and attribute, and changes what has another form."""
+
+    def visit(self, node: ast.AST) -> None:
+        """Visit what remains of a node."""
+        if isinstance(node, ast.stmt) and node in self.kept:
+            for each in self.kept[node]:
+                super().visit(each)
+        else:
+            super().visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Leave imports for the end."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Likewise."""
+
+    def visit_FunctionDef(self, node: Function) -> None:
+        """Visit a function: its parameters hide names, and one may be a context."""
+        before = dict(self.contexts)
+        every = [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]
+        for parameter in every:
+            if parameter.annotation and self._is_context(parameter):
+                self.contexts[parameter.arg] = class_of(self._dagster(parameter.annotation))
+        makers = {
+            decorator: self._dagster(getattr(decorator, "func", decorator))
+            for decorator in node.decorator_list
+        }
+        first = [*node.args.posonlyargs, *node.args.args][:1]
+        for decorator, name in makers.items():
+            if name in CONTEXTS and first and first[0].annotation is None:
+                self.contexts[first[0].arg] = CONTEXTS[name]
+            self.decorates[decorator] = node
+        for each in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
+            self.visit(each)
+        for decorator, name in makers.items():
+            self._add_sensor(node.name, name, decorator)
+        self.hidden.append({each.arg for each in every} | bound(node.body))
+        for statement in node.body:
+            self.visit(statement)
+        self.hidden.pop()
+        self.contexts = before
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def _is_context(self, parameter: ast.arg) -> bool:
+        name = self._dagster(parameter.annotation) if parameter.annotation else ""
+        return name.endswith("Context") and class_of(name) is not None
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Visit an assignment, which may make a sensor."""
+        [target, *others] = node.targets
+        if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
+            self.generic_visit(node)
+            self._add_sensor(target.id, self._dagster(node.value.func), node.value)
+        else:
+            self.generic_visit(node)
+
+    def _add_sensor(self, variable: str, name: str, call: ast.expr) -> None:
+        if self.hidden or name not in SENSORS or not exists(name):
+            return
+        keywords = call.keywords if isinstance(call, ast.Call) else []
+        options = [each for keyword in keywords for each in self._new_options(keyword, SENSORS[name])]
+        is_of_failures = any(getattr(each.value, "attr", "") == "FAILURE" for each in keywords)
+        kind = "run-failure" if is_of_failures else SENSORS[name]
+        self.sensors.append(Sensor(variable, kind, " ".join(dict.fromkeys(options))))
+
+    def _new_options(self, keyword: ast.keyword, kind: str) -> list[str]:
+        """Return what an option of a sensor means for `treadle new sensor`."""
+        value = keyword.value
+        text = str(value.value) if isinstance(value, ast.Constant) else ""
+        inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
+        names = [*(each.strip("\"'") for each in inner if each), *([text] if text else [])]
+        if keyword.arg in {"monitored_jobs", "job_selection"}:
+            return [f"--jobs {','.join(names)}"] if names else []
+        if keyword.arg in {*TARGETS, "job_name"}:
+            return [f"--job {names[0]}"] if names else []
+        if keyword.arg in {"asset_key", "monitored_assets"}:
+            keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
+            return [f"--asset {'/'.join(key)}" for key in keys if key]
+        is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
+        return [f"--interval {text}"] if is_interval else []
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Visit a call: its options must exist."""
+        name = self._dagster(node.func)
+        if name == "define_asset_job":
+            text, kept = self._job(name, "", node, node.lineno, is_function=False)
+            self.source.replace(node, text)
+            self._find(node, Level.CHANGE, name, CODE[name].fact, f"Change it to `{text}`")
+            for each in kept:
+                self.visit(each)
+            return
+        if exists(name):
+            changed = self._check_options(node, name)
+            self.visit(node.func)
+            for argument in node.args:
+                self.visit(argument)
+            for keyword in node.keywords:
+                is_list = keyword.arg == "monitored_assets" and self._is_selection(keyword.value)
+                if keyword not in changed and not is_list:
+                    self._note_target(keyword)
+                    self.visit(keyword.value)
+            return
+        self.generic_visit(node)
+
+    def _is_selection(self, node: ast.expr) -> bool:
+        """Replace a selection that only lists assets by their keys."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            return False
+        if self._dagster(node.func.value) != "AssetSelection":
+            return False
+        keys = [self._key(each) for each in node.args]
+        if node.func.attr not in {"assets", "keys"} or None in keys or node.keywords:
+            return False
+        text = f"[{', '.join(map(str, keys))}]"
+        self.source.replace(node, text)
+        self._find(
+            node,
+            Level.CHANGE,
+            f"AssetSelection.{node.func.attr}",
+            "a sensor names its assets by their keys",
+            f"Change it to `{text}`",
+        )
+        return True
+
+    def _key(self, node: ast.expr) -> str | None:
+        """Return the text of an asset's key."""
+        if isinstance(node, ast.Name) and node.id in self.assets:
+            text = self.assets[node.id]
+            return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
+        if isinstance(node, ast.Attribute) and node.attr == "key":
+            return self._key(node.value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return f"{self._spelled('AssetKey', node.lineno)}({self._text(node)})"
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
+            self.visit(node)
+            return self._text(node)
+        return None
+
+    def _check_options(self, node: ast.Call, name: str) -> list[ast.keyword]:
+        """Report options that Treadle does not have; return those that are replaced."""
+        known = options_of(name)
+        if known is None:
+            return []
+        if len(node.args) > positional(name) and not any(isinstance(each, ast.Starred) for each in node.args):
+            rule = Rule(
+                f"only its first {positional(name)} arguments may be positional",
+                "Name the others",
+                level=Level.HAND,
+            )
+            self._refuse(node.args[-1], f"arguments of {name}", rule)
+        changed, dropped = [], []
+        for keyword in node.keywords:
+            option = keyword.arg
+            missing = refusal(name, option) if option else None
+            if missing is None and not self._targets_assets(keyword, name):
+                continue
+            new = RENAMED_OPTIONS.get(str(option))
+            is_only = not any(
+                each.arg in TARGETS | {"job_name"} for each in node.keywords if each is not keyword
+            )
+            if name in SENSORS and option in {"target", "asset_selection"} and is_only:
+                self._change_target(node, keyword, name)
+                changed.append(keyword)
+            elif new in known:
+                self._rename(keyword, str(new), name)
+            elif option in DROPPED_OPTIONS:
+                dropped.append(keyword)
+                self._find(
+                    keyword, Level.CHANGE, f"{option} of {name}", "repositories do not exist", "Leave it out"
+                )
+            elif missing is not None:
+                self._refuse(keyword, f"{option} of {name}", missing)
+        if dropped:
+            self.source.drop([*node.args, *node.keywords], list(dropped))
+        return [*changed, *dropped]
+
+    def _rename(self, keyword: ast.keyword, new: str, name: str) -> None:
+        assert keyword.arg
+        start, _ = self.source.span(keyword)
+        self.source.edits.append((start, start + len(keyword.arg.encode()), new))
+        self._find(
+            keyword, Level.CHANGE, f"{keyword.arg} of {name}", f"its name is {new}", f"Change it to `{new}=`"
+        )
+
+    def _targets_assets(self, keyword: ast.keyword, name: str) -> bool:
+        return name in SENSORS and keyword.arg == "target" and self._are_assets(keyword.value)
+
+    def _are_assets(self, value: ast.expr) -> bool:
+        if isinstance(value, ast.List | ast.Tuple):
+            return bool(value.elts) and all(map(self._are_assets, value.elts))
+        if isinstance(value, ast.Constant):
+            return not str(value.value).isidentifier()
+        if isinstance(value, ast.Name):
+            return value.id in self.assets
+        return any(self._dagster(each) in {"AssetSelection", "AssetKey"} for each in ast.walk(value))
+
+    def _change_target(self, node: ast.Call, keyword: ast.keyword, name: str) -> None:
+        value = keyword.value
+        sensor = self.decorates.get(node)
+        variable = sensor.name if sensor else "sensor"
+        if keyword.arg == "asset_selection" or self._are_assets(value):
+            text, fact = f'job_name="{variable}_job"', "asset definitions do not exist"
+            advice = f"Change it to `{text}`, a job that makes the assets"
+        else:
+            option = "job_name" if isinstance(value, ast.Constant) else "job"
+            option = "jobs" if isinstance(value, ast.List | ast.Tuple) else option
+            text, fact = f"{option}={self._text(value)}", "a sensor names its job"
+            advice = f"Change it to `{text}`"
+            self._note_target(keyword)
+            self.visit(value)
+        self.source.replace(keyword, text)
+        self._find(keyword, Level.CHANGE, f"{keyword.arg} of {name}", fact, advice)
+
+    def _note_target(self, keyword: ast.keyword) -> None:
+        """Define jobs that are imported from elsewhere, where Dagster's job has code."""
+        if keyword.arg not in TARGETS:
+            return
+        is_list = isinstance(keyword.value, ast.List | ast.Tuple)
+        for each in elements(keyword.value) if is_list else [keyword.value]:
+            roots = [name.id for name in ast.walk(each) if isinstance(name, ast.Name)]
+            if self.hidden or not set(roots) & set(self.imports.others) - set(self.jobs):
+                continue
+            if not isinstance(each, ast.Name):
+                self._refuse(each, f"job {self._text(each)}", JOB_ELSEWHERE)
+                continue
+            self.jobs[each.id] = f'"{each.id}"'
+            text = f'{each.id} = {self._spelled("JobDefinition", self.imports.preamble)}("{each.id}")'
+            self.defined.append(text)
+            advice = f"Change it to `{text}`; the name must be the job's"
+            alias = self.imports.others[each.id]
+            self._find(alias, Level.CHANGE, f"import of {each.id}", JOB_ELSEWHERE.fact, advice)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
+        if self._resolve(node) is not None:
+            self._use(node)
+            self.generic_visit(node)
+            return
+        if isinstance(node.value, ast.Name) and self.assets.get(node.value.id) and node.attr == "key":
+            text = str(self._key(node.value))
+            self.source.replace(node, text)
+            self._find(
+                node,
+                Level.CHANGE,
+                f"{node.value.id}.key",
+                "asset definitions do not exist",
+                f"Change it to `{text}`",
+            )
+            return
+        of, cls = self._owner(node.value)
+        if cls is not None and not has_member(cls, node.attr):
+            what = f"{of}.{node.attr}"
+            self._refuse(node, what, MEMBERS.get(node.attr, unknown(what)))
+        self.generic_visit(node)
+
+    def _owner(self, value: ast.expr) -> tuple[str, type | None]:
+        """Return what has an attribute, and its class if that is known."""
+        name = self._dagster(value)
+        if name:
+            return name, class_of(name) if exists(name) else None
+        if isinstance(value, ast.Name):
+            return value.id, class_of("JobDefinition") if value.id in self.jobs else self.contexts.get(
+                value.id
+            )
+        if (
+            isinstance(value, ast.Attribute)
+            and value.attr == "instance"
+            and isinstance(value.value, ast.Name)
+        ):
+            is_context = value.value.id in self.contexts
+            return f"{value.value.id}.instance", class_of("DagsterInstance") if is_context else None
+        return "", None
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Visit a name: of Dagster's, or of something that is removed."""
+        if any(node.id in names for names in self.hidden):
+            return
+        self.used.add(node.id)
+        found = self._resolve(node)
+        if found is not None and found.name is not None:
+            self._use(node)
+        elif found is not None and self.module[node.id] != node.id:
+            self.source.replace(node, self.module[node.id])
+        elif (
+            isinstance(node.ctx, ast.Load)
+            and node.id in {**self.removed, **self.assets}
+            and node.id not in self.jobs
+        ):
+            fact = f"it is {self.removed.get(node.id, 'an asset')}, and removed"
+            self._find(node, Level.HAND, node.id, fact, "Change what uses it")
+
+    def _use(self, node: ast.Attribute | ast.Name) -> None:
+        found = self._resolve(node)
+        assert found is not None
+        assert found.name is not None
+        if found.package.partition(".")[0] in PACKAGES and exists(found.name):
+            self.works[node.lineno].append(found.name)
+        else:
+            self._refuse(node, found.name, NAMES.get(found.name, unknown(found.name)))

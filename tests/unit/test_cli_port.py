@@ -1,0 +1,802 @@
+"""`treadle port`: what it says of each line of a Dagster file, what it writes, and that the result runs."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import treadle
+from tests.support.project import run
+from tools.project import ROOT
+from tools.project_copy import copy_of_project
+from treadle import AssetMaterialization
+from treadle.cli.port_file import Report, port
+from treadle.cli.port_rules import CODE, MEMBERS, NAMES, OPTIONS, SENSORS, Level, options_of
+from treadle.cli.sensor_kinds import SENSOR_KINDS
+from treadle.testing import TreadleInstance
+
+GUIDE = ROOT / "docs" / "guide" / "coming-from-dagster.md"
+
+SIMPLE = '''\
+"""Sensors of a folder."""
+
+import os
+
+import dagster as dg
+import pandas as pd
+
+
+class FileConfig(dg.Config):
+    filename: str
+
+
+@dg.op
+def process_file(context: dg.OpExecutionContext, config: FileConfig):
+    context.log.info(pd.read_csv(config.filename))
+
+
+# The job for each file.
+@dg.job(tags={"team": "data"}, executor_def=dg.in_process_executor)
+def log_file_job():
+    process_file()
+
+
+FOLDER =    "in"  # as it was
+
+
+@dg.sensor(job=log_file_job, minimum_interval_seconds=30)
+def folder_sensor():
+    for filename in ["a.csv", "b.csv"]:
+        yield dg.RunRequest(
+            run_key=filename,
+            run_config=dg.RunConfig(ops={"process_file": FileConfig(filename=filename)}),
+        )
+
+
+defs = dg.Definitions(jobs=[log_file_job], sensors=[folder_sensor])
+'''
+
+SIMPLE_PORTED = '''\
+"""Sensors of a folder."""
+
+import os
+
+import treadle as dg
+
+
+class FileConfig(dg.Config):
+    filename: str
+
+
+# The job for each file.
+log_file_job = dg.JobDefinition("log_file_job", tags={"team": "data"})
+
+
+FOLDER =    "in"  # as it was
+
+
+@dg.sensor(job=log_file_job, minimum_interval_seconds=30)
+def folder_sensor():
+    for filename in ["a.csv", "b.csv"]:
+        yield dg.RunRequest(
+            run_key=filename,
+            run_config=dg.RunConfig(ops={"process_file": FileConfig(filename=filename)}),
+        )
+
+
+handler = dg.evaluator(folder_sensor)
+'''
+
+CURSOR = """\
+from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SensorResult, SkipReason, job, op, sensor
+
+
+@op
+def step(): ...
+
+
+@job
+def number_job():
+    step()
+
+
+@sensor(job=number_job, default_status=DefaultSensorStatus.RUNNING)
+def numbers(context: SensorEvaluationContext):
+    last = int(context.cursor or 0)
+    if last == 2:
+        return SkipReason("That was the last one.")
+    return SensorResult(run_requests=[RunRequest(run_key=str(last))], cursor=str(last + 1))
+"""
+
+RESOURCES = """\
+import dagster
+
+
+class Api(dagster.ConfigurableResource):
+    url: str
+
+    def names(self):
+        return [f"{self.url}/a"]
+
+
+@dagster.job
+def load(): ...
+
+
+@dagster.sensor(job=load)
+def watch(context: dagster.SensorEvaluationContext, api: Api):
+    return [dagster.RunRequest(run_key=name) for name in api.names()]
+
+
+defs = dagster.Definitions(
+    sensors=[watch],
+    resources={"api": Api(url="u"), "io_manager": dagster.FilesystemIOManager()},
+)
+"""
+
+ASSET = """\
+from dagster import Definitions, asset, AssetKey, define_asset_job
+from dagster import EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor
+
+
+@asset(key_prefix="shop")
+def orders():
+    return 1
+
+
+@asset(deps=[orders])
+def report(): ...
+
+
+report_job = define_asset_job(name="make_report", selection=[report])
+
+
+@asset_sensor(asset_key=orders.key, job=report_job)
+def on_orders(context: SensorEvaluationContext, asset_event: EventLogEntry):
+    assert asset_event.dagster_event and asset_event.dagster_event.asset_key
+    yield RunRequest(run_key=context.cursor, run_config={"path": list(asset_event.dagster_event.asset_key.path)})
+
+
+defs = Definitions(assets=[orders, report], jobs=[report_job], sensors=[on_orders])
+"""
+
+MULTI_ASSET = """\
+import dagster as dg
+
+both_job = dg.define_asset_job("both_job", selection="*")
+
+
+@dg.multi_asset_sensor(monitored_assets=dg.AssetSelection.assets("a", dg.AssetKey(["b", "c"])), job=both_job)
+def both(context: dg.MultiAssetSensorEvaluationContext):
+    if all(context.latest_materialization_records_by_key().values()):
+        context.advance_all_cursors()
+        return dg.RunRequest()
+"""
+
+RUN_STATUS = """\
+from dagster import (
+    DagsterRunStatus,
+    RunRequest,
+    RunStatusSensorContext,
+    SkipReason,
+    run_status_sensor,  # after each run
+)
+from my_project.jobs import first_job, report_job
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitor_all_repositories=False,
+    job_selection=[first_job],
+    request_job=report_job,
+)
+def report_success(context: RunStatusSensorContext):
+    if context.dagster_run.job_name == report_job.name:
+        return SkipReason("It is the report's own run.")
+    return RunRequest(run_key=context.dagster_run.run_id)
+"""
+
+FAILURE = """\
+import dagster as dg
+
+SENT = []
+
+
+@dg.run_failure_sensor
+def on_failure(context: dg.RunFailureSensorContext):
+    SENT.append(f"{context.dagster_run.job_name}: {context.failure_event.message}")
+"""
+
+S3 = """\
+import dagster as dg
+from dagster_aws.s3.sensor import get_s3_keys
+
+
+@dg.sensor(job_name="load_object")
+def objects(context):
+    keys = get_s3_keys("bucket", since_key=context.cursor or None)
+    if not keys:
+        return dg.SkipReason("No new objects.")
+    context.update_cursor(keys[-1])
+    return [dg.RunRequest(run_key=key) for key in keys]
+"""
+
+SLACK = """\
+import os
+
+from dagster_msteams import make_teams_on_run_failure_sensor
+from dagster_slack import make_slack_on_run_failure_sensor
+from dagster import make_email_on_run_failure_sensor
+
+slack = make_slack_on_run_failure_sensor("#alerts", os.getenv("NO_TOKEN", "x"), dagit_base_url="https://ui")
+teams = make_teams_on_run_failure_sensor(hook_url="https://teams.example.com/hook")
+mail = make_email_on_run_failure_sensor("a@example.com", "secret", ["b@example.com"])
+"""
+
+
+class Case(NamedTuple):
+    """A file, what is found in it, and what its port does."""
+
+    source: str
+    found: list[tuple[int, str]]
+    works: list[int]
+    new: str
+    check: Callable[[ModuleType], None]
+
+
+def keys(instance: TreadleInstance, name: str) -> list[str | None]:
+    return [run.run_key for run in instance.tick(name).runs]
+
+
+def check_simple(module: ModuleType) -> None:
+    runs = TreadleInstance([module.folder_sensor]).tick("folder_sensor").runs
+
+    assert [run.run_key for run in runs] == ["a.csv", "b.csv"]
+    assert runs[0].tags["team"] == "data"
+    assert json.loads(runs[0].run_config) == {"ops": {"process_file": {"config": {"filename": "a.csv"}}}}
+
+
+def check_cursor(module: ModuleType) -> None:
+    instance = TreadleInstance([module.numbers])
+    requested = []
+    for _ in range(2):
+        requested += keys(instance, "numbers")
+        instance.clock.advance(60_000)
+
+    assert requested == ["0", "1"]
+    assert instance.tick("numbers").outcome.reason == "That was the last one."
+
+
+def check_resources(module: ModuleType) -> None:
+    assert keys(TreadleInstance([module.watch], resources={"api": module.Api(url="u")}), "watch") == ["u/a"]
+
+
+def check_asset(module: ModuleType) -> None:
+    instance = TreadleInstance([module.on_orders])
+    instance.report_runless_asset_event(AssetMaterialization(["shop", "orders"]))
+
+    [run] = instance.runs()
+    assert (run.job, json.loads(run.run_config)) == ("make_report", {"path": ["shop", "orders"]})
+
+
+def check_multi_asset(module: ModuleType) -> None:
+    instance = TreadleInstance([module.both])
+    instance.report_runless_asset_event(AssetMaterialization("a"))
+    instance.report_runless_asset_event(AssetMaterialization(["b", "c"]))
+
+    assert [run.job for run in instance.runs()] == ["both_job"]
+
+
+def check_run_status(module: ModuleType) -> None:
+    @treadle.sensor(job=module.first_job)
+    def start() -> treadle.RunRequest:
+        return treadle.RunRequest()
+
+    instance = TreadleInstance([start, module.report_success])
+    [run] = instance.tick("start").runs
+    instance.finish_run(run)
+
+    assert [each.run_key for each in instance.runs() if each.job == "report_job"] == [run.run_id]
+
+
+def check_failure(module: ModuleType) -> None:
+    @treadle.sensor(job=treadle.JobDefinition("load"))
+    def start() -> treadle.RunRequest:
+        return treadle.RunRequest()
+
+    instance = TreadleInstance([start, module.on_failure])
+    [run] = instance.tick("start").runs
+    instance.finish_run(run, treadle.DagsterRunStatus.FAILURE)
+
+    assert [text.partition(":")[0] for text in module.SENT] == ["load"]
+
+
+def check_s3(module: ModuleType) -> None:
+    module.get_s3_keys = lambda _bucket, since_key: [] if since_key else ["a", "b"]  # type: ignore[attr-defined]
+    assert keys(TreadleInstance([module.objects]), "objects") == ["a", "b"]
+
+
+def check_slack(module: ModuleType) -> None:
+    assert all(
+        isinstance(each, treadle.RunFailureSensorDefinition)
+        for each in (module.slack, module.teams, module.mail)
+    )
+
+
+CASES = {
+    "simple": Case(
+        SIMPLE,
+        [
+            (5, "import dagster"),
+            (6, "import of pandas as pd"),
+            (13, "@op process_file"),
+            (19, "@job log_file_job"),
+            (36, "Definitions defs"),
+            (36, "handler"),
+        ],
+        [9, 27, 30, 32],
+        "folder_sensor --kind schedule --job log_file_job --interval 30",
+        check_simple,
+    ),
+    "cursor": Case(
+        CURSOR,
+        [(1, "from dagster import"), (4, "@op step"), (8, "@job number_job"), (18, "handler")],
+        [13, 14, 17],
+        "numbers --kind schedule --job number_job",
+        check_cursor,
+    ),
+    "resources": Case(
+        RESOURCES,
+        [(1, "import dagster"), (11, "@job load"), (20, "Definitions defs"), (23, "handler")],
+        [4, 15, 16, 17],
+        "watch --kind schedule --job load",
+        check_resources,
+    ),
+    "asset": Case(
+        ASSET,
+        [
+            (1, "from dagster import"),
+            (2, "from dagster import"),
+            (5, "@asset orders"),
+            (10, "@asset report"),
+            (14, "define_asset_job report_job"),
+            (17, "orders.key"),
+            (23, "Definitions defs"),
+            (23, "handler"),
+        ],
+        [18, 20],
+        "on_orders --kind asset --asset shop/orders --job make_report",
+        check_asset,
+    ),
+    "multi_asset": Case(
+        MULTI_ASSET,
+        [
+            (1, "import dagster"),
+            (3, "define_asset_job both_job"),
+            (6, "AssetSelection.assets"),
+            (10, "handler"),
+        ],
+        [7],
+        "both --kind multi-asset --asset a --asset b/c --job both_job",
+        check_multi_asset,
+    ),
+    "run_status": Case(
+        RUN_STATUS,
+        [
+            (1, "from dagster import"),
+            (8, "import of first_job"),
+            (8, "import of report_job"),
+            (13, "monitor_all_repositories of run_status_sensor"),
+            (14, "job_selection of run_status_sensor"),
+            (20, "handler"),
+        ],
+        [11, 12, 17, 19],
+        "report_success --kind run-status --jobs first_job --job report_job",
+        check_run_status,
+    ),
+    "failure": Case(
+        FAILURE,
+        [(1, "import dagster"), (8, "handler")],
+        [6, 7],
+        "on_failure --kind run-failure",
+        check_failure,
+    ),
+    "s3": Case(
+        S3,
+        [(1, "import dagster"), (2, "from dagster_aws.s3.sensor import"), (11, "handler")],
+        [5, 7, 9],
+        "objects --kind schedule --job load_object",
+        check_s3,
+    ),
+    "slack": Case(
+        SLACK,
+        [(3, "from dagster_msteams import"), (4, "from dagster_slack import"), (5, "from dagster import")],
+        [7, 8, 9],
+        "slack --kind run-failure",
+        check_slack,
+    ),
+}
+
+
+def written(folder: Path, source: str | bytes) -> Path:
+    path = folder / "sensors.py"
+    path.write_bytes(source.encode() if isinstance(source, str) else source)
+    return path
+
+
+def ported(folder: Path, source: str | bytes) -> Report:
+    report = port(written(folder, source))
+    assert report
+    return report
+
+
+def loaded(code: bytes) -> ModuleType:
+    module = ModuleType("app")
+    exec(code, module.__dict__)
+    return module
+
+
+def found(report: Report, *levels: Level) -> list[tuple[int, str]]:
+    return [(each.line, each.what) for each in report.findings if each.level in levels]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_file_that_ports_wholly_runs(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = written(tmp_path, case.source)
+
+    done = run("port", path, "--write")
+
+    assert done.exit_code == 0, done.output
+    assert f"Next: treadle new sensor {case.new}" in done.stdout
+    case.check(loaded(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_line_is_reported(name: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, CASES[name].source)
+
+    assert found(report, Level.CHANGE) == CASES[name].found
+    assert [line for line, _ in found(report, Level.WORKS)] == CASES[name].works
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+
+
+def test_lines_that_need_no_change_stay_as_they_are(tmp_path: Path) -> None:
+    assert ported(tmp_path, SIMPLE).changed.decode() == SIMPLE_PORTED
+
+
+def test_commands_that_come_next_write_the_sensors(tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+
+    for case in CASES.values():
+        name, *options = case.new.split()
+        done = run("new", "sensor", f"ported_{name}", *options, "--root", project)
+        assert done.exit_code == 0, done.output
+
+
+LEFT = """\
+from dagster import AutomationCondition, Foo, RunRequest, SensorResult, asset, graph, job
+from dagster import build_sensor_context, materialize, schedule, sensor
+from dagster_dbt import DbtCliResource
+from . import settings
+
+
+@graph
+def pipeline(): ...
+
+
+first = pipeline.to_job(config={"a": 1}, hooks=set())
+
+
+@asset
+def thing(): ...
+
+
+@sensor(job=first, frequency=1)
+def watch(context):
+    context.definitions
+    context.frob()
+    context.instance.wipe(settings.PART)
+    requests = [RunRequest("a", {}, {}, "job", "p", stale_assets_only=True)]
+    return SensorResult(run_requests=requests, automation_condition_evaluations=[])
+
+
+@schedule(job=first, cron_schedule="@daily")
+def daily(): ...
+
+
+def test_watch(sensor):
+    materialize([thing])
+    first.execute_in_process()
+    sensor(Foo, DbtCliResource, AutomationCondition, build_sensor_context(definitions=None, cursor="a"))
+"""
+
+
+def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> None:
+    path = written(tmp_path, LEFT)
+    report = ported(tmp_path, LEFT)
+
+    done = run("port", path, "--write")
+
+    assert found(report, Level.IMPOSSIBLE) == [
+        (23, "stale_assets_only of RunRequest"),
+        (24, "automation_condition_evaluations of SensorResult"),
+        (27, "schedule"),
+        (34, "AutomationCondition"),
+    ]
+    assert found(report, Level.HAND) == [
+        (4, "import of settings"),
+        (11, "config of to_job"),
+        (18, "frequency of sensor"),
+        (20, "context.definitions"),
+        (21, "context.frob"),
+        (22, "context.instance.wipe"),
+        (23, "arguments of RunRequest"),
+        (32, "materialize"),
+        (32, "thing"),
+        (33, "first.execute_in_process"),
+        (34, "Foo"),
+        (34, "DbtCliResource"),
+    ]
+    assert done.exit_code == 1
+    assert f"{path}:27: schedule: cannot be expressed, as only sensors are evaluated. " in done.stdout
+    assert f"{path}:34: Foo: not known: Treadle has no Foo. By hand: look for it in the guide" in done.stdout
+    assert "12 change by hand, 4 cannot be expressed." in done.stdout
+    after = path.read_text()
+    assert "from dagster import AutomationCondition, Foo\n" in after
+    assert "from dagster import materialize, schedule\n" in after
+    assert "build_sensor_context(cursor=" in after
+    assert "Set hooks where it runs." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "needs"),
+    [
+        ("dg.DynamicPartitionsDefinition(name='a')", ("SensorResult", "dynamic_partitions_requests")),
+        ("dg.SensorResult(dynamic_partitions_requests=[])", ("SensorResult", "dynamic_partitions_requests")),
+        ("dg.RunRequest(asset_selection=[])", ("RunRequest", "asset_selection")),
+    ],
+)
+def test_what_is_not_built_cannot_be_expressed_until_it_is(
+    code: str, needs: tuple[str, str], tmp_path: Path
+) -> None:
+    is_built = needs[1] in (options_of(needs[0]) or ())
+
+    report = ported(tmp_path, f"import dagster as dg\n\nx = {code}\n")
+
+    assert bool(found(report, Level.IMPOSSIBLE)) is not is_built
+
+
+def test_name_that_treadle_gets_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treadle, "__all__", [*treadle.__all__, "Foo"])
+    monkeypatch.setattr(treadle, "Foo", lambda *, new: new, raising=False)
+
+    report = ported(tmp_path, "import dagster as dg\n\nx = dg.Foo(new=1)\ny = dg.Foo(old=1)\n")
+
+    assert found(report, Level.WORKS) == [(3, "Foo")]
+    assert found(report, Level.HAND) == [(4, "old of Foo")]
+
+
+def test_several_sensors_get_no_handler_and_say_what_becomes_of_resources(tmp_path: Path) -> None:
+    source = RESOURCES + "\n\n@dagster.sensor(job=load)\ndef second(api: Api): ...\n"
+
+    report = ported(tmp_path, source)
+
+    assert b"evaluator" not in report.changed
+    assert [each.variable for each in report.sensors] == ["watch", "second"]
+    assert found(report, Level.HAND) == [(22, 'resources {"api": Api(url="u")} of Definitions')]
+
+
+def test_everything_of_dagster_is_taken_from_treadle(tmp_path: Path) -> None:
+    source = "from dagster import *\n\n\n@job\ndef load(): ...\n\n\n@sensor(target=load)\ndef watch(): ...\n"
+
+    module = loaded(ported(tmp_path, source).changed)
+
+    assert module.watch.job_name == "load"
+
+
+@pytest.mark.parametrize(
+    ("target", "becomes"),
+    [
+        ("[my_asset]", 'job_name="watch_job"'),
+        ("dg.AssetSelection.all()", 'job_name="watch_job"'),
+        ("[load, load]", "jobs=[load, load]"),
+        ('"load"', 'job_name="load"'),
+    ],
+)
+def test_target_becomes_a_job(target: str, becomes: str, tmp_path: Path) -> None:
+    source = f"""
+import dagster as dg
+
+@dg.asset
+def my_asset(): ...
+
+load = dg.define_asset_job("load")
+
+@dg.sensor(target={target})
+def watch(): ...
+"""
+    if "target" in (options_of("sensor") or ()) and "asset" not in target.lower():
+        becomes = f"target={target}"
+
+    report = ported(tmp_path, source)
+
+    assert f"@dg.sensor({becomes})" in report.changed.decode()
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert loaded(report.changed).watch.has_jobs
+
+
+def test_blocks_whose_imports_and_code_all_go_stay_blocks(tmp_path: Path) -> None:
+    source = """
+from typing import TYPE_CHECKING
+import dagster as dg
+if TYPE_CHECKING:
+    import pandas
+    from dagster import OpExecutionContext
+if dg.DagsterRunStatus:
+    @dg.op
+    def one(context: OpExecutionContext) -> pandas.DataFrame: ...
+    jobs = [dg.define_asset_job("load"), one]
+"""
+
+    report = ported(tmp_path, source)
+
+    assert report.changed.decode().count("    pass") == 3
+    assert '[dg.JobDefinition("load"), one]' in report.changed.decode()
+    assert found(report, Level.HAND) == [(10, "one")]
+
+
+def test_job_of_another_module_is_only_defined_if_it_is_a_name(tmp_path: Path) -> None:
+    source = """
+from dagster import sensor
+from my_project import build, jobs, other
+@sensor(job=jobs.load)
+def first(): ...
+@sensor(jobs=[build("a"), other])
+def second(): ...
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(4, "job jobs.load"), (6, 'job build("a")')]
+    assert b'other = JobDefinition("other")' in report.changed
+    assert b"from my_project import build, jobs\n" in report.changed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "#!/usr/bin/env python\nX = 1\nimport dagster_slack\n\n\ns = dagster_slack.make_slack_on_run_failure_sensor('#c', 't')\n",
+        "X = 1\nif X:\n    from dagster import sensor\n\n\n@sensor(job_name='load')\ndef watch(): ...\n",
+        "import dagster as dg\n\ndefs = dg.Definitions.merge(dg.Definitions(), dg.Definitions())\n",
+    ],
+)
+def test_unusual_imports(source: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, source)
+
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert (
+        report.changed.startswith(source.partition("\n")[0].replace("dagster", "treadle").encode())
+        or b"from treadle" in report.changed
+    )
+    assert ("handler" in vars(loaded(report.changed))) is bool(report.sensors)
+
+
+def test_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, FAILURE)
+
+    def refuse(_path: Path, _data: bytes) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    done = run("port", path, "--write")
+
+    assert done.exit_code == 2
+    assert f"{path}: cannot be written: Permission denied." in done.stderr
+
+
+def test_name_is_taken_from_an_import_above(tmp_path: Path) -> None:
+    source = "from dagster import job\n\n\n@job\ndef load(): ...\n\n\nimport dagster as dg\n\nx = dg.SkipReason()\n"
+
+    loaded(ported(tmp_path, source).changed)
+
+
+def test_encoding_and_line_ends_stay(tmp_path: Path) -> None:
+    source = "# coding: latin-1\r\nimport dagster\r\n\r\nNAME = 'é'\r\nx = dagster.SkipReason(NAME)"
+
+    report = ported(tmp_path, source.encode("latin-1"))
+
+    assert report.changed == source.replace("dagster", "treadle").encode("latin-1")
+
+
+def test_byte_order_mark_stays(tmp_path: Path) -> None:
+    assert ported(tmp_path, b"\xef\xbb\xbfimport dagster\n").changed == b"\xef\xbb\xbfimport treadle\n"
+
+
+def test_nothing_is_written_or_executed_without_write(tmp_path: Path) -> None:
+    path = written(tmp_path, "import dagster\nraise SystemExit(3)\n")
+    before = path.read_bytes()
+
+    assert run("port", path).exit_code == 0
+    assert path.read_bytes() == before
+
+
+def test_json_has_each_finding(tmp_path: Path) -> None:
+    done = run("port", written(tmp_path, LEFT), "--json")
+
+    [file] = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert file["written"] is False
+    assert file["sensors"] == [{"variable": "watch", "kind": "schedule", "options": "--job pipeline"}]
+    assert {
+        "line": 27,
+        "level": "cannot be expressed",
+        "what": "schedule",
+        "fact": "only sensors are evaluated",
+        "advice": "Start the job by EventBridge Scheduler",
+        "link": "docs/guide/coming-from-dagster.md#which-one-to-use",
+    } in file["findings"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"import dagster\ndef f(:\n", "sensors.py:2: is not Python: invalid syntax. Correct it"),
+        (b"import dagster\nprint 'a'\n", "sensors.py:2: is not Python: "),
+        (b"\x00\x01\x02\xff\xfe", "sensors.py: is not Python: "),
+        (b"\x89PNG\r\n\x1a\n\x00", "is not Python: "),
+        (b"import dagster\n\x00", "is not Python: "),
+        (b"# coding: klingon\nimport dagster\n", "is not Python: unknown encoding"),
+        (b"import os\n", "sensors.py: imports nothing of Dagster. Give files that import dagster."),
+        (b"", "sensors.py: imports nothing of Dagster."),
+        (b"x = " + b"(" * 5000 + b")" * 5000, "is not Python: "),
+    ],
+)
+def test_file_that_is_no_dagster_file_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.py", written(tmp_path, content)
+    good.write_text(FAILURE)
+
+    done = run("port", good, bad, "--write")
+
+    assert done.exit_code == 2
+    assert problem in done.stderr
+    assert good.read_text() == FAILURE
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("none.py", "No such file or directory"), (".", "Is a directory")]
+)
+def test_what_cannot_be_read_is_refused(name: str, problem: str, tmp_path: Path) -> None:
+    done = run("port", tmp_path / name)
+
+    assert done.exit_code == 2
+    assert f"{tmp_path / name}: cannot be read: {problem}." in done.stderr
+
+
+def test_guide_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(source, name, printed)] = re.findall(
+        r"^```py\n(.*?)^```$.*?^```console\n\$ treadle port (\S+)\n(.*?)^```$",
+        GUIDE.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    (tmp_path / name).write_text(source)
+    monkeypatch.chdir(tmp_path)
+
+    assert run("port", name).stdout == printed
+
+
+def test_tables_fit_the_guide_and_the_commands() -> None:
+    guide = GUIDE.read_text()
+    anchors = {
+        re.sub(r"[^a-z ]", "", line.lower()).strip().replace(" ", "-")
+        for line in guide.splitlines()
+        if line.startswith("## ")
+    }
+
+    assert {rule.section for rule in (*NAMES.values(), *OPTIONS.values(), *MEMBERS.values())} <= anchors
+    assert set(SENSORS.values()) <= set(SENSOR_KINDS)
+    assert not set(CODE) & set(NAMES)
