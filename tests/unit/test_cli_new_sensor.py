@@ -419,7 +419,7 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
     parsed = parse_sensor_event(json.loads(record["body"]))
     assert isinstance(parsed, AssetMaterialized)
-    assert (parsed.asset_key.path, parsed.storage_id) == (("shop", "orders"), 7)
+    assert (parsed.asset_key.path, parsed.storage_id) == (["shop", "orders"], 7)
 
 
 @pytest.mark.parametrize(

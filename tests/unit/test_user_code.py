@@ -132,7 +132,7 @@ def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_t
 
 
 def test_users_package_whose_name_begins_like_ours_is_the_users() -> None:
-    library = Path(user_code.__file__).parents[1]
+    library = Path(user_code.__file__).parents[2]
     scope: dict[str, Any] = {}
     code = "def outer(): inner()\ndef inner(): raise ValueError('theirs')"
     exec(compile(code, f"{library}_of_the_user/app.py", "exec"), scope)
