@@ -108,8 +108,8 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(harness:
 
 
 @pytest.mark.parametrize(("requests", "chunks"), [(1, 1), (500, 1), (501, 2), (1_000, 2), (1_001, 3)])
-def test_a_tick_has_a_chunk_for_each_500_requests(house: House, requests: int, chunks: int) -> None:
-    assert chunk_count(committed(house, requests)) == chunks
+def test_a_tick_has_a_chunk_for_each_500_requests(harness: EngineHarness, requests: int, chunks: int) -> None:
+    assert chunk_count(committed(harness, requests)) == chunks
 
 
 @given(st.integers(1, 2_000), st.integers(1, 40))
