@@ -466,7 +466,7 @@ def test_end_says_what_ended_it(watch: Watch, change: Edit, reason: str) -> None
     watch.register()
     watch.tick()
     watch.pass_by(LATE_MS + MINUTE_MS)
-    watch.house.sensors.edit("watch", replace(change, at=watch.house.clock.now()))
+    watch.harness.sensors.edit("watch", replace(change, at=watch.harness.clock.now()))
     watch.pass_by(MINUTE_MS)
 
     assert reason in str(watch.published()[1][2])
