@@ -227,6 +227,15 @@ bench-peers: setup .tools/peers/.ready ## Compare with Dagster, which is install
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must fail
 	@$(PYTHON) -m tests.faults.mutants
 
+.tools/mutation/.ready: requirements/mutation.txt
+	$(virtualenv)
+
+MODULE ?=
+
+.PHONY: mutation
+mutation: setup .tools/mutation/.ready ## Change the numbers and conditions of modules one at a time: MODULE=engine/identity.py
+	@$(PYTHON) -m tools.mutation $(MODULE)
+
 .PHONY: soak
 soak: setup ## Check for seven minutes that a sensor at 15 s ticks four times a minute, and stops when it is stopped
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak

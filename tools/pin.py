@@ -15,10 +15,16 @@ ENVIRONMENTS = {
     "cloud": ".tools/cloud",
     "sam": ".tools/sam",
     "peers": ".tools/peers",
+    "mutation": ".tools/mutation",
     "docs": ".tools/docs",
 }
 # vega_datasets is here for its data files; its loaders would bring 160 MB of these.
-LEFT_OUT = {"dev": ("numpy", "pandas", "setuptools"), "cloud": ("setuptools",), "docs": ("setuptools",)}
+LEFT_OUT = {
+    "dev": ("numpy", "pandas", "setuptools"),
+    "cloud": ("setuptools",),
+    "docs": ("setuptools",),
+    "mutation": ("setuptools",),
+}
 
 
 def pin(name: str) -> None:

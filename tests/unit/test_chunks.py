@@ -10,7 +10,7 @@ from tests.support.engine import JOB, RUN_IDS, EngineHarness, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count
 from treadle.engine.dispatch.dispatcher import (
     DEFAULT_DEPTH,
     HANDED_ON_MS,
@@ -105,6 +105,11 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(harness:
     assert (harness.tables.runs, harness.launches.messages, stored(harness)) == ({}, [], waiting)
     assert harness.ticks.pending(NOON + HANDED_ON_MS, 5) == []
     assert harness.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
+
+
+@pytest.mark.parametrize(("requests", "chunks"), [(1, 1), (500, 1), (501, 2), (1_000, 2), (1_001, 3)])
+def test_a_tick_has_a_chunk_for_each_500_requests(harness: EngineHarness, requests: int, chunks: int) -> None:
+    assert chunk_count(committed(harness, requests)) == chunks
 
 
 @given(st.integers(1, 2_000), st.integers(1, 40))

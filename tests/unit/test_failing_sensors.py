@@ -93,6 +93,24 @@ def test_wait_is_never_less_than_the_interval_and_grows_with_it(interval: int) -
     assert policy.resume_at(3, 0) == min(2 * interval, max(MAX_WAIT_MS, interval))
 
 
+def test_wait_of_short_intervals_begins_with_two_minutes_and_ends_with_an_hour() -> None:
+    policy = FailurePolicy(interval=0)
+
+    assert policy.resume_at(2, MINUTE) is None
+    assert [policy.resume_at(streak, MINUTE) for streak in (3, 4, 7, 8, 1_000)] == [
+        MINUTE + minutes * MINUTE for minutes in (2, 4, 32, 60, 60)
+    ]
+
+
+def test_reason_of_a_pause_is_bounded_and_without_a_limit_there_is_none() -> None:
+    reason = FailurePolicy(MINUTE, pause_after=2).pause(2, "x" * 2_000)
+
+    assert reason is not None
+    assert len(reason) == 1_000
+    assert FailurePolicy(MINUTE, pause_after=2).pause(1, "x") is None
+    assert FailurePolicy(MINUTE).pause(1_000, "x") is None
+
+
 def test_any_other_end_ends_streak_and_wait(fragile: SensorDefinition, works: Works) -> None:
     instance = TreadleInstance([fragile])
     fail(instance, 5)

@@ -15,6 +15,7 @@ from treadle.engine.identity import (
     parse_launch_id,
     tick_time,
     timestamp,
+    timestamp_of,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -131,6 +132,33 @@ def test_canonical_json_has_no_blanks_and_keeps_characters() -> None:
 @given(moments, moments)
 def test_timestamps_sort_by_time(one: int, other: int) -> None:
     assert (timestamp(one) < timestamp(other)) == (one < other)
+
+
+def test_event_tick_id_stays_what_it_was_in_earlier_releases() -> None:
+    """A changed derivation would evaluate a redelivered event again."""
+    assert (
+        event_tick_id(1_795_370_400_007, ["s3", "b", "k"])
+        == "2026-11-22T18:00:00.007Z-f001b4f94394ef8982fd6747"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "millis"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-11-22T18:00:00.007Z", 1_795_370_400_007),
+        ("2026-11-22T18:00:00.007", 1_795_370_400_007),
+        ("2026-11-22T19:00:00.007+01:00", 1_795_370_400_007),
+    ],
+)
+def test_time_without_a_time_zone_is_utc(text: str, millis: int) -> None:
+    assert round(timestamp_of(text).timestamp() * 1000) == millis
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "yesterday", ""])
+def test_what_is_no_time_that_can_be_stored_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a time|Invalid isoformat"):
+        timestamp_of(text)
 
 
 def test_timestamp_is_iso_8601_with_milliseconds() -> None:

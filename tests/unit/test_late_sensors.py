@@ -8,7 +8,14 @@ import pytest
 from tests.support.engine import NAMESPACE, EngineHarness, keyless, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.engine.reconcile.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
+from treadle.engine.reconcile.late_sensors import (
+    DELIVERY_MS,
+    INTERVALS,
+    LateSensors,
+    last_sign,
+    longest_interval,
+    patience,
+)
 from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
 from treadle.engine.tick.backoff import FAILURES_BEFORE_BACKOFF
 from treadle.engine.tick.evaluation import Budget
@@ -16,7 +23,7 @@ from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.engine.tick.scheduled_ticks import MAX_LEASE_SECONDS
 from treadle.model.deployment import EVENT_KINDS
 from treadle.model.messages import BusEvent
-from treadle.model.registry import KeptEntry, RegistryCopy
+from treadle.model.registry import KeptEntry, RegistryCopy, SensorEntry
 from treadle.model.sensors import Edit, SensorState
 from treadle.ports.sensors import SensorStore
 from treadle.testing.bus import InMemoryBus
@@ -25,6 +32,10 @@ from treadle.testing.stores import InMemorySensorStore
 
 RUNNING, STOPPED = DefaultSensorStatus.RUNNING, DefaultSensorStatus.STOPPED
 LATE_MS = INTERVALS * MINUTE_MS + DELIVERY_MS
+
+
+NOON = 1_795_370_400_000
+ENTRY = SensorEntry("watch", "shop", "Watch", "schedule", interval_seconds=300, registered_at=NOON - 9)
 
 
 @dataclass(slots=True)
@@ -408,6 +419,80 @@ def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> N
         assert sum(name in each for each in reads) <= 60 // INTERVALS
     assert sum("hourly" in each for each in reads) == 1
     assert all({"minutely_0", "minutely_99"} <= each or "minutely_0" not in each for each in reads)
+
+
+def test_late_is_three_intervals_of_a_minute_at_least_and_the_minute_of_a_delivery() -> None:
+    minutes = [patience(seconds * 1000) / 60_000 for seconds in (0, 15, 60, 61, 300)]
+
+    assert minutes == [4, 4, 4, 4.05, 16]
+
+
+@pytest.mark.parametrize(("interval", "longest"), [(None, 300_000), (299_999, 300_000), (300_001, 300_001)])
+def test_the_longer_interval_of_entry_and_last_tick_counts(interval: int | None, longest: int) -> None:
+    assert longest_interval(ENTRY, SensorState("watch", interval=interval)) == longest
+    assert longest_interval(replace(ENTRY, interval_seconds=0), SensorState("watch", interval=interval)) == (
+        interval or 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "sign"),
+    [
+        (SensorState("watch"), NOON - 9),
+        (SensorState("watch", started_at=NOON - 1), NOON - 1),
+        (SensorState("watch", last_scheduled_for=NOON - 2), NOON - 2),
+        (SensorState("watch", last_completion=NOON - 3), NOON - 3),
+        (SensorState("watch", last_completion=NOON + 5 * MINUTE_MS), NOON + 5 * MINUTE_MS),
+        (SensorState("watch", last_completion=NOON + 5 * MINUTE_MS + 1), NOON - 9),
+        (SensorState("watch", resume_at=NOON + 60 * MINUTE_MS), NOON + 60 * MINUTE_MS),
+        (SensorState("watch", lease_expires=NOON + 9), NOON - 9),
+        # The longest evaluation, a margin, and the difference of two clocks.
+        (SensorState("watch", lease_owner="x", lease_expires=NOON + 1_205_000), NOON + 1_205_000),
+        (SensorState("watch", lease_owner="x", lease_expires=NOON + 1_205_001), NOON - 9),
+    ],
+)
+def test_last_sign_is_the_latest_one_that_is_not_of_the_future(state: SensorState, sign: int) -> None:
+    assert last_sign(ENTRY, state, NOON) == sign
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (Edit(0, "ann", status=InstigatorStatus.RUNNING), "It was started or deployed again"),
+        (Edit(0, "ann", status=InstigatorStatus.STOPPED), "It is stopped."),
+    ],
+)
+def test_end_says_what_ended_it(watch: Watch, change: Edit, reason: str) -> None:
+    watch.register()
+    watch.tick()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.harness.sensors.edit("watch", replace(change, at=watch.harness.clock.now()))
+    watch.pass_by(MINUTE_MS)
+
+    assert reason in str(watch.published()[1][2])
+
+
+def test_new_process_announces_the_end_of_what_another_one_has_announced(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.tick()
+    watch.start_process()
+    watch.made.check()
+
+    assert [each[1] for each in watch.published()] == ["LATE", "HEALTHY"]
+
+
+def test_end_by_a_pause_says_so(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+
+    def failing() -> None:
+        raise ValueError("no source")
+
+    watch.tick(function=failing, pause_after=1)
+    watch.pass_by(MINUTE_MS)
+
+    assert watch.published()[1][2] == "It is paused."
 
 
 # ---- RECONCILE's pass

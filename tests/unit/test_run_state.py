@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS, UNKNOWN_FAILURE, Report, fold
-from treadle.model.runs import Failure, Run
+from treadle.engine.record.run_state import (
+    LAUNCH_DUE_MS,
+    OVERDUE_MS,
+    UNKNOWN_FAILURE,
+    Report,
+    fold,
+    retry_of,
+    with_early_check,
+)
+from treadle.model.runs import Failure, LaunchBackoff, PendingStart, Run, Unanswered
 
 CREATED = 1_000_000
+MINUTE = 60_000
 ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
 
 
@@ -193,6 +202,87 @@ def test_started_run_is_checked_again_after_an_hour_and_a_finished_one_never() -
     finished = fold(started, Report(1, Status.SUCCESS, CREATED + 9))
 
     assert (started.next_at, finished.next_at) == (CREATED + 5 + OVERDUE_MS, None)
+
+
+def test_run_is_checked_a_quarter_of_an_hour_after_it_was_queued_and_an_hour_after_it_started() -> None:
+    starting = folded(Report(1, Status.STARTING, CREATED + 5))
+    started = fold(starting, Report(1, Status.STARTED, CREATED + 9))
+
+    assert starting.next_at == CREATED + 15 * MINUTE
+    assert started.next_at == CREATED + 9 + 60 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("status", "account", "minutes"),
+    [
+        (Status.STARTED, "210987654321", 5),
+        (Status.STARTED, "123456789012", 60),
+        (Status.STARTING, "210987654321", 15),
+    ],
+)
+@pytest.mark.parametrize("is_pending", [True, False])
+def test_only_a_run_that_started_in_another_account_is_checked_within_five_minutes(
+    status: Status, account: str, minutes: int, *, is_pending: bool
+) -> None:
+    arn = f"arn:aws:glue:us-east-1:{account}:job/load"
+    pending = PendingStart("t", CREATED, arn) if is_pending else None
+    run = replace(
+        folded(Report(1, status, CREATED)), target="load" if pending else arn, pending_start=pending
+    )
+
+    assert with_early_check(run, "123456789012/us-east-1/x", CREATED).next_at == CREATED + minutes * MINUTE
+    late = replace(run, next_at=None)
+    assert with_early_check(late, "123456789012/us-east-1/x", CREATED) == late
+
+
+@pytest.mark.parametrize(
+    ("status", "is_delayed", "is_unanswered"),
+    [(Status.QUEUED, True, True), (Status.STARTED, False, True), (Status.SUCCESS, False, False)],
+)
+def test_wait_for_the_start_ends_with_it_and_the_target_owes_no_answer_after_the_end(
+    status: Status, *, is_delayed: bool, is_unanswered: bool
+) -> None:
+    delayed, unanswered = LaunchBackoff("busy", CREATED, CREATED), Unanswered("denied", CREATED, CREATED)
+    run = replace(queued(), delayed=delayed, unanswered=unanswered)
+
+    run = fold(run, Report(1, status, CREATED + 5))
+
+    assert run.delayed == (delayed if is_delayed else None)
+    assert run.unanswered == (unanswered if is_unanswered else None)
+
+
+def test_nothing_happened_long_after_it_was_observed() -> None:
+    day, within = 24 * 60 * MINUTE, 5 * MINUTE
+    reports = [
+        Report(1, Status.SUCCESS, CREATED + day, started_at=CREATED + 1, observed_at=CREATED + 9),
+        Report(1, Status.SUCCESS, CREATED + 8, started_at=CREATED + day, observed_at=CREATED + 9),
+        Report(1, Status.FAILURE, CREATED + day, observed_at=CREATED + 9),
+        Report(1, Status.SUCCESS, CREATED + within, started_at=CREATED + 1, observed_at=CREATED),
+        Report(1, Status.SUCCESS, CREATED + day, started_at=CREATED + day),
+    ]
+
+    assert [(run.started_at, run.ended_at) for run in map(folded, reports)] == [
+        (CREATED + 1, CREATED + 9),
+        (CREATED + 9, CREATED + 8),
+        (None, CREATED + 9),
+        (CREATED + 1, CREATED + within),
+        (CREATED + day, CREATED + day),
+    ]
+
+
+def test_late_report_of_an_earlier_retry_names_an_execution_that_has_no_name_yet() -> None:
+    run = folded(
+        Report(1, Status.STARTED, CREATED, retry=1), Report(1, Status.FAILURE, CREATED, external_id="e")
+    )
+
+    assert (run.status, run.external_id) == (Status.STARTED, "e")
+
+
+def test_retries_are_the_present_attempts_own() -> None:
+    run = replace(queued(attempt=2), reached={"1/3": {"QUEUED": CREATED}})
+
+    assert retry_of(run) == 0
+    assert retry_of(fold(run, Report(2, Status.STARTED, CREATED, retry=1))) == 1
 
 
 def test_check_that_was_put_off_stays_put_off_while_nothing_new_is_reported() -> None:

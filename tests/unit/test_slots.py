@@ -33,13 +33,20 @@ def test_a_minute_and_its_later_slots_are_all_the_slots_there_are(interval: int,
         for each in (scheduled, *later_slots(scheduled, interval * 1000))
     ]
 
-    slots = {
-        each
-        for each in range(scheduled_times[0], scheduled_times[1] + MINUTE)
-        if each % (interval * 1000) == 0
-    }
-    assert slots <= set(sent)
+    first = -(-minutes * MINUTE // (interval * 1000)) * interval * 1000
+    assert set(range(first, scheduled_times[1] + MINUTE, interval * 1000)) <= set(sent)
     assert all(each % (interval * 1000) == 0 for each in sent if each not in scheduled_times)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [(20, [20, 40]), (25, [25, 50]), (40, [40]), (59, [59])],
+)
+def test_later_slots_are_those_of_the_minute_alone_which_has_just_begun(
+    interval: int, seconds: list[int]
+) -> None:
+    assert later_slots(0, interval * 1000) == [each * 1000 for each in seconds]
+    assert later_slots(MINUTE, 25_000) == [75_000, 100_000]
 
 
 @pytest.mark.parametrize("interval", [0, 60, 61, 3_600])
@@ -60,6 +67,15 @@ def test_sensors_of_one_interval_are_spread_over_it() -> None:
     phases = {phase_of(f"sensor_{number}", 600_000) for number in range(100)}
 
     assert len(phases) == 10
+
+
+def test_sensors_that_tick_every_two_minutes_take_turns() -> None:
+    assert {phase_of(f"sensor_{number}", 2 * MINUTE) for number in range(20)} == {0, MINUTE}
+
+
+def test_a_shift_stays_what_it_was_in_earlier_releases() -> None:
+    """A changed one would move the ticks of every sensor by a deployment."""
+    assert [phase_of(name, 3_600_000) // MINUTE for name in ("watch", "orders", "new_objects")] == [6, 47, 39]
 
 
 @given(st.integers(0, 10**13), st.integers(2, 1_440), st.text(min_size=1))

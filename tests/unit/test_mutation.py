@@ -1,0 +1,37 @@
+"""What `make mutation` runs is there, and so are the lines of which it leaves out changes."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from tools.mutation import LIBRARY, TESTS, change_of, unit_tests_of
+from tools.project import ROOT
+
+TABLE: dict[str, Any] = tomllib.loads((ROOT / "tools/mutation.toml").read_text())
+
+
+@pytest.mark.parametrize("module", TABLE["tests"])
+def test_a_modules_tests_are_there(module: str) -> None:
+    assert (ROOT / LIBRARY / module).exists()
+    assert all((ROOT / test).exists() for test in unit_tests_of(module, TABLE["tests"]))
+
+
+@pytest.mark.parametrize("change", TABLE["equivalent"], ids=lambda each: each["new"])
+def test_an_equivalent_change_is_of_a_line_that_is_there_and_has_its_reason(change: dict[str, str]) -> None:
+    modules = [change["module"]] if "module" in change else TABLE["tests"]
+
+    assert any(change["old"] in (ROOT / LIBRARY / each).read_text() for each in modules)
+    assert change["reason"].endswith(".")
+
+
+def test_a_modules_tests_are_those_that_import_it_if_the_table_has_none() -> None:
+    assert str(TESTS / "test_chunks.py") in unit_tests_of("engine/dispatch/chunks.py", {})
+
+
+def test_a_change_has_the_line_of_the_module_and_its_text_with_single_spaces() -> None:
+    diff = "--- mutation diff ---\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n first\n-    return 0\n+    return  1"
+
+    change = change_of({"mutations": [{"start_pos": [2, 11]}]}, {"diff": diff, "test_outcome": "survived"})
+
+    assert (change.line, change.old, change.new, change.killed) == (2, "return 0", "return 1", False)
