@@ -46,7 +46,7 @@ def test_sensors_do_not_lose_what_is_reserved_for_them_to_each_other(
 ) -> None:
     limit = limiter(tables, clock, 300)
 
-    assert [limit.take(sensor) for sensor in (SENSOR, ANOTHER, SENSOR, ANOTHER)] == [True] * 4
+    assert None not in [limit.take(sensor) for sensor in (SENSOR, ANOTHER, SENSOR, ANOTHER)]
     assert list(tables.admitted.values()) == [3, 3]
 
 
@@ -54,13 +54,30 @@ def test_a_reservation_that_is_given_back_admits_exactly_one_more_run(
     tables: InMemoryTables, clock: VirtualClock
 ) -> None:
     limit = limiter(tables, clock, 1)
-    assert limit.take(SENSOR)
-    assert not limit.take(SENSOR)
+    hour = limit.take(SENSOR)
+    assert hour is not None
+    assert limit.take(SENSOR) is None
 
-    limit.give_back(SENSOR)
+    limit.give_back(SENSOR, hour)
 
-    assert limit.take(SENSOR)
-    assert not limit.take(SENSOR)
+    assert limit.take(SENSOR) == hour
+    assert limit.take(SENSOR) is None
+
+
+@pytest.mark.parametrize("taken_since", [0, 1])
+def test_a_reservation_of_an_earlier_hour_admits_no_run_in_the_next(
+    taken_since: int, tables: InMemoryTables, clock: VirtualClock
+) -> None:
+    limit = limiter(tables, clock, 1)
+    hour = limit.take(SENSOR)
+    assert hour is not None
+    clock.advance(HOUR)
+    for _ in range(taken_since):
+        assert limit.take(SENSOR) == hour + HOUR * 1000
+
+    limit.give_back(SENSOR, hour)
+
+    assert [limit.take(SENSOR) is not None for _ in range(2)] == [not taken_since, False]
 
 
 def test_nothing_is_kept_of_sensors_that_started_runs_in_an_earlier_hour_only(

@@ -125,7 +125,7 @@ class Dispatcher:
         self._clock = clock
         self._assets = assets
         self._limits = limits
-        self._fuse = RunRateLimiter(ticks, clock, limits.runs_per_hour)
+        self._rate_limiter = RunRateLimiter(ticks, clock, limits.runs_per_hour)
         self._slices = slices
         self._workers = workers
 
@@ -281,7 +281,7 @@ class Dispatcher:
     def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
         """Defer the tick; runs already started stay so. Return None if it is not pending any more."""
         reasons = []
-        until = self._fuse.window_end()
+        until = self._rate_limiter.window_end()
         if applied.ungranted:
             reasons.append(self._ungranted(tick, applied.ungranted))
         if not all(request.job in granted for request in tick.requests):
@@ -394,14 +394,15 @@ class Dispatcher:
             return self._existing(tick, request, _SkipCause.WANTED)
         if request.job not in granted:
             return self._existing(tick, request, _SkipCause.GRANTED)
-        if not self._fuse.take(tick.sensor):
+        hour = self._rate_limiter.take(tick.sensor)
+        if hour is None:
             return self._existing(tick, request, _SkipCause.NOW)
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
             again = self._next_attempt(tick, existing, first)
             if again is None:
-                self._fuse.give_back(tick.sensor)
+                self._rate_limiter.give_back(tick.sensor, hour)
                 return existing if existing.tick_id == tick.tick_id else _SkipCause.FREE
             made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
         return made

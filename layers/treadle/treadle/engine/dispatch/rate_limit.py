@@ -31,15 +31,15 @@ class RunRateLimiter:
         self._left: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
-    def take(self, sensor: str) -> bool:
-        """Try to reserve one run of a sensor; return whether it may start.
+    def take(self, sensor: str) -> int | None:
+        """Reserve one run of a sensor; return the hour that it counts in, or None if it may not start.
 
         Raises:
             StoreError: if the store did not answer.
         """
-        if not self._limit:
-            return True
         hour = self._hour()
+        if not self._limit:
+            return hour
         with self._lock:
             left = self._left.get((sensor, hour))
             if not left:
@@ -49,7 +49,7 @@ class RunRateLimiter:
                 share = max(1, self._limit // SHARE)
                 left = self._admitted(sensor, hour, share)
             self._left[sensor, hour] = max(0, left - 1)
-            return left > 0
+            return hour if left > 0 else None
 
     def _admitted(self, sensor: str, hour: int, share: int) -> int:
         """Return how many more runs may start; 0 if the count is unreadable, until the next hour's count."""
@@ -61,12 +61,16 @@ class RunRateLimiter:
             )
             return 0
 
-    def give_back(self, sensor: str) -> None:
-        """Release a reservation, because no run was started."""
-        if self._limit:
-            with self._lock:
-                key = (sensor, self._hour())
-                self._left[key] = self._left.get(key, 0) + 1
+    def give_back(self, sensor: str, hour: int) -> None:
+        """Release a reservation, because no run was started.
+
+        Args:
+            sensor: the sensor's name.
+            hour: which `take` returned; in another hour, the reservation admits nothing.
+        """
+        with self._lock:
+            if (sensor, hour) in self._left:
+                self._left[sensor, hour] += 1
 
     def window_end(self) -> int:
         """Return when the next hour begins, in milliseconds."""
