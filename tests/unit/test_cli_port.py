@@ -390,8 +390,6 @@ CASES = {
             (1, "from dagster import"),
             (8, "import of first_job"),
             (8, "import of report_job"),
-            (13, "monitor_all_repositories of run_status_sensor"),
-            (14, "job_selection of run_status_sensor"),
             (20, "handler"),
         ],
         [11, 12, 17, 19],
@@ -620,9 +618,6 @@ load = dg.define_asset_job("load")
 @dg.sensor(target={target})
 def watch(): ...
 """
-    if "target" in (options_of("sensor") or ()) and "asset" not in target.lower():
-        becomes = f"target={target}"
-
     report = ported(tmp_path, source)
 
     assert f"@dg.sensor({becomes})" in report.changed.decode()

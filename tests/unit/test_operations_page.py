@@ -48,4 +48,4 @@ def test_no_decision_variable_or_error_is_invented() -> None:
 
     assert named <= VARIABLES
     assert set(decisions) == {decision.value for decision in Decision}
-    assert set(re.findall(r"^\| `(\w+Error)` \|", PAGE, flags=re.MULTILINE)) == ERRORS
+    assert set(re.findall(r"^\| `(\w+(?:Error|Metadata))` \|", PAGE, flags=re.MULTILINE)) == ERRORS

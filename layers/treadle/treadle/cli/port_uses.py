@@ -186,7 +186,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
         for keyword in node.keywords:
             option = keyword.arg
             missing = refusal(name, option) if option else None
-            if missing is None and not self._targets_assets(keyword, name):
+            if missing is None and not self._is_no_job(keyword, name):
                 continue
             new = RENAMED_OPTIONS.get(str(option))
             is_only = not any(
@@ -216,8 +216,10 @@ class UsesPort(CodePort, ast.NodeVisitor):
             keyword, Level.CHANGE, f"{keyword.arg} of {name}", f"its name is {new}", f"Change it to `{new}=`"
         )
 
-    def _targets_assets(self, keyword: ast.keyword, name: str) -> bool:
-        return name in SENSORS and keyword.arg == "target" and self._are_assets(keyword.value)
+    def _is_no_job(self, keyword: ast.keyword, name: str) -> bool:
+        """Return whether a sensor's target is not one job: jobs, a job's name, or assets."""
+        is_plain = isinstance(keyword.value, ast.List | ast.Tuple | ast.Constant)
+        return name in SENSORS and keyword.arg == "target" and (is_plain or self._are_assets(keyword.value))
 
     def _are_assets(self, value: ast.expr) -> bool:
         if isinstance(value, ast.List | ast.Tuple):
