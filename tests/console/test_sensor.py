@@ -231,6 +231,16 @@ def test_a_tick_is_made_at_once(visit: Visit, world: World) -> None:
     expect(rows).to_have_count(8)
 
 
+def test_a_tick_that_fails_is_shown_as_a_failure(visit: Visit, world: World) -> None:
+    world.plan("fail")
+    visit.go("sensors/orders", "orders")
+
+    visit.presses("Tick now")
+
+    visit.sees_status("Tick of orders: FAILURE.")
+    expect(visit.page.locator(".toast .shape")).to_have_class("shape bad")
+
+
 def test_a_reset_lets_the_deployment_decide_again(visit: Visit, world: World) -> None:
     world.instance.stop_sensor("orders")
     visit.go("sensors/orders", "orders")

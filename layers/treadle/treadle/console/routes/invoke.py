@@ -10,8 +10,10 @@ from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
 from treadle.console.routes.errors import not_found
 from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
+from treadle.console.type_schemas import shape
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.outcomes import Decision
 from treadle.engine.tick.preview import STORED
 from treadle.engine.tick.schedule import deadline_message
 from treadle.model.assets import AssetEvent
@@ -134,7 +136,7 @@ OPERATIONS = (
         "/api/sensors/<sensor>/tick",
         "Evaluate now, regardless of the interval; still one tick at a time.",
         tick_now,
-        record({"decision": TEXT, "reason": TEXT, "tick_id": MAYBE_TEXT}),
+        record({"decision": shape(Decision), "reason": TEXT, "tick_id": MAYBE_TEXT}),
         body=record({}),
         refusals=_REFUSED,
     ),

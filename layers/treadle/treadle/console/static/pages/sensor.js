@@ -72,7 +72,7 @@ function Actions({sensor, done, onTest}) {
       const result = await api.tickNow(sensor.name);
       notify(
         `Tick of ${sensor.name}: ${result.decision}. ${result.reason ?? ''}`,
-        result.decision === 'FAILED' ? 'FAILURE' : 'SUCCESS',
+        result.decision === 'FAILURE' ? 'FAILURE' : 'SUCCESS',
       );
       done(await api.oneSensor(sensor.name));
     });
