@@ -13,7 +13,7 @@ PIP_FLAGS := -qq --disable-pip-version-check --no-compile
 export SAM_CLI_TELEMETRY := 0
 export TREADLE_CLOUD_PORT ?= 4566
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Where it is set, each of the many processes that tests start would compile every package anew.
+# Where it is set, each of the many processes that tests start would compile every package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
@@ -189,10 +189,12 @@ check-js: .tools/js/.ready .venv/.ready
 	@$(PRETTIER) --check $(JAVASCRIPT) || { echo "run: make format"; exit 1; }
 	@.tools/js/node_modules/.bin/tsc --project tools/javascript
 
-# Words that the glossary has replaced.
+# Words that the glossary has replaced, also within names and next to quotation marks.
 check-prose: .venv/.ready
-	@.venv/bin/codespell --dictionary tools/retired_words.txt --skip '*/vendor/*,*/__pycache__/*,*.png,*.tar.xz,docs/decisions/*,tools/retired_words.txt' \
-		README.md CONTRIBUTING.md SECURITY.md docs engine template.yaml functions/engine layers/treadle/treadle tools tests benchmarks
+	@.venv/bin/codespell --regex '[A-Za-z]+' --dictionary tools/retired_words.txt \
+		--skip '*/vendor/*,*/__pycache__/*,*.png,*.tar.xz,docs/decisions/*,tools/retired_words.txt' \
+		README.md CONTRIBUTING.md SECURITY.md Makefile $(wildcard layers/*/Makefile $(SHIPPED)) pyproject.toml docs engine \
+		template.yaml functions/engine layers/treadle/treadle tools tests benchmarks
 
 check-template: .aws-sam/template.checked
 	@.venv/bin/cfn-lint engine/*.yaml

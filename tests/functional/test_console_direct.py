@@ -42,13 +42,13 @@ def files(context: Any, stored: Any) -> Iterator[RunRequest]:
     yield RunRequest(run_config={"key": stored.key})
 
 
-@run_status_sensor(run_status=DagsterRunStatus.SUCCESS, name="hears_runs", request_jobs=[after])
+@run_status_sensor(run_status=DagsterRunStatus.SUCCESS, name="receives_runs", request_jobs=[after])
 def on_runs(context: Any) -> RunRequest:
     """A sensor's function that requests a run after each success."""
     return RunRequest(f"after-{context.dagster_run.run_key}")
 
 
-@asset_sensor(AssetKey(["shop", "orders"]), name="hears_assets", job=after)
+@asset_sensor(AssetKey(["shop", "orders"]), name="receives_assets", job=after)
 def on_assets(context: Any, event: Any) -> RunRequest:
     """A sensor's function that requests a run for each materialization."""
     del context
@@ -56,7 +56,7 @@ def on_assets(context: Any, event: Any) -> RunRequest:
 
 
 @deadline_sensor(
-    job=JobDefinition("load"), within=timedelta(hours=12), name="hears_deadlines", request_job=after
+    job=JobDefinition("load"), within=timedelta(hours=12), name="receives_deadlines", request_job=after
 )
 def on_deadlines(context: Any) -> RunRequest:
     """A sensor's function that requests a run at each deadline that was missed."""
@@ -134,7 +134,7 @@ def test_a_preview_of_a_run_takes_the_last_status_it_has_reached(
     stack.instance.finish_run(run)
     before = len(stack.instance.runs())
 
-    tick = operator.post("/api/sensors/hears_runs/preview", {"run_id": run.run_id}).json["tick"]
+    tick = operator.post("/api/sensors/receives_runs/preview", {"run_id": run.run_id}).json["tick"]
 
     # Its key is taken since the run has ended, as the event of that was evaluated.
     assert (tick["requests"], tick["existing_keys"]) == ([], ["after-1"])
@@ -146,7 +146,7 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
         made = AssetMaterialization(AssetKey(["shop", "orders"]))
         stack.instance.report_runless_asset_event(made, run_id=run_id)
 
-    tick = operator.post("/api/sensors/hears_assets/preview", {"asset_key": "shop/orders"}).json["tick"]
+    tick = operator.post("/api/sensors/receives_assets/preview", {"asset_key": "shop/orders"}).json["tick"]
 
     assert tick["existing_keys"] == ["after-shop/orders-of-second"]
 
@@ -154,7 +154,7 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
 def test_a_preview_of_a_deadline_checks_whether_it_was_met(stack: MemoryStack, operator: Client) -> None:
     body = {"deadline": "2026-11-28T06:00:00.000Z"}
 
-    tick = operator.post("/api/sensors/hears_deadlines/preview", body).json["tick"]
+    tick = operator.post("/api/sensors/receives_deadlines/preview", body).json["tick"]
 
     assert [each["run_key"] for each in tick["requests"]] == ["after-06:00"]
     assert stack.instance.runs() == ()
@@ -170,12 +170,12 @@ def test_a_preview_of_a_deadline_checks_whether_it_was_met(stack: MemoryStack, o
         ("files", {"event": "x"}, 400),
         ("counts", {"cursor": 7}, 400),
         ("unknown", {}, 404),
-        ("hears_runs", {"run_id": "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"}, 404),
-        ("hears_runs", {"run_id": "x"}, 400),
-        ("hears_runs", {}, 409),
-        ("hears_assets", {"asset_key": "never/made"}, 404),
-        ("hears_deadlines", {"deadline": "six o'clock"}, 400),
-        ("hears_deadlines", {}, 409),
+        ("receives_runs", {"run_id": "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"}, 404),
+        ("receives_runs", {"run_id": "x"}, 400),
+        ("receives_runs", {}, 409),
+        ("receives_assets", {"asset_key": "never/made"}, 404),
+        ("receives_deadlines", {"deadline": "six o'clock"}, 400),
+        ("receives_deadlines", {}, 409),
         ("files", {"event": {"source": "nobody"}}, 409),
     ],
 )

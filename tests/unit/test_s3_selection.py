@@ -104,7 +104,7 @@ def test_all_problems_of_a_selection_are_reported_at_once() -> None:
     assert "TREADLE_S3_START_FROM is 'yesterday': use now or beginning" in str(refused.value)
 
 
-def test_fingerprint_is_all_that_makes_a_bookmark_useless_when_changed() -> None:
+def test_fingerprint_is_all_that_makes_a_cursor_useless_when_changed() -> None:
     selection = S3Selection(BUCKET, "in/", ".csv", ObjectIdentity.KEY)
 
     assert selection.fingerprint == [BUCKET, "in/", ".csv", "key"]

@@ -259,8 +259,8 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
-    hears_of_jobs = kind.status is not None or kind.has_deadlines
-    if not hears_of_jobs and new.upstream:
+    receives_events_of_jobs = kind.status is not None or kind.has_deadlines
+    if not receives_events_of_jobs and new.upstream:
         yield f"--jobs names jobs whose events a sensor receives, but a sensor of kind {kind.name} receives none."
     if len(set(new.upstream)) < len(new.upstream):
         yield "--jobs names a job twice."

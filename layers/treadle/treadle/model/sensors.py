@@ -202,7 +202,7 @@ class Edit:
     project: str | None = None
 
     @property
-    def begins_anew(self) -> bool:
+    def starts_over(self) -> bool:
         """Whether nothing is left of what the project before has evaluated."""
         return self.project is not None and self.sets_cursor
 
@@ -261,7 +261,7 @@ def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit
         return RecordedEdit(edit.at, by, "release", None, _shown(edit.freed_key), epoch)
     if edit.project is not None:
         before, action = state.project or "no project", "adopt"
-        if edit.begins_anew:
+        if edit.starts_over:
             before, action = f"{before}, cursor {_shown(cursor)}" if cursor else before, "adopt_fresh"
         return RecordedEdit(edit.at, by, action, before, edit.project, epoch)
     if edit.status is None:

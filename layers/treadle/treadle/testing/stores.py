@@ -170,7 +170,7 @@ class InMemorySensorStore:
                 state = replace(state, cursor=edit.cursor)
             if edit.project is not None:
                 state = replace(state, project=edit.project)
-            if edit.begins_anew:
+            if edit.starts_over:
                 state = replace(
                     state,
                     last_run_key=None,

@@ -269,7 +269,7 @@ def _edit_actions(edit: Edit) -> list[Action]:
         values += _cursor_values(edit.cursor)
     if edit.project is not None:
         values.append((Model.project, edit.project))
-    if edit.begins_anew:
+    if edit.starts_over:
         values += [
             (Model.last_run_key, None),
             (Model.paused, None),

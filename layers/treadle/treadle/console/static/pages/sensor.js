@@ -211,7 +211,7 @@ const EDITS = {
   set_cursor: 'Set the cursor',
   release: 'Released a key',
   adopt: 'Gave to a project',
-  adopt_fresh: 'Gave to a project, anew',
+  adopt_fresh: 'Gave to a project, cursor cleared',
 };
 
 /** @param {{edits: Api.Edit[]}} props */
