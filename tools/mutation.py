@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from tools.project import ROOT
+from tools.project import ROOT, ToolError, run_tool
 
 GOAL = 90
 """The percentage of a module's mutants that its tests must kill; equivalent ones do not count."""
@@ -75,15 +75,27 @@ def copy_to(folder: Path) -> Path:
 
 
 def unit_tests_of(module: str, table: dict[str, list[str]]) -> list[str]:
-    """Return the tests of a module: those of the table, or else those that import it."""
+    """Return the tests of a module: those of the table, or else those that import it.
+
+    Raises:
+        ToolError: if there is no such module, or no test of it.
+    """
+    if not (ROOT / LIBRARY / module).is_file():
+        msg = f"{module} cannot be checked: it is no file in {LIBRARY}. Give a path in there, such as engine/identity.py."
+        raise ToolError(msg)
     if module in table:
         return [str(TESTS / name) for name in table[module]]
     name = f"treadle.{module.removesuffix('.py').replace('/', '.')} import"
-    return [
+    tests = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / TESTS).rglob("test_*.py"))
         if name in path.read_text()
     ]
+    if not tests:
+        # Without a path, pytest would run all tests for each change.
+        msg = f"{module} cannot be checked: no test in {TESTS} imports it. List its tests in tools/mutation.toml."
+        raise ToolError(msg)
+    return tests
 
 
 def mutate(module: str, tests: list[str], folder: Path) -> Iterator[Change]:
@@ -95,7 +107,7 @@ def mutate(module: str, tests: list[str], folder: Path) -> Iterator[Change]:
         folder: the copy.
 
     Raises:
-        SystemExit: if the tests fail without any change.
+        ToolError: if the tests fail without any change.
     """
     # The other plugins would take a third of the time.
     plugins = "-p timeout -p _hypothesis_pytestplugin -p no:cacheprovider --hypothesis-seed=0"
@@ -103,7 +115,8 @@ def mutate(module: str, tests: list[str], folder: Path) -> Iterator[Change]:
     command += [*plugins.split(), *tests]
     began = time.monotonic()
     if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
-        sys.exit(f"mutation: the tests of {module} fail without any change: {' '.join(tests) or 'no tests'}")
+        msg = f"{module} cannot be checked: its tests fail without any change. Fix {' '.join(tests)}."
+        raise ToolError(msg)
     timeout = 20 + 3 * (time.monotonic() - began)
     texts = {"module": str(LIBRARY / module), "command": " ".join(command), "kept": KEPT}
     config = CONFIG.format(timeout=timeout, **{key: json.dumps(text) for key, text in texts.items()})
@@ -140,15 +153,21 @@ def main(modules: list[str]) -> int:
 
     Returns:
         1 if a module is below the goal; 0 otherwise.
+
+    Raises:
+        ToolError: if a module cannot be checked.
     """
     table = tomllib.loads((ROOT / "tools/mutation.toml").read_text())
     equivalent = {(each.get("module"), each["old"], each["new"]) for each in table["equivalent"]}
+    tests_of = {module: unit_tests_of(module, table["tests"]) for module in modules or table["tests"]}
     below = 0
     with tempfile.TemporaryDirectory(prefix="treadle-mutation-") as name:
         copy = copy_to(Path(name))
-        for module in modules or table["tests"]:
-            tests = unit_tests_of(module, table["tests"])
+        for module, tests in tests_of.items():
             changes = sorted(mutate(module, tests, copy), key=attrgetter("line"))
+            if not changes:
+                msg = f"{module} cannot be checked: Cosmic Ray has made no change in it. Choose a module with conditions."
+                raise ToolError(msg)
             survivors = [each for each in changes if not each.killed]
             missed = [
                 each
@@ -165,4 +184,4 @@ def main(modules: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(lambda: main(sys.argv[1:]))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tools.mutation import LIBRARY, TESTS, change_of, unit_tests_of
-from tools.project import ROOT
+from tools.project import ROOT, ToolError
 
 TABLE: dict[str, Any] = tomllib.loads((ROOT / "tools/mutation.toml").read_text())
 
@@ -27,6 +27,20 @@ def test_an_equivalent_change_is_of_a_line_that_is_there_and_has_its_reason(chan
 
 def test_a_modules_tests_are_those_that_import_it_if_the_table_has_none() -> None:
     assert str(TESTS / "test_chunks.py") in unit_tests_of("engine/dispatch/chunks.py", {})
+
+
+@pytest.mark.parametrize(
+    ("module", "problem"),
+    [
+        ("engine/nothing.py", "it is no file in layers/treadle/treadle"),
+        ("layers/treadle/treadle/engine/identity.py", "Give a path in there, such as engine/identity.py"),
+        ("cli/cost.py", "no test in tests/unit imports it"),
+    ],
+)
+def test_a_module_that_cannot_be_checked_is_refused(module: str, problem: str) -> None:
+    """Without tests of its own, pytest would run all tests for each of its changes."""
+    with pytest.raises(ToolError, match=problem):
+        unit_tests_of(module, {})
 
 
 def test_a_change_has_the_line_of_the_module_and_its_text_with_single_spaces() -> None:
