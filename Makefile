@@ -53,7 +53,7 @@ prerequisites: ## Check that Python, Java and npm are installed
 	@$(PYTHON3) tools/prerequisites.py
 
 .PHONY: setup
-setup: ## Install every tool into .venv and .tools (once; about a minute)
+setup: ## Install what most targets need into .venv and .tools (once; about a minute)
 	@$(if $(filter-out $(wildcard $(STAMPS)),$(STAMPS)),$(PYTHON3) tools/prerequisites.py)
 	@$(PARALLEL) stamps
 
@@ -140,11 +140,11 @@ check: .venv/.ready .venv/.project ## Check your project, before every deploymen
 
 .PHONY: test
 test: TESTS = $(FAST) $(SLOW)
-test: check check-treadle docs ## Run everything: all checks, fault injection, races, the site, and end to end on the local cloud
+test: check check-treadle docs ## Run all checks and tests, with fault injection, races, the site, and end to end on the local cloud
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
 .PHONY: quick
-quick: .venv/.ready .tools/js/.ready ## Check Treadle itself, while you work on it: format, lint, types, import layers, unit tests in memory (a minute)
+quick: .venv/.ready .tools/js/.ready ## Check Treadle itself, while you work on it: format, lint, types, import layers, JavaScript, retired words, unit tests in memory (a minute)
 	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose quick-tests
 
 .PHONY: quick-tests
@@ -152,7 +152,7 @@ quick-tests: .venv/.ready
 	@$(PYTEST) tests/unit -m quick -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check-treadle
-check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every commit to it: format, lint, types, import layers, fast tests
+check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every commit to it: what quick checks, the templates, and all fast tests (minutes)
 	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose check-template check-sam
 	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
 	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
@@ -183,8 +183,8 @@ check-types: .venv/.ready
 check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
-# The format and the types of the console page's modules; those of the API's responses come from its description.
-check-js: .tools/js/.ready .venv/.ready
+# The types of the API's responses are generated from its OpenAPI document.
+check-js: .tools/js/.ready .venv/.ready ## Check the format and the types of the console page's JavaScript
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.openapi | .tools/js/node_modules/.bin/openapi-typescript > .tools/js/openapi.d.ts
 	@$(PRETTIER) --check $(JAVASCRIPT) || { echo "run: make format"; exit 1; }
 	@.tools/js/node_modules/.bin/tsc --project tools/javascript
@@ -235,7 +235,7 @@ mutants: setup ## Weaken the protocol in one place at a time: each time a test m
 MODULE ?=
 
 .PHONY: mutation
-mutation: setup .tools/mutation/.ready ## Change the numbers and conditions of modules one at a time: MODULE=engine/identity.py
+mutation: setup .tools/mutation/.ready ## Change the numbers and conditions of modules, one at a time: each time a unit test must fail; MODULE=engine/identity.py for one
 	@$(PYTHON) -m tools.mutation $(MODULE)
 
 .PHONY: soak
