@@ -78,7 +78,7 @@ def test_what_comes_from_outside_is_text_on_every_page(visit: Visit, world: Worl
     assert visit.page.evaluate("window.awkward") is None
 
 
-def test_colours_follow_the_system_until_they_are_chosen(browser: Browser, world: World) -> None:
+def test_colors_follow_the_system_until_they_are_chosen(browser: Browser, world: World) -> None:
     with served(world.console()) as server, visiting(browser, server.address, token=TOKEN) as visit:
         visit.sees_title("Sensors")
         ground = "getComputedStyle(document.documentElement).backgroundColor"

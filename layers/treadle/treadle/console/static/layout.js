@@ -120,7 +120,7 @@ function longestPaths(ids, edges) {
 }
 
 /**
- * Orders each layer by the middle of its neighbours, forward and back, so that fewer edges cross.
+ * Orders each layer by the middle of its neighbors, forward and back, so that fewer edges cross.
  *
  * @param {Station[][]} layers
  * @param {Piece<Station>[]} pieces

@@ -29,5 +29,5 @@ export function Theme() {
     apply(name);
     setTheme(name);
   };
-  return html`<${Choice} label="Colours" options=${OPTIONS} value=${theme} onChange=${choose} />`;
+  return html`<${Choice} label="Colors" options=${OPTIONS} value=${theme} onChange=${choose} />`;
 }

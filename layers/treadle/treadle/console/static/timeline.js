@@ -1,4 +1,4 @@
-// Ticks over time, as a picture: one lane for each outcome, so that colour is never all that distinguishes them.
+// Ticks over time, as a picture: one lane for each outcome, so that color is never all that distinguishes them.
 
 import {html, useEffect, useMemo, useRef, useState} from './vendor/htm-preact.js';
 import {count, duration, localTime, serverNow, utc} from './format.js';

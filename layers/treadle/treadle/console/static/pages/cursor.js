@@ -7,7 +7,7 @@ import {Problem, notify} from '../components.js';
 import {Dialog} from '../dialogs.js';
 
 /**
- * What changes, line by line; the sign distinguishes it, not the colour alone.
+ * What changes, line by line; the sign distinguishes it, not the color alone.
  *
  * @param {{before: string | null, after: string | null}} props
  */

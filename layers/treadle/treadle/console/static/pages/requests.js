@@ -89,7 +89,7 @@ const REJECTED_COLUMNS = [
 ];
 
 /**
- * The status of a tick.s request that has no run; null if its run may still start.
+ * The status of a tick's request that has no run; null if its run may still start.
  *
  * @param {Api.PreviewedTick} tick
  */
