@@ -1,6 +1,6 @@
 // What pages are made of. All that comes from outside becomes text nodes and attributes, never markup.
 
-import {html, useCallback, useEffect, useRef, useState} from './vendor/htm-preact.js';
+import {html, useCallback, useEffect, useState} from './vendor/htm-preact.js';
 import {duration, localTime, pretty, relative, serverNow, utc} from './format.js';
 
 // ---- Statuses: each has a label, a shape and a color
@@ -54,13 +54,13 @@ const SHAPES = {
  * @param {string} status
  * @returns {Tone}
  */
-export const tone = (status) => (STATUSES[status] ?? ['quiet'])[0];
+const tone = (status) => (STATUSES[status] ?? ['quiet'])[0];
 /**
  * The label of a status.
  *
  * @param {string} status
  */
-export const statusLabel = (status) => STATUSES[status]?.[1] ?? String(status ?? '–');
+const statusLabel = (status) => STATUSES[status]?.[1] ?? String(status ?? '–');
 
 /** @param {{status: string}} props */
 export function Shape({status}) {
@@ -141,14 +141,13 @@ export function Loaded({of: {data, error, refresh}, what, children}) {
 
 /** @param {{title: string, above?: Content, actions?: Content, children?: Content}} props */
 export function Page({title, above, actions, children}) {
-  const heading = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     document.title = `${title} · Treadle`;
   }, [title]);
   return html`
     ${above && html`<nav class="crumbs" aria-label="Where this is">${above}</nav>`}
     <header class="page-head">
-      <h1 tabindex="-1" ref=${heading}>${title}</h1>
+      <h1 tabindex="-1">${title}</h1>
       ${actions && html`<div class="actions">${actions}</div>`}
     </header>
     ${children}

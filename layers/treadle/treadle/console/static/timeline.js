@@ -226,12 +226,8 @@ export function Timeline({ticks, shown, length, onLook}) {
   const range = shown ?? [now - length, now + length / 60];
   const marks = useMemo(() => marksOf(ticks, range, width), [ticks, range[0], range[1], width]);
   const keyOf = (/** @type {Mark} */ mark) => mark.ticks[0].tick_id;
-  const at = Math.max(
-    0,
-    marks.findIndex((mark) => keyOf(mark) === current) === -1
-      ? marks.length - 1
-      : marks.findIndex((mark) => keyOf(mark) === current),
-  );
+  const found = marks.findIndex((mark) => keyOf(mark) === current);
+  const at = found === -1 ? Math.max(0, marks.length - 1) : found;
 
   const open = (/** @type {Mark} */ mark) => {
     const [first, last] = [mark.ticks[0], mark.ticks[mark.ticks.length - 1]];

@@ -103,7 +103,7 @@ function statusWithoutRun({dispatched, held_requests: held}) {
  *
  * @param {string | string[] | {path?: string[], parts?: string[]}} key
  */
-export function keyText(key) {
+function keyText(key) {
   if (typeof key === 'string') return key;
   const parts = Array.isArray(key) ? key : (key?.path ?? key?.parts ?? [String(key)]);
   return parts.join('/');

@@ -119,7 +119,7 @@ export function TickList({sensor, query, newest}) {
 }
 
 /** @param {{ticks: Api.TickOutline[], isFiltered: boolean, hasTicked: boolean, hasOlder: boolean}} props */
-export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
+function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
   /** @type {Column<Api.TickOutline>[]} */
   const columns = [
     {
@@ -167,7 +167,7 @@ export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
 }
 
 /** @param {{tick: Api.TickOutline | Api.Tick}} props */
-export function TickBadge({tick}) {
+function TickBadge({tick}) {
   const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : stateOf(tick) === 'SUCCESS' ? 'Requested' : undefined;
   return html`<${Badge} status=${stateOf(tick)} label=${label} title=${tickSummary(tick)} />`;
 }
