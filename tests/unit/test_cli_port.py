@@ -598,15 +598,18 @@ def test_everything_of_dagster_is_taken_from_treadle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "becomes"),
+    ("target", "becomes", "job"),
     [
-        ("[my_asset]", 'job_name="watch_job"'),
-        ("dg.AssetSelection.all()", 'job_name="watch_job"'),
-        ("[load, load]", "jobs=[load, load]"),
-        ('"load"', 'job_name="load"'),
+        ("[my_asset]", 'job_name="watch_job"', "watch_job"),
+        ("dg.AssetSelection.all()", 'job_name="watch_job"', "watch_job"),
+        ('"load"', 'job_name="watch_job"', "watch_job"),
+        ('["load", "a/b"]', 'job_name="watch_job"', "watch_job"),
+        ("load", "target=load", "load"),
+        ("[load, load]", "jobs=[load, load]", "load"),
+        ('None, job_name="load"', 'target=None, job_name="load"', "load"),
     ],
 )
-def test_target_becomes_a_job(target: str, becomes: str, tmp_path: Path) -> None:
+def test_target_becomes_a_job(target: str, becomes: str, job: str, tmp_path: Path) -> None:
     source = f"""
 import dagster as dg
 
@@ -621,6 +624,7 @@ def watch(): ...
     report = ported(tmp_path, source)
 
     assert f"@dg.sensor({becomes})" in report.changed.decode()
+    assert report.sensors == [("watch", "schedule", f"--job {job}")]
     assert not found(report, Level.HAND, Level.IMPOSSIBLE)
     assert loaded(report.changed).watch.has_jobs
 

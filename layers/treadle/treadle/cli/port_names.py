@@ -170,6 +170,8 @@ class Names:
         """Variables that are jobs after the port, with the text of the job's name."""
         self.assets: dict[str, str | None] = {}
         """Removed assets, with the text of their keys."""
+        self.made_jobs: dict[ast.keyword, str] = {}
+        """Targets that are assets, with the name of the job that makes them."""
         self.removed: dict[str, str] = {}
         """Other removed variables, with what they were."""
         self.kept: dict[ast.stmt, list[ast.expr]] = {}
