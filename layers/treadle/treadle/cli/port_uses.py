@@ -109,7 +109,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return [f"--jobs {','.join(names)}"] if names else []
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
-        if keyword.arg in {"asset_key", "monitored_assets"}:
+        if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
             keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
