@@ -10,10 +10,11 @@ from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from treadle.definitions.bounds import shown
+from treadle.definitions.clocks import time_zone
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import current_context, partition_loading_context
-from treadle.definitions.partitions.cron import CronSchedule, shift, time_zone
+from treadle.definitions.partitions.cron import CronSchedule, shift
 
 _MAX_EXCLUDED = 10_000
 _MAX_YEARS_EXCLUDED = timedelta(days=30 * 366)
