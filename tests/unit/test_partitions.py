@@ -498,6 +498,21 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         (lambda: DailyPartitionsDefinition(7), "The start must be a string or a datetime, not int"),  # type: ignore[arg-type]
         (lambda: DailyPartitionsDefinition("2026-11-20", timezone="Mars"), "There is no time zone 'Mars'"),
         (
+            lambda: DailyPartitionsDefinition("2026-11-20", timezone=UTC),  # type: ignore[arg-type]
+            "timezone must be of type str, not timezone",
+        ),
+        (lambda: DailyPartitionsDefinition("2026-11-20", fmt=7), "fmt must be of type str, not int: 7"),  # type: ignore[arg-type]
+        (
+            lambda: DailyPartitionsDefinition("2026-11-20", end_offset="1"),  # type: ignore[arg-type]
+            "end_offset must be of type int, not str",
+        ),
+        (
+            lambda: DailyPartitionsDefinition("2026-11-20", exclusions=NOW),  # type: ignore[arg-type]
+            "exclusions must be of type Iterable",
+        ),
+        (lambda: scheduled(7), "cron_schedule must be of type str, not int"),  # type: ignore[arg-type]
+        (lambda: MultiPartitionsDefinition([REGIONS]), "partitions_defs must be a dict"),  # type: ignore[arg-type]
+        (
             lambda: MonthlyPartitionsDefinition("2026-11-20", day_offset=32),
             "day of the month '32' is not within",
         ),

@@ -155,5 +155,5 @@ def check_keys(keys: Sequence[str]) -> None:
             raise DagsterInvalidDefinitionError(msg)
     twice = [key for key, number in Counter(keys).items() if number > 1]
     if twice:
-        msg = f"Partition keys must be unique. Duplicate instances of partition keys: {twice}."
+        msg = f"Partition keys must be unique. Duplicate instances of partition keys: {shown(twice)}. List each key once."
         raise DagsterInvalidDefinitionError(msg)

@@ -97,6 +97,13 @@ class MultiPartitionsDefinition(PartitionsDefinition):
     """
 
     def __init__(self, partitions_defs: Mapping[str, PartitionsDefinition]) -> None:
+        given: object = partitions_defs
+        if not isinstance(given, Mapping):
+            msg = (
+                f"partitions_defs must be a dict of names and partitions definitions, not {type(given).__name__}: "
+                f"{shown(given)}."
+            )
+            raise DagsterInvalidDefinitionError(msg)
         if len(partitions_defs) != 2:
             msg = (
                 f"Multi-partitions definitions have 2 partitions definitions, as in Dagster; this one has "
