@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -345,14 +345,17 @@ def test_listing_and_arithmetic_agree(drawn: tuple[TimeWindowPartitionsDefinitio
 def test_no_question_about_one_key_lists_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[datetime] = []
     hours = HourlyPartitionsDefinition("1990-01-01-00:00", timezone=BERLIN)
-    since = hours._cron.since
 
-    def counted(timestamp: float) -> Any:
-        for time in since(timestamp):
-            found.append(time)
-            yield time
+    def counted(times: Callable[[float], Iterator[datetime]]) -> Callable[[float], Iterator[datetime]]:
+        def iterate(timestamp: float) -> Iterator[datetime]:
+            for time in times(timestamp):
+                found.append(time)
+                yield time
 
-    monkeypatch.setattr(hours._cron, "since", counted)
+        return iterate
+
+    for name in ("since", "until"):
+        monkeypatch.setattr(hours._cron, name, counted(getattr(hours._cron, name)))
 
     with partition_loading_context(NOW):
         assert hours.has_partition_key("2026-11-22-10:00")

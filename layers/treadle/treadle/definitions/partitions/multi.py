@@ -241,9 +241,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
     @property
     def has_time_window_dimension(self) -> bool:
         """Whether a dimension has time windows."""
-        return any(
-            isinstance(each.partitions_def, TimeWindowPartitionsDefinition) for each in self._dimensions
-        )
+        return any(map(_has_windows, self._dimensions))
 
     @property
     def time_window_dimension(self) -> PartitionDimensionDefinition:
@@ -252,11 +250,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         Raises:
             DagsterInvalidInvocationError: unless there is exactly one.
         """
-        found = [
-            each
-            for each in self._dimensions
-            if isinstance(each.partitions_def, TimeWindowPartitionsDefinition)
-        ]
+        found = list(filter(_has_windows, self._dimensions))
         if len(found) != 1:
             msg = f"Expected exactly one time window partitioned dimension, but there are {len(found)}."
             raise DagsterInvalidInvocationError(msg)
@@ -274,10 +268,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
 
     def _sorted_dimensions(self) -> list[PartitionDimensionDefinition]:
         """Return the dimensions, those with time windows first."""
-        return sorted(
-            self._dimensions,
-            key=lambda each: not isinstance(each.partitions_def, TimeWindowPartitionsDefinition),
-        )
+        return sorted(self._dimensions, key=_has_windows, reverse=True)
 
     def time_window_for_partition_key(self, partition_key: str) -> TimeWindow:
         """Return the time window of a partition.
@@ -340,6 +331,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dimensions={self._dimensions})"
+
+
+def _has_windows(dimension: PartitionDimensionDefinition) -> bool:
+    return isinstance(dimension.partitions_def, TimeWindowPartitionsDefinition)
 
 
 def _check_dimension(name: str, definition: object) -> None:
