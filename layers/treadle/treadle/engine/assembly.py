@@ -152,7 +152,7 @@ class Assembly:
             self.clock,
             self.asset_recorder(bus),
             limits=limits or Limits(),
-            slices=chunks,
+            chunks=chunks,
             workers=workers,
         )
 
