@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import MagicMock
 
 import pytest
@@ -18,6 +18,7 @@ from treadle import (
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
     DagsterResourceFunctionError,
+    EnvVar,
     Field,
     InitResourceContext,
     IntSource,
@@ -152,6 +153,22 @@ def test_sources_read_environment_variables(monkeypatch: pytest.MonkeyPatch) -> 
     assert read(schema, {"a": "x", "b": 2, "c": False}) == {"a": "x", "b": 2, "c": False}
     with pytest.raises(DagsterInvalidConfigError, match='environment variable "MISSING" which is not set'):
         read({"a": StringSource}, {"a": {"env": "MISSING"}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"), [(str, EnvVar), (int, EnvVar.int), (IntSource, EnvVar.int), (float, EnvVar.int)]
+)
+def test_variable_for_a_class_s_field_is_refused_in_a_dict(kind: Any, variable: Any) -> None:
+    with pytest.raises(DagsterInvalidConfigError, match=r'replace \w+\("A"\) with {"env": "A"}'):
+        read({"a": [kind]}, {"a": [variable("A")]})
+
+
+def test_variable_named_as_an_allowed_value_is_not_that_value() -> None:
+    class Page(Config):
+        color: Literal["red"]
+
+    with pytest.raises(DagsterInvalidConfigError, match=r'replace EnvVar\("red"\) with {"env": "red"}'):
+        read(Page.to_config_schema(), {"color": EnvVar("red")})
 
 
 @pytest.mark.parametrize("schema", [{"a": None}, {"a": 1}, [int, str], {"a": tuple}])

@@ -137,6 +137,18 @@ class ConfigType:
             reading.refuse(f'Value {_at(path)} must not be None. Expected "{self.given_name}"')
         return value is None
 
+    def _is_variable(self, value: Any, reading: Reading) -> bool:
+        if not isinstance(value, EnvVar | IntEnvVar):
+            return False
+        kind, name = type(value).__name__, value.env_var_name
+        reading.refuse(
+            f'Invalid use of environment variable wrapper. Value "{name}" is wrapped with {kind}(), which is '
+            "reserved for passing to structured pydantic config objects only. To provide an environment "
+            f'variable to a run config dictionary, replace {kind}("{name}") with {{"env": "{name}"}}, or pass a '
+            "structured RunConfig object."
+        )
+        return True
+
 
 class _Scalar(ConfigType):
     def __init__(self, name: str, *types: type) -> None:
@@ -144,16 +156,8 @@ class _Scalar(ConfigType):
         self._types = types
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
-        if self._is_none(value, path, reading):
+        if self._is_none(value, path, reading) or self._is_variable(value, reading):
             return _MISSING
-        if isinstance(value, EnvVar):
-            name = value.env_var_name
-            return reading.refuse(
-                f'Invalid use of environment variable wrapper. Value "{name}" is wrapped with EnvVar(), which is '
-                "reserved for passing to structured pydantic config objects only. To provide an environment "
-                f'variable to a run config dictionary, replace EnvVar("{name}") with {{"env": "{name}"}}, or pass a '
-                "structured RunConfig object."
-            )
         if (isinstance(value, bool) and bool not in self._types) or not isinstance(value, self._types):
             return reading.refuse(
                 f'Invalid scalar {_at(path)}. Value "{_text(value)}" of type "{type(value)}" is not valid for '
@@ -473,6 +477,8 @@ class OneOf(ConfigType):
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """Return the value as read."""
+        if self._is_variable(value, reading):
+            return _MISSING
         try:
             return self._values[value]
         except (KeyError, TypeError):
