@@ -130,10 +130,12 @@ def test_config_of_the_schema_is_taken(schema: Any, config: Any, expected: Any) 
         ({"a": int}, {"a": True}, 'not valid for expected type "Int"'),
         ({"a": int}, {"a": None}, "Value at path root:config:a must not be None"),
         ({"a": int}, {"a": 1, "b": 2}, 'Received unexpected config entry "b" at path root:config'),
+        ({"a": int}, {"a": 1, 2: 0, "b": 2}, "Received unexpected config entries \"['b', 2]\""),
         ({"a": int, "b": int}, {}, "Missing required config entries ['a', 'b']"),
         ({"a": [int]}, {"a": ["x"]}, r"at path root:config:a[0]"),
         ({"a": [int]}, {"a": 1}, "Value at path root:config:a must be list"),
         ({"a": {"b": int}}, {"a": 1}, "Value at path root:config:a must be dict"),
+        (Selector({"a": int, "b": str}), {"a": 1, 2: "x"}, "You specified ['a', 2]"),
         (Selector({"a": int, "b": str}), {"a": 1, "b": "x"}, "Must specify a single field"),
     ],
 )

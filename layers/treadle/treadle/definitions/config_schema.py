@@ -379,7 +379,7 @@ class Shape(ConfigType):
             return _MISSING
         if not isinstance(value, dict):
             return reading.refuse(f'Value {_at(path)} must be dict. Expected: "{self.given_name}".')
-        unknown = sorted(name for name in value if name not in self.fields)
+        unknown = sorted((name for name in value if name not in self.fields), key=repr)
         if unknown and not self._others:
             what = f'entry "{unknown[0]}"' if len(unknown) == 1 else f'entries "{unknown}"'
             reading.refuse(f'Received unexpected config {what} {_at(path)}. Expected: "{self.given_name}".')
@@ -450,7 +450,7 @@ class Selector(ConfigType):
             return {name: only.read_default(f"{path}:{name}", reading) if only.default_provided else None}
         if len(value) != 1:
             return reading.refuse(
-                f"Must specify a single field {_at(path)}. You specified {sorted(value)}. The available fields are "
+                f"Must specify a single field {_at(path)}. You specified {sorted(value, key=repr)}. The available fields are "
                 f"{sorted(self.fields)}"
             )
         ((name, given),) = value.items()
