@@ -63,6 +63,8 @@ from treadle.definitions.resources import (
     ResourceFactory,
     build_init_resource_context,
     generated,
+    is_class,
+    output_problem,
 )
 
 V = TypeVar("V")
@@ -255,7 +257,7 @@ class Config(metaclass=ConfigMeta):
                 info is None
                 or (keeps_set and value is not None)
                 or get_origin(info.annotation) is Literal
-                or _is_class(info.annotation, enum.Enum)
+                or is_class(info.annotation, enum.Enum)
                 or not (type(value) is type(info.default) and value == info.default)
             )
             if is_kept:
@@ -289,7 +291,7 @@ def prepared(fields: Mapping[str, FieldInfo], data: Mapping[str, Any]) -> dict[s
     given = {}
     for key, value in data.items():
         kind: Any = by_key[key].annotation if key in by_key else None
-        if _is_class(kind, enum.Enum) and isinstance(value, str) and not isinstance(value, kind):
+        if is_class(kind, enum.Enum) and isinstance(value, str) and not isinstance(value, kind):
             members = kind.__members__
             if value in members and value not in [each.value for each in members.values()]:
                 value = members[value].value  # noqa: PLW2901 - the same value in the form that is validated
@@ -366,15 +368,7 @@ class ConfigurableResourceFactory(Config, ResourceFactory, Generic[TResValue]):
             if get_origin(base) is ConfigurableResourceFactory
         ]
         output = next((arg for base in bases for arg in get_args(base) if not isinstance(arg, TypeVar)), None)
-        value = f"a '{output}'" if output else "an unknown"
-        text = getattr(output, "__name__", str(output))
-        advice = (
-            f"'ResourceParam[{text}]'" if output else "'ResourceParam[Any]' or 'ResourceParam[<output type>]'"
-        )
-        return (
-            f"Resource param '{name}' is annotated as '{cls}', but '{cls}' outputs {value} value to user code such "
-            f"as @ops and @assets. This annotation should instead be {advice}"
-        )
+        return output_problem(name, cls, output)
 
     @abstractmethod
     def create_resource(self, context: InitResourceContext) -> TResValue:
@@ -554,14 +548,7 @@ def is_resource(annotation: Any) -> bool:
     if origin in (Union, types.UnionType):
         inner = [each for each in arguments if each is not type(None)]
         return len(inner) == 1 and is_resource(inner[0])
-    return origin is ResourceDependency or _is_class(annotation, (ResourceFactory, ResourceDefinition))
-
-
-def _is_class(annotation: Any, of: Any) -> bool:
-    try:
-        return isinstance(annotation, type) and issubclass(annotation, of)
-    except TypeError:  # list[str] is an instance of type, but no class.
-        return False
+    return origin is ResourceDependency or is_class(annotation, (ResourceFactory, ResourceDefinition))
 
 
 def _schema_field(owner: type, name: str, info: FieldInfo) -> Field:
@@ -596,9 +583,9 @@ def _config_type(annotation: Any) -> ConfigType | None:
         return OneOf(str(annotation).removeprefix("typing."), {each: each for each in arguments})
     if origin is not None:
         return _compound(origin, arguments)
-    if _is_class(annotation, Config):
+    if is_class(annotation, Config):
         return cast("type[Config]", annotation).to_config_schema()
-    if _is_class(annotation, enum.Enum):
+    if is_class(annotation, enum.Enum):
         return OneOf(annotation.__name__, {each.name: each.value for each in annotation})
     return _TYPES.get(annotation)
 
@@ -612,9 +599,9 @@ def _compound(origin: Any, arguments: tuple[Any, ...]) -> ConfigType | None:
     of_each = [_config_type(each) for each in arguments]
     if None in of_each:
         return None
-    if _is_class(origin, list):
+    if is_class(origin, list):
         return Array(of_each[0])
-    return Map(*of_each) if _is_class(origin, Mapping) else None
+    return Map(*of_each) if is_class(origin, Mapping) else None
 
 
 def _as_config(value: Any) -> Any:
