@@ -25,6 +25,7 @@ from treadle import (
     InitResourceContext,
     JobDefinition,
     PermissiveConfig,
+    ResourceDefinition,
     ResourceDependency,
     ResourceParam,
     RunConfig,
@@ -577,6 +578,22 @@ def test_parameter_annotated_with_a_factory_is_refused_with_the_annotation_to_us
 
     with pytest.raises(DagsterInvalidDefinitionError, match=r"should instead be 'ResourceParam\[Client\]'"):
         SensorDefinition("s", evaluation_fn=function, job=load)
+
+
+def test_parameter_annotated_with_a_class_of_unknown_resources_is_refused() -> None:
+    class Factory(ConfigurableResourceFactory):
+        def create_resource(self, context: InitResourceContext) -> str:
+            return "made"
+
+    def of_factory(it: Factory) -> None:
+        """Never called."""
+
+    def of_definition(it: ResourceDefinition) -> None:
+        """Never called."""
+
+    for function in (of_factory, of_definition):
+        with pytest.raises(DagsterInvalidDefinitionError, match=r"outputs an unknown value .* 'ResourceParam"):
+            SensorDefinition("s", evaluation_fn=function, job=load)
 
 
 def test_resource_given_directly_is_made_as_from_a_context() -> None:

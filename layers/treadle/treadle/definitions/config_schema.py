@@ -356,7 +356,7 @@ class Shape(ConfigType):
     _others = False
 
     def __init__(self, fields: Mapping[str, Any], description: str | None = None) -> None:
-        self.fields = {name: _field(each) for name, each in fields.items()}
+        self.fields = {name: schema_field(each) for name, each in fields.items()}
         self.description = description
         names = ", ".join(
             f"{name}{'' if each.is_required else '?'}: {each.config_type}"
@@ -422,7 +422,7 @@ class Selector(ConfigType):
     """
 
     def __init__(self, fields: Mapping[str, Any], description: str | None = None) -> None:
-        self.fields = {name: _field(each) for name, each in fields.items()}
+        self.fields = {name: schema_field(each) for name, each in fields.items()}
         self.description = description
         super().__init__(f"one of {sorted(self.fields)}")
 
@@ -518,20 +518,16 @@ def config_type(given: Any) -> ConfigType:
         raise DagsterInvalidConfigDefinitionError(msg) from None
 
 
-def _field(given: Any) -> Field:
-    if given is None:
-        msg = "Error defining config. Fields cannot be None."
-        raise DagsterInvalidConfigDefinitionError(msg)
-    return given if isinstance(given, Field) else Field(given)
-
-
 def schema_field(given: Any) -> Field:
-    """Return the field that a `config_schema` describes.
+    """Return the field that a `config_schema`, or a field's value in one, describes.
 
     Raises:
         DagsterInvalidConfigDefinitionError: if it is no schema.
     """
-    return _field(given)
+    if given is None:
+        msg = "Error defining config. Fields cannot be None."
+        raise DagsterInvalidConfigDefinitionError(msg)
+    return given if isinstance(given, Field) else Field(given)
 
 
 def resolved(schema: Field, config: Any, preamble: str) -> Any:

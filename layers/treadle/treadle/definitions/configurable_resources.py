@@ -191,9 +191,13 @@ class Config(metaclass=ConfigMeta):
         """Return the fields by name."""
         found: Mapping[str, FieldInfo] | None = cls.__dict__.get("__config_fields__")
         if found is None:
-            found = fields_of(cls)
+            found = cls._fields_of_class()
             type.__setattr__(cls, "__config_fields__", found)
         return found
+
+    @classmethod
+    def _fields_of_class(cls) -> Mapping[str, FieldInfo]:
+        return fields_of(cls)
 
     @classmethod
     def _allows_others(cls) -> bool:
@@ -554,13 +558,12 @@ def is_resource(annotation: Any) -> bool:
 def _schema_field(owner: type, name: str, info: FieldInfo) -> Field:
     kind = _config_type(info.annotation)
     if kind is None:
-        what = "resource" if issubclass(owner, ConfigurableResourceFactory) else "config"
         msg = (
             f"Error defining Dagster config class {owner!r} on field '{name}'.\nUnable to resolve config type "
             f"{info.annotation!r} to a supported Dagster config type.\n\nThis config type can be a: int, float, bool, "
             f"str, list, dict, Optional of these, Enum, Literal, Config"
         )
-        if what == "resource":
+        if issubclass(owner, ConfigurableResourceFactory):
             msg += (
                 f". If this config type represents a resource dependency, its annotation must either be a "
                 f"subclass of ConfigurableResource, or ResourceDependency[{getattr(info.annotation, '__name__', '...')}]"
