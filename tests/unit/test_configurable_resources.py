@@ -592,7 +592,9 @@ def test_parameter_annotated_with_a_class_of_unknown_resources_is_refused() -> N
         """Never called."""
 
     for function in (of_factory, of_definition):
-        with pytest.raises(DagsterInvalidDefinitionError, match=r"outputs an unknown value .* 'ResourceParam"):
+        with pytest.raises(
+            DagsterInvalidDefinitionError, match=r"outputs an unknown value .* 'ResourceParam"
+        ):
             SensorDefinition("s", evaluation_fn=function, job=load)
 
 
