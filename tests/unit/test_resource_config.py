@@ -78,6 +78,22 @@ def test_missing_config_fails_the_tick_naming_resource_and_field() -> None:
     assert 'Error 1: Missing required config entry "url" at path root:config' in reason
 
 
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"api": {"url": "u"}}, 'unexpected config entry "url" at path root:api'),
+        ({"api": {"config": {"url": "u"}}, "other": {}}, 'unexpected config entry "other" at path root'),
+        ({"api": "u"}, "Value at path root:api must be dict"),
+    ],
+)
+def test_config_that_no_resource_would_get_is_refused(config: Any, problem: str) -> None:
+    with (
+        pytest.raises(DagsterInvalidConfigError, match=problem),
+        build_resources({"api": api}, resource_config=config),
+    ):
+        pass
+
+
 def test_configured_takes_a_function_of_a_config_of_its_own() -> None:
     stage = api.configured(lambda config: {"url": f"https://{config['stage']}"}, config_schema={"stage": str})
 

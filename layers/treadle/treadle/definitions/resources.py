@@ -680,9 +680,16 @@ def build_resources(
 
     Raises:
         DagsterInvalidDefinitionError: if one is missing, or they depend on each other in a circle.
-        DagsterInvalidConfigError: if a config does not match the schema.
+        DagsterInvalidConfigError: if a config does not match the schema, is of no resource, or is not under
+            "config".
         DagsterResourceFunctionError: if one cannot be made or closed.
     """
+    if resource_config:
+        # Imported here, as a tick gives no config.
+        from treadle.definitions.config_schema import ANY, Field, Noneable, Shape, check
+
+        of_each = Shape({key: Noneable({"config": Noneable(ANY)}) for key in resources})
+        check(Field(of_each), dict(resource_config), "Error in config for resources")
     scope = ResourceScope(
         resources, instance=None if instance is None else lambda: instance, config=resource_config or {}
     )
