@@ -11,12 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.adapters.events import parse_sensor_event
-from treadle.definitions.assets import (
-    MAX_METADATA,
-    AssetKey,
-    AssetMaterialization,
-    AssetMaterialized,
-)
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import MAX_METADATA, AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import DagsterInvalidMetadata, InvalidReportError, UnknownEventError
 from treadle.definitions.metadata import (
     BoolMetadataValue,
