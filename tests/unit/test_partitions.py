@@ -594,12 +594,12 @@ def test_definitions_that_differ_are_not_equal() -> None:
 
 
 def test_static_keys_in_range() -> None:
-    letters = StaticPartitionsDefinition(list("abcd"))
+    definition = StaticPartitionsDefinition(list("abcd"))
 
-    assert letters.get_partition_keys_in_range(PartitionKeyRange("b", "d")) == ["b", "c", "d"]
-    assert letters.get_partition_keys_in_range(PartitionKeyRange("b", "b")) == ["b"]
+    assert definition.get_partition_keys_in_range(PartitionKeyRange("b", "d")) == ["b", "c", "d"]
+    assert definition.get_partition_keys_in_range(PartitionKeyRange("b", "b")) == ["b"]
     with pytest.raises(DagsterInvalidInvocationError, match=r"Nonexistent partition keys: \['e'\]"):
-        letters.get_partition_keys_in_range(PartitionKeyRange("b", "e"))
+        definition.get_partition_keys_in_range(PartitionKeyRange("b", "e"))
 
 
 class Fruits:
