@@ -11,12 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.adapters.events import parse_sensor_event
-from treadle.definitions.assets import (
-    MAX_METADATA,
-    AssetKey,
-    AssetMaterialization,
-    AssetMaterialized,
-)
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import MAX_METADATA, AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import DagsterInvalidMetadata, InvalidReportError, UnknownEventError
 from treadle.definitions.metadata import (
     BoolMetadataValue,
@@ -158,12 +154,20 @@ def test_plain_metadata_has_the_type_that_dagster_gives_it(given: object, kind: 
     assert type(AssetMaterialization("a", metadata={"it": given}).metadata["it"]) is kind
 
 
+class Unreadable:
+    """An object whose repr fails."""
+
+    def __repr__(self) -> str:
+        raise ValueError
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: MetadataValue.text(3), 'Param "text" is not a str. Got 3'),  # type: ignore[arg-type]
         (lambda: MetadataValue.float(3), 'Param "value" is not a float'),
         (lambda: MetadataValue.bool(1), 'Param "value" is not a bool'),  # type: ignore[arg-type]
+        (lambda: MetadataValue.int(Unreadable()), 'Param "value" is not a int'),  # type: ignore[arg-type]
         (lambda: MetadataValue.timestamp(datetime(2026, 1, 1)), "must have timezones"),  # noqa: DTZ001
         (lambda: MetadataValue.asset("a"), "is not a AssetKey"),  # type: ignore[arg-type]
         (lambda: AssetMaterialization("a", metadata={"x": (1,)}), 'metadata value for "x" to a known type'),

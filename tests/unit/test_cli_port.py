@@ -598,15 +598,18 @@ def test_everything_of_dagster_is_taken_from_treadle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "becomes"),
+    ("target", "becomes", "job"),
     [
-        ("[my_asset]", 'job_name="watch_job"'),
-        ("dg.AssetSelection.all()", 'job_name="watch_job"'),
-        ("[load, load]", "jobs=[load, load]"),
-        ('"load"', 'job_name="load"'),
+        ("[my_asset]", 'job_name="watch_job"', "watch_job"),
+        ("dg.AssetSelection.all()", 'job_name="watch_job"', "watch_job"),
+        ('"load"', 'job_name="watch_job"', "watch_job"),
+        ('["load", "a/b"]', 'job_name="watch_job"', "watch_job"),
+        ("load", "target=load", "load"),
+        ("[load, load]", "jobs=[load, load]", "load"),
+        ('None, job_name="load"', 'target=None, job_name="load"', "load"),
     ],
 )
-def test_target_becomes_a_job(target: str, becomes: str, tmp_path: Path) -> None:
+def test_target_becomes_a_job(target: str, becomes: str, job: str, tmp_path: Path) -> None:
     source = f"""
 import dagster as dg
 
@@ -621,8 +624,23 @@ def watch(): ...
     report = ported(tmp_path, source)
 
     assert f"@dg.sensor({becomes})" in report.changed.decode()
+    assert report.sensors == [("watch", "schedule", f"--job {job}")]
     assert not found(report, Level.HAND, Level.IMPOSSIBLE)
     assert loaded(report.changed).watch.has_jobs
+
+
+def test_option_under_a_former_name_is_renamed(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+
+@dg.multi_asset_sensor(asset_keys=[dg.AssetKey("a")], job_name="load")
+def both(context): ...
+"""
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.CHANGE)[1] == (4, "asset_keys of multi_asset_sensor")
+    assert report.sensors == [("both", "multi-asset", "--asset a --job load")]
+    assert list(loaded(report.changed).both.monitored_assets) == [treadle.AssetKey("a")]
 
 
 def test_blocks_whose_imports_and_code_all_go_stay_blocks(tmp_path: Path) -> None:
@@ -795,3 +813,12 @@ def test_tables_fit_the_guide_and_the_commands() -> None:
     assert {rule.section for rule in (*NAMES.values(), *OPTIONS.values(), *MEMBERS.values())} <= anchors
     assert set(SENSORS.values()) <= set(SENSOR_KINDS)
     assert not set(CODE) & set(NAMES)
+
+
+def test_tables_have_no_rule_for_what_exists() -> None:
+    classes = [value for name in treadle.__all__ if isinstance(value := getattr(treadle, name), type)]
+
+    assert not {*CODE, *NAMES} & set(treadle.__all__)
+    assert not {name for name in MEMBERS for each in classes if hasattr(each, name)}
+    assert not {name for name in OPTIONS for sensor in SENSORS if name in (options_of(sensor) or ())}
+    assert not set(OPTIONS) & {*(options_of("RunRequest") or ()), *(options_of("SensorResult") or ())}

@@ -25,6 +25,7 @@ from treadle import (
     InitResourceContext,
     JobDefinition,
     PermissiveConfig,
+    ResourceDefinition,
     ResourceDependency,
     ResourceParam,
     RunConfig,
@@ -149,7 +150,9 @@ def test_value_becomes_one_of_the_field_s_type(annotation: Any, given: Any, expe
         (int, "1.5", "int_parsing"),
         (int, 1.5, "int_from_float"),
         (int, None, "int_type"),
+        (int, "9" * 5_000, "int_parsing_size"),
         (float, "x", "float_parsing"),
+        pytest.param(float, 10**400, "float_type", id="float-too-large"),
         (float, [], "float_type"),
         (str, 1, "string_type"),
         (bool, "maybe", "bool_parsing"),
@@ -575,6 +578,24 @@ def test_parameter_annotated_with_a_factory_is_refused_with_the_annotation_to_us
 
     with pytest.raises(DagsterInvalidDefinitionError, match=r"should instead be 'ResourceParam\[Client\]'"):
         SensorDefinition("s", evaluation_fn=function, job=load)
+
+
+def test_parameter_annotated_with_a_class_of_unknown_resources_is_refused() -> None:
+    class Factory(ConfigurableResourceFactory):
+        def create_resource(self, context: InitResourceContext) -> str:
+            return "made"
+
+    def of_factory(it: Factory) -> None:
+        """Never called."""
+
+    def of_definition(it: ResourceDefinition) -> None:
+        """Never called."""
+
+    for function in (of_factory, of_definition):
+        with pytest.raises(
+            DagsterInvalidDefinitionError, match=r"outputs an unknown value .* 'ResourceParam"
+        ):
+            SensorDefinition("s", evaluation_fn=function, job=load)
 
 
 def test_resource_given_directly_is_made_as_from_a_context() -> None:

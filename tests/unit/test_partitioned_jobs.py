@@ -108,6 +108,28 @@ def test_static_and_dynamic_keys_are_checked(key: str) -> None:
         assert "its keys are a to b" in result.tick.set_aside[0].reason
 
 
+def test_function_of_dynamic_partitions_is_not_called_for_each_request() -> None:
+    calls: list[object] = []
+
+    def keys(now: datetime | None) -> list[str]:
+        calls.append(now)
+        return [str(number) for number in range(200)]
+
+    job = JobDefinition("load", partitions_def=DynamicPartitionsDefinition(keys))
+    without = ticked(RunRequest(), job=job)
+
+    assert (len(without.runs), len(calls)) == (1, 0)
+
+    result = ticked(*(RunRequest(partition_key=str(number)) for number in range(200)), job=job)
+
+    assert (len(result.runs), len(calls)) == (200, 1)
+
+    rejected = ticked(*(RunRequest(partition_key=f"no{number}") for number in range(200)), job=job)
+
+    assert rejected.tick is not None
+    assert (len(rejected.tick.set_aside), len(calls)) == (200, 4)
+
+
 def test_run_of_two_dimensions_has_a_tag_for_each() -> None:
     regions = StaticPartitionsDefinition(["eu", "us"])
     job = JobDefinition("load", partitions_def=MultiPartitionsDefinition({"region": regions, "day": DAYS}))

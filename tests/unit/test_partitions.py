@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -345,14 +345,17 @@ def test_listing_and_arithmetic_agree(drawn: tuple[TimeWindowPartitionsDefinitio
 def test_no_question_about_one_key_lists_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[datetime] = []
     hours = HourlyPartitionsDefinition("1990-01-01-00:00", timezone=BERLIN)
-    since = hours._cron.since
 
-    def counted(timestamp: float) -> Any:
-        for time in since(timestamp):
-            found.append(time)
-            yield time
+    def counted(times: Callable[[float], Iterator[datetime]]) -> Callable[[float], Iterator[datetime]]:
+        def iterate(timestamp: float) -> Iterator[datetime]:
+            for time in times(timestamp):
+                found.append(time)
+                yield time
 
-    monkeypatch.setattr(hours._cron, "since", counted)
+        return iterate
+
+    for name in ("since", "until"):
+        monkeypatch.setattr(hours._cron, name, counted(getattr(hours._cron, name)))
 
     with partition_loading_context(NOW):
         assert hours.has_partition_key("2026-11-22-10:00")
@@ -498,6 +501,21 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         (lambda: DailyPartitionsDefinition(7), "The start must be a string or a datetime, not int"),  # type: ignore[arg-type]
         (lambda: DailyPartitionsDefinition("2026-11-20", timezone="Mars"), "There is no time zone 'Mars'"),
         (
+            lambda: DailyPartitionsDefinition("2026-11-20", timezone=UTC),  # type: ignore[arg-type]
+            "timezone must be of type str, not timezone",
+        ),
+        (lambda: DailyPartitionsDefinition("2026-11-20", fmt=7), "fmt must be of type str, not int: 7"),  # type: ignore[arg-type]
+        (
+            lambda: DailyPartitionsDefinition("2026-11-20", end_offset="1"),  # type: ignore[arg-type]
+            "end_offset must be of type int, not str",
+        ),
+        (
+            lambda: DailyPartitionsDefinition("2026-11-20", exclusions=NOW),  # type: ignore[arg-type]
+            "exclusions must be of type Iterable",
+        ),
+        (lambda: scheduled(7), "cron_schedule must be of type str, not int"),  # type: ignore[arg-type]
+        (lambda: MultiPartitionsDefinition([REGIONS]), "partitions_defs must be a dict"),  # type: ignore[arg-type]
+        (
             lambda: MonthlyPartitionsDefinition("2026-11-20", day_offset=32),
             "day of the month '32' is not within",
         ),
@@ -594,12 +612,12 @@ def test_definitions_that_differ_are_not_equal() -> None:
 
 
 def test_static_keys_in_range() -> None:
-    letters = StaticPartitionsDefinition(list("abcd"))
+    definition = StaticPartitionsDefinition(list("abcd"))
 
-    assert letters.get_partition_keys_in_range(PartitionKeyRange("b", "d")) == ["b", "c", "d"]
-    assert letters.get_partition_keys_in_range(PartitionKeyRange("b", "b")) == ["b"]
+    assert definition.get_partition_keys_in_range(PartitionKeyRange("b", "d")) == ["b", "c", "d"]
+    assert definition.get_partition_keys_in_range(PartitionKeyRange("b", "b")) == ["b"]
     with pytest.raises(DagsterInvalidInvocationError, match=r"Nonexistent partition keys: \['e'\]"):
-        letters.get_partition_keys_in_range(PartitionKeyRange("b", "e"))
+        definition.get_partition_keys_in_range(PartitionKeyRange("b", "e"))
 
 
 class Fruits:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import MagicMock
 
 import pytest
@@ -18,6 +18,7 @@ from treadle import (
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
     DagsterResourceFunctionError,
+    EnvVar,
     Field,
     InitResourceContext,
     IntSource,
@@ -77,6 +78,22 @@ def test_missing_config_fails_the_tick_naming_resource_and_field() -> None:
     assert 'Error 1: Missing required config entry "url" at path root:config' in reason
 
 
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"api": {"url": "u"}}, 'unexpected config entry "url" at path root:api'),
+        ({"api": {"config": {"url": "u"}}, "other": {}}, 'unexpected config entry "other" at path root'),
+        ({"api": "u"}, "Value at path root:api must be dict"),
+    ],
+)
+def test_config_that_no_resource_would_get_is_refused(config: Any, problem: str) -> None:
+    with (
+        pytest.raises(DagsterInvalidConfigError, match=problem),
+        build_resources({"api": api}, resource_config=config),
+    ):
+        pass
+
+
 def test_configured_takes_a_function_of_a_config_of_its_own() -> None:
     stage = api.configured(lambda config: {"url": f"https://{config['stage']}"}, config_schema={"stage": str})
 
@@ -129,10 +146,12 @@ def test_config_of_the_schema_is_taken(schema: Any, config: Any, expected: Any) 
         ({"a": int}, {"a": True}, 'not valid for expected type "Int"'),
         ({"a": int}, {"a": None}, "Value at path root:config:a must not be None"),
         ({"a": int}, {"a": 1, "b": 2}, 'Received unexpected config entry "b" at path root:config'),
+        ({"a": int}, {"a": 1, 2: 0, "b": 2}, "Received unexpected config entries \"['b', 2]\""),
         ({"a": int, "b": int}, {}, "Missing required config entries ['a', 'b']"),
         ({"a": [int]}, {"a": ["x"]}, r"at path root:config:a[0]"),
         ({"a": [int]}, {"a": 1}, "Value at path root:config:a must be list"),
         ({"a": {"b": int}}, {"a": 1}, "Value at path root:config:a must be dict"),
+        (Selector({"a": int, "b": str}), {"a": 1, 2: "x"}, "You specified ['a', 2]"),
         (Selector({"a": int, "b": str}), {"a": 1, "b": "x"}, "Must specify a single field"),
     ],
 )
@@ -152,6 +171,22 @@ def test_sources_read_environment_variables(monkeypatch: pytest.MonkeyPatch) -> 
     assert read(schema, {"a": "x", "b": 2, "c": False}) == {"a": "x", "b": 2, "c": False}
     with pytest.raises(DagsterInvalidConfigError, match='environment variable "MISSING" which is not set'):
         read({"a": StringSource}, {"a": {"env": "MISSING"}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"), [(str, EnvVar), (int, EnvVar.int), (IntSource, EnvVar.int), (float, EnvVar.int)]
+)
+def test_variable_for_a_class_s_field_is_refused_in_a_dict(kind: Any, variable: Any) -> None:
+    with pytest.raises(DagsterInvalidConfigError, match=r'replace \w+\("A"\) with {"env": "A"}'):
+        read({"a": [kind]}, {"a": [variable("A")]})
+
+
+def test_variable_named_as_an_allowed_value_is_not_that_value() -> None:
+    class Page(Config):
+        color: Literal["red"]
+
+    with pytest.raises(DagsterInvalidConfigError, match=r'replace EnvVar\("red"\) with {"env": "red"}'):
+        read(Page.to_config_schema(), {"color": EnvVar("red")})
 
 
 @pytest.mark.parametrize("schema", [{"a": None}, {"a": 1}, [int, str], {"a": tuple}])

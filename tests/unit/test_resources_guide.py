@@ -38,6 +38,6 @@ def test_missing_variable_is_named_by_the_tick(module: ModuleType) -> None:
     assert 'environment variable "FEED_PASSWORD" which is not set' in reason
 
 
-def test_number_that_is_none_is_refused_when_the_object_is_made(module: ModuleType) -> None:
+def test_text_that_is_not_a_number_is_refused_when_the_object_is_made(module: ModuleType) -> None:
     with pytest.raises(ValueError, match="Input should be a valid integer"):
         module.Feed(login="l", page_size="many")

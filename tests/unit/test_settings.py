@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
 
     assert done.stdout.decode().strip() == "Europe/Berlin"
     assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("value", ["Mars/Olympus", "Europe", "../UTC", "a" * 300])
+def test_time_zone_that_does_not_exist_is_a_problem(value: str) -> None:
+    settings = Settings({"Z": value})
+
+    assert settings.zone("Z") is UTC
+    assert settings.problems == [f"Z is {value!r}; it must be a time zone such as Europe/Berlin"]
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.adapters.events import Json, asset_materialization, parse, time_of
-from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.canonical import canonical_json
 from treadle.engine.assets.asset_recorder import AssetReport, RemoteMaterialization
 from treadle.engine.publish.bus_events import (

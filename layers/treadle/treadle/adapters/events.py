@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from treadle.definitions.assets import AssetKey, AssetMaterialization, AssetMaterialized
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import unicode_text
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object

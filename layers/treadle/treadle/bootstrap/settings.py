@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from treadle.adapters.dynamodb.tables import TableNames
-from treadle.definitions.errors import SettingsError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.jobs import names_in
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Settings:
         if not value:
             return UTC
         # Imported here because few sensors need it.
-        from zoneinfo import ZoneInfo
+        from treadle.definitions.clocks import time_zone
 
         try:
-            return ZoneInfo(value)
-        except (KeyError, ValueError):
+            return time_zone(value)
+        except DagsterInvalidDefinitionError:
             self.problems.append(f"{name} is {value!r}; it must be a time zone such as Europe/Berlin")
             return UTC
 

@@ -81,7 +81,7 @@ class CodePort(Names):
             named = f'"{call.func.value.id}"'
         self.jobs[variable] = named = self._text(given["name"]) if "name" in given else named
         known = options_of("JobDefinition") or ()
-        kept = {key: value for key, value in given.items() if key in known and key not in {"name", "assets"}}
+        kept = {key: value for key, value in given.items() if key in known and key != "name"}
         parts = [named, *(f"{key}={self._text(value)}" for key, value in kept.items())]
         return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values())
 

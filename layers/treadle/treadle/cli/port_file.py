@@ -54,9 +54,9 @@ class _Port(UsesPort):
         self.visit(self.source.tree)
         self._add_handler()
         self._rewrite_imports()
-        bound = {finding.line for finding in self.findings}
+        reported = {finding.line for finding in self.findings}
         for line, names in self.works.items():
-            if line not in bound:
+            if line not in reported:
                 verb = "works as it is" if len(set(names)) == 1 else "work as they are"
                 self._find(line, Level.WORKS, ", ".join(dict.fromkeys(names)), verb)
         ordered = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.line)

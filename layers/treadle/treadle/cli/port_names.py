@@ -96,10 +96,11 @@ class Imports:
         module = getattr(statement, "module", None) or ""
         self.statements.append((statement, body))
         for alias in statement.names:
-            package = (module if isinstance(statement, ast.ImportFrom) else alias.name).partition(".")[0]
+            origin = module if isinstance(statement, ast.ImportFrom) else alias.name
+            package = origin.partition(".")[0]
             local = alias.asname or alias.name.partition(".")[0]
             self.lines.setdefault(local, statement.lineno)
-            if getattr(statement, "level", 0) or not (package in PACKAGES or package.startswith("dagster_")):
+            if getattr(statement, "level", 0) or not is_dagsters(origin):
                 self.others[local] = alias
             elif isinstance(statement, ast.Import):
                 self.names[local] = Name(alias.name if alias.asname else package)
@@ -170,6 +171,8 @@ class Names:
         """Variables that are jobs after the port, with the text of the job's name."""
         self.assets: dict[str, str | None] = {}
         """Removed assets, with the text of their keys."""
+        self.made_jobs: dict[ast.keyword, str] = {}
+        """Targets that are assets, with the name of the job that makes them."""
         self.removed: dict[str, str] = {}
         """Other removed variables, with what they were."""
         self.kept: dict[ast.stmt, list[ast.expr]] = {}

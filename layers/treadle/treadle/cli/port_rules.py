@@ -135,7 +135,6 @@ CONTEXTS: Mapping[str, type] = {
 RENAMED_OPTIONS: Mapping[str, str] = {
     "asset_keys": "monitored_assets",
     "dagit_base_url": "webserver_base_url",
-    "job_selection": "monitored_jobs",
     "monitor_all_repositories": "monitor_all_code_locations",
     "pipeline_name": "job_name",
 }
@@ -145,7 +144,7 @@ DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
 _SELECTION = Rule("asset definitions do not exist", "Request the job that makes the assets")
-_EVERY_PARTITION = Rule(
+_STORED_KEYS = Rule(
     "keys of dynamic partitions are not stored", "Keep the keys elsewhere; a partition_key is passed on"
 )
 
@@ -154,7 +153,7 @@ OPTIONS: Mapping[str, Rule] = {
         ("asset_selection", "stale_assets_only", "request_assets", "asset_graph_subset"), _SELECTION
     ),
     "asset_check_keys": Rule("asset checks do not exist", "Run the checks within the job"),
-    "dynamic_partitions_requests": _EVERY_PARTITION,
+    "dynamic_partitions_requests": _STORED_KEYS,
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
 
@@ -201,9 +200,7 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("FreshnessPolicy", "build_asset_reconciliation_sensor", "freshness_policy_sensor"), _CONDITION
     ),
-    **dict.fromkeys(
-        ("materialize", "materialize_to_memory", "instance_for_test", "build_op_context"), _IN_TEST
-    ),
+    **dict.fromkeys(("materialize", "materialize_to_memory", "build_op_context"), _IN_TEST),
     **dict.fromkeys(
         ("IOManager", "io_manager", "ConfigurableIOManager", "FilesystemIOManager", "fs_io_manager"), _IO
     ),
@@ -217,9 +214,9 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(("AssetSelection", "AssetsDefinition"), _SELECTION),
     **dict.fromkeys(
         ("AssetObservation", "AssetCheckResult", "AssetCheckEvaluation"),
-        Rule("only materializations are recorded", "Report a materialization", DIFFERENT),
+        Rule("only materializations are recorded", "Report a materialization"),
     ),
-    **dict.fromkeys(("AddDynamicPartitionsRequest", "DeleteDynamicPartitionsRequest"), _EVERY_PARTITION),
+    **dict.fromkeys(("AddDynamicPartitionsRequest", "DeleteDynamicPartitionsRequest"), _STORED_KEYS),
     **dict.fromkeys(
         ("daily_partitioned_config", "static_partitioned_config", "dynamic_partitioned_config"), _PARTITIONED
     ),
@@ -240,7 +237,7 @@ MEMBERS: Mapping[str, Rule] = {
             "delete_dynamic_partition",
             "has_dynamic_partition",
         ),
-        _EVERY_PARTITION,
+        _STORED_KEYS,
     ),
     **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _SELECTION),
     **dict.fromkeys(
@@ -249,7 +246,7 @@ MEMBERS: Mapping[str, Rule] = {
             "code locations and repositories do not exist", "Name what it is used for", DIFFERENT, Level.HAND
         ),
     ),
-    **dict.fromkeys(("ephemeral", "execute_in_process"), _IN_TEST),
+    "execute_in_process": _IN_TEST,
 }
 
 
@@ -291,9 +288,7 @@ def refusal(name: str, option: str) -> Rule | None:
     """Return why an option of one of Treadle's names cannot be given; None if it can."""
     if option not in (options_of(name) or ()):
         return OPTIONS.get(option, unknown(f"option {option} of {name}"))
-    is_key_store = (name, option) == ("DynamicPartitionsDefinition", "name")
-    is_built = "dynamic_partitions_requests" in (options_of("SensorResult") or ())
-    return _EVERY_PARTITION if is_key_store and not is_built else None
+    return _STORED_KEYS if (name, option) == ("DynamicPartitionsDefinition", "name") else None
 
 
 def positional(name: str) -> int:

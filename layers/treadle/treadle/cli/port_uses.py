@@ -99,15 +99,17 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def _new_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         """Return what an option of a sensor means for `treadle new sensor`."""
+        if keyword in self.made_jobs:
+            return [f"--job {self.made_jobs[keyword]}"]
         value = keyword.value
-        text = str(value.value) if isinstance(value, ast.Constant) else ""
+        text = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
         inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
         names = [*(each.strip("\"'") for each in inner if each), *([text] if text else [])]
         if keyword.arg in {"monitored_jobs", "job_selection"}:
             return [f"--jobs {','.join(names)}"] if names else []
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
-        if keyword.arg in {"asset_key", "monitored_assets"}:
+        if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
             keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
@@ -217,15 +219,15 @@ class UsesPort(CodePort, ast.NodeVisitor):
         )
 
     def _is_no_job(self, keyword: ast.keyword, name: str) -> bool:
-        """Return whether a sensor's target is not one job: jobs, a job's name, or assets."""
-        is_plain = isinstance(keyword.value, ast.List | ast.Tuple | ast.Constant)
-        return name in SENSORS and keyword.arg == "target" and (is_plain or self._are_assets(keyword.value))
+        """Return whether a sensor's target is not one job: several jobs, or assets."""
+        is_list = isinstance(keyword.value, ast.List | ast.Tuple)
+        return name in SENSORS and keyword.arg == "target" and (is_list or self._are_assets(keyword.value))
 
     def _are_assets(self, value: ast.expr) -> bool:
         if isinstance(value, ast.List | ast.Tuple):
             return bool(value.elts) and all(map(self._are_assets, value.elts))
         if isinstance(value, ast.Constant):
-            return not str(value.value).isidentifier()
+            return isinstance(value.value, str)
         if isinstance(value, ast.Name):
             return value.id in self.assets
         return any(self._dagster(each) in {"AssetSelection", "AssetKey"} for each in ast.walk(value))
@@ -235,11 +237,12 @@ class UsesPort(CodePort, ast.NodeVisitor):
         sensor = self.decorates.get(node)
         variable = sensor.name if sensor else "sensor"
         if keyword.arg == "asset_selection" or self._are_assets(value):
-            text, fact = f'job_name="{variable}_job"', "asset definitions do not exist"
+            job = f"{variable}_job"
+            self.made_jobs[keyword] = job
+            text, fact = f'job_name="{job}"', "asset definitions do not exist"
             advice = f"Change it to `{text}`, a job that makes the assets"
         else:
-            option = "job_name" if isinstance(value, ast.Constant) else "job"
-            option = "jobs" if isinstance(value, ast.List | ast.Tuple) else option
+            option = "jobs" if isinstance(value, ast.List | ast.Tuple) else "job"
             text, fact = f"{option}={self._text(value)}", "a sensor names its job"
             advice = f"Change it to `{text}`"
             self._note_target(keyword)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.definitions.assets import AssetKey
+from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord
 

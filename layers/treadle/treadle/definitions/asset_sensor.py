@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
-from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,

@@ -1,4 +1,4 @@
-"""Assets: keys, materializations, metadata, in Dagster's form."""
+"""Materializations of assets, in Dagster's form."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from treadle.definitions.asset_key import AssetKey as AssetKey  # noqa: PLC0414 - others import it from here
+from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.errors import InvalidReportError
 from treadle.definitions.metadata import MetadataValue, normalized_metadata, plain_types, typed_metadata
@@ -14,7 +14,6 @@ from treadle.definitions.values import json_text, tag_texts, unicode_problem
 
 ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
-MAX_PARTITION = MAX_PARTITION_KEY
 MAX_METADATA = 64 * 1_024
 """Bytes of UTF-8: an asset event with all of its metadata fits into one EventBridge event."""
 
@@ -93,8 +92,8 @@ class AssetMaterialization:
             if problem is not None:
                 msg = f"{self._of(name)} {problem}"
                 raise InvalidReportError(msg)
-        if self.partition is not None and not 1 <= byte_size(self.partition) <= MAX_PARTITION:
-            msg = f"{self._of('The partition')} must have 1 to {MAX_PARTITION} bytes."
+        if self.partition is not None and not 1 <= byte_size(self.partition) <= MAX_PARTITION_KEY:
+            msg = f"{self._of('The partition')} must have 1 to {MAX_PARTITION_KEY} bytes."
             raise InvalidReportError(msg)
         what = self._of("Metadata")
         size = byte_size(json_text([self.plain_metadata, self.description], what, InvalidReportError))

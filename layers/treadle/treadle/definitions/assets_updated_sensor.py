@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Unpack
 
-from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.batching import (
     PAGE,
     PARTITION_KEY,

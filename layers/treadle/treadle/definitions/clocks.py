@@ -1,6 +1,6 @@
-"""How far a time from elsewhere is trusted: clocks differ by seconds, and nothing happens in the future."""
+"""How far a time from elsewhere is trusted, as clocks differ by seconds; checks of times and of time zones."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
@@ -93,3 +93,21 @@ def check_time_zone(subject: str, time: object, *, is_kept: bool = True) -> date
     if is_kept and not can_be_kept(time):
         raise DagsterInvalidDefinitionError(f"{subject} is {time}; it must be from 1970 to 9998.")
     return time
+
+
+def time_zone(name: str) -> tzinfo:
+    """Return the time zone of a name of the IANA database.
+
+    Raises:
+        DagsterInvalidDefinitionError: if there is none.
+    """
+    if name.upper() == "UTC":
+        return UTC
+    # Imported here because few sensors need it.
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        msg = f"There is no time zone {shown(name)}. Use a name of the IANA database, such as Europe/Berlin."
+        raise DagsterInvalidDefinitionError(msg) from error

@@ -137,6 +137,18 @@ class ConfigType:
             reading.refuse(f'Value {_at(path)} must not be None. Expected "{self.given_name}"')
         return value is None
 
+    def _is_variable(self, value: Any, reading: Reading) -> bool:
+        if not isinstance(value, EnvVar | IntEnvVar):
+            return False
+        kind, name = type(value).__name__, value.env_var_name
+        reading.refuse(
+            f'Invalid use of environment variable wrapper. Value "{name}" is wrapped with {kind}(), which is '
+            "reserved for passing to structured pydantic config objects only. To provide an environment "
+            f'variable to a run config dictionary, replace {kind}("{name}") with {{"env": "{name}"}}, or pass a '
+            "structured RunConfig object."
+        )
+        return True
+
 
 class _Scalar(ConfigType):
     def __init__(self, name: str, *types: type) -> None:
@@ -144,16 +156,8 @@ class _Scalar(ConfigType):
         self._types = types
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
-        if self._is_none(value, path, reading):
+        if self._is_none(value, path, reading) or self._is_variable(value, reading):
             return _MISSING
-        if isinstance(value, EnvVar):
-            name = value.env_var_name
-            return reading.refuse(
-                f'Invalid use of environment variable wrapper. Value "{name}" is wrapped with EnvVar(), which is '
-                "reserved for passing to structured pydantic config objects only. To provide an environment "
-                f'variable to a run config dictionary, replace EnvVar("{name}") with {{"env": "{name}"}}, or pass a '
-                "structured RunConfig object."
-            )
         if (isinstance(value, bool) and bool not in self._types) or not isinstance(value, self._types):
             return reading.refuse(
                 f'Invalid scalar {_at(path)}. Value "{_text(value)}" of type "{type(value)}" is not valid for '
@@ -352,7 +356,7 @@ class Shape(ConfigType):
     _others = False
 
     def __init__(self, fields: Mapping[str, Any], description: str | None = None) -> None:
-        self.fields = {name: _field(each) for name, each in fields.items()}
+        self.fields = {name: schema_field(each) for name, each in fields.items()}
         self.description = description
         names = ", ".join(
             f"{name}{'' if each.is_required else '?'}: {each.config_type}"
@@ -375,7 +379,7 @@ class Shape(ConfigType):
             return _MISSING
         if not isinstance(value, dict):
             return reading.refuse(f'Value {_at(path)} must be dict. Expected: "{self.given_name}".')
-        unknown = sorted(name for name in value if name not in self.fields)
+        unknown = sorted((name for name in value if name not in self.fields), key=repr)
         if unknown and not self._others:
             what = f'entry "{unknown[0]}"' if len(unknown) == 1 else f'entries "{unknown}"'
             reading.refuse(f'Received unexpected config {what} {_at(path)}. Expected: "{self.given_name}".')
@@ -418,7 +422,7 @@ class Selector(ConfigType):
     """
 
     def __init__(self, fields: Mapping[str, Any], description: str | None = None) -> None:
-        self.fields = {name: _field(each) for name, each in fields.items()}
+        self.fields = {name: schema_field(each) for name, each in fields.items()}
         self.description = description
         super().__init__(f"one of {sorted(self.fields)}")
 
@@ -446,7 +450,7 @@ class Selector(ConfigType):
             return {name: only.read_default(f"{path}:{name}", reading) if only.default_provided else None}
         if len(value) != 1:
             return reading.refuse(
-                f"Must specify a single field {_at(path)}. You specified {sorted(value)}. The available fields are "
+                f"Must specify a single field {_at(path)}. You specified {sorted(value, key=repr)}. The available fields are "
                 f"{sorted(self.fields)}"
             )
         ((name, given),) = value.items()
@@ -473,6 +477,8 @@ class OneOf(ConfigType):
 
     def read(self, value: Any, path: str, reading: Reading) -> Any:
         """Return the value as read."""
+        if self._is_variable(value, reading):
+            return _MISSING
         try:
             return self._values[value]
         except (KeyError, TypeError):
@@ -512,20 +518,16 @@ def config_type(given: Any) -> ConfigType:
         raise DagsterInvalidConfigDefinitionError(msg) from None
 
 
-def _field(given: Any) -> Field:
-    if given is None:
-        msg = "Error defining config. Fields cannot be None."
-        raise DagsterInvalidConfigDefinitionError(msg)
-    return given if isinstance(given, Field) else Field(given)
-
-
 def schema_field(given: Any) -> Field:
-    """Return the field that a `config_schema` describes.
+    """Return the field that a `config_schema`, or a field's value in one, describes.
 
     Raises:
         DagsterInvalidConfigDefinitionError: if it is no schema.
     """
-    return _field(given)
+    if given is None:
+        msg = "Error defining config. Fields cannot be None."
+        raise DagsterInvalidConfigDefinitionError(msg)
+    return given if isinstance(given, Field) else Field(given)
 
 
 def resolved(schema: Field, config: Any, preamble: str) -> Any:

@@ -63,6 +63,8 @@ from treadle.definitions.resources import (
     ResourceFactory,
     build_init_resource_context,
     generated,
+    is_class,
+    output_problem,
 )
 
 V = TypeVar("V")
@@ -189,9 +191,13 @@ class Config(metaclass=ConfigMeta):
         """Return the fields by name."""
         found: Mapping[str, FieldInfo] | None = cls.__dict__.get("__config_fields__")
         if found is None:
-            found = fields_of(cls)
+            found = cls._fields_of_class()
             type.__setattr__(cls, "__config_fields__", found)
         return found
+
+    @classmethod
+    def _fields_of_class(cls) -> Mapping[str, FieldInfo]:
+        return fields_of(cls)
 
     @classmethod
     def _allows_others(cls) -> bool:
@@ -255,7 +261,7 @@ class Config(metaclass=ConfigMeta):
                 info is None
                 or (keeps_set and value is not None)
                 or get_origin(info.annotation) is Literal
-                or _is_class(info.annotation, enum.Enum)
+                or is_class(info.annotation, enum.Enum)
                 or not (type(value) is type(info.default) and value == info.default)
             )
             if is_kept:
@@ -289,7 +295,7 @@ def prepared(fields: Mapping[str, FieldInfo], data: Mapping[str, Any]) -> dict[s
     given = {}
     for key, value in data.items():
         kind: Any = by_key[key].annotation if key in by_key else None
-        if _is_class(kind, enum.Enum) and isinstance(value, str) and not isinstance(value, kind):
+        if is_class(kind, enum.Enum) and isinstance(value, str) and not isinstance(value, kind):
             members = kind.__members__
             if value in members and value not in [each.value for each in members.values()]:
                 value = members[value].value  # noqa: PLW2901 - the same value in the form that is validated
@@ -366,15 +372,7 @@ class ConfigurableResourceFactory(Config, ResourceFactory, Generic[TResValue]):
             if get_origin(base) is ConfigurableResourceFactory
         ]
         output = next((arg for base in bases for arg in get_args(base) if not isinstance(arg, TypeVar)), None)
-        value = f"a '{output}'" if output else "an unknown"
-        text = getattr(output, "__name__", str(output))
-        advice = (
-            f"'ResourceParam[{text}]'" if output else "'ResourceParam[Any]' or 'ResourceParam[<output type>]'"
-        )
-        return (
-            f"Resource param '{name}' is annotated as '{cls}', but '{cls}' outputs {value} value to user code such "
-            f"as @ops and @assets. This annotation should instead be {advice}"
-        )
+        return output_problem(name, cls, output)
 
     @abstractmethod
     def create_resource(self, context: InitResourceContext) -> TResValue:
@@ -554,26 +552,18 @@ def is_resource(annotation: Any) -> bool:
     if origin in (Union, types.UnionType):
         inner = [each for each in arguments if each is not type(None)]
         return len(inner) == 1 and is_resource(inner[0])
-    return origin is ResourceDependency or _is_class(annotation, (ResourceFactory, ResourceDefinition))
-
-
-def _is_class(annotation: Any, of: Any) -> bool:
-    try:
-        return isinstance(annotation, type) and issubclass(annotation, of)
-    except TypeError:  # list[str] is an instance of type, but no class.
-        return False
+    return origin is ResourceDependency or is_class(annotation, (ResourceFactory, ResourceDefinition))
 
 
 def _schema_field(owner: type, name: str, info: FieldInfo) -> Field:
     kind = _config_type(info.annotation)
     if kind is None:
-        what = "resource" if issubclass(owner, ConfigurableResourceFactory) else "config"
         msg = (
             f"Error defining Dagster config class {owner!r} on field '{name}'.\nUnable to resolve config type "
             f"{info.annotation!r} to a supported Dagster config type.\n\nThis config type can be a: int, float, bool, "
             f"str, list, dict, Optional of these, Enum, Literal, Config"
         )
-        if what == "resource":
+        if issubclass(owner, ConfigurableResourceFactory):
             msg += (
                 f". If this config type represents a resource dependency, its annotation must either be a "
                 f"subclass of ConfigurableResource, or ResourceDependency[{getattr(info.annotation, '__name__', '...')}]"
@@ -596,9 +586,9 @@ def _config_type(annotation: Any) -> ConfigType | None:
         return OneOf(str(annotation).removeprefix("typing."), {each: each for each in arguments})
     if origin is not None:
         return _compound(origin, arguments)
-    if _is_class(annotation, Config):
+    if is_class(annotation, Config):
         return cast("type[Config]", annotation).to_config_schema()
-    if _is_class(annotation, enum.Enum):
+    if is_class(annotation, enum.Enum):
         return OneOf(annotation.__name__, {each.name: each.value for each in annotation})
     return _TYPES.get(annotation)
 
@@ -612,9 +602,9 @@ def _compound(origin: Any, arguments: tuple[Any, ...]) -> ConfigType | None:
     of_each = [_config_type(each) for each in arguments]
     if None in of_each:
         return None
-    if _is_class(origin, list):
+    if is_class(origin, list):
         return Array(of_each[0])
-    return Map(*of_each) if _is_class(origin, Mapping) else None
+    return Map(*of_each) if is_class(origin, Mapping) else None
 
 
 def _as_config(value: Any) -> Any:

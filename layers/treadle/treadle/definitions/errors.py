@@ -2,8 +2,12 @@
 
     TreadleError
     ├── DagsterInvalidDefinitionError       a definition that cannot work
+    │   └── DagsterInvalidPythonicConfigDefinitionError  ... as config cannot have a field's type
     ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
-    ├── DagsterInvalidConfigError           a run config that does not fit its job's schema
+    ├── DagsterInvalidConfigError           a run config, or a resource's config, that does not fit its schema
+    ├── DagsterInvalidConfigDefinitionError a config schema with a value that is no type of config
+    ├── DagsterConfigMappingFunctionError   the function given to `configured` failed
+    ├── DagsterResourceFunctionError        a resource could not be made or closed
     ├── DagsterUnknownPartitionError        a partition key that no partition of a definition has
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
     ├── InvalidReportError                  a run status or an asset is reported with invalid arguments

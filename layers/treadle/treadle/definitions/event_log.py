@@ -4,12 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from treadle.definitions.assets import (
-    ASSET_MATERIALIZATION,
-    AssetKey,
-    AssetMaterialization,
-    AssetMaterialized,
-)
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import ASSET_MATERIALIZATION, AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.run_events import (
     DagsterEvent,

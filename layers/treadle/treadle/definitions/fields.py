@@ -132,7 +132,7 @@ class FieldInfo:
         """Return the value as its type has it.
 
         Raises:
-            ValidationError: never; see `validate`, which collects what this raises.
+            _InvalidError: if it is not of the type, or not within the constraints.
         """
         read = _converted(self.annotation, value)
         for name, limit in self.constraints.items():
@@ -344,7 +344,11 @@ def _integer(value: Any) -> int:
     if isinstance(value, str):
         text = str.__str__(value).strip()
         if re.fullmatch(r"[+-]?\d+(_\d+)*(\.0*)?", text):
-            return int(text.split(".")[0])
+            try:
+                return int(text.split(".")[0])
+            except ValueError:  # It has more digits than Python converts.
+                message = "Unable to parse input string as an integer, exceeded maximum size"
+                raise _invalid("int_parsing_size", message, value) from None
         message = "Input should be a valid integer, unable to parse string as an integer"
         raise _invalid("int_parsing", message, value)
     raise _invalid("int_type", "Input should be a valid integer", value)
@@ -354,7 +358,10 @@ def _number(value: Any) -> float:
     if isinstance(value, IntEnvVar):
         return value
     if isinstance(value, int | float | Decimal):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _invalid("float_type", "Input should be a valid number", value) from None
     if isinstance(value, str):
         try:
             return float(str.__str__(value))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from treadle.definitions.assets import AssetKey
+    from treadle.definitions.asset_key import AssetKey
     from treadle.definitions.event_log import (
         AssetRecord,
         AssetRecordsFilter,

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidMetadata
 from treadle.definitions.values import json_text
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 def _check(name: str, value: object, *kinds: type, is_exact: bool = False) -> None:
     if value is None and not is_exact:
         return
-    if not isinstance(value, kinds) or (isinstance(value, int) and float in kinds):
+    if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
-        msg = f'Param "{name}" is not a {names}. Got {value!r:.200} which is type {type(value)}.'
+        msg = f'Param "{name}" is not a {names}. Got {shown(value)} which is type {type(value)}.'
         raise DagsterInvalidMetadata(msg)
 
 

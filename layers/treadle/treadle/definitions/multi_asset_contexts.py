@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from treadle.definitions.asset_cursors import AssetCursor, dump_cursors, load_cursors
-from treadle.definitions.assets import AssetKey
+from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context, check_cursor_size
 from treadle.definitions.errors import DagsterInvalidInvocationError, DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
-from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten

@@ -77,7 +77,7 @@ def _model_of(base: type) -> Any:
         "__doc__": base.__doc__,
         "__init__": _initialize,
         "__setattr__": _set,
-        "config_fields": classmethod(_config_fields),
+        "_fields_of_class": classmethod(_fields_of_class),
         "_allows_others": classmethod(lambda cls: cls.model_config.get("extra") == "allow"),
         "model_config": settings,
         _IS_OURS: True,
@@ -155,12 +155,8 @@ def _set(self: Any, name: str, value: Any) -> None:
         raise self._frozen_error() from error
 
 
-def _config_fields(cls: Any) -> Mapping[str, FieldInfo]:
-    found: Mapping[str, FieldInfo] | None = cls.__dict__.get("__config_fields__")
-    if found is None:
-        found = {name: _field(cls, name, info) for name, info in cls.model_fields.items()}
-        type.__setattr__(cls, "__config_fields__", found)
-    return found
+def _fields_of_class(cls: Any) -> Mapping[str, FieldInfo]:
+    return {name: _field(cls, name, info) for name, info in cls.model_fields.items()}
 
 
 def _field(owner: type, name: str, info: Any) -> FieldInfo:

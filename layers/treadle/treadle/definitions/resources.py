@@ -551,11 +551,11 @@ class ResourceScope:
         Raises:
             DagsterInvalidDefinitionError: if there is none.
         """
-        if key not in self.definitions:
-            msg = f"Resource with key '{key}' required by {wanted_by} was not provided."
-            error = DagsterInvalidDefinitionError(msg)
+        try:
+            self._check_provided(key, wanted_by)
+        except DagsterInvalidDefinitionError as error:
             self._failures.append(error)
-            raise error
+            raise
 
     def has_failed_with(self, error: BaseException) -> bool:
         """Return whether an error, or its cause, is that a resource could not be made.
@@ -575,9 +575,7 @@ class ResourceScope:
     def _get(self, key: str, wanted_by: str) -> Any:
         if key in self._made:
             return self._made[key]
-        if key not in self.definitions:
-            msg = f"Resource with key '{key}' required by {wanted_by or 'a resource'} was not provided."
-            raise DagsterInvalidDefinitionError(msg)
+        self._check_provided(key, wanted_by)
         definition = self.definitions[key]
         if self.outer is not None and isinstance(definition, ResourceDefinition) and definition.reusable:
             return self.outer.get(key, wanted_by)
@@ -590,6 +588,11 @@ class ResourceScope:
         finally:
             self._making.pop()
         return self._made[key]
+
+    def _check_provided(self, key: str, wanted_by: str) -> None:
+        if key not in self.definitions:
+            msg = f"Resource with key '{key}' required by {wanted_by or 'a resource'} was not provided."
+            raise DagsterInvalidDefinitionError(msg)
 
     def _make(self, key: str, definition: Any) -> Any:
         if isinstance(definition, ResourceFactory):
@@ -677,9 +680,16 @@ def build_resources(
 
     Raises:
         DagsterInvalidDefinitionError: if one is missing, or they depend on each other in a circle.
-        DagsterInvalidConfigError: if a config does not match the schema.
+        DagsterInvalidConfigError: if a config does not match the schema, is of no resource, or is not under
+            "config".
         DagsterResourceFunctionError: if one cannot be made or closed.
     """
+    if resource_config:
+        # Imported here, as a tick gives no config.
+        from treadle.definitions.config_schema import ANY, Field, Noneable, Shape, check
+
+        of_each = Shape({key: Noneable({"config": Noneable(ANY)}) for key in resources})
+        check(Field(of_each), dict(resource_config), "Error in config for resources")
     scope = ResourceScope(
         resources, instance=None if instance is None else lambda: instance, config=resource_config or {}
     )
@@ -693,28 +703,38 @@ def is_resource_parameter(annotation: Any) -> bool:
     """Return whether a parameter with this annotation receives a resource."""
     if get_origin(annotation) is Annotated and _Injected in get_args(annotation):
         return True
-    return isinstance(annotation, type) and _is_subclass(annotation, ResourceFactory | ResourceDefinition)
+    return is_class(annotation, (ResourceFactory, ResourceDefinition))
 
 
 def parameter_problem(name: str, annotation: Any) -> str | None:
     """Return why a parameter of that name cannot have this annotation; None if it can."""
-    if not isinstance(annotation, type):
-        return None
-    if _is_subclass(annotation, ResourceFactory):
-        problem: str | None = cast("Any", annotation).parameter_problem(name)
+    if is_class(annotation, ResourceFactory):
+        problem: str | None = annotation.parameter_problem(name)
         return problem
-    if not _is_subclass(annotation, ResourceDefinition):
-        return None
+    return output_problem(name, annotation) if is_class(annotation, ResourceDefinition) else None
+
+
+def output_problem(name: str, annotation: type, output: Any = None) -> str:
+    """Return that a parameter's annotation must be what its resource makes, and not the resource's class.
+
+    Args:
+        name: the parameter's.
+        annotation: the resource's class.
+        output: the type of what it makes; None if that is not known.
+    """
+    value, advice = "an unknown", "'ResourceParam[Any]' or 'ResourceParam[<output type>]'"
+    if output:
+        value, advice = f"a '{output}'", f"'ResourceParam[{getattr(output, '__name__', output)}]'"
     return (
-        f"Resource param '{name}' is annotated as '{annotation}', but '{annotation}' outputs an unknown value to "
-        "user code such as @ops and @assets. This annotation should instead be 'ResourceParam[Any]' or "
-        "'ResourceParam[<output type>]'"
+        f"Resource param '{name}' is annotated as '{annotation}', but '{annotation}' outputs {value} value to user "
+        f"code such as @ops and @assets. This annotation should instead be {advice}"
     )
 
 
-def _is_subclass(annotation: type, of: Any) -> Any:
+def is_class(annotation: Any, of: type | tuple[type, ...]) -> bool:
+    """Return whether an annotation is a class, and a subclass of that one or of one of those."""
     try:
-        return issubclass(annotation, of)
+        return isinstance(annotation, type) and issubclass(annotation, of)
     except TypeError:  # list[str] is an instance of type, but no class.
         return False
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.runs import DagsterRun, depth_of
 from treadle.definitions.status import DagsterRunStatus
 

@@ -1,4 +1,4 @@
-"""Assembles the engine's components from stores, queues and targets; the only place that calls their constructors.
+"""Assembles the engine's components from stores, queues and targets, for deployments, `treadle.testing` and simulations.
 
 Each component is imported when it is built, so that a function loads no other function's component.
 """
@@ -152,7 +152,7 @@ class Assembly:
             self.clock,
             self.asset_recorder(bus),
             limits=limits or Limits(),
-            slices=chunks,
+            chunks=chunks,
             workers=workers,
         )
 

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
-from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError

@@ -221,7 +221,8 @@ def _planned_run(
 
 def _listed_asset_event(record: Any) -> "AssetMaterialization":
     # Imported here, as most ticks have none.
-    from treadle.definitions.assets import AssetKey, AssetMaterialization
+    from treadle.definitions.asset_key import AssetKey
+    from treadle.definitions.assets import AssetMaterialization
 
     (key, *fields), optional = record
     return AssetMaterialization.stored(AssetKey.from_escaped_user_string(key), *fields, **(optional or {}))

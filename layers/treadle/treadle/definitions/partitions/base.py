@@ -107,9 +107,9 @@ class PartitionsDefinition(ABC):
             DagsterUnknownPartitionError: if none has.
         """
         with partition_loading_context(new_ctx=context):
-            problem = key_problem(self, partition_key)
-        if problem is not None:
-            raise DagsterUnknownPartitionError(problem)
+            problems = key_problems(self, {partition_key})
+        if problems:
+            raise DagsterUnknownPartitionError(problems[partition_key])
 
     def get_tags_for_partition_key(self, partition_key: str) -> Mapping[str, str]:
         """Return the tags of a run of this partition."""
@@ -124,14 +124,17 @@ class PartitionsDefinition(ABC):
         return "it has no partitions" if first is None else f"its keys are {first} to {last}"
 
 
-def key_problem(partitions_def: PartitionsDefinition, partition_key: str) -> str | None:
-    """Return why no partition has this key; None if one has."""
-    if partitions_def.has_partition_key(partition_key):
-        return None
-    return (
-        f"Could not find a partition with key `{fit(partition_key, SHORT)}` in {type(partitions_def).__name__}: "
-        f"{fit(partitions_def._extent(), MAX_REFUSAL)}. Request one of its keys, or change the definition."  # noqa: SLF001
-    )
+def key_problems(partitions_def: PartitionsDefinition, partition_keys: Set[str]) -> dict[str, str]:
+    """Return, for each of these keys that no partition has, the reason."""
+    unknown = partition_keys - partitions_def.filter_valid_partition_keys(partition_keys)
+    if not unknown:
+        return {}
+    extent = fit(partitions_def._extent(), MAX_REFUSAL)  # noqa: SLF001
+    return {
+        key: f"Could not find a partition with key `{fit(key, SHORT)}` in {type(partitions_def).__name__}: "
+        f"{extent}. Request one of its keys, or change the definition."
+        for key in unknown
+    }
 
 
 def check_keys(keys: Sequence[str]) -> None:
@@ -152,5 +155,5 @@ def check_keys(keys: Sequence[str]) -> None:
             raise DagsterInvalidDefinitionError(msg)
     twice = [key for key, number in Counter(keys).items() if number > 1]
     if twice:
-        msg = f"Partition keys must be unique. Duplicate instances of partition keys: {twice}."
+        msg = f"Partition keys must be unique. Duplicate instances of partition keys: {shown(twice)}. List each key once."
         raise DagsterInvalidDefinitionError(msg)

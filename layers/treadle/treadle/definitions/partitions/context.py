@@ -39,7 +39,7 @@ def partition_loading_context(
             this one.
         new_ctx: both, in place of the other arguments.
     """
-    outer = _current.get() or PartitionLoadingContext(datetime.now(UTC))
+    outer = current_context()
     inner = new_ctx or PartitionLoadingContext(
         effective_dt or outer.effective_dt, dynamic_partitions_store or outer.dynamic_partitions_store
     )

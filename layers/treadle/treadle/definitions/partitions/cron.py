@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import product
 from math import inf, nextafter
-from zoneinfo import ZoneInfo
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
@@ -43,21 +42,6 @@ _HOURS_OF_CHANGE = range(1, 4)
 
 _ALWAYS_IN_A_MONTH = 28
 _DAY, _NO_TIME = timedelta(days=1), timedelta(0)
-
-
-def time_zone(name: str) -> tzinfo:
-    """Return the time zone of a name of the IANA database.
-
-    Raises:
-        DagsterInvalidDefinitionError: if there is none.
-    """
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        msg = f"There is no time zone {shown(name)}. Use a name of the IANA database, such as Europe/Berlin."
-        raise DagsterInvalidDefinitionError(msg) from error
 
 
 def shift(time: datetime) -> timedelta:

@@ -1,6 +1,6 @@
 """Partitions whose keys are not known in code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,6 +89,12 @@ class DynamicPartitionsDefinition(PartitionsDefinition):
             return bool(
                 store.has_dynamic_partition(partitions_def_name=self.name, partition_key=partition_key)
             )
+
+    def filter_valid_partition_keys(self, partition_keys: Set[str]) -> Set[str]:
+        """Return those of the given keys that partitions have; a function is called once for all of them."""
+        if self.partition_fn is not None:
+            return partition_keys & set(self.get_partition_keys())
+        return super().filter_valid_partition_keys(partition_keys)
 
     def _store(self, store: Any) -> Any:
         if store is None:

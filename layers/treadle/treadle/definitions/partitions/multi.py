@@ -97,6 +97,13 @@ class MultiPartitionsDefinition(PartitionsDefinition):
     """
 
     def __init__(self, partitions_defs: Mapping[str, PartitionsDefinition]) -> None:
+        given: object = partitions_defs
+        if not isinstance(given, Mapping):
+            msg = (
+                f"partitions_defs must be a dict of names and partitions definitions, not {type(given).__name__}: "
+                f"{shown(given)}."
+            )
+            raise DagsterInvalidDefinitionError(msg)
         if len(partitions_defs) != 2:
             msg = (
                 f"Multi-partitions definitions have 2 partitions definitions, as in Dagster; this one has "
@@ -234,9 +241,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
     @property
     def has_time_window_dimension(self) -> bool:
         """Whether a dimension has time windows."""
-        return any(
-            isinstance(each.partitions_def, TimeWindowPartitionsDefinition) for each in self._dimensions
-        )
+        return any(map(_has_windows, self._dimensions))
 
     @property
     def time_window_dimension(self) -> PartitionDimensionDefinition:
@@ -245,11 +250,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
         Raises:
             DagsterInvalidInvocationError: unless there is exactly one.
         """
-        found = [
-            each
-            for each in self._dimensions
-            if isinstance(each.partitions_def, TimeWindowPartitionsDefinition)
-        ]
+        found = list(filter(_has_windows, self._dimensions))
         if len(found) != 1:
             msg = f"Expected exactly one time window partitioned dimension, but there are {len(found)}."
             raise DagsterInvalidInvocationError(msg)
@@ -267,10 +268,7 @@ class MultiPartitionsDefinition(PartitionsDefinition):
 
     def _sorted_dimensions(self) -> list[PartitionDimensionDefinition]:
         """Return the dimensions, those with time windows first."""
-        return sorted(
-            self._dimensions,
-            key=lambda each: not isinstance(each.partitions_def, TimeWindowPartitionsDefinition),
-        )
+        return sorted(self._dimensions, key=_has_windows, reverse=True)
 
     def time_window_for_partition_key(self, partition_key: str) -> TimeWindow:
         """Return the time window of a partition.
@@ -333,6 +331,10 @@ class MultiPartitionsDefinition(PartitionsDefinition):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dimensions={self._dimensions})"
+
+
+def _has_windows(dimension: PartitionDimensionDefinition) -> bool:
+    return isinstance(dimension.partitions_def, TimeWindowPartitionsDefinition)
 
 
 def _check_dimension(name: str, definition: object) -> None:

@@ -1,7 +1,7 @@
 """Partitions of time windows: those between the times of a cron schedule."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
@@ -10,10 +10,11 @@ from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from treadle.definitions.bounds import shown
+from treadle.definitions.clocks import time_zone
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import current_context, partition_loading_context
-from treadle.definitions.partitions.cron import CronSchedule, shift, time_zone
+from treadle.definitions.partitions.cron import CronSchedule, shift
 
 _MAX_EXCLUDED = 10_000
 _MAX_YEARS_EXCLUDED = timedelta(days=30 * 366)
@@ -123,6 +124,16 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
                 raise DagsterInvalidDefinitionError(msg)
             cron_schedule = _cron_of(schedule_type, minute_offset or 0, hour_offset or 0, day_offset or None)
         name = timezone or "UTC"
+        for what, given, kind in (
+            ("fmt", fmt, str),
+            ("timezone", name, str),
+            ("end_offset", end_offset, int),
+            ("cron_schedule", cron_schedule, str),
+            ("exclusions", exclusions or (), Iterable),
+        ):
+            if not isinstance(given, kind):
+                msg = f"{what} must be of type {kind.__name__}, not {type(given).__name__}: {shown(given)}."
+                raise DagsterInvalidDefinitionError(msg)
         zone = time_zone(name)
         values: dict[str, Any] = {
             "timezone": name,

@@ -2,12 +2,8 @@
 
 import json
 
-from treadle.definitions.assets import (
-    ASSET_MATERIALIZATION,
-    AssetKey,
-    AssetMaterialization,
-    AssetMaterialized,
-)
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.assets import ASSET_MATERIALIZATION, AssetMaterialization, AssetMaterialized
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.runs import from_millis
 from treadle.model.assets import AssetEvent, check_readable

@@ -101,7 +101,7 @@ class Dispatcher:
         clock: the clock.
         assets: records the materializations of ticks.
         limits: limits for a sensor.
-        slices: the queue for a large tick's chunks; None to dispatch every tick in one pass.
+        chunks: the queue for a large tick's chunks; None to dispatch every tick in one pass.
         workers: how many run records are written concurrently; above 1, stores must be thread-safe.
     """
 
@@ -115,7 +115,7 @@ class Dispatcher:
         assets: AssetRecorder,
         *,
         limits: Limits = Limits(),
-        slices: Queue | None = None,
+        chunks: Queue | None = None,
         workers: int = 1,
     ) -> None:
         self._ticks = ticks
@@ -126,7 +126,7 @@ class Dispatcher:
         self._assets = assets
         self._limits = limits
         self._rate_limiter = RunRateLimiter(ticks, clock, limits.runs_per_hour)
-        self._slices = slices
+        self._chunks = chunks
         self._workers = workers
 
     def dispatch(self, tick: Tick) -> Outcome:
@@ -146,8 +146,8 @@ class Dispatcher:
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         refusals = [] if was_held else self._record_assets(tick)
-        if self._slices is not None and len(tick.requests) > CHUNK_SIZE:
-            return self._fan_out_chunks(tick, self._slices)
+        if self._chunks is not None and len(tick.requests) > CHUNK_SIZE:
+            return self._fan_out_chunks(tick, self._chunks)
         granted = self._granted(tick)
         applied = self._apply(tick, tick.requests, granted)
         if applied.held:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from treadle.definitions.assets import AssetKey
+from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import (
     AssetEntry,

@@ -157,12 +157,14 @@ class Planner:
         invalid: list[RejectedRequest] = []
         contradicting: list[tuple[str, RejectedRequest]] = []
         repeated = 0
+        unknown = self._unknown_partitions(data.run_requests)
         total = sum(_event_size(_checked_again(each)) for each in data.asset_events)
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
             size = _size(run)
             known = planned.get(run.run_id)
-            unfit = self._unfit(request, run, size, tick_id, data.depth)
+            partition_problem = unknown.get((run.job, run.partition_key))
+            unfit = self._unfit(request, run, size, tick_id, data.depth, partition_problem)
             if unfit is not None:
                 invalid.append(RejectedRequest(run.run_key, unfit))
             elif known is not None and known != run:
@@ -248,10 +250,38 @@ class Planner:
             )
             raise InvalidResultError(msg)
 
-    def _unfit(self, request: RunRequest, run: PlannedRun, size: int, tick_id: str, depth: int) -> str | None:
+    def _unknown_partitions(self, requests: Sequence[RunRequest]) -> dict[tuple[str, str | None], str]:
+        """Return, by job and key, why the job has no such partition; each definition lists its keys once."""
+        unknown: dict[tuple[str, str | None], str] = {}
+        for job in self.definition.jobs:
+            if job.partitions_def is None:
+                continue
+            keys = {
+                each.partition_key
+                for each in requests
+                if each.job_name == job.name and each.partition_key is not None
+            }
+            if not keys:
+                continue
+            # Imported here, as most jobs have no partitions.
+            from treadle.definitions.partitions.base import key_problems
+
+            for key, problem in key_problems(job.partitions_def, keys).items():
+                unknown[job.name, key] = f"Request of job {job.name} has an invalid partition: {problem}"
+        return unknown
+
+    def _unfit(
+        self,
+        request: RunRequest,
+        run: PlannedRun,
+        size: int,
+        tick_id: str,
+        depth: int,
+        partition_problem: str | None,
+    ) -> str | None:
         """Return why the request can never become a run; None if it can."""
         job = self.definition.job_named(run.job)
-        problem = config_problem(job, request.plain_config) or _partition_problem(job, run.partition_key)
+        problem = config_problem(job, request.plain_config) or partition_problem
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:
@@ -300,17 +330,6 @@ class Planner:
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
-
-
-def _partition_problem(job: "JobDefinition", partition_key: str | None) -> str | None:
-    """Return why the job has no partition with this key; None if it has, or has no partitions at all."""
-    if partition_key is None or job.partitions_def is None:
-        return None
-    # Imported here, as most jobs have no partitions.
-    from treadle.definitions.partitions.base import key_problem
-
-    problem = key_problem(job.partitions_def, partition_key)
-    return None if problem is None else f"Request of job {job.name} has an invalid partition: {problem}"
 
 
 def _partition_tags(job: "JobDefinition", partition_key: str | None) -> dict[str, str]:

@@ -72,7 +72,10 @@ class Secret:
 
 
 SecretText = str | Secret | None
-"""A secret as text, or by reference. One that is empty or None fails the first alert, not the import."""
+"""A secret as text, or by reference.
+
+One that is empty or None fails the first alert, not the import; only the url of a webhook is required at once.
+"""
 
 
 def reveal(secret: SecretText) -> str:
