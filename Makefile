@@ -38,8 +38,7 @@ PYTEST_ARGS ?=
 # Runs independent targets in parallel, and prints the output of each in one piece if make can do that.
 PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready \
-	.tools/js/.ready
+STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready
 
 .PHONY: help
 help: ## List these targets
