@@ -154,6 +154,10 @@ from treadle.definitions.partitions.context import partition_loading_context as 
 from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition as DynamicPartitionsDefinition
 from treadle.definitions.partitions.multi import MultiPartitionKey as MultiPartitionKey
 from treadle.definitions.partitions.multi import MultiPartitionsDefinition as MultiPartitionsDefinition
+from treadle.definitions.partitions.requests import AddDynamicPartitionsRequest as AddDynamicPartitionsRequest
+from treadle.definitions.partitions.requests import (
+    DeleteDynamicPartitionsRequest as DeleteDynamicPartitionsRequest,
+)
 from treadle.definitions.partitions.static import StaticPartitionsDefinition as StaticPartitionsDefinition
 from treadle.definitions.partitions.time_windows import TimeWindow as TimeWindow
 from treadle.definitions.partitions.time_windows import (

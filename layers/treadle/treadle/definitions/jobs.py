@@ -52,12 +52,13 @@ class JobDefinition:
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
         partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
-            rejected, and the others of its tick are launched.
+            rejected, and the others of its tick are launched; if the keys are stored, the tick fails, as the
+            key may be added soon.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
-            are to be stored, or are not unique.
+            are not unique.
     """
 
     name: str
@@ -89,13 +90,6 @@ class JobDefinition:
             )
             raise DagsterInvalidDefinitionError(msg)
         given.validate_partition_definition()
-        if given.needs_store:
-            msg = (
-                f"partitions_def of job {self.name} has dynamic partitions with a name, which are not stored yet. "
-                "Give DynamicPartitionsDefinition a partition_fn, or leave partitions_def out: then a request's "
-                "partition_key is passed to the run unchecked."
-            )
-            raise DagsterInvalidDefinitionError(msg)
 
     def run_request_for_partition(
         self,
@@ -115,7 +109,8 @@ class JobDefinition:
             tags: put on the run; those of the partition win.
             run_config: of the request.
             current_time: only time windows that have ended by then have keys; by default now.
-            dynamic_partitions_store: an object with the keys of dynamic partitions.
+            dynamic_partitions_store: an object with the keys of dynamic partitions, such as `context.instance`;
+                at a tick, by default the stored keys after the tick's own changes.
 
         Raises:
             DagsterInvalidInvocationError: if the job has no partitions.

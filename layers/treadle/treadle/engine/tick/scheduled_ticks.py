@@ -48,6 +48,9 @@ MAX_LEASE_SECONDS = 900
 LEASE_MARGIN_MS = 5_000
 """Added to a tick's budget, to allow for clock skew."""
 
+PARTITIONS_SECONDS = 5
+"""When a message that triggered a tick is sent again if the last tick's changes of partitions are not applied yet."""
+
 _SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
 """Bytes: the state of an idle sensor is rewritten twice at each tick, and should stay below 1 KB."""
@@ -184,6 +187,15 @@ class ScheduledTickRunner:
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         tick_id = leased_tick_id(lease.scheduled_for, lease.epoch)
+        changing = lease.before.partitions_tick
+        if changing is not None and not self._ticks.has_changed_partitions(lease.sensor, changing):
+            self._sensors.release(lease)
+            reason = (
+                f"The dynamic partitions that tick {changing} changed are not stored yet: DISPATCH is late. The sensor is "
+                "evaluated at its next tick."
+            )
+            subject = f"{lease.sensor} at {timestamp(lease.scheduled_for)}"
+            return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=PARTITIONS_SECONDS)
         frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
@@ -278,6 +290,7 @@ class ScheduledTickRunner:
             resume_at=resume_at,
             paused=paused,
             keeps_lease=paused is None and (resume_at is None or resume_at <= now),
+            partitions_tick=before.partitions_tick,
         )
         self._sensors.commit(lease, death)
         return death
@@ -303,6 +316,7 @@ def _completion(
         cursor_changed=result.cursor_changed,
         failure_streak=failures_before + 1 if tick.status is TickStatus.FAILURE else 0,
         last_run_key=(result.plan.last_run_key if result.plan else None) or before.last_run_key,
+        partitions_tick=tick.tick_id if tick.dynamic_partitions_request_results else None,
     )
     if tick.error is not None:
         streak = completion.failure_streak
