@@ -14,6 +14,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
+from treadle.ports.partitions import PartitionStore
 from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -33,6 +34,7 @@ class Stores:
     ticks: TickStore
     runs: RunStore
     events: EventStore
+    partitions: PartitionStore
     blobs: BlobStore
     registry: RegistryStore
     engine: EngineStore
@@ -72,6 +74,7 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.ticks,
         stores.runs,
         stores.events,
+        stores.partitions,
         blobs,
         stores.registry,
         stores.engine,

@@ -265,9 +265,11 @@ class TreadleInstance(InstanceReader):
                 self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def _change_time(self) -> ChangeTime:
-        """Return the time of a change that the test makes, which is later than all others."""
+        """Return the time of a change that the test makes, which no other change has."""
         self.clock.advance(0.001)
-        return ChangeTime(self.clock.now(), _OPERATOR)
+        time = ChangeTime(self.clock.now(), _OPERATOR)
+        self.clock.advance(0.001)
+        return time
 
     def finish_run(
         self,
