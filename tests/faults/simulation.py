@@ -22,6 +22,7 @@ PORTS = {
     "ticks": "TickStore",
     "runs": "RunStore",
     "events": "EventStore",
+    "partitions": "PartitionStore",
     "registry": "RegistryStore",
 }
 """The stores at which faults are injected, by attribute."""
