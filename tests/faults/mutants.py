@@ -1008,7 +1008,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "            partitions_tick=before.partitions_tick,\n",
         "",
-        (f"{PARTITION_TICKS}tick_that_dies_while_it_waits_does_not_forget_the_changes",),
+        (f"{PARTITION_TICKS}tick_that_dies_does_not_forget_the_changes_before_it",),
     ),
     Mutant(
         "postponed tick's partitions taken for applied",

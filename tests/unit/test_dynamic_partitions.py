@@ -328,18 +328,17 @@ def test_key_in_two_requests_is_refused() -> None:
     add, delete = FRUITS.build_add_request(["a", "b"]), FRUITS.build_delete_request(["b"])
     other = AddDynamicPartitionsRequest("animals", ["a"])
 
-    for twice, message in (
+    refused: list[tuple[list[Any], str]] = [
         ([add, delete], "both add and delete requests"),
         ([delete, add], "both add and delete requests"),
         ([add, other, FRUITS.build_add_request(["b"])], "to add duplicate dynamic partition keys"),
         ([delete, delete], "to delete duplicate dynamic partition keys"),
-    ):
+    ]
+    for twice, message in refused:
         with pytest.raises(DagsterInvariantViolationError, match=message):
             SensorResult(dynamic_partitions_requests=twice)
-    assert SensorResult(dynamic_partitions_requests=iter([add, other])).dynamic_partitions_requests == [
-        add,
-        other,
-    ]  # type: ignore[arg-type]
+    given: Any = iter([add, other])
+    assert SensorResult(dynamic_partitions_requests=given).dynamic_partitions_requests == [add, other]
 
 
 def test_key_that_one_request_names_twice_is_added_once() -> None:
@@ -549,18 +548,21 @@ def test_held_tick_does_not_apply_its_changes_again(harness: EngineHarness) -> N
     assert (keys_of(harness), len(harness.tables.runs)) == ([], 1)
 
 
-def test_tick_that_dies_while_it_waits_does_not_forget_the_changes(harness: EngineHarness) -> None:
+@pytest.mark.parametrize("pause_after", [0, 1])
+def test_tick_that_dies_does_not_forget_the_changes_before_it(
+    harness: EngineHarness, pause_after: int
+) -> None:
     definition = adding("a")
     tick_of(harness, definition)
     changing = harness.state().partitions_tick
-    runner = harness.leased(definition, interval=600)
-    harness.clock.advance(600)
+    runner = harness.leased(definition, pause_after=pause_after)
+    harness.clock.advance(60)
     harness.sensors.acquire(runner._request(harness.clock.now(), harness.clock.now(), Budget(60)))
-
     harness.clock.advance(3_600)
+
     outcome = runner.tick(harness.clock.now(), Budget())
 
-    assert outcome.decision is Decision.NOT_DUE
+    assert outcome.decision is (Decision.FAILURE if pause_after else Decision.NOT_DUE)
     assert harness.state().partitions_tick == changing
 
 

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -256,6 +256,9 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
                 "metadata": made.plain_metadata,
             }
             for made in tick.asset_events
+        ],
+        "dynamic_partitions_request_results": [
+            asdict(each) for each in tick.dynamic_partitions_request_results
         ],
     }
     fitting, left_out = _fitting(lists)

@@ -123,5 +123,12 @@ class SensorInvoker:
             raise CommandRefusedError(msg)
 
 
-_LISTS = ("requests", "existing_keys", "set_aside", "asset_events", "log")
+_LISTS = (
+    "requests",
+    "existing_keys",
+    "set_aside",
+    "asset_events",
+    "dynamic_partitions_request_results",
+    "log",
+)
 _RECORDED = {"SUCCESS", "FAILURE"}

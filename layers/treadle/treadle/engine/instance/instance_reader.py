@@ -25,8 +25,7 @@ from treadle.ports.runs import RunStore
 
 # Loaded only by evaluations that use dynamic partitions.
 if TYPE_CHECKING:
-    from treadle.engine.instance.stored_partitions import StoredPartitions
-    from treadle.engine.tick.partitions import TickPartitions
+    from treadle.engine.instance.stored_partitions import DynamicPartitions
 
 
 class InstanceReader(RunReader, DagsterInstance):
@@ -44,7 +43,7 @@ class InstanceReader(RunReader, DagsterInstance):
         runs: RunStore,
         namespace: str,
         events: RecordedEvents,
-        partitions: "Callable[[], TickPartitions | StoredPartitions]",
+        partitions: "Callable[[], DynamicPartitions]",
     ) -> None:
         super().__init__(runs, namespace)
         self._events = events

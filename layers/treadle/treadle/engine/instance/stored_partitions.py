@@ -1,10 +1,32 @@
 """The stored dynamic partitions, changed at once rather than with a tick: for operators, and for tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from typing import Protocol
 
 from treadle.definitions.partitions.requests import set_keys, set_name
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.ports.partitions import PartitionStore
+
+
+class DynamicPartitions(Protocol):
+    """The part of an instance that is about dynamic partitions; `DagsterInstance` describes the methods."""
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        """Return the keys of a set."""
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Return whether a set has a key."""
+
+    def get_existing_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> Set[str]:
+        """Return those of the keys that a set has."""
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Add keys to a set."""
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Delete a key from a set."""
 
 
 class StoredPartitions:
