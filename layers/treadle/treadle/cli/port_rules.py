@@ -144,16 +144,12 @@ DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
 _SELECTION = Rule("asset definitions do not exist", "Request the job that makes the assets")
-_STORED_KEYS = Rule(
-    "keys of dynamic partitions are not stored", "Keep the keys elsewhere; a partition_key is passed on"
-)
 
 OPTIONS: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("asset_selection", "stale_assets_only", "request_assets", "asset_graph_subset"), _SELECTION
     ),
     "asset_check_keys": Rule("asset checks do not exist", "Run the checks within the job"),
-    "dynamic_partitions_requests": _STORED_KEYS,
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
 
@@ -216,7 +212,6 @@ NAMES: Mapping[str, Rule] = {
         ("AssetObservation", "AssetCheckResult", "AssetCheckEvaluation"),
         Rule("only materializations are recorded", "Report a materialization"),
     ),
-    **dict.fromkeys(("AddDynamicPartitionsRequest", "DeleteDynamicPartitionsRequest"), _STORED_KEYS),
     **dict.fromkeys(
         ("daily_partitioned_config", "static_partitioned_config", "dynamic_partitioned_config"), _PARTITIONED
     ),
@@ -230,15 +225,6 @@ NAMES: Mapping[str, Rule] = {
 }
 
 MEMBERS: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "get_dynamic_partitions",
-            "add_dynamic_partitions",
-            "delete_dynamic_partition",
-            "has_dynamic_partition",
-        ),
-        _STORED_KEYS,
-    ),
     **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _SELECTION),
     **dict.fromkeys(
         ("repository_def", "definitions", "code_location_origin"),
@@ -288,7 +274,7 @@ def refusal(name: str, option: str) -> Rule | None:
     """Return why an option of one of Treadle's names cannot be given; None if it can."""
     if option not in (options_of(name) or ()):
         return OPTIONS.get(option, unknown(f"option {option} of {name}"))
-    return _STORED_KEYS if (name, option) == ("DynamicPartitionsDefinition", "name") else None
+    return None
 
 
 def positional(name: str) -> int:
