@@ -518,7 +518,7 @@ def test_tick_waits_until_the_changes_of_the_last_one_are_applied(harness: Engin
     harness.dispatcher(watch="load").dispatch(tick)
     late = tick_of(harness, sensor_of(lambda: None))
 
-    assert (early.decision, early.wait_seconds) == (Decision.NOT_DUE, 5)
+    assert (early.decision, early.wait_seconds) == (Decision.DELAYED, 5)
     assert f"that tick {tick.tick_id} changed are not stored yet" in early.reason
     assert late.decision is Decision.SKIPPED
     state = harness.state()
@@ -562,7 +562,7 @@ def test_tick_that_dies_does_not_forget_the_changes_before_it(
 
     outcome = runner.tick(harness.clock.now(), Budget())
 
-    assert outcome.decision is (Decision.FAILURE if pause_after else Decision.NOT_DUE)
+    assert outcome.decision is (Decision.FAILURE if pause_after else Decision.DELAYED)
     assert harness.state().partitions_tick == changing
 
 

@@ -426,7 +426,7 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     """Tick now; if that is not possible, send another wake-up before this one is acknowledged."""
     outcome = parts.sensor.scheduled.tick(parts.clock.now(), budget)
     _report(parts, outcome)
-    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
+    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE, Decision.DELAYED}:
         return
     if hops == MOST_HOPS:
         logger().info(

@@ -195,7 +195,7 @@ class ScheduledTickRunner:
                 "evaluated at its next tick."
             )
             subject = f"{lease.sensor} at {timestamp(lease.scheduled_for)}"
-            return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=PARTITIONS_SECONDS)
+            return Outcome(Decision.DELAYED, reason, subject, wait_seconds=PARTITIONS_SECONDS)
         frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
