@@ -48,9 +48,6 @@ MAX_LEASE_SECONDS = 900
 LEASE_MARGIN_MS = 5_000
 """Added to a tick's budget, to allow for clock skew."""
 
-PARTITIONS_SECONDS = 5
-"""When a message that triggered a tick is sent again if the last tick's changes of partitions are not applied yet."""
-
 _SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
 """Bytes: the state of an idle sensor is rewritten twice at each tick, and should stay below 1 KB."""
@@ -194,8 +191,7 @@ class ScheduledTickRunner:
                 f"The dynamic partitions that tick {changing} changed are not stored yet: DISPATCH is late. The sensor is "
                 "evaluated at its next tick."
             )
-            subject = f"{lease.sensor} at {timestamp(lease.scheduled_for)}"
-            return Outcome(Decision.DELAYED, reason, subject, wait_seconds=PARTITIONS_SECONDS)
+            return Outcome(Decision.DELAYED, reason, f"{lease.sensor} at {timestamp(lease.scheduled_for)}")
         frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
