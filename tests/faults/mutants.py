@@ -897,7 +897,7 @@ MUTANTS = (
     Mutant(
         "unknown end of a redriven run",
         "engine/reconcile/reconciler.py",
-        "retry=retry_of(run), failure=failure)",
+        "retry=run.target_retry, failure=failure)",
         "failure=failure)",
         (f"{MOVED}a_redriven_run_ends_as_unknown_too",),
     ),

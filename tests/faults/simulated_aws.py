@@ -229,9 +229,9 @@ class SimulatedTarget:
         """Return the latest executions."""
         return self.inner.recent(settings, since)
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         """Cancel a job."""
-        self.inner.cancel(external_id, role)
+        self.inner.cancel(external_id, role, reason)
 
 
 @dataclass(slots=True, eq=False)

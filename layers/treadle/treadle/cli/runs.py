@@ -172,7 +172,9 @@ def _row(run: "Run") -> tuple[object, ...]:
 
 
 def _say(run: "Run") -> None:
-    failure, unanswered = run.failure, run.unanswered
+    from treadle.engine.record.max_runtime import current_cancellation
+
+    failure, unanswered, cancellation = run.failure, run.unanswered, current_cancellation(run)
     print_fields(
         {
             "run": run.run_id,
@@ -189,6 +191,8 @@ def _say(run: "Run") -> None:
             "failure": failure and f"{failure.error}: {failure.cause}",
             "failure is": "what Treadle concluded" if failure and failure.assumed else None,
             "not queried since": unanswered and f"{when(unanswered.since)}: {unanswered.reason}",
+            "to be canceled since": cancellation and f"{when(cancellation.at)}: {cancellation.cause}",
+            "not canceled because": (cancellation and cancellation.refused) or None,
             "looked at again": when(run.next_at) if run.next_at else None,
             "run config": run.run_config,
             "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),

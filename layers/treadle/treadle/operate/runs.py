@@ -13,7 +13,7 @@ from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
-from treadle.engine.record.run_state import Report, fold, retry_of
+from treadle.engine.record.run_state import Report, fold
 from treadle.model.run_queries import RunPage, parse_place
 from treadle.model.runs import Failure, RetryGrant, Run
 from treadle.model.sensors import Edit
@@ -280,7 +280,7 @@ class RunOperations:
             run.attempt,
             Status.CANCELING,
             now,
-            retry=retry_of(run),
+            retry=run.target_retry,
             started_at=found.started_at,
             external_id=found.external_id,
             target=found.target,

@@ -2,7 +2,7 @@
 
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record.run_state import Report, retry_of
+from treadle.engine.record.run_state import Report
 from treadle.engine.record.unreachable_runs import OUTCOME_UNKNOWN
 from treadle.model.runs import Failure, Run
 from treadle.ports.targets import Target
@@ -28,7 +28,7 @@ def described(run: Run, external_id: str, target: Target, role: str, now: int) -
     except LaunchRejectedError as error:
         message = f"The run was started, but its target no longer knows it, so its result is unknown: {error}"
         failure = Failure(OUTCOME_UNKNOWN, message, assumed=True)
-        return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
+        return Report(run.attempt, Status.FAILURE, now, retry=run.target_retry, failure=failure)
     return Report(
         run.attempt,
         execution.status,
