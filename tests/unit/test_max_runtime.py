@@ -346,3 +346,15 @@ def test_such_a_target_starts_runs_without_one(harness: EngineHarness) -> None:
     queue_run(harness)
 
     assert launch(harness).decision is Decision.LAUNCHED
+
+
+def test_cancellation_of_one_attempt_says_nothing_of_another(harness: EngineHarness) -> None:
+    started(harness)
+    pass_at(harness, OVER)
+    canceled(harness)
+    harness.tables.runs[RUN_ID] = queue_next_attempt(harness.only_run(), harness.clock.now())
+    launch(harness, attempt=2)
+
+    harness.recorder().record(harness.change(harness.only_run(), Status.CANCELED))
+
+    assert (harness.only_run().attempt, harness.only_run().status) == (2, Status.CANCELED)

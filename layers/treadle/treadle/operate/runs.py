@@ -234,7 +234,7 @@ class RunOperations:
             StoreError: if the store did not respond.
             InvocationError: if the job has a role, and the engine did not respond.
         """
-        run, now = self._run(run_id), self._clock.now()
+        run = self._run(run_id)
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
             return RunEdit(run, False, f"Run {run_id} has already ended: {run.status}.")
@@ -253,7 +253,7 @@ class RunOperations:
         if role and self._engine is not None:
             answer = self._engine.refresh(run_id)
             return RunEdit(self._run(run_id), answer.is_new, answer.reason)
-        report = described(run, run.external_id, target, role, now)
+        report = described(run, run.external_id, target, role, self._clock)
 
         def answered(current: Run) -> Run:
             folded = fold(current, report)

@@ -407,7 +407,7 @@ class Reconciler:
         """Query a run's status from its target and apply it; return the run, or None if it is still not known."""
         now = self._clock.now()
         try:
-            report = self._described(run, now)
+            report = self._described(run)
         except LaunchError as error:
             logger.warning("The target of run %s did not return its status: %s", run.run_id, error)
             return self._not_answered(run, error, now)
@@ -453,7 +453,7 @@ class Reconciler:
             not_canceled=found.not_canceled + bool(refused),
         )
 
-    def _described(self, run: Run, now: int) -> Report:
+    def _described(self, run: Run) -> Report:
         """Return the run's status according to its target.
 
         Raises:
@@ -464,7 +464,7 @@ class Reconciler:
             msg = f"The type of target on which run {run.run_id} of job {run.job!r} was started is unknown."
             raise LaunchDeniedError(msg)
         role = role_of_run(run, self._jobs.get(run.job))
-        return described(run, run.external_id, target, role, now)
+        return described(run, run.external_id, target, role, self._clock)
 
     def _not_answered(self, run: Run, error: LaunchError, now: int) -> Run | None:
         """Record that the target cannot be queried; return the run if it is given up."""
