@@ -49,7 +49,14 @@ def set_keys(given: object) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class DynamicPartitionsRequest:
+    """What both kinds of requests have in common.
+
+    Attributes:
+        partitions_def_name: the set's name.
+        partition_keys: the keys, each once.
+    """
+
     partitions_def_name: str
     partition_keys: Sequence[str]
 
@@ -59,7 +66,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class AddDynamicPartitionsRequest(_Request):
+class AddDynamicPartitionsRequest(DynamicPartitionsRequest):
     """A request to add keys to a set of dynamic partitions, for `SensorResult`.
 
     Args:
@@ -72,7 +79,7 @@ class AddDynamicPartitionsRequest(_Request):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteDynamicPartitionsRequest(_Request):
+class DeleteDynamicPartitionsRequest(DynamicPartitionsRequest):
     """A request to delete keys from a set of dynamic partitions, for `SensorResult`.
 
     Args:
@@ -82,9 +89,6 @@ class DeleteDynamicPartitionsRequest(_Request):
     Raises:
         InvalidResultError: if the name or a key cannot be stored.
     """
-
-
-DynamicPartitionsRequest = AddDynamicPartitionsRequest | DeleteDynamicPartitionsRequest
 
 
 def check_requests(requests: Sequence[DynamicPartitionsRequest]) -> None:

@@ -88,16 +88,15 @@ export function Requests({tick, action, isPreview = false}) {
  * @param {{result: Api.PartitionsResult}} props
  */
 function Partitions({result}) {
-  const {added_partitions: added, deleted_partitions: deleted, skipped_partitions: skipped} = result;
-  const changed = added ?? deleted ?? [];
+  const {partitions_def_name: set, added_partitions: added, skipped_partitions: skipped} = result;
+  const changed = added ?? result.deleted_partitions ?? [];
+  const [done, why] = added ? ['added', 'existed already'] : ['deleted', 'did not exist'];
   return html`<section class="card">
-    <h2>${count(result.changed_count ?? changed.length, 'partition')} of ${result.partitions_def_name} ${added ? 'added' : 'deleted'}</h2>
+    <h2>${count(result.changed_count ?? changed.length, 'partition')} of ${set} ${done}</h2>
     ${changed.length > 0 && html`<${Keys} keys=${changed} number=${result.changed_count} />`}
     ${
       skipped.length > 0 &&
-      html`<p class="faint">
-          ${count(result.skipped_count ?? skipped.length, 'requested key')} ${added ? 'existed already' : 'did not exist'}:
-        </p>
+      html`<p class="faint">${count(result.skipped_count ?? skipped.length, 'requested key')} ${why}:</p>
         <${Keys} keys=${skipped} number=${result.skipped_count} />`
     }
   </section>`;
