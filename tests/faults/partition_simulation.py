@@ -26,7 +26,7 @@ from treadle.entrypoints.handler import metrics, process_queue
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.ports.partitions import PartitionStore
 from treadle.testing.bus import InMemoryBus
-from treadle.testing.faults import Faults
+from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
@@ -122,7 +122,7 @@ class PartitionSimulation(Simulation):
 
     def _faulted(self) -> Any:
         stores = Simulation._faulted(self)
-        stores.partitions = OneByOne(stores.partitions)
+        stores.partitions = OneByOne(faulty(self._stores().partitions, "PartitionStore", self.faults))
         return stores
 
     def _dispatcher(self) -> Dispatcher:

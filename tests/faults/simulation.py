@@ -22,7 +22,6 @@ PORTS = {
     "ticks": "TickStore",
     "runs": "RunStore",
     "events": "EventStore",
-    "partitions": "PartitionStore",
     "registry": "RegistryStore",
 }
 """The stores at which faults are injected, by attribute."""
