@@ -270,6 +270,7 @@ def _say(run: "Run") -> None:
             "partition": run.partition_key,
             "status": run.status,
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
+            "retried at": run.retry_at and when(run.retry_at),
             "made": when(run.created_at),
             "execution": run.external_id,
             "target": run.target,

@@ -11,6 +11,10 @@ from treadle.definitions.status import DagsterRunStatus
 
 PARTITION_TAG = "dagster/partition"
 
+MAX_RETRIES_TAG = "dagster/max_retries"
+WILL_RETRY_TAG = "dagster/will_retry"
+"""On a failed run, "true" means that another attempt follows."""
+
 DEPTH_TAG = "treadle/depth"
 """The tag with the number of runs that led to a run, one after the other; the first one has depth 1."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
@@ -226,6 +227,9 @@ def reason_of(failure: Failure) -> str:
 
 
 def _may_follow(run: Run) -> str:
+    if run.retry_at is not None:
+        number = f"{run.policy_retries + 1} of {run.tags.get(MAX_RETRIES_TAG, '?')}"
+        return f" Its retry policy starts attempt {run.attempt + 1} at {timestamp(run.retry_at)} (retry {number})."
     if not run.may_start_again:
         if run.replaceable_request_digest is not None and run.run_key:
             return " Nothing was started, so a changed request may reuse its run key."

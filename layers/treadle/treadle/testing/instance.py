@@ -35,7 +35,7 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
-from treadle.model.targets import JobSettings
+from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
@@ -110,6 +110,7 @@ class TreadleInstance(InstanceReader):
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._launcher = engine.launcher(self._launches, jobs, targets)
         self._recorder = engine.recorder(jobs, targets)
+        self._reconciler = engine.reconciler(self._dispatcher, self._launches, jobs, targets)
         self._parts: dict[str, SensorParts] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
@@ -254,8 +255,11 @@ class TreadleInstance(InstanceReader):
         tick = self._stores.ticks.get(sensor, outcome.subject)
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
-            for body in self._launches.drain():
-                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
+            self._launch()
+
+    def _launch(self) -> None:
+        for body in self._launches.drain():
+            self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def finish_run(
         self,
@@ -273,20 +277,28 @@ class TreadleInstance(InstanceReader):
         Returns:
             The run, with what `build_run_status_sensor_context` requires.
         """
-        ended = self.target.finish(run.external_id or "", status, failure)
-        change = StatusChange(
-            KIND,
-            run.launch_id,
-            ended.external_id,
-            ended.target,
-            status,
-            ended.ended_at or self.clock.now(),
-            ended.started_at,
-        )
-        self._recorder.record(change)
+        self._record_end(run, self.target.finish(run.external_id or "", status, failure))
         self._deliver_events()
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
+
+    def _record_end(self, run: Run, ended: Execution) -> None:
+        ended_at = ended.ended_at or self.clock.now()
+        change = StatusChange(
+            KIND, run.launch_id, ended.external_id, ended.target, ended.status, ended_at, ended.started_at
+        )
+        self._recorder.record(change)
+
+    def reconcile(self) -> None:
+        """Let the engine check runs at the current time, as it does each minute when it is deployed.
+
+        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime.
+        """
+        self._reconciler.reconcile(60.0)
+        self._launch()
+        for run in self.runs(lambda run: run.status is DagsterRunStatus.CANCELING):
+            self._record_end(run, self.target.describe(run.external_id or ""))
+        self._deliver_events()
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:
         """Evaluate without committing anything.

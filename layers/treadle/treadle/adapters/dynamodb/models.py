@@ -143,6 +143,8 @@ class RunModel(Model):
     settled = BooleanAttribute(null=True)
     granted = NumberAttribute(null=True)
     retries = NumberAttribute(null=True)
+    policy_retries = NumberAttribute(null=True)
+    retry_at = NumberAttribute(null=True)
     allowances = JSONAttribute(null=True)
     reached = JSONAttribute()
     claim_token = UnicodeAttribute(null=True)

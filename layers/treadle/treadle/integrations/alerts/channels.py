@@ -8,14 +8,12 @@ from treadle.definitions.options import renamed
 from treadle.definitions.results import SkipReason
 from treadle.definitions.run_status import Monitored, RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
+from treadle.definitions.runs import WILL_RETRY_TAG
 from treadle.definitions.status import DagsterRunStatus
 from treadle.integrations.alerts.http import Remaining
 
 AlertIf = Callable[[RunFailureSensorContext], bool]
 """Whether to send an alert for a failed run."""
-
-WILL_RETRY_TAG = "dagster/will_retry"
-"""On a failed run, "true" means that another attempt follows."""
 
 
 class Channel(Protocol):
