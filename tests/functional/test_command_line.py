@@ -363,7 +363,7 @@ def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
     shown = treadle("dlq", "show", dead_letter["message_id"])
     full = output_of("dlq", "show", dead_letter["message_id"])
 
-    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r 1", "SENT")
+    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["action"]) == ("launch", "r 1", "SENT")
     assert "31mred\\u202e" in listed
     assert "31mred\\u202e" in shown.stdout
     assert not set("\x1b\u202e") & set(listed + shown.stdout)
@@ -391,7 +391,7 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
         treadle("dlq", "list", "--project", "fiels").stderr
     )
 
-    assert [each["fate"] for each in output_of("dlq", "redrive", "--project", "files")] == ["SENT"]
+    assert [each["action"] for each in output_of("dlq", "redrive", "--project", "files")] == ["SENT"]
     assert len(stack.messages("own")) == len(stack.messages("dead")) == 1
     assert stack.messages("files-dead") == []
 

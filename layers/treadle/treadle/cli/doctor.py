@@ -43,6 +43,6 @@ def doctor(stack: str, as_json: bool) -> None:
 def _say(findings: "Sequence[Finding]") -> None:
     for each in findings:
         whose = "" if each.subject == each.check else f" {each.subject}:"
-        click.echo(plain(f"{each.severity:<7}  {each.check}:{whose} {each.says}", _SHOWN))
+        click.echo(plain(f"{each.severity:<7}  {each.check}:{whose} {each.message}", _SHOWN))
         if each.advice:
             click.echo(plain(f"         {each.advice}", _SHOWN))

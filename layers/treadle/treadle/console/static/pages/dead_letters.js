@@ -27,16 +27,16 @@ const columnsOf = (labels) => [
       `,
   },
   {
-    name: 'What',
+    name: 'Subject',
     of: (each) => html`<span class="mono clip wide" title=${each.subject ?? ''}>${each.subject ?? '–'}</span>`,
   },
-  {name: 'Fate', of: (each) => html`<${Badge} status=${each.fate} label=${labels[each.fate]} />`},
+  {name: 'Action', of: (each) => html`<${Badge} status=${each.action} label=${labels[each.action]} />`},
   {
-    name: 'Why',
+    name: 'Reason',
     of: (each) =>
       html`
         <span class="message">${each.reason}</span>
-        ${each.given_up_as && html`<small class="faint message"> Given up as: ${each.given_up_as}</small>`}
+        ${each.error && html`<small class="faint message"> Error: ${each.error}</small>`}
       `,
   },
 ];
@@ -50,7 +50,7 @@ export function DeadLetters({query}) {
   const origins = [...new Set(found.map((each) => each.origin))].sort();
   const shown = found.filter((each) => !query.origin || each.origin === query.origin);
   const actions = html`
-    <button onclick=${deadLetters.refresh}>Look again</button>
+    <button onclick=${deadLetters.refresh}>Refresh</button>
     <button
       class="primary"
       disabled=${forbidden !== null || shown.length === 0}

@@ -198,8 +198,9 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
  */
 function FirstProblem({problems: [first]}) {
   if (!first) return null;
-  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}>
-    <${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${first.says}
+  const {kind, message, advice} = first;
+  return html`<small class="problem-line" title=${`${message} ${advice}`}>
+    <${Badge} status=${kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${message}
   </small>`;
 }
 
@@ -284,7 +285,7 @@ function BulkResults({results, verb, done, onClose}) {
           html`<li key=${each.sensor}>
             <${Badge} status=${each.ok ? 'SUCCESS' : 'FAILURE'} label=${each.ok ? 'Done' : 'Not done'} />
             <span class="mono">${each.sensor}</span>
-            <span class="faint">${each.says}</span>
+            <span class="faint">${each.message}</span>
           </li>`,
       )}
     </ul>
