@@ -99,11 +99,9 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
     The requests that have not been started count as refused. The operator, the time and the reason are recorded with
     the tick. RECONCILE applies the drop within about a minute.
     """
-    from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import tick_json
 
     with deployed(stack) as parts:
-        deployed_sensor(parts.deployment, sensor)
         found = parts.drops.drop(sensor, tick_id, caller_name(by), reason)
     if as_json:
         echo_json(tick_json(found))
