@@ -69,7 +69,7 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
     if as_json:
         echo_json(run_json(found))
     else:
-        _say(found)
+        _print_run(found)
 
 
 @run.command()
@@ -171,7 +171,7 @@ def _row(run: "Run") -> tuple[object, ...]:
     )
 
 
-def _say(run: "Run") -> None:
+def _print_run(run: "Run") -> None:
     failure, unanswered = run.failure, run.unanswered
     print_fields(
         {

@@ -229,7 +229,7 @@ def preview(
     if as_json:
         echo_json(plain_json(found))
     else:
-        _say_preview(plain_json(found))
+        _print_preview(plain_json(found))
     if found.tick["status"] == "FAILURE":
         raise SystemExit(EXIT_UNHEALTHY)
 
@@ -456,7 +456,7 @@ def _read(path: Path) -> Mapping[str, object]:
     return event
 
 
-def _say_preview(found: Mapping[str, Any]) -> None:
+def _print_preview(found: Mapping[str, Any]) -> None:
     tick = found["tick"]
     error = tick["error"] or {}
     print_fields(

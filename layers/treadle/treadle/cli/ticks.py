@@ -83,7 +83,7 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
     if as_json:
         echo_json({**tick_json(found), "runs": [run_json(run) for run in runs]})
         return
-    _say(found, {run.run_id: run for run in runs})
+    _print_tick(found, {run.run_id: run for run in runs})
 
 
 @tick.command()
@@ -160,7 +160,7 @@ def _without_run(tick: "Tick") -> str:
     return "held" if tick.held_requests else "no run yet"
 
 
-def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
+def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
     error = tick.error
     print_fields(
         {
