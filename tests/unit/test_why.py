@@ -76,7 +76,7 @@ def test_object_that_ran_is_explained_from_its_event_to_its_end(s3_engine: S3Eng
     assert times == sorted(times)
 
 
-def test_key_run_and_object_have_the_same_story(s3_engine: S3Engine) -> None:
+def test_key_run_and_object_have_the_same_explanation(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
     run = s3_engine.harness.only_run()
 
@@ -243,7 +243,7 @@ def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(s3_engi
 
     summary = s3_engine.why_object().summary
 
-    assert f"{LOCATION} must be unchanged for 600 s; looked at again in 500 s." in summary
+    assert f"{LOCATION} must be unchanged for 600 s; checked again in 500 s." in summary
 
 
 def test_group_that_is_not_complete_is_explained_by_how_many_files_it_lacks(s3_engine: S3Engine) -> None:
@@ -655,9 +655,9 @@ def test_moment_of_an_event_tick_between_skipped_sweeps_is_reported_by_the_event
     assert status.skips is not None
     assert status.skips.first_at < tick.time < status.skips.last_at
 
-    sentence = s3_engine.why(at=tick.time + seconds_later * 1_000).sentence
+    summary = s3_engine.why(at=tick.time + seconds_later * 1_000).summary
 
-    assert expected in sentence
+    assert expected in summary
 
 
 def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_engine: S3Engine) -> None:
@@ -684,7 +684,7 @@ def test_moment_long_after_the_last_tick_is_reported_as_a_gap(s3_engine: S3Engin
     assert f"the previous one is {tick.tick_id} (SUCCESS)" in summary
 
 
-def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(
+def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_explanation(
     s3_engine: S3Engine,
 ) -> None:
     s3_engine.evaluate_event(s3_engine.put())

@@ -189,7 +189,7 @@ def _print_run(run: "Run") -> None:
             "failure": failure and f"{failure.error}: {failure.cause}",
             "failure is": "what Treadle concluded" if failure and failure.assumed else None,
             "not queried since": unanswered and f"{when(unanswered.since)}: {unanswered.reason}",
-            "looked at again": when(run.next_at) if run.next_at else None,
+            "checked again": when(run.next_at) if run.next_at else None,
             "run config": run.run_config,
             "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),
         }
