@@ -251,7 +251,7 @@ MUTANTS = (
         "model/records.py",
         "            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error",
         "            raise",
-        (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
+        (f"{POISON}a_damaged_request_of_a_tick_is_rejected_and_its_others_are_started",),
     ),
     Mutant(
         "unreadable records not skipped",
@@ -585,7 +585,7 @@ MUTANTS = (
         "elif known is not None and known != run:",
         "elif known is None and known != run:",
         (
-            "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside",
+            "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_rejected",
         ),
     ),
     Mutant(

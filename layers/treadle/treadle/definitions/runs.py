@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
+from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DagsterRunStatus
 
@@ -186,18 +187,10 @@ class RunsFilter:
     created_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        naive = [
-            name
-            for name in ("updated_after", "updated_before", "created_after", "created_before")
-            if (time := getattr(self, name)) is not None
-            and (not isinstance(time, datetime) or time.utcoffset() is None)
-        ]
-        if naive:
-            msg = (
-                f"RunsFilter: {', '.join(naive)} must have a time zone: "
-                "give a datetime such as datetime.now(timezone.utc)."
-            )
-            raise DagsterInvalidDefinitionError(msg)
+        for name in ("updated_after", "updated_before", "created_after", "created_before"):
+            time = getattr(self, name)
+            if time is not None:
+                check_time(f"RunsFilter: {name}", time, is_kept=False)
         if self.job_name is None and self.run_ids is None and self.sensor_name is None:
             msg = (
                 "RunsFilter needs a job_name, run_ids, or the tag dagster/sensor_name: runs are "

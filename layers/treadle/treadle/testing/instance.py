@@ -11,7 +11,7 @@ from typing import Any
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
-from treadle.definitions.clocks import check_time_zone
+from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
@@ -88,7 +88,7 @@ class TreadleInstance(InstanceReader):
         pause_after: int = 0,
     ) -> None:
         if start is not None:
-            start = check_time_zone("start", start)
+            start = check_time("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._deployed_at = self.clock.now()
         self._stores = InMemoryStores()
@@ -164,7 +164,7 @@ class TreadleInstance(InstanceReader):
         Raises:
             SensorEvaluationError: if a sensor's function failed; its tick records that.
         """
-        check_time_zone("The event's time", event.time)
+        check_time("The event's time", event.time)
         results = {}
         for name, parts in self._parts.items():
             definition = parts.definition
@@ -231,7 +231,7 @@ class TreadleInstance(InstanceReader):
         Args:
             at: the deadline, with a time zone.
         """
-        return self.send(DeadlineReached(check_time_zone("The deadline", at)))
+        return self.send(DeadlineReached(check_time("The deadline", at)))
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.

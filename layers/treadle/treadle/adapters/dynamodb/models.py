@@ -105,7 +105,7 @@ class TickModel(Model):
     unreadable = UnicodeAttribute(null=True)
     held_requests = NumberAttribute(null=True)
     dropped = JSONAttribute(null=True)
-    set_aside = NumberAttribute(null=True)
+    rejected = NumberAttribute(null=True, attr_name="set_aside")
     depth = NumberAttribute(null=True)
     admitted = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)

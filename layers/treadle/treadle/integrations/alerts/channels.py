@@ -57,7 +57,7 @@ def alert_function(
     def alert(context: RunFailureSensorContext) -> SkipReason | None:
         if alert_if is not None and not alert_if(context):
             run = context.dagster_run
-            return SkipReason(f"No alert for run {run.run_id} of {run.job_name}: alert_if says so.")
+            return SkipReason(f"No alert for run {run.run_id} of {run.job_name}: alert_if returned False.")
         channel.send(context, lambda: context.remaining_seconds)
         context.log.info("Alert sent by %s.", channel.name)
         return None
