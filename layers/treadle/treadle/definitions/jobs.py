@@ -59,6 +59,9 @@ class JobDefinition:
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
 
+    Attributes:
+        asset_keys: the keys of these assets.
+
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
             are to be stored, or are not unique, or assets that are not a list of different ones.
@@ -71,6 +74,7 @@ class JobDefinition:
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
     assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
+    asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
@@ -88,16 +92,12 @@ class JobDefinition:
             from treadle.definitions.asset_specs import specs_of
 
             object.__setattr__(self, "assets", specs_of(self.assets, self.name))
+            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in self.asset_specs))
 
     @property
     def asset_specs(self) -> "tuple[AssetSpec, ...]":
         """The assets that the job makes, each with what is declared about it."""
         return cast("tuple[AssetSpec, ...]", self.assets or ())
-
-    @property
-    def asset_keys(self) -> "frozenset[AssetKey]":
-        """The assets that the job makes."""
-        return frozenset(spec.key for spec in self.asset_specs)
 
     def _check_partitions(self, given: object) -> None:
         # Imported here, as most jobs have no partitions.
