@@ -24,7 +24,7 @@ class AssetGraph:
     """The assets of jobs.
 
     Args:
-        jobs: with the assets that each makes.
+        jobs: with the assets that each makes; or assets, whose job has no name.
 
     Attributes:
         makers: by asset that a job makes, the names of the jobs.
@@ -37,14 +37,17 @@ class AssetGraph:
         DagsterInvalidDefinitionError: if two jobs declare different groups of one asset.
     """
 
-    def __init__(self, jobs: "Iterable[JobDefinition]") -> None:
+    def __init__(self, jobs: "Iterable[JobDefinition | AssetSpec]") -> None:
         self.makers: dict[AssetKey, list[str]] = {}
         self.parents: dict[AssetKey, set[AssetKey]] = {}
         self.children: dict[AssetKey, set[AssetKey]] = {}
         self.groups: dict[AssetKey, str] = {}
-        for job in jobs:
-            for spec in job.asset_specs:
-                self._add(job.name, spec)
+        for each in jobs:
+            if isinstance(each, AssetSpec):
+                self._add("", each)
+                continue
+            for spec in each.asset_specs:
+                self._add(each.name, spec)
         self.keys: Keys = frozenset(self.parents.keys() | self.children.keys())
 
     @property
@@ -96,11 +99,11 @@ class AssetSelection:
     def __repr__(self) -> str:
         return self.text
 
-    def resolve(self, all_assets: "AssetGraph | Sequence[JobDefinition]") -> Keys:
+    def resolve(self, all_assets: "AssetGraph | Iterable[JobDefinition | AssetSpec]") -> Keys:
         """Return the selected assets.
 
         Args:
-            all_assets: the jobs that make the assets.
+            all_assets: all assets, or the jobs that make them.
 
         Raises:
             DagsterInvalidDefinitionError: if it names an asset that no job makes, and none is made from.
