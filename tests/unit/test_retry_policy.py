@@ -184,7 +184,7 @@ def test_request_overrides_the_number_and_keeps_the_rest_of_its_jobs_policy(harn
     [tick] = harness.tick_records()
     found = {request.run_key: retry_policy_of(request.tags) for request in tick.requests}
     assert found == {"a": POLICY, "b": replace(POLICY, max_retries=5)}
-    assert [rejected.run_key for rejected in tick.set_aside] == ["c"]
+    assert [rejected.run_key for rejected in tick.rejected] == ["c"]
 
 
 def test_zero_retries_are_no_policy() -> None:
@@ -438,7 +438,7 @@ def test_only_the_last_end_is_numbered(harness: EngineHarness) -> None:
 
     details = [event.detail for event in harness.bus.events]
     assert [(each["will_retry"], each["number"]) for each in details] == [(True, 0), (False, 1)]
-    assert [dict(each["tags"]).get("dagster/will_retry") for each in details] == ["true", None]
+    assert ["dagster/will_retry" in str(each["tags"]) for each in details] == [True, False]
 
 
 def test_reconcile_that_dies_after_the_write_has_the_message_sent_later(harness: EngineHarness) -> None:

@@ -1,10 +1,10 @@
 """Jobs as sensor authors name them. Only LAUNCH's configuration knows what a name starts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
@@ -13,6 +13,8 @@ from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
+    from treadle.definitions.asset_specs import AssetSpec, CoercibleToAssetKey
     from treadle.definitions.partitions.base import PartitionsDefinition
     from treadle.definitions.results import RunRequest
     from treadle.definitions.retries import RetryPolicy
@@ -77,10 +79,14 @@ class JobDefinition:
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
             request may override.
+        assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
+
+    Attributes:
+        asset_keys: the keys of these assets.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
-            are to be stored, or are not unique.
+        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
+            are to be stored, or are not unique, or assets that are not a list of different ones.
     """
 
     name: str
@@ -90,6 +96,8 @@ class JobDefinition:
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
     retry_policy: "RetryPolicy | None" = None
+    assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
+    asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
@@ -104,6 +112,17 @@ class JobDefinition:
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
+        if self.assets is not None:
+            # Imported here, as most jobs declare no assets.
+            from treadle.definitions.asset_specs import specs_of
+
+            object.__setattr__(self, "assets", specs_of(self.assets, self.name))
+            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in self.asset_specs))
+
+    @property
+    def asset_specs(self) -> "tuple[AssetSpec, ...]":
+        """The assets that the job makes, each with what is declared about it."""
+        return cast("tuple[AssetSpec, ...]", self.assets or ())
 
     def _check_partitions(self, given: object) -> None:
         # Imported here, as most jobs have no partitions.
@@ -129,7 +148,7 @@ class JobDefinition:
         partition_key: str,
         run_key: str | None = None,
         tags: Mapping[str, str] | None = None,
-        *,
+        asset_selection: "Sequence[AssetKey] | None" = None,
         run_config: "Mapping[str, Any] | RunConfig | None" = None,
         current_time: datetime | None = None,
         dynamic_partitions_store: Any = None,
@@ -140,6 +159,7 @@ class JobDefinition:
             partition_key: the partition's key.
             run_key: of the request.
             tags: put on the run; those of the partition win.
+            asset_selection: the assets to make, of those that the job makes; None for all.
             run_config: of the request.
             current_time: only time windows that have ended by then have keys; by default now.
             dynamic_partitions_store: an object with the keys of dynamic partitions.
@@ -161,4 +181,6 @@ class JobDefinition:
         with partition_loading_context(current_time, dynamic_partitions_store):
             self.partitions_def.validate_partition_key(partition_key)
         all_tags = {**(tags or {}), **self.partitions_def.get_tags_for_partition_key(partition_key)}
-        return RunRequest(run_key, run_config, all_tags, self.name, partition_key=partition_key)
+        return RunRequest(
+            run_key, run_config, all_tags, self.name, asset_selection, partition_key=partition_key
+        )
