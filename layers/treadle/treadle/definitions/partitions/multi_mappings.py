@@ -72,7 +72,7 @@ class _OfDimensions(PartitionMapping):
         sources, targets = _dimensions(upstream), _dimensions(downstream)
         parts: dict[str | None, str] = {None: key}
         if isinstance(upstream, MultiPartitionsDefinition):
-            parts = {**upstream.get_partition_key_from_str(key).keys_by_dimension}
+            parts.update(upstream.get_partition_key_from_str(key).dimension_keys)
         keys: dict[str | None, Sequence[str]] = {
             target: mapping.downstream_keys(parts[source], sources[source], targets[target])
             for mapping, source, target in self._dependencies(upstream, downstream)
