@@ -12,6 +12,7 @@ from treadle import (
     AssetSpec,
     DagsterInvalidDefinitionError,
     DagsterInvariantViolationError,
+    DagsterRun,
     DagsterRunStatus,
     DailyPartitionsDefinition,
     JobDefinition,
@@ -86,10 +87,14 @@ def test_request_over_several_jobs_is_rejected_and_blocks_no_other() -> None:
 
     assert [run.run_key for run in result.runs] == ["ok"]
     assert reasons(result) == [
-        ("The request selects assets of several jobs, and a run is of one job: load makes a; clean makes c/d. Return a "
-        "request with asset_selection for each job."),
-        ("The request selects assets of several jobs, and a run is of one job: load makes a, b; clean makes c/d. Return "
-        "a request with asset_selection for each job."),
+        (
+            "The request selects assets of several jobs, and a run is of one job: load makes a; clean makes c/d. Return a "
+            "request with asset_selection for each job."
+        ),
+        (
+            "The request selects assets of several jobs, and a run is of one job: load makes a, b; clean makes c/d. Return "
+            "a request with asset_selection for each job."
+        ),
     ]
 
 
@@ -200,8 +205,10 @@ def test_tag_is_set_by_treadle_alone() -> None:
     assert [made(run) for run in result.runs] == [("load", ["a"])]
     assert [reasons(each) for each in (result, of_job)] == 2 * [
         [
-            ("The request has the tag treadle/asset_selection, which Treadle sets. Give the assets as asset_selection, and "
-            "leave out the tag.")
+            (
+                "The request has the tag treadle/asset_selection, which Treadle sets. Give the assets as asset_selection, and "
+                "leave out the tag."
+            )
         ]
     ]
 
@@ -230,7 +237,7 @@ def test_run_status_sensor_sees_the_selection_and_may_request_the_same() -> None
     [run] = instance.tick("watch").runs
     ended = instance.finish_run(run)
 
-    assert ended.dagster_run.asset_selection == {B}
+    assert ended.dagster_run.asset_selection == frozenset({B})
     assert [made(run) for run in instance.runs(lambda run: run.sensor == "again")] == [("load", ["b"])]
 
 
@@ -265,6 +272,11 @@ def test_partition_is_checked_beside_the_selection() -> None:
 
     assert [(run.partition_key, made(run)) for run in result.runs] == [("2026-11-20", ("load", ["a"]))]
     assert "invalid partition" in reasons(result)[0]
+
+
+@pytest.mark.parametrize("text", ["shop/orders", "{", "3", '"a"', "null"])
+def test_tag_from_before_treadle_used_its_name_selects_nothing(text: str) -> None:
+    assert DagsterRun("r1", "load", tags={"treadle/asset_selection": text}).asset_selection is None
 
 
 # At import

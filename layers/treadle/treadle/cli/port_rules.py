@@ -85,7 +85,7 @@ CODE: Mapping[str, Code] = {
                 "observable_source_asset",
                 "SourceAsset",
             ),
-            *("AssetSpec", "multi_observable_source_asset", "load_assets_from_modules"),
+            *("multi_observable_source_asset", "load_assets_from_modules"),
             *(
                 "load_assets_from_current_module",
                 "load_assets_from_package_module",
@@ -143,16 +143,19 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
-_SELECTION = Rule("asset definitions do not exist", "Request the job that makes the assets")
+DROPPED_OF_ASSETS = "a job's assets are known by key, deps and group only"
+"""Why options of `AssetSpec` that do not exist are left out."""
+
+_SELECTION = Rule(DROPPED_OF_ASSETS, "Select the assets by these", DIFFERENT)
+_DEFINITION = Rule("asset definitions do not exist", "Request the job that makes the assets")
+_CHECKS = Rule("asset checks do not exist", "Run the checks within the job")
 _STORED_KEYS = Rule(
     "keys of dynamic partitions are not stored", "Keep the keys elsewhere; a partition_key is passed on"
 )
 
 OPTIONS: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        ("asset_selection", "stale_assets_only", "request_assets", "asset_graph_subset"), _SELECTION
-    ),
-    "asset_check_keys": Rule("asset checks do not exist", "Run the checks within the job"),
+    **dict.fromkeys(("stale_assets_only", "asset_graph_subset"), _SELECTION),
+    "asset_check_keys": _CHECKS,
     "dynamic_partitions_requests": _STORED_KEYS,
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
@@ -169,6 +172,18 @@ RELATIVE = Rule(
 RESOURCES = Rule(
     "the function of each sensor makes what it uses",
     "Pass them to its handler: evaluator(sensor, resources={...})",
+    DIFFERENT,
+    Level.HAND,
+)
+ASSETS_OF_JOB = Rule(
+    "a job must list the assets that requests select",
+    "Give its JobDefinition assets=[...], with AssetSpecs where deps or groups matter",
+    DIFFERENT,
+    Level.HAND,
+)
+JOBS_OF_ASSETS = Rule(
+    "it selects among the assets of jobs",
+    "Give the handler the jobs that make them: evaluator(sensor, jobs=[JobDefinition(..., assets=[...])])",
     DIFFERENT,
     Level.HAND,
 )
@@ -211,7 +226,7 @@ NAMES: Mapping[str, Rule] = {
         ("S3Resource", "SlackResource", "MSTeamsResource", "s3_resource", "slack_resource"), _CLIENT
     ),
     "get_dagster_logger": Rule("it logs to Dagster", "Use context.log", DIFFERENT, Level.HAND),
-    **dict.fromkeys(("AssetSelection", "AssetsDefinition"), _SELECTION),
+    "AssetsDefinition": _DEFINITION,
     **dict.fromkeys(
         ("AssetObservation", "AssetCheckResult", "AssetCheckEvaluation"),
         Rule("only materializations are recorded", "Report a materialization"),
@@ -239,7 +254,11 @@ MEMBERS: Mapping[str, Rule] = {
         ),
         _STORED_KEYS,
     ),
-    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _SELECTION),
+    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _DEFINITION),
+    **dict.fromkeys(
+        ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
+    ),
+    **dict.fromkeys(("checks", "checks_for_assets", "all_asset_checks", "without_checks"), _CHECKS),
     **dict.fromkeys(
         ("repository_def", "definitions", "code_location_origin"),
         Rule(

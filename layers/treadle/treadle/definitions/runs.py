@@ -25,8 +25,11 @@ DEPTH_TAG = "treadle/depth"
 
 def assets_of(tags: Mapping[str, str]) -> list[str] | None:
     """Return the keys of the assets that a run with these tags makes; None if it selects none of them."""
-    text = tags.get(ASSET_SELECTION_TAG)
-    return None if text is None else [str(key) for key in json.loads(text)]
+    try:
+        keys = json.loads(tags.get(ASSET_SELECTION_TAG, "null"))
+    except ValueError:
+        return None  # An author's own tag, of a run from before Treadle used the name.
+    return [str(key) for key in keys] if isinstance(keys, list) else None
 
 
 def depth_of(tags: Mapping[str, str]) -> int:
