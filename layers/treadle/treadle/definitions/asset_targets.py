@@ -2,16 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from treadle.definitions.asset_selection import AssetGraph, AssetSelection, Keys, names_of
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, for_job
-
-if TYPE_CHECKING:
-    from treadle.definitions.sensors import SensorDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +84,15 @@ def targets_of(sensor_name: str, selection: AssetSelection, jobs: Sequence[JobDe
     return AssetTargets(keys, tuple(job for job in jobs if job.asset_keys & keys))
 
 
-def selection_problem(definition: "SensorDefinition", job: JobDefinition, request: RunRequest) -> str | None:
+def selection_problem(targets: AssetTargets | None, job: JobDefinition, request: RunRequest) -> str | None:
     """Return why a request for assets can never run; None if its job makes all of them.
 
     Args:
-        definition: the sensor.
+        targets: what the sensor selects; None if it names its jobs.
         job: the request's job.
         request: with assets.
     """
     keys = frozenset(request.asset_selection or ())
-    targets = definition.asset_targets
     if targets is not None:
         if outside := keys - targets.selected:
             return (

@@ -323,7 +323,7 @@ class Planner:
             # Imported here, as most requests select no assets.
             from treadle.definitions.asset_targets import selection_problem
 
-            return selection_problem(self.definition, job, request)
+            return selection_problem(self.definition.asset_targets, job, request)
         if ASSET_SELECTION_TAG in {**request.tags, **(job.run_tags or {})}:
             return (
                 f"The request has the tag {ASSET_SELECTION_TAG}, which Treadle sets. Give the assets as "
