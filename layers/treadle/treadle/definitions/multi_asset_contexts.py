@@ -261,9 +261,10 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
 
     def _partition_loading(self) -> AbstractContextManager[Any]:
         # Imported here, as most assets have no partitions.
-        from treadle.definitions.partitions.context import partition_loading_context
+        from treadle.definitions.partitions.context import current_context, partition_loading_context
 
-        return partition_loading_context(dynamic_partitions_store=self.instance)
+        store = current_context().dynamic_partitions_store
+        return partition_loading_context(dynamic_partitions_store=self.instance if store is None else store)
 
     def advance_cursor(
         self, materialization_records_by_key: Mapping[AssetKey, EventLogRecord | None]
