@@ -64,6 +64,7 @@ SELECTIONS: list[tuple[AssetSelection, str]] = [
 @pytest.mark.parametrize(("selection", "keys"), SELECTIONS, ids=[repr(each) for each, _ in SELECTIONS])
 def test_selection_has_dagsters_assets(selection: AssetSelection, keys: str) -> None:
     assert " ".join(sorted(key.to_user_string() for key in selection.resolve(GRAPH))) == keys
+    assert selection.resolve([REPORT, LOAD]) == selection.resolve(GRAPH)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,15 @@ def reasons(result: TickResult) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "target", ["a", ["a"], [A], [AssetSpec("a")], AssetSelection.assets("b").upstream(include_self=False)]
+    "target",
+    [
+        "a",
+        ["a"],
+        [A],
+        AssetSpec("a"),
+        [AssetSpec("a")],
+        AssetSelection.assets("b").upstream(include_self=False),
+    ],
 )
 @pytest.mark.parametrize("option", ["target", "asset_selection"])
 def test_sensor_requests_the_job_that_makes_the_assets(option: str, target: Any) -> None:
@@ -337,6 +345,24 @@ def test_evaluation_without_the_jobs_may_skip_but_not_request() -> None:
             DagsterInvariantViolationError, match=r"watch selects assets, and the jobs .* not known"
         ):
             watch.evaluate_tick(build_sensor_context(cursor=cursor))
+
+
+def test_evaluation_with_the_jobs_fills_in_job_and_assets() -> None:
+    @sensor(target=AssetSelection.assets(CD) | AssetSelection.assets("a"))
+    def watch() -> SensorResult:
+        return SensorResult(
+            [RunRequest("1", asset_selection=[A]), RunRequest("2"), RunRequest("3", asset_selection=[])]
+        )
+
+    data = watch.evaluate_tick(build_sensor_context(jobs=JOBS))
+
+    assert [(each.job_name, each.asset_selection) for each in data.run_requests] == [
+        ("load", [A]),
+        ("load", [A, CD]),
+        ("load", []),
+    ]
+    with pytest.raises(DagsterInvalidDefinitionError, match="asset a is selected, but no job makes it"):
+        watch.evaluate_tick(build_sensor_context(jobs=[CLEAN]))
 
 
 def test_sensor_that_selects_assets_has_dagsters_attributes() -> None:

@@ -713,6 +713,39 @@ def both(context):
     assert loaded(selecting.changed).both.job.asset_keys == {treadle.AssetKey("report")}
 
 
+def test_sensor_without_a_target_gets_a_job_for_the_assets_that_it_requests(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+
+@dg.asset(group_name="streaming")
+def processed_claims(context: dg.AssetExecutionContext): ...
+
+@dg.sensor(minimum_interval_seconds=120, name="streaming")
+def freshness(context: dg.SensorEvaluationContext):
+    return dg.SensorResult(run_requests=[dg.RunRequest(asset_selection=[processed_claims.key])])
+"""
+
+    report = ported(tmp_path, source)
+
+    assert (7, "sensor freshness") in found(report, Level.CHANGE)
+    assert report.sensors == [("freshness", "schedule", "--job freshness_job --interval 120")]
+    [run] = TreadleInstance([loaded(report.changed).freshness]).tick("streaming").runs
+    assert (run.job, run.tags["treadle/asset_selection"]) == ("freshness_job", '["processed_claims"]')
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        "@dg.sensor()\ndef s(): ...",
+        "@dg.sensor(name='s')\ndef s(): return dg.RunRequest(asset_selection=keys)",
+    ],
+)
+def test_sensor_whose_assets_cannot_be_read_gets_no_job(sensor: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, f"import dagster as dg\nkeys = []\n{sensor}\n")
+
+    assert b"job=" not in report.changed
+
+
 def test_selection_that_cannot_be_read_is_left_to_its_author(tmp_path: Path) -> None:
     source = """
 import dagster as dg

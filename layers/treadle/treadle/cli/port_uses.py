@@ -106,8 +106,10 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def _new_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         """Return what an option of a sensor means for `treadle new sensor`."""
-        if keyword in self.made_jobs:
-            return [f"--job {self.made_jobs[keyword]}"]
+        made = [f"--job {self.made_jobs[keyword]}"] if keyword in self.made_jobs else []
+        return made if made and keyword.arg in _OF_ASSETS else [*made, *self._given_options(keyword, kind)]
+
+    def _given_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         value = keyword.value
         text = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
         inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
@@ -223,6 +225,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 level=Level.HAND,
             )
             self._refuse(node.args[-1], f"arguments of {name}", rule)
+        self._add_target(node, name)
         changed, dropped = [], []
         for keyword in node.keywords:
             option = keyword.arg
@@ -247,6 +250,32 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if dropped:
             self.source.drop([*node.args, *node.keywords], list(dropped))
         return [*changed, *dropped]
+
+    def _add_target(self, node: ast.Call, name: str) -> None:
+        """Add a job to a sensor without a target whose requests select assets; in Dagster, their tick fails."""
+        sensor = self.decorates.get(node)
+        if name not in SENSORS or sensor is None or not node.keywords:
+            return
+        if any(each.arg in {*TARGETS, *_OF_ASSETS, "job_name", None} for each in node.keywords):
+            return
+        asked = [
+            keyword.value
+            for each in ast.walk(sensor)
+            if isinstance(each, ast.Call) and self._dagster(each.func) == "RunRequest"
+            for keyword in each.keywords
+            if keyword.arg == "asset_selection"
+        ]
+        keys = [key for each in asked for key in self._selected(each) or ()]
+        if not keys:
+            return
+        job = f"{sensor.name}_job"
+        self.made_jobs[node.keywords[0]] = job
+        definition = self._spelled("JobDefinition", node.lineno)
+        text = f'job={definition}("{job}", assets=[{", ".join(dict.fromkeys(keys))}])'
+        start, _ = self.source.span(node.keywords[0])
+        self.source.edits.append((start, start, f"{text}, "))
+        advice = f"Add `{text}`, a job that makes the assets"
+        self._find(node, Level.CHANGE, f"{name} {sensor.name}", "it has no target for its requests", advice)
 
     def _rename(self, keyword: ast.keyword, new: str, name: str) -> None:
         assert keyword.arg

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from treadle.definitions.jobs import JobDefinition
 
 CoercibleToAssetSelection: TypeAlias = (
-    "AssetSelection | str | Sequence[str] | Sequence[AssetKey] | Sequence[AssetSpec]"
+    "AssetSelection | str | Sequence[str] | Sequence[AssetKey] | AssetSpec | Sequence[AssetSpec]"
 )
 
 Keys = frozenset[AssetKey]
@@ -96,13 +96,16 @@ class AssetSelection:
     def __repr__(self) -> str:
         return self.text
 
-    def resolve(self, graph: AssetGraph) -> Keys:
+    def resolve(self, all_assets: "AssetGraph | Sequence[JobDefinition]") -> Keys:
         """Return the selected assets.
+
+        Args:
+            all_assets: the jobs that make the assets.
 
         Raises:
             DagsterInvalidDefinitionError: if it names an asset that no job makes, and none is made from.
         """
-        return self._resolve(graph)
+        return self._resolve(all_assets if isinstance(all_assets, AssetGraph) else AssetGraph(all_assets))
 
     @staticmethod
     def all(include_sources: bool = False) -> "AssetSelection":
@@ -249,6 +252,8 @@ def selection_of(given: object) -> AssetSelection:
         return given
     if isinstance(given, str):
         return _parsed(given)
+    if isinstance(given, AssetSpec):
+        return AssetSelection.assets(given)
     if isinstance(given, Sequence) and given:
         if all(isinstance(each, str) for each in given):
             first, *others = map(_parsed, given)
@@ -258,8 +263,8 @@ def selection_of(given: object) -> AssetSelection:
         if all(isinstance(each, AssetKey | AssetSpec) for each in given):
             return AssetSelection.assets(*given)
     msg = (
-        "a selection of assets must be an AssetSelection, a string, or a list of strings, AssetKeys or AssetSpecs, "
-        f"not {shown(given)}"
+        "a selection of assets must be an AssetSelection, a string, an AssetSpec, or a list of strings, AssetKeys or "
+        f"AssetSpecs, not {shown(given)}"
     )
     raise DagsterInvalidDefinitionError(msg)
 

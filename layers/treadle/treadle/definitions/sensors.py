@@ -220,13 +220,16 @@ class SensorDefinition:
     def _combined(
         self, values: "Sequence[type_of_result]", context: SensorEvaluationContext
     ) -> SensorExecutionData:
+        deployed = self
         if self.selects is not None and self.asset_targets is None and any(map(asks, values)):
-            msg = (
-                f"Sensor {self.name} selects assets, and the jobs that make them are not known. Evaluate it in "
-                "TreadleInstance([...], jobs=[JobDefinition(..., assets=[...])])."
-            )
-            raise DagsterInvariantViolationError(msg)
-        return combine(values, context, self.job_names, self.asset_targets)
+            if not context.deployed_jobs:
+                msg = (
+                    f"Sensor {self.name} selects assets, and the jobs that make them are not known. Give them to "
+                    "build_sensor_context or TreadleInstance, as jobs=[JobDefinition(..., assets=[...])]."
+                )
+                raise DagsterInvariantViolationError(msg)
+            deployed = self.with_deployed_jobs(context.deployed_jobs)
+        return combine(values, context, deployed.job_names, deployed.asset_targets)
 
     def with_attributes(
         self, jobs: Sequence[JobDefinition] | None = None, metadata: Mapping[str, Any] | None = None
