@@ -54,8 +54,8 @@ class JobDefinition:
             strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
-        partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
-            rejected, and the others of its tick are launched.
+        partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
+            one of their keys is rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
 
@@ -64,7 +64,8 @@ class JobDefinition:
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
-            are to be stored, or are not unique, or assets that are not a list of different ones.
+            are to be stored, or are not unique, or assets that are not a list of different ones, or have other
+            partitions than the job or one another.
     """
 
     name: str
