@@ -143,6 +143,16 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
+READS_PARTITIONS = frozenset(
+    {
+        "get_downstream_partition_keys",
+        "all_partitions_materialized",
+        "latest_materialization_records_by_partition",
+        "latest_materialization_records_by_partition_and_asset",
+    }
+)
+"""Methods of a multi-asset sensor's context that read the partitions of assets."""
+
 DROPPED_OF_ASSETS = "nothing would use it"
 """Why options of `AssetSpec` that do not exist are left out."""
 
@@ -189,6 +199,12 @@ JOBS_OF_ASSETS = Rule(
     DIFFERENT,
     Level.HAND,
 )
+MAPPING_OF_INPUT = Rule(
+    "an asset's code is elsewhere, so it has no inputs",
+    "Give its AssetSpec deps=[AssetDep(..., partition_mapping=...)]",
+    DIFFERENT,
+    Level.HAND,
+)
 CONFIG_OF_JOB = Rule(
     "a job has no config of its own", "Give it as the run_config of each request", DIFFERENT, Level.HAND
 )
@@ -207,7 +223,6 @@ _CLIENT = Rule(
 _PARTITIONED = Rule(
     "partitioned configs are not built", "Give the job partitions_def, and the config with each request"
 )
-_MAPPING = Rule("partition mappings are not built", "Compute the partition keys in the sensor")
 
 NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(("schedule", "ScheduleDefinition", "build_schedule_from_partitioned_job"), _SCHEDULE),
@@ -240,10 +255,6 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("PartitionedConfig", "hourly_partitioned_config", "weekly_partitioned_config"), _PARTITIONED
     ),
-    **dict.fromkeys(
-        ("TimeWindowPartitionMapping", "AllPartitionMapping", "IdentityPartitionMapping"), _MAPPING
-    ),
-    **dict.fromkeys(("StaticPartitionMapping", "LastPartitionMapping", "PartitionMapping"), _MAPPING),
 }
 
 MEMBERS: Mapping[str, Rule] = {
@@ -256,7 +267,7 @@ MEMBERS: Mapping[str, Rule] = {
         ),
         _STORED_KEYS,
     ),
-    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _DEFINITION),
+    "assets_defs_by_key": _DEFINITION,
     **dict.fromkeys(
         ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
     ),

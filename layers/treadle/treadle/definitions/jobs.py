@@ -74,8 +74,8 @@ class JobDefinition:
             strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
-        partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
-            rejected, and the others of its tick are launched.
+        partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
+            one of their keys is rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
             request may override.
@@ -86,7 +86,8 @@ class JobDefinition:
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
-            are to be stored, or are not unique, or assets that are not a list of different ones.
+            are to be stored, or are not unique, or assets that are not a list of different ones, or have other
+            partitions than the job or one another.
     """
 
     name: str
@@ -110,14 +111,16 @@ class JobDefinition:
         object.__setattr__(self, "run_tags", run_tags)
         if problem := max_runtime_problem(run_tags) or retry_problem(run_tags):
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
-        if self.partitions_def is not None:
-            self._check_partitions(self.partitions_def)
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.
-            from treadle.definitions.asset_specs import specs_of
+            from treadle.definitions.asset_specs import partitions_of, specs_of
 
-            object.__setattr__(self, "assets", specs_of(self.assets, self.name))
-            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in self.asset_specs))
+            specs = specs_of(self.assets, self.name)
+            object.__setattr__(self, "assets", specs)
+            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in specs))
+            object.__setattr__(self, "partitions_def", partitions_of(specs, self.name, self.partitions_def))
+        if self.partitions_def is not None:
+            self._check_partitions(self.partitions_def)
 
     @property
     def asset_specs(self) -> "tuple[AssetSpec, ...]":
