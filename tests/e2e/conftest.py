@@ -92,7 +92,9 @@ def building(once: Path) -> Iterator[bool]:
 
 
 @pytest.fixture(scope="session")
-def build_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], None]:
+def build_once(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], None]:
     """Builds the repository's engine and project, given a cloud's URL, unless another process of this run has built them."""
     folder = tmp_path_factory.getbasetemp()
     # Processes that share the tests have folders beside one another.

@@ -75,9 +75,7 @@ def single_stack(endpoint: str, project: Path) -> Deployed:
 
 
 @pytest.fixture(scope="module")
-def old(
-    tmp_path_factory: pytest.TempPathFactory, build_once: Callable[[str], None]
-) -> Iterator[Deployed]:
+def old(tmp_path_factory: pytest.TempPathFactory, build_once: Callable[[str], None]) -> Iterator[Deployed]:
     """The single stack on a cloud of its own."""
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
         build_once(cloud.endpoint)
