@@ -27,7 +27,7 @@ def keep_tables_uncopied() -> None:
         for table, items, _ in kept:
             if table.has_range_key:
                 for key in items:
-                    items[key] = dict(items[key])  # type: ignore[call-overload]
+                    items[key] = dict(items[key])
         for kind, each in operations:
             if kind == "Update" and each.get("TableName") in self.tables:
                 _replace_by_copy(self, self.tables[each["TableName"]], each["Key"])
