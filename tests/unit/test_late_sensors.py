@@ -409,9 +409,11 @@ def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> N
     watch.register("hourly", interval="3600")
     watch.register("off", status="STOPPED")
 
+    sensors = watch.harness.tables.sensors
     for _ in range(60):
-        for number in range(100):
-            watch.tick(name=f"minutely_{number}")
+        watch.tick(name="minutely_0")
+        for number in range(1, 100):
+            sensors[f"minutely_{number}"] = replace(sensors["minutely_0"], sensor=f"minutely_{number}")
         watch.pass_by(MINUTE_MS)
 
     reads = watch.reading.reads
