@@ -210,7 +210,7 @@ format: .venv/.ready .tools/js/.ready ## Format Python and JavaScript, and fix w
 
 .PHONY: e2e
 e2e: setup .tools/browser/.ready ## Test the engine and the project on a local cloud that enforces IAM
-	@# Two groups, each with a local cloud and a deployment: in one order, so that what fails once fails again.
+	@# Two processes, each with a local cloud and a deployment; each group of tests is run in one order by one of them.
 	@$(PYTEST) tests/e2e -n 2 --dist loadgroup -p no:randomly $(PYTEST_ARGS)
 
 .PHONY: bench

@@ -471,7 +471,7 @@ def test_object_with_an_unknown_partition_does_not_block_the_others_of_a_sweep()
     instance.tick("files")
 
     assert partitions_started(instance) == ["known"]
-    assert "Could not find a partition with key `unknown`" in instance.ticks("files")[0].set_aside[0].reason
+    assert "Could not find a partition with key `unknown`" in instance.ticks("files")[0].rejected[0].reason
 
 
 # The engine.

@@ -53,14 +53,14 @@ class Unpacked:
 
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
-    set_aside: tuple[RejectedRequest, ...] = ()
+    rejected: tuple[RejectedRequest, ...] = ()
     asset_events: "tuple[AssetMaterialization, ...]" = ()
     partitions: tuple[DynamicPartitionsRequestResult, ...] = ()
 
 
 def is_empty(tick: Tick) -> bool:
     """Return whether a tick has no payload."""
-    requested = tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events
+    requested = tick.requests or tick.existing_keys or tick.rejected or tick.asset_events
     return not (requested or tick.dynamic_partitions_request_results)
 
 
@@ -130,9 +130,11 @@ class Outcomes:
         # Ticks that were committed before asset events existed have none.
         assets = zip_longest(found.get("assets", ()), found.get("assets_optional", ()))
         made = tuple(_each(_read_asset_event, assets, malformed))
-        aside = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
+        rejected = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
         partitions = tuple(_each(_read_partitions, found.get("partitions", ()), malformed))
-        return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made, partitions)
+        return Unpacked(
+            requests, tuple(map(text, found["existing"])), (*rejected, *malformed), made, partitions
+        )
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
         if self._blobs is None or not key.startswith(_folder(sensor)):
@@ -197,7 +199,7 @@ def _content(tick: Tick) -> bytes:
             for run in tick.requests
         ],
         "existing": list(tick.existing_keys),
-        "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
+        "set_aside": [[each.run_key, each.reason] for each in tick.rejected],
         "assets": [
             [made.asset_key.to_escaped_user_string(), made.description, made.plain_metadata, made.partition]
             for made in tick.asset_events

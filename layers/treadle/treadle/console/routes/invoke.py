@@ -97,7 +97,7 @@ _EVALUATED: Schema = {
         "error",
         "requests",
         "existing_keys",
-        "set_aside",
+        "rejected",
         "asset_events",
         "dynamic_partitions_request_results",
         "log",

@@ -256,7 +256,7 @@ class Evaluator:
             acted_on=acted_on,
             requests=plan.runs,
             existing_keys=plan.existing_keys,
-            set_aside=plan.set_aside,
+            rejected=plan.rejected,
             asset_events=tuple(vetted.data.asset_events),
             dynamic_partitions_request_results=partitions,
         )
