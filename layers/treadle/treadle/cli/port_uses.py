@@ -24,6 +24,7 @@ from treadle.cli.port_rules import (
     options_of,
     positional,
     refusal,
+    rule_of,
     unknown,
 )
 
@@ -289,7 +290,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
         of, cls = self._owner(node.value)
         if cls is not None and not has_member(cls, node.attr):
             what = f"{of}.{node.attr}"
-            self._refuse(node, what, MEMBERS.get(node.attr, unknown(what)))
+            self._refuse(node, what, rule_of(MEMBERS, f"{cls.__name__}.{node.attr}") or unknown(what))
         self.generic_visit(node)
 
     def _owner(self, value: ast.expr) -> tuple[str, type | None]:
@@ -335,4 +336,4 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if found.package.partition(".")[0] in PACKAGES and exists(found.name):
             self.works[node.lineno].append(found.name)
         else:
-            self._refuse(node, found.name, NAMES.get(found.name, unknown(found.name)))
+            self._refuse(node, found.name, rule_of(NAMES, found.name) or unknown(found.name))

@@ -1,7 +1,7 @@
 """Runs as sensor authors see them: the run itself, its record, and filters over records."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -176,6 +176,7 @@ class RunsFilter:
     job_name: str | None = None
     statuses: Sequence[DagsterRunStatus] | None = None
     tags: Mapping[str, str] | None = None
+    _: KW_ONLY
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     created_after: datetime | None = None
