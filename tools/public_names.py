@@ -9,7 +9,6 @@ import importlib
 import inspect
 import json
 import sys
-import textwrap
 import typing
 from typing import Any, TypedDict, get_args
 
@@ -108,12 +107,20 @@ def _fields(cls: type) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-@functools.cache
 def _assigned(cls: type) -> set[str]:
     """Return the attributes that the code of a class assigns."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    found = [
+        each
+        for each in _nodes(cls.__module__)
+        if isinstance(each, ast.ClassDef) and each.name == cls.__name__
+    ]
+    attributes = [node for each in found for node in ast.walk(each) if isinstance(node, ast.Attribute)]
     return {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+
+
+@functools.cache
+def _nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(inspect.getsource(sys.modules[module]))))
 
 
 if __name__ == "__main__":
