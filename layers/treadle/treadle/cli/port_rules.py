@@ -104,6 +104,17 @@ CODE: Mapping[str, Code] = {
 PACKAGES = frozenset({"dagster", "dagster_aws", "dagster_slack", "dagster_msteams"})
 """Whose names may exist in Treadle."""
 
+_LIBRARIES = """
+    airbyte airflow airlift anthropic aws azure celery celery_docker celery_k8s census chroma clickhouse cloud cloud_cli
+    contrib_gcp dask databricks datadog datahub dbt dg_cli dg_core deltalake deltalake_pandas deltalake_polars dlt docker
+    duckdb duckdb_pandas duckdb_polars duckdb_pyspark embedded_elt fivetran gcp gcp_pandas gcp_pyspark ge gemini github
+    graphql hex hightouch iceberg k8s looker managed_elements mlflow modal msteams mysql omni openai pagerduty pandas
+    pandera papertrail pipes polars polytomic postgres powerbi prefect prometheus pyspark shared sigma slack sling
+    snowflake snowflake_pandas snowflake_polars snowflake_pyspark spark ssh tableau twilio wandb webserver
+"""
+LIBRARIES = frozenset(_LIBRARIES.split())
+"""What follows `dagster_` in the packages of Dagster's libraries; any other such package is the project's own."""
+
 SENSORS: Mapping[str, str] = {
     "sensor": "schedule",
     "SensorDefinition": "schedule",
@@ -242,6 +253,7 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("FreshnessPolicy", "build_asset_reconciliation_sensor", "freshness_policy_sensor"), _CONDITION
     ),
+    "FreshnessPolicySensorContext": _CONDITION,
     **dict.fromkeys(("materialize", "materialize_to_memory", "build_op_context"), _IN_TEST),
     **dict.fromkeys(
         ("IOManager", "io_manager", "ConfigurableIOManager", "FilesystemIOManager", "fs_io_manager"), _IO
@@ -249,9 +261,7 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("OpExecutionContext", "AssetExecutionContext", "In", "Out", "Output", "MaterializeResult"), _OF_CODE
     ),
-    **dict.fromkeys(
-        ("S3Resource", "SlackResource", "MSTeamsResource", "s3_resource", "slack_resource"), _CLIENT
-    ),
+    **dict.fromkeys(("*Resource", "*_resource"), _CLIENT),
     "get_dagster_logger": Rule("it logs to Dagster", "Use context.log", DIFFERENT, Level.HAND),
     **dict.fromkeys(("AssetSelection", "AssetsDefinition"), _SELECTION),
     "AssetObservation": _OBSERVATION,
@@ -266,7 +276,7 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("deprecation_warning", "file_relative_path", "config_from_*", "DagsterLibraryRegistry"), _PLAIN
     ),
-    **dict.fromkeys(("serialize_value", "deserialize_value"), _PLAIN),
+    **dict.fromkeys(("serialize_value", "deserialize_value", "_check"), _PLAIN),
     **dict.fromkeys(("ConfigSchema", "Enum", "EnumValue", "ScalarUnion"), _CONFIG_TYPES),
     **dict.fromkeys(("Table*", "MetadataEntry", "PoolMetadataValue", "DagsterJobMetadataValue"), _METADATA),
     "PythonArtifactMetadataValue": _METADATA,
@@ -375,10 +385,10 @@ CALLS: Mapping[str, Rule] = {
 FORMER = frozenset(
     {
         *("automation_condition_evaluations", "build_asset_reconciliation_sensor", "freshness_policy_sensor"),
-        *("S3Resource", "SlackResource", "MSTeamsResource", "s3_resource", "slack_resource"),
+        *("FreshnessPolicySensorContext", "*Resource", "*_resource", "_check"),
     }
 )
-"""What the compared packages of Dagster do not show: of former releases, of other libraries, hidden options."""
+"""What the compared packages of Dagster do not show: of former releases and other libraries, internal or hidden."""
 
 
 def matches(key: str, name: str) -> bool:
@@ -389,6 +399,13 @@ def matches(key: str, name: str) -> bool:
 def rule_of(table: Mapping[str, Rule], name: str) -> Rule | None:
     """Return the rule of a name, which may be `Class.attribute` or `call.option`; None if there is none."""
     return next((rule for key, rule in table.items() if matches(key, name)), None)
+
+
+def missing_name(name: str) -> Rule:
+    """Return what is said of a name that Treadle does not have."""
+    if name in CODE:
+        return Rule(CODE[name].fact, CODE[name].advice, DIFFERENT, Level.HAND)
+    return rule_of(NAMES, name) or unknown(name)
 
 
 def unknown(name: str) -> Rule:

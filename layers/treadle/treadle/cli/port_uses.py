@@ -11,7 +11,6 @@ from treadle.cli.port_rules import (
     DROPPED_OPTIONS,
     JOB_ELSEWHERE,
     MEMBERS,
-    NAMES,
     PACKAGES,
     RENAMED_OPTIONS,
     SENSORS,
@@ -21,6 +20,7 @@ from treadle.cli.port_rules import (
     class_of,
     exists,
     has_member,
+    missing_name,
     options_of,
     positional,
     refusal,
@@ -36,6 +36,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def visit(self, node: ast.AST) -> None:
         """Visit what remains of a node."""
+        if node in self.replaced:
+            return
         if isinstance(node, ast.stmt) and node in self.kept:
             for each in self.kept[node]:
                 super().visit(each)
@@ -83,6 +85,9 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         """Visit an assignment, which may make a sensor."""
         [target, *others] = node.targets
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        if is_none and isinstance(target, ast.Name) and not self.hidden:
+            self.none[target.id] = node.value
         if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
             self.generic_visit(node)
             self._add_sensor(target.id, self._dagster(node.value.func), node.value)
@@ -257,8 +262,16 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return
         is_list = isinstance(keyword.value, ast.List | ast.Tuple)
         for each in elements(keyword.value) if is_list else [keyword.value]:
+            if isinstance(each, ast.Name) and each.id in self.none:
+                # A placeholder for a job.
+                self._replace_job(self.none.pop(each.id), each.id)
+                self.jobs[each.id] = f'"{each.id}"'
             roots = [name.id for name in ast.walk(each) if isinstance(name, ast.Name)]
             if self.hidden or not set(roots) & set(self.imports.others) - set(self.jobs):
+                continue
+            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
+                # Of a module with jobs.
+                self._replace_job(each, each.attr)
                 continue
             if not isinstance(each, ast.Name):
                 self._refuse(each, f"job {self._text(each)}", JOB_ELSEWHERE)
@@ -269,6 +282,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
             advice = f"Change it to `{text}`; the name must be the job's"
             alias = self.imports.others[each.id]
             self._find(alias, Level.CHANGE, f"import of {each.id}", JOB_ELSEWHERE.fact, advice)
+
+    def _replace_job(self, node: ast.expr, name: str) -> None:
+        """Replace an expression that gives a job by the job's definition."""
+        text = f'{self._spelled("JobDefinition", node.lineno)}("{name}")'
+        self.source.replace(node, text)
+        self.replaced.add(node)
+        advice = f"Change it to `{text}`; the name must be the job's"
+        self._find(node, Level.CHANGE, f"job {name}", JOB_ELSEWHERE.fact, advice)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
@@ -336,4 +357,4 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if found.package.partition(".")[0] in PACKAGES and exists(found.name):
             self.works[node.lineno].append(found.name)
         else:
-            self._refuse(node, found.name, rule_of(NAMES, found.name) or unknown(found.name))
+            self._refuse(node, found.name, missing_name(found.name))
