@@ -2,8 +2,10 @@
 
 from treadle.definitions.all_succeeded_sensor import all_succeeded as all_succeeded
 from treadle.definitions.asset_key import AssetKey as AssetKey
+from treadle.definitions.asset_selection import AssetSelection as AssetSelection
 from treadle.definitions.asset_sensor import AssetSensorDefinition as AssetSensorDefinition
 from treadle.definitions.asset_sensor import asset_sensor as asset_sensor
+from treadle.definitions.asset_specs import AssetSpec as AssetSpec
 from treadle.definitions.assets import AssetMaterialization as AssetMaterialization
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated

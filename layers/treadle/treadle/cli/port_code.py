@@ -1,15 +1,45 @@
 """The code of a Dagster file that is not a sensor's: jobs, assets and wiring."""
 
 import ast
+import json
+import re
 
-from treadle.cli.port_names import Function, Names
-from treadle.cli.port_rules import CODE, CONFIG_OF_JOB, RESOURCES, Level, options_of
+from treadle.cli.port_names import Function, Names, bodies
+from treadle.cli.port_rules import (
+    ASSETS_OF_JOB,
+    CODE,
+    CONFIG_OF_JOB,
+    RESOURCES,
+    SENSORS,
+    Level,
+    options_of,
+)
+
+_PLAIN = re.compile(r"[\w./-]+")
 
 
 class CodePort(Names):
     """Replaces jobs by their definitions, and removes the rest."""
 
-    def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
+    def _read_assets(self) -> None:
+        """Read which assets the file defines, and whether its requests select some."""
+        for body in bodies(self.source.tree):
+            for statement in body:
+                name, variable, call = self._code(statement)
+                if name == "AssetSpec":
+                    self.specs.add(variable)
+                elif name in CODE and CODE[name].kind == "asset":
+                    is_function = isinstance(statement, Function)
+                    self.assets[variable] = self._asset_key(variable, call, is_function)
+        self.selects = any(
+            isinstance(each, ast.Call)
+            and any(keyword.arg == "asset_selection" for keyword in each.keywords)
+            and self._dagster(each.func) not in SENSORS
+            for each in ast.walk(self.source.tree)
+        )
+
+    def _code(self, statement: ast.stmt) -> tuple[str, str, ast.Call | None]:
+        """Return what of Dagster a statement defines, the variable, and the call that does it."""
         call: ast.Call | None = None
         name, variable = "", ""
         if isinstance(statement, Function):
@@ -29,6 +59,10 @@ class CodePort(Names):
             name = "to_job" if is_graph else name
             if isinstance(call.func, ast.Attribute) and self._dagster(call.func.value) == "Definitions":
                 name = "Definitions"
+        return name, variable, call
+
+    def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
+        name, variable, call = self._code(statement)
         if name == "to_job" or name in CODE:
             self._replace_code(statement, name, variable, call, is_alone)
 
@@ -51,9 +85,7 @@ class CodePort(Names):
             if "config" in gone:
                 self._refuse(statement, f"config of {name}", CONFIG_OF_JOB)
             return
-        if code.kind == "asset":
-            self.assets[variable] = self._asset_key(variable, call, isinstance(statement, Function))
-        elif variable:
+        if code.kind != "asset" and variable:
             self.removed[variable] = f"@{name}"
         self.kept[statement] = []
         for each in ast.walk(statement):
@@ -83,7 +115,61 @@ class CodePort(Names):
         known = options_of("JobDefinition") or ()
         kept = {key: value for key, value in given.items() if key in known and key != "name"}
         parts = [named, *(f"{key}={self._text(value)}" for key, value in kept.items())]
+        if name == "define_asset_job" and self.selects:
+            keys = self._selected(given.get("selection"))
+            if keys is None:
+                self._refuse(given["selection"], "selection of define_asset_job", ASSETS_OF_JOB)
+            else:
+                parts.append(f"assets=[{', '.join(keys)}]")
         return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values())
+
+    def _selected(self, selection: ast.expr | None) -> list[str] | None:
+        """Return the texts of the keys of what a selection selects, if they can be read."""
+        if selection is None or (isinstance(selection, ast.Constant) and selection.value in {None, "*"}):
+            every = [self._key(ast.Name(name, lineno=self.imports.preamble)) for name in self.assets]
+            return None if None in every else list(map(str, every))
+        if isinstance(selection, ast.BinOp) and isinstance(selection.op, ast.BitOr):
+            left, right = self._selected(selection.left), self._selected(selection.right)
+            return None if left is None or right is None else list(dict.fromkeys([*left, *right]))
+        is_call = isinstance(selection, ast.Call) and isinstance(selection.func, ast.Attribute)
+        if is_call and self._dagster(selection.func.value) == "AssetSelection" and not selection.keywords:  # type: ignore[attr-defined]
+            how = selection.func.attr  # type: ignore[attr-defined]
+            if how == "all":
+                return self._selected(None)
+            if how not in {"assets", "keys"}:
+                return None
+            found = [self._key(each, is_user_string=how == "keys") for each in selection.args]  # type: ignore[attr-defined]
+        else:
+            is_list = isinstance(selection, ast.List | ast.Tuple)
+            each_of = selection.elts if is_list else [selection]  # type: ignore[attr-defined]
+            found = [self._key(each, is_user_string=True) for each in each_of]
+        return None if None in found else list(map(str, found))
+
+    def _key(self, node: ast.expr, *, is_user_string: bool = False) -> str | None:
+        """Return the text of an asset's key.
+
+        Args:
+            node: what stands for the asset.
+            is_user_string: whether a string has the parts of the key joined by "/", and may be a selection.
+        """
+        if isinstance(node, ast.Name) and node.id in self.assets:
+            text = self.assets[node.id]
+            return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
+        if isinstance(node, ast.Name) and node.id in self.specs:
+            return node.id
+        if isinstance(node, ast.Attribute) and node.attr == "key":
+            key = self._key(node.value)
+            return f"{key}.key" if key in self.specs else key
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = self._text(node)
+            if is_user_string and _PLAIN.fullmatch(node.value) is None:
+                return None
+            if is_user_string and "/" in node.value:
+                text = f"[{', '.join(json.dumps(part) for part in node.value.split('/'))}]"
+            return f"{self._spelled('AssetKey', node.lineno)}({text})"
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
+            return self._text(node)
+        return None
 
     def _asset_key(self, variable: str, call: ast.Call | None, is_function: bool) -> str | None:
         """Return the text of an asset's key, if it can be read."""

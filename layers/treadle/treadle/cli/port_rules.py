@@ -87,7 +87,7 @@ CODE: Mapping[str, Code] = {
                 "observable_source_asset",
                 "SourceAsset",
             ),
-            *("AssetSpec", "multi_observable_source_asset", "load_assets_from_modules"),
+            *("multi_observable_source_asset", "load_assets_from_modules"),
             *(
                 "load_assets_from_current_module",
                 "load_assets_from_package_module",
@@ -156,9 +156,13 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
-_SELECTION = Rule("asset definitions do not exist", "Request the job that makes the assets")
-_CONDITION_OPTION = Rule("automation conditions do not exist", "Write a sensor", WHICH)
+DROPPED_OF_ASSETS = "a job's assets are known by key, deps and group only"
+"""Why options of `AssetSpec` that do not exist are left out."""
+
+_SELECTION = Rule(DROPPED_OF_ASSETS, "Select the assets by these", DIFFERENT)
+_DEFINITION = Rule("asset definitions do not exist", "Request the job that makes the assets")
 _CHECKS = Rule("asset checks do not exist", "Run the checks within the job")
+_CONDITION_OPTION = Rule("automation conditions do not exist", "Write a sensor", WHICH)
 _LOCATIONS = Rule(
     "code locations and repositories do not exist", "Name what it is used for", DIFFERENT, Level.HAND
 )
@@ -174,7 +178,7 @@ _STORED_KEYS = Rule(
 )
 
 OPTIONS: Mapping[str, Rule] = {
-    **dict.fromkeys(("asset_selection", "stale_assets_only", "request_assets"), _SELECTION),
+    "stale_assets_only": _SELECTION,
     "asset_check_keys": _CHECKS,
     "automation_condition_evaluations": _CONDITION_OPTION,
     "dynamic_partitions_requests": _STORED_KEYS,
@@ -202,6 +206,18 @@ RELATIVE = Rule(
 RESOURCES = Rule(
     "the function of each sensor makes what it uses",
     "Pass them to its handler: evaluator(sensor, resources={...})",
+    DIFFERENT,
+    Level.HAND,
+)
+ASSETS_OF_JOB = Rule(
+    "a job must list the assets that requests select",
+    "Give its JobDefinition assets=[...], with AssetSpecs where deps or groups matter",
+    DIFFERENT,
+    Level.HAND,
+)
+JOBS_OF_ASSETS = Rule(
+    "it selects among the assets of jobs",
+    "Give the handler the jobs that make them: evaluator(sensor, jobs=[JobDefinition(..., assets=[...])])",
     DIFFERENT,
     Level.HAND,
 )
@@ -263,7 +279,7 @@ NAMES: Mapping[str, Rule] = {
     ),
     **dict.fromkeys(("*Resource", "*_resource"), _CLIENT),
     "get_dagster_logger": Rule("it logs to Dagster", "Use context.log", DIFFERENT, Level.HAND),
-    **dict.fromkeys(("AssetSelection", "AssetsDefinition"), _SELECTION),
+    "AssetsDefinition": _DEFINITION,
     "AssetObservation": _OBSERVATION,
     **dict.fromkeys(("AssetCheckResult", "AssetCheckEvaluation", "AssetCheckKey", "AssetJobKey"), _CHECKS),
     **dict.fromkeys(("AssetOrCheckKey", "ResolvedAssetKey", "SensorReturnTypesUnion"), _TYPES_ONLY),
@@ -319,7 +335,12 @@ MEMBERS: Mapping[str, Rule] = {
         ),
         _STORED_KEYS,
     ),
-    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _SELECTION),
+    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _DEFINITION),
+    **dict.fromkeys(
+        ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
+    ),
+    **dict.fromkeys(("checks", "checks_for_assets", "all_asset_checks", "without_checks"), _CHECKS),
+    "sources": Rule("its name is roots", "Change it to roots", LISTED, Level.HAND),
     **dict.fromkeys(("repository_def", "code_location_origin"), _LOCATIONS),
     "execute_in_process": _IN_TEST,
     "JobDefinition.*": _OF_CODE,
@@ -337,9 +358,7 @@ MEMBERS: Mapping[str, Rule] = {
     **dict.fromkeys(("RUN_DEQUEUED", "RUN_SUSPENDED", "RUN_RESUMED"), _NO_STATUS),
     **dict.fromkeys(("is_cancelable", "is_resume_retry", "*_snapshot_id", "*_job_origin"), _NOT_IN_RUNS),
     **dict.fromkeys(("job_code_origin", "has_repository_load_data", "*op_selection"), _NOT_IN_RUNS),
-    **dict.fromkeys(
-        ("*asset_check_selection", "DagsterRun.asset_selection", "step_keys_to_execute"), _NOT_IN_RUNS
-    ),
+    **dict.fromkeys(("*asset_check_selection", "step_keys_to_execute"), _NOT_IN_RUNS),
     **dict.fromkeys(
         ("root_run_id", "parent_run_id", "run_op_concurrency", "partitions_subset"), _NOT_IN_RUNS
     ),
@@ -376,7 +395,7 @@ CALLS: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("*SensorDefinition", "run_status_sensor", "run_failure_sensor", "RunRequest", "SensorResult"), _NAMED
     ),
-    **dict.fromkeys(("build_sensor_context", "RunsFilter", "run_request_for_partition"), _NAMED),
+    **dict.fromkeys(("build_sensor_context", "RunsFilter"), _NAMED),
     **dict.fromkeys(("get_run_records", "get_asset_records"), _NO_SCAN),
     "EventRecordsFilter": _NO_SCAN,
 }
@@ -386,6 +405,7 @@ FORMER = frozenset(
     {
         *("automation_condition_evaluations", "build_asset_reconciliation_sensor", "freshness_policy_sensor"),
         *("FreshnessPolicySensorContext", "*Resource", "*_resource", "_check"),
+        *("tag_string", "owner", "key_substring"),
     }
 )
 """What the compared packages of Dagster do not show: of former releases and other libraries, internal or hidden."""

@@ -172,7 +172,9 @@ def _row(run: "Run") -> tuple[object, ...]:
 
 
 def _say(run: "Run") -> None:
-    failure, unanswered = run.failure, run.unanswered
+    from treadle.definitions.runs import assets_of
+
+    failure, unanswered, assets = run.failure, run.unanswered, assets_of(run.tags)
     print_fields(
         {
             "run": run.run_id,
@@ -181,6 +183,7 @@ def _say(run: "Run") -> None:
             "run key": run.run_key,
             "tick": run.tick_id,
             "partition": run.partition_key,
+            "assets": None if assets is None else ", ".join(assets) or "none",
             "status": run.status,
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
             "made": when(run.created_at),

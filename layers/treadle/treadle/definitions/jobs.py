@@ -1,16 +1,18 @@
 """Jobs as sensor authors name them. Only LAUNCH's configuration knows what a name starts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
+    from treadle.definitions.asset_specs import AssetSpec, CoercibleToAssetKey
     from treadle.definitions.partitions.base import PartitionsDefinition
     from treadle.definitions.results import RunRequest
     from treadle.definitions.run_config import RunConfig
@@ -54,10 +56,11 @@ class JobDefinition:
         partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
             rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
+        assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
-            are to be stored, or are not unique.
+        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
+            are to be stored, or are not unique, or assets that are not a list of different ones.
     """
 
     name: str
@@ -66,6 +69,7 @@ class JobDefinition:
     run_config_schema: Mapping[str, Any] | None = None
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
+    assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
@@ -77,6 +81,21 @@ class JobDefinition:
         )
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
+        if self.assets is not None:
+            # Imported here, as most jobs declare no assets.
+            from treadle.definitions.asset_specs import specs_of
+
+            object.__setattr__(self, "assets", specs_of(self.assets, self.name))
+
+    @property
+    def asset_specs(self) -> "tuple[AssetSpec, ...]":
+        """The assets that the job makes, each with what is declared about it."""
+        return cast("tuple[AssetSpec, ...]", self.assets or ())
+
+    @property
+    def asset_keys(self) -> "frozenset[AssetKey]":
+        """The assets that the job makes."""
+        return frozenset(spec.key for spec in self.asset_specs)
 
     def _check_partitions(self, given: object) -> None:
         # Imported here, as most jobs have no partitions.
@@ -102,7 +121,7 @@ class JobDefinition:
         partition_key: str,
         run_key: str | None = None,
         tags: Mapping[str, str] | None = None,
-        *,
+        asset_selection: "Sequence[AssetKey] | None" = None,
         run_config: "Mapping[str, Any] | RunConfig | None" = None,
         current_time: datetime | None = None,
         dynamic_partitions_store: Any = None,
@@ -113,6 +132,7 @@ class JobDefinition:
             partition_key: the partition's key.
             run_key: of the request.
             tags: put on the run; those of the partition win.
+            asset_selection: the assets to make, of those that the job makes; None for all.
             run_config: of the request.
             current_time: only time windows that have ended by then have keys; by default now.
             dynamic_partitions_store: an object with the keys of dynamic partitions.
@@ -134,4 +154,6 @@ class JobDefinition:
         with partition_loading_context(current_time, dynamic_partitions_store):
             self.partitions_def.validate_partition_key(partition_key)
         all_tags = {**(tags or {}), **self.partitions_def.get_tags_for_partition_key(partition_key)}
-        return RunRequest(run_key, run_config, all_tags, self.name, partition_key=partition_key)
+        return RunRequest(
+            run_key, run_config, all_tags, self.name, asset_selection, partition_key=partition_key
+        )

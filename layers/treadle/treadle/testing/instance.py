@@ -14,6 +14,7 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.clocks import check_time_zone
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -69,6 +70,7 @@ class TreadleInstance(InstanceReader):
 
     Args:
         sensors: the deployed sensors; each is running, and may start its own jobs.
+        jobs: the jobs that make the assets that the sensors select.
         resources: the sensors' resources, by key.
         settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in
             `template.yaml`.
@@ -81,6 +83,7 @@ class TreadleInstance(InstanceReader):
         self,
         sensors: Sequence[SensorDefinition],
         *,
+        jobs: Sequence[JobDefinition] | None = None,
         resources: Mapping[str, Any] | None = None,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         start: datetime | None = None,
@@ -103,13 +106,14 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
-        jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
+        settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
-        self._launcher = engine.launcher(self._launches, jobs, targets)
-        self._recorder = engine.recorder(jobs, targets)
+        self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
+        self._recorder = engine.recorder(settings_of_jobs, targets)
         self._parts: dict[str, SensorParts] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
