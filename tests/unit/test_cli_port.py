@@ -680,7 +680,7 @@ def test_requests_that_select_assets_make_the_jobs_list_them(
     }
     every = {"orders", "shop/report"}
     assert listed == {"some": every, "all_of_them": every, "both": every, "of_assets_job": keys}
-    assert [key.to_user_string() for key in module.derived.deps] == ["orders", "raw"]
+    assert [dep.asset_key.to_user_string() for dep in module.derived.deps] == ["orders", "raw"]
     instance = TreadleInstance([module.of_a_job, module.of_assets])
     runs = [run for name in ("of_a_job", "of_assets") for run in instance.tick(name).runs]
     assert [(run.job, run.tags.get("treadle/asset_selection")) for run in runs] == [
@@ -1008,3 +1008,57 @@ def test_tables_have_no_rule_for_what_exists() -> None:
     assert not {name for name in MEMBERS for each in classes if hasattr(each, name)}
     assert not {name for name in OPTIONS for sensor in SENSORS if name in (options_of(sensor) or ())}
     assert not set(OPTIONS) & {*(options_of("RunRequest") or ()), *(options_of("SensorResult") or ())}
+
+
+MAPPING = """
+import dagster as dg
+
+hours = dg.HourlyPartitionsDefinition("2022-08-01-00:00")
+
+@dg.asset(partitions_def=hours)
+def hourly_asset(): ...
+
+@dg.asset
+def plain(hourly_asset): ...
+
+@dg.asset(
+    partitions_def=dg.WeeklyPartitionsDefinition("2020-01-01"),
+    deps=[plain, dg.AssetDep(hourly_asset, partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-1))],
+)
+def weekly_asset(): ...
+
+weekly_asset_job = dg.define_asset_job("weekly_asset_job", dg.AssetSelection.assets("weekly_asset"))
+
+@dg.multi_asset_sensor(monitored_assets=[hourly_asset.key, plain.key], job=weekly_asset_job)
+def hourly_to_weekly(context):
+    new = context.latest_materialization_records_by_partition(hourly_asset.key)
+    for partition, materialization in new.items():
+        for week in context.get_downstream_partition_keys(
+            partition, to_asset_key=weekly_asset.key, from_asset_key=hourly_asset.key
+        ):
+            yield weekly_asset_job.run_request_for_partition(partition_key=week, run_key=None)
+        context.advance_cursor({hourly_asset.key: materialization})
+"""
+
+
+def test_assets_whose_partitions_a_sensor_maps_become_specs(tmp_path: Path) -> None:
+    report = ported(tmp_path, MAPPING)
+
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert "--asset hourly_asset --asset plain" in " ".join(each.options for each in report.sensors)
+    module = loaded(report.changed)
+    assert module.hourly_asset.partitions_def == module.hours
+    [dep] = module.weekly_asset.deps
+    assert (dep.asset_key, dep.partition_mapping.start_offset) == (module.hourly_asset.key, -1)
+    instance = TreadleInstance([module.hourly_to_weekly])
+    hour = AssetMaterialization("hourly_asset", partition="2022-08-01-00:00")
+    instance.report_runless_asset_event(hour)
+    assert [run.partition_key for run in instance.runs()] == ["2022-07-31", "2022-08-07"]
+
+
+def test_mapping_of_an_input_is_changed_by_hand(tmp_path: Path) -> None:
+    text = MAPPING.replace(
+        "deps=[plain, dg.AssetDep(hourly_asset, ", 'ins={"hourly_asset": dg.AssetIn('
+    ).replace("start_offset=-1))],", "start_offset=-1))},")
+
+    assert (14, "ins of weekly_asset") in found(ported(tmp_path, text), Level.HAND)

@@ -9,6 +9,8 @@ from treadle.cli.port_rules import (
     ASSETS_OF_JOB,
     CODE,
     CONFIG_OF_JOB,
+    MAPPING_OF_INPUT,
+    READS_PARTITIONS,
     RESOURCES,
     SENSORS,
     Level,
@@ -22,7 +24,9 @@ class CodePort(Names):
     """Replaces jobs by their definitions, and removes the rest."""
 
     def _read_assets(self) -> None:
-        """Read which assets the file defines, and whether its requests select some."""
+        """Read which assets the file defines, and whether its requests select some, or its sensors read partitions."""
+        attributes = {each.attr for each in ast.walk(self.source.tree) if isinstance(each, ast.Attribute)}
+        reads_partitions = not attributes.isdisjoint(READS_PARTITIONS)
         for body in bodies(self.source.tree):
             for statement in body:
                 name, variable, call = self._code(statement)
@@ -30,8 +34,14 @@ class CodePort(Names):
                     self.specs.add(variable)
                 elif name in CODE and CODE[name].kind == "asset":
                     is_function = isinstance(statement, Function)
-                    self.assets[variable] = self._asset_key(variable, call, is_function)
-        self.selects = any(
+                    key = self._asset_key(variable, call, is_function)
+                    options = {each.arg for each in call.keywords} if call else set()
+                    if reads_partitions and variable and key and "partitions_def" in options:
+                        self.partitioned[variable] = key
+                        self.specs.add(variable)
+                    else:
+                        self.assets[variable] = key
+        self.selects = "get_downstream_partition_keys" in attributes or any(
             isinstance(each, ast.Call)
             and any(keyword.arg == "asset_selection" for keyword in each.keywords)
             and self._dagster(each.func) not in SENSORS
@@ -85,6 +95,12 @@ class CodePort(Names):
             if "config" in gone:
                 self._refuse(statement, f"config of {name}", CONFIG_OF_JOB)
             return
+        if variable in self.partitioned and call:
+            text, self.kept[statement] = self._spec(variable, call, line)
+            self.source.replace_statement(statement, f"{variable} = {text}")
+            fact = "the code of the asset is elsewhere"
+            self._find(line, Level.CHANGE, what, fact, f"Change it to `{variable} = {text}`")
+            return
         if code.kind != "asset" and variable:
             self.removed[variable] = f"@{name}"
         self.kept[statement] = []
@@ -96,13 +112,34 @@ class CodePort(Names):
         self.source.replace_statement(statement, "", is_alone=is_alone)
         self._find(line, Level.CHANGE, what, code.fact, code.advice)
 
+    def _spec(self, variable: str, call: ast.Call, line: int) -> tuple[str, list[ast.expr]]:
+        """Return the spec of an asset with partitions, and which parts of its definition it keeps."""
+        given = {each.arg: each.value for each in call.keywords}
+        parts = [self.partitioned[variable]]
+        kept = [given["partitions_def"]]
+        deps = given.get("deps")
+        mapped = [
+            each
+            for each in (deps.elts if isinstance(deps, ast.List) else [])
+            if isinstance(each, ast.Call)
+            and any(option.arg == "partition_mapping" for option in each.keywords)
+        ]
+        if mapped:
+            parts.append(f"deps=[{', '.join(map(self._text, mapped))}]")
+            kept += mapped
+        parts.append(f"partitions_def={self._text(given['partitions_def'])}")
+        inputs = given.get("ins")
+        if inputs is not None and "partition_mapping" in self._text(inputs):
+            self._refuse(inputs, f"ins of {variable}", MAPPING_OF_INPUT)
+        return f"{self._spelled('AssetSpec', line)}({', '.join(parts)})", kept
+
     def _job(
         self, name: str, variable: str, call: ast.Call | None, line: int, *, is_function: bool
     ) -> tuple[str, list[ast.expr]]:
         """Return a job's new definition, and which parts of its old one it keeps."""
         given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
         if call and call.args and not is_function:
-            given.setdefault("name", call.args[0])
+            given.update(zip(("name", "selection"), call.args, strict=False))
         named = f'"{variable}"'
         if (
             name == "to_job"
@@ -126,7 +163,8 @@ class CodePort(Names):
     def _selected(self, selection: ast.expr | None) -> list[str] | None:
         """Return the texts of the keys of what a selection selects, if they can be read."""
         if selection is None or (isinstance(selection, ast.Constant) and selection.value in {None, "*"}):
-            every = [self._key(ast.Name(name, lineno=self.imports.preamble)) for name in self.assets]
+            names = [*self.assets, *self.partitioned]
+            every = [self._key(ast.Name(name, lineno=self.imports.preamble)) for name in names]
             return None if None in every else list(map(str, every))
         if isinstance(selection, ast.BinOp) and isinstance(selection.op, ast.BitOr):
             left, right = self._selected(selection.left), self._selected(selection.right)
@@ -162,6 +200,11 @@ class CodePort(Names):
             return f"{key}.key" if key in self.specs else key
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = self._text(node)
+            spec = next(
+                (name for name, key in self.partitioned.items() if key.strip("'\"") == node.value), None
+            )
+            if spec is not None:
+                return spec
             if is_user_string and _PLAIN.fullmatch(node.value) is None:
                 return None
             if is_user_string and "/" in node.value:

@@ -156,6 +156,16 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
+READS_PARTITIONS = frozenset(
+    {
+        "get_downstream_partition_keys",
+        "all_partitions_materialized",
+        "latest_materialization_records_by_partition",
+        "latest_materialization_records_by_partition_and_asset",
+    }
+)
+"""Methods of a multi-asset sensor's context that read the partitions of assets."""
+
 DROPPED_OF_ASSETS = "a job's assets are known by key, deps and group only"
 """Why options of `AssetSpec` that do not exist are left out."""
 
@@ -221,6 +231,12 @@ JOBS_OF_ASSETS = Rule(
     DIFFERENT,
     Level.HAND,
 )
+MAPPING_OF_INPUT = Rule(
+    "an asset's code is elsewhere, so it has no inputs",
+    "Give its AssetSpec deps=[AssetDep(..., partition_mapping=...)]",
+    DIFFERENT,
+    Level.HAND,
+)
 CONFIG_OF_JOB = Rule(
     "a job has no config of its own", "Give it as the run_config of each request", DIFFERENT, Level.HAND
 )
@@ -259,7 +275,6 @@ _ERRORS = Rule("it is raised by Dagster's engine", "Catch TreadleError", LISTED,
 _TYPES_ONLY = Rule("it is for annotations alone", "Leave the annotation out", LISTED, Level.HAND)
 _PLAIN = Rule("it is a helper of Dagster's", "Use Python's own: logging, json, pathlib", LISTED, Level.HAND)
 _PAGES = Rule("keys of partitions are strings, and not paged", "Use get_partition_keys")
-_MAPPING = Rule("partition mappings are not built", "Compute the partition keys in the sensor")
 
 NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(("schedule", "ScheduleDefinition", "build_schedule_from_partitioned_job"), _SCHEDULE),
@@ -316,13 +331,6 @@ NAMES: Mapping[str, Rule] = {
         ("PartitionedConfig", "hourly_partitioned_config", "weekly_partitioned_config"), _PARTITIONED
     ),
     **dict.fromkeys(("monthly_partitioned_config", "partitioned_config"), _PARTITIONED),
-    **dict.fromkeys(
-        ("TimeWindowPartitionMapping", "AllPartitionMapping", "IdentityPartitionMapping"), _MAPPING
-    ),
-    **dict.fromkeys(("StaticPartitionMapping", "LastPartitionMapping", "PartitionMapping"), _MAPPING),
-    **dict.fromkeys(
-        ("*DimensionPartitionMapping", "*PartitionsPartitionMapping", "MultiPartitionMapping"), _MAPPING
-    ),
 }
 
 MEMBERS: Mapping[str, Rule] = {
@@ -335,11 +343,14 @@ MEMBERS: Mapping[str, Rule] = {
         ),
         _STORED_KEYS,
     ),
-    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _DEFINITION),
+    "assets_defs_by_key": _DEFINITION,
     **dict.fromkeys(
         ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
     ),
     **dict.fromkeys(("checks", "checks_for_assets", "all_asset_checks", "without_checks"), _CHECKS),
+    "PartitionMapping.get_*_for_partitions": Rule(
+        "sets of partitions are lists of keys here", "Use get_downstream_partition_keys", LISTED, Level.HAND
+    ),
     "sources": Rule("its name is roots", "Change it to roots", LISTED, Level.HAND),
     **dict.fromkeys(("repository_def", "code_location_origin"), _LOCATIONS),
     "execute_in_process": _IN_TEST,

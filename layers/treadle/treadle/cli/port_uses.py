@@ -125,10 +125,15 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
         if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
-            keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
+            keys = (re.findall(_TEXT, self._literal_key(each)) for each in elements(value))
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
         return [f"--interval {text}"] if is_interval else []
+
+    def _literal_key(self, node: ast.expr) -> str:
+        """Return the text of an asset's key; "" if it cannot be read."""
+        key = self._key(node) or ""
+        return self.partitioned.get(key.removesuffix(".key"), key)
 
     def visit_Call(self, node: ast.Call) -> None:
         """Visit a call: its options must exist."""
@@ -161,6 +166,21 @@ class UsesPort(CodePort, ast.NodeVisitor):
         for keyword in node.keywords:
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
+            if keyword.arg == "monitored_assets":
+                self._replace_partitioned(elements(keyword.value))
+
+    def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
+        """Replace the keys of assets with partitions by their specs, which have these."""
+        for each in nodes:
+            if not (
+                isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name)
+            ):
+                continue
+            if each.value.id in self.partitioned:
+                text = each.value.id
+                self.source.replace(each, text)
+                fact = "a sensor knows partitions by specs"
+                self._find(each, Level.CHANGE, f"{text}.key", fact, f"Change it to `{text}`")
 
     def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
         for each in nodes:

@@ -54,9 +54,9 @@ class AssetGraph:
 
     def _add(self, job_name: str, spec: AssetSpec) -> None:
         self.makers.setdefault(spec.key, []).append(job_name)
-        self.parents.setdefault(spec.key, set()).update(spec.deps)
-        for parent in spec.deps:
-            self.children.setdefault(parent, set()).add(spec.key)
+        self.parents.setdefault(spec.key, set()).update(dep.asset_key for dep in spec.deps)
+        for dep in spec.deps:
+            self.children.setdefault(dep.asset_key, set()).add(spec.key)
         if spec.group_name is None:
             return
         known = self.groups.setdefault(spec.key, spec.group_name)

@@ -79,13 +79,15 @@ class JobDefinition:
         object.__setattr__(
             self, "run_tags", tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
         )
-        if self.partitions_def is not None:
-            self._check_partitions(self.partitions_def)
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.
-            from treadle.definitions.asset_specs import specs_of
+            from treadle.definitions.asset_specs import partitions_of, specs_of
 
-            object.__setattr__(self, "assets", specs_of(self.assets, self.name))
+            specs = specs_of(self.assets, self.name)
+            object.__setattr__(self, "assets", specs)
+            object.__setattr__(self, "partitions_def", partitions_of(specs, self.name, self.partitions_def))
+        if self.partitions_def is not None:
+            self._check_partitions(self.partitions_def)
 
     @property
     def asset_specs(self) -> "tuple[AssetSpec, ...]":

@@ -12,6 +12,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.evaluation import SensorReturnType, asks, flatten
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.monitored_assets import MonitoredAssets
 from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SensorResult
@@ -20,6 +21,7 @@ from treadle.definitions.status import SensorType
 
 if TYPE_CHECKING:
     from treadle.definitions.asset_selection import AssetSelection
+    from treadle.definitions.asset_specs import AssetSpec
 
 MultiAssetFunction = Callable[..., SensorReturnType]
 
@@ -33,8 +35,8 @@ class MultiAssetSensorDefinition(SensorDefinition):
 
     Args:
         name: the sensor's name; the function's own name by default.
-        monitored_assets: the assets; an `AssetSelection` selects among those of the jobs given to `evaluator` or
-            `TreadleInstance`.
+        monitored_assets: the assets, as keys, or as specs with their partitions; an `AssetSelection` selects among
+            those of the jobs given to `evaluator` or `TreadleInstance`.
         job_name: the only job that the function may request, by name.
         asset_materialization_fn: the function.
         request_assets: the assets that the function may request instead of jobs, as `asset_selection`.
@@ -51,7 +53,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
     def __init__(
         self,
         name: str | None = None,
-        monitored_assets: "Sequence[AssetKey] | AssetSelection" = (),
+        monitored_assets: "Sequence[AssetKey | AssetSpec] | AssetSelection" = (),
         job_name: str | None = None,
         asset_materialization_fn: MultiAssetFunction | None = None,
         *,
@@ -65,36 +67,27 @@ class MultiAssetSensorDefinition(SensorDefinition):
             asset_selection=request_assets,
             **options,
         )
-        given: object = monitored_assets
-        self._monitored_selection: "AssetSelection | None" = None  # noqa: UP037 - imported below
-        keys = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
-        if not isinstance(given, Sequence):
-            # Imported here, as most sensors list the keys.
-            from treadle.definitions.asset_selection import AssetSelection
+        self.monitored = MonitoredAssets.of(monitored_assets, self.name).declaring(self.jobs)
 
-            if isinstance(given, AssetSelection):
-                keys = tuple(sorted(given.listed or ()))
-                self._monitored_selection = given if given.listed is None else None
-        is_listed = bool(keys) and all(isinstance(key, AssetKey) for key in keys)
-        if self._monitored_selection is None and not is_listed:
-            msg = (
-                f"Sensor {self.name!r} cannot work: the value passed to monitored_assets must be "
-                f"one or more AssetKeys, or an AssetSelection, not {given!r}."
-            )
-            raise DagsterInvalidDefinitionError(msg)
-        self.monitored_assets: tuple[AssetKey, ...] = tuple(dict.fromkeys(keys))
+    @property
+    def monitored_assets(self) -> tuple[AssetKey, ...]:
+        """The assets; none while the jobs of a selection are not known."""
+        return self.monitored.keys
+
+    def with_updated_jobs(self, new_jobs: Sequence[JobDefinition]) -> Self:
+        """Return the same sensor with other targets."""
+        changed = super().with_updated_jobs(new_jobs)
+        changed.monitored = self.monitored.declaring(new_jobs)
+        return changed
 
     def with_deployed_jobs(self, jobs: Sequence[JobDefinition] | None) -> Self:
         """Return the sensor as deployed beside jobs: it monitors what it selects of their assets."""
         deployed = super().with_deployed_jobs(jobs)
-        if self._monitored_selection is None:
+        monitored = self.monitored.declaring(jobs or ()).resolved(self.name, jobs or ())
+        if monitored is self.monitored:
             return deployed
-        # Imported here, as most sensors list the keys.
-        from treadle.definitions.asset_targets import asset_graph, resolved_keys
-
         changed = copy(deployed)
-        keys = resolved_keys(self.name, self._monitored_selection, asset_graph(jobs or ()))
-        changed.monitored_assets = tuple(sorted(keys))
+        changed.monitored = monitored
         return changed
 
     def is_woken_by(self, event: SensorEvent) -> bool:
@@ -115,11 +108,16 @@ class MultiAssetSensorDefinition(SensorDefinition):
         """
         if not self.monitored_assets:
             msg = (
-                f"Sensor {self.name} monitors {self._monitored_selection!r}, and the jobs that make these assets are "
+                f"Sensor {self.name} monitors {self.monitored.selection!r}, and the jobs that make these assets are "
                 "not known. Evaluate it in TreadleInstance([...], jobs=[JobDefinition(..., assets=[...])])."
             )
             raise DagsterInvariantViolationError(msg)
-        seen = MultiAssetSensorEvaluationContext.extending(context, asset_keys=self.monitored_assets)
+        declared = self.monitored.partitions
+        if isinstance(context, MultiAssetSensorEvaluationContext):
+            declared = declared.also(context.asset_partitions)
+        seen = MultiAssetSensorEvaluationContext.extending(
+            context, asset_keys=self.monitored_assets, asset_partitions=declared
+        )
         result = self._called(seen)
         values = flatten(result, self.name)
         is_several = inspect.isgenerator(result) or isinstance(result, list)
@@ -161,7 +159,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         given = (*args, *kwargs.values())
         contexts = [value for value in given if isinstance(value, MultiAssetSensorEvaluationContext)]
         for context in contexts:
-            context.begin_call()
+            context.begin_call(self.monitored.partitions)
         try:
             result = super().__call__(*args, **kwargs)
             if inspect.isgenerator(result):
@@ -175,7 +173,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
 
 
 def multi_asset_sensor(
-    monitored_assets: "Sequence[AssetKey] | AssetSelection",
+    monitored_assets: "Sequence[AssetKey | AssetSpec] | AssetSelection",
     *,
     job_name: str | None = None,
     name: str | None = None,
@@ -185,8 +183,8 @@ def multi_asset_sensor(
     """Make a sensor of a function over the materializations of several assets.
 
     Args:
-        monitored_assets: the assets; an `AssetSelection` selects among those of the jobs given to `evaluator` or
-            `TreadleInstance`.
+        monitored_assets: the assets, as keys, or as specs with their partitions; an `AssetSelection` selects among
+            those of the jobs given to `evaluator` or `TreadleInstance`.
         job_name: the only job that it may request, by name.
         name: the sensor's name; the function's own name by default.
         request_assets: the assets that it may request instead of jobs, as `asset_selection` of `SensorDefinition`.

@@ -11,9 +11,10 @@ from typing import Any
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import check_time_zone
 from treadle.definitions.deadlines import DeadlineSensorDefinition
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
@@ -219,7 +220,14 @@ class TreadleInstance(InstanceReader):
 
         Returns:
             The event that sensors receive; `send` delivers it again.
+
+        Raises:
+            InvalidReportError: if it is no materialization, as nothing else is recorded.
         """
+        given: object = asset_event
+        if not isinstance(given, AssetMaterialization):
+            msg = f"Only materializations are recorded, not {shown(given)}. Report an AssetMaterialization."
+            raise InvalidReportError(msg)
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
         reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._stores.events.append([as_kept(reported)])
