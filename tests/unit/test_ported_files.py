@@ -318,6 +318,54 @@ def one_partition_is_new_and_both_are_there(module: ModuleType, folder: Path) ->
 
 
 @shape("""\
+from dagster import (
+    AssetKey,
+    DailyPartitionsDefinition,
+    WeeklyPartitionsDefinition,
+    asset,
+    define_asset_job,
+    multi_asset_sensor,
+)
+
+daily = DailyPartitionsDefinition(start_date="2024-08-01")
+weekly = WeeklyPartitionsDefinition(start_date="2024-08-01")
+
+
+@asset(partitions_def=daily)
+def day(): ...
+
+
+@asset(partitions_def=weekly, deps=[day])
+def week(): ...
+
+
+week_job = define_asset_job("week_job", selection=["week"], partitions_def=weekly)
+
+
+@multi_asset_sensor(asset_keys=[AssetKey("day")], job=week_job)
+def whole_weeks(context):
+    requests = {}
+    for partition, record in context.latest_materialization_records_by_partition(AssetKey("day")).items():
+        weeks = context.get_downstream_partition_keys(
+            partition, from_asset_key=AssetKey("day"), to_asset_key=AssetKey("week")
+        )
+        for each in weeks:
+            days = context.get_downstream_partition_keys(
+                each, from_asset_key=AssetKey("week"), to_asset_key=AssetKey("day")
+            )
+            if context.all_partitions_materialized(AssetKey("day"), days):
+                requests[each] = week_job.run_request_for_partition(each)
+                context.advance_cursor({AssetKey("day"): record})
+    return list(requests.values())
+""")
+def days_of_a_week(module: ModuleType, folder: Path) -> None:
+    instance = TreadleInstance([module.whole_weeks])
+
+    assert report(instance, *(("day", f"2024-08-{day:02}") for day in range(4, 10))) == []
+    assert report(instance, ("day", "2024-08-10")) == ["2024-08-04"]
+
+
+@shape("""\
 import dagster as dg
 
 

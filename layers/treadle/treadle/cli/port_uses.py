@@ -166,21 +166,22 @@ class UsesPort(CodePort, ast.NodeVisitor):
         for keyword in node.keywords:
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
-            if keyword.arg == "monitored_assets":
+            if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
                 self._replace_partitioned(elements(keyword.value))
 
     def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
         """Replace the keys of assets with partitions by their specs, which have these."""
+        specs = {key: variable for variable, key in self.partitioned.items()}
         for each in nodes:
-            if not (
-                isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name)
-            ):
-                continue
-            if each.value.id in self.partitioned:
-                text = each.value.id
+            text: str | None = None
+            if isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name):
+                text = each.value.id if each.value.id in self.partitioned else None
+            elif isinstance(each, ast.Call) and self._dagster(each.func) == "AssetKey" and each.args:
+                text = specs.get(self._text(each.args[0]))
+            if text is not None:
+                what, fact = self._text(each), "a sensor knows partitions by specs"
                 self.source.replace(each, text)
-                fact = "a sensor knows partitions by specs"
-                self._find(each, Level.CHANGE, f"{text}.key", fact, f"Change it to `{text}`")
+                self._find(each, Level.CHANGE, what, fact, f"Change it to `{text}`")
 
     def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
         for each in nodes:
