@@ -73,7 +73,9 @@ class JobSelector:
 
     def __post_init__(self) -> None:
         if self.job_name is None:
-            msg = "JobSelector has no job_name. Give it by name: JobSelector(location_name=..., job_name=...)."
+            msg = (
+                "JobSelector has no job_name. Give it by name: JobSelector(location_name=..., job_name=...)."
+            )
             raise DagsterInvalidDefinitionError(msg)
 
     def selects(self, location: str, job_name: str) -> bool:
