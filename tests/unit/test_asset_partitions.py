@@ -248,7 +248,7 @@ class TestRecordsByPartition:
             "2022-08-04": [JULY.key, JULY_2.key],
             "2022-08-05": [JULY.key],
         }
-        for assets in ([JULY, AUGUST], [JULY.key, AUGUST]):
+        for assets in ([JULY, AUGUST], [JULY.key, AUGUST], [JULY, PLAIN]):
             with pytest.raises(DagsterInvalidInvocationError, match="share the same partitions definition"):
                 seen(instance, *assets).latest_materialization_records_by_partition_and_asset()
 

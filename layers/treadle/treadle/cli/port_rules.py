@@ -166,10 +166,12 @@ READS_PARTITIONS = frozenset(
 )
 """Methods of a multi-asset sensor's context that read the partitions of assets."""
 
-DROPPED_OF_ASSETS = "a job's assets are known by key, deps and group only"
+DROPPED_OF_ASSETS = "nothing would use it"
 """Why options of `AssetSpec` that do not exist are left out."""
 
-_SELECTION = Rule(DROPPED_OF_ASSETS, "Select the assets by these", DIFFERENT)
+_SELECTION = Rule(
+    "assets are selected by key, group and dependency only", "Select the assets by these", DIFFERENT
+)
 _DEFINITION = Rule("asset definitions do not exist", "Request the job that makes the assets")
 _CHECKS = Rule("asset checks do not exist", "Run the checks within the job")
 _CONDITION_OPTION = Rule("automation conditions do not exist", "Write a sensor", WHICH)

@@ -1,8 +1,9 @@
 """Which job makes the assets that a sensor or a request selects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.asset_selection import AssetGraph, AssetSelection, Keys, names_of
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
@@ -15,21 +16,29 @@ class AssetTargets:
     """The assets that a sensor selects, and the jobs that make them.
 
     Attributes:
-        selected: the assets.
-        jobs: each makes some of them, and each asset is made by one.
+        makers: the name of the job that makes each of the assets, in the order of their keys.
+        jobs: these jobs.
     """
 
-    selected: Keys
+    makers: Mapping[AssetKey, str]
     jobs: tuple[JobDefinition, ...]
+
+    def by_job(self, keys: Iterable[AssetKey]) -> dict[str, set[AssetKey]]:
+        """Return those of the assets that are selected, by the name of the job that makes them."""
+        found: dict[str, set[AssetKey]] = {}
+        for key in keys:
+            if key in self.makers:
+                found.setdefault(self.makers[key], set()).add(key)
+        return found
 
     def targeted(self, request: RunRequest) -> RunRequest:
         """Return the request with its assets, by default all that are selected, and with the job that makes most.
 
         `selection_problem` says why a request for which that job is not enough can never run.
         """
-        keys = request.asset_selection
-        keys = sorted(self.selected) if keys is None else list(keys)
-        name = request.job_name or max(self.jobs, key=lambda job: len(job.asset_keys & set(keys))).name
+        keys = list(self.makers if request.asset_selection is None else request.asset_selection)
+        made = {} if request.job_name else self.by_job(keys)
+        name = request.job_name or max(made, key=lambda job: len(made[job]), default=self.jobs[0].name)
         return for_job(request, name, keys)
 
 
@@ -81,7 +90,8 @@ def targets_of(sensor_name: str, selection: AssetSelection, jobs: Sequence[JobDe
         if len(graph.makers[key]) > 1:
             fact = f"{names_of([key])} made by several jobs, {' and '.join(graph.makers[key])}: give only one of these"
             raise _cannot_select(sensor_name, selection, fact, graph)
-    return AssetTargets(keys, tuple(job for job in jobs if job.asset_keys & keys))
+    makers = {key: graph.makers[key][0] for key in sorted(keys)}
+    return AssetTargets(makers, tuple(job for job in jobs if job.name in makers.values()))
 
 
 def selection_problem(targets: AssetTargets | None, job: JobDefinition, request: RunRequest) -> str | None:
@@ -94,16 +104,16 @@ def selection_problem(targets: AssetTargets | None, job: JobDefinition, request:
     """
     keys = frozenset(request.asset_selection or ())
     if targets is not None:
-        if outside := keys - targets.selected:
+        if outside := keys - targets.makers.keys():
             return (
                 "RunRequest includes asset keys that are not part of sensor's asset_selection: "
-                f"{_listed(outside)}. Select some of {_listed(targets.selected)}."
+                f"{_listed(outside)}. Select some of {_listed(targets.makers)}."
             )
-        makers = {each.name: each.asset_keys & keys for each in targets.jobs if each.asset_keys & keys}
+        makers = targets.by_job(sorted(keys))
         if not keys and len(targets.jobs) > 1:
             return (
                 f"The request selects no asset, and {len(targets.jobs)} jobs make those of the sensor. Select some of "
-                f"{_listed(targets.selected)}."
+                f"{_listed(targets.makers)}."
             )
         if len(makers) > 1:
             each = "; ".join(f"{name} makes {_listed(made)}" for name, made in makers.items())
@@ -124,7 +134,7 @@ def selection_problem(targets: AssetTargets | None, job: JobDefinition, request:
     return None
 
 
-def _listed(keys: Keys) -> str:
+def _listed(keys: Iterable[AssetKey]) -> str:
     names = [key.to_user_string() for key in sorted(keys)]
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 

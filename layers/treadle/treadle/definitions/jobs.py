@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
@@ -53,14 +54,18 @@ class JobDefinition:
             strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
-        partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
-            rejected, and the others of its tick are launched.
+        partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
+            one of their keys is rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
 
+    Attributes:
+        asset_keys: the keys of these assets.
+
     Raises:
         DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
-            are to be stored, or are not unique, or assets that are not a list of different ones.
+            are to be stored, or are not unique, or assets that are not a list of different ones, or have other
+            partitions than the job or one another.
     """
 
     name: str
@@ -70,21 +75,24 @@ class JobDefinition:
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
     assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
+    asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
         tags = tag_texts(self.tags, DagsterInvalidDefinitionError)
         object.__setattr__(self, "tags", tags)
         given = self.run_tags
-        object.__setattr__(
-            self, "run_tags", tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
-        )
+        run_tags = tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
+        object.__setattr__(self, "run_tags", run_tags)
+        if problem := max_runtime_problem(run_tags):
+            raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.
             from treadle.definitions.asset_specs import partitions_of, specs_of
 
             specs = specs_of(self.assets, self.name)
             object.__setattr__(self, "assets", specs)
+            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in specs))
             object.__setattr__(self, "partitions_def", partitions_of(specs, self.name, self.partitions_def))
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
@@ -93,11 +101,6 @@ class JobDefinition:
     def asset_specs(self) -> "tuple[AssetSpec, ...]":
         """The assets that the job makes, each with what is declared about it."""
         return cast("tuple[AssetSpec, ...]", self.assets or ())
-
-    @property
-    def asset_keys(self) -> "frozenset[AssetKey]":
-        """The assets that the job makes."""
-        return frozenset(spec.key for spec in self.asset_specs)
 
     def _check_partitions(self, given: object) -> None:
         # Imported here, as most jobs have no partitions.

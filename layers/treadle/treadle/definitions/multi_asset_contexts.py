@@ -160,8 +160,8 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
             DagsterInvalidInvocationError: if the assets have different partitions.
             DagsterInvariantViolationError: if they have none.
         """
-        declared = [self._partitions_of(key) for key in self.asset_keys]
-        if any(each is not None and each != declared[0] for each in declared):
+        declared = [self.asset_partitions.definition(key) for key in self.asset_keys]
+        if any(each != declared[0] for each in declared):
             msg = "All assets must be partitioned and share the same partitions definition"
             raise DagsterInvalidInvocationError(msg)
         found: dict[str, dict[AssetKey, EventLogRecord]] = {}
@@ -300,9 +300,10 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         if not self._consumes_all and not any(self._consumed.values()):
             return
         moved = {key: self._moved(key) for key in self.asset_keys}
-        text = dump_cursors(moved)
-        check_cursor_size(self.sensor_name, text)
-        self._cursor, self._cursors = text, moved
+        if moved != self._cursors:
+            text = dump_cursors(moved)
+            check_cursor_size(self.sensor_name, text)
+            self._cursor, self._cursors = text, moved
         self._newest, self._consumed, self._consumes_all = None, {}, False
 
     def _moved(self, key: AssetKey) -> AssetCursor:

@@ -18,6 +18,7 @@ from treadle.definitions.bounds import (
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
 from treadle.definitions.evaluation import EMPTY_RESULT
+from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.runs import ASSET_SELECTION_TAG
@@ -286,6 +287,7 @@ class Planner:
             config_problem(job, request.plain_config)
             or partition_problem
             or self._selection_problem(job, request)
+            or max_runtime_problem(run.tags)
         )
         if problem is not None:
             return problem
