@@ -318,7 +318,7 @@ NAMES: Mapping[str, Rule] = {
     ),
     **dict.fromkeys(("DynamicOutput", "Failure", "RetryRequested", "HookExecutionResult"), _OF_CODE),
     "MAX_RUNTIME_SECONDS_TAG": Rule(
-        "the job's target limits its time", "Set the limit of the target", LISTED, Level.HAND
+        "tags are written as text", 'Write "dagster/max_runtime"', LISTED, Level.HAND
     ),
     "with_resources": RESOURCES,
     **dict.fromkeys(
