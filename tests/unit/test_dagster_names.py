@@ -167,7 +167,7 @@ def test_description_is_printed_as_json() -> None:
     ids=["JobSelector", "RunsFilter", "build_sensor_context"],
 )
 def test_argument_in_the_place_of_another_of_dagsters_is_refused(call: Callable[[], object]) -> None:
-    with pytest.raises((TypeError, DagsterInvalidDefinitionError), match="positional|no job_name"):
+    with pytest.raises((TypeError, DagsterInvalidDefinitionError), match=r"positional|no job_name"):
         call()
 
 
