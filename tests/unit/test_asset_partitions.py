@@ -155,8 +155,8 @@ class TestDownstreamKeys:
     @pytest.mark.parametrize(
         ("upstream", "downstream", "message"),
         [
-            (AssetKey("other"), JULY.key, r"\['other'\]\) not declared in sensor and does not exist in target jobs"),
-            (JULY.key, AssetKey("other"), r"\['other'\]\) not declared in sensor"),
+            (AssetKey("other"), JULY.key, r"\['other'\]\) are declared neither in the sensor nor in its target jobs"),
+            (JULY.key, AssetKey("other"), r"\['other'\]\) are declared neither in the sensor"),
             (PLAIN.key, JULY.key, r"\['plain_asset'\]\) is not partitioned. Cannot get partition keys"),
             (JULY.key, PLAIN.key, r"\['plain_asset'\]\) is not partitioned. Cannot get partition keys"),
         ],
@@ -290,6 +290,12 @@ class TestDeclaration:
             monitored_assets=AssetSelection.all(), instance=instance, jobs=[make_both]
         )
         assert selected.asset_keys == (JULY.key, JULY_2.key)
+
+    def test_job_that_lists_a_key_declares_no_partitions(self, instance: TreadleInstance) -> None:
+        make(instance, PLAIN, "a")
+        context = seen(instance, PLAIN.key, jobs=[JobDefinition("make_plain", assets=["plain_asset"])])
+
+        assert list(context.latest_materialization_records_by_partition(PLAIN.key)) == ["a"]
 
     def test_job_has_the_partitions_of_its_assets(self) -> None:
         job = JobDefinition("make_july", assets=[PLAIN, JULY])

@@ -265,14 +265,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return
         if any(each.arg in {*TARGETS, *_OF_ASSETS, "job_name", None} for each in node.keywords):
             return
-        asked = [
+        selections = [
             keyword.value
             for each in ast.walk(sensor)
             if isinstance(each, ast.Call) and self._dagster(each.func) == "RunRequest"
             for keyword in each.keywords
             if keyword.arg == "asset_selection"
         ]
-        keys = [key for each in asked for key in self._selected(each) or ()]
+        keys = [key for each in selections for key in self._selected(each) or ()]
         if not keys:
             return
         job = f"{sensor.name}_job"

@@ -64,7 +64,10 @@ class MonitoredAssets:
         Raises:
             DagsterInvalidDefinitionError: if what is declared about an asset contradicts itself.
         """
-        specs = [spec for job in jobs for spec in job.asset_specs]
+        # A job that lists an asset by its key alone says nothing about its partitions.
+        specs = [
+            spec for job in jobs for spec in job.asset_specs if spec.partitions_def is not None or spec.deps
+        ]
         return replace(self, partitions=self.partitions.also(AssetPartitions(specs))) if specs else self
 
     def resolved(self, sensor_name: str, jobs: "Sequence[JobDefinition]") -> "MonitoredAssets":

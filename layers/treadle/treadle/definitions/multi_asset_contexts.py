@@ -241,8 +241,8 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         for key in (to_asset_key, from_asset_key):
             if not self.asset_partitions.is_declared(key):
                 msg = (
-                    f"Asset key {key} not declared in sensor and does not exist in target jobs. Declare its partitions "
-                    "in monitored_assets=[AssetSpec(..., partitions_def=...)], or in the assets of a job."
+                    f"The partitions of asset key {key} are declared neither in the sensor nor in its target jobs. "
+                    "Declare them in monitored_assets=[AssetSpec(..., partitions_def=...)], or in the assets of a job."
                 )
                 raise DagsterInvalidInvocationError(msg)
         with self._partition_loading():
