@@ -224,6 +224,10 @@ bench: setup ## Measure each figure against its goal, and write docs/performance
 bench-peers: setup .tools/peers/.ready ## Compare with Dagster, which is installed into .tools/peers
 	@$(PYTHON) -m benchmarks.peers
 
+.PHONY: dagster-names
+dagster-names: .venv/.ready .tools/peers/.ready ## Compare Dagster's public names with Treadle's, and with what the guide lists
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.dagster_names $(ARGS)
+
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must fail
 	@$(PYTHON) -m tests.faults.mutants

@@ -66,13 +66,23 @@ class JobSelector:
 
     Attributes:
         location_name: the engine, as in `CodeLocationSelector`.
+        repository_name: for compatibility with Dagster, which has it before the job's name.
         job_name: the job's name.
-        repository_name: for compatibility with Dagster.
+
+    Raises:
+        DagsterInvalidDefinitionError: if there is no job's name.
     """
 
     location_name: str
-    job_name: str
     repository_name: str | None = None
+    job_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.job_name is None:
+            msg = (
+                "JobSelector has no job_name. Give it by name: JobSelector(location_name=..., job_name=...)."
+            )
+            raise DagsterInvalidDefinitionError(msg)
 
     def selects(self, location: str, job_name: str) -> bool:
         """Return whether a job is selected."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +208,7 @@ class RunsFilter:
     job_name: str | None = None
     statuses: Sequence[DagsterRunStatus] | None = None
     tags: Mapping[str, str] | None = None
+    _: KW_ONLY
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     created_after: datetime | None = None
