@@ -15,6 +15,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
+from treadle.ports.partitions import PartitionStore
 from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -34,6 +35,7 @@ class Stores:
     ticks: TickStore
     runs: RunStore
     events: EventStore
+    partitions: PartitionStore
     blobs: BlobStore
     registry: RegistryStore
     engine: EngineStore
@@ -74,6 +76,7 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.ticks,
         stores.runs,
         stores.events,
+        stores.partitions,
         blobs,
         stores.registry,
         stores.engine,

@@ -10,6 +10,7 @@ from tests.contract.conftest import Stores
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SkipStreak
+from treadle.model.ticks import DynamicPartitionsRequestResult as Result
 from treadle.model.ticks import PlannedRun, Tick, TickKind
 
 NOON = 1_795_348_800_000
@@ -324,3 +325,15 @@ def test_start_and_reset_note_when_they_were(
     """From then on ticks are due again."""
     assert stores.sensors.edit("files", Edit(NOON + 9, "ann", status=status)).started_at == started
     assert stores.sensors.get("files").started_at == started
+
+
+def test_state_names_the_tick_whose_changes_of_partitions_the_next_one_waits_for(stores: Stores) -> None:
+    changing = replace(tick(), dynamic_partitions_request_results=(Result("fruits", ("a",), None),))
+    stores.sensors.commit(acquired(stores), completion(ticks=(changing,), partitions_tick=changing.tick_id))
+    waiting = stores.sensors.get("files").partitions_tick
+    lease = acquired(stores, NOON + MINUTE)
+
+    stores.sensors.commit(lease, completion(NOON + MINUTE + 2_000))
+
+    assert (waiting, lease.before.partitions_tick) == (changing.tick_id, changing.tick_id)
+    assert stores.sensors.get("files").partitions_tick is None

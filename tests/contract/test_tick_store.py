@@ -12,6 +12,7 @@ from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
     Drop,
+    DynamicPartitionsRequestResult,
     ErrorInfo,
     PlannedRun,
     RejectedRequest,
@@ -39,6 +40,10 @@ FULL = Tick(
     owner="first",
     depth=2,
     asset_events=(AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
+    dynamic_partitions_request_results=(
+        DynamicPartitionsRequestResult("fruits", ("äpfel", "b|c"), None, ("pear",)),
+        DynamicPartitionsRequestResult("fruits", None, ("kiwi",)),
+    ),
 )
 FAILED = replace(
     FULL,
@@ -47,6 +52,7 @@ FAILED = replace(
     existing_keys=(),
     rejected=(),
     asset_events=(),
+    dynamic_partitions_request_results=(),
     error=ErrorInfo("ValueError", "no", "stack"),
 )
 
@@ -108,6 +114,25 @@ def test_tick_is_dispatched_once_that_is_noted_or_its_record_has_expired(stores:
 
     after = [stores.ticks.is_dispatched("files", tick_id) for tick_id in (FULL.tick_id, "unknown")]
     assert (before, after) == (False, [True, True])
+
+
+def test_partitions_of_a_tick_are_changed_once_it_is_dispatched_or_held_or_has_expired(
+    stores: Stores,
+) -> None:
+    stores.ticks.put(FULL)
+    held = replace(FULL, tick_id="2026-11-22T12:01:00.000Z-abc")
+    stores.ticks.put(held)
+    ids = (FULL.tick_id, held.tick_id, "unknown")
+    before = [stores.ticks.has_changed_partitions("files", tick_id) for tick_id in ids]
+
+    # RECONCILE postpones a tick that it could not dispatch, too.
+    stores.ticks.postpone("files", FULL.tick_id, 5, "no answer")
+    postponed = stores.ticks.has_changed_partitions("files", FULL.tick_id)
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(), [])
+    stores.ticks.postpone("files", held.tick_id, 5, "no grant", held=1)
+
+    after = [stores.ticks.has_changed_partitions("files", tick_id) for tick_id in ids]
+    assert (before, postponed, after) == ([False, False, True], False, [True, True, True])
 
 
 def test_dispatch_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 
 from tests.contract.conftest import Stores
+from tests.support.partitions import no_partitions
 from tests.support.poison import damaged
 from treadle.adapters.dynamodb.assets import DynamoEventStore
 from treadle.adapters.dynamodb.runs import DynamoRunStore, _item
@@ -230,7 +231,7 @@ def test_materializations_are_read_past_one_that_cannot_be(stores: Stores) -> No
     good = '{"description":null,"metadata":{},"partition":"p","run_id":null,"depth":0,"location":"a/b/c"}'
     stores.events.append([event("orders", n, good if n != 2 else '{"depth":true}') for n in (1, 2, 3)])
     put(stores.events, {"asset_key": {"S": "orders"}, "item": {"S": f"event#{3:015d}"}, "body": {"N": "1"}})
-    instance = InstanceReader(stores.runs, "a/b/c", stores.events)
+    instance = InstanceReader(stores.runs, "a/b/c", stores.events, no_partitions)
     from treadle import AssetKey
 
     page = instance.fetch_materializations(AssetKey("orders"), limit=5, ascending=True)

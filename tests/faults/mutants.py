@@ -47,6 +47,13 @@ POISON = "tests/functional/test_poison.py::test_"
 PARSERS = "tests/unit/test_poison_messages.py::test_"
 ON_TABLES = "tests/contract/test_unreadable.py::test_"
 UNREADABLE = "tests/unit/test_reconcile_unreadable.py::test_"
+PARTITIONS = "adapters/dynamodb/partitions.py"
+OF_PARTITIONS = "tests/contract/test_partition_store.py::test_"
+PARTITION_TICKS = "tests/unit/test_dynamic_partitions.py::test_"
+IN_ANY_ORDER = (
+    "tests/faults/test_every_call_of_partitions.py::"
+    "test_last_committed_change_applies_however_often_and_in_whatever_order_ticks_are_dispatched"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1035,6 +1042,92 @@ MUTANTS = (
         "if attempt == run.attempt and is_unknown(run):",
         "if attempt == run.attempt:",
         (f"{MOVED_RECORD}whoever_has_checked_may_report_of_a_run_that_ended_as_unknown",),
+    ),
+    Mutant(
+        "earlier change of a partition applied after a later one",
+        PARTITIONS,
+        "| (Model.changed < time.text)",
+        "| Model.changed.exists()",
+        (f"{OF_PARTITIONS}latest_change_applies_in_whatever_order_and_however_often[moto-2]",),
+    ),
+    Mutant(
+        "deleted partition not remembered",
+        PARTITIONS,
+        "[*actions, Model.changed.set(time.text)],",
+        "[*actions, Model.changed.set(time.text) if change.exists else Model.changed.remove()],",
+        (f"{OF_PARTITIONS}latest_change_applies_in_whatever_order_and_however_often[moto-2]",),
+    ),
+    Mutant(
+        "deleted partition remembered for ever",
+        PARTITIONS,
+        "Model.expires_at.set(time.at // 1000 + DELETED_SECONDS)",
+        "Model.expires_at.remove()",
+        (f"{OF_PARTITIONS}deleted_key_is_remembered_until_no_earlier_change_can_come[moto]",),
+    ),
+    Mutant(
+        "partition that is added again moved to the end",
+        PARTITIONS,
+        "Model.added.set(Model.added | place)",
+        "Model.added.set(place)",
+        (
+            f"{OF_PARTITIONS}key_that_is_added_again_keeps_its_place_and_one_that_was_deleted_comes_last[moto]",
+        ),
+    ),
+    Mutant(
+        "partition requested although its tick deletes it",
+        "engine/tick/partitions.py",
+        "unchanged = [key for key in partition_keys if key not in changes]",
+        "unchanged = [key for key in partition_keys if not changes.get(key)]",
+        (f"{PARTITION_TICKS}run_for_a_key_that_the_result_deletes_fails_the_tick_and_changes_nothing",),
+    ),
+    Mutant(
+        "partition that exists not written",
+        "model/ticks.py",
+        "                *each.skipped_partitions,\n",
+        "",
+        (IN_ANY_ORDER,),
+    ),
+    Mutant(
+        "tick that does not wait for the partitions of the last one",
+        "engine/tick/scheduled_ticks.py",
+        "if changing is not None and not self._ticks.has_changed_partitions(lease.sensor, changing):",
+        "if changing is not None and self._ticks.has_changed_partitions(lease.sensor, ''):",
+        (f"{PARTITION_TICKS}tick_waits_until_the_changes_of_the_last_one_are_applied",),
+    ),
+    Mutant(
+        "changes of partitions forgotten by a tick that died",
+        "engine/tick/scheduled_ticks.py",
+        "            partitions_tick=before.partitions_tick,\n",
+        "",
+        (f"{PARTITION_TICKS}tick_that_dies_does_not_forget_the_changes_before_it",),
+    ),
+    Mutant(
+        "postponed tick's partitions taken for applied",
+        TICKS,
+        'return all("dispatched" in item or "held_requests" in item for item in found)',
+        'return all("dispatched" in item or "held" in item for item in found)',
+        (f"{OF_TICKS}partitions_of_a_tick_are_changed_once_it_is_dispatched_or_held_or_has_expired[moto]",),
+    ),
+    Mutant(
+        "runs started before all partitions of their tick are applied",
+        "engine/dispatch/dispatcher.py",
+        "left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left",
+        "left = list(left)",
+        (f"{PARTITION_TICKS}changes_of_a_large_tick_are_applied_in_chunks_before_its_runs_start",),
+    ),
+    Mutant(
+        "runs not started after the partitions of their tick",
+        "engine/dispatch/dispatcher.py",
+        "            return self._fan_out_chunks(replace(tick, slicing=slicing), self._chunks).refused\n",
+        "            return 0\n",
+        (f"{PARTITION_TICKS}changes_of_a_large_tick_are_applied_in_chunks_before_its_runs_start",),
+    ),
+    Mutant(
+        "partitions of a held tick applied at each check",
+        "engine/dispatch/dispatcher.py",
+        "if changes and not was_held:",
+        "if changes:",
+        (f"{PARTITION_TICKS}held_tick_does_not_apply_its_changes_again",),
     ),
 )
 

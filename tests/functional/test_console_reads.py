@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from tests.support.console import ANN, Client, MemoryStack, console_of
-from treadle import AssetMaterialization, RunRequest, SensorDefinition, SensorResult, SkipReason
+from treadle import (
+    AssetMaterialization,
+    DynamicPartitionsDefinition,
+    RunRequest,
+    SensorDefinition,
+    SensorResult,
+    SkipReason,
+)
 from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -146,7 +153,8 @@ def test_a_tick_is_shown_with_its_requests_log_and_runs(
     stack: MemoryStack, source: Source, viewer: Client
 ) -> None:
     made = AssetMaterialization("orders", metadata={"rows": 7})
-    source.found = SensorResult(run_requests=[RunRequest(run_key=AWKWARD)], cursor="7", asset_events=[made])
+    changes = [DynamicPartitionsDefinition(name="fruits").build_add_request(["a", AWKWARD])]
+    source.found = SensorResult([RunRequest(run_key=AWKWARD)], None, "7", changes, [made])
     tick = stack.instance.tick("watch").tick
     assert tick is not None
 
@@ -157,6 +165,16 @@ def test_a_tick_is_shown_with_its_requests_log_and_runs(
     assert [(each["run_key"], each["status"]) for each in shown["runs"]] == [(AWKWARD, "STARTED")]
     assert [(each["asset_key"], each["metadata"]) for each in shown["asset_events"]] == [
         ("orders", {"rows": 7})
+    ]
+    assert shown["dynamic_partitions_request_results"] == [
+        {
+            "partitions_def_name": "fruits",
+            "added_partitions": ["a", AWKWARD],
+            "deleted_partitions": None,
+            "skipped_partitions": [],
+            "changed_count": 2,
+            "skipped_count": 0,
+        }
     ]
     assert "owner" not in shown
 

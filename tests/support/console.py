@@ -30,6 +30,7 @@ from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
 from treadle.operate.overview import Overview
+from treadle.operate.partitions import PartitionOperations
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
@@ -98,6 +99,7 @@ class MemoryStack:
             Doctor(deployment, health, overview, ticks, runs, made.clock),
             TickDrops(ticks, made.clock),
             jobs,
+            PartitionOperations(made._stores.partitions, made.clock),
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

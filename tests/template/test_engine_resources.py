@@ -55,7 +55,7 @@ def test_table_has_the_keys_that_the_stores_use(name: str) -> None:
 
 
 def test_ticks_are_streamed_and_expire() -> None:
-    """Runs are streamed too, and no other record expires."""
+    """Runs are streamed too, and of other records only deleted keys of dynamic partitions expire."""
     streams = {
         name: table["StreamSpecification"]["StreamViewType"]
         for name, table in TABLES.items()
@@ -68,7 +68,8 @@ def test_ticks_are_streamed_and_expire() -> None:
     }
 
     assert streams == {"TicksTable": "NEW_IMAGE", "RunsTable": "NEW_AND_OLD_IMAGES"}
-    assert expiring == {"TicksTable": {"AttributeName": "expires_at", "Enabled": True}}
+    expires = {"AttributeName": "expires_at", "Enabled": True}
+    assert expiring == {"TicksTable": expires, "EventsTable": expires}
 
 
 def test_stores_are_created_all_or_none() -> None:

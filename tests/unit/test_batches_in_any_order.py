@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.partitions import no_partitions
 from treadle import (
     AssetKey,
     AssetMaterialization,
@@ -91,7 +92,7 @@ class Known:
 
     def tick(self) -> list[set[Event]]:
         """Return the batches that the sensor requests."""
-        instance = InstanceReader(InMemoryRunStore(InMemoryTables()), "1/r/n", self.events)
+        instance = InstanceReader(InMemoryRunStore(InMemoryTables()), "1/r/n", self.events, no_partitions)
         context: SensorEvaluationContext = build_sensor_context(
             instance, cursor=self.cursor, sensor_name="ready"
         )

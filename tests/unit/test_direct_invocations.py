@@ -20,6 +20,7 @@ PREVIEW: dict[str, object] = {
     "existing_keys": ["b"],
     "set_aside": [{"run_key": "c", "reason": "too large"}],
     "asset_events": [],
+    "dynamic_partitions_request_results": [],
     "cursor_before": "1",
     "cursor_after": "2",
     "log": ["listed"],
@@ -58,6 +59,7 @@ def test_preview_reports_the_tick_and_the_cursor_before_and_after() -> None:
         "existing_keys": ["b"],
         "rejected": PREVIEW["set_aside"],
         "asset_events": [],
+        "dynamic_partitions_request_results": [],
         "log": ["listed"],
     }
 

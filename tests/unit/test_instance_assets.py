@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.partitions import no_partitions
 from treadle import (
     AssetKey,
     AssetMaterialization,
@@ -86,7 +87,7 @@ class TestRecords:
     def test_no_more_are_read_than_are_requested(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
-        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events, no_partitions)
 
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS))) == 1_000
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=5)) == 5
@@ -170,7 +171,7 @@ class TestPartitions:
     def test_reading_ends_once_those_requested_are_found(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
-        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events, no_partitions)
 
         assert reading.get_materialized_partitions(ORDERS, partitions=["3000", "2999"]) == {"3000", "2999"}
         assert events.read <= 3

@@ -12,7 +12,8 @@ from tests.support.engine import JOB, RUNNING, EngineHarness
 from tests.support.launching import RUN_ID, queue_run
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, StoreThrottledError
-from treadle.definitions.results import SkipReason
+from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition
+from treadle.definitions.results import SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.message_hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
@@ -236,6 +237,34 @@ def test_a_wake_up_that_meets_the_longest_evaluation_wakes_the_sensor_after_it(
     assert chains.longest <= MOST_HOPS
     assert len(ticked) == 1
     assert 905_000 < ticked[0] - NOON < 905_000 + 700_000
+
+
+def test_a_wake_up_while_partitions_are_not_applied_yet_wakes_the_sensor_after_that(
+    harness: EngineHarness,
+) -> None:
+    ticked: list[int] = []
+
+    def function() -> SensorResult:
+        ticked.append(harness.clock.time)
+        add = DynamicPartitionsDefinition(name="fruits").build_add_request([str(len(ticked))])
+        return SensorResult(dynamic_partitions_requests=[add])
+
+    definition = Woken("woken", evaluation_fn=function, job_name=JOB)
+    chains = Chains(harness.clock, lambda event: _evaluate_batch(parts, event, Context()))
+    parts = _parts(harness, definition, chains, 0)
+    harness.clock.time = NOON
+    chains.queue.send([WAKE])
+    chains.receive()
+    harness.clock.advance(60)
+    chains.queue.send([WAKE])
+
+    for number, _ in enumerate(chains.minutes(40)):
+        if number == 10:
+            harness.dispatcher().dispatch(next(iter(harness.tables.ticks.values())))
+
+    assert chains.longest <= MOST_HOPS
+    assert len(ticked) == 2
+    assert ticked[1] - ticked[0] > 10 * MINUTE
 
 
 @pytest.mark.parametrize("interval", [300, 3_600, 6 * 3_600])

@@ -556,16 +556,6 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
             ),
             r"format string \(%Y-%m-%d\) is not granular enough",
         ),
-        (
-            lambda: JobDefinition("load", partitions_def=DynamicPartitionsDefinition(name="fruits")),
-            "has dynamic partitions with a name, which are not stored yet",
-        ),
-        (
-            lambda: JobDefinition(
-                "load", partitions_def=MultiPartitionsDefinition({"a": FRUITS, "b": REGIONS})
-            ),
-            "has dynamic partitions with a name, which are not stored yet",
-        ),
     ],
 )
 def test_definition_that_cannot_work_is_refused(make: Callable[[], object], message: str) -> None:

@@ -23,6 +23,7 @@ declare namespace Api {
   type TickOutline = Response<'ticks'>['ticks'][number];
   type Tick = Response<'tick'>;
   type RunRequest = Tick['requests'][number];
+  type PartitionsResult = Tick['dynamic_partitions_request_results'][number];
   type RunOutline = Response<'runs'>['runs'][number];
   type Run = Response<'run'>;
   type Explanation = Response<'why'>;

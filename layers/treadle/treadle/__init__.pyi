@@ -175,6 +175,10 @@ from treadle.definitions.partitions.multi_mappings import MultiPartitionMapping 
 from treadle.definitions.partitions.multi_mappings import (
     MultiToSingleDimensionPartitionMapping as MultiToSingleDimensionPartitionMapping,
 )
+from treadle.definitions.partitions.requests import AddDynamicPartitionsRequest as AddDynamicPartitionsRequest
+from treadle.definitions.partitions.requests import (
+    DeleteDynamicPartitionsRequest as DeleteDynamicPartitionsRequest,
+)
 from treadle.definitions.partitions.static import StaticPartitionsDefinition as StaticPartitionsDefinition
 from treadle.definitions.partitions.time_window_mapping import (
     TimeWindowPartitionMapping as TimeWindowPartitionMapping,

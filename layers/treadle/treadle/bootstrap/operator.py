@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
     from treadle.operate.overview import Overview
+    from treadle.operate.partitions import PartitionOperations
     from treadle.operate.redrive import Redriver
     from treadle.operate.redrive_routes import Destination
     from treadle.operate.replay import Replayer
@@ -55,6 +56,7 @@ class OperatorParts:
         doctor: finds problems.
         drops: drops the requests for which ticks wait.
         jobs: the names of the registered jobs.
+        partitions: reads and repairs dynamic partitions.
     """
 
     deployment: "Deployment"
@@ -70,6 +72,7 @@ class OperatorParts:
     doctor: "Doctor"
     drops: "TickDrops"
     jobs: "Collection[str]"
+    partitions: "PartitionOperations"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -101,6 +104,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.invoke import SensorInvoker
     from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
+    from treadle.operate.partitions import PartitionOperations
     from treadle.operate.redrive import Redriver
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
@@ -176,6 +180,7 @@ def operator_parts(stack: str) -> OperatorParts:
         ),
         TickDrops(stores.ticks, clock),
         jobs,
+        PartitionOperations(stores.partitions, clock),
     )
 
 

@@ -20,6 +20,7 @@ from treadle.cli.move import move
 from treadle.cli.new_sensor import Written, find_root, write_job, write_sensor
 from treadle.cli.output import scaffold_errors
 from treadle.cli.params import params
+from treadle.cli.partitions import partition
 from treadle.cli.port import port_files
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
@@ -60,6 +61,7 @@ for each in (
     tick,
     run,
     asset,
+    partition,
     dlq,
     logs,
     console,

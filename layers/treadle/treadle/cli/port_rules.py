@@ -185,15 +185,11 @@ _NO_SCAN = Rule("nothing is ever scanned", "Give the keys, the job or the run id
 _CONFIG_TYPES = Rule(
     "it is not ported from Dagster's config", "Use the other types of config", DIFFERENT, Level.HAND
 )
-_STORED_KEYS = Rule(
-    "keys of dynamic partitions are not stored", "Keep the keys elsewhere; a partition_key is passed on"
-)
 
 OPTIONS: Mapping[str, Rule] = {
     "stale_assets_only": _SELECTION,
     "asset_check_keys": _CHECKS,
     "automation_condition_evaluations": _CONDITION_OPTION,
-    "dynamic_partitions_requests": _STORED_KEYS,
     **dict.fromkeys(("repository_def", "definitions"), _LOCATIONS),
     **dict.fromkeys(("instance_ref", "dagster_run", "event_loop", "log_manager"), _ENGINES_OWN),
     **dict.fromkeys(
@@ -325,7 +321,6 @@ NAMES: Mapping[str, Rule] = {
         ("RunStatusChangeRecordsFilter", "RunShardedEventsCursor", "AssetPartitionStatus"), _NO_SCAN
     ),
     **dict.fromkeys(("PaginatedResults", "Partition"), _PAGES),
-    **dict.fromkeys(("AddDynamicPartitionsRequest", "DeleteDynamicPartitionsRequest"), _STORED_KEYS),
     **dict.fromkeys(
         ("daily_partitioned_config", "static_partitioned_config", "dynamic_partitioned_config"), _PARTITIONED
     ),
@@ -336,15 +331,6 @@ NAMES: Mapping[str, Rule] = {
 }
 
 MEMBERS: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "get_dynamic_partitions",
-            "add_dynamic_partitions",
-            "delete_dynamic_partition",
-            "has_dynamic_partition",
-        ),
-        _STORED_KEYS,
-    ),
     "assets_defs_by_key": _DEFINITION,
     **dict.fromkeys(
         ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
@@ -405,9 +391,7 @@ MEMBERS: Mapping[str, Rule] = {
 """By the name of an attribute, or by `Class.attribute`."""
 
 CALLS: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        ("*SensorDefinition", "run_status_sensor", "run_failure_sensor", "RunRequest", "SensorResult"), _NAMED
-    ),
+    **dict.fromkeys(("*SensorDefinition", "run_status_sensor", "run_failure_sensor", "RunRequest"), _NAMED),
     **dict.fromkeys(("build_sensor_context", "RunsFilter"), _NAMED),
     **dict.fromkeys(("get_run_records", "get_asset_records"), _NO_SCAN),
     "EventRecordsFilter": _NO_SCAN,
@@ -479,7 +463,7 @@ def refusal(name: str, option: str) -> Rule | None:
     """Return why an option of one of Treadle's names cannot be given; None if it can."""
     if option not in (options_of(name) or ()):
         return rule_of(OPTIONS, f"{name}.{option}") or unknown(f"option {option} of {name}")
-    return _STORED_KEYS if (name, option) == ("DynamicPartitionsDefinition", "name") else None
+    return None
 
 
 def positional(name: str) -> int:

@@ -476,9 +476,24 @@ def _print_preview(found: Mapping[str, Any]) -> None:
         echo(f"rejected {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
         echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
+    for each in tick["dynamic_partitions_request_results"]:
+        echo_partitions(each)
     for name, number in tick.get("left_out", {}).items():
         echo(f"{number} more {name.replace('_', ' ')} are omitted: the response has no room for them.")
     echo_lines([f"log: {line}" for line in tick["log"]], "")
+
+
+def echo_partitions(result: Mapping[str, Any]) -> None:
+    """Print what a tick requests of a set of dynamic partitions."""
+    name, added, deleted = (
+        result[each] for each in ("partitions_def_name", "added_partitions", "deleted_partitions")
+    )
+    verb, keys = ("adds", added) if deleted is None else ("deletes", deleted)
+    if keys:
+        echo(f"{verb} partitions of {name}: {', '.join(keys)}")
+    if skipped := result["skipped_partitions"]:
+        why = "exist" if deleted is None else "do not exist"
+        echo(f"skips partitions of {name} that {why}: {', '.join(skipped)}")
 
 
 def _run_counts(view: "SensorView") -> str:

@@ -7,7 +7,7 @@ import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
-from treadle.cli.sensors import echo_problems
+from treadle.cli.sensors import echo_partitions, echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
@@ -162,6 +162,7 @@ def _without_run(tick: "Tick") -> str:
 
 def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
     from treadle.definitions.runs import assets_of
+    from treadle.operate.views import plain_json
 
     error = tick.error
     print_fields(
@@ -203,6 +204,8 @@ def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
         echo(f"refused: {refusal}")
     for made in tick.asset_events:
         echo(f"materializes {made.asset_key.to_escaped_user_string()} {made.partition or ''}")
+    for partitions in tick.dynamic_partitions_request_results:
+        echo_partitions(plain_json(partitions))
     if tick.dropped:
         echo(f"dropped by {tick.dropped.by} at {when(tick.dropped.at)}: {tick.dropped.reason}")
     if tick.log:

@@ -132,6 +132,7 @@ def combine(
         )
         raise InvalidResultError(msg)
     asset_events = tuple(results[0].asset_events or ()) if results else ()
+    partitions = tuple(results[0].dynamic_partitions_requests or ()) if results else ()
     if results:
         values = _unwrapped(results[0], context)
     check_mix(values)
@@ -142,9 +143,16 @@ def combine(
     resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
     skip_message = None
     if not resolved:
-        nothing = f"{len(asset_events)} asset events" if asset_events else EMPTY_RESULT
+        counted = {"asset events": len(asset_events), "requests of dynamic partitions": len(partitions)}
+        nothing = ", ".join(f"{number} {what}" for what, number in counted.items() if number) or EMPTY_RESULT
         skip_message = skips[0].skip_message if skips else nothing
-    return SensorExecutionData(resolved, skip_message, context.cursor, asset_events=asset_events)
+    return SensorExecutionData(
+        resolved,
+        skip_message,
+        context.cursor,
+        dynamic_partitions_requests=partitions,
+        asset_events=asset_events,
+    )
 
 
 def check_mix(values: Sequence[type_of_result]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 # Loaded only by evaluators that use them.
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
     from datetime import datetime
 
     from treadle.definitions.asset_key import AssetKey
@@ -155,6 +155,60 @@ class DagsterInstance(Protocol):
             before_cursor: only those recorded before this storage id.
             after_cursor: only those recorded after this storage id.
             partitions: only these are searched for, and reading stops once all of them are found.
+        """
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        """Return the keys of a set of dynamic partitions in the order in which they were added, read strongly.
+
+        In an evaluation, after the tick's own changes.
+
+        Args:
+            partitions_def_name: the name of the `DynamicPartitionsDefinition`; an unknown set has no keys.
+        """
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Return whether a set of dynamic partitions has a key, read strongly.
+
+        In an evaluation, after the tick's own changes.
+
+        Args:
+            partitions_def_name: the name of the `DynamicPartitionsDefinition`.
+            partition_key: the key.
+        """
+
+    def get_existing_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> Set[str]:
+        """Return those of the given keys that a set of dynamic partitions has; a hundred cost one request.
+
+        Args:
+            partitions_def_name: the name of the `DynamicPartitionsDefinition`.
+            partition_keys: the keys.
+        """
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Add keys to a set of dynamic partitions; those that exist stay where they are.
+
+        In an evaluation they are added with the tick: the rest of the evaluation sees them, and a tick that
+        fails changes nothing.
+
+        Args:
+            partitions_def_name: the name of the `DynamicPartitionsDefinition`.
+            partition_keys: the keys.
+
+        Raises:
+            InvalidResultError: if the name or a key cannot be stored.
+        """
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Delete a key from a set of dynamic partitions, if it exists; in an evaluation, with the tick.
+
+        Args:
+            partitions_def_name: the name of the `DynamicPartitionsDefinition`.
+            partition_key: the key.
+
+        Raises:
+            InvalidResultError: if the name or the key cannot be stored.
         """
 
 

@@ -75,7 +75,8 @@ class JobDefinition:
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
         partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
-            one of their keys is rejected, and the others of its tick are launched.
+            one of their keys is rejected, and the others of its tick are launched; if the keys are stored, the tick
+            fails, as the key may be added soon.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
         retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
             request may override.
@@ -85,9 +86,9 @@ class JobDefinition:
         asset_keys: the keys of these assets.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
-            are to be stored, or are not unique, or assets that are not a list of different ones, or have other
-            partitions than the job or one another.
+        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys are not
+            unique, or assets that are not a list of different ones, or have other partitions than the job or one
+            another.
     """
 
     name: str
@@ -138,13 +139,6 @@ class JobDefinition:
             )
             raise DagsterInvalidDefinitionError(msg)
         given.validate_partition_definition()
-        if given.needs_store:
-            msg = (
-                f"partitions_def of job {self.name} has dynamic partitions with a name, which are not stored yet. "
-                "Give DynamicPartitionsDefinition a partition_fn, or leave partitions_def out: then a request's "
-                "partition_key is passed to the run unchecked."
-            )
-            raise DagsterInvalidDefinitionError(msg)
 
     def run_request_for_partition(
         self,
@@ -165,7 +159,8 @@ class JobDefinition:
             asset_selection: the assets to make, of those that the job makes; None for all.
             run_config: of the request.
             current_time: only time windows that have ended by then have keys; by default now.
-            dynamic_partitions_store: an object with the keys of dynamic partitions.
+            dynamic_partitions_store: an object with the keys of dynamic partitions, such as `context.instance`;
+                at a tick, by default the stored keys after the tick's own changes.
 
         Raises:
             DagsterInvalidInvocationError: if the job has no partitions.

@@ -15,6 +15,7 @@ from treadle.definitions.values import json_text, tag_texts, text_value
 if TYPE_CHECKING:
     from treadle.definitions.asset_key import AssetKey
     from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.partitions.requests import DynamicPartitionsRequest
     from treadle.definitions.runs import DagsterRun
 
 
@@ -142,16 +143,20 @@ class SensorResult:
         run_requests: the requested runs.
         skip_reason: why none is requested; not together with run_requests.
         cursor: the new cursor; None and "" leave it unchanged.
+        dynamic_partitions_requests: keys to add to and delete from stored sets of partitions; applied once, with
+            the tick. The run requests are checked against the sets after these changes.
         asset_events: materializations that the evaluation made or detected; recorded once, with the tick.
 
     Raises:
         InvalidResultError: if both run_requests and skip_reason are given, or one of the values has another
             type, or the cursor is not valid Unicode.
+        DagsterInvariantViolationError: if a partition key is in two of dynamic_partitions_requests.
     """
 
     run_requests: Sequence[RunRequest] | None = None
     skip_reason: str | SkipReason | None = None
     cursor: str | None = None
+    dynamic_partitions_requests: "Sequence[DynamicPartitionsRequest] | None" = None
     asset_events: "Sequence[AssetMaterialization] | None" = None
 
     def __post_init__(self) -> None:
@@ -160,6 +165,9 @@ class SensorResult:
             object.__setattr__(self, "run_requests", requests)
         if self.asset_events is not None:
             object.__setattr__(self, "asset_events", _asset_events(self.asset_events))
+        if self.dynamic_partitions_requests is not None:
+            requests = _partitions_requests(self.dynamic_partitions_requests)
+            object.__setattr__(self, "dynamic_partitions_requests", requests)
         if self.run_requests and self.skip_reason:
             msg = (
                 "Expected a single skip reason or one or more run requests: "
@@ -177,10 +185,11 @@ class SensorResult:
             raise InvalidResultError(msg)
 
 
-def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
+def _listed(given: object, what: str, *kinds: type) -> Sequence[Any]:
     """Return the values as a sequence; an iterator is read here."""
+    names = " and ".join(kind.__name__ for kind in kinds)
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        msg = f"{what} must be a list of {kind.__name__}, not {type(given).__name__}: {shown(given)}."
+        msg = f"{what} must be a list of {names}, not {type(given).__name__}: {shown(given)}."
         raise InvalidResultError(msg)
     values = given if isinstance(given, Sequence) else list(islice(given, MAX_REQUESTS + 1))
     if values is not given and len(values) > MAX_REQUESTS:
@@ -190,9 +199,9 @@ def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
         )
         raise InvalidResultError(msg)
     for each in values:
-        if not isinstance(each, kind):
+        if not isinstance(each, kinds):
             msg = (
-                f"{what} must be a list of {kind.__name__}: the sensor unexpectedly returned output {shown(each)} "
+                f"{what} must be a list of {names}: the sensor unexpectedly returned output {shown(each)} "
                 f"of type {type(each)} in it."
             )
             raise InvalidResultError(msg)
@@ -204,6 +213,20 @@ def _asset_events(given: object) -> Sequence[Any]:
     from treadle.definitions.assets import AssetMaterialization
 
     return _listed(given, "asset_events", AssetMaterialization)
+
+
+def _partitions_requests(given: object) -> Sequence[Any]:
+    # Imported here, as most sensors have no dynamic partitions.
+    from treadle.definitions.partitions.requests import (
+        AddDynamicPartitionsRequest,
+        DeleteDynamicPartitionsRequest,
+        check_requests,
+    )
+
+    kinds = (AddDynamicPartitionsRequest, DeleteDynamicPartitionsRequest)
+    requests = _listed(given, "dynamic_partitions_requests", *kinds)
+    check_requests(requests)
+    return requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +283,7 @@ class SensorExecutionData:
         rejected: the run key and the reason of each item that could not be evaluated.
         acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
         depth: the chain depth, if it is not that of its event.
+        dynamic_partitions_requests: keys to add to and delete from stored sets of partitions.
         asset_events: materializations to record.
         wait_seconds: after how many seconds the event is to be evaluated again, as it is too early to decide.
         measures: values that an operator may want to monitor.
@@ -272,11 +296,17 @@ class SensorExecutionData:
     rejected: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
+    dynamic_partitions_requests: "Sequence[DynamicPartitionsRequest]" = ()
     asset_events: "Sequence[AssetMaterialization]" = ()
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
     dagster_run_reactions: Sequence[DagsterRunReaction] = ()
 
     def __post_init__(self) -> None:
-        for name in ("run_requests", "asset_events", "dagster_run_reactions"):
+        for name in (
+            "run_requests",
+            "dynamic_partitions_requests",
+            "asset_events",
+            "dagster_run_reactions",
+        ):
             object.__setattr__(self, name, list(getattr(self, name)))

@@ -256,7 +256,7 @@ class RunFailureSensorDefinition(RunStatusSensorDefinition):
 
 def _asks(value: Any) -> bool:
     if isinstance(value, SensorResult):
-        return bool(value.run_requests or value.asset_events)
+        return bool(value.run_requests or value.dynamic_partitions_requests or value.asset_events)
     return isinstance(value, RunRequest)
 
 

@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from treadle.engine.registry.registry_sync import RegistrySync
     from treadle.engine.tick.evaluation import Evaluator
     from treadle.engine.tick.event_ticks import EventTicks
+    from treadle.engine.tick.partitions import TickPartitions
     from treadle.engine.tick.preview import Previewer
     from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
     from treadle.model.targets import JobSettings
     from treadle.ports.assets import EventStore
     from treadle.ports.engine_state import EngineStore, LateSensorStore
+    from treadle.ports.partitions import PartitionStore
     from treadle.ports.registry import EntrySource, RegistryStore
     from treadle.ports.runs import RunStore
     from treadle.ports.sensors import SensorStore
@@ -66,6 +68,10 @@ class Stores(Protocol):
     @property
     def events(self) -> EventStore:
         """Return the store of events of assets and of completed runs."""
+
+    @property
+    def partitions(self) -> PartitionStore:
+        """Return the store of dynamic partitions."""
 
     @property
     def registry(self) -> RegistryStore:
@@ -151,6 +157,7 @@ class Assembly:
             grants,
             self.clock,
             self.asset_recorder(bus),
+            lazy(lambda: self.stores.partitions),
             limits=limits or Limits(),
             chunks=chunks,
             workers=workers,
@@ -259,11 +266,15 @@ class Assembly:
 
         return lazy(make)
 
-    def instance(self) -> InstanceReader:
-        """Build the reader of recorded runs and assets, for sensors."""
+    def instance(self, partitions: Callable[[], TickPartitions]) -> InstanceReader:
+        """Build the reader of recorded runs and assets, for sensors.
+
+        Args:
+            partitions: returns the dynamic partitions of the current tick.
+        """
         from treadle.engine.instance.instance_reader import InstanceReader
 
-        return InstanceReader(self.stores.runs, self.namespace, self.stores.events)
+        return InstanceReader(self.stores.runs, self.namespace, self.stores.events, partitions)
 
     def ended_runs(self) -> CompletedRunReader:
         """Build the reader of completed runs in their order, for sensors."""
@@ -304,6 +315,7 @@ class Assembly:
 
         limit = DEFAULT_CAP if cap is None else cap
         planner = Planner(definition, RunIds.of(namespace), lazy(lambda: stores.runs), limit, granted)
-        evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs)
+        partitions = lazy(lambda: stores.partitions)
+        evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs, partitions)
         scheduled = ScheduledTickRunner(evaluator, stores.sensors, stores.ticks, clock, ids, settings, queue)
         return SensorParts(evaluator, settings, scheduled, lazy(events), lazy(previewer))

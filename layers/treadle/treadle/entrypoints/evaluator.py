@@ -4,7 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -268,6 +268,9 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             }
             for made in tick.asset_events
         ],
+        "dynamic_partitions_request_results": [
+            asdict(each) for each in tick.dynamic_partitions_request_results
+        ],
     }
     fitting, left_out = _fitting(lists)
     return {
@@ -434,7 +437,7 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     """Tick now; if that is not possible, send another wake-up before this one is acknowledged."""
     outcome = parts.sensor.scheduled.tick(parts.clock.now(), budget)
     _report(parts, outcome)
-    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
+    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE, Decision.DELAYED}:
         return
     if hops == MOST_HOPS:
         logger().info(

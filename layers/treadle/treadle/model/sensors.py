@@ -49,6 +49,8 @@ class SensorState:
         paused: why Treadle paused the sensor, if it did.
         interval: milliseconds between two ticks, as of its last tick; 0 for each scheduled minute.
         project: the project that it belongs to; None until a project's tick claims it.
+        partitions_tick: the id of its last leased tick if that changed dynamic partitions: the next one is not
+            evaluated before these changes are applied.
     """
 
     sensor: str
@@ -68,6 +70,7 @@ class SensorState:
     paused: str | None = None
     interval: int | None = field(default=None, compare=False)  # Stored for RECONCILE.
     project: str | None = field(default=None, compare=False)  # Of the deployment, too.
+    partitions_tick: str | None = None
 
     def is_running(self, default: DefaultSensorStatus) -> bool:
         """Return whether the sensor evaluates.
@@ -161,6 +164,7 @@ class Completion:
         paused: why the sensor is to be paused, if it is.
         keeps_lease: True if the lease's own tick is still to come.
         stands_in: True for the failure that is recorded in place of a completion which the store rejected.
+        partitions_tick: the id of the tick if it changes dynamic partitions.
     """
 
     at: int
@@ -174,6 +178,7 @@ class Completion:
     paused: str | None = None
     keeps_lease: bool = False
     stands_in: bool = False
+    partitions_tick: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from treadle.definitions.status import TickStatus
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
+    from treadle.model.partitions import ChangeTime, PartitionChange
 
 
 class TickKind(StrEnum):
@@ -80,6 +81,23 @@ class RejectedRequest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "run_key", fit_some(self.run_key, MAX_RUN_KEY))
         object.__setattr__(self, "reason", fit(self.reason, MAX_REJECTION))
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicPartitionsRequestResult:
+    """What a tick requested of a set of dynamic partitions, as in Dagster; either added or deleted is None.
+
+    Attributes:
+        partitions_def_name: the set's name.
+        added_partitions: the keys to add.
+        deleted_partitions: the keys to delete.
+        skipped_partitions: the other requested keys, which the tick found to exist, or not to exist, already.
+    """
+
+    partitions_def_name: str
+    added_partitions: tuple[str, ...] | None
+    deleted_partitions: tuple[str, ...] | None
+    skipped_partitions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +244,7 @@ class Tick(TickBase):
         dropped: an operator's decision to drop the requests that still wait.
         acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
         asset_events: materializations that DISPATCH is to record.
+        dynamic_partitions_request_results: keys of dynamic partitions that DISPATCH is to add or delete.
     """
 
     error: ErrorInfo | None = None
@@ -241,6 +260,7 @@ class Tick(TickBase):
     dropped: Drop | None = None
     acted_on: str | None = None
     asset_events: "tuple[AssetMaterialization, ...]" = ()
+    dynamic_partitions_request_results: tuple[DynamicPartitionsRequestResult, ...] = ()
 
     def __post_init__(self) -> None:
         for name, most in _BOUNDS:
@@ -256,7 +276,40 @@ class Tick(TickBase):
     @property
     def is_to_be_dispatched(self) -> bool:
         """True if DISPATCH still has something to do for it."""
-        return bool(self.requests or self.acted_on or self.asset_events) and self.dispatched is None
+        partitions = self.dynamic_partitions_request_results
+        return (
+            bool(self.requests or self.acted_on or self.asset_events or partitions)
+            and self.dispatched is None
+        )
+
+    @property
+    def partition_changes(self) -> "tuple[PartitionChange, ...]":
+        """The changes of dynamic partitions, each key once.
+
+        Those of skipped keys are among them: another tick's change that is not applied yet may come in between.
+        """
+        if not self.dynamic_partitions_request_results:
+            return ()
+        # Imported here, as most ticks change none.
+        from treadle.model.partitions import PartitionChange
+
+        changes = [
+            (each.partitions_def_name, key, each.deleted_partitions is None)
+            for each in self.dynamic_partitions_request_results
+            for key in (
+                *(each.added_partitions or ()),
+                *(each.deleted_partitions or ()),
+                *each.skipped_partitions,
+            )
+        ]
+        return tuple(PartitionChange(*change, position) for position, change in enumerate(changes))
+
+    @property
+    def changed_partitions_at(self) -> "ChangeTime":
+        """When these changes were made."""
+        from treadle.model.partitions import ChangeTime
+
+        return ChangeTime(self.ended_at, f"{self.sensor}/{self.tick_id}")
 
     @property
     def trouble(self) -> TickTrouble | None:

@@ -128,6 +128,7 @@ _LISTS = {
     "existing_keys": "existing_keys",
     "rejected": "set_aside",
     "asset_events": "asset_events",
+    "dynamic_partitions_request_results": "dynamic_partitions_request_results",
     "log": "log",
 }
 """The lists of a preview, and their names in the response of a function, whose version may be another one."""

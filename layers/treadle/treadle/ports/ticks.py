@@ -23,6 +23,12 @@ class TickStore(Protocol):
     def is_dispatched(self, sensor: str, tick_id: str) -> bool:
         """Return whether a tick was dispatched, or its record has expired since, strongly consistent."""
 
+    def has_changed_partitions(self, sensor: str, tick_id: str) -> bool:
+        """Return whether DISPATCH has applied a tick's changes of dynamic partitions, strongly consistent.
+
+        True once its requests are dispatched or held, which DISPATCH does afterwards, or its record has expired.
+        """
+
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """Return the newest records of a sensor, newest first."""
 

@@ -26,6 +26,7 @@ from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.instance_reader import InstanceReader
+from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
@@ -35,6 +36,7 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.preview import STORED, Preview
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.model.partitions import ChangeTime
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
@@ -100,7 +102,8 @@ class TreadleInstance(InstanceReader):
         self._tokens = SequentialIds()
         self._default = default_status
         engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE)
-        super().__init__(self._stores.runs, NAMESPACE, self._stores.events)
+        partitions = StoredPartitions(self._stores.partitions, self._change_time)
+        super().__init__(self._stores.runs, NAMESPACE, self._stores.events, lambda: partitions)
         self._bus = BusReader(self._tables, engine)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
@@ -267,11 +270,20 @@ class TreadleInstance(InstanceReader):
         tick = self._stores.ticks.get(sensor, outcome.subject)
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
+            if tick.dynamic_partitions_request_results:
+                self.clock.advance(0.001)  # Changes of the same time are ordered by their sensors' names.
             self._launch()
 
     def _launch(self) -> None:
         for body in self._launches.drain():
             self._launcher.launch(LaunchRequest.from_json(body), 60.0)
+
+    def _change_time(self) -> ChangeTime:
+        """Return the time of a change that the test makes, which no other change has."""
+        self.clock.advance(0.001)
+        time = ChangeTime(self.clock.now(), _OPERATOR)
+        self.clock.advance(0.001)
+        return time
 
     def finish_run(
         self,

@@ -35,6 +35,7 @@ from treadle.model.ticks import (
 from treadle.ports.ticks import MOST_READ
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.partition_store import InMemoryPartitionStore
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.tables import InMemoryTables
 
@@ -143,6 +144,7 @@ class InMemorySensorStore:
                 skips=completion.skips,
                 cursor=completion.cursor if completion.cursor_changed else state.cursor,
                 last_run_key=completion.last_run_key,
+                partitions_tick=completion.partitions_tick,
             )
 
     def release(self, lease: Lease) -> None:
@@ -209,6 +211,11 @@ class InMemoryTickStore:
         """Return whether a tick has been dispatched or no longer exists."""
         tick = self.get(sensor, tick_id)
         return tick is None or tick.dispatched is not None
+
+    def has_changed_partitions(self, sensor: str, tick_id: str) -> bool:
+        """Return whether a tick's requests are dispatched or held."""
+        tick = self.get(sensor, tick_id)
+        return tick is None or tick.dispatched is not None or tick.held_requests > 0
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """Return the newest records first."""
@@ -502,6 +509,7 @@ class InMemoryStores:
         self.ticks = InMemoryTickStore(self.tables)
         self.runs = InMemoryRunStore(self.tables)
         self.events = InMemoryEventStore(self.tables)
+        self.partitions = InMemoryPartitionStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)
         self.engine = InMemoryEngineStore(self.tables)
         self.late_sensors = InMemoryLateSensorStore(self.tables)

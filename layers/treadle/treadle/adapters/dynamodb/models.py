@@ -47,6 +47,7 @@ class SensorModel(Model):
     paused = UnicodeAttribute(null=True)
     interval = NumberAttribute(null=True)
     project = UnicodeAttribute(null=True)
+    partitions_tick = UnicodeAttribute(null=True)
     edits = JSONAttribute(null=True)
 
 
@@ -200,6 +201,19 @@ class AssetEventModel(Model):
     time = NumberAttribute(null=True)
     body = UnicodeAttribute(null=True)
     listed = BooleanAttribute(null=True)
+
+
+class PartitionModel(Model):
+    """A key of a set of dynamic partitions, under `#partitions/<set>` in the events table.
+
+    It is `added` as long as the key exists; `expires_at` exists otherwise.
+    """
+
+    asset_key = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    changed = UnicodeAttribute()
+    added = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
 
 
 def whole(value: float | None) -> int | None:

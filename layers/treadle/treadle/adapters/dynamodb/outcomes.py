@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
 from treadle.model.records import integer, reader, text, text_or_none, texts
-from treadle.model.ticks import PlannedRun, RejectedRequest, Tick
+from treadle.model.ticks import DynamicPartitionsRequestResult, PlannedRun, RejectedRequest, Tick
 from treadle.ports.system import BlobStore
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ class Unpacked:
     existing_keys: tuple[str, ...] = ()
     rejected: tuple[RejectedRequest, ...] = ()
     asset_events: "tuple[AssetMaterialization, ...]" = ()
+    partitions: tuple[DynamicPartitionsRequestResult, ...] = ()
+
+
+def is_empty(tick: Tick) -> bool:
+    """Return whether a tick has no payload."""
+    requested = tick.requests or tick.existing_keys or tick.rejected or tick.asset_events
+    return not (requested or tick.dynamic_partitions_request_results)
 
 
 class Outcomes:
@@ -78,7 +85,7 @@ class Outcomes:
             StoreRejectedError: if it is larger than the maximum.
             StoreError: if the blob could not be stored.
         """
-        if not (tick.requests or tick.existing_keys or tick.rejected or tick.asset_events):
+        if is_empty(tick):
             return Packed()
         content = _content(tick)
         packed = zlib.compress(content)
@@ -124,7 +131,10 @@ class Outcomes:
         assets = zip_longest(found.get("assets", ()), found.get("assets_optional", ()))
         made = tuple(_each(_read_asset_event, assets, malformed))
         rejected = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
-        return Unpacked(requests, tuple(map(text, found["existing"])), (*rejected, *malformed), made)
+        partitions = tuple(_each(_read_partitions, found.get("partitions", ()), malformed))
+        return Unpacked(
+            requests, tuple(map(text, found["existing"])), (*rejected, *malformed), made, partitions
+        )
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
         if self._blobs is None or not key.startswith(_folder(sensor)):
@@ -198,6 +208,16 @@ def _content(tick: Tick) -> bytes:
     optional = [made.optional_fields for made in tick.asset_events]
     if any(optional):
         content["assets_optional"] = optional  # Beside the list, whose four fields earlier versions read.
+    if tick.dynamic_partitions_request_results:
+        content["partitions"] = [
+            [
+                each.partitions_def_name,
+                each.added_partitions,
+                each.deleted_partitions,
+                each.skipped_partitions,
+            ]
+            for each in tick.dynamic_partitions_request_results
+        ]
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -229,3 +249,14 @@ def _listed_asset_event(record: Any) -> "AssetMaterialization":
 
 
 _read_asset_event = reader(_listed_asset_event, lambda _: "one asset event of a tick")
+
+
+def _partitions(record: Any) -> DynamicPartitionsRequestResult:
+    name, *keys = record
+    added, deleted, skipped = (None if each is None else tuple(map(text, each)) for each in keys)
+    if (added is None) == (deleted is None):
+        raise TypeError(record)
+    return DynamicPartitionsRequestResult(text(name), added, deleted, skipped or ())
+
+
+_read_partitions = reader(_partitions, lambda _: "one request of dynamic partitions of a tick")

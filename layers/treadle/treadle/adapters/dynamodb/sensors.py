@@ -296,6 +296,7 @@ def _actions(completion: Completion) -> list[Action]:
         (Model.last_completion, completion.at),
         (Model.failure_streak, completion.failure_streak or None),
         (Model.last_run_key, completion.last_run_key),
+        (Model.partitions_tick, completion.partitions_tick),
         (Model.skip_first_id, skips.first_tick_id if skips else None),
         (Model.skip_first_at, skips.first_at if skips else None),
         (Model.skip_last_at, skips.last_at if skips else None),
@@ -396,6 +397,7 @@ def _state_of(item: Item) -> SensorState:
         paused=model.paused,
         interval=whole(model.interval),
         project=text_or_none(model.project),
+        partitions_tick=text_or_none(model.partitions_tick),
     )
 
 

@@ -12,7 +12,7 @@ from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, 
 from treadle.adapters.dynamodb.fields import Field, all_text, decoded, encoded, one, or_none, whole_or_zero
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import named, read_number, whole
-from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
+from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked, is_empty
 from treadle.definitions.bounds import MAX_REASON, MAX_REFUSAL, MAX_REFUSALS, fit
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
@@ -82,6 +82,12 @@ class DynamoTickStore:
         """Return whether a tick has been dispatched or no longer exists; no other attributes are transferred."""
         item = self._database.get(self._table, sensor, tick_id, attributes=("tick_id", "dispatched"))
         return item is None or "dispatched" in item
+
+    def has_changed_partitions(self, sensor: str, tick_id: str) -> bool:
+        """Return whether a tick's requests are dispatched or held; evaluators may read ticks only by batch."""
+        attributes = ("tick_id", "dispatched", "held_requests")
+        found = self._database.batch_get(self._table, [(sensor, tick_id)], attributes, strongly=True)
+        return all("dispatched" in item or "held_requests" in item for item in found)
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """Return the newest records first; one whose payload cannot be fetched is returned without requests."""
@@ -270,7 +276,7 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         rejected=len(tick.rejected) or None,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
-    if not (tick.requests or tick.existing_keys or tick.rejected or tick.asset_events):
+    if is_empty(tick):
         return model.serialize()
     packed = outcomes.pack(tick, item_bytes(model.serialize()))
     model.requests, model.outcome_key, model.outcome_digest = packed.inline, packed.key, packed.digest
@@ -297,6 +303,7 @@ def _tick(model: Model, unpacked: Unpacked) -> Tick:
         existing_keys=unpacked.existing_keys,
         rejected=unpacked.rejected,
         asset_events=unpacked.asset_events,
+        dynamic_partitions_request_results=unpacked.partitions,
         slicing=_chunk_progress(model),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
+from treadle.adapters.dynamodb.partitions import PREFIX as PARTITIONS
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
@@ -138,6 +139,8 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor
     yield arns.table("SENSORS"), ("dynamodb:GetItem",), {"dynamodb:LeadingKeys": [ENGINE]}
     yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own
+    partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
+    yield arns.table("EVENTS"), ("dynamodb:BatchGetItem", "dynamodb:Query"), partitions
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES), "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]}
     yield arns.table("RUNS"), ("dynamodb:BatchGetItem",), known
     if bucket := sensor.settings.get("TREADLE_OUTCOMES_BUCKET"):
@@ -178,6 +181,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
     yield Need("dispatch", "DispatchRole", arns.table("RUNS"), get_put)
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
+    partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
+    for step in ("dispatch", "reconcile"):
+        yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), ("dynamodb:UpdateItem",), partitions)
     yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
     yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
     yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)

@@ -99,6 +99,7 @@ _EVALUATED: Schema = {
         "existing_keys",
         "rejected",
         "asset_events",
+        "dynamic_partitions_request_results",
         "log",
     ],
 }

@@ -11,7 +11,7 @@ from treadle.console.routes.runs import OUTLINE, outline
 from treadle.console.schemas import MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.status import TickStatus
-from treadle.model.ticks import Tick, TickSummary, TickTrouble
+from treadle.model.ticks import DynamicPartitionsRequestResult, Tick, TickSummary, TickTrouble
 from treadle.operate.drops import MAX_REASON
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.ticks import DEFAULT_LIMIT
@@ -47,6 +47,7 @@ def tick(request: ApiRequest) -> Json:
         **shown,
         "requests": _bounded(shown["requests"]),
         "requests_count": len(found.requests),
+        "dynamic_partitions_request_results": _bounded_keys(shown["dynamic_partitions_request_results"]),
         "runs": [outline(run) for run in request.parts.ticks.runs(found, RUNS)],
     }
 
@@ -62,13 +63,32 @@ def drop(request: ApiRequest) -> Json:
 
 def _bounded(requests: Sequence[Any]) -> list[Any]:
     """Return as many requests as fit."""
+    return _fitting(requests, REQUESTS_BYTES)
+
+
+def _fitting(values: Sequence[Any], room: int) -> list[Any]:
     kept, size = [], 0
-    for request in requests:
-        size += len(json.dumps(request))
-        if size > REQUESTS_BYTES:
+    for value in values:
+        size += len(json.dumps(value))
+        if size > room:
             break
-        kept.append(request)
+        kept.append(value)
     return kept
+
+
+def _bounded_keys(results: Sequence[Any]) -> list[Any]:
+    """Return what a tick requested of dynamic partitions, with as many keys as fit, and the numbers of all."""
+    shown, room = [], REQUESTS_BYTES
+    for result in results[:MOST]:
+        kept = dict(result)
+        for name in ("added_partitions", "deleted_partitions", "skipped_partitions"):
+            if result[name] is not None:
+                kept[name] = _fitting(result[name], room)
+                room -= sum(len(json.dumps(key)) for key in kept[name])
+        changed = result["added_partitions"] or result["deleted_partitions"] or ()
+        counts = {"changed_count": len(changed), "skipped_count": len(result["skipped_partitions"])}
+        shown.append({**kept, **counts})
+    return shown
 
 
 _STATES: Mapping[str, TickStatus | TickTrouble] = {
@@ -90,6 +110,16 @@ _FULL = with_properties(
     is_pending={"type": "boolean"},
     trouble=_TROUBLE,
     asset_events=list_of(_ASSET_EVENT),
+    dynamic_partitions_request_results=list_of(
+        with_properties(
+            shape(DynamicPartitionsRequestResult),
+            changed_count={
+                "type": "integer",
+                "description": "How many there are; the first that fit are listed.",
+            },
+            skipped_count={"type": "integer"},
+        )
+    ),
     requests_count={"type": "integer", "description": "How many there are; the first that fit are listed."},
     runs=list_of(OUTLINE),
 )

@@ -6,9 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from treadle.definitions.bounds import shown
-from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
+    DagsterInvariantViolationError,
+    InvalidResultError,
+)
 from treadle.definitions.partitions.base import PartitionsDefinition
 from treadle.definitions.partitions.context import partition_loading_context
+from treadle.definitions.partitions.requests import (
+    AddDynamicPartitionsRequest,
+    DeleteDynamicPartitionsRequest,
+    set_name,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,11 @@ class DynamicPartitionsDefinition(PartitionsDefinition):
             if given is not None and not is_valid:
                 msg = f"{what} of DynamicPartitionsDefinition is invalid: {shown(given)}."
                 raise DagsterInvalidDefinitionError(msg)
+        if self.name is not None:
+            try:
+                set_name(self.name)
+            except InvalidResultError as error:
+                raise DagsterInvalidDefinitionError(str(error)) from error
 
     @property
     def needs_store(self) -> bool:
@@ -91,10 +106,47 @@ class DynamicPartitionsDefinition(PartitionsDefinition):
             )
 
     def filter_valid_partition_keys(self, partition_keys: Set[str]) -> Set[str]:
-        """Return those of the given keys that partitions have; a function is called once for all of them."""
+        """Return those of the given keys that partitions have; all are looked up together."""
         if self.partition_fn is not None:
             return partition_keys & set(self.get_partition_keys())
-        return super().filter_valid_partition_keys(partition_keys)
+        if not partition_keys:
+            return set()
+        with partition_loading_context() as context:
+            store = self._store(context.dynamic_partitions_store)
+            if not hasattr(store, "get_existing_dynamic_partitions"):
+                return super().filter_valid_partition_keys(partition_keys)
+            found: Set[str] = store.get_existing_dynamic_partitions(
+                partitions_def_name=self.name, partition_keys=sorted(partition_keys)
+            )
+            return found
+
+    def build_add_request(self, partition_keys: Sequence[str]) -> AddDynamicPartitionsRequest:
+        """Return a request to add keys, for `SensorResult`.
+
+        Raises:
+            DagsterInvariantViolationError: if the keys are returned by a function.
+            InvalidResultError: if a key cannot be stored.
+        """
+        return AddDynamicPartitionsRequest(self._stored_name(), partition_keys)
+
+    def build_delete_request(self, partition_keys: Sequence[str]) -> DeleteDynamicPartitionsRequest:
+        """Return a request to delete keys, for `SensorResult`.
+
+        Raises:
+            DagsterInvariantViolationError: if the keys are returned by a function.
+            InvalidResultError: if a key cannot be stored.
+        """
+        return DeleteDynamicPartitionsRequest(self._stored_name(), partition_keys)
+
+    def _stored_name(self) -> str:
+        if self.name is None:
+            msg = "Dynamic partitions definition must have a name to fetch dynamic partitions: give it one."
+            raise DagsterInvariantViolationError(msg)
+        return self.name
+
+    def _extent(self) -> str:
+        """Return which keys there are; of a stored set, without reading all of them."""
+        return f"its keys are those added to {self.name!r}" if self.needs_store else super()._extent()
 
     def _store(self, store: Any) -> Any:
         if store is None:

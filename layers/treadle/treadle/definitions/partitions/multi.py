@@ -1,6 +1,6 @@
 """Partitions with two dimensions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from itertools import product
 from math import prod
@@ -212,6 +212,18 @@ class MultiPartitionsDefinition(PartitionsDefinition):
             return False
         keys = self.get_partition_key_from_str(partition_key).keys_by_dimension
         return all(each.partitions_def.has_partition_key(keys[each.name]) for each in self._dimensions)
+
+    def filter_valid_partition_keys(self, partition_keys: Set[str]) -> Set[str]:
+        """Return those of the given keys that partitions have; each dimension looks up all of its own together."""
+        left = {
+            key: self.get_partition_key_from_str(key).keys_by_dimension
+            for key in partition_keys
+            if key.count(_DELIMITER) == len(self._dimensions) - 1
+        }
+        for name, definition in self._dimensions:
+            valid = definition.filter_valid_partition_keys({keys[name] for keys in left.values()})
+            left = {key: keys for key, keys in left.items() if keys[name] in valid}
+        return set(left)
 
     def get_partition_key_from_str(self, partition_key_str: str) -> MultiPartitionKey:
         """Return the key with its dimensions.

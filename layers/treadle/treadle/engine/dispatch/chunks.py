@@ -13,7 +13,22 @@ CHUNK_SIZE = 500
 
 def chunk_count(tick: Tick) -> int:
     """Return a tick's number of chunks: fixed by the first chunk processed, even if `CHUNK_SIZE` changes."""
-    return tick.slicing.of if tick.slicing else -(-len(tick.requests) // CHUNK_SIZE)
+    if tick.slicing:
+        return tick.slicing.of
+    return sum(-(-len(items) // CHUNK_SIZE) for items in (tick.partition_changes, tick.requests))
+
+
+def partition_chunk_count(tick: Tick, of: int) -> int:
+    """Return how many of a tick's chunks, the first ones, change dynamic partitions; the others start runs.
+
+    Args:
+        tick: the tick.
+        of: the number of chunks, of which it depends alone, so that it stays the same, too.
+    """
+    changes, runs = len(tick.partition_changes), len(tick.requests)
+    if not changes or not runs:
+        return of if changes else 0
+    return min(max(1, of * changes // (changes + runs)), of - 1)
 
 
 def chunk(requests: Sequence[T], index: int, of: int) -> Sequence[T]:

@@ -16,7 +16,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count
+from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count, partition_chunk_count
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
@@ -28,6 +28,7 @@ from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.engine.registry.registry_cache import Grants
 from treadle.model.runs import Reaction, Run
 from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick
+from treadle.ports.partitions import PartitionStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import TickStore
@@ -100,6 +101,7 @@ class Dispatcher:
         grants: which sensor may start which jobs.
         clock: the clock.
         assets: records the materializations of ticks.
+        partitions: stores the keys of dynamic partitions.
         limits: limits for a sensor.
         chunks: the queue for a large tick's chunks; None to dispatch every tick in one pass.
         workers: how many run records are written concurrently; above 1, stores must be thread-safe.
@@ -113,6 +115,7 @@ class Dispatcher:
         grants: Grants,
         clock: Clock,
         assets: AssetRecorder,
+        partitions: PartitionStore,
         *,
         limits: Limits = Limits(),
         chunks: Queue | None = None,
@@ -124,6 +127,7 @@ class Dispatcher:
         self._grants = grants
         self._clock = clock
         self._assets = assets
+        self._partitions = partitions
         self._limits = limits
         self._rate_limiter = RunRateLimiter(ticks, clock, limits.runs_per_hour)
         self._chunks = chunks
@@ -146,8 +150,11 @@ class Dispatcher:
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         refusals = [] if was_held else self._record_assets(tick)
-        if self._chunks is not None and len(tick.requests) > CHUNK_SIZE:
+        changes = tick.partition_changes
+        if self._chunks is not None and max(len(tick.requests), len(changes)) > CHUNK_SIZE:
             return self._fan_out_chunks(tick, self._chunks)
+        if changes and not was_held:
+            self._partitions.apply(changes, tick.changed_partitions_at)
         granted = self._granted(tick)
         applied = self._apply(tick, tick.requests, granted)
         if applied.held:
@@ -168,7 +175,7 @@ class Dispatcher:
             refusals = self._record_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(refusals))
         self._ticks.mark_dispatched(tick, counts, [*refusals, *applied.refusals][:SHOWN_REFUSALS])
-        reason = str(counts) if tick.requests or refusals else tick.reason or ""
+        reason = str(counts) if tick.requests or refusals else tick.reason or f"{len(changes)} partitions"
         refused = len(refusals) if tick.dropped else counts.refused
         return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started, refused=refused)
 
@@ -225,6 +232,8 @@ class Dispatcher:
     def dispatch_chunk(self, request: ChunkRequest) -> Outcome:
         """Create the runs for a chunk's requests, once; the last chunk completes the tick's dispatch.
 
+        The first chunks of a tick may change dynamic partitions; the last of those sends the messages of the others.
+
         Args:
             request: which chunk.
 
@@ -237,11 +246,16 @@ class Dispatcher:
             raise UnknownEventError(_no_such_chunk(request, chunk_count(tick)))
         name = f"Chunk {request.index + 1} of {request.of}"
         slicing = tick.slicing
+        changes_partitions = request.index < partition_chunk_count(tick, request.of)
         if slicing is not None and request.index in slicing.noted:
-            self._finish(tick, slicing)
+            self._go_on(tick, slicing, changes_partitions=changes_partitions)
             return Outcome(Decision.DUPLICATE, f"{name} was already dispatched.", tick.tick_id)
+        if changes_partitions:
+            return self._change_partitions(tick, request, name)
+        before = partition_chunk_count(tick, request.of)
         granted = self._granted(tick)
-        applied = self._apply(tick, chunk(tick.requests, request.index, request.of), granted)
+        requests = chunk(tick.requests, request.index - before, request.of - before)
+        applied = self._apply(tick, requests, granted)
         counts = applied.counts
         if applied.held:
             held = self._hold(tick, applied, granted)
@@ -254,12 +268,31 @@ class Dispatcher:
         refused = unrecorded + (0 if tick.dropped else counts.refused)
         return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started, refused=refused)
 
+    def _change_partitions(self, tick: Tick, request: ChunkRequest, name: str) -> Outcome:
+        """Apply a chunk of the changes of dynamic partitions."""
+        of = partition_chunk_count(tick, request.of)
+        changes = chunk(tick.partition_changes, request.index, of)
+        self._partitions.apply(changes, tick.changed_partitions_at)
+        slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, DispatchCounts(), [])
+        refused = self._go_on(tick, slicing, changes_partitions=True) if slicing is not None else 0
+        return Outcome(Decision.SUCCESS, f"{name}: {len(changes)} partitions", tick.tick_id, refused=refused)
+
+    def _go_on(self, tick: Tick, slicing: ChunkProgress, *, changes_partitions: bool) -> int:
+        """Complete the dispatch after the last chunk, or send the runs' chunks after the last of the partitions'."""
+        first = range(partition_chunk_count(tick, slicing.of))
+        if changes_partitions and self._chunks is not None and slicing.noted.issuperset(first):
+            return self._fan_out_chunks(replace(tick, slicing=slicing), self._chunks).refused
+        return self._finish(tick, slicing)
+
     def _fan_out_chunks(self, tick: Tick, queue: Queue) -> Outcome:
         slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
+        # Those that change dynamic partitions come first: the others are sent once these are done.
+        left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left
         queue.send([ChunkRequest(tick.sensor, tick.tick_id, index, slicing.of).to_json() for index in left])
         reason = (
-            f"{len(tick.requests)} requests: {len(left)} of {slicing.of} chunks sent to the dispatch queue"
+            f"{len(tick.requests)} requests, {len(tick.partition_changes)} partitions: {len(left)} of {slicing.of} "
+            "chunks sent to the dispatch queue"
         )
         if left:
             # It stays pending until its last chunk is completed, which may take a while.

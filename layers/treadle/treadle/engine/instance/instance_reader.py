@@ -1,7 +1,8 @@
 """The sensors' read access to recorded runs and assets."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
@@ -22,6 +23,10 @@ from treadle.model.records import each_readable
 from treadle.ports.assets import AT_ONCE, RecordedEvents
 from treadle.ports.runs import RunStore
 
+# Loaded only by evaluations that use dynamic partitions.
+if TYPE_CHECKING:
+    from treadle.engine.instance.stored_partitions import DynamicPartitions
+
 
 class InstanceReader(RunReader, DagsterInstance):
     """A `DagsterInstance` that reads from the stores.
@@ -30,11 +35,19 @@ class InstanceReader(RunReader, DagsterInstance):
         runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
         events: stores the materializations of each asset.
+        partitions: returns the dynamic partitions: those of the current tick, or the stored ones.
     """
 
-    def __init__(self, runs: RunStore, namespace: str, events: RecordedEvents) -> None:
+    def __init__(
+        self,
+        runs: RunStore,
+        namespace: str,
+        events: RecordedEvents,
+        partitions: "Callable[[], DynamicPartitions]",
+    ) -> None:
         super().__init__(runs, namespace)
         self._events = events
+        self._partitions = partitions
 
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
@@ -128,6 +141,28 @@ class InstanceReader(RunReader, DagsterInstance):
             if partition is not None and (sought is None or partition in sought):
                 found.add(partition)
         return found
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        """Return the keys of a set of dynamic partitions."""
+        return self._partitions().get_dynamic_partitions(partitions_def_name)
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Return whether a set of dynamic partitions has a key."""
+        return self._partitions().has_dynamic_partition(partitions_def_name, partition_key)
+
+    def get_existing_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> Set[str]:
+        """Return those of the given keys that a set of dynamic partitions has."""
+        return self._partitions().get_existing_dynamic_partitions(partitions_def_name, partition_keys)
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Add keys to a set of dynamic partitions."""
+        self._partitions().add_dynamic_partitions(partitions_def_name, partition_keys)
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Delete a key from a set of dynamic partitions."""
+        self._partitions().delete_dynamic_partition(partitions_def_name, partition_key)
 
 
 def _place(cursor: str | None) -> int | None:

@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreRejectedError, TreadleError
+from treadle.definitions.errors import (
+    DagsterInvariantViolationError,
+    SensorEvaluationError,
+    StoreError,
+    StoreRejectedError,
+    TreadleError,
+)
 from treadle.definitions.logs import LOGGER, SensorLogger
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import InstigatorStatus, TickStatus
+from treadle.engine.lazy import lazy
 from treadle.engine.tick.planning import Plan, Planner, ValidatedRequests
 from treadle.engine.tick.tick_log import capture, tick_log
 from treadle.engine.tick.user_code import evaluate, unrecorded
@@ -22,6 +29,9 @@ from treadle.ports.system import Clock
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
+    from treadle.engine.tick.partitions import TickPartitions
+    from treadle.model.ticks import DynamicPartitionsRequestResult
+    from treadle.ports.partitions import PartitionStore
 
 Evaluate = Callable[[SensorEvaluationContext], SensorExecutionData]
 
@@ -119,8 +129,10 @@ class Evaluator:
         planner: the sensor's planner.
         clock: the clock.
         resources: resources for evaluations, by key; those declared reusable are kept between ticks.
-        instance: creates the instance that gives access to recorded runs, when an evaluation first uses it.
+        instance: creates the instance that gives access to recorded runs, when an evaluation first uses it; given a
+            function that returns the dynamic partitions of the current tick.
         ended_runs: creates the reader of completed runs, by job and in order.
+        partitions: stores the keys of dynamic partitions.
     """
 
     def __init__(
@@ -128,18 +140,21 @@ class Evaluator:
         planner: Planner,
         clock: Clock,
         resources: Mapping[str, Any] | None = None,
-        instance: "Callable[[], DagsterInstance] | None" = None,
+        instance: "Callable[[Callable[[], TickPartitions]], DagsterInstance] | None" = None,
         ended_runs: "Callable[[], EndedRuns] | None" = None,
+        partitions: "PartitionStore | None" = None,
     ) -> None:
         self._planner = planner
         self.clock = clock
-        self._instance = instance
+        self._instance = None if instance is None else lambda: instance(self._partitions)
         self._ended_runs = ended_runs
+        self._partition_store = partitions
+        self._tick_partitions: TickPartitions | None = None
         self.definition = planner.definition
         self.name = planner.definition.name
         # A kept resource outlives the tick that makes it, so its log is the process's.
         kept_log = SensorLogger(f"{LOGGER}.{self.name}")
-        self._kept = ResourceScope(resources or {}, log=kept_log, instance=instance)
+        self._kept = ResourceScope(resources or {}, log=kept_log, instance=self._instance)
 
     def run(
         self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
@@ -154,6 +169,7 @@ class Evaluator:
             budget: the time limit.
         """
         started_at = self.clock.now()
+        self._tick_partitions = None
         self._planner.known.start_tick(state.epoch, frame.epoch, started_at)
         log = tick_log(self.name, frame.tick_id)
         scope = ResourceScope(self._kept.definitions, outer=self._kept, log=log, instance=self._instance)
@@ -174,11 +190,16 @@ class Evaluator:
             _started_by_operator=_started_by_operator(state),
         )
 
+        # What a sweep rejects is found again by a later round.
+        is_sweep = self.definition.takes_events and frame.kind is TickKind.LEASED
+
         def evaluated() -> ValidatedRequests:
-            with _time_of_partitions(started_at):
+            with _partitions_at(started_at, self._partitions):
                 with context:
                     data = function(context)
-                return self._planner.validate_requests(data, frame.tick_id)
+                if data.dynamic_partitions_requests:
+                    self._partitions().request(data.dynamic_partitions_requests, self.name)
+                return self._planner.validate_requests(data, frame.tick_id, is_sweep=is_sweep)
 
         with capture(f"{LOGGER}.{self.name}") as lines:
             try:
@@ -223,9 +244,10 @@ class Evaluator:
         log: Sequence[str],
     ) -> EvaluationResult:
         plan = self._planner.plan(vetted)
+        partitions = self._requested_partitions()
         # Requests whose keys are all taken were acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
-        does_something = plan.runs or acted_on or vetted.data.asset_events
+        does_something = plan.runs or acted_on or vetted.data.asset_events or partitions
         status = TickStatus.SUCCESS if does_something else TickStatus.SKIPPED
         tick = replace(
             self._ended(frame, status, started_at, log),
@@ -236,6 +258,7 @@ class Evaluator:
             existing_keys=plan.existing_keys,
             rejected=plan.rejected,
             asset_events=tuple(vetted.data.asset_events),
+            dynamic_partitions_request_results=partitions,
         )
         data = vetted.data
         return EvaluationResult(
@@ -258,15 +281,32 @@ class Evaluator:
             log=tuple(log),
         )
 
+    def _partitions(self) -> "TickPartitions":
+        """Return the dynamic partitions of the current tick, also to an instance that a resource has kept."""
+        if self._tick_partitions is None:
+            # Imported here, as most sensors have no dynamic partitions.
+            from treadle.engine.tick.partitions import TickPartitions
+
+            if self._partition_store is None:
+                msg = f"Sensor {self.name} was built without a store of dynamic partitions."
+                raise DagsterInvariantViolationError(msg)
+            self._tick_partitions = TickPartitions(self._partition_store)
+        return self._tick_partitions
+
+    def _requested_partitions(self) -> "tuple[DynamicPartitionsRequestResult, ...]":
+        return () if self._tick_partitions is None else self._tick_partitions.results()
+
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
         return self._planner.claimed_keys(keyed)
 
 
-def _time_of_partitions(millis: int) -> AbstractContextManager[object]:
-    """Set the time at which partition keys are listed; nothing to do if no module has imported partitions."""
+def _partitions_at(millis: int, partitions: "Callable[[], TickPartitions]") -> AbstractContextManager[object]:
+    """Set time and store for listing partition keys; nothing to do if no module has imported partitions."""
     module = sys.modules.get("treadle.definitions.partitions.context")
-    return module.partition_loading_context(from_millis(millis)) if module else nullcontext()
+    return (
+        module.partition_loading_context(from_millis(millis), lazy(partitions)) if module else nullcontext()
+    )
 
 
 def _started_by_operator(state: SensorState) -> float | None:

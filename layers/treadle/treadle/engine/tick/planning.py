@@ -16,7 +16,11 @@ from treadle.definitions.bounds import (
     fit_some,
 )
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
+from treadle.definitions.errors import (
+    DagsterInvalidInvocationError,
+    DagsterUnknownPartitionError,
+    InvalidResultError,
+)
 from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.jobs import retry_problem
 from treadle.definitions.max_runtime import max_runtime_problem
@@ -127,18 +131,23 @@ class Planner:
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", RunKeyCache(self.runs))
 
-    def validate_requests(self, data: SensorExecutionData, tick_id: str) -> ValidatedRequests:
+    def validate_requests(
+        self, data: SensorExecutionData, tick_id: str, *, is_sweep: bool = False
+    ) -> ValidatedRequests:
         """Validate requests, and reject those that can never become a run.
 
         Args:
             data: the evaluation's result.
             tick_id: the tick's id, from which the run ids of keyless requests derive.
+            is_sweep: True if what is rejected is found again by a later tick.
 
         Raises:
             InvalidResultError: if there are more runs than the cap, more bytes than can be stored, or a job
                 that the deployment does not grant, because the cursor must not move past requests that would
                 not run; if a request was changed to something invalid after it was created; if one can never
                 run and the sensor's `on_invalid` is "fail".
+            DagsterUnknownPartitionError: if a set of dynamic partitions does not have a requested key: it may be
+                added soon, and a rejected request would be lost.
             DagsterInvalidDefinitionError: if a job's schema is not a valid JSON Schema.
         """
         if len(data.run_requests) > self.cap:
@@ -160,7 +169,7 @@ class Planner:
         invalid: list[RejectedRequest] = []
         contradicting: list[tuple[str, RejectedRequest]] = []
         repeated = 0
-        unknown = self._unknown_partitions(data.run_requests)
+        unknown = self._unknown_partitions(data.run_requests, is_sweep=is_sweep)
         total = sum(_event_size(_checked_again(each)) for each in data.asset_events)
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
@@ -253,7 +262,9 @@ class Planner:
             )
             raise InvalidResultError(msg)
 
-    def _unknown_partitions(self, requests: Sequence[RunRequest]) -> dict[tuple[str, str | None], str]:
+    def _unknown_partitions(
+        self, requests: Sequence[RunRequest], *, is_sweep: bool
+    ) -> dict[tuple[str, str | None], str]:
         """Return, by job and key, why the job has no such partition; each definition lists its keys once."""
         unknown: dict[tuple[str, str | None], str] = {}
         for job in self.definition.jobs:
@@ -269,7 +280,15 @@ class Planner:
             # Imported here, as most jobs have no partitions.
             from treadle.definitions.partitions.base import key_problems
 
-            for key, problem in key_problems(job.partitions_def, keys).items():
+            problems = key_problems(job.partitions_def, keys)
+            if problems and job.partitions_def.needs_store and not is_sweep:
+                first = min(problems)
+                msg = (
+                    f"{len(problems)} requests of job {job.name} have an unknown partition: {problems[first]} Add the "
+                    "key in the same result with build_add_request. Nothing of this tick was committed."
+                )
+                raise DagsterUnknownPartitionError(msg)
+            for key, problem in problems.items():
                 unknown[job.name, key] = f"Request of job {job.name} has an invalid partition: {problem}"
         return unknown
 

@@ -184,6 +184,14 @@ class ScheduledTickRunner:
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         tick_id = leased_tick_id(lease.scheduled_for, lease.epoch)
+        changing = lease.before.partitions_tick
+        if changing is not None and not self._ticks.has_changed_partitions(lease.sensor, changing):
+            self._sensors.release(lease)
+            reason = (
+                f"The dynamic partitions that tick {changing} changed are not stored yet: DISPATCH is late. The sensor is "
+                "evaluated at its next tick."
+            )
+            return Outcome(Decision.DELAYED, reason, f"{lease.sensor} at {timestamp(lease.scheduled_for)}")
         frame = TickContext(tick_id, TickKind.LEASED, lease.scheduled_for, lease.owner, lease.epoch)
         cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
@@ -278,6 +286,7 @@ class ScheduledTickRunner:
             resume_at=resume_at,
             paused=paused,
             keeps_lease=paused is None and (resume_at is None or resume_at <= now),
+            partitions_tick=before.partitions_tick,
         )
         self._sensors.commit(lease, death)
         return death
@@ -303,6 +312,7 @@ def _completion(
         cursor_changed=result.cursor_changed,
         failure_streak=failures_before + 1 if tick.status is TickStatus.FAILURE else 0,
         last_run_key=(result.plan.last_run_key if result.plan else None) or before.last_run_key,
+        partitions_tick=tick.tick_id if tick.dynamic_partitions_request_results else None,
     )
     if tick.error is not None:
         streak = completion.failure_streak

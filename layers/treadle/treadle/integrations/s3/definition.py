@@ -160,6 +160,12 @@ class S3SensorDefinition(SensorDefinition):
         self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
     ) -> list[RunRequest | SkipReason]:
         returned = flatten(self._called(context, stored), self.name)
+        for whole in returned:
+            if isinstance(whole, SensorResult) and whole.dynamic_partitions_requests:
+                # Imported here, as most sensors have no dynamic partitions.
+                from treadle.definitions.partitions.requests import change_partitions
+
+                change_partitions(context.instance, whole.dynamic_partitions_requests)
         values = [value for whole in returned for value in self._parts(whole)]
         check_mix(values)
         keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]

@@ -176,7 +176,8 @@ function headline(tick) {
   if (tick.status === 'FAILURE') return 'Failed';
   const requested = tick.requests?.length ?? 0;
   if (requested) return count(requested, 'run request');
-  return tick.asset_events?.length ? count(tick.asset_events.length, 'materialization') : 'Skipped';
+  if (tick.asset_events?.length) return count(tick.asset_events.length, 'materialization');
+  return tick.dynamic_partitions_request_results?.length ? 'Changes partitions' : 'Skipped';
 }
 
 /**

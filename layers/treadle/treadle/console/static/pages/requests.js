@@ -13,6 +13,7 @@ import {Badge, Mono, Table, Text} from '../components.js';
  */
 export function Requests({tick, action, isPreview = false}) {
   const {requests = [], existing_keys: existing = [], rejected = [], asset_events: made = []} = tick;
+  const partitions = tick.dynamic_partitions_request_results ?? [];
   const all = tick.requests_count ?? requests.length + (tick.left_out?.requests ?? 0);
   const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
   // Runs are shown of the first hundred requests.
@@ -77,10 +78,41 @@ export function Requests({tick, action, isPreview = false}) {
         </ul>
       </section>`
     }
+    ${partitions.map((each, index) => html`<${Partitions} key=${index} result=${each} />`)}
   `;
 }
 
+/**
+ * What a tick requested of a set of dynamic partitions.
+ *
+ * @param {{result: Api.PartitionsResult}} props
+ */
+function Partitions({result}) {
+  const {partitions_def_name: set, added_partitions: added, skipped_partitions: skipped} = result;
+  const changed = added ?? result.deleted_partitions ?? [];
+  const [done, why] = added ? ['added', 'existed already'] : ['deleted', 'did not exist'];
+  return html`<section class="card">
+    <h2>${count(result.changed_count ?? changed.length, 'partition')} of ${set} ${done}</h2>
+    ${changed.length > 0 && html`<${Keys} keys=${changed} number=${result.changed_count} />`}
+    ${
+      skipped.length > 0 &&
+      html`<p class="faint">${count(result.skipped_count ?? skipped.length, 'requested key')} ${why}:</p>
+        <${Keys} keys=${skipped} number=${result.skipped_count} />`
+    }
+  </section>`;
+}
+
+/** @param {{keys: string[], number?: number}} props */
+function Keys({keys, number = keys.length}) {
+  const shown = keys.slice(0, MOST_KEYS);
+  return html`<ul class="keys">
+    ${shown.map((key) => html`<li key=${key}><${Mono}>${key}<//></li>`)}
+    ${number > shown.length && html`<li class="faint">and ${number - shown.length} more</li>`}
+  </ul>`;
+}
+
 const MOST_RUNS = 100;
+const MOST_KEYS = 100;
 
 /** @type {Column<Api.Tick['rejected'][number]>[]} */
 const REJECTED_COLUMNS = [

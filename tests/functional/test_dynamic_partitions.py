@@ -1,0 +1,142 @@
+"""Dynamic partitions, as deployed: the evaluator's and DISPATCH's handlers, tables on moto, and the operator's commands."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from tests.functional.conftest import STACK, Deployment
+from tests.support.project import run
+from treadle import (
+    DynamicPartitionsDefinition,
+    JobDefinition,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
+from treadle import evaluator as handler_of
+
+FRUITS = DynamicPartitionsDefinition(name="fruits")
+load = JobDefinition("process_file", partitions_def=FRUITS)
+
+
+def treadle(*arguments: str) -> Result:
+    """Return the outcome of a command on the stack."""
+    return run(*arguments, "--stack", STACK)
+
+
+def tick(deployment: Deployment) -> Any:
+    """Evaluate the sensor, and dispatch its tick."""
+    outcome = deployment.invoke("fruits", {"treadle": "tick", "at_once": True})
+    deployment.dispatch_pending()
+    return outcome
+
+
+@pytest.fixture
+def found(deployment: Deployment) -> list[str]:
+    """Keys that the deployed sensor adds and requests if they are new; with a leading dash it deletes them."""
+    keys: list[str] = []
+
+    @sensor(job=load, name="new_objects")
+    def definition(context: SensorEvaluationContext) -> SensorResult:
+        gone = [key[1:] for key in keys if key.startswith("-")]
+        new = [
+            key
+            for key in keys
+            if key[:1] != "-" and not context.instance.has_dynamic_partition("fruits", key)
+        ]
+        requests = [FRUITS.build_add_request(new), FRUITS.build_delete_request(gone)]
+        return SensorResult(
+            [RunRequest(partition_key=key) for key in new], dynamic_partitions_requests=requests
+        )
+
+    deployment.handlers["fruits"] = handler_of(definition)
+    return keys
+
+
+def test_keys_are_stored_and_their_runs_are_started_once(deployment: Deployment, found: list[str]) -> None:
+    found += ["apple", "pear"]
+
+    first = tick(deployment)
+    found.append("kiwi")
+    second = tick(deployment)
+    found[:] = ["-apple", "-plum"]
+    tick(deployment)
+
+    assert (first["decision"], second["decision"]) == ("SUCCESS", "SUCCESS")
+    stored = deployment.stores.partitions.partitions("fruits")
+    latest, kiwi, pear = deployment.stores.ticks.latest("new_objects", 9)
+    assert [(each.partition_key, each.changed_by) for each in stored] == [
+        ("pear", f"new_objects/{pear.tick_id}"),
+        ("kiwi", f"new_objects/{kiwi.tick_id}"),
+    ]
+    runs = deployment.stores.runs.list_by_sensor("new_objects", 9)
+    started = [deployment.stores.runs.get(each.run_id) for each in runs]
+    assert sorted(str(each.partition_key) for each in started if each) == ["apple", "kiwi", "pear"]
+    [deleting] = latest.dynamic_partitions_request_results
+    assert (deleting.deleted_partitions, deleting.skipped_partitions) == (("apple",), ("plum",))
+
+
+def test_preview_lists_changes_and_makes_none(deployment: Deployment, found: list[str]) -> None:
+    found.append("apple")
+
+    preview = json.loads(json.dumps(deployment.invoke("fruits", {"treadle": "preview"})))
+
+    assert preview["dynamic_partitions_request_results"] == [
+        {
+            "partitions_def_name": "fruits",
+            "added_partitions": ["apple"],
+            "deleted_partitions": None,
+            "skipped_partitions": [],
+        }
+    ]
+    assert deployment.stores.partitions.partitions("fruits") == []
+
+
+def test_operator_lists_and_repairs_a_set(stack: Deployment) -> None:
+    empty = treadle("partition", "list", "fruits")
+    added = treadle("partition", "add", "fruits", "apple", "pear", "--by", "ann")
+    deleted = treadle("partition", "delete", "fruits", "apple", "plum", "--by", "ben")
+
+    assert (empty.stdout, added.stdout, deleted.stdout) == (
+        "The set fruits has no keys.\n",
+        "2 added; the set fruits has 2 keys.\n",
+        "2 deleted; the set fruits has 1 keys.\n",
+    )
+    listed = treadle("partition", "list", "fruits").stdout
+    assert "pear" in listed
+    assert "ann" in listed
+    [left] = json.loads(treadle("partition", "list", "fruits", "--json").stdout)
+    assert (left["partition_key"], left["changed_by"]) == ("pear", "ann")
+    assert json.loads(treadle("partition", "add", "fruits", "pear", "--by", "ben", "--json").stdout)[0] == {
+        **left,
+        "changed_by": "ben",
+    }
+
+
+def test_operator_is_refused_what_cannot_be_stored(stack: Deployment) -> None:
+    result = treadle("partition", "add", "fruits", "")
+
+    assert result.exit_code == 2
+    assert "Partition key '' has 0 bytes" in result.stderr
+
+
+def test_operator_sees_the_requests_of_a_tick(stack: Deployment) -> None:
+    @sensor(job=load, name="new_objects")
+    def definition(context: SensorEvaluationContext) -> SensorResult:
+        context.instance.add_dynamic_partitions("fruits", ["apple", "pear"])
+        return SensorResult(dynamic_partitions_requests=[FRUITS.build_delete_request(["plum"])])
+
+    treadle("partition", "add", "fruits", "apple")
+    stack.handlers["fruits"] = handler_of(definition)
+    tick(stack)
+    [found] = stack.stores.ticks.latest("new_objects", 1)
+
+    shown = treadle("tick", "show", "new_objects", found.tick_id).stdout
+
+    assert "adds partitions of fruits: pear\n" in shown
+    assert "skips partitions of fruits that exist: apple\n" in shown
+    assert "skips partitions of fruits that do not exist: plum\n" in shown
+    assert "deletes" not in shown
