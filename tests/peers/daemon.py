@@ -145,6 +145,7 @@ class PeerInstance(instance.TreadleInstance):
         self._runs_jobs = runs_jobs
         self._repositories: Sequence[Repository] = ()
         self.compute_log_manager = mock.Mock()
+        self.location = LOCATION
         self.wipe()
 
     def wipe(self) -> None:
@@ -316,7 +317,7 @@ class PeerInstance(instance.TreadleInstance):
             partition_key=(tags or {}).get("dagster/partition"),
         )
         self._tables.runs[run_id] = run
-        if remote_job_origin is not None and remote_job_origin.location != LOCATION:
+        if remote_job_origin is not None and remote_job_origin.location not in {LOCATION, self.location}:
             self._locations[run_id] = remote_job_origin.location
         return dagster_run(run, ENGINE)
 
@@ -496,6 +497,9 @@ class Workspace:
         repositories = [each for location in self._locations.values() for each in location.values()]
         self._sensors = [name for each in repositories for name in each.sensors]
         instance.deploy(repositories)
+        instance.location = next(
+            (name for name, each in self._locations.items() if any(x.sensors for x in each.values())), LOCATION
+        )
 
     def evaluate_sensors(self) -> None:
         """Evaluate the sensors once."""

@@ -85,7 +85,8 @@ class Statements(SourceFileLoader):
 
     Args:
         spec: the module's.
-        left_out: functions of these names do nothing, and assertions with one of these texts are left out, as they
+        left_out: functions of these names do nothing; assertions with one of these texts, and assignments to one of
+            these names, are left out, as they
             are about Dagster's daemon.
         broken: what could not be defined, by name; completed here.
     """
@@ -119,6 +120,8 @@ class Statements(SourceFileLoader):
                 block.body = kept or [ast.copy_location(ast.Pass(), lines[0])]  # type: ignore[attr-defined]
 
     def _is_left_out(self, line: ast.stmt) -> bool:
+        if isinstance(line, ast.Assign):
+            return ast.unparse(line.targets[0]) in self._left_out
         return isinstance(line, ast.Assert) and any(text in ast.unparse(line) for text in self._left_out)
 
 
