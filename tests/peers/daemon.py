@@ -126,6 +126,11 @@ class PeerTick:
         return [each.run_key for each in self.runs if each.run_key] + existing
 
     @property
+    def dynamic_partitions_request_results(self) -> list[Any]:
+        """What it requested of dynamic partitions."""
+        return [result for each in self.records for result in each.dynamic_partitions_request_results]
+
+    @property
     def run_requests(self) -> list[Any]:
         """What it requested."""
         return [request for each in self.records for request in each.requests]
@@ -154,7 +159,10 @@ class PeerInstance(instance.TreadleInstance):
         resources = {key: value for each in self._repositories for key, value in each.resources.items()}
         self._is_evaluating = False
         super().__init__(
-            list(sensors.values()), start=clock.now(), default_status=tr.DefaultSensorStatus.STOPPED
+            list(sensors.values()),
+            jobs=[job for each in self._repositories for job in each.jobs],
+            start=clock.now(),
+            default_status=tr.DefaultSensorStatus.STOPPED,
         )
         engine = Assembly(self._stores, self.clock, self._tokens, ENGINE)
         for name, parts in self._parts.items():

@@ -6,11 +6,13 @@ Their code runs in this process and reports to a `PeerInstance`, as a target rep
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import treadle as tr
 from tests.peers.modules import Broken
+from treadle.definitions.asset_selection import AssetGraph, selection_of
 from treadle.testing.bus import RunResult
 
 _composed: list[list["Op"]] = []
@@ -50,6 +52,7 @@ class Op:
     """A step of a job."""
 
     function: Callable[..., Any]
+    name: str = ""
 
     def __call__(self, *_: object) -> None:
         """Add the step to the job whose function is called."""
@@ -66,7 +69,6 @@ class Job(tr.JobDefinition):
     """A job with its code."""
 
     steps: Sequence[Op]
-    assets_made: Sequence["Asset"]
 
     def run(self, instance: Any, run_id: str, partition_key: str | None) -> None:
         """Run the code, and report to the instance which assets it updates."""
@@ -74,7 +76,7 @@ class Job(tr.JobDefinition):
             for event in _events(step.function, {}):
                 if isinstance(event, tr.AssetMaterialization):
                     instance.report_runless_asset_event(event, run_id=run_id)
-        run_assets(self.assets_made, instance, run_id, partition_key)
+        run_assets([each for each in self.asset_specs if isinstance(each, Asset)], instance, run_id, partition_key)
 
     def resolve(self, **_: object) -> "Job":
         """Return itself."""
@@ -102,10 +104,9 @@ class ExecuteInProcessResult(RunResult):
         return self.run.run_id
 
 
-def _job(name: str, steps: Sequence[Op], assets: Sequence["Asset"] = (), **options: Any) -> Job:
-    made = Job(name, **{key: value for key, value in options.items() if value is not None})
+def _job(name: str, steps: Sequence[Op] = (), **options: Any) -> Job:
+    made = Job(name, **options)
     object.__setattr__(made, "steps", steps)
-    object.__setattr__(made, "assets_made", assets)
     return made
 
 
@@ -126,40 +127,47 @@ class Graph:
         return _job(name or self.name, self.steps, **options)
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """An asset with the function that makes it."""
+class Asset(tr.AssetSpec):
+    """What is declared about an asset, with the function that makes it."""
 
-    key: tr.AssetKey
     function: Callable[..., Any]
-    deps: Sequence[tr.AssetKey] = ()
-    partitions_def: Any = None
-    group_name: str = "default"
-
-    @property
-    def keys(self) -> set[tr.AssetKey]:
-        """The keys of the assets that the function makes."""
-        return {self.key}
 
     def __call__(self, *args: Any) -> Any:
         """Call the function."""
         return self.function(*args)
 
 
+ASSETS: dict[tr.AssetKey, Asset] = {}
+"""The assets that were defined, of each key the last."""
+
+
 def asset(
     function: Callable[..., Any],
     *,
+    ins: Mapping[str, tr.AssetKey] | None = None,
     partitions_def: Any = None,
-    group_name: str = "default",
-    name: str | None = None,
-    key_prefix: Sequence[str] | str = (),
-    **_: Any,
+    group_name: str | None = None,
 ) -> Asset:
     """Make an asset of a function, whose parameters are the assets that it depends on."""
-    prefix = [key_prefix] if isinstance(key_prefix, str) else list(key_prefix)
-    inputs = [each for each in inspect.signature(function).parameters if each not in {"context", "_"}]
-    key = tr.AssetKey([*prefix, name or function.__name__])
-    return Asset(key, function, [tr.AssetKey(each) for each in inputs], partitions_def, group_name)
+    inputs = [each for each in inspect.signature(function).parameters if each != "context"]
+    deps = [(ins or {}).get(each, tr.AssetKey(each)) for each in inputs]
+    made = Asset(function.__name__, deps=deps, group_name=group_name, partitions_def=partitions_def)
+    object.__setattr__(made, "function", function)
+    ASSETS[made.key] = made
+    return made
+
+
+def asset_jobs(assets: Sequence[tr.AssetSpec]) -> list[Job]:
+    """Return jobs that make the assets: one for those of the same partitions, as Dagster has."""
+    groups: list[list[tr.AssetSpec]] = []
+    for each in assets:
+        same = (group for group in groups if group[0].partitions_def == each.partitions_def)
+        group = next(same, None)
+        if group is None:
+            groups.append([each])
+        else:
+            group.append(each)
+    return [_job(f"__ASSET_JOB_{number}", assets=group) for number, group in enumerate(groups)]
 
 
 def run_assets(assets: Sequence[Asset], instance: Any, run_id: str, partition_key: str | None) -> None:
@@ -176,14 +184,16 @@ def run_assets(assets: Sequence[Asset], instance: Any, run_id: str, partition_ke
 def materialize(assets: Sequence[Asset], instance: Any, partition_key: str | None = None) -> Any:
     """Make assets in one run."""
     tags = {"dagster/partition": partition_key} if partition_key else {}
-    made = _job("__ASSET_JOB", (), [each for each in assets if not isinstance(each, Broken)])
-    return made.execute_in_process(instance=instance, tags=tags)
+    return _job("__ASSET_JOB", assets=assets).execute_in_process(instance=instance, tags=tags)
 
 
-def define_asset_job(name: str, selection: Any = None, *, partitions_def: Any = None, **options: Any) -> Job:
-    """Make a job of assets, as the guide says to: by its name."""
-    del selection
-    return _job(name, (), partitions_def=partitions_def, **options)
+def define_asset_job(name: str, selection: Any = None, *, partitions_def: Any = None) -> Job:
+    """Make a job that makes the selected assets, as the guide says to declare it."""
+    selected = selection_of("*" if selection is None else selection).resolve(AssetGraph(asset_jobs([*ASSETS.values()])))
+    assets = [each for each in ASSETS.values() if each.key in selected]
+    if partitions_def is not None:
+        assets = [each for each in assets if each.partitions_def == partitions_def]
+    return _job(name, assets=assets, partitions_def=partitions_def)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +208,11 @@ class Repository:
     def sensors(self) -> dict[str, tr.SensorDefinition]:
         """The sensors by name."""
         return {each.name: each for each in self.members if isinstance(each, tr.SensorDefinition)}
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs that make its assets."""
+        return asset_jobs([each for each in self.members if isinstance(each, Asset)])
 
     def get_repository_def(self) -> "Repository":
         """Return the repository."""
@@ -230,23 +245,32 @@ def _flat(members: Sequence[Any]) -> list[Any]:
 
 
 def _context_builder(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Drop the arguments with definitions, as the guide says."""
+    """Give the jobs that make the assets of the definitions in place of these, as the guide says."""
 
-    def builder(*args: Any, repository_def: Any = None, definitions: Any = None, **options: Any) -> Any:
-        del repository_def, definitions
-        return build(*args, **options)
+    def builder(
+        *args: Any, repository_def: Repository | None = None, definitions: Repository | None = None, **options: Any
+    ) -> Any:
+        given = repository_def or definitions
+        return build(*args, **options, **({} if given is None else {"jobs": given.jobs}))
 
     return builder
 
 
+def _failing(decorator: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a request that can never run fail its tick, as in Dagster: an option that the guide names."""
+    return partial(decorator, on_invalid="fail")
+
+
+SENSORS = ("asset_sensor", "multi_asset_sensor", "run_failure_sensor", "run_status_sensor", "sensor")
+
 SCAFFOLD: dict[str, Any] = {
-    "AssetsDefinition": Asset,
+    "AssetGraph": SimpleNamespace(from_assets=list),
+    "AssetIn": lambda key: key,
     "Definitions": definitions,
     "ExecuteInProcessResult": ExecuteInProcessResult,
     "OpExecutionContext": SimpleNamespace,
-    "AssetGraph": SimpleNamespace(from_assets=list),
     "Output": Output,
-    "SourceAsset": lambda key, **_: key,
+    "SourceAsset": tr.AssetSpec,
     "asset": _configurable(asset),
     "build_multi_asset_sensor_context": _context_builder(tr.build_multi_asset_sensor_context),
     "build_sensor_context": _context_builder(tr.build_sensor_context),
@@ -254,8 +278,9 @@ SCAFFOLD: dict[str, Any] = {
     "graph": lambda function: Graph(function.__name__, _composition(function)),
     "job": _configurable(job),
     "load_asset_checks_from_current_module": list,
-    "load_assets_from_current_module": list,
+    "load_assets_from_current_module": lambda: [*ASSETS.values()],
     "materialize": materialize,
     "op": _configurable(lambda function, **_: Op(function)),
     "repository": repository,
+    **{name: _failing(getattr(tr, name)) for name in SENSORS},
 }
