@@ -115,6 +115,7 @@ def main(chosen: Sequence[str]) -> int:
     suites = Suites(SUITES, parsed["left_out"])
     install(scaffold, SOURCES, suites)
     daemon.use_location()
+    daemon.PeerInstance.fail_invalid = parsed["fail_invalid"]
     results = Results(tuple(table.not_applicable))
     options = ["-k", " or ".join(chosen)] if chosen else []
     with redirect_stdout(StringIO()):

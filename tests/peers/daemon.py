@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import count
@@ -21,7 +22,7 @@ import yaml
 
 import treadle as tr
 from tests.peers import clock
-from tests.peers.definitions import ExecuteInProcessResult, Job, Repository
+from tests.peers.definitions import ExecuteInProcessResult, Job, Repository, asset_jobs
 from tests.peers.modules import Broken
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import SensorEvaluationError
@@ -29,16 +30,18 @@ from treadle.definitions.logs import LOGGER
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.sensors import SensorEvent
 from treadle.engine.assembly import Assembly
+from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.outcomes import Outcome
 from treadle.engine.record.external_runs import observed_run
 from treadle.engine.record.run_state import Report, fold
-from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.evaluation import Budget, EvaluationResult, Evaluator
 from treadle.engine.tick.scheduled_ticks import TickSettings
+from treadle.engine.tick.scheduled_ticks import outcome as outcome_of
 from treadle.definitions.runs import StepFailure
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import Execution
-from treadle.model.ticks import Tick
+from treadle.model.ticks import DynamicPartitionsRequestResult, Tick
 from treadle.testing import bus, instance
 
 LOCATION = "test_location"
@@ -106,7 +109,10 @@ class PeerTick:
     @property
     def error(self) -> Text | None:
         """Why it failed, after the words in which Dagster wraps an error."""
-        words = f"Error occurred during the execution of evaluation_fn for sensor {self.instigator_name}"
+        words = (
+            f"Error occurred during the execution of evaluation_fn for sensor {self.instigator_name}, or Error in "
+            "config for job"
+        )
         return next((Text(f"{words}: {each.error.message}") for each in self.records if each.error), None)
 
     @property
@@ -144,7 +150,12 @@ class PeerInstance(instance.TreadleInstance):
 
     Args:
         runs_jobs: False if started runs stay as they are, as with a mocked launcher.
+
+    Attributes:
+        fail_invalid: the sensors whose ticks an invalid request fails, as in Dagster: an option that the guide names.
     """
+
+    fail_invalid: Sequence[str] = ()
 
     def __init__(self, *, runs_jobs: bool = True) -> None:
         self._runs_jobs = runs_jobs
@@ -157,19 +168,23 @@ class PeerInstance(instance.TreadleInstance):
         """Begin anew with the same sensors."""
         sensors = {name: each for repository in self._repositories for name, each in repository.sensors.items()}
         resources = {key: value for each in self._repositories for key, value in each.resources.items()}
-        self._is_evaluating = False
+        assets = {key: each for repository in self._repositories for key, each in repository.assets.items()}
         super().__init__(
             list(sensors.values()),
-            jobs=[job for each in self._repositories for job in each.jobs],
+            jobs=asset_jobs([*assets.values()]),
             start=clock.now(),
             default_status=tr.DefaultSensorStatus.STOPPED,
         )
         engine = Assembly(self._stores, self.clock, self._tokens, ENGINE)
         for name, parts in self._parts.items():
-            seconds = parts.definition.minimum_interval_seconds or INTERVAL_SECONDS
-            settings = TickSettings(seconds * 1000, parts.definition.default_status)
-            self._parts[name] = engine.sensor(parts.definition, settings, resources=resources)
+            definition = copy(parts.definition)
+            definition.on_invalid = "fail" if name in self.fail_invalid else definition.on_invalid
+            seconds = definition.minimum_interval_seconds or INTERVAL_SECONDS
+            settings = TickSettings(seconds * 1000, definition.default_status)
+            self._parts[name] = engine.sensor(definition, settings, resources=resources)
+            self._keep_results(self._parts[name].evaluator)
         self._ids = count(1)
+        self._evaluated_ticks: list[Tick] = []
         self._jobs = {job.name: job for each in self._repositories for job in each.members if isinstance(job, Job)}
         self._locations: dict[str, str] = {}
         self._added: set[str] = set()
@@ -182,6 +197,17 @@ class PeerInstance(instance.TreadleInstance):
         """Deploy the sensors of repositories, and begin anew."""
         self._repositories = [*self._repositories, *repositories]
         self.wipe()
+
+    def _keep_results(self, evaluator: Evaluator) -> None:
+        """Keep the results of evaluations, as Treadle has no record of a single skipped tick."""
+        run = evaluator.run
+
+        def kept(*args: Any, **options: Any) -> EvaluationResult:
+            result = run(*args, **options)
+            self._evaluated_ticks.append(result.tick)
+            return result
+
+        evaluator.run = kept  # type: ignore[method-assign]
 
     def _deliver_events(self) -> None:
         """Keep the events until the next evaluation."""
@@ -230,7 +256,7 @@ class PeerInstance(instance.TreadleInstance):
                 try:
                     outcome = self._evaluated(parts, event)
                 except SensorEvaluationError:
-                    outcome = self._failed(name)
+                    outcome = outcome_of(self._evaluated_ticks[-1])
                 self._add(tick, outcome)
                 if isinstance(event, RunStatusEvent) and outcome.decision.value != SKIPPED:
                     tick.origin_run_ids.append(event.run.run_id)
@@ -238,17 +264,12 @@ class PeerInstance(instance.TreadleInstance):
         tick.consecutive_failure_count = self.state(name).failure_streak
         self._ticks.setdefault(name, []).insert(0, tick)
 
-    def _failed(self, name: str) -> Outcome:
-        from treadle.engine.tick.scheduled_ticks import outcome
-
-        return outcome(self.ticks(name)[0])
-
     def _add(self, tick: PeerTick, outcome: Outcome) -> None:
         before = set(self._tables.runs)
         self._apply(tick.instigator_name, outcome)
-        record = self._stores.ticks.get(tick.instigator_name, outcome.subject)
         tick.outcomes.append(outcome)
-        tick.records += [record] if record else []
+        tick.records += self._evaluated_ticks
+        self._evaluated_ticks = []
         tick.runs += [run for run_id, run in self._tables.runs.items() if run_id not in before]
 
     def get_ticks(self, _origin_id: str, selector_id: str) -> list[PeerTick]:
@@ -256,8 +277,12 @@ class PeerInstance(instance.TreadleInstance):
         return list(self._ticks.get(selector_id, ()))
 
     def start_sensor(self, sensor: Any) -> Any:
-        """Start a sensor."""
+        """Start a sensor; give one that never ticked the newest materialization, which the guide says to replay."""
         self._queue_events()
+        definition = self._parts[sensor.name].definition
+        if isinstance(definition, tr.AssetSensorDefinition) and sensor.name not in self._ticks:
+            newest = self._tables.events.get(definition.asset_key.to_string(), [])[-1:]
+            self._queues[sensor.name] = [replace(materialized(each), location=ENGINE) for each in newest]
         return super().start_sensor(sensor.name)
 
     def stop_sensor(self, _origin_id: str, selector_id: str = "", _sensor: Any = None) -> Any:
@@ -602,7 +627,20 @@ def use_location() -> None:
         vars(module)["NAMESPACE"] = ENGINE
 
 
+def _request_result(
+    name: str,
+    added_partitions: Sequence[str] | None,
+    deleted_partitions: Sequence[str] | None,
+    skipped_partitions: Sequence[str],
+) -> DynamicPartitionsRequestResult:
+    """Make the result of a request of dynamic partitions; Dagster's has lists."""
+    added = None if added_partitions is None else tuple(added_partitions)
+    deleted = None if deleted_partitions is None else tuple(deleted_partitions)
+    return DynamicPartitionsRequestResult(name, added, deleted, tuple(skipped_partitions))
+
+
 SCAFFOLD: dict[str, Any] = {
+    "DynamicPartitionsRequestResult": _request_result,
     "DagsterInstance": DagsterInstance,
     "InstigatorState": InstigatorState,
     "InstigatorType": SimpleNamespace(SENSOR="SENSOR"),

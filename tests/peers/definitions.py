@@ -6,7 +6,6 @@ Their code runs in this process and reports to a `PeerInstance`, as a target rep
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,9 +109,16 @@ def _job(name: str, steps: Sequence[Op] = (), **options: Any) -> Job:
     return made
 
 
+RUN_CONFIG = {
+    "properties": {name: {"type": "object"} for name in ("execution", "loggers", "ops", "resources")},
+    "additionalProperties": False,
+}
+"""What the run config of any job of Dagster's may have."""
+
+
 def job(function: Callable[..., Any], *, name: str | None = None, **options: Any) -> Job:
-    """Make a job of a function that calls ops."""
-    return _job(name or function.__name__, _composition(function), **options)
+    """Make a job of a function that calls ops, with the schema of their run config."""
+    return _job(name or function.__name__, _composition(function), run_config_schema=RUN_CONFIG, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +216,9 @@ class Repository:
         return {each.name: each for each in self.members if isinstance(each, tr.SensorDefinition)}
 
     @property
-    def jobs(self) -> list[Job]:
-        """The jobs that make its assets."""
-        return asset_jobs([each for each in self.members if isinstance(each, Asset)])
+    def assets(self) -> dict[tr.AssetKey, Asset]:
+        """The assets by key."""
+        return {each.key: each for each in self.members if isinstance(each, Asset)}
 
     def get_repository_def(self) -> "Repository":
         """Return the repository."""
@@ -251,17 +257,10 @@ def _context_builder(build: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any, repository_def: Repository | None = None, definitions: Repository | None = None, **options: Any
     ) -> Any:
         given = repository_def or definitions
-        return build(*args, **options, **({} if given is None else {"jobs": given.jobs}))
+        return build(*args, **options, **({} if given is None else {"jobs": asset_jobs([*given.assets.values()])}))
 
     return builder
 
-
-def _failing(decorator: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a request that can never run fail its tick, as in Dagster: an option that the guide names."""
-    return partial(decorator, on_invalid="fail")
-
-
-SENSORS = ("asset_sensor", "multi_asset_sensor", "run_failure_sensor", "run_status_sensor", "sensor")
 
 SCAFFOLD: dict[str, Any] = {
     "AssetGraph": SimpleNamespace(from_assets=list),
@@ -282,5 +281,4 @@ SCAFFOLD: dict[str, Any] = {
     "materialize": materialize,
     "op": _configurable(lambda function, **_: Op(function)),
     "repository": repository,
-    **{name: _failing(getattr(tr, name)) for name in SENSORS},
 }
