@@ -169,6 +169,7 @@ class PeerInstance(instance.TreadleInstance):
         sensors = {name: each for repository in self._repositories for name, each in repository.sensors.items()}
         resources = {key: value for each in self._repositories for key, value in each.resources.items()}
         assets = {key: each for repository in self._repositories for key, each in repository.assets.items()}
+        self._jobs = {job.name: job for each in self._repositories for job in each.members if isinstance(job, Job)}
         super().__init__(
             list(sensors.values()),
             jobs=asset_jobs([*assets.values()]),
@@ -178,6 +179,7 @@ class PeerInstance(instance.TreadleInstance):
         engine = Assembly(self._stores, self.clock, self._tokens, ENGINE)
         for name, parts in self._parts.items():
             definition = copy(parts.definition)
+            definition.jobs = tuple(self._jobs.get(each.name, each) for each in definition.jobs)
             definition.on_invalid = "fail" if name in self.fail_invalid else definition.on_invalid
             seconds = definition.minimum_interval_seconds or INTERVAL_SECONDS
             settings = TickSettings(seconds * 1000, definition.default_status)
@@ -185,7 +187,6 @@ class PeerInstance(instance.TreadleInstance):
             self._keep_results(self._parts[name].evaluator)
         self._ids = count(1)
         self._evaluated_ticks: list[Tick] = []
-        self._jobs = {job.name: job for each in self._repositories for job in each.members if isinstance(job, Job)}
         self._locations: dict[str, str] = {}
         self._added: set[str] = set()
         self._queues: dict[str, list[SensorEvent]] = {}
@@ -211,6 +212,11 @@ class PeerInstance(instance.TreadleInstance):
 
     def _deliver_events(self) -> None:
         """Keep the events until the next evaluation."""
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Add keys; the tests do it before they freeze a time in the past."""
+        self.clock.time = 0
+        super().add_dynamic_partitions(partitions_def_name, partition_keys)
 
     def _set_clock(self) -> None:
         self.clock.time = int(clock.now().timestamp() * 1000)
@@ -281,7 +287,7 @@ class PeerInstance(instance.TreadleInstance):
         self._queue_events()
         definition = self._parts[sensor.name].definition
         if isinstance(definition, tr.AssetSensorDefinition) and sensor.name not in self._ticks:
-            newest = self._tables.events.get(definition.asset_key.to_string(), [])[-1:]
+            newest = self._tables.events.get(definition.asset_key.to_user_string(), [])[-1:]
             self._queues[sensor.name] = [replace(materialized(each), location=ENGINE) for each in newest]
         return super().start_sensor(sensor.name)
 
