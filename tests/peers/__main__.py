@@ -14,16 +14,26 @@ import pytest
 
 from tests.peers import clock, daemon, definitions, words
 from tests.peers.modules import Suites, install
+from tools.project import ROOT, ToolError, run_tool
 
 GOAL = 95
 """The percentage of the applicable items that must pass."""
 
 FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parents[1]
 SUITES = ROOT / ".tools" / "dagster-suites"
 GUIDE = ROOT / "docs" / "guide" / "coming-from-dagster.md"
 SOURCES = ("treadle", "treadle.testing")
-OPTIONS = ("-qq", "-c", "/dev/null", "--assert=plain", "--tb=short", "-p", "no:cacheprovider", "-p", "no:randomly")
+OPTIONS = (
+    "-qq",
+    "-c",
+    "/dev/null",
+    "--assert=plain",
+    "--tb=short",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+)
 OTHER_EXECUTORS = "threadpool"
 """Parameters of the daemon: with and without threads, which Treadle does not have."""
 
@@ -44,16 +54,16 @@ class Table:
 
     @classmethod
     def of(cls, parsed: dict[str, Any]) -> "Table":
-        """Read the parsed file.
+        """Return the table of the parsed file.
 
         Raises:
-            ValueError: if the guide has no such row.
+            ToolError: if the guide does not have one of the rows.
         """
-        rows = set(re.findall(r"^\| ([^|]+) \|", GUIDE.read_text(), re.MULTILINE))
+        guide = GUIDE.read_text()
         for group in parsed["failing"]:
-            if group["row"] not in rows:
-                msg = f"items.toml names a row that {GUIDE.name} does not have: {group['row']}."
-                raise ValueError(msg)
+            if group["row"] not in guide:
+                msg = f"items.toml quotes a row that {GUIDE.name} does not have: {group['row']}."
+                raise ToolError(msg)
         return cls(
             parsed["files"],
             {item: group["row"] for group in parsed["failing"] for item in group["items"]},
@@ -119,7 +129,10 @@ def main(chosen: Sequence[str]) -> int:
     results = Results(tuple(table.not_applicable))
     options = ["-k", " or ".join(chosen)] if chosen else []
     with redirect_stdout(StringIO()):
-        pytest.main([*OPTIONS, f"--rootdir={SUITES}", *options, *(str(SUITES / each) for each in table.files)], [results])
+        pytest.main(
+            [*OPTIONS, f"--rootdir={SUITES}", *options, *(str(SUITES / each) for each in table.files)],
+            [results],
+        )
     unlisted = sorted(results.failed.keys() - table.failing.keys())
     for name in unlisted:
         print(f"\nfails, and is not listed: {name}\n{results.failed[name]}")
@@ -139,4 +152,4 @@ def main(chosen: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(lambda: main(sys.argv[1:]))

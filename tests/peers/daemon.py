@@ -6,7 +6,6 @@ sensor for which there was no event: here it is a skipped one.
 """
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -15,7 +14,7 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import yaml
@@ -23,12 +22,11 @@ import yaml
 import treadle as tr
 from tests.peers import clock
 from tests.peers.definitions import ExecuteInProcessResult, Job, Repository, asset_jobs
-from tests.peers.modules import Broken
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.logs import LOGGER
 from treadle.definitions.run_events import RunStatusEvent
-from treadle.definitions.sensors import SensorEvent
+from treadle.definitions.runs import StepFailure
 from treadle.engine.assembly import Assembly
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.instance.views import dagster_run
@@ -38,11 +36,13 @@ from treadle.engine.record.run_state import Report, fold
 from treadle.engine.tick.evaluation import Budget, EvaluationResult, Evaluator
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.engine.tick.scheduled_ticks import outcome as outcome_of
-from treadle.definitions.runs import StepFailure
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import Execution
 from treadle.model.ticks import DynamicPartitionsRequestResult, Tick
 from treadle.testing import bus, instance
+
+if TYPE_CHECKING:
+    from treadle.definitions.sensors import SensorEvent
 
 LOCATION = "test_location"
 ENGINE = f"000000000000/memory/{LOCATION}"
@@ -99,12 +99,16 @@ class PeerTick:
     def status(self) -> tr.TickStatus:
         """FAILURE if an evaluation failed, or else SUCCESS if one did something."""
         decided = {each.decision.value for each in self.outcomes}
-        return next((each for each in (tr.TickStatus.FAILURE, tr.TickStatus.SUCCESS) if each in decided), SKIPPED)
+        return next(
+            (each for each in (tr.TickStatus.FAILURE, tr.TickStatus.SUCCESS) if each in decided), SKIPPED
+        )
 
     @property
     def skip_reason(self) -> str:
         """Why nothing was requested."""
-        return self.outcomes[-1].reason if self.outcomes else "No new materialization events, and none of runs."
+        return (
+            self.outcomes[-1].reason if self.outcomes else "No new materialization events, and none of runs."
+        )
 
     @property
     def error(self) -> Text | None:
@@ -144,6 +148,9 @@ class PeerTick:
 
 SKIPPED = tr.TickStatus.SKIPPED
 
+TAKING = (tr.AssetSensorDefinition, tr.RunStatusSensorDefinition)
+"""The sensors that evaluate events."""
+
 
 class PeerInstance(instance.TreadleInstance):
     """A `TreadleInstance` with the calls of Dagster's instance that the tests use.
@@ -166,10 +173,14 @@ class PeerInstance(instance.TreadleInstance):
 
     def wipe(self) -> None:
         """Begin anew with the same sensors."""
-        sensors = {name: each for repository in self._repositories for name, each in repository.sensors.items()}
+        sensors = {
+            name: each for repository in self._repositories for name, each in repository.sensors.items()
+        }
         resources = {key: value for each in self._repositories for key, value in each.resources.items()}
         assets = {key: each for repository in self._repositories for key, each in repository.assets.items()}
-        self._jobs = {job.name: job for each in self._repositories for job in each.members if isinstance(job, Job)}
+        self._jobs = {
+            job.name: job for each in self._repositories for job in each.members if isinstance(job, Job)
+        }
         super().__init__(
             list(sensors.values()),
             jobs=asset_jobs([*assets.values()]),
@@ -192,7 +203,8 @@ class PeerInstance(instance.TreadleInstance):
         self._queues: dict[str, list[SensorEvent]] = {}
         self._ticks: dict[str, list[PeerTick]] = {}
 
-    wipe_all_schedules = storage_wiped = lambda self: None
+    def wipe_all_schedules(self) -> None:
+        """Do nothing: `wipe` has done it."""
 
     def deploy(self, repositories: Sequence[Repository]) -> None:
         """Deploy the sensors of repositories, and begin anew."""
@@ -226,14 +238,18 @@ class PeerInstance(instance.TreadleInstance):
     def _queue_events(self) -> None:
         """Put what happened into the queues of the sensors that run."""
         self._set_clock()
-        for event in self._bus.fresh():
-            if isinstance(event, RunStatusEvent) and event.run.run_id in self._locations:
-                run = replace(event.run, location=self._locations[event.run.run_id])
-                event = replace(event, run=run)
+        for event in map(self._located, self._bus.fresh()):
             for name, parts in self._parts.items():
-                takes = parts.definition.takes_events and parts.definition.monitors(event)
+                definition = parts.definition
+                takes = isinstance(definition, TAKING) and definition.monitors(event)
                 if takes and self._is_running(name):
                     self._queues.setdefault(name, []).append(event)
+
+    def _located(self, event: bus.BusRecord) -> bus.BusRecord:
+        """Return the event with the code location of its run, if that is another one."""
+        if not isinstance(event, RunStatusEvent) or event.run.run_id not in self._locations:
+            return event
+        return replace(event, run=replace(event.run, location=self._locations[event.run.run_id]))
 
     def _is_running(self, name: str) -> bool:
         return self.state(name).is_running(self._parts[name].settings.default_status)
@@ -317,7 +333,11 @@ class PeerInstance(instance.TreadleInstance):
         )
         started = selector_id in self._tables.sensors
         has_data = ticks or selector_id not in self._added
-        return SimpleNamespace(status=state.status, instigator_data=data if has_data else None) if started else None
+        return (
+            SimpleNamespace(status=state.status, instigator_data=data if has_data else None)
+            if started
+            else None
+        )
 
     def all_instigator_state(self) -> list[Any]:
         """Return the states of the sensors that have one."""
@@ -397,7 +417,7 @@ class PeerInstance(instance.TreadleInstance):
 def _captured(records: list[logging.LogRecord]) -> Iterator[None]:
     """Keep what sensors log in the block."""
     handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+    vars(handler)["emit"] = records.append
     logger = logging.getLogger(LOGGER)
     logger.addHandler(handler)
     try:
@@ -537,7 +557,8 @@ class Workspace:
         self._sensors = [name for each in repositories for name in each.sensors]
         instance.deploy(repositories)
         instance.location = next(
-            (name for name, each in self._locations.items() if any(x.sensors for x in each.values())), LOCATION
+            (name for name, each in self._locations.items() if any(x.sensors for x in each.values())),
+            LOCATION,
         )
 
     def evaluate_sensors(self) -> None:

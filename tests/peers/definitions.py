@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from treadle.definitions.asset_selection import AssetGraph, selection_of
+
 import treadle as tr
 from tests.peers.modules import Broken
-from treadle.definitions.asset_selection import AssetGraph, selection_of
 from treadle.testing.bus import RunResult
 
 _composed: list[list["Op"]] = []
@@ -75,7 +76,9 @@ class Job(tr.JobDefinition):
             for event in _events(step.function, {}):
                 if isinstance(event, tr.AssetMaterialization):
                     instance.report_runless_asset_event(event, run_id=run_id)
-        run_assets([each for each in self.asset_specs if isinstance(each, Asset)], instance, run_id, partition_key)
+        run_assets(
+            [each for each in self.asset_specs if isinstance(each, Asset)], instance, run_id, partition_key
+        )
 
     def resolve(self, **_: object) -> "Job":
         """Return itself."""
@@ -86,7 +89,8 @@ class Job(tr.JobDefinition):
     ) -> "ExecuteInProcessResult":
         """Run the job as a target would."""
         run_id = instance.create_run_for_job(self, **options).run_id
-        return instance.execute(run_id, raise_on_error=raise_on_error)
+        result: ExecuteInProcessResult = instance.execute(run_id, raise_on_error=raise_on_error)
+        return result
 
 
 class ExecuteInProcessResult(RunResult):
@@ -195,7 +199,9 @@ def materialize(assets: Sequence[Asset], instance: Any, partition_key: str | Non
 
 def define_asset_job(name: str, selection: Any = None, *, partitions_def: Any = None) -> Job:
     """Make a job that makes the selected assets, as the guide says to declare it."""
-    selected = selection_of("*" if selection is None else selection).resolve(AssetGraph(asset_jobs([*ASSETS.values()])))
+    selected = selection_of("*" if selection is None else selection).resolve(
+        AssetGraph(asset_jobs([*ASSETS.values()]))
+    )
     assets = [each for each in ASSETS.values() if each.key in selected]
     if partitions_def is not None:
         assets = [each for each in assets if each.partitions_def == partitions_def]
@@ -239,9 +245,7 @@ def repository(function: Callable[..., Any]) -> Repository:
     return Repository(function.__name__, _flat(function()))
 
 
-def definitions(
-    *, resources: Mapping[str, Any] | None = None, **members: Sequence[Any]
-) -> Repository:
+def definitions(*, resources: Mapping[str, Any] | None = None, **members: Sequence[Any]) -> Repository:
     """Make what `Definitions` makes: the only repository of its code location."""
     return Repository("__repository__", _flat(list(members.values())), resources or {})
 
@@ -254,10 +258,15 @@ def _context_builder(build: Callable[..., Any]) -> Callable[..., Any]:
     """Give the jobs that make the assets of the definitions in place of these, as the guide says."""
 
     def builder(
-        *args: Any, repository_def: Repository | None = None, definitions: Repository | None = None, **options: Any
+        *args: Any,
+        repository_def: Repository | None = None,
+        definitions: Repository | None = None,
+        **options: Any,
     ) -> Any:
         given = repository_def or definitions
-        return build(*args, **options, **({} if given is None else {"jobs": asset_jobs([*given.assets.values()])}))
+        return build(
+            *args, **options, **({} if given is None else {"jobs": asset_jobs([*given.assets.values()])})
+        )
 
     return builder
 

@@ -43,7 +43,8 @@ class Broken:
         return self
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__") or name.startswith("_pytest"):  # What pytest and inspect look for in anything.
+        # Pytest and inspect look for such names in anything.
+        if name.startswith(("__", "_pytest")):
             raise AttributeError(name)
         self._use()
 
@@ -104,7 +105,7 @@ class Statements(SourceFileLoader):
                 self._leave_out(each)
                 code = compile(ast.Module([each], []), self.path, "exec", dont_inherit=True)
                 try:
-                    exec(code, module.__dict__)  # noqa: S102 - it is a module's own code
+                    exec(code, module.__dict__)
                 except Exception as error:  # noqa: BLE001 - raised again where a test uses a name
                     broken = {name: Broken(name, error) for name in _defined(each)}
                     module.__dict__.update(broken)
@@ -180,4 +181,8 @@ def _defined(statement: ast.stmt) -> list[str]:
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return [(each.asname or each.name).split(".")[0] for each in statement.names]
-    return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return [
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]

@@ -1,14 +1,12 @@
 """Names that only the tests use: private ones of Dagster's, and its words for errors."""
 
 import os
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from contextlib import contextmanager
-from collections.abc import Iterator, Mapping
 from unittest import mock
-
-from dateutil.relativedelta import relativedelta
 
 import treadle as tr
 from treadle.definitions.asset_cursors import load_cursors
@@ -48,5 +46,5 @@ SCAFFOLD: dict[str, Any] = {
     "environ": environ,
     "file_relative_path": lambda path, name: str(Path(path).parent / name),
     "not_none": lambda value: value,
-    "relativedelta": relativedelta,
+    "relativedelta": import_module("dateutil.relativedelta").relativedelta,
 }
