@@ -172,7 +172,7 @@ class PeerInstance(instance.TreadleInstance):
         self.wipe()
 
     def wipe(self) -> None:
-        """Begin anew with the same sensors."""
+        """Begin again with the same sensors."""
         sensors = {
             name: each for repository in self._repositories for name, each in repository.sensors.items()
         }
@@ -207,7 +207,7 @@ class PeerInstance(instance.TreadleInstance):
         """Do nothing: `wipe` has done it."""
 
     def deploy(self, repositories: Sequence[Repository]) -> None:
-        """Deploy the sensors of repositories, and begin anew."""
+        """Deploy the sensors of repositories, and begin again."""
         self._repositories = [*self._repositories, *repositories]
         self.wipe()
 
