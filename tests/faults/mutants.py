@@ -589,6 +589,25 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "selection of assets that a request's job does not make",
+        "engine/tick/planning.py",
+        "            return selection_problem(self.definition.asset_targets, job, request)\n",
+        "            return None\n",
+        (
+            "tests/unit/test_asset_targets.py::test_request_over_several_jobs_is_rejected_and_blocks_no_other",
+            "tests/unit/test_asset_targets.py::test_request_for_assets_that_its_job_does_not_make_is_rejected",
+        ),
+    ),
+    Mutant(
+        "selected assets left out of a request's digest",
+        "model/runs.py",
+        "*([] if selected is None else [selected])",
+        "",
+        (
+            "tests/contract/test_run_store.py::test_key_of_a_run_for_some_assets_is_taken_for_the_same_assets_only",
+        ),
+    ),
+    Mutant(
         "tick and cursor in one transaction",
         SENSORS,
         "failed = self._database.transact([*puts, update], _token(lease, completion))",

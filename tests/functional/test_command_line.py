@@ -17,8 +17,9 @@ from treadle.cli.commands import treadle as command
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.model.assets import AssetEvent
+from treadle.model.runs import Run
 from treadle.model.sensors import Edit
-from treadle.model.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.ticks import ErrorInfo, PlannedRun, Tick, TickKind
 from treadle.testing.registry import sensor_text
 
 SENSOR = "new_objects"
@@ -312,6 +313,32 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
     for message in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
         assert message in shown.stdout
     assert output_of("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
+
+
+@pytest.mark.parametrize(
+    ("selected", "shown"), [('["a","shop/b"]', "a, shop/b"), ("[]", "none"), (None, None)]
+)
+def test_ticks_and_runs_show_the_assets_that_they_select(
+    stack: Deployment, selected: str | None, shown: str | None
+) -> None:
+    tags = {} if selected is None else {"treadle/asset_selection": selected}
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    request = PlannedRun("r1", "k1", "process_file", "{}", tags)
+    tick_id = event_tick_id(now, "a.csv")
+    tick = Tick(
+        SENSOR, tick_id, TickKind.EVENT, TickStatus.SUCCESS, now, now, now, requests=(request,), owner="1"
+    )
+    stack.stores.ticks.put(tick)
+    stack.stores.runs.create(Run("r1", "process_file", SENSOR, "k1", tick_id, "{}", tags, now))
+
+    of_tick = treadle("tick", "show", SENSOR, tick_id).stdout
+    of_run = [
+        line.split(maxsplit=1) for line in treadle("run", "show", "r1").stdout.splitlines() if line.strip()
+    ]
+
+    assert ("ASSETS" in of_tick) is (selected is not None)
+    assert shown is None or shown in of_tick
+    assert [each[1] for each in of_run if each[0] == "assets"] == ([] if shown is None else [shown])
 
 
 def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> None:

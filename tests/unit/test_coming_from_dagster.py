@@ -14,7 +14,7 @@ from treadle.testing import TreadleInstance
 
 FOLDER = Path(__file__).parents[2] / "docs" / "guide"
 PAGE = (FOLDER / "coming-from-dagster.md").read_text()
-ABSENT = {"repository_def", "definitions", "code_location_origin", "asset_selection"}
+ABSENT = {"repository_def", "definitions", "code_location_origin", "stale_assets_only"}
 
 
 def test_ported_sensor_of_the_page_queries_once() -> None:

@@ -171,6 +171,14 @@ class Names:
         """Variables that are jobs after the port, with the text of the job's name."""
         self.assets: dict[str, str | None] = {}
         """Removed assets, with the text of their keys."""
+        self.specs: set[str] = set()
+        """Variables that are specs of assets, and remain."""
+        self.partitioned: dict[str, str] = {}
+        """Those that were asset definitions with partitions, with the text of their keys."""
+        self.replaced: set[ast.expr] = set()
+        """Names of assets that are replaced by their keys."""
+        self.selects = False
+        """Whether requests select assets, or sensors map their partitions, so that jobs must say which they make."""
         self.made_jobs: dict[ast.keyword, str] = {}
         """Targets that are assets, with the name of the job that makes them."""
         self.removed: dict[str, str] = {}

@@ -85,7 +85,7 @@ CODE: Mapping[str, Code] = {
                 "observable_source_asset",
                 "SourceAsset",
             ),
-            *("AssetSpec", "multi_observable_source_asset", "load_assets_from_modules"),
+            *("multi_observable_source_asset", "load_assets_from_modules"),
             *(
                 "load_assets_from_current_module",
                 "load_assets_from_package_module",
@@ -143,16 +143,31 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
-_SELECTION = Rule("asset definitions do not exist", "Request the job that makes the assets")
+READS_PARTITIONS = frozenset(
+    {
+        "get_downstream_partition_keys",
+        "all_partitions_materialized",
+        "latest_materialization_records_by_partition",
+        "latest_materialization_records_by_partition_and_asset",
+    }
+)
+"""Methods of a multi-asset sensor's context that read the partitions of assets."""
+
+DROPPED_OF_ASSETS = "nothing would use it"
+"""Why options of `AssetSpec` that do not exist are left out."""
+
+_SELECTION = Rule(
+    "assets are selected by key, group and dependency only", "Select the assets by these", DIFFERENT
+)
+_DEFINITION = Rule("asset definitions do not exist", "Request the job that makes the assets")
+_CHECKS = Rule("asset checks do not exist", "Run the checks within the job")
 _STORED_KEYS = Rule(
     "keys of dynamic partitions are not stored", "Keep the keys elsewhere; a partition_key is passed on"
 )
 
 OPTIONS: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        ("asset_selection", "stale_assets_only", "request_assets", "asset_graph_subset"), _SELECTION
-    ),
-    "asset_check_keys": Rule("asset checks do not exist", "Run the checks within the job"),
+    **dict.fromkeys(("stale_assets_only", "asset_graph_subset"), _SELECTION),
+    "asset_check_keys": _CHECKS,
     "dynamic_partitions_requests": _STORED_KEYS,
     "automation_condition_evaluations": Rule("automation conditions do not exist", "Write a sensor", WHICH),
 }
@@ -169,6 +184,24 @@ RELATIVE = Rule(
 RESOURCES = Rule(
     "the function of each sensor makes what it uses",
     "Pass them to its handler: evaluator(sensor, resources={...})",
+    DIFFERENT,
+    Level.HAND,
+)
+ASSETS_OF_JOB = Rule(
+    "a job must list the assets that requests select",
+    "Give its JobDefinition assets=[...], with AssetSpecs where deps or groups matter",
+    DIFFERENT,
+    Level.HAND,
+)
+JOBS_OF_ASSETS = Rule(
+    "it selects among the assets of jobs",
+    "Give the handler the jobs that make them: evaluator(sensor, jobs=[JobDefinition(..., assets=[...])])",
+    DIFFERENT,
+    Level.HAND,
+)
+MAPPING_OF_INPUT = Rule(
+    "an asset's code is elsewhere, so it has no inputs",
+    "Give its AssetSpec deps=[AssetDep(..., partition_mapping=...)]",
     DIFFERENT,
     Level.HAND,
 )
@@ -190,7 +223,6 @@ _CLIENT = Rule(
 _PARTITIONED = Rule(
     "partitioned configs are not built", "Give the job partitions_def, and the config with each request"
 )
-_MAPPING = Rule("partition mappings are not built", "Compute the partition keys in the sensor")
 
 NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(("schedule", "ScheduleDefinition", "build_schedule_from_partitioned_job"), _SCHEDULE),
@@ -211,7 +243,7 @@ NAMES: Mapping[str, Rule] = {
         ("S3Resource", "SlackResource", "MSTeamsResource", "s3_resource", "slack_resource"), _CLIENT
     ),
     "get_dagster_logger": Rule("it logs to Dagster", "Use context.log", DIFFERENT, Level.HAND),
-    **dict.fromkeys(("AssetSelection", "AssetsDefinition"), _SELECTION),
+    "AssetsDefinition": _DEFINITION,
     **dict.fromkeys(
         ("AssetObservation", "AssetCheckResult", "AssetCheckEvaluation"),
         Rule("only materializations are recorded", "Report a materialization"),
@@ -223,10 +255,6 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("PartitionedConfig", "hourly_partitioned_config", "weekly_partitioned_config"), _PARTITIONED
     ),
-    **dict.fromkeys(
-        ("TimeWindowPartitionMapping", "AllPartitionMapping", "IdentityPartitionMapping"), _MAPPING
-    ),
-    **dict.fromkeys(("StaticPartitionMapping", "LastPartitionMapping", "PartitionMapping"), _MAPPING),
 }
 
 MEMBERS: Mapping[str, Rule] = {
@@ -239,7 +267,11 @@ MEMBERS: Mapping[str, Rule] = {
         ),
         _STORED_KEYS,
     ),
-    **dict.fromkeys(("assets_defs_by_key", "get_downstream_partition_keys"), _SELECTION),
+    "assets_defs_by_key": _DEFINITION,
+    **dict.fromkeys(
+        ("tag", "tag_string", "owner", "key_substring", "required_multi_asset_neighbors"), _SELECTION
+    ),
+    **dict.fromkeys(("checks", "checks_for_assets", "all_asset_checks", "without_checks"), _CHECKS),
     **dict.fromkeys(
         ("repository_def", "definitions", "code_location_origin"),
         Rule(

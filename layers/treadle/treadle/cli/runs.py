@@ -257,9 +257,11 @@ def _row(run: "Run") -> tuple[object, ...]:
 
 
 def _say(run: "Run") -> None:
+    from treadle.definitions.runs import assets_of
     from treadle.engine.record.max_runtime import current_cancellation
 
-    failure, unanswered, cancellation = run.failure, run.unanswered, current_cancellation(run)
+    failure, unanswered, assets = run.failure, run.unanswered, assets_of(run.tags)
+    cancellation = current_cancellation(run)
     print_fields(
         {
             "run": run.run_id,
@@ -268,6 +270,7 @@ def _say(run: "Run") -> None:
             "run key": run.run_key,
             "tick": run.tick_id,
             "partition": run.partition_key,
+            "assets": None if assets is None else ", ".join(assets) or "none",
             "status": run.status,
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
             "made": when(run.created_at),

@@ -163,6 +163,8 @@ def _without_run(tick: "Tick") -> str:
 
 
 def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
+    from treadle.definitions.runs import assets_of
+
     error = tick.error
     print_fields(
         {
@@ -187,14 +189,16 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     )
     if error and error.stack:
         echo_lines([error.stack])
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    selects = any(assets_of(each.tags) is not None for each in tick.requests)
     for each in tick.requests:
-        run = runs.get(each.run_id)
+        run, assets = runs.get(each.run_id), assets_of(each.tags)
         status = shown_status(run) if run else _without_run(tick)
-        rows.append((each.run_id, each.job, each.run_key, status))
+        selected = None if assets is None else ", ".join(assets) or "none"
+        rows.append((each.run_id, each.job, each.run_key, status, *((selected,) if selects else ())))
     if rows:
         click.echo()
-        table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")
+        table(("RUN", "JOB", "RUN KEY", "STATUS", *(("ASSETS",) if selects else ())), rows, "")
     for aside in tick.set_aside:
         echo(f"set aside {aside.run_key}: {aside.reason}")
     for refusal in tick.refusals:

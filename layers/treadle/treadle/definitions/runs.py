@@ -1,18 +1,35 @@
 """Runs as sensor authors see them: the run itself, its record, and filters over records."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DagsterRunStatus
 
+if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
+
 PARTITION_TAG = "dagster/partition"
+
+ASSET_SELECTION_TAG = "treadle/asset_selection"
+"""The tag with the assets that a request selects, as a JSON list of their keys; a run without it makes all of its
+job's assets."""
 
 DEPTH_TAG = "treadle/depth"
 """The tag with the number of runs that led to a run, one after the other; the first one has depth 1."""
+
+
+def assets_of(tags: Mapping[str, str]) -> list[str] | None:
+    """Return the keys of the assets that a run with these tags makes; None if it selects none of them."""
+    try:
+        keys = json.loads(tags.get(ASSET_SELECTION_TAG, "null"))
+    except ValueError:
+        return None  # An author's own tag, of a run from before Treadle used the name.
+    return [str(key) for key in keys] if isinstance(keys, list) else None
 
 
 def depth_of(tags: Mapping[str, str]) -> int:
@@ -95,6 +112,17 @@ class DagsterRun:
     def partition_key(self) -> str | None:
         """The run's partition."""
         return self.tags.get(PARTITION_TAG)
+
+    @property
+    def asset_selection(self) -> "frozenset[AssetKey] | None":
+        """The assets that its request selects; None if it makes all of its job's assets, or none."""
+        keys = assets_of(self.tags)
+        if keys is None:
+            return None
+        # Imported here, as most runs select no assets.
+        from treadle.definitions.asset_key import AssetKey
+
+        return frozenset(map(AssetKey.from_escaped_user_string, keys))
 
     @property
     def launch_id(self) -> str:

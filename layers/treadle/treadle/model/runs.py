@@ -5,14 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
+from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
+
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 MAX_STEPS = 10
 """The maximum number of a run's failed steps in its record."""
@@ -296,18 +300,22 @@ class Run:
             return None
         if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
             return None
-        return request_digest(self.job, self.run_config, self.partition_key)
+        return request_digest(self.job, self.run_config, self.partition_key, self.tags)
 
 
-def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
+def request_digest(
+    job: str, run_config: str, partition_key: str | None, tags: Mapping[str, str] = _NO_TAGS
+) -> str:
     """Return a digest that distinguishes a changed request from a repeated one.
 
     Args:
         job: the job's name.
         run_config: canonical JSON.
         partition_key: the partition it is for.
+        tags: of which only those that select assets count.
     """
-    text = json.dumps([job, run_config, partition_key])
+    selected = tags.get(ASSET_SELECTION_TAG)
+    text = json.dumps([job, run_config, partition_key, *([] if selected is None else [selected])])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import check_time_zone
 from treadle.definitions.deadlines import DeadlineSensorDefinition
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
+from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -69,6 +71,7 @@ class TreadleInstance(InstanceReader):
 
     Args:
         sensors: the deployed sensors; each is running, and may start its own jobs.
+        jobs: the jobs that make the assets that the sensors select.
         resources: the sensors' resources, by key.
         settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in
             `template.yaml`.
@@ -81,6 +84,7 @@ class TreadleInstance(InstanceReader):
         self,
         sensors: Sequence[SensorDefinition],
         *,
+        jobs: Sequence[JobDefinition] | None = None,
         resources: Mapping[str, Any] | None = None,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         start: datetime | None = None,
@@ -103,13 +107,14 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
-        jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
+        settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
-        self._launcher = engine.launcher(self._launches, jobs, targets)
-        self._recorder = engine.recorder(jobs, targets)
+        self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
+        self._recorder = engine.recorder(settings_of_jobs, targets)
         self._parts: dict[str, SensorParts] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
@@ -215,7 +220,14 @@ class TreadleInstance(InstanceReader):
 
         Returns:
             The event that sensors receive; `send` delivers it again.
+
+        Raises:
+            InvalidReportError: if it is no materialization, as nothing else is recorded.
         """
+        given: object = asset_event
+        if not isinstance(given, AssetMaterialization):
+            msg = f"Only materializations are recorded, not {shown(given)}. Report an AssetMaterialization."
+            raise InvalidReportError(msg)
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
         reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._stores.events.append([as_kept(reported)])

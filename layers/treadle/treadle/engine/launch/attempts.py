@@ -50,7 +50,7 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     """
     changed = run.replaceable_request_digest not in {
         None,
-        request_digest(fresh.job, fresh.run_config, fresh.partition_key),
+        request_digest(fresh.job, fresh.run_config, fresh.partition_key, fresh.tags),
     }
     may = run.status.is_finished and (run.may_start_again or changed)
     if not (may and _is_later(run, fresh, committed_at)):

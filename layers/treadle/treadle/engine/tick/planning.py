@@ -21,6 +21,7 @@ from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
+from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.dispatch.run_tags import run_tags
@@ -283,7 +284,10 @@ class Planner:
         """Return why the request can never become a run; None if it can."""
         job = self.definition.job_named(run.job)
         problem = (
-            config_problem(job, request.plain_config) or partition_problem or max_runtime_problem(run.tags)
+            config_problem(job, request.plain_config)
+            or partition_problem
+            or self._selection_problem(job, request)
+            or max_runtime_problem(run.tags)
         )
         if problem is not None:
             return problem
@@ -315,6 +319,20 @@ class Planner:
             )
         return None
 
+    def _selection_problem(self, job: "JobDefinition", request: RunRequest) -> str | None:
+        """Return why the request's assets cannot be made; None if they can, or if it selects none."""
+        if request.asset_selection is not None:
+            # Imported here, as most requests select no assets.
+            from treadle.definitions.asset_targets import selection_problem
+
+            return selection_problem(self.definition.asset_targets, job, request)
+        if ASSET_SELECTION_TAG in {**request.tags, **(job.run_tags or {})}:
+            return (
+                f"The request has the tag {ASSET_SELECTION_TAG}, which Treadle sets. Give the assets as "
+                "asset_selection, and leave out the tag."
+            )
+        return None
+
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
         name = self.definition.name
         job = self.definition.job_named(request.job_name or "")
@@ -329,7 +347,8 @@ class Planner:
             # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
             tags=tag_texts({**(job.run_tags or {}), **request.tags})
-            | _partition_tags(job, request.partition_key),
+            | _partition_tags(job, request.partition_key)
+            | _selection_tags(request),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
@@ -343,6 +362,13 @@ def _partition_tags(job: "JobDefinition", partition_key: str | None) -> dict[str
         return dict(job.partitions_def.get_tags_for_partition_key(partition_key))
     except DagsterInvalidInvocationError:
         return {}
+
+
+def _selection_tags(request: RunRequest) -> dict[str, str]:
+    if request.asset_selection is None:
+        return {}
+    keys = {key.to_escaped_user_string() for key in request.asset_selection}
+    return {ASSET_SELECTION_TAG: canonical_json(sorted(keys))}
 
 
 def _size(run: PlannedRun) -> int:

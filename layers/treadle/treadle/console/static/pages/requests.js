@@ -109,6 +109,9 @@ function keyText(key) {
   return parts.join('/');
 }
 
+/** The tag with the keys of the assets that a request selects. */
+export const ASSET_SELECTION = 'treadle/asset_selection';
+
 /** @param {{request: Api.RunRequest, status: string | null, isPreview: boolean}} props */
 function Request({request, status, isPreview}) {
   return html`<details class="request">
@@ -117,6 +120,7 @@ function Request({request, status, isPreview}) {
       <span class="faint">→ ${request.job}</span>
       ${status && html`<${Badge} status=${status} />`}
       ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
+      ${request.tags?.[ASSET_SELECTION] && html`<span class="tag">assets ${request.tags[ASSET_SELECTION]}</span>`}
     </summary>
     ${
       request.run_id &&

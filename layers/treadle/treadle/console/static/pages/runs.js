@@ -24,7 +24,7 @@ import {
 } from '../components.js';
 import {Confirm} from '../dialogs.js';
 import {Release} from '../release.js';
-import {Tags} from './requests.js';
+import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
 
 const PAGE = 25;
@@ -249,6 +249,7 @@ function RunDetail({run}) {
         ],
         ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
         run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],
+        run.tags[ASSET_SELECTION] && ['Assets', html`<${Mono}>${run.tags[ASSET_SELECTION]}<//>`, 'wide'],
         [
           'Attempt',
           html`
