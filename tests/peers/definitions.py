@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from treadle.definitions.asset_selection import AssetGraph, selection_of
-
 import treadle as tr
 from tests.peers.modules import Broken
+from treadle.definitions.asset_selection import AssetGraph, selection_of
 from treadle.testing.bus import RunResult
 
 _composed: list[list["Op"]] = []

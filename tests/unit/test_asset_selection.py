@@ -65,6 +65,7 @@ SELECTIONS: list[tuple[AssetSelection, str]] = [
 def test_selection_has_dagsters_assets(selection: AssetSelection, keys: str) -> None:
     assert " ".join(sorted(key.to_user_string() for key in selection.resolve(GRAPH))) == keys
     assert selection.resolve([REPORT, LOAD]) == selection.resolve(GRAPH)
+    assert selection.resolve([*REPORT.asset_specs, *LOAD.asset_specs]) == selection.resolve(GRAPH)
 
 
 @pytest.mark.parametrize(
