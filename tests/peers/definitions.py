@@ -51,7 +51,6 @@ class Op:
     """A step of a job."""
 
     function: Callable[..., Any]
-    name: str = ""
 
     def __call__(self, *_: object) -> None:
         """Add the step to the job whose function is called."""
