@@ -103,6 +103,7 @@ class Results:
         name = _named(report.nodeid)
         if report.failed:
             self.failed[name] = report.longreprtext
+            self.passed.discard(name)
         elif report.when == "call" and report.passed:
             self.passed.add(name)
 
