@@ -72,6 +72,27 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
     assert stores.runs.get("r1") == ended
 
 
+def test_a_run_that_its_policy_retries_is_due_at_that_time_and_its_key_is_taken(stores: Stores) -> None:
+    waiting = replace(
+        RUN,
+        status=DagsterRunStatus.FAILURE,
+        reached={"1/0": {"QUEUED": NOW, "STARTED": NOW, "FAILURE": NOW + 2}},
+        retries=4,
+        policy_retries=2,
+        started_at=NOW,
+        ended_at=NOW + 2,
+        retry_at=NOW + 9,
+        next_at=NOW + 9,
+    )
+
+    assert stores.runs.create(waiting) is None
+
+    assert stores.runs.get("r1") == waiting
+    assert stores.runs.due(NOW + 8, 10) == []
+    assert stores.runs.due(NOW + 9, 10) == ["r1"]
+    assert stores.runs.key_states({"r1": "another"}) == {"r1": KeyState.TAKEN}
+
+
 def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> None:
     created(stores)
 

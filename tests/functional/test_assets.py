@@ -158,7 +158,7 @@ def test_sensor_over_selections_requests_assets_of_the_job_that_makes_them(deplo
     assert handler(batch(*recorded(deployment, ORDERS, 1)), LambdaContext()) == {"batchItemFailures": []}
 
     [tick] = ticks(deployment, when_shop_is_new)
-    [request], [aside] = tick.requests, tick.set_aside
+    [request], [aside] = tick.requests, tick.rejected
     assert (request.job, request.tags) == ("process_file", {"treadle/asset_selection": '["report"]'})
     assert aside.reason.startswith(
         "RunRequest includes asset keys that are not part of sensor's asset_selection: shop/"

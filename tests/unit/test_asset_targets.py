@@ -55,7 +55,7 @@ def made(run: Run) -> Any:
 
 def reasons(result: TickResult) -> list[str]:
     assert result.tick is not None
-    return [each.reason for each in result.tick.set_aside]
+    return [each.reason for each in result.tick.rejected]
 
 
 @pytest.mark.parametrize(

@@ -811,21 +811,59 @@ if dg.DagsterRunStatus:
     assert found(report, Level.HAND) == [(10, "one")]
 
 
-def test_job_of_another_module_is_only_defined_if_it_is_a_name(tmp_path: Path) -> None:
+def test_job_of_another_module_is_only_defined_if_it_has_a_name(tmp_path: Path) -> None:
     source = """
 from dagster import sensor
-from my_project import build, jobs, other
+from dagster_shop import build, jobs, other
 @sensor(job=jobs.load)
 def first(): ...
-@sensor(jobs=[build("a"), other])
+@sensor(jobs=[build("a"), other, build.all.jobs])
 def second(): ...
 """
 
     report = ported(tmp_path, source)
 
-    assert found(report, Level.HAND) == [(4, "job jobs.load"), (6, 'job build("a")')]
+    assert found(report, Level.HAND) == [(6, 'job build("a")'), (6, "job build.all.jobs")]
     assert b'other = JobDefinition("other")' in report.changed
-    assert b"from my_project import build, jobs\n" in report.changed
+    assert b'@sensor(job=JobDefinition("load"))' in report.changed
+    assert b"from dagster_shop import build\n" in report.changed
+
+
+def test_placeholder_of_a_job_becomes_one_where_a_sensor_takes_it(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+mail = None
+report = None
+@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, request_job=report)
+def first():
+    later = None
+@dg.run_failure_sensor(request_job=report)
+def second(): ...
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.CHANGE)[1] == (4, "job report")
+    assert b'mail = None\nreport = dg.JobDefinition("report")\n' in report.changed
+    assert b"    later = None\n" in report.changed
+    assert all("--job report" in each.options for each in report.sensors)
+
+
+def test_what_is_code_or_of_another_library_is_known_where_it_is_only_named(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+from dagster_snowflake import SnowflakeResource
+@dg.sensor(job_name="load")
+def watch(context, snowflake: SnowflakeResource) -> dg.Definitions: ...
+"""
+
+    report = ported(tmp_path, source)
+
+    facts = {each.what: each.fact for each in report.findings if each.level is Level.HAND}
+    assert facts == {
+        "SnowflakeResource": NAMES["*Resource"].fact,
+        "Definitions": CODE["Definitions"].fact,
+    }
 
 
 @pytest.mark.parametrize(

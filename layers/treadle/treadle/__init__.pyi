@@ -49,6 +49,9 @@ from treadle.definitions.results import RunRequest as RunRequest
 from treadle.definitions.results import SensorExecutionData as SensorExecutionData
 from treadle.definitions.results import SensorResult as SensorResult
 from treadle.definitions.results import SkipReason as SkipReason
+from treadle.definitions.retries import Backoff as Backoff
+from treadle.definitions.retries import Jitter as Jitter
+from treadle.definitions.retries import RetryPolicy as RetryPolicy
 from treadle.definitions.run_config import RunConfig as RunConfig
 from treadle.definitions.run_config_schema import validate_run_config as validate_run_config
 from treadle.definitions.run_events import DagsterEvent as DagsterEvent

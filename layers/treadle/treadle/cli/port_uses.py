@@ -15,7 +15,6 @@ from treadle.cli.port_rules import (
     JOB_ELSEWHERE,
     JOBS_OF_ASSETS,
     MEMBERS,
-    NAMES,
     PACKAGES,
     RENAMED_OPTIONS,
     SENSORS,
@@ -25,9 +24,11 @@ from treadle.cli.port_rules import (
     class_of,
     exists,
     has_member,
+    missing_name,
     options_of,
     positional,
     refusal,
+    rule_of,
     unknown,
 )
 
@@ -42,6 +43,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def visit(self, node: ast.AST) -> None:
         """Visit what remains of a node."""
+        if node in self.replaced:
+            return
         if isinstance(node, ast.stmt) and node in self.kept:
             for each in self.kept[node]:
                 super().visit(each)
@@ -89,6 +92,9 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         """Visit an assignment, which may make a sensor."""
         [target, *others] = node.targets
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        if is_none and isinstance(target, ast.Name) and not self.hidden:
+            self.none[target.id] = node.value
         if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
             self.generic_visit(node)
             self._add_sensor(target.id, self._dagster(node.value.func), node.value)
@@ -160,21 +166,22 @@ class UsesPort(CodePort, ast.NodeVisitor):
         for keyword in node.keywords:
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
-            if keyword.arg == "monitored_assets":
+            if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
                 self._replace_partitioned(elements(keyword.value))
 
     def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
         """Replace the keys of assets with partitions by their specs, which have these."""
+        specs = {key: variable for variable, key in self.partitioned.items()}
         for each in nodes:
-            if not (
-                isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name)
-            ):
-                continue
-            if each.value.id in self.partitioned:
-                text = each.value.id
+            text: str | None = None
+            if isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name):
+                text = each.value.id if each.value.id in self.partitioned else None
+            elif isinstance(each, ast.Call) and self._dagster(each.func) == "AssetKey" and each.args:
+                text = specs.get(self._text(each.args[0]))
+            if text is not None:
+                what, fact = self._text(each), "a sensor knows partitions by specs"
                 self.source.replace(each, text)
-                fact = "a sensor knows partitions by specs"
-                self._find(each, Level.CHANGE, f"{text}.key", fact, f"Change it to `{text}`")
+                self._find(each, Level.CHANGE, what, fact, f"Change it to `{text}`")
 
     def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
         for each in nodes:
@@ -332,8 +339,16 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return
         is_list = isinstance(keyword.value, ast.List | ast.Tuple)
         for each in elements(keyword.value) if is_list else [keyword.value]:
+            if isinstance(each, ast.Name) and each.id in self.none:
+                # A placeholder for a job.
+                self._replace_job(self.none.pop(each.id), each.id)
+                self.jobs[each.id] = f'"{each.id}"'
             roots = [name.id for name in ast.walk(each) if isinstance(name, ast.Name)]
             if self.hidden or not set(roots) & set(self.imports.others) - set(self.jobs):
+                continue
+            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
+                # Of a module with jobs.
+                self._replace_job(each, each.attr)
                 continue
             if not isinstance(each, ast.Name):
                 self._refuse(each, f"job {self._text(each)}", JOB_ELSEWHERE)
@@ -344,6 +359,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
             advice = f"Change it to `{text}`; the name must be the job's"
             alias = self.imports.others[each.id]
             self._find(alias, Level.CHANGE, f"import of {each.id}", JOB_ELSEWHERE.fact, advice)
+
+    def _replace_job(self, node: ast.expr, name: str) -> None:
+        """Replace an expression that gives a job by the job's definition."""
+        text = f'{self._spelled("JobDefinition", node.lineno)}("{name}")'
+        self.source.replace(node, text)
+        self.replaced.add(node)
+        advice = f"Change it to `{text}`; the name must be the job's"
+        self._find(node, Level.CHANGE, f"job {name}", JOB_ELSEWHERE.fact, advice)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
@@ -365,7 +388,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
         of, cls = self._owner(node.value)
         if cls is not None and not has_member(cls, node.attr):
             what = f"{of}.{node.attr}"
-            self._refuse(node, what, MEMBERS.get(node.attr, unknown(what)))
+            self._refuse(node, what, rule_of(MEMBERS, f"{cls.__name__}.{node.attr}") or unknown(what))
         self.generic_visit(node)
 
     def _owner(self, value: ast.expr) -> tuple[str, type | None]:
@@ -411,4 +434,4 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if found.package.partition(".")[0] in PACKAGES and exists(found.name):
             self.works[node.lineno].append(found.name)
         else:
-            self._refuse(node, found.name, NAMES.get(found.name, unknown(found.name)))
+            self._refuse(node, found.name, missing_name(found.name))

@@ -24,10 +24,10 @@ class AssetGraph:
     """The assets of jobs.
 
     Args:
-        jobs: with the assets that each makes; or assets without their jobs.
+        jobs: with the assets that each makes; or assets, whose job has no name.
 
     Attributes:
-        makers: by asset that is made, the names of the jobs.
+        makers: by asset that a job makes, the names of the jobs.
         parents: by asset, what it is made from.
         children: by asset, what is made from it.
         groups: by asset that a job makes, its group.
@@ -44,10 +44,10 @@ class AssetGraph:
         self.groups: dict[AssetKey, str] = {}
         for each in jobs:
             if isinstance(each, AssetSpec):
-                self._add(each)
-            else:
-                for spec in each.asset_specs:
-                    self._add(spec, each.name)
+                self._add("", each)
+                continue
+            for spec in each.asset_specs:
+                self._add(each.name, spec)
         self.keys: Keys = frozenset(self.parents.keys() | self.children.keys())
 
     @property
@@ -55,10 +55,8 @@ class AssetGraph:
         """The assets that a job makes."""
         return frozenset(self.makers)
 
-    def _add(self, spec: AssetSpec, job_name: str | None = None) -> None:
-        makers = self.makers.setdefault(spec.key, [])
-        if job_name is not None:
-            makers.append(job_name)
+    def _add(self, job_name: str, spec: AssetSpec) -> None:
+        self.makers.setdefault(spec.key, []).append(job_name)
         self.parents.setdefault(spec.key, set()).update(dep.asset_key for dep in spec.deps)
         for dep in spec.deps:
             self.children.setdefault(dep.asset_key, set()).add(spec.key)
@@ -66,10 +64,9 @@ class AssetGraph:
             return
         known = self.groups.setdefault(spec.key, spec.group_name)
         if known != spec.group_name:
-            by = f": jobs {' and '.join(makers)} declare it" if makers else ""
             msg = (
-                f"Asset {spec.key.to_user_string()} has two groups, {known!r} and {spec.group_name!r}{by}. Give it one "
-                "group_name."
+                f"Asset {spec.key.to_user_string()} has two groups, {known!r} and {spec.group_name!r}: jobs "
+                f"{' and '.join(self.makers[spec.key])} declare it. Give it one group_name."
             )
             raise DagsterInvalidDefinitionError(msg)
 
@@ -102,11 +99,11 @@ class AssetSelection:
     def __repr__(self) -> str:
         return self.text
 
-    def resolve(self, all_assets: "AssetGraph | Sequence[JobDefinition] | Sequence[AssetSpec]") -> Keys:
+    def resolve(self, all_assets: "AssetGraph | Iterable[JobDefinition | AssetSpec]") -> Keys:
         """Return the selected assets.
 
         Args:
-            all_assets: the jobs that make the assets, or the assets.
+            all_assets: all assets, or the jobs that make them.
 
         Raises:
             DagsterInvalidDefinitionError: if it names an asset that no job makes, and none is made from.

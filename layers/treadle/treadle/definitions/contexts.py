@@ -240,6 +240,7 @@ def build_sensor_context(
     instance: Any = None,
     cursor: str | None = None,
     repository_name: str | None = None,
+    *,
     sensor_name: str | None = None,
     resources: Mapping[str, Any] | None = None,
     last_sensor_start_time: float | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.max_runtime import max_runtime_problem
+from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.definitions.asset_specs import AssetSpec, CoercibleToAssetKey
     from treadle.definitions.partitions.base import PartitionsDefinition
     from treadle.definitions.results import RunRequest
+    from treadle.definitions.retries import RetryPolicy
     from treadle.definitions.run_config import RunConfig
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
@@ -43,6 +45,24 @@ def check_valid_name(name: str, what: str) -> str:
     return name
 
 
+def retry_problem(tags: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the tags of a retry policy; None if nothing is.
+
+    Args:
+        tags: of a job or a request.
+    """
+    if MAX_RETRIES_TAG not in tags:
+        return None
+    # Imported here, as most runs have no retry policy.
+    from treadle.definitions.retries import retry_policy_of
+
+    try:
+        retry_policy_of(tags)
+    except DagsterInvalidDefinitionError as error:
+        return str(error)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
     """A named launch target.
@@ -57,6 +77,8 @@ class JobDefinition:
         partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
             one of their keys is rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
+        retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
+            request may override.
         assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
 
     Attributes:
@@ -74,6 +96,7 @@ class JobDefinition:
     run_config_schema: Mapping[str, Any] | None = None
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
+    retry_policy: "RetryPolicy | None" = None
     assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
     asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
@@ -83,8 +106,10 @@ class JobDefinition:
         object.__setattr__(self, "tags", tags)
         given = self.run_tags
         run_tags = tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
+        if self.retry_policy is not None:
+            run_tags = {**self.retry_policy.tags, **run_tags}
         object.__setattr__(self, "run_tags", run_tags)
-        if problem := max_runtime_problem(run_tags):
+        if problem := max_runtime_problem(run_tags) or retry_problem(run_tags):
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.

@@ -398,7 +398,12 @@ def build_multi_asset_sensor_context(
         msg = "Cannot provide cursor_from_latest_materializations object without a Dagster instance."
         raise DagsterInvalidInvocationError(msg)
     base = build_sensor_context(
-        instance, cursor, repository_name, sensor_name, resources, last_sensor_start_time
+        instance,
+        cursor,
+        repository_name,
+        sensor_name=sensor_name,
+        resources=resources,
+        last_sensor_start_time=last_sensor_start_time,
     )
     monitored = MonitoredAssets.of(monitored_assets, base.sensor_name).declaring(jobs or ())
     monitored = monitored.resolved(base.sensor_name, jobs or ())

@@ -29,6 +29,12 @@ class RetryOptions(SharedOptions, total=False):
     retries_per_key: int
 
 
+class FailureOptions(RetryOptions, total=False):
+    """Options of a sensor over failed runs."""
+
+    each_attempt: bool
+
+
 class UntargetedOptions(RetryOptions, total=False):
     """Options of a sensor whose jobs are named by arguments of its own."""
 

@@ -257,7 +257,7 @@ class SensorExecutionData:
         run_requests: the requested runs, each with its job name filled in.
         skip_message: why none is requested.
         cursor: the cursor after the evaluation.
-        set_aside: the run key and the reason of each item that could not be evaluated.
+        rejected: the run key and the reason of each item that could not be evaluated.
         acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
         depth: the chain depth, if it is not that of its event.
         asset_events: materializations to record.
@@ -269,7 +269,7 @@ class SensorExecutionData:
     run_requests: Sequence[RunRequest] = ()
     skip_message: str | None = None
     cursor: str | None = None
-    set_aside: tuple[tuple[str, str], ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
     asset_events: "Sequence[AssetMaterialization]" = ()

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
+from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DagsterRunStatus
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 PARTITION_TAG = "dagster/partition"
 
+MAX_RETRIES_TAG = "dagster/max_retries"
+WILL_RETRY_TAG = "dagster/will_retry"
+"""On a failed run, "true" means that another attempt follows."""
 ASSET_SELECTION_TAG = "treadle/asset_selection"
 """The tag with the assets that a request selects, as a JSON list of their keys; a run without it makes all of its
 job's assets."""
@@ -204,24 +208,17 @@ class RunsFilter:
     job_name: str | None = None
     statuses: Sequence[DagsterRunStatus] | None = None
     tags: Mapping[str, str] | None = None
+    _: KW_ONLY
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        naive = [
-            name
-            for name in ("updated_after", "updated_before", "created_after", "created_before")
-            if (time := getattr(self, name)) is not None
-            and (not isinstance(time, datetime) or time.utcoffset() is None)
-        ]
-        if naive:
-            msg = (
-                f"RunsFilter: {', '.join(naive)} must have a time zone: "
-                "give a datetime such as datetime.now(timezone.utc)."
-            )
-            raise DagsterInvalidDefinitionError(msg)
+        for name in ("updated_after", "updated_before", "created_after", "created_before"):
+            time = getattr(self, name)
+            if time is not None:
+                check_time(f"RunsFilter: {name}", time, is_kept=False)
         if self.job_name is None and self.run_ids is None and self.sensor_name is None:
             msg = (
                 "RunsFilter needs a job_name, run_ids, or the tag dagster/sensor_name: runs are "

@@ -259,7 +259,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             for run in tick.requests
         ],
         "existing_keys": list(tick.existing_keys),
-        "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.set_aside],
+        "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.rejected],
         "asset_events": [
             {
                 "asset_key": made.asset_key.to_escaped_user_string(),

@@ -12,7 +12,7 @@ from typing import Any
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import shown
-from treadle.definitions.clocks import check_time_zone
+from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
@@ -37,7 +37,7 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
-from treadle.model.targets import JobSettings
+from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
@@ -92,7 +92,7 @@ class TreadleInstance(InstanceReader):
         pause_after: int = 0,
     ) -> None:
         if start is not None:
-            start = check_time_zone("start", start)
+            start = check_time("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._deployed_at = self.clock.now()
         self._stores = InMemoryStores()
@@ -115,6 +115,7 @@ class TreadleInstance(InstanceReader):
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
         self._recorder = engine.recorder(settings_of_jobs, targets)
+        self._reconciler = engine.reconciler(self._dispatcher, self._launches, settings_of_jobs, targets)
         self._parts: dict[str, SensorParts] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
@@ -168,7 +169,7 @@ class TreadleInstance(InstanceReader):
         Raises:
             SensorEvaluationError: if a sensor's function failed; its tick records that.
         """
-        check_time_zone("The event's time", event.time)
+        check_time("The event's time", event.time)
         results = {}
         for name, parts in self._parts.items():
             definition = parts.definition
@@ -242,7 +243,7 @@ class TreadleInstance(InstanceReader):
         Args:
             at: the deadline, with a time zone.
         """
-        return self.send(DeadlineReached(check_time_zone("The deadline", at)))
+        return self.send(DeadlineReached(check_time("The deadline", at)))
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.
@@ -266,8 +267,11 @@ class TreadleInstance(InstanceReader):
         tick = self._stores.ticks.get(sensor, outcome.subject)
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
-            for body in self._launches.drain():
-                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
+            self._launch()
+
+    def _launch(self) -> None:
+        for body in self._launches.drain():
+            self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def finish_run(
         self,
@@ -285,20 +289,28 @@ class TreadleInstance(InstanceReader):
         Returns:
             The run, with what `build_run_status_sensor_context` requires.
         """
-        ended = self.target.finish(run.external_id or "", status, failure)
-        change = StatusChange(
-            KIND,
-            run.launch_id,
-            ended.external_id,
-            ended.target,
-            status,
-            ended.ended_at or self.clock.now(),
-            ended.started_at,
-        )
-        self._recorder.record(change)
+        self._record_end(run, self.target.finish(run.external_id or "", status, failure))
         self._deliver_events()
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
+
+    def _record_end(self, run: Run, ended: Execution) -> None:
+        ended_at = ended.ended_at or self.clock.now()
+        change = StatusChange(
+            KIND, run.launch_id, ended.external_id, ended.target, ended.status, ended_at, ended.started_at
+        )
+        self._recorder.record(change)
+
+    def reconcile(self) -> None:
+        """Let the engine check runs at the current time, as it does each minute when it is deployed.
+
+        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime.
+        """
+        self._reconciler.reconcile(60.0)
+        self._launch()
+        for run in self.runs(lambda run: run.status is DagsterRunStatus.CANCELING):
+            self._record_end(run, self.target.describe(run.external_id or ""))
+        self._deliver_events()
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:
         """Evaluate without committing anything.

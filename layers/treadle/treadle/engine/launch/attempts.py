@@ -23,6 +23,8 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         run,
         status=Status.QUEUED,
         attempt=attempt,
+        policy_retries=0,
+        retry_at=None,
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: now}},
         claim=None,
         pending_start=None,
@@ -38,6 +40,20 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         updated_at=max(run.updated_at, now),
         next_at=now + LAUNCH_DUE_MS,
     )
+
+
+def attempt_by_policy(run: Run, now: int) -> Run:
+    """Return the run queued for the attempt that its retry policy starts; the same run if it starts none.
+
+    Args:
+        run: the run.
+        now: the current time.
+    """
+    if run.retry_at is None:
+        return run
+    again = queue_next_attempt(run, now)
+    granted = max(run.granted, again.attempt)
+    return replace(again, policy_retries=run.policy_retries + 1, granted=granted)
 
 
 def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:

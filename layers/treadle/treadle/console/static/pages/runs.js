@@ -271,8 +271,8 @@ function RunDetail({run}) {
     />
     <${Failure} failure=${run.failure} />
     ${
-      run.story &&
-      html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.story} /></section>`
+      run.explanation &&
+      html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.explanation} /></section>`
     }
     ${
       run.allowances?.length > 0 &&
