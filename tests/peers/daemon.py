@@ -38,11 +38,11 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.engine.tick.scheduled_ticks import outcome as outcome_of
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import Execution
-from treadle.model.ticks import Tick
 from treadle.testing import bus, instance
 
 if TYPE_CHECKING:
     from treadle.definitions.sensors import SensorEvent
+    from treadle.model.ticks import Tick
 
 LOCATION = "test_location"
 ENGINE = f"000000000000/memory/{LOCATION}"
