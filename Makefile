@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
-SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
+SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/peers tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
 # The tests that `check-treadle` runs; as a part of `make test`, it also runs the slow ones.
 TESTS = $(FAST)
 # Treadle's own code, to which its style rules apply; they do not apply to a project's sensors and their tests.
@@ -223,6 +223,19 @@ bench: setup ## Measure each figure against its goal, and write docs/performance
 .PHONY: bench-peers
 bench-peers: setup .tools/peers/.ready ## Compare with Dagster, which is installed into .tools/peers
 	@$(PYTHON) -m benchmarks.peers
+
+# The suites are in the source distributions. Their conftest.py needs a package that is not published.
+.tools/dagster-suites/.ready: requirements/dagster-suites.txt | .venv/.ready
+	@echo "setup: $(@D)"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(PYTHON) -m pip download -qq --no-deps --no-binary :all: --dest $(@D) --requirement $<
+	@for each in $(@D)/*.tar.gz; do \
+		tar -xzf $$each -C $(@D) --strip-components=1 --exclude='*/dagster_tests/conftest.py' && rm $$each || exit 1; done
+	@touch $@
+
+.PHONY: peers
+peers: .venv/.ready .tools/dagster-suites/.ready ## Run Dagster's own tests of sensors, which its source distributions contain, against Treadle
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tests.peers
 
 .PHONY: dagster-names
 dagster-names: .venv/.ready .tools/peers/.ready ## Compare Dagster's public names with Treadle's, and with what the guide lists

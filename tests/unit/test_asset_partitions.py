@@ -285,11 +285,11 @@ class TestDeclaration:
     def test_monitored_assets_are_keys_specs_or_a_selection(self, instance: TreadleInstance) -> None:
         make_both = JobDefinition("make_both", assets=[JULY, JULY_2])
 
-        assert seen(instance, JULY, PLAIN.key, JULY).asset_keys == (JULY.key, PLAIN.key)
+        assert seen(instance, JULY, PLAIN.key, JULY).asset_keys == [JULY.key, PLAIN.key]
         selected = build_multi_asset_sensor_context(
             monitored_assets=AssetSelection.all(), instance=instance, jobs=[make_both]
         )
-        assert selected.asset_keys == (JULY.key, JULY_2.key)
+        assert selected.asset_keys == [JULY.key, JULY_2.key]
 
     def test_job_that_lists_a_key_declares_no_partitions(self, instance: TreadleInstance) -> None:
         make(instance, PLAIN, "a")

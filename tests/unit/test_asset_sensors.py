@@ -209,6 +209,7 @@ class TestEventLogEntry:
 
         assert entry.dagster_event_type is DagsterEventType.ASSET_MATERIALIZATION
         assert event.event_specific_data.materialization == entry.asset_materialization == made(3, "mon")
+        assert event.materialization == made(3, "mon")
         assert (event.asset_key, event.partition, event.is_step_materialization) == (ORDERS, "mon", True)
         assert (entry.asset_key, entry.partition_key, entry.run_id) == (ORDERS, "mon", "run-7")
         assert entry.timestamp == recorded.time.timestamp()

@@ -389,7 +389,7 @@ def test_multi_asset_sensor_monitors_and_requests_selections() -> None:
         request_assets=AssetSelection.assets(CD),
     )
     def both(context: Any) -> RunRequest | None:
-        assert context.asset_keys == (A, B)
+        assert context.asset_keys == [A, B]
         if not all(context.latest_materialization_records_by_key().values()):
             return None
         context.advance_all_cursors()

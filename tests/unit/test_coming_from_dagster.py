@@ -1,6 +1,7 @@
 """docs/guide/coming-from-dagster.md: its example runs, its numbers are the code's, its names exist."""
 
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,13 @@ def test_each_difference_has_a_side_for_dagster_and_one_for_treadle() -> None:
         assert what.strip(), row
         assert dagster.strip(), row
         assert here.strip(), row
+
+
+def test_each_of_dagsters_tests_that_fails_has_a_row() -> None:
+    table = tomllib.loads((FOLDER.parents[1] / "tests" / "peers" / "items.toml").read_text())
+
+    assert table["failing"]
+    assert [each["row"] for each in table["failing"] if each["row"] not in PAGE] == []
 
 
 def test_numbers_are_those_of_the_code() -> None:

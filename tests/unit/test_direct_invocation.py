@@ -1,6 +1,7 @@
 """A sensor called like its function: how contexts and resources are given, and what is refused."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any
@@ -89,7 +90,12 @@ def test_wrong_name_is_refused_with_the_expected_one() -> None:
 
 
 def test_context_given_twice_is_refused() -> None:
-    with pytest.raises(DagsterInvalidInvocationError, match="argument '_' both by position and by name"):
+    message = (
+        "Sensor invocation received multiple non-resource arguments. Only a first positional context parameter should "
+        "be provided when invoking. It got '_' both by position and by name."
+    )
+
+    with pytest.raises(DagsterInvalidInvocationError, match=re.escape(message)):
         with_underscore(None, _=build_sensor_context())
 
 
@@ -162,9 +168,12 @@ def test_resources_by_name_win_over_the_contexts_and_may_be_mixed() -> None:
     ],
 )
 def test_resources_by_place_are_refused(call: Callable[[], Any]) -> None:
-    with pytest.raises(
-        DagsterInvalidInvocationError, match="you may not provide resources as positional arguments"
-    ):
+    message = (
+        "If directly invoking a sensor, you may not provide resources as positional arguments, only as keyword "
+        "arguments."
+    )
+
+    with pytest.raises(DagsterInvalidInvocationError, match=message):
         call()
 
 

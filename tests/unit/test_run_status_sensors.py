@@ -13,6 +13,7 @@ from tests.support.alerts import serving
 from treadle import (
     CodeLocationSelector,
     DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
     DagsterRun,
     DagsterRunReaction,
     DagsterRunStatus,
@@ -525,6 +526,15 @@ def test_error_of_a_failed_run_has_no_cause_and_prints_itself() -> None:
         None,
     )
     assert str(error) == error.to_string() == "States.Timeout: too late"
+
+
+def test_event_of_a_run_has_no_materialization() -> None:
+    event = run_event(DagsterRun("r-1", "load"), DagsterRunStatus.SUCCESS)
+
+    with pytest.raises(
+        DagsterInvariantViolationError, match="has no materialization: it is of type PIPELINE_SUCCESS"
+    ):
+        _ = event.materialization
 
 
 def test_reaction_of_a_run_status_sensor_is_in_its_data() -> None:

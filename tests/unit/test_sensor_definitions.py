@@ -99,6 +99,20 @@ def test_options_reach_the_definition_from_each_decorator(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("owner", "message"),
+    [
+        ("team:", "Team name cannot be empty after 'team:' prefix"),
+        ("somebody", "Owner must be an email address or a team name prefixed with 'team:'"),
+    ],
+)
+def test_wrong_owner_is_refused_with_dagsters_words(owner: str, message: str) -> None:
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match=f"Invalid owner '{owner}' for sensor 'nothing'. {message}"
+    ):
+        sensor(owners=[owner])(nothing)
+
+
+@pytest.mark.parametrize(
     ("name", "option"),
     [
         *((name, "retires_per_key") for name in DECORATORS),

@@ -110,8 +110,8 @@ class Signature:
         # A function without a context parameter may still be called with the context it gets at a tick.
         if surplus and (len(args) > 1 or not isinstance(args[0], SensorEvaluationContext | None)):
             msg = (
-                f"Sensor invocation got {len(args)} positional arguments: you may not provide "
-                "resources as positional arguments, only by name."
+                "If directly invoking a sensor, you may not provide resources as positional arguments, only as "
+                f"keyword arguments. It got {len(args)} positional arguments."
             )
             raise DagsterInvalidInvocationError(msg)
         given = dict(zip(self.values, args, strict=False))
@@ -123,7 +123,10 @@ class Signature:
                 msg = f"Sensor invocation expected argument '{expected}'. It got '{name}'."
                 raise DagsterInvalidInvocationError(msg)
             if name in given:
-                msg = f"Sensor invocation got argument '{name}' both by position and by name. Give it once."
+                msg = (
+                    "Sensor invocation received multiple non-resource arguments. Only a first positional context "
+                    f"parameter should be provided when invoking. It got '{name}' both by position and by name."
+                )
                 raise DagsterInvalidInvocationError(msg)
             given[name] = value
         missing = [

@@ -39,7 +39,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         depth: the greatest chain depth of the materializations that were read.
     """
 
-    asset_keys: tuple[AssetKey, ...]
+    asset_keys: list[AssetKey]
     asset_partitions: AssetPartitions = field(default_factory=AssetPartitions)
     depth: int = 0
     _cursors: dict[AssetKey, AssetCursor] = field(init=False)
@@ -408,7 +408,7 @@ def build_multi_asset_sensor_context(
     monitored = MonitoredAssets.of(monitored_assets, base.sensor_name).declaring(jobs or ())
     monitored = monitored.resolved(base.sensor_name, jobs or ())
     context = MultiAssetSensorEvaluationContext.extending(
-        base, asset_keys=monitored.keys, asset_partitions=monitored.partitions
+        base, asset_keys=list(monitored.keys), asset_partitions=monitored.partitions
     )
     if cursor_from_latest_materializations:
         context.advance_all_cursors()

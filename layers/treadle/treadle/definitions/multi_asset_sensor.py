@@ -116,7 +116,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         if isinstance(context, MultiAssetSensorEvaluationContext):
             declared = declared.also(context.asset_partitions)
         seen = MultiAssetSensorEvaluationContext.extending(
-            context, asset_keys=self.monitored_assets, asset_partitions=declared
+            context, asset_keys=list(self.monitored_assets), asset_partitions=declared
         )
         result = self._called(seen)
         values = flatten(result, self.name)

@@ -8,6 +8,7 @@ from typing import Self
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.runs import DagsterRun, depth_of
 from treadle.definitions.status import DagsterRunStatus
 
@@ -128,6 +129,22 @@ class DagsterEvent:
         """The asset's partition, for an event of an asset."""
         made = self.event_specific_data.materialization
         return made.partition if made else None
+
+    @property
+    def materialization(self) -> AssetMaterialization:
+        """The materialization, for an event of an asset.
+
+        Raises:
+            DagsterInvariantViolationError: for another event.
+        """
+        made = self.event_specific_data.materialization
+        if made is None:
+            msg = (
+                f"The event has no materialization: it is of type {self.event_type_value}. Look at event_type first; "
+                "ASSET_MATERIALIZATION has one."
+            )
+            raise DagsterInvariantViolationError(msg)
+        return made
 
     @property
     def is_step_materialization(self) -> bool:

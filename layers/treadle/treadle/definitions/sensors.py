@@ -358,8 +358,12 @@ def _problems(
             "decorated function"
         )
     problems += [
-        f"Invalid owner {owner!r} for sensor {name!r}. Owner must be an email address or a team name prefixed with "
-        "'team:'"
+        f"Invalid owner {owner!r} for sensor {name!r}. "
+        + (
+            "Team name cannot be empty after 'team:' prefix"
+            if owner == "team:"
+            else "Owner must be an email address or a team name prefixed with 'team:'"
+        )
         for owner in owners or ()
         if _OWNER.fullmatch(owner) is None
     ]
