@@ -13,6 +13,7 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
+from treadle.ports.backfills import BackfillStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
@@ -37,6 +38,7 @@ class Stores:
     registry: RegistryStore
     engine: EngineStore
     late_sensors: LateSensorStore
+    backfills: BackfillStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -76,4 +78,5 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.registry,
         stores.engine,
         stores.late_sensors,
+        stores.backfills,
     )

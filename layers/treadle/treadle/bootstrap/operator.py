@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from treadle.adapters.stack import DeployedStack
     from treadle.operate.assets import AssetCatalogue
+    from treadle.operate.backfills import BackfillOperations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
@@ -55,6 +56,7 @@ class OperatorParts:
         doctor: finds problems.
         drops: drops the requests for which ticks wait.
         jobs: the names of the registered jobs.
+        backfills: starts and controls backfills.
     """
 
     deployment: "Deployment"
@@ -70,6 +72,7 @@ class OperatorParts:
     doctor: "Doctor"
     drops: "TickDrops"
     jobs: "Collection[str]"
+    backfills: "BackfillOperations"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -95,6 +98,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.integrations.s3.inspection import SelectedObjects, selections_of
     from treadle.integrations.s3.lister import S3Lister
     from treadle.operate.assets import AssetCatalogue
+    from treadle.operate.backfills import BackfillOperations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
@@ -113,6 +117,7 @@ def operator_parts(stack: str) -> OperatorParts:
     tables = settings.tables()
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    dispatches = settings.text("TREADLE_DISPATCH_QUEUE_URL")
     dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
@@ -144,22 +149,23 @@ def operator_parts(stack: str) -> OperatorParts:
         clock,
         registrations,
     )
+    runs = RunOperations(
+        stores.runs,
+        stores.sensors,
+        SqsQueue(launches),
+        jobs,
+        LazyTargets(),
+        run_ids,
+        clock,
+        EngineFunction(deployed.physical_ids.get("ReconcileFunction", "")),
+    )
     return OperatorParts(
         deployment,
         overview,
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         SensorInvoker(deployment),
-        RunOperations(
-            stores.runs,
-            stores.sensors,
-            SqsQueue(launches),
-            jobs,
-            LazyTargets(),
-            run_ids,
-            clock,
-            EngineFunction(deployed.physical_ids.get("ReconcileFunction", "")),
-        ),
+        runs,
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
@@ -176,6 +182,7 @@ def operator_parts(stack: str) -> OperatorParts:
         ),
         TickDrops(stores.ticks, clock),
         jobs,
+        BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.model.assets import AssetEvent
+from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.engine_state import EngineRecord, LateSensor
 from treadle.model.registry import RegistryCopy
 from treadle.model.runs import PollCheckpoint, Run
@@ -28,6 +29,8 @@ class InMemoryTables:
         ticks: by sensor and tick id.
         runs: by run id.
         events: by asset key, in order.
+        backfills: by name.
+        backfill_partitions: the partitions of each backfill, by its name.
         pending_since: when deferred pending ticks are due again.
         poll_checkpoints: the poll checkpoint of each observed job.
         unreadable: why a record cannot be read, by its key; set by tests.
@@ -45,6 +48,8 @@ class InMemoryTables:
     ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
+    backfills: dict[str, Backfill] = field(default_factory=dict)
+    backfill_partitions: dict[str, tuple[BackfillPartition, ...]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)

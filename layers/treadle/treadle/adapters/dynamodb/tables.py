@@ -12,6 +12,7 @@ from treadle.ports.system import BlobStore, IdGenerator
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
+    from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
     from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.registry import DynamoRegistryStore
     from treadle.adapters.dynamodb.runs import DynamoRunStore
@@ -63,6 +64,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.runs import DynamoRunStore
 
         return DynamoRunStore(self._database, self._runs)
+
+    @cached_property
+    def backfills(self) -> "DynamoBackfillStore":
+        """Return the store of backfills."""
+        from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
+
+        return DynamoBackfillStore(self._database, self._runs)
 
     @cached_property
     def registry(self) -> "DynamoRegistryStore":
