@@ -634,6 +634,26 @@ def test_moment_of_a_tick_is_reported_with_what_came_of_it(s3_engine: S3Engine) 
     assert story.sentence == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
 
 
+@pytest.mark.parametrize(
+    ("seconds_later", "expected"), [(0, "requested 1 runs"), (59, "requested 1 runs"), (60, "were skipped")]
+)
+def test_moment_of_an_event_tick_between_skipped_sweeps_is_reported_by_the_event_tick(
+    s3_engine: S3Engine, seconds_later: int, expected: str
+) -> None:
+    s3_engine.sweep()
+    s3_engine.sweep()
+    tick = s3_engine.arrive()
+    s3_engine.sweep()
+    s3_engine.sweep()
+    status = s3_engine.harness.stores.sensors.get(SENSOR)
+    assert status.skips is not None
+    assert status.skips.first_at < tick.time < status.skips.last_at
+
+    sentence = s3_engine.why(at=tick.time + seconds_later * 1_000).sentence
+
+    assert expected in sentence
+
+
 def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_engine: S3Engine) -> None:
     s3_engine.sweep()
     s3_engine.harness.clock.advance(1)

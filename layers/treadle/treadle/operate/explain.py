@@ -171,13 +171,15 @@ class Explainer:
 
     def _of_time(self, explanation: ExplanationBuilder, status: SensorStatus, at: int) -> Explanation:
         skips, step = status.state.skips, max((status.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
-        if skips is not None and skips.first_at <= at < skips.last_at + step:
+        found = self._ticks.page(status.name, before=timestamp(at + 1), limit=1).ticks
+        last = found[0] if found else None
+        # Event ticks run beside the scheduled ones: a row of skips says nothing about the minute of one.
+        by_event = last is not None and last.kind is TickKind.EVENT and at < last.time + MINUTE_MS
+        if skips is not None and skips.first_at <= at < skips.last_at + step and not by_event:
             text = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
             explanation.add("tick", skips.last_at, f"{text}: {skips.reason}", ok=False)
             return explanation.end(f"No runs were requested: {text}. The last one: {closed(skips.reason)}")
         stop = status.stopped_at(at)
-        found = self._ticks.page(status.name, before=timestamp(at + 1), limit=1).ticks
-        last = found[0] if found else None
         if stop is not None and (last is None or last.started_at < stop.at):
             explanation.add("sensor", stop.at, f"stopped by {stop.by}", ok=False)
             since = f"It had been stopped by {stop.by} at {timestamp(stop.at)}"
