@@ -179,6 +179,7 @@ def operator_parts(stack: str) -> OperatorParts:
             clock,
             Addresses(jobs, namespace),
             registrations,
+            stores.backfills,
         ),
         TickDrops(stores.ticks, clock),
         jobs,

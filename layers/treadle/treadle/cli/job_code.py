@@ -36,12 +36,12 @@ def job_definition(job: str, file: Path | None = None) -> JobDefinition | None:
             raise CommandRefusedError(msg)
         [file] = found
     definitions = {
-        each for each in _values(file, root) if isinstance(each, JobDefinition) and each.name == job
+        id(each): each for each in _values(file, root) if isinstance(each, JobDefinition) and each.name == job
     }
     if len(definitions) != 1:
         msg = f"{file} must have one variable with the JobDefinition of {job}, but has {len(definitions)}."
         raise CommandRefusedError(msg)
-    return definitions.pop()
+    return next(iter(definitions.values()))
 
 
 def _root() -> Path | None:

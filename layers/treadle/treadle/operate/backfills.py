@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError, TreadleError
+from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest
 from treadle.model.backfills import (
     MAX_ATTEMPTS,
     MAX_PARTITIONS,
     NAME,
+    PAGE_SIZE,
     Backfill,
     BackfillEdit,
     BackfillPartition,
@@ -20,6 +22,7 @@ from treadle.model.backfills import (
     PartitionState,
     parse_page_token,
 )
+from treadle.model.runs import Run
 from treadle.operate.runs import RunOperations
 from treadle.ports.backfills import BackfillStore
 from treadle.ports.system import Clock, Queue
@@ -230,6 +233,30 @@ class BackfillOperations:
         failed = backfill.positions(PartitionState.FAILURE, PartitionState.CANCELED, most=SHOWN_PARTITIONS)
         running = backfill.positions(PartitionState.IN_PROGRESS, most=SHOWN_PARTITIONS)
         return BackfillDetails(backfill, tuple(self._of(backfill, [*failed, *running])))
+
+    def runs(self, name: str, statuses: Collection[DagsterRunStatus] | None, limit: int) -> list[Run]:
+        """List a backfill's runs in the order of its partitions.
+
+        Args:
+            name: the backfill's name.
+            statuses: any of these; None for all.
+            limit: the maximum number.
+
+        Raises:
+            CommandRefusedError: if there is no backfill of this name.
+            StoreError: if the store did not respond.
+        """
+        backfill, found = self._get(name), []
+        for first in range(0, backfill.total, PAGE_SIZE):
+            ids = [
+                each.run_id for each in self._of(backfill, range(backfill.total)[first : first + PAGE_SIZE])
+            ]
+            records = self._runs.get_many(ids)
+            runs = [records[run_id] for run_id in ids if run_id in records]
+            found += [run for run in runs if statuses is None or run.status in statuses]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def pause(self, name: str, by: str) -> BackfillChange:
         """Let a backfill start no more runs until it is resumed; those in progress continue.

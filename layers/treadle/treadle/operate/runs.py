@@ -85,6 +85,14 @@ class RunOperations:
         """
         return self._run(run_id)
 
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return the records that exist and can be read, by id.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        return self._runs.get_many(run_ids)
+
     def page(
         self,
         *,

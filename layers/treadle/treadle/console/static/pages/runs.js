@@ -129,7 +129,7 @@ export function RunRows({runs, empty, showsSensor = false}) {
       of: (run) =>
         run.sensor
           ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-          : html`<span class="faint">observed</span>`,
+          : html`<span class="faint">${run.tags['dagster/backfill'] ?? 'observed'}</span>`,
     },
     {
       name: 'Run key',
@@ -234,6 +234,16 @@ function Actions({run, done}) {
   `;
 }
 
+/**
+ * What requested a run that no sensor did.
+ *
+ * @param {Api.Run} run
+ */
+function requester(run) {
+  const backfill = run.tags['dagster/backfill'];
+  return backfill ? `none: backfill ${backfill}` : 'none: an external run';
+}
+
 /** @param {{run: Api.Run}} props */
 function RunDetail({run}) {
   return html`
@@ -241,8 +251,8 @@ function RunDetail({run}) {
       facts=${[
         ['Status', html`<${Badge} status=${run.status} />`],
         ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: an external run'],
-        run.tick_id && [
+        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : requester(run)],
+        run.sensor && [
           'Tick',
           html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`,
           'wide',
