@@ -434,6 +434,20 @@ def test_retry_of_a_run_that_goes_on_starts_nothing(there: Deployment) -> None:
     assert (there.run(name, 0).attempt, there.states(name)) == (1, "p")
 
 
+def test_report_after_a_retry_keeps_the_partition_waiting(there: Deployment) -> None:
+    name = there.start(2, limit=1)
+    there.advance(name)
+    there.end(name, 0, status=Status.FAILURE)
+    there.advance(name, [0])
+    there.operations.retry(name, "bob")
+    revived = replace(there.get(name), attempts=b"\x01\x01")
+    there.stores.backfills.replace(revived)
+
+    there.advance(name, [0])
+
+    assert there.states(name) == ".p"
+
+
 def test_partition_beyond_the_last_attempt_is_not_retried(there: Deployment) -> None:
     name = there.start(1)
     there.stores.backfills.replace(

@@ -182,7 +182,7 @@ class BackfillOperations:
             return BackfillChange(existing, False, reason)
         self._wake(chosen)
         return BackfillChange(
-            backfill, True, f"Backfill {chosen} of {total} partitions of job {job} is requested."
+            backfill, True, f"Backfill {chosen} of {_counted(total, 'partition')} of job {job} is requested."
         )
 
     def _check(self, job: str, partitions: Sequence[BackfillPartition], name: str, size: int) -> None:
@@ -364,9 +364,10 @@ class BackfillOperations:
             return replace(current, states=bytes(states), attempts=bytes(attempts))
 
         change = self._edited(name, by, RETRIED, retried, "")
-        reason = f"{failed} runs of backfill {name} start again." if change.is_new else "Nothing failed."
+        count, starts = _counted(failed, "run"), "starts" if failed == 1 else "start"
+        reason = f"{count} of backfill {name} {starts} again." if change.is_new else "Nothing failed."
         if change.is_new and change.backfill.status is BackfillStatus.PAUSED:
-            reason = f"{failed} runs of backfill {name} start again once it is resumed."
+            reason = f"{count} of backfill {name} {starts} again once it is resumed."
         return replace(change, reason=reason)
 
     def _edited(
@@ -411,6 +412,10 @@ class BackfillOperations:
             )
             for each in positions
         ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _check_unfinished(backfill: Backfill, then: str) -> None:
