@@ -283,7 +283,7 @@ def _launched(launcher: Any, request: LaunchRequest) -> None:
 
 
 class _WatchedRuns(TracedRuns):
-    """A `RunStore` that tells the simulation of each write."""
+    """A `RunStore` that reports each write to the simulation."""
 
     def __init__(self, simulation: BackfillSimulation) -> None:
         super().__init__(simulation.stores.runs, simulation.trace)

@@ -32,6 +32,10 @@ SHOWN = [
 """Each command, and what it prints."""
 
 
+def _request() -> RunRequest:
+    return RunRequest()
+
+
 def _end_some(instance: TreadleInstance) -> None:
     """End three of the four runs, one of them as failed."""
     instance.clock.advance(600)
@@ -46,7 +50,7 @@ def test_commands_print_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "functions" / "sensors" / "jobs.py").write_text(BLOCKS[0])
     monkeypatch.chdir(tmp_path)
     job = JobDefinition("load_day")
-    daily = SensorDefinition("daily", evaluation_fn=RunRequest, job=job)
+    daily = SensorDefinition("daily", evaluation_fn=_request, job=job)
     instance = TreadleInstance([daily], start=datetime(2026, 11, 23, 9, tzinfo=UTC))
     instance.tick("daily")
     stack = MemoryStack(instance)
