@@ -7,6 +7,7 @@ from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.run_queries import RunQuery
 from treadle.model.runs import (
+    Cancellation,
     Claim,
     Failure,
     KeyState,
@@ -57,6 +58,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         denied_at=NOW + 5,
         delayed=LaunchBackoff("throttled", NOW + 5, NOW + 25),
         unanswered=Unanswered("denied", NOW + 6, NOW + 7),
+        cancellations=(Cancellation(1, 0, "MaxRuntimeExceededError", "too long", NOW + 8, "slow down"),),
         external_id="arn:x",
         target="arn:y",
         started_at=NOW + 1,

@@ -301,6 +301,16 @@ def test_a_damaged_note_of_a_silent_target_makes_the_run_unreadable(stores: Stor
         stores.runs.get("bad")
 
 
+@pytest.mark.parametrize(
+    "wrong", ['[1, 0, "E", "cause", 1, ""]', '[["a", 0, "E", "cause", 1, ""]]', '[[1, 0, "E"]]']
+)
+def test_a_damaged_cancellation_makes_the_run_unreadable(stores: Stores, wrong: str) -> None:
+    spoil_run(stores, cancellations={"S": wrong})
+
+    with pytest.raises(UnreadableRecordError, match="run bad"):
+        stores.runs.get("bad")
+
+
 def test_the_newest_ticks_are_listed_past_one_that_is_damaged_and_has_lost_its_requests(
     stores: Stores,
 ) -> None:

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.scenario import EVENTS, SCHEDULED
+from tests.faults.simulated_aws import TargetFaults
 from tests.faults.trace import Acquired, Committed, Edited
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import parse_launch_id
+from treadle.engine.record.max_runtime import MAX_RUNTIME_EXCEEDED
 from treadle.engine.record.run_state import Report, fold
 from treadle.model.runs import Run
 from treadle.model.targets import Execution
@@ -69,8 +72,15 @@ def i2(simulation: EngineSimulation) -> Iterator[str]:
             yield f"run {run.run_id} of key {run.run_key} is at {run.status} forever"
         if not begun.get(run.launch_id) and run.failure is None:
             yield f"run {run.run_id} of key {run.run_key} was never started, and has no failure"
-        if run.failure is not None and run.run_key not in simulation.scenario.target_faults.failing:
-            yield f"run {run.run_id} of key {run.run_key} has failed: {run.failure}"
+        if not _ended_as_expected(run, simulation.scenario.target_faults):
+            yield f"run {run.run_id} of key {run.run_key} ended as {run.status}: {run.failure}"
+
+
+def _ended_as_expected(run: Run, faults: TargetFaults) -> bool:
+    if run.run_key in faults.hanging:
+        failure = run.failure
+        return failure is not None and failure.error == MAX_RUNTIME_EXCEEDED and not failure.assumed
+    return run.failure is None or run.run_key in faults.failing
 
 
 def i3(simulation: EngineSimulation) -> Iterator[str]:
@@ -162,7 +172,7 @@ def _progress(run: Run) -> tuple[int, int]:
 
 def _ordered(simulation: EngineSimulation, first: Run, last: Run) -> Run:
     """Return the record after all reports of the execution, in order."""
-    run = first
+    run = replace(first, cancellations=last.cancellations)
     begun_as = executions(simulation).get(last.launch_id, [])
     # The record of a target that starts at least once describes one of the executions.
     for execution in [
@@ -178,6 +188,9 @@ def _ordered(simulation: EngineSimulation, first: Run, last: Run) -> Run:
             target=execution.target,
         )
         run = fold(run, started)
+        requested_at = last.reached[f"{last.attempt}/0"].get(Status.CANCELING)
+        if requested_at is not None:
+            run = fold(run, Report(last.attempt, Status.CANCELING, requested_at))
         if execution.ended_at is not None and simulation.contract.describes:
             ended = execution.ended_at
             report = Report(

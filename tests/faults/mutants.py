@@ -956,9 +956,39 @@ MUTANTS = (
     Mutant(
         "run in another account that is queried hourly",
         "engine/record/run_state.py",
-        "return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))",
-        "return run",
+        "times.append(now + ELSEWHERE_MS)",
+        "pass",
         ("tests/unit/test_cross_account_jobs.py::test_run_in_another_account_is_queried_every_five_minutes",),
+    ),
+    Mutant(
+        "cancellation after the maximum runtime that is requested before it is recorded",
+        "engine/record/run_state.py",
+        "if each.place == report.place:",
+        "if False:",
+        (
+            "tests/unit/test_max_runtime.py::test_run_over_its_maximum_runtime_is_canceled_and_fails_with_that_reason",
+        ),
+    ),
+    Mutant(
+        "cancellation of one attempt applied to the end of another",
+        "engine/record/run_state.py",
+        "if each.place == report.place:",
+        "if each.attempt:",
+        ("tests/unit/test_max_runtime.py::test_cancellation_of_one_attempt_says_nothing_of_another",),
+    ),
+    Mutant(
+        "run over its maximum runtime that is checked after an hour",
+        "engine/record/run_state.py",
+        "times.append(ends_at)",
+        "pass",
+        ("tests/unit/test_max_runtime.py::test_run_is_checked_when_its_maximum_runtime_is_over",),
+    ),
+    Mutant(
+        "cancellation that is forgotten if RECONCILE dies before the target receives it",
+        "engine/record/max_runtime.py",
+        "return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)",
+        "return replace(run, cancellations=kept, next_at=None)",
+        ("tests/faults/test_max_runtime_faults.py::test_run_ends_wherever_reconcile_dies",),
     ),
     Mutant(
         "missing response taken for a denial",
@@ -970,7 +1000,7 @@ MUTANTS = (
     Mutant(
         "unknown end of a redriven run",
         "engine/reconcile/reconciler.py",
-        "retry=retry_of(run), failure=failure)",
+        "retry=run.target_retry, failure=failure)",
         "failure=failure)",
         (f"{MOVED}a_redriven_run_ends_as_unknown_too",),
     ),

@@ -7,6 +7,7 @@ from tests.faults.simulated_aws import TargetFaults
 from tests.support.engine import JOB
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.max_runtime import MAX_RUNTIME_TAG
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.integrations.s3 import S3SensorDefinition
@@ -81,6 +82,11 @@ MEDIUM = Scenario(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
 SMALL = Scenario(batches=(("only",),))
 """One request, for pairs of faults."""
 
+HANGING = Scenario(batches=(("hanging",),), target_faults=TargetFaults(hanging=keys_of("hanging")))
+"""One request, whose job exceeds its maximum runtime."""
+
+MAX_RUNTIME_SECONDS = 90
+
 
 def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDefinition:
     """Return a polling sensor that requests one batch in each tick.
@@ -96,11 +102,17 @@ def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDef
         if at == len(scenario.batches):
             return SkipReason("There is no more.")
         requests = [
-            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in scenario.batches[at]
+            RunRequest(key, run_config={"batch": at}, job_name=job_of(key), tags=_tags(scenario, key))
+            for key in scenario.batches[at]
         ]
         return SensorResult(requests, cursor=str(at + 1))
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, jobs=JOBS)
+
+
+def _tags(scenario: Scenario, key: str | None) -> dict[str, str]:
+    is_hanging = key in scenario.target_faults.hanging
+    return {MAX_RUNTIME_TAG: str(MAX_RUNTIME_SECONDS)} if is_hanging else {}
 
 
 def job_of(key: str | None) -> str:

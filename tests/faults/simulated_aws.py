@@ -120,6 +120,7 @@ class TargetFaults:
         unanswered: jobs whose first start succeeds but loses its response, and is reported late.
         swallowed: jobs whose first start loses its request.
         busy: jobs whose first start is delayed.
+        hanging: jobs that end only when they are canceled.
     """
 
     failing: frozenset[str] = frozenset()
@@ -128,6 +129,7 @@ class TargetFaults:
     unanswered: frozenset[str] = frozenset()
     swallowed: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
+    hanging: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -180,7 +182,8 @@ class SimulatedTarget:
 
     def _begun(self, execution: Execution, key: str) -> None:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
-        heapq.heappush(self.ends, end)
+        if key not in self.target_faults.hanging:
+            heapq.heappush(self.ends, end)
         is_late = key in self.target_faults.late | self.target_faults.unanswered
         self._report(execution, "RUNNING", key, LATE_MS if is_late else 0)
         if key in self.target_faults.late:
@@ -229,9 +232,12 @@ class SimulatedTarget:
         """Return the latest executions."""
         return self.inner.recent(settings, since)
 
-    def cancel(self, external_id: str, role: str = "") -> None:
-        """Cancel a job."""
-        self.inner.cancel(external_id, role)
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
+        """Cancel a job, and report its end."""
+        if not self.inner.describe(external_id, role).status.is_finished:
+            self.inner.cancel(external_id, role, reason)
+            canceled = self.inner.executions[external_id]
+            self._report(canceled, "ABORTED", str(json.loads(self.inner.payloads[external_id])["run_key"]), 0)
 
 
 @dataclass(slots=True, eq=False)

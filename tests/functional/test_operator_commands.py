@@ -12,12 +12,13 @@ from tests.support.project import run
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.identity import timestamp
 from treadle.model.runs import Run
 
 
-def treadle(*arguments: str) -> Result:
+def treadle(*arguments: str, answers: str | None = None) -> Result:
     """Return the outcome of a command on the stack."""
-    return run(*arguments, "--stack", STACK)
+    return run(*arguments, "--stack", STACK, answers=answers)
 
 
 def ended_run(stack: Deployment) -> Run:
@@ -121,6 +122,93 @@ def test_cancel_of_a_run_that_waits_needs_no_target(stack: Deployment) -> None:
 
     assert done.exit_code == 0, done.output
     assert (only_run(stack).status, stack.executions()) == (Status.CANCELED, [])
+
+
+def waiting_runs(stack: Deployment, *names: str) -> dict[str, Run]:
+    """Return runs that wait for their launch, by object."""
+    for name in names:
+        stack.invoke("sensors/new_objects", object_created(name, stack.put(name)))
+    stack.dispatch_pending()
+    runs = stack.stores.runs.list_by_sensor("new_objects", 10)
+    return {name: run for run in runs for name in names if name in run.run_config}
+
+
+def test_runs_of_a_sensor_are_listed_and_canceled_after_a_confirmation(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv")
+
+    refused = treadle("run", "cancel", "--sensor", "new_objects", answers="n\n")
+    assert refused.exit_code == 1
+    assert all(run.run_id in refused.stdout for run in runs.values())
+    assert "Cancel 2 runs?" in refused.stderr
+    assert {each.status for each in stack.stores.runs.list_by_sensor("new_objects", 10)} == {Status.QUEUED}
+
+    done = treadle("run", "cancel", "--sensor", "new_objects", answers="y\n")
+    stack.launch_queued()
+
+    assert (done.exit_code, stack.executions()) == (0, []), done.output
+    assert done.stdout.endswith("2 of 2 runs were canceled, or received the request to stop.\n")
+    assert {each.status for each in stack.stores.runs.list_by_sensor("new_objects", 10)} == {Status.CANCELED}
+    again = treadle("run", "cancel", "--sensor", "new_objects")
+    assert (again.exit_code, again.stdout) == (0, "No matching runs are in progress.\n")
+
+
+def test_one_run_that_cannot_be_canceled_does_not_keep_the_others_from_it(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv")
+    first, second = runs["a.csv"].run_id, runs["b.csv"].run_id
+
+    done = treadle("run", "cancel", first, "nowhere", second, first)
+
+    assert done.exit_code == 2
+    assert done.stdout.splitlines() == [
+        f"Run {first} is canceled; attempt 1 has ended.",
+        "NOT CANCELED: Run nowhere does not exist.",
+        f"Run {second} is canceled; attempt 1 has ended.",
+        "2 of 3 runs were canceled, or received the request to stop.",
+    ]
+    listed = json.loads(treadle("run", "cancel", first, "nowhere", "--json").stdout)
+    assert [(each["run_id"], each["is_new"], each["error"]) for each in listed] == [
+        (first, False, None),
+        ("nowhere", False, "Run nowhere does not exist."),
+    ]
+
+
+def test_only_the_selected_runs_are_canceled(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv")
+    other = timestamp(max(run.created_at for run in runs.values()) + 1)
+
+    for options in (("--status", "STARTED"), ("--since", other), ("--until", "2020-01-01T00:00:00Z")):
+        nothing = treadle("run", "cancel", "--sensor", "new_objects", "--yes", *options)
+        assert nothing.stdout == "No matching runs are in progress.\n", options
+    done = treadle(
+        "run", "cancel", "--job", runs["a.csv"].job, "--until", other, "--max", "1", "--yes", "--json"
+    )
+
+    [canceled] = json.loads(done.stdout)
+    assert canceled["run"]["status"] == "CANCELED"
+    statuses = sorted(each.status for each in stack.stores.runs.list_by_sensor("new_objects", 10))
+    assert statuses == [Status.CANCELED, Status.QUEUED]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ((), "Give run ids, or one of --sensor and --job."),
+        (("r", "--sensor", "s"), "Give run ids, or one of --sensor and --job."),
+        (
+            ("r", "--status", "QUEUED"),
+            "--status, --since and --until select among the runs of --sensor or --job.",
+        ),
+        (("--sensor", "s", "--job", "j"), "name one of them"),
+    ],
+    ids=["nothing", "both", "status-of-an-id", "sensor-and-job"],
+)
+def test_selection_that_makes_no_sense_is_refused(
+    stack: Deployment, given: tuple[str, ...], problem: str
+) -> None:
+    done = treadle("run", "cancel", *given)
+
+    assert done.exit_code == 2
+    assert problem in done.stderr
 
 
 def lose_launch(stack: Deployment) -> Run:

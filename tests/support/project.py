@@ -7,9 +7,10 @@ from click.testing import CliRunner, Result
 from treadle.cli.commands import treadle
 
 
-def run(*arguments: str | Path) -> Result:
-    """Return the result of `treadle ARGUMENTS`."""
-    return CliRunner().invoke(treadle, [str(argument) for argument in arguments], prog_name="treadle")
+def run(*arguments: str | Path, answers: str | None = None) -> Result:
+    """Return the result of `treadle ARGUMENTS`, to whose questions the answers are given."""
+    given = [str(argument) for argument in arguments]
+    return CliRunner().invoke(treadle, given, input=answers, prog_name="treadle")
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

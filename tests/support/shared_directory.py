@@ -149,7 +149,7 @@ class SharedTarget:
         del since
         raise LaunchRejectedError(settings.arn)
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         """Refuse to cancel.
 
         Raises:

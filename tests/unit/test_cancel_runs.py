@@ -120,7 +120,7 @@ def test_a_pending_start_that_the_target_does_not_show_is_left_to_launch(harness
 class Busy(InMemoryTarget):
     """Takes no request."""
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         raise LaunchDelayedError(f"{external_id}: throttled")
 
 

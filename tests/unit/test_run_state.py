@@ -14,7 +14,6 @@ from treadle.engine.record.run_state import (
     UNKNOWN_FAILURE,
     Report,
     fold,
-    retry_of,
     with_early_check,
 )
 from treadle.model.runs import Failure, LaunchBackoff, PendingStart, Run, Unanswered
@@ -281,8 +280,8 @@ def test_late_report_of_an_earlier_retry_names_an_execution_that_has_no_name_yet
 def test_retries_are_the_present_attempts_own() -> None:
     run = replace(queued(attempt=2), reached={"1/3": {"QUEUED": CREATED}})
 
-    assert retry_of(run) == 0
-    assert retry_of(fold(run, Report(2, Status.STARTED, CREATED, retry=1))) == 1
+    assert run.target_retry == 0
+    assert fold(run, Report(2, Status.STARTED, CREATED, retry=1)).target_retry == 1
 
 
 def test_check_that_was_put_off_stays_put_off_while_nothing_new_is_reported() -> None:

@@ -1,19 +1,24 @@
 """Commands on runs: list, show, rerun, cancel, refresh, and release a run key."""
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
-from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
+from treadle.cli.output import FAILED, echo, echo_json, echo_lines, json_option, print_fields, table, when
 from treadle.cli.stack import by_option, caller_name, deployed, if_attempt_option, stack_option
 from treadle.cli.times import TIME, millis
-from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 
 if TYPE_CHECKING:
     from treadle.model.runs import Run
     from treadle.operate.runs import RunEdit, RunOperations
+
+_CANCELABLE = tuple(
+    each for each in DagsterRunStatus if each not in FINISHED_STATUSES | {DagsterRunStatus.CANCELING}
+)
 
 
 @click.group()
@@ -60,11 +65,7 @@ def list_runs(
     if as_json:
         echo_json([run_json(each) for each in found])
         return
-    table(
-        ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY"),
-        [_row(each) for each in found],
-        "No matching runs.",
-    )
+    _list(found, "No matching runs.")
 
 
 @run.command()
@@ -100,17 +101,95 @@ def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_js
 
 
 @run.command()
-@click.argument("run_id")
+@click.argument("run_ids", metavar="[RUN_ID]...", nargs=-1)
 @stack_option
+@click.option("--sensor", metavar="NAME", help="Cancel the runs in progress that this sensor requested.")
+@click.option("--job", metavar="JOB", help="Cancel the runs in progress of this job.")
+@statuses_option(_CANCELABLE, "With --sensor or --job: only runs with this status")
+@click.option(
+    "--since", metavar="TIME", type=TIME, help="With them: only runs created since then, such as 2h."
+)
+@click.option("--until", metavar="TIME", type=TIME, help="With them: only runs created before then.")
+@limit_option(10_000, of="runs to cancel with --sensor or --job")
+@click.option("--yes", is_flag=True, help="Do not ask before runs of --sensor or --job are canceled.")
 @by_option
 @json_option
-def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
-    """Cancel a run: immediately if it waits for its launch, otherwise through its target.
+def cancel(
+    run_ids: tuple[str, ...],
+    stack: str,
+    sensor: str | None,
+    job: str | None,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    yes: bool,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Cancel runs: immediately if they wait for their launch, otherwise through their target.
 
-    A run that its target stops is CANCELED once the target has reported that.
+    Give run ids, or --sensor or --job for all of their runs in progress, which are listed first. A run that its target
+    stops is CANCELED once the target has reported that.
     """
+    if bool(run_ids) == bool(sensor or job):
+        raise click.UsageError("Give run ids, or one of --sensor and --job.")
+    if run_ids and (statuses or since or until):
+        raise click.UsageError("--status, --since and --until select among the runs of --sensor or --job.")
     with deployed(stack) as parts:
-        _edited(parts.runs.cancel(run_id, caller_name(by)), as_json)
+        if len(run_ids) == 1:
+            _edited(parts.runs.cancel(run_ids[0], caller_name(by)), as_json)
+            return
+        if not run_ids:
+            wanted = {DagsterRunStatus(each) for each in statuses or _CANCELABLE}
+            found = _found(parts.runs, sensor, job, wanted, since, limit, until)
+            _confirm_cancel(found, yes=yes, as_json=as_json)
+            run_ids = tuple(each.run_id for each in found)
+        _cancel_each(parts.runs, run_ids, caller_name(by), as_json)
+
+
+def _confirm_cancel(found: "list[Run]", *, yes: bool, as_json: bool) -> None:
+    if not as_json:
+        _list(found, "No matching runs are in progress.")
+    if found and not yes:
+        click.confirm(f"Cancel {len(found)} runs?", abort=True, err=True)
+
+
+def _cancel_each(runs: "RunOperations", run_ids: tuple[str, ...], by: str, as_json: bool) -> None:
+    """Cancel runs one after the other; one that cannot be canceled does not keep the others from it.
+
+    Raises:
+        SystemExit: with status 2 if one could not be canceled.
+    """
+    from treadle.definitions.errors import TreadleError
+    from treadle.operate.views import run_json
+
+    results: list[dict[str, object]] = []
+    failed = 0
+    for run_id in dict.fromkeys(run_ids):
+        try:
+            edit = runs.cancel(run_id, by)
+        except TreadleError as error:
+            failed += 1
+            results.append(
+                {"run_id": run_id, "is_new": False, "reason": None, "error": str(error), "run": None}
+            )
+        else:
+            shown = run_json(edit.run)
+            results.append(
+                {"run_id": run_id, "is_new": edit.is_new, "reason": edit.reason, "error": None, "run": shown}
+            )
+        if not as_json:
+            done = results[-1]
+            echo(f"NOT CANCELED: {done['error']}" if done["error"] else str(done["reason"]))
+    if as_json:
+        echo_json(results)
+    elif results:
+        click.echo(
+            f"{len(results) - failed} of {len(results)} runs were canceled, or received the request to stop."
+        )
+    if failed:
+        raise SystemExit(FAILED)
 
 
 @run.command()
@@ -153,21 +232,27 @@ def _found(
     wanted: set[DagsterRunStatus] | None,
     since: datetime | None,
     limit: int,
+    until: datetime | None = None,
 ) -> "list[Run]":
-    """Return the runs created since a time, up to the limit."""
+    """Return the newest runs created between two times, up to the limit."""
     from treadle.model.run_queries import parse_place
 
-    oldest = millis(since) if since else 0
+    oldest, newest = millis(since) if since else 0, millis(until) if until else math.inf
     found: list[Run] = []
     before = None
     while len(found) < limit:
         page = runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=min(limit, 200))
-        found += [each for each in page.runs if each.created_at >= oldest]
+        found += [each for each in page.runs if oldest <= each.created_at < newest]
         before = page.next
         ended_at = parse_place(before) if before else None
         if ended_at is None or ended_at[0] < oldest:
             break
     return found[:limit]
+
+
+def _list(found: "list[Run]", nothing: str) -> None:
+    columns = ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY")
+    table(columns, [_row(each) for each in found], nothing)
 
 
 def _row(run: "Run") -> tuple[object, ...]:
@@ -191,7 +276,9 @@ def _requester(run: "Run") -> str | None:
 
 
 def _say(run: "Run") -> None:
-    failure, unanswered = run.failure, run.unanswered
+    from treadle.engine.record.max_runtime import current_cancellation
+
+    failure, unanswered, cancellation = run.failure, run.unanswered, current_cancellation(run)
     print_fields(
         {
             "run": run.run_id,
@@ -209,6 +296,8 @@ def _say(run: "Run") -> None:
             "failure": failure and f"{failure.error}: {failure.cause}",
             "failure is": "what Treadle concluded" if failure and failure.assumed else None,
             "not queried since": unanswered and f"{when(unanswered.since)}: {unanswered.reason}",
+            "to be canceled since": cancellation and f"{when(cancellation.at)}: {cancellation.cause}",
+            "not canceled because": (cancellation and cancellation.refused) or None,
             "looked at again": when(run.next_at) if run.next_at else None,
             "run config": run.run_config,
             "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ class JobDefinition:
         tags = tag_texts(self.tags, DagsterInvalidDefinitionError)
         object.__setattr__(self, "tags", tags)
         given = self.run_tags
-        object.__setattr__(
-            self, "run_tags", tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
-        )
+        run_tags = tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
+        object.__setattr__(self, "run_tags", run_tags)
+        if problem := max_runtime_problem(run_tags):
+            raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
 

@@ -27,8 +27,10 @@ MESSAGES_THROTTLED: Final = "MessagesThrottled"
 RECONCILE_FAILURES: Final = "ReconcileFailures"
 REFUSED_REQUESTS: Final = "RefusedRequests"
 REJECTED_REQUESTS: Final = "RejectedRequests"
+RUNS_NOT_CANCELED: Final = "RunsNotCanceled"
 RUNS_OBSERVED: Final = "RunsObserved"
 RUNS_POLLED: Final = "RunsPolled"
+RUNS_TIMED_OUT: Final = "RunsTimedOut"
 SENSORS_LATE: Final = "SensorsLate"
 SENSORS_PAUSED: Final = "SensorsPaused"
 SENSOR_LATE: Final = "SensorLate"
@@ -46,6 +48,7 @@ FOR_A_PERSON = frozenset(
         LAUNCHES_FAILED,
         REFUSED_REQUESTS,
         REJECTED_REQUESTS,
+        RUNS_NOT_CANCELED,
         SENSORS_LATE,
         SENSORS_PAUSED,
         UNREADABLE_RECORDS,

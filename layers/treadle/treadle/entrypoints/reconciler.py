@@ -35,6 +35,8 @@ _RECONCILED: Mapping[str, str] = {
     "relaunched": metric_names.LAUNCHES_RESENT,
     "described": metric_names.RUNS_POLLED,
     "observed": metric_names.RUNS_OBSERVED,
+    "timed_out": metric_names.RUNS_TIMED_OUT,
+    "not_canceled": metric_names.RUNS_NOT_CANCELED,
     "failed": metric_names.RECONCILE_FAILURES,
     "unreadable": metric_names.UNREADABLE_RECORDS,
     "registered": metric_names.ENTRIES_REGISTERED,

@@ -90,6 +90,37 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A request of Treadle's own to end an execution, recorded before its target receives it.
+
+    The target reports CANCELED, whoever ended the execution; this is why the run ends as FAILURE instead.
+
+    Attributes:
+        attempt: the attempt's number.
+        retry: the target's own count of retries or redrives.
+        error: the name of the failure with which the run ends.
+        cause: its message.
+        at: when it was requested first.
+        refused: why the target did not accept the last request; "" if it did.
+    """
+
+    attempt: int
+    retry: int
+    error: str
+    cause: str
+    at: int
+    refused: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refused", fit(self.refused, MAX_REASON))
+
+    @property
+    def place(self) -> str:
+        """The attempt and retry, as a key of `Run.reached`."""
+        return f"{self.attempt}/{self.retry}"
+
+
+@dataclass(frozen=True, slots=True)
 class RetryGrant:
     """An operator's permission for another attempt of a run.
 
@@ -173,6 +204,8 @@ class Run:
         denied_at: when the current attempt was first denied.
         delayed: why the current attempt waits, as of its last try; None if it does not.
         unanswered: since when the target cannot be queried, and why; None if it can, or was not queried.
+        cancellations: the requests to end executions that exceeded the maximum runtime, one per attempt and retry;
+            the last ten.
         external_id: the target's id of the execution.
         target: the address of what was started.
         created_at: when the record was created.
@@ -207,6 +240,7 @@ class Run:
     denied_at: int | None = None
     delayed: LaunchBackoff | None = None
     unanswered: Unanswered | None = None
+    cancellations: tuple[Cancellation, ...] = ()
     external_id: str | None = None
     target: str | None = None
     started_at: int | None = None
@@ -225,6 +259,12 @@ class Run:
     def launch_id(self) -> str:
         """The target's name or idempotency token for the current attempt."""
         return f"{self.run_id}-{self.attempt}"
+
+    @property
+    def target_retry(self) -> int:
+        """The target's own count of retries of the current attempt, as far as it is known."""
+        places = (place.split("/") for place in self.reached)
+        return max((int(retry) for attempt, retry in places if int(attempt) == self.attempt), default=0)
 
     @property
     def attempted_at(self) -> int:

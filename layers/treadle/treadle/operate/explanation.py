@@ -7,6 +7,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
+from treadle.engine.record.max_runtime import current_cancellation
 from treadle.engine.record.run_state import ASSUMED
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
 from treadle.model.runs import Claim, Failure, Run, Unanswered
@@ -112,6 +113,17 @@ def add_run(explanation: ExplanationBuilder, run: Run) -> None:
         explanation.add("launch", run.started_at, f"attempt {run.attempt} is {run.external_id}")
     if run.unanswered is not None:
         explanation.add("status", run.unanswered.at, _cannot_be_queried(run.unanswered), ok=False)
+    _add_cancellations(explanation, run)
+    _add_statuses(explanation, run)
+
+
+def _add_cancellations(explanation: ExplanationBuilder, run: Run) -> None:
+    for each in run.cancellations:
+        refused = f" Its target refuses: {each.refused}" if each.refused else ""
+        explanation.add("cancel", each.at, f"attempt {each.attempt}: {each.cause}{refused}", ok=False)
+
+
+def _add_statuses(explanation: ExplanationBuilder, run: Run) -> None:
     for place, times in sorted(run.reached.items(), key=lambda each: _order(each[0])):
         for name, at in sorted(times.items(), key=lambda each: (each[1], _rank(each[0]))):
             status = Status(name.removesuffix(ASSUMED))
@@ -134,6 +146,14 @@ def describe_run(run: Run, now: int) -> str:
     """Describe a run's status in one or two sentences."""
     if run.status is Status.QUEUED:
         return _waits_for_launch(run, now)
+    cancellation = current_cancellation(run)
+    if cancellation is not None and not run.status.is_finished:
+        again = f" It receives the next one at {timestamp(run.next_at)}." if run.next_at else ""
+        refused = (
+            cancellation.refused
+            and f" Its target refuses the request to stop: {closed(cancellation.refused)}"
+        )
+        return f"Run {run.run_id} is to end, as {run.external_id}. {cancellation.cause}{refused}{again}"
     if run.status is Status.CANCELING:
         return f"Run {run.run_id} is being canceled: {run.external_id} received the request to stop."
     if not run.status.is_finished:

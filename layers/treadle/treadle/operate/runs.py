@@ -13,7 +13,7 @@ from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
-from treadle.engine.record.run_state import Report, fold, retry_of
+from treadle.engine.record.run_state import Report, fold
 from treadle.model.run_queries import RunPage, parse_place
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import Edit
@@ -242,7 +242,7 @@ class RunOperations:
             StoreError: if the store did not respond.
             InvocationError: if the job has a role, and the engine did not respond.
         """
-        run, now = self._run(run_id), self._clock.now()
+        run = self._run(run_id)
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
             return RunEdit(run, False, f"Run {run_id} has already ended: {run.status}.")
@@ -261,7 +261,7 @@ class RunOperations:
         if role and self._engine is not None:
             answer = self._engine.refresh(run_id)
             return RunEdit(self._run(run_id), answer.is_new, answer.reason)
-        report = described(run, run.external_id, target, role, now)
+        report = described(run, run.external_id, target, role, self._clock)
 
         def answered(current: Run) -> Run:
             folded = fold(current, report)
@@ -288,7 +288,7 @@ class RunOperations:
             run.attempt,
             Status.CANCELING,
             now,
-            retry=retry_of(run),
+            retry=run.target_retry,
             started_at=found.started_at,
             external_id=found.external_id,
             target=found.target,

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
+CANCELED = "Canceled by an operator of Treadle."
+
 
 class Target(Protocol):
     """A service that runs jobs."""
@@ -70,12 +72,13 @@ class Target(Protocol):
             LaunchError: if the target does not answer.
         """
 
-    def cancel(self, external_id: str, role: str) -> None:
+    def cancel(self, external_id: str, role: str, reason: str = CANCELED) -> None:
         """Request that the target end an execution; its end is reported like any other.
 
         Args:
             external_id: the target's id of the execution.
             role: as for `describe`.
+            reason: stored at the target, if it stores one.
 
         Raises:
             LaunchRejectedError: if the target cannot end it, or does not have such an execution.

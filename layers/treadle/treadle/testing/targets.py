@@ -104,10 +104,11 @@ class InMemoryTarget:
         ]
         yield from sorted((each for each in found if each.at >= since), key=lambda each: -each.at)
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         """End the execution, unless it has ended."""
         if not self.describe(external_id, role).status.is_finished:
-            self.finish(external_id, DagsterRunStatus.CANCELED)
+            failure = Failure("Canceled", reason) if reason else None
+            self.finish(external_id, DagsterRunStatus.CANCELED, failure)
 
     def finish(self, external_id: str, status: DagsterRunStatus, failure: Failure | None = None) -> Execution:
         """End an execution, as its service would."""

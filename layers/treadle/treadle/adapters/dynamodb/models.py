@@ -157,6 +157,7 @@ class RunModel(Model):
     denied_at = NumberAttribute(null=True)
     delayed = JSONAttribute(null=True)
     unanswered = JSONAttribute(null=True)
+    cancellations = JSONAttribute(null=True)
     external_id = UnicodeAttribute(null=True)
     target = UnicodeAttribute(null=True)
     created_at = NumberAttribute()

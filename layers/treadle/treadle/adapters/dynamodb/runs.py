@@ -27,6 +27,7 @@ from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.records import each_readable, integer, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
+    Cancellation,
     Claim,
     Failure,
     KeyState,
@@ -422,6 +423,16 @@ _FIELDS = (
     Field("denied_at", whole),
     one("delayed", LaunchBackoff, reason=text, at=integer, until=integer),
     one("unanswered", Unanswered, reason=text, since=integer, at=integer),
+    several(
+        "cancellations",
+        Cancellation,
+        attempt=integer,
+        retry=integer,
+        error=text,
+        cause=text,
+        at=integer,
+        refused=text,
+    ),
     Field("external_id"),
     Field("target"),
     Field("started_at", whole),

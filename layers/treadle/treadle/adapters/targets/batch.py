@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.errors import (
-    CANCELED,
     AwsError,
     failed_step,
     failure_of,
@@ -18,6 +17,7 @@ from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Failure
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.ports.targets import CANCELED
 
 STATUSES = {
     "SUBMITTED": Status.STARTED,
@@ -122,11 +122,11 @@ class BatchTarget(AwsTarget):
         [job] = found
         return _execution(job, job["jobDefinition"])
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = CANCELED) -> None:
         """Terminate a job, whether it runs or waits."""
         try:
             job_id = _job_id(external_id)
-            self._roles.call("batch", role, "terminate_job", jobId=job_id, reason=CANCELED)
+            self._roles.call("batch", role, "terminate_job", jobId=job_id, reason=reason)
         except AwsError as error:
             raise not_answered(error, f"Batch job {external_id} was not canceled", gone=_GONE) from error
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.errors import (
-    CANCELED,
     AwsError,
     failed_step,
     failure_of,
@@ -28,6 +27,7 @@ from treadle.definitions.jobs import names_in
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Failure
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.ports.targets import CANCELED
 
 TOKEN_MS = 55 * 60_000
 """A token is valid for its task's lifetime plus an hour, at most a day (ECS, "Ensuring idempotency").
@@ -122,11 +122,11 @@ class EcsTarget(AwsTarget):
         msg = f"Tasks of {_of(settings)} are not listed: ECS publishes events for each at least once."
         raise LaunchRejectedError(msg)
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = CANCELED) -> None:
         """Stop a task."""
         try:
             cluster = _cluster(external_id)
-            self._roles.call("ecs", role, "stop_task", cluster=cluster, task=external_id, reason=CANCELED)
+            self._roles.call("ecs", role, "stop_task", cluster=cluster, task=external_id, reason=reason)
         except AwsError as error:
             raise not_answered(error, f"Task {external_id} was not canceled", gone=_GONE) from error
 

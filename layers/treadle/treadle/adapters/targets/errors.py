@@ -33,7 +33,6 @@ from treadle.model.runs import MAX_STEPS, Failure
 AwsError = (ClientError, BotoCoreError)
 """The errors that calls to AWS raise."""
 
-CANCELED = "Canceled by an operator of Treadle."
 """The reason given to a target for a cancellation, where it accepts one."""
 
 _MAX_CAUSE = 2_000

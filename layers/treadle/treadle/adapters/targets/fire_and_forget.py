@@ -33,9 +33,9 @@ class FireAndForgetTarget(AwsTarget):
         del since
         self._cannot(f"What {settings.arn} receives", "cannot be listed")
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         """Refuse, with the reason."""
-        del role
+        del role, reason
         self._cannot(external_id, "cannot be canceled")
 
     def _cannot(self, external_id: str, what: str) -> NoReturn:

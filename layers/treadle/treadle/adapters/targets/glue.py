@@ -159,8 +159,9 @@ class GlueTarget(AwsTarget):
             raise not_answered(error, f"Glue run {external_id} could not be described", gone=_GONE) from error
         return _execution(address, answer["JobRun"])
 
-    def cancel(self, external_id: str, role: str = "") -> None:
-        """Stop a run."""
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
+        """Stop a run; Glue stores no reason."""
+        del reason
         address, run_id = _parts(external_id)
         what = f"Glue run {external_id} was not canceled"
         try:

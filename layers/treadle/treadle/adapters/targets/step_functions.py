@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.targets.errors import (
-    CANCELED,
     AwsError,
     failure_of,
     millis_of,
@@ -19,6 +18,7 @@ from treadle.definitions.errors import LaunchError, LaunchRejectedError, LaunchU
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Failure
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
+from treadle.ports.targets import CANCELED
 
 _SERVICE = "stepfunctions"
 
@@ -172,10 +172,10 @@ class StepFunctionsTarget(AwsTarget):
                 return
             request["nextToken"] = answer["nextToken"]
 
-    def cancel(self, external_id: str, role: str = "") -> None:
+    def cancel(self, external_id: str, role: str = "", reason: str = CANCELED) -> None:
         """Stop an execution."""
         try:
-            request: dict[str, Any] = {"executionArn": external_id, "error": "Canceled", "cause": CANCELED}
+            request: dict[str, Any] = {"executionArn": external_id, "error": "Canceled", "cause": reason}
             self._roles.call(_SERVICE, role, "stop_execution", **request)
         except AwsError as error:
             gone = {*_GONE, "ValidationException"}

@@ -28,7 +28,16 @@ _EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
 _REFUSED = {HTTPStatus.CONFLICT: "The current status does not allow it; nothing was changed."}
 
 
-_LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "pending_start"}
+_LEFT_OUT = {
+    "run_config",
+    "tags",
+    "allowances",
+    "cancellations",
+    "reached",
+    "reactions",
+    "claim",
+    "pending_start",
+}
 """Fields that a list of runs omits: with them, it might exceed Lambda's response limit."""
 
 

@@ -15,6 +15,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
+from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.message_hops import MOST_HOPS
@@ -404,6 +405,8 @@ def _is_in_doubt(run: Run) -> bool:
 
 def _check_prepared(run: Run, target: Target, start: Start, unprepared: LaunchError | None) -> None:
     """Raise what prevents a start from being sent, before anything is sent."""
+    if not target.contract.describes:
+        _check_no_max_runtime(run, start.settings)
     if _is_in_doubt(run):
         target.prepare(start.settings)  # For the recorded target, which may not be the job's current one.
     elif unprepared is not None:
@@ -439,6 +442,17 @@ def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
         f"and {start.settings.arn} rejects the query for it: {str(error).rstrip('.')}. Check the "
         f"target; if it did not run, rerun the run. {KEEP_FORMER}"
     )
+
+
+def _check_no_max_runtime(run: Run, settings: JobSettings) -> None:
+    """Raise if a run has a maximum runtime: its target can neither be queried nor end what it started."""
+    if max_runtime_ms(run.tags) is not None:
+        msg = (
+            f"Run {run.run_id} has a maximum runtime, by the tag {MAX_RUNTIME_TAG}, which cannot be enforced: what "
+            f"{settings.arn} starts can neither be queried nor stopped. Remove the tag, or use a job on Step "
+            "Functions, Glue, Batch or ECS."
+        )
+        raise LaunchRejectedError(msg)
 
 
 def _not_configured(run: Run, settings: JobSettings | None) -> str:

@@ -26,12 +26,17 @@ from treadle.engine.reconcile.held_ticks import HeldTicks
 from treadle.engine.reconcile.late_sensors import LateSensors
 from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
+from treadle.engine.record.max_runtime import (
+    cancellation_answered,
+    cancellation_requested,
+    current_cancellation,
+    exceeds_max_runtime,
+)
 from treadle.engine.record.run_state import (
     LAUNCH_DUE_MS,
     OVERDUE_MS,
     Report,
     fold,
-    retry_of,
     with_early_check,
 )
 from treadle.engine.record.unreachable_runs import ends_at, noted, unknown_end
@@ -73,6 +78,8 @@ class Reconciled:
         relaunched: runs whose launch message was sent again.
         described: runs whose target was queried.
         observed: external runs that were recorded or updated.
+        timed_out: runs that exceeded their maximum runtime, and whose end was requested for the first time.
+        not_canceled: such runs whose target refused the request.
         failed: ticks and runs that could not be repaired, and are retried later.
         unreadable: those of them whose record cannot be read.
         held: requests that still wait, of ticks that were checked.
@@ -89,6 +96,8 @@ class Reconciled:
     relaunched: int = 0
     described: int = 0
     observed: int = 0
+    timed_out: int = 0
+    not_canceled: int = 0
     failed: int = 0
     unreadable: int = 0
     held: int = 0
@@ -109,6 +118,10 @@ class Reconciled:
         )
         if self.unreadable:
             text = f"{text}, {self.unreadable} of them with unreadable records"
+        if self.timed_out:
+            text = f"{text}, {self.timed_out} runs over their maximum runtime"
+        if self.not_canceled:
+            text = f"{text}, {self.not_canceled} of which their targets did not end"
         if self.held:
             text = f"{text}, {self.held} requests held"
         if self.registered:
@@ -392,8 +405,9 @@ class Reconciler:
             if self._is_silent(run):
                 self._check_again(run, None)  # Its end is either reported or never known.
                 return found
-            if self._ask(run):
-                return replace(found, described=found.described + 1)
+            polled = self._ask(run)
+            if polled is not None:
+                return self._end_if_over(replace(found, described=found.described + 1), polled)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -425,11 +439,11 @@ class Reconciler:
                 found = self._set_run_apart(found, run.run_id, error)
         return found
 
-    def _ask(self, run: Run) -> bool:
-        """Query a run's status from its target and apply it; return whether it is known now, or given up."""
+    def _ask(self, run: Run) -> Run | None:
+        """Query a run's status from its target and apply it; return the run, or None if it is still not known."""
         now = self._clock.now()
         try:
-            report = self._described(run, now)
+            report = self._described(run)
         except LaunchError as error:
             logger.warning("The target of run %s did not return its status: %s", run.run_id, error)
             return self._not_answered(run, error, now)
@@ -441,10 +455,41 @@ class Reconciler:
             checked = replace(_with_next_check(folded, now + OVERDUE_MS), unanswered=None)
             return with_early_check(checked, self._place, now)
 
-        update_with_optimistic_lock(self._runs, run, answered)
-        return True
+        return update_with_optimistic_lock(self._runs, run, answered)
 
-    def _described(self, run: Run, now: int) -> Report:
+    def _end_if_over(self, found: Reconciled, run: Run) -> Reconciled:
+        """Request the end of a run that exceeds its maximum runtime, at each check until it has ended."""
+        now = self._clock.now()
+        if not exceeds_max_runtime(run, now):
+            return found
+        is_first = current_cancellation(run) is None
+        # Recorded first: the target reports only that the run was canceled, perhaps before this process goes on.
+        run = update_with_optimistic_lock(
+            self._runs, run, lambda current: cancellation_requested(current, now)
+        )
+        target, request = self._target_of(run), current_cancellation(run)
+        if run.status.is_finished or target is None or run.external_id is None or request is None:
+            return found
+        refused = ""
+        try:
+            target.cancel(run.external_id, role_of_run(run, self._jobs.get(run.job)), request.cause)
+        except LaunchError as error:
+            logger.exception("Run %s exceeded its maximum runtime and could not be canceled", run.run_id)
+            refused = str(error)
+        canceling = Report(run.attempt, Status.CANCELING, now, retry=run.target_retry)
+
+        def answered(current: Run) -> Run:
+            folded = current if refused else fold(current, canceling)
+            return cancellation_answered(folded, refused, now)
+
+        update_with_optimistic_lock(self._runs, run, answered)
+        return replace(
+            found,
+            timed_out=found.timed_out + is_first,
+            not_canceled=found.not_canceled + bool(refused),
+        )
+
+    def _described(self, run: Run) -> Report:
         """Return the run's status according to its target.
 
         Raises:
@@ -455,18 +500,17 @@ class Reconciler:
             msg = f"The type of target on which run {run.run_id} of job {run.job!r} was started is unknown."
             raise LaunchDeniedError(msg)
         role = role_of_run(run, self._jobs.get(run.job))
-        return described(run, run.external_id, target, role, now)
+        return described(run, run.external_id, target, role, self._clock)
 
-    def _not_answered(self, run: Run, error: LaunchError, now: int) -> bool:
-        """Record that the target cannot be queried; return whether the run is given up."""
+    def _not_answered(self, run: Run, error: LaunchError, now: int) -> Run | None:
+        """Record that the target cannot be queried; return the run if it is given up."""
         unanswered = noted(run, error, now)
         end = ends_at(unanswered, error)
         if now >= end:
             report = _unknown(run, unknown_end(run, unanswered), now)
-            update_with_optimistic_lock(
+            return update_with_optimistic_lock(
                 self._runs, run, lambda current: fold(current, report) if self._is_due(current) else current
             )
-            return True
         # Soon at first: a deployment may have removed the permission, and the next one may restore it.
         wait = min(max(now - unanswered.since, RETRY_MS), OVERDUE_MS)
 
@@ -476,7 +520,7 @@ class Reconciler:
             return replace(current, unanswered=unanswered, next_at=min(now + wait, end))
 
         update_with_optimistic_lock(self._runs, run, still_open)
-        return False
+        return None
 
     def _target_of(self, run: Run) -> Target | None:
         """Return the target on which the run was started, even if its job's has changed."""
@@ -496,7 +540,7 @@ class Reconciler:
 
 def _unknown(run: Run, failure: Failure, now: int) -> Report:
     """Return the report of a run with an unknown end, for the target's last known retry."""
-    return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
+    return Report(run.attempt, Status.FAILURE, now, retry=run.target_retry, failure=failure)
 
 
 def _with_next_check(run: Run, next_at: int | None) -> Run:

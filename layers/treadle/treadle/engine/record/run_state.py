@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.arns import is_elsewhere
+from treadle.engine.record.max_runtime import current_cancellation, runtime_ends_at
 from treadle.model.runs import Failure, Run
 
 LAUNCH_DUE_MS = 900_000
@@ -73,7 +74,7 @@ def fold(run: Run, report: Report) -> Run:
         run: the record.
         report: of the current or another attempt.
     """
-    report = _believed(report)
+    report = _with_cancellation(run, _believed(report))
     reached = _add_statuses(run.reached, report)
     place = max(reached, key=_order)
     times = reached[place]
@@ -102,7 +103,7 @@ def fold(run: Run, report: Report) -> Run:
 
 
 def with_early_check(run: Run, place: str, now: int) -> Run:
-    """Return the record, with its next check within minutes if it was started in another account.
+    """Return the record, with its next check at its maximum runtime, or in minutes if it is in another account.
 
     Args:
         run: the record.
@@ -112,9 +113,25 @@ def with_early_check(run: Run, place: str, now: int) -> Run:
     address = (
         run.pending_start.target if run.pending_start is not None and run.pending_start.target else run.target
     )
-    if run.next_at is None or run.status is not Status.STARTED or not is_elsewhere(address, place):
+    if run.next_at is None or run.status is not Status.STARTED:
         return run
-    return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))
+    ends_at = runtime_ends_at(run)
+    times = [run.next_at]
+    if is_elsewhere(address, place):
+        times.append(now + ELSEWHERE_MS)
+    if ends_at is not None and current_cancellation(run) is None:
+        times.append(ends_at)
+    return replace(run, next_at=min(times))
+
+
+def _with_cancellation(run: Run, report: Report) -> Report:
+    """Return a reported CANCELED that Treadle caused as the failure that was its reason."""
+    if report.status is not Status.CANCELED:
+        return report
+    for each in run.cancellations:
+        if each.place == report.place:
+            return replace(report, status=Status.FAILURE, failure=Failure(each.error, each.cause))
+    return report
 
 
 def _believed(report: Report) -> Report:
@@ -124,11 +141,6 @@ def _believed(report: Report) -> Report:
         return report
     started_at = None if report.started_at is None else bounded(report.started_at, now)
     return replace(report, time=bounded(report.time, now), started_at=started_at)
-
-
-def retry_of(run: Run) -> int:
-    """Return the target's own count of retries of the current attempt, as far as it is known."""
-    return max((retry for attempt, retry in map(_order, run.reached) if attempt == run.attempt), default=0)
 
 
 def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:

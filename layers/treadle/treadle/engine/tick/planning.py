@@ -18,6 +18,7 @@ from treadle.definitions.bounds import (
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
 from treadle.definitions.evaluation import EMPTY_RESULT
+from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
@@ -281,7 +282,9 @@ class Planner:
     ) -> str | None:
         """Return why the request can never become a run; None if it can."""
         job = self.definition.job_named(run.job)
-        problem = config_problem(job, request.plain_config) or partition_problem
+        problem = (
+            config_problem(job, request.plain_config) or partition_problem or max_runtime_problem(run.tags)
+        )
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:

@@ -1,0 +1,46 @@
+"""The maximum runtime of a run, which its tag `dagster/max_runtime` states in seconds, as in Dagster."""
+
+import math
+from collections.abc import Mapping
+
+MAX_RUNTIME_TAG = "dagster/max_runtime"
+_TAGS = (MAX_RUNTIME_TAG, "dagster/max_runtime_seconds")
+"""Dagster reads both, the first one first."""
+
+
+def max_runtime_ms(tags: Mapping[str, str]) -> int | None:
+    """Return a run's maximum runtime in milliseconds, from its target's start; None if it has none.
+
+    0 is none, as in Dagster. So is an invalid tag, which only a run from before tags were checked can have.
+
+    Args:
+        tags: the run's tags.
+    """
+    for name in _TAGS:
+        if tags.get(name):
+            seconds = _seconds(tags[name])
+            return math.ceil(seconds * 1000) or None if seconds is not None else None
+    return None
+
+
+def max_runtime_problem(tags: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the tag; None if nothing is.
+
+    Args:
+        tags: of a job or a request.
+    """
+    for name in _TAGS:
+        if tags.get(name) and _seconds(tags[name]) is None:
+            return (
+                f"Tag {name} is invalid: {tags[name]!r} is not a number of seconds. Use a positive number, such as "
+                "3600."
+            )
+    return None
+
+
+def _seconds(stated: str) -> float | None:
+    try:
+        seconds = float(stated)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,83 @@
+"""The end of runs that exceed their maximum runtime: when, and the request for it in their record."""
+
+from dataclasses import replace
+
+from treadle.definitions.max_runtime import max_runtime_ms
+from treadle.engine.identity import timestamp
+from treadle.model.runs import Cancellation, Run
+
+MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceededError"
+"""The failure of a run that was canceled because it exceeded its maximum runtime."""
+
+CANCEL_AGAIN_MS = 60_000
+"""A target that has not ended a run a minute after the request receives it again, and then ever less often."""
+
+LEAST_OFTEN_MS = 3_600_000
+
+KEPT_CANCELLATIONS = 10
+
+
+def runtime_ends_at(run: Run) -> int | None:
+    """Return when the current execution exceeds its run's maximum runtime; None if it cannot.
+
+    Args:
+        run: the run.
+    """
+    if run.status.is_finished or run.started_at is None:
+        return None
+    limit = max_runtime_ms(run.tags)
+    return None if limit is None else run.started_at + limit
+
+
+def exceeds_max_runtime(run: Run, now: int) -> bool:
+    """Return whether the current execution has run for too long.
+
+    Args:
+        run: the run.
+        now: the time.
+    """
+    ends_at = runtime_ends_at(run)
+    return ends_at is not None and now >= ends_at
+
+
+def current_cancellation(run: Run) -> Cancellation | None:
+    """Return the request to end the current execution; None if there is none."""
+    current = (run.attempt, run.target_retry)
+    return next((each for each in run.cancellations if (each.attempt, each.retry) == current), None)
+
+
+def cancellation_requested(run: Run, now: int) -> Run:
+    """Return the run with the request to end its current execution, if that exceeds the maximum runtime.
+
+    Args:
+        run: the run.
+        now: the time.
+    """
+    if not exceeds_max_runtime(run, now) or current_cancellation(run) is not None:
+        return run
+    ends_at = runtime_ends_at(run) or 0
+    limit = (ends_at - (run.started_at or 0)) / 1000
+    cause = (
+        f"The run exceeded its maximum runtime of {limit:g} seconds, which was over at {timestamp(ends_at)}."
+    )
+    request = Cancellation(run.attempt, run.target_retry, MAX_RUNTIME_EXCEEDED, cause, now)
+    kept = (*run.cancellations, request)[-KEPT_CANCELLATIONS:]
+    # Until the target has answered, nobody knows whether it received the request.
+    return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)
+
+
+def cancellation_answered(run: Run, refused: str, now: int) -> Run:
+    """Return the run with its target's response to the request, and the time of the next one.
+
+    Args:
+        run: the run.
+        refused: the target's error; "" if it accepted the request.
+        now: the time.
+    """
+    request = current_cancellation(run)
+    if request is None or run.status.is_finished:
+        return run
+    answered = replace(request, refused=refused)
+    others = (each for each in run.cancellations if each != request)
+    wait = min(max(now - request.at, CANCEL_AGAIN_MS), LEAST_OFTEN_MS)
+    return replace(run, cancellations=(*others, answered), next_at=now + wait)
