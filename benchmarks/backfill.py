@@ -16,6 +16,7 @@ from tests.support.process_kill import KilledError, KillPoint, kill_point
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
 from tools.project import local_aws, run_tool
+from treadle.adapters import clients
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -53,10 +54,15 @@ class Measurement:
     ) -> None:
         self.partitions, self.kills, self.killed_after = partitions, kills, killed_after
         self.clock, self.launches = VirtualClock(), InMemoryQueue()
-        self.stores = DynamoStores(create_tables(), RandomTokens())
+        self.tables = create_tables()
+        self._connect()
         self.jobs = {JOB: JobSettings(JOB, "memory", "memory:load", "-")}
         self.killed: list[str] = []
         self.seconds: dict[str, float] = {}
+
+    def _connect(self) -> None:
+        clients.forget()
+        self.stores = DynamoStores(self.tables, RandomTokens())
 
     @property
     def operations(self) -> BackfillOperations:
@@ -72,8 +78,9 @@ class Measurement:
         """Measure, and return the problems of the result."""
         self._timed("start", self._start)
         with kill_point() as kill:
-            # Clients that are made within the context have the kill point.
+            self._connect()  # Clients that are made meanwhile have the kill point.
             self._timed("create", lambda: self._create(kill))
+        self._connect()
         self._timed("end", self._end)
         self._timed("follow", self._follow)
         return self._problems()

@@ -250,6 +250,7 @@ def _content(
     Raises:
         CommandRefusedError: if one of them is invalid.
     """
+    from treadle.definitions.max_runtime import max_runtime_problem
     from treadle.definitions.run_config_schema import config_problem
 
     try:
@@ -259,9 +260,6 @@ def _content(
         raise CommandRefusedError(f"--config is not JSON: {error}. Give an object, or @FILE.") from error
     if not isinstance(value, dict):
         raise CommandRefusedError(f"--config must be a JSON object, not {type(value).__name__}.")
-    problem = config_problem(definition, value) if definition else None
-    if problem:
-        raise CommandRefusedError(problem)
     pairs = [tag.partition("=") for tag in tags]
     unnamed = next(
         (tag for tag, (name, separator, _) in zip(tags, pairs, strict=True) if not (name and separator)), None
@@ -269,7 +267,11 @@ def _content(
     if unnamed is not None:
         raise CommandRefusedError(f"--tag {unnamed!r} is not NAME=VALUE.")
     of_job = dict(definition.run_tags or {}) if definition else {}
-    return canonical_json(value), {**of_job, **{name: text for name, _, text in pairs}}
+    all_tags = {**of_job, **{name: text for name, _, text in pairs}}
+    problem = (config_problem(definition, value) if definition else None) or max_runtime_problem(all_tags)
+    if problem:
+        raise CommandRefusedError(problem)
+    return canonical_json(value), all_tags
 
 
 def _row(backfill: "Backfill") -> tuple[object, ...]:

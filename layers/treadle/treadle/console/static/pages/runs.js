@@ -129,7 +129,7 @@ export function RunRows({runs, empty, showsSensor = false}) {
       of: (run) =>
         run.sensor
           ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-          : html`<span class="faint">${run.tags['dagster/backfill'] ?? 'observed'}</span>`,
+          : html`<span class="faint">${backfillOf(run) ?? 'observed'}</span>`,
     },
     {
       name: 'Run key',
@@ -235,13 +235,13 @@ function Actions({run, done}) {
 }
 
 /**
- * What requested a run that no sensor did.
+ * The backfill that requested a run, if one did.
  *
- * @param {Api.Run} run
+ * @param {{sensor: string, tick_id: string}} run
  */
-function requester(run) {
-  const backfill = run.tags['dagster/backfill'];
-  return backfill ? `none: backfill ${backfill}` : 'none: an external run';
+function backfillOf(run) {
+  const [kind, name] = run.tick_id.split('/');
+  return !run.sensor && kind === 'backfill' ? `backfill ${name}` : null;
 }
 
 /** @param {{run: Api.Run}} props */
@@ -251,7 +251,7 @@ function RunDetail({run}) {
       facts=${[
         ['Status', html`<${Badge} status=${run.status} />`],
         ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : requester(run)],
+        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : (backfillOf(run) ?? 'none: an external run')],
         run.sensor && [
           'Tick',
           html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`,
