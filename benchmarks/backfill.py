@@ -111,7 +111,8 @@ class Measurement:
         chance = random.Random(7)
         while True:
             if len(self.killed) < self.kills:
-                kill.call, kill.after = self.killed_after, bool(chance.getrandbits(1))
+                kill.call = self.killed_after * (len(self.killed) + 1)
+                kill.after = bool(chance.getrandbits(1))
             try:
                 self._backfiller().advance(NAME, self.clock.now() + LOOK_MS)
             except KilledError:

@@ -251,7 +251,12 @@ function RunDetail({run}) {
       facts=${[
         ['Status', html`<${Badge} status=${run.status} />`],
         ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : (backfillOf(run) ?? 'none: an external run')],
+        [
+          'Sensor',
+          run.sensor
+            ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
+            : (backfillOf(run) ?? 'none: an external run'),
+        ],
         run.sensor && [
           'Tick',
           html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`,
