@@ -210,7 +210,7 @@ format: .venv/.ready .tools/js/.ready ## Format Python and JavaScript, and fix w
 
 .PHONY: e2e
 e2e: setup .tools/browser/.ready ## Test the engine and the project on a local cloud that enforces IAM
-	@# Two groups, each with a local cloud and a deployment: in one order, so that what fails once fails again.
+	@# Two processes, each with a local cloud and a deployment; each group of tests is run in one order by one of them.
 	@$(PYTEST) tests/e2e -n 2 --dist loadgroup -p no:randomly $(PYTEST_ARGS)
 
 .PHONY: bench
@@ -223,6 +223,10 @@ bench: setup ## Measure each figure against its goal, and write docs/performance
 .PHONY: bench-peers
 bench-peers: setup .tools/peers/.ready ## Compare with Dagster, which is installed into .tools/peers
 	@$(PYTHON) -m benchmarks.peers
+
+.PHONY: dagster-names
+dagster-names: .venv/.ready .tools/peers/.ready ## Compare Dagster's public names with Treadle's, and with what the guide lists
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.dagster_names $(ARGS)
 
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must fail

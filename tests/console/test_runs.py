@@ -16,7 +16,7 @@ def test_a_failing_run_is_followed_to_its_cause(visit: Visit, world: World) -> N
     visit.sees("States.TaskFailed")
     visit.sees(f"row 7 of {AWKWARD} is short")
     explanation = visit.page.locator(".explanation")
-    expect(explanation.locator(".sentence")).to_contain_text("failed")
+    expect(explanation.locator(".summary")).to_contain_text("failed")
     expect(explanation.locator(".steps li").first).to_be_visible()
     visit.page.locator(".facts").get_by_role("link", name=run.tick_id).click()
     visit.sees_title("Tick")
@@ -107,13 +107,13 @@ def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world:
     visit.sees("Choose a sensor, then ask.")
     visit.page.get_by_label("Sensor").select_option("orders")
     visit.presses("Ask")
-    expect(visit.page.locator(".sentence")).to_contain_text(world.failed_run.run_id)
+    expect(visit.page.locator(".summary")).to_contain_text(world.failed_run.run_id)
 
 
 def test_why_accepts_a_time(visit: Visit, world: World) -> None:
     visit.go("why?sensor=orders&at=2h", "Why did it not run?")
 
-    expect(visit.page.locator(".sentence")).to_be_visible()
+    expect(visit.page.locator(".summary")).to_be_visible()
     expect(visit.page.get_by_role("button", name="Time")).to_have_attribute("aria-pressed", "true")
 
 

@@ -199,8 +199,8 @@ def is_whole(run: Run, request: RunRequest) -> bool:
 GOOD = (RunRequest("good-1", {"a": 1}, job_name=JOB), RunRequest("good-2", job_name="strict"))
 
 
-def assert_each_is_whole_or_set_aside(stores: Stores, requested: Sequence[RunRequest]) -> tuple[int, int]:
-    """Return how many of the requests of a tick were committed, and how many set aside."""
+def assert_each_is_whole_or_rejected(stores: Stores, requested: Sequence[RunRequest]) -> tuple[int, int]:
+    """Return how many of the requests of a tick were committed, and how many rejected."""
     flow = Flow(stores, lambda context: list(requested))
 
     outcome, tick = flow.tick()
@@ -210,11 +210,11 @@ def assert_each_is_whole_or_set_aside(stores: Stores, requested: Sequence[RunReq
     runs = list(stores.runs.get_many([each.run_id for each in tick.requests]).values())
     assert {each.run_key for each in GOOD} <= {run.run_key for run in runs}
     assert len(flow.launches.messages) == len(runs) == len(tick.requests)
-    named = {aside.run_key for aside in tick.set_aside if aside.reason}
+    named = {each.run_key for each in tick.rejected if each.reason}
     for each in requested:
         is_committed = any(is_whole(run, each) for run in runs)
         assert is_committed or fit_some(each.run_key or None, MAX_RUN_KEY) in named, each
-    return len(runs), len(tick.set_aside)
+    return len(runs), len(tick.rejected)
 
 
 def sized(letter: str, off: int) -> list[RunRequest]:
@@ -239,13 +239,13 @@ def sized(letter: str, off: int) -> list[RunRequest]:
     ]
 
 
-def test_requests_at_each_limit_are_committed_whole_and_those_beyond_are_set_aside(stores: Stores) -> None:
+def test_requests_at_each_limit_are_committed_whole_and_those_beyond_are_rejected(stores: Stores) -> None:
     requested = [each for letter in ("x", "é", "\x01", "😀") for off in (0, 8) for each in sized(letter, off)]
 
-    committed, set_aside = assert_each_is_whole_or_set_aside(stores, [*GOOD, *requested])
+    committed, rejected = assert_each_is_whole_or_rejected(stores, [*GOOD, *requested])
 
     assert committed > 10
-    assert set_aside > 10
+    assert rejected > 10
 
 
 def examples_of(request: pytest.FixtureRequest) -> settings:
@@ -262,7 +262,7 @@ def test_request_is_committed_whole_or_refused_and_its_neighbors_start(
         strange = [each for each in map(made, wild) if each is not None]
         requested = [*GOOD, *strange] if come_last else [*strange, *GOOD]
 
-        assert_each_is_whole_or_set_aside(stores, requested)
+        assert_each_is_whole_or_rejected(stores, requested)
 
     holds()
 

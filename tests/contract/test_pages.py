@@ -98,8 +98,8 @@ def test_tick_on_a_page_shows_what_became_of_its_requests_or_why_they_wait(store
 
 
 def test_ticks_are_found_by_what_keeps_them_from_being_well(stores: Stores) -> None:
-    well, held, refused, aside = (replace(FULL, tick_id=name, set_aside=()) for name in "abcd")
-    for tick in (well, held, refused, replace(aside, set_aside=(RejectedRequest("k", "too large"),))):
+    well, held, refused, rejected = (replace(FULL, tick_id=name, rejected=()) for name in "abcd")
+    for tick in (well, held, refused, replace(rejected, rejected=(RejectedRequest("k", "too large"),))):
         stores.ticks.put(tick)
     stores.ticks.postpone("files", "b", 99, "not granted", held=2)
     stores.ticks.mark_dispatched(refused, DispatchCounts(1, 0, 1), ["a loop"])
@@ -112,11 +112,11 @@ def test_ticks_are_found_by_what_keeps_them_from_being_well(stores: Stores) -> N
     assert found == {
         TickTrouble.HELD: ["b"],
         TickTrouble.REFUSED: ["c"],
-        TickTrouble.SET_ASIDE: ["d"],
+        TickTrouble.REJECTED: ["d"],
     }
     evaluated = stores.ticks.page("files", limit=9, statuses={TickStatus.SUCCESS}).ticks
     assert [tick.tick_id for tick in evaluated] == ["d", "c", "b", "a"]
-    assert {tick.tick_id: (tick.held_requests, tick.set_aside) for tick in evaluated} == {
+    assert {tick.tick_id: (tick.held_requests, tick.rejected) for tick in evaluated} == {
         "a": (0, 0),
         "b": (2, 0),
         "c": (0, 0),

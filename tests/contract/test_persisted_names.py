@@ -34,7 +34,7 @@ def test_attributes_keep_their_stored_names() -> None:
         (
             Tick,
             ticks._FIELDS,
-            ("error", "requests", "existing_keys", "set_aside", "asset_events", "slicing"),
+            ("error", "requests", "existing_keys", "rejected", "asset_events", "slicing"),
         ),
         (Run, runs._FIELDS, ("granted", "claim", "pending_start", "revision")),
     ],

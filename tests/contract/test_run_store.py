@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
-from treadle.definitions.runs import StepFailure
+from treadle.definitions.runs import ASSET_SELECTION_TAG, StepFailure, assets_of
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.run_queries import RunQuery
 from treadle.model.runs import (
@@ -70,6 +70,27 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
     assert stores.runs.create(ended) is None
 
     assert stores.runs.get("r1") == ended
+
+
+def test_a_run_that_its_policy_retries_is_due_at_that_time_and_its_key_is_taken(stores: Stores) -> None:
+    waiting = replace(
+        RUN,
+        status=DagsterRunStatus.FAILURE,
+        reached={"1/0": {"QUEUED": NOW, "STARTED": NOW, "FAILURE": NOW + 2}},
+        retries=4,
+        policy_retries=2,
+        started_at=NOW,
+        ended_at=NOW + 2,
+        retry_at=NOW + 9,
+        next_at=NOW + 9,
+    )
+
+    assert stores.runs.create(waiting) is None
+
+    assert stores.runs.get("r1") == waiting
+    assert stores.runs.due(NOW + 8, 10) == []
+    assert stores.runs.due(NOW + 9, 10) == ["r1"]
+    assert stores.runs.key_states({"r1": "another"}) == {"r1": KeyState.TAKEN}
 
 
 def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> None:
@@ -196,6 +217,22 @@ def test_the_key_of_a_run_that_never_reached_its_target_is_taken_for_the_same_re
             "r1": state,
             "r2": KeyState.TAKEN,
         }
+
+
+def test_key_of_a_run_for_some_assets_is_taken_for_the_same_assets_only(stores: Stores) -> None:
+    tags = {**RUN.tags, ASSET_SELECTION_TAG: '["a","b\\\\/c"]'}
+    stores.runs.create(replace(RUN, tags=tags, status=DagsterRunStatus.FAILURE, next_at=None))
+
+    for selected, state in (
+        (tags, KeyState.TAKEN),
+        ({}, KeyState.OPEN),
+        ({ASSET_SELECTION_TAG: "[]"}, KeyState.OPEN),
+    ):
+        requested = request_digest(RUN.job, RUN.run_config, RUN.partition_key, selected)
+        assert stores.runs.key_states({"r1": requested}) == {"r1": state}
+    stored = stores.runs.get("r1")
+    assert stored is not None
+    assert assets_of(stored.tags) == ["a", "b\\/c"]
 
 
 def test_a_run_that_was_started_and_has_no_attempt_left_is_settled(stores: Stores) -> None:

@@ -34,7 +34,7 @@ FULL = Tick(
         PlannedRun("r2", None, "job", "{}", {}),
     ),
     existing_keys=("old",),
-    set_aside=(RejectedRequest("big", "too large"),),
+    rejected=(RejectedRequest("big", "too large"),),
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
@@ -45,7 +45,7 @@ FAILED = replace(
     status=TickStatus.FAILURE,
     requests=(),
     existing_keys=(),
-    set_aside=(),
+    rejected=(),
     asset_events=(),
     error=ErrorInfo("ValueError", "no", "stack"),
 )

@@ -1,11 +1,11 @@
 """One local cloud with IAM enforced, and one deployment on it, for all tests of a process.
 
-Two processes share the tests, each with a cloud of its own: modules that deploy further stacks are one group, all others
-the second.
+Two processes share the tests, each with a cloud of its own. One runs the modules that need no further stack, the other
+those that deploy some; whichever is done first takes over modules of the other, as both have nothing else on their clouds.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,37 +29,48 @@ EDITS = {
 """Each minute is a tick's, and what tests have stored before the first one counts."""
 
 
-WITH_FURTHER_STACKS = {
-    "test_job_targets",
+WITH_FURTHER_STACKS = (
     "test_move",
-    "test_moved_job",
-    "test_previous_contract",
     "test_project_layer",
+    "test_engine_takeover",
+    "test_moved_job",
+    "test_job_targets",
+    "test_previous_contract",
     "test_runs",
     "test_second_project",
-    "test_engine_takeover",
-}
-"""Modules that build and deploy stacks of their own: about half of the time."""
+)
+"""Modules that build and deploy stacks of their own, more than half of the time: those that take longest first."""
+
+
+def group(module: str) -> str:
+    """Return the group of a module, whose tests are run by one process."""
+    return module if module in WITH_FURTHER_STACKS else "one stack"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test's time includes the build, which on a fresh machine downloads packages."""
-    for item in items:
-        if "/e2e/" in item.path.as_posix() and not item.get_closest_marker("timeout"):
+    """Order the groups; the first test's time includes the build, which on a fresh machine downloads packages."""
+    ours = [item for item in items if "/e2e/" in item.path.as_posix()]
+    for item in ours:
+        if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
+    if len(ours) == len(items):
+        order = ("one stack", *WITH_FURTHER_STACKS)
+        items.sort(key=lambda item: order.index(group(item.path.stem)))
 
 
-class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Each group's tests in one process, in order."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = Path(nodeid.partition("::")[0]).stem
-        return "further stacks" if module in WITH_FURTHER_STACKS else "one stack"
+        return group(Path(nodeid.partition("::")[0]).stem)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
     """Replace xdist's own `loadgroup`, whose groups pytest 9.2 does not see."""
-    return TwoGroups(config, log) if config.getoption("dist") == "loadgroup" else None
+    if config.getoption("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # By the number of tests.
+    return Groups(config, log)
 
 
 @contextmanager
@@ -81,18 +92,33 @@ def building(once: Path) -> Iterator[bool]:
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    """The engine and the project, as `make up` deploys them but for the edits; schedules rest unless a test wakes one."""
+def build_once(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], None]:
+    """Builds the repository's engine and project, given a cloud's URL, unless another process of this run has built them."""
     folder = tmp_path_factory.getbasetemp()
+    # Processes that share the tests have folders beside one another.
+    once = folder.parent if hasattr(request.config, "workerinput") else folder
+
+    def build(endpoint: str) -> None:
+        with building(once) as needed:
+            if needed:
+                stack.build_engine(endpoint)
+                # What `make invoke` runs is the repository's own build; copies of the project take its layers over.
+                stack.build(endpoint)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, build_once: Callable[[str], None]
+) -> Iterator[Deployed]:
+    """The engine and the project, as `make up` deploys them but for the edits; schedules rest unless a test wakes one."""
     project = copy_of_project(tmp_path_factory.mktemp("project"))
     edit(project / "template.yaml", EDITS)
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
-        # Processes that share the tests have folders beside one another.
-        with building(folder.parent if hasattr(request.config, "workerinput") else folder) as needed:
-            if needed:
-                stack.build_engine(cloud.endpoint)
-                # What `make invoke` runs is the repository's own build; copies of the project take its layers over.
-                stack.build(cloud.endpoint)
+        build_once(cloud.endpoint)
         stack.build(cloud.endpoint, project)
         stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint, project)

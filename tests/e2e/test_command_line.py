@@ -185,13 +185,13 @@ def test_dead_letter_is_listed_shown_and_redriven(rested: Deployed) -> None:
         return next((each for each in found if lost.run_id in each["subject"]), None)
 
     listed = eventually(dead_letter, "the message is a dead letter", pause=1)
-    assert listed["fate"] == "SENT"
+    assert listed["action"] == "SENT"
     assert lost.run_id in treadle(rested, "dlq", "show", listed["message_id"])
     rested.stores.runs.create(lost)
 
     redriven = json_of(rested, "dlq", "redrive", "--origin", "launch")
 
-    assert (lost.run_id in json.dumps(redriven), redriven[0]["fate"]) == (True, "SENT")
+    assert (lost.run_id in json.dumps(redriven), redriven[0]["action"]) == (True, "SENT")
     eventually(lambda: rested.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
 
 

@@ -146,7 +146,7 @@ def test_a_failing_run_is_followed_to_its_cause(visit: Visit, deployed: Deployed
     visit.sees_title(f"Run {run.run_id[:8]}")
     assert run.failure is not None
     expect(visit.page.locator(".card.error")).to_contain_text(run.failure.cause.strip()[:40])
-    expect(visit.page.locator(".explanation .sentence")).to_be_visible()
+    expect(visit.page.locator(".explanation .summary")).to_be_visible()
     visit.page.locator(".facts").get_by_role("link", name=run.tick_id).click()
     visit.sees_title("Tick")
     visit.sees(key)
@@ -161,7 +161,7 @@ def test_a_dead_letter_is_redriven(visit: Visit, deployed: Deployed) -> None:
 
     def is_there() -> bool:
         with visit.page.expect_response("**/api/dead-letters"):
-            visit.presses("Look again")
+            visit.presses("Refresh")
         visit.page.wait_for_timeout(200)
         return row.count() > 0
 

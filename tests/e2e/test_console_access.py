@@ -242,7 +242,7 @@ def test_an_operator_stops_and_starts_a_sensor_under_the_tokens_subject(api: Con
     reset = api.operator("POST", f"/api/sensors/{SENSOR}/reset", {})
 
     assert (stopped["status"], reset["status"]) == ("STOPPED", "RUNNING")
-    assert started["results"] == [{"sensor": SENSOR, "ok": True, "says": "It is RUNNING."}]
+    assert started["results"] == [{"sensor": SENSOR, "ok": True, "message": "It is RUNNING."}]
     edits = api.operator("GET", f"/api/sensors/{SENSOR}")["edits"]
     assert [(each["action"], each["by"]) for each in edits[:3]] == [
         ("reset", "ann"),
@@ -318,7 +318,7 @@ def test_an_operator_redrives_a_dead_letter(api: ConsoleClient) -> None:
     [seen] = api.operator("GET", "/api/dead-letters?origin=launch")["dead_letters"]
     [done] = api.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
 
-    assert (seen["fate"], done["fate"], seen["message_id"]) == ("SENT", "SENT", done["message_id"])
+    assert (seen["action"], done["action"], seen["message_id"]) == ("SENT", "SENT", done["message_id"])
     # LAUNCH may have given up the same again by now, as there is no such run.
     left = api.operator("GET", "/api/dead-letters?origin=launch")["dead_letters"]
     assert done["message_id"] not in [each["message_id"] for each in left]

@@ -439,7 +439,7 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
     found = [
         each
         for each in findings
-        if each["check"] == check and message in each["says"] and subject in each["subject"]
+        if each["check"] == check and message in each["message"] and subject in each["subject"]
     ]
     assert found, f"nothing said of it, but: {wrong(findings)}"
     assert (status, found[0]["severity"]) == (1, "problem")

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,9 +75,10 @@ def single_stack(endpoint: str, project: Path) -> Deployed:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def old(tmp_path_factory: pytest.TempPathFactory, build_once: Callable[[str], None]) -> Iterator[Deployed]:
     """The single stack on a cloud of its own."""
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
+        build_once(cloud.endpoint)
         made = single_stack(cloud.endpoint, tmp_path_factory.mktemp("single"))
         yield made
         made.close()
@@ -91,7 +92,6 @@ def project(old: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = run("new", "sensor", name, *options, "--root", copy)
         assert made.exit_code == 0, made.output
     running(copy, "when_fresh")
-    stack.build_engine(old.endpoint)
     stack.build(old.endpoint, copy)
     return copy
 

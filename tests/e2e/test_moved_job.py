@@ -167,7 +167,10 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         assert reached(there, doubtful, Status.STARTED).target == old
         assert reached(there, fresh, Status.STARTED).target == new
         [kept] = under_way(there)
-        assert (kept["severity"], f"the entry of job {JOB} lists it as a former target" in kept["says"]) == (
+        assert (
+            kept["severity"],
+            f"the entry of job {JOB} lists it as a former target" in kept["message"],
+        ) == (
             "ok",
             True,
         )
@@ -186,7 +189,7 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         assert "states:DescribeExecution" in denied.unanswered.reason
         moved, unanswered = under_way(there)
         assert f'Add {old} to "former" in the entry of job {JOB}' in moved["advice"]
-        assert "states:DescribeExecution" in unanswered["says"]
+        assert "states:DescribeExecution" in unanswered["message"]
         aged = Unanswered(denied.unanswered.reason, denied.unanswered.since - DENIED_ENDS_MS, now)
         unknown = reconciled(there, stays, unanswered=aged)
         assert unknown.failure is not None

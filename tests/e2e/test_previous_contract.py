@@ -114,7 +114,7 @@ def test_doctor_of_the_engines_version_says_that_the_project_is_behind(harness: 
 
     assert done.returncode in {0, 1}, done.stderr
     [found] = [each for each in json.loads(done.stdout) if each["subject"] == f"project {NAME}"]
-    assert found["says"] == (
+    assert found["message"] == (
         f"Project {NAME} is outdated: 2 of its entries were written for contract {PREVIOUS}, but the engine's contract is {NEXT}."
     )
     assert "with the engine's version of Treadle" in found["advice"]

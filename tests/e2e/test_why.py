@@ -27,13 +27,13 @@ def explanation(deployed: Deployed, *subject: str) -> dict[str, Any]:
     """Return the explanation of a subject."""
     done = run("why", SENSOR, *subject, "--stack", deployed.name, "--json")
     assert done.exit_code == 0, done.output
-    story: dict[str, Any] = json.loads(done.stdout)
-    return story
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
-def sentence(deployed: Deployed, key: str) -> str:
-    """Return the sentence that explains an object."""
-    text: str = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")["sentence"]
+def summary(deployed: Deployed, key: str) -> str:
+    """Return what explains an object."""
+    text: str = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")["summary"]
     return text
 
 
@@ -63,13 +63,13 @@ def test_object_that_ran_has_its_whole_story(deployed: Deployed) -> None:
     deployed.upload(key)
     ended = ended_run(deployed, key)
 
-    story = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")
+    by_object = explanation(deployed, "--object", f"s3://{deployed.bucket}/{key}")
 
-    assert story["sentence"].startswith(f"Run {ended.run_id} succeeded at")
-    assert [step["what"] for step in story["steps"]][:4] == ["object", "event", "tick", "dispatch"]
-    assert all(step["ok"] for step in story["steps"])
-    assert explanation(deployed, "--run", ended.run_id)["sentence"] == story["sentence"]
-    assert explanation(deployed, "--key", str(ended.run_key))["sentence"] == story["sentence"]
+    assert by_object["summary"].startswith(f"Run {ended.run_id} succeeded at")
+    assert [step["kind"] for step in by_object["steps"]][:4] == ["object", "event", "tick", "dispatch"]
+    assert all(step["ok"] for step in by_object["steps"])
+    assert explanation(deployed, "--run", ended.run_id)["summary"] == by_object["summary"]
+    assert explanation(deployed, "--key", str(ended.run_key))["summary"] == by_object["summary"]
 
 
 def test_identical_upload_is_reported_with_the_run_that_holds_the_key(deployed: Deployed) -> None:
@@ -79,7 +79,7 @@ def test_identical_upload_is_reported_with_the_run_that_holds_the_key(deployed: 
     deployed.upload(key)
     eventually(lambda: len(deployed.event_ticks(key)) == 2, "the second upload was evaluated")
 
-    message = sentence(deployed, key)
+    message = summary(deployed, key)
 
     assert message.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} requested run key")
     assert f"which has belonged to run {ended.run_id} since" in message
@@ -89,18 +89,18 @@ def test_failed_run_is_reported_with_its_targets_message(deployed: Deployed) -> 
     key = fresh_key("malformed")
     deployed.upload(key, MALFORMED_CSV)
     ended = ended_run(deployed, key)
-    eventually(lambda: "line 3" in sentence(deployed, key), "the cause is shown")
+    eventually(lambda: "line 3" in summary(deployed, key), "the cause is shown")
 
     run("run", "release-key", SENSOR, str(ended.run_key), "--by", ANN, "--stack", deployed.name)
 
-    assert f"Its run key was released by {ANN}" in sentence(deployed, key)
+    assert f"Its run key was released by {ANN}" in summary(deployed, key)
 
 
 def test_object_with_another_suffix_is_explained_by_what_is_watched(deployed: Deployed) -> None:
     key = fresh_key().replace(".csv", ".txt")
     deployed.upload(key)
 
-    message = sentence(deployed, key)
+    message = summary(deployed, key)
 
     assert message.endswith(f"; it watches s3://{deployed.bucket}/*.csv.")
 
@@ -111,7 +111,7 @@ def test_object_that_came_to_a_stopped_sensor_is_explained_by_whom_and_since_whe
         deployed.upload(key)
         since = deployed.stores.sensors.edits(SENSOR)[0]
 
-        message = sentence(deployed, key)
+        message = summary(deployed, key)
 
     assert f"sensor {SENSOR} is stopped since" in message
     assert f"by {ANN}" in message
@@ -123,7 +123,7 @@ def test_object_of_which_no_event_came_is_explained_with_when_the_sweep_finds_it
     with deployed.without_events():
         deployed.upload(key)
 
-        message = sentence(deployed, key)
+        message = summary(deployed, key)
 
     rule = deployed.physical_id("NewObjectsRule")
     assert f"No event of s3://{deployed.bucket}/{key} was evaluated" in message
@@ -140,7 +140,7 @@ def test_object_in_a_bucket_that_sends_no_events_is_explained_with_the_command(d
     try:
         deployed.upload(key)
 
-        message = sentence(deployed, key)
+        message = summary(deployed, key)
     finally:
         announced: dict[str, Any] = {"EventBridgeConfiguration": {}}
         s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration=announced)
@@ -155,7 +155,7 @@ def test_run_whose_launch_is_a_dead_letter_is_explained(deployed: Deployed) -> N
     eventually(lambda: dead_letters(deployed, lost.run_id), "the message is a dead letter", pause=1)
     deployed.stores.runs.create(lost)
 
-    message = explanation(deployed, "--run", lost.run_id)["sentence"]
+    message = explanation(deployed, "--run", lost.run_id)["summary"]
 
     assert "has waited in LAUNCH's queue since" in message
     assert "It is a dead letter of launch:" in message
@@ -172,6 +172,6 @@ def test_moment_is_reported_by_the_tick_that_was_at_work(deployed: Deployed) -> 
     ended_run(deployed, key)
     [tick] = deployed.event_ticks(key)
 
-    message = explanation(deployed, "--at", tick.tick_id[:24])["sentence"]
+    message = explanation(deployed, "--at", tick.tick_id[:24])["summary"]
 
     assert "requested 1 runs" in message

@@ -324,7 +324,7 @@ MUTANTS = (
         "model/records.py",
         "            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error",
         "            raise",
-        (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
+        (f"{POISON}a_damaged_request_of_a_tick_is_rejected_and_its_others_are_started",),
     ),
     Mutant(
         "unreadable records not skipped",
@@ -658,7 +658,26 @@ MUTANTS = (
         "elif known is not None and known != run:",
         "elif known is None and known != run:",
         (
-            "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside",
+            "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_rejected",
+        ),
+    ),
+    Mutant(
+        "selection of assets that a request's job does not make",
+        "engine/tick/planning.py",
+        "            return selection_problem(self.definition.asset_targets, job, request)\n",
+        "            return None\n",
+        (
+            "tests/unit/test_asset_targets.py::test_request_over_several_jobs_is_rejected_and_blocks_no_other",
+            "tests/unit/test_asset_targets.py::test_request_for_assets_that_its_job_does_not_make_is_rejected",
+        ),
+    ),
+    Mutant(
+        "selected assets left out of a request's digest",
+        "model/runs.py",
+        "*([] if selected is None else [selected])",
+        "",
+        (
+            "tests/contract/test_run_store.py::test_key_of_a_run_for_some_assets_is_taken_for_the_same_assets_only",
         ),
     ),
     Mutant(
@@ -989,6 +1008,48 @@ MUTANTS = (
         "return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)",
         "return replace(run, cancellations=kept, next_at=None)",
         ("tests/faults/test_max_runtime_faults.py::test_run_ends_wherever_reconcile_dies",),
+    ),
+    Mutant(
+        "outcome that is only inferred, and retried",
+        "engine/record/retries.py",
+        "or Status.FAILURE not in reported or",
+        "or",
+        ("tests/unit/test_retry_policy.py::test_ce_14_what_treadle_only_infers_is_never_retried",),
+    ),
+    Mutant(
+        "run that waits for its retry, and is started by a request",
+        "model/runs.py",
+        "        if self.retry_at is not None:\n            return self.attempt\n",
+        "",
+        ("tests/unit/test_retry_policy.py::test_ce_13_request_for_the_key_during_the_delay_starts_nothing",),
+    ),
+    Mutant(
+        "run that waits for its retry, and whose key is settled",
+        "model/runs.py",
+        "return started and not self.may_start_again and self.retry_at is None",
+        "return started and not self.may_start_again",
+        ("tests/unit/test_retry_policy.py::test_ce_13_request_for_the_key_during_the_delay_starts_nothing",),
+    ),
+    Mutant(
+        "retry that is not counted",
+        "engine/launch/attempts.py",
+        "policy_retries=run.policy_retries + 1",
+        "policy_retries=run.policy_retries",
+        ("tests/unit/test_retry_policy.py::test_last_failure_remains",),
+    ),
+    Mutant(
+        "retry that is started before its time, or twice",
+        "engine/reconcile/reconciler.py",
+        "return attempt_by_policy(current, now) if self._is_due(current) else current",
+        "return attempt_by_policy(replace(current, retry_at=now), now)",
+        ("tests/faults/test_retry_faults.py::test_run_is_retried_wherever_a_function_dies",),
+    ),
+    Mutant(
+        "failure that is retried, and numbered as an end",
+        "engine/publish/publisher.py",
+        "if each.status.is_finished and not each.will_retry",
+        "if each.status.is_finished",
+        ("tests/unit/test_retry_policy.py::test_only_the_last_end_is_numbered",),
     ),
     Mutant(
         "missing response taken for a denial",

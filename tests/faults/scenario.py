@@ -9,6 +9,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
+from treadle.definitions.retries import Backoff, RetryPolicy
 from treadle.definitions.sensors import SensorDefinition
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
@@ -87,6 +88,11 @@ HANGING = Scenario(batches=(("hanging",),), target_faults=TargetFaults(hanging=k
 
 MAX_RUNTIME_SECONDS = 90
 
+FLAKY = Scenario(batches=(("flaky",),), target_faults=TargetFaults(flaky=keys_of("flaky")))
+"""One request, whose job fails twice and is retried up to three times."""
+
+_POLICY = RetryPolicy(3, delay=60, backoff=Backoff.EXPONENTIAL)
+
 
 def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDefinition:
     """Return a polling sensor that requests one batch in each tick.
@@ -111,8 +117,9 @@ def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDef
 
 
 def _tags(scenario: Scenario, key: str | None) -> dict[str, str]:
-    is_hanging = key in scenario.target_faults.hanging
-    return {MAX_RUNTIME_TAG: str(MAX_RUNTIME_SECONDS)} if is_hanging else {}
+    if key in scenario.target_faults.flaky:
+        return _POLICY.tags
+    return {MAX_RUNTIME_TAG: str(MAX_RUNTIME_SECONDS)} if key in scenario.target_faults.hanging else {}
 
 
 def job_of(key: str | None) -> str:

@@ -121,6 +121,7 @@ class TargetFaults:
         swallowed: jobs whose first start loses its request.
         busy: jobs whose first start is delayed.
         hanging: jobs that end only when they are canceled.
+        flaky: jobs whose first two attempts fail.
     """
 
     failing: frozenset[str] = frozenset()
@@ -130,6 +131,7 @@ class TargetFaults:
     swallowed: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     hanging: frozenset[str] = frozenset()
+    flaky: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -194,7 +196,8 @@ class SimulatedTarget:
         """End the jobs that have run for five minutes."""
         while self.ends and self.ends[0][0] <= self.clock.now():
             _, _, external_id, key = heapq.heappop(self.ends)
-            failed = key in self.target_faults.failing
+            is_early = external_id.endswith(("-1", "-2"))
+            failed = key in self.target_faults.failing or (key in self.target_faults.flaky and is_early)
             failure = Failure("Job.Failed", "The file is empty.") if failed else None
             ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
             self._report(ended, "FAILED" if failed else "SUCCEEDED", key, 0)

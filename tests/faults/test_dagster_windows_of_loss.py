@@ -220,7 +220,7 @@ def test_l6_run_that_never_reached_its_target_yields_its_key_to_a_changed_reques
     assert json.loads(instance.payload(run))["run_config"] == {"version": "new"}
 
 
-def test_l7_invalid_request_is_set_aside_and_those_behind_it_start() -> None:
+def test_l7_invalid_request_is_rejected_and_those_behind_it_start() -> None:
     @sensor(job=load, name="watch")
     def batch() -> list[RunRequest]:
         return [RunRequest(str(n), {"n": n}) for n in (1, "two", 3)]
@@ -230,8 +230,8 @@ def test_l7_invalid_request_is_set_aside_and_those_behind_it_start() -> None:
     tick = instance.tick("watch").tick
 
     assert tick is not None
-    assert [each.run_key for each in tick.set_aside] == ["two"]
-    assert "run_config.n must be integer" in tick.set_aside[0].reason
+    assert [each.run_key for each in tick.rejected] == ["two"]
+    assert "run_config.n must be integer" in tick.rejected[0].reason
     assert numbers_started(instance.target) == [1, 3]
 
 

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
@@ -193,6 +194,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     for handler in logging.getLogger("treadle").handlers:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]
+    keep_tables_uncopied()
     with mock_aws():
         clients.forget()
         names = create_tables()

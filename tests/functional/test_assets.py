@@ -9,6 +9,8 @@ from tests.support.dynamodb_meter import metered
 from treadle import (
     AssetKey,
     AssetMaterialization,
+    AssetSelection,
+    AssetSpec,
     EventLogEntry,
     JobDefinition,
     MultiAssetSensorEvaluationContext,
@@ -140,3 +142,24 @@ def test_newest_of_several_assets_cost_two_requests(deployment: Deployment) -> N
 
     assert {key: event.storage_id for key, event in found.items()} == {"shop/orders": 3, "customers": 3}
     assert [call.operation for call in meter.calls] == ["BatchGetItem", "BatchGetItem"]
+
+
+def test_sensor_over_selections_requests_assets_of_the_job_that_makes_them(deployment: Deployment) -> None:
+    @multi_asset_sensor(AssetSelection.groups("shop"), request_assets=AssetSelection.assets("report"))
+    def when_shop_is_new(context: MultiAssetSensorEvaluationContext) -> list[RunRequest]:
+        context.advance_all_cursors()
+        return [RunRequest("all"), RunRequest("bad", asset_selection=[ORDERS])]
+
+    load = JobDefinition("load", assets=[AssetSpec(ORDERS, group_name="shop")])
+    report = JobDefinition("process_file", assets=[AssetSpec("report", deps=[ORDERS])])
+    start(deployment)
+    handler = evaluator(when_shop_is_new, jobs=[load, report])
+
+    assert handler(batch(*recorded(deployment, ORDERS, 1)), LambdaContext()) == {"batchItemFailures": []}
+
+    [tick] = ticks(deployment, when_shop_is_new)
+    [request], [aside] = tick.requests, tick.rejected
+    assert (request.job, request.tags) == ("process_file", {"treadle/asset_selection": '["report"]'})
+    assert aside.reason.startswith(
+        "RunRequest includes asset keys that are not part of sensor's asset_selection: shop/"
+    )

@@ -17,8 +17,9 @@ from treadle.cli.commands import treadle as command
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.model.assets import AssetEvent
+from treadle.model.runs import Run
 from treadle.model.sensors import Edit
-from treadle.model.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.ticks import ErrorInfo, PlannedRun, Tick, TickKind, TickTrouble
 from treadle.testing.registry import sensor_text
 
 SENSOR = "new_objects"
@@ -86,6 +87,21 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_beside_the_ot
     )
     assert "job process_file, but the job's project, shop, does not accept the sensor." in listed
     assert "project       files" in treadle("sensor", "show", SENSOR).stdout
+
+
+def test_held_requests_of_a_sensor_that_was_removed_can_be_dropped(stack: Deployment) -> None:
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.register(f"sensors/{SENSOR}", "", "Delete")
+    stack.dispatch_pending()
+    [held] = stack.stores.ticks.page(SENSOR, limit=5).ticks
+
+    done = treadle("tick", "drop", SENSOR, held.tick_id, "--reason", "removed")
+
+    assert held.trouble is TickTrouble.HELD
+    assert ": removed. RECONCILE applies it" in done.stdout
+    [dropped] = stack.stores.ticks.page(SENSOR, limit=5).ticks
+    assert dropped.is_dropped
+    assert "has no tick t" in treadle("tick", "drop", SENSOR, "t").stderr
 
 
 def test_sensor_of_another_engine_is_shown_as_such(stack: Deployment, stacks: Stacks) -> None:
@@ -314,6 +330,32 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
     assert output_of("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
 
 
+@pytest.mark.parametrize(
+    ("selected", "shown"), [('["a","shop/b"]', "a, shop/b"), ("[]", "none"), (None, None)]
+)
+def test_ticks_and_runs_show_the_assets_that_they_select(
+    stack: Deployment, selected: str | None, shown: str | None
+) -> None:
+    tags = {} if selected is None else {"treadle/asset_selection": selected}
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    request = PlannedRun("r1", "k1", "process_file", "{}", tags)
+    tick_id = event_tick_id(now, "a.csv")
+    tick = Tick(
+        SENSOR, tick_id, TickKind.EVENT, TickStatus.SUCCESS, now, now, now, requests=(request,), owner="1"
+    )
+    stack.stores.ticks.put(tick)
+    stack.stores.runs.create(Run("r1", "process_file", SENSOR, "k1", tick_id, "{}", tags, now))
+
+    of_tick = treadle("tick", "show", SENSOR, tick_id).stdout
+    of_run = [
+        line.split(maxsplit=1) for line in treadle("run", "show", "r1").stdout.splitlines() if line.strip()
+    ]
+
+    assert ("ASSETS" in of_tick) is (selected is not None)
+    assert shown is None or shown in of_tick
+    assert [each[1] for each in of_run if each[0] == "assets"] == ([] if shown is None else [shown])
+
+
 def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> None:
     evaluated(stack)
     stack.launch_queued()
@@ -363,7 +405,7 @@ def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
     shown = treadle("dlq", "show", dead_letter["message_id"])
     full = output_of("dlq", "show", dead_letter["message_id"])
 
-    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r 1", "SENT")
+    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["action"]) == ("launch", "r 1", "SENT")
     assert "31mred\\u202e" in listed
     assert "31mred\\u202e" in shown.stdout
     assert not set("\x1b\u202e") & set(listed + shown.stdout)
@@ -391,7 +433,7 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
         treadle("dlq", "list", "--project", "fiels").stderr
     )
 
-    assert [each["fate"] for each in output_of("dlq", "redrive", "--project", "files")] == ["SENT"]
+    assert [each["action"] for each in output_of("dlq", "redrive", "--project", "files")] == ["SENT"]
     assert len(stack.messages("own")) == len(stack.messages("dead")) == 1
     assert stack.messages("files-dead") == []
 

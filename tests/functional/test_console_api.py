@@ -104,8 +104,8 @@ def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> 
 
     [dead_letter] = viewer.get("/api/dead-letters").json["dead_letters"]
 
-    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["fate"]) == ("launch", "r", "SENT")
-    assert (dead_letter["given_up_as"], dead_letter["project"]) == (AWKWARD, None)
+    assert (dead_letter["origin"], dead_letter["subject"], dead_letter["action"]) == ("launch", "r", "SENT")
+    assert (dead_letter["error"], dead_letter["project"]) == (AWKWARD, None)
     assert list(stack.dead_letters.messages) == [dead_letter["message_id"]]
 
 
@@ -128,7 +128,7 @@ def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> No
 
     results = operator.post("/api/dead-letters/redrive", {"limit": 2}).json["results"]
 
-    assert [each["fate"] for each in results] == ["SENT", "SENT"]
+    assert [each["action"] for each in results] == ["SENT", "SENT"]
     assert len(stack.dead_letters.messages) == 1
     assert len(stack.queues["launch"].messages) == 2
 

@@ -56,8 +56,8 @@ def test_several_are_changed_and_of_each_it_is_reported(stack: MemoryStack, oper
         ("unknown", False),
         ("c", True),
     ]
-    assert results[0]["says"] == "It is STOPPED."
-    assert "no sensor 'unknown'" in results[1]["says"]
+    assert results[0]["message"] == "It is STOPPED."
+    assert "no sensor 'unknown'" in results[1]["message"]
     assert [len(edits(stack, name)) for name in NAMES] == [1, 0, 1]
 
 

@@ -19,6 +19,7 @@ from treadle.console.routes import OPERATIONS
 from treadle.console.server import LocalServer
 from treadle.testing.instance import TreadleInstance
 
+pytest_plugins = ("schemathesis.pytest.plugin",)
 EXAMPLES = 12
 """For each operation, of requests that fit and of requests that do not, each."""
 

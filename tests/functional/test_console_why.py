@@ -30,21 +30,21 @@ def viewer(stack: MemoryStack) -> Client:
 def test_a_key_that_was_taken_leads_to_its_run(stack: MemoryStack, viewer: Client) -> None:
     [run] = stack.instance.tick("watch").runs
 
-    story = viewer.get("/api/why", sensor="watch", key=AWKWARD).json
+    explanation = viewer.get("/api/why", sensor="watch", key=AWKWARD).json
 
-    assert run.run_id in story["sentence"]
-    assert {"tick", "dispatch", "status"} <= {step["what"] for step in story["steps"]}
+    assert run.run_id in explanation["summary"]
+    assert {"tick", "dispatch", "status"} <= {step["kind"] for step in explanation["steps"]}
 
 
 def test_a_run_has_its_own_explanation(stack: MemoryStack, viewer: Client) -> None:
     [run] = stack.instance.tick("watch").runs
     stack.instance.finish_run(run, Status.FAILURE)
 
-    story = viewer.get(f"/api/runs/{run.run_id}").json["story"]
+    of_run = viewer.get(f"/api/runs/{run.run_id}").json["explanation"]
     explanation = viewer.get("/api/why", run=run.run_id).json
 
-    assert story == explanation
-    assert not story["steps"][-1]["ok"]
+    assert of_run == explanation
+    assert not explanation["steps"][-1]["ok"]
 
 
 def test_a_time_shows_what_happened_then(stack: MemoryStack, source: Source, viewer: Client) -> None:
@@ -52,7 +52,7 @@ def test_a_time_shows_what_happened_then(stack: MemoryStack, source: Source, vie
     stack.instance.tick("watch")
     stack.instance.clock.advance(30)
 
-    assert "Nothing new." in viewer.get("/api/why", sensor="watch", at="20s").json["sentence"]
+    assert "Nothing new." in viewer.get("/api/why", sensor="watch", at="20s").json["summary"]
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_what_cannot_be_queried_so_is_refused(viewer: Client, query: dict[str, s
 def test_a_viewer_may_see_what_is_wrong(viewer: Client) -> None:
     findings = viewer.get("/api/doctor").json["findings"]
 
-    assert {"check", "subject", "severity", "says", "advice"} == set(findings[0])
+    assert {"check", "subject", "severity", "message", "advice"} == set(findings[0])
     assert {each["severity"] for each in findings} <= {"problem", "warning", "ok"}

@@ -387,7 +387,7 @@ def test_a_damaged_record_of_the_ticks_stream_becomes_a_dead_letter_and_the_othe
     assert len(found) >= len(items) // 2
 
 
-def test_a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started(deployment: Deployment) -> None:
+def test_a_damaged_request_of_a_tick_is_rejected_and_its_others_are_started(deployment: Deployment) -> None:
     good = [planned() for _ in range(4)]
     bad = [
         PlannedRun(str(uuid4()), "b1", JOB, "{}", {}, partition_key=["2026"]),  # type: ignore[arg-type]
@@ -407,7 +407,7 @@ def test_a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started(dep
     kept = deployment.stores.ticks.get(SENSOR, tick.tick_id)
     assert kept is not None
     assert kept.dispatched is not None
-    assert {each.run_key for each in kept.set_aside} == {"b1", None}
+    assert {each.run_key for each in kept.rejected} == {"b1", None}
     assert len(kept.refusals) == kept.dispatched.refused == 2
     assert dead_letters(deployment) == []
 

@@ -21,11 +21,12 @@ TAKES_TIME = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests in memory that are done at once: neither those, nor any with examples."""
+    """Mark the tests in memory that are done at once: neither those, nor any with examples or a time limit."""
     for item in items:
         if "/unit/" not in item.path.as_posix() or not isinstance(item, pytest.Function):
             continue
-        if TAKES_TIME.isdisjoint(vars(item.module)) and not is_hypothesis_test(item.obj):
+        takes_time = is_hypothesis_test(item.obj) or item.get_closest_marker("timeout")
+        if TAKES_TIME.isdisjoint(vars(item.module)) and not takes_time:
             item.add_marker(pytest.mark.quick)
 
 

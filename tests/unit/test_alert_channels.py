@@ -217,7 +217,7 @@ def test_alerts_that_cannot_arrive_are_a_problem_with_what_to_do() -> None:
     [found] = of_channel(channel)
 
     assert (found.check, found.subject, found.severity) == ("alerts", OWNER, Severity.PROBLEM)
-    assert found.says == "Alerts do not arrive: SNS topic ops is not there (TREADLE_ALERT_SNS_TOPIC)."
+    assert found.message == "Alerts do not arrive: SNS topic ops is not there (TREADLE_ALERT_SNS_TOPIC)."
     assert list(of_channel(AlertChannel(channel.address))) == []
 
 

@@ -212,7 +212,7 @@ class TestDefinition:
 
         assert reports(instance)[0].run_config == '{"runs":1}'
 
-    def test_more_than_there_is_room_for_is_set_aside_and_named(self) -> None:
+    def test_more_than_there_is_room_for_is_rejected_and_named(self) -> None:
         ends, ready = Ends(), when_ready(earlier="each")
         ends.evaluate(ready)
         ends.add("orders", *range(MAX_WAITING + 2), at=1)
@@ -220,7 +220,7 @@ class TestDefinition:
 
         data = ready.evaluate_tick(context)
 
-        assert [key for key, _ in data.set_aside] == ["orders:orders-1", "orders:orders-2"]
+        assert [key for key, _ in data.rejected] == ["orders:orders-1", "orders:orders-2"]
         assert len(context.cursor or "") < 300_000
 
 

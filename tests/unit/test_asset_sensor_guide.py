@@ -45,7 +45,7 @@ def test_section_runs_and_the_tests_that_it_shows_pass(title: str) -> None:
 
 
 def test_page_shows_each_kind() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 7
 
 
 def test_each_materialization_with_rows_is_reported() -> None:

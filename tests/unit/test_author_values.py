@@ -34,7 +34,7 @@ from treadle import (
 )
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.definitions import sensors
-from treadle.definitions.bounds import MAX_LEVELS, MAX_LOG, MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+from treadle.definitions.bounds import MAX_LEVELS, MAX_LOG, MAX_REJECTED_BYTES, MAX_REJECTION
 from treadle.definitions.errors import InvalidReportError, InvalidResultError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.runs import StepFailure
@@ -330,25 +330,25 @@ def planned(harness: EngineHarness, requests: list[RunRequest]) -> Plan:
         (RunRequest("k", job_name=JOB, partition_key="p"), "different partition key"),
     ],
 )
-def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
+def test_second_request_of_a_key_in_a_tick_that_differs_is_rejected(
     harness: EngineHarness, second: RunRequest, expected: str
 ) -> None:
     found = planned(harness, [RunRequest("k", job_name=JOB), second])
 
-    (aside,) = found.set_aside
+    (rejected,) = found.rejected
     assert len(found.runs) == 1
-    assert "Run key 'k' was requested twice in this tick, with" in aside.reason
-    assert expected in aside.reason
+    assert "Run key 'k' was requested twice in this tick, with" in rejected.reason
+    assert expected in rejected.reason
 
 
-def test_nothing_is_set_aside_for_a_key_that_was_taken_before(harness: EngineHarness) -> None:
+def test_nothing_is_rejected_for_a_key_that_was_taken_before(harness: EngineHarness) -> None:
     """A sensor may request all it sees at each tick; the key's run is what is said of both."""
     run_id = RUN_IDS.keyed("watch", "k")
     harness.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
 
     found = planned(harness, [RunRequest("k", job_name=JOB), RunRequest("k", {"day": "2"}, job_name=JOB)])
 
-    assert (found.runs, found.existing_keys, found.set_aside) == ((), ("k",), ())
+    assert (found.runs, found.existing_keys, found.rejected) == ((), ("k",), ())
 
 
 def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> None:
@@ -360,7 +360,7 @@ def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> No
 
     assert result.tick is not None
     assert len(result.runs) == 1
-    assert result.tick.set_aside == ()
+    assert result.tick.rejected == ()
     assert result.tick.log == (
         "INFO 1 requests repeat earlier ones of this tick; each run is started only once",
     )
@@ -406,17 +406,15 @@ def test_error_of_many_invalid_requests_names_some_and_counts_all(harness: Engin
     assert len(str(failed.value)) < 8_000
 
 
-def test_all_that_was_set_aside_is_named_with_reasons_as_long_as_there_is_room(
+def test_all_that_was_rejected_is_named_with_reasons_as_long_as_there_is_room(
     harness: EngineHarness,
 ) -> None:
     misfit = {f"file_{number:06d}": number for number in range(200)}
     found = vetted(harness, [RunRequest(f"bad{n}", misfit, job_name=JOB) for n in range(2_000)])
 
-    assert [each.run_key for each in found.set_aside] == [f"bad{n}" for n in range(2_000)]
-    assert len(found.set_aside[0].reason) == MAX_SET_ASIDE
-    assert (
-        sum(len(each.reason) for each in found.set_aside) < MAX_SET_ASIDE_BYTES + 2_000 * 200 + MAX_SET_ASIDE
-    )
+    assert [each.run_key for each in found.rejected] == [f"bad{n}" for n in range(2_000)]
+    assert len(found.rejected[0].reason) == MAX_REJECTION
+    assert sum(len(each.reason) for each in found.rejected) < MAX_REJECTED_BYTES + 2_000 * 200 + MAX_REJECTION
 
 
 def test_last_run_key_is_cut_where_no_run_could_have_it(harness: EngineHarness) -> None:
@@ -708,7 +706,7 @@ def test_request_that_is_too_large_is_shown_while_its_cursor_moves_and_fails_the
     failed = failing.tick("watch")
 
     assert "1 invalid requests were rejected: Run request too large" in shown.outcome.reason
-    assert (instance.cursor("watch"), shown.outcome.set_aside) == ("after", 1)
+    assert (instance.cursor("watch"), shown.outcome.rejected) == ("after", 1)
     assert shown.tick is not None
-    assert shown.tick.trouble is TickTrouble.SET_ASIDE
+    assert shown.tick.trouble is TickTrouble.REJECTED
     assert (failed.outcome.decision, failing.cursor("watch")) == (Decision.FAILURE, None)

@@ -448,6 +448,17 @@ def test_report_after_a_retry_keeps_the_partition_waiting(there: Deployment) -> 
     assert there.states(name) == ".p"
 
 
+def test_run_that_its_policy_retries_has_not_ended(there: Deployment) -> None:
+    name = there.start(2, limit=1)
+    there.advance(name)
+    failed = fold(there.run(name, 0), Report(1, Status.FAILURE, there.clock.now()))
+    there.stores.tables.runs[failed.run_id] = replace(failed, retry_at=there.clock.now() + 60_000)
+
+    there.advance(name, [0])
+
+    assert there.states(name) == "p."
+
+
 def test_partition_beyond_the_last_attempt_is_not_retried(there: Deployment) -> None:
     name = there.start(1)
     there.stores.backfills.replace(

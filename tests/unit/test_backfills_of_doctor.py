@@ -51,21 +51,21 @@ def test_paused_backfill_is_a_warning_that_names_the_operator() -> None:
     [found] = examined(replace(RUNNING, status=BackfillStatus.PAUSED, edits=edits))
 
     assert (found.subject, found.severity) == ("backfill may", Severity.WARNING)
-    assert found.says == f"It was paused by bob at {timestamp(NOW + 1)}, and 2 of its 4 partitions wait."
+    assert found.message == f"It was paused by bob at {timestamp(NOW + 1)}, and 2 of its 4 partitions wait."
     assert found.advice == "treadle backfill resume may, or treadle backfill cancel may"
 
 
 def test_blocked_backfill_is_a_problem_with_its_reason() -> None:
     [found] = examined(replace(RUNNING, problem="No job 'load' is registered."))
 
-    assert (found.severity, found.says) == (Severity.PROBLEM, "No job 'load' is registered.")
+    assert (found.severity, found.message) == (Severity.PROBLEM, "No job 'load' is registered.")
 
 
 def test_backfill_that_nobody_advances_is_a_problem() -> None:
     [found] = examined(replace(RUNNING, next_at=NOW - LATE_MS - 1))
 
     assert found.severity is Severity.PROBLEM
-    assert found.says.endswith("RECONCILE has not reached it; 2 partitions wait.")
+    assert found.message.endswith("RECONCILE has not reached it; 2 partitions wait.")
     assert examined(replace(RUNNING, next_at=NOW - LATE_MS))[0].severity is Severity.OK
 
 
@@ -74,4 +74,4 @@ def test_damaged_backfill_is_a_problem_and_hides_no_other() -> None:
     found = examined(RUNNING, blocked, unreadable="may")
 
     assert sorted(each.subject for each in found) == ["backfill june", "backfill may"]
-    assert any("its progress is damaged" in each.says for each in found)
+    assert any("its progress is damaged" in each.message for each in found)

@@ -57,7 +57,7 @@ class Known:
     events: InMemoryEventStore = field(init=False)
     cursor: str | None = None
     made: list[Event] = field(default_factory=list)
-    set_aside: list[tuple[str | None, str]] = field(default_factory=list)
+    rejected: list[tuple[str | None, str]] = field(default_factory=list)
     remaining_seconds: float = 100
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Known:
         context._remaining_seconds = lambda: self.remaining_seconds
         data = self.definition().evaluate_tick(context)
         self.cursor = context.cursor
-        self.set_aside += data.set_aside
+        self.rejected += data.rejected
         return [self._batch(request.plain_config["upstream"]) for request in data.run_requests]
 
     def _batch(self, upstream: dict[str, list[Any]]) -> set[Event]:
@@ -274,7 +274,7 @@ def test_long_backlog_read_over_several_ticks_makes_the_same_batches_as_at_once(
 
     assert found == whole.tick()
     assert len(found) > 15
-    assert cut.set_aside == []
+    assert cut.rejected == []
 
 
 def test_any_of_makes_a_batch_of_late_news_too() -> None:
@@ -300,9 +300,9 @@ def test_cursor_has_room_for_keys_of_any_length_and_what_is_dropped_is_named(ear
 
     assert known.cursor is not None
     assert len(known.cursor.encode()) <= MAX_CURSOR_BYTES
-    assert known.set_aside[0][0] == "a:1"
-    assert 300 < len(known.set_aside) < 700
-    assert "Too many updates are waiting" in known.set_aside[0][1]
+    assert known.rejected[0][0] == "a:1"
+    assert 300 < len(known.rejected) < 700
+    assert "Too many updates are waiting" in known.rejected[0][1]
 
 
 def test_full_cursor_with_much_for_late_news_can_be_kept() -> None:

@@ -327,7 +327,7 @@ def test_what_would_be_beyond_a_limit_of_aws_is_refused(project: Path) -> None:
     done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
-    assert re.search(r"resources would be 50\d, and AWS takes 500", done.stderr)
+    assert re.search(r"resources would be 50\d, and the limit of AWS is 500", done.stderr)
     assert "Begin a second project for the same engine." in done.stderr
     assert contents(project) == before
 

@@ -499,7 +499,7 @@ def watch(context):
     context.definitions
     context.frob()
     context.instance.wipe(settings.PART)
-    requests = [RunRequest("a", {}, {}, "job", "p", stale_assets_only=True)]
+    requests = [RunRequest("a", {}, {}, "job", None, "p", stale_assets_only=True)]
     return SensorResult(run_requests=requests, automation_condition_evaluations=[])
 
 
@@ -629,6 +629,154 @@ def watch(): ...
     assert loaded(report.changed).watch.has_jobs
 
 
+SELECTING = """
+import dagster as dg
+
+raw = dg.AssetSpec("raw", kinds={"s3"}, deps=["outside"])
+
+@dg.asset(deps=[raw], group_name="shop")
+def orders(): ...
+
+@dg.asset(key_prefix="shop")
+def report(orders): ...
+
+derived = dg.AssetSpec("derived", deps=[orders, raw], group_name="x")
+some = dg.define_asset_job("some", selection=[orders, "shop/report"])
+all_of_them = dg.define_asset_job("all_of_them")
+both = dg.define_asset_job("both", dg.AssetSelection.assets(orders) | dg.AssetSelection.keys("shop/report"))
+
+@dg.sensor(job=some)
+def of_a_job(context):
+    return dg.RunRequest(asset_selection=[orders.key])
+
+@dg.sensor({option})
+def of_assets(context):
+    return [dg.RunRequest("1", asset_selection=[dg.AssetKey("orders")]), dg.RunRequest("2")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "keys"),
+    [
+        ("target=[orders, report]", {"orders", "shop/report"}),
+        ("asset_selection=dg.AssetSelection.assets(orders, report)", {"orders", "shop/report"}),
+        ('asset_selection=["orders", dg.AssetKey("x")]', {"orders", "x"}),
+        ('target="*"', {"orders", "shop/report"}),
+        ("asset_selection=dg.AssetSelection.all()", {"orders", "shop/report"}),
+        ("target=[derived, orders.key]", {"orders", "derived"}),
+    ],
+)
+def test_requests_that_select_assets_make_the_jobs_list_them(
+    option: str, keys: set[str], tmp_path: Path
+) -> None:
+    report = ported(tmp_path, SELECTING.replace("{option}", option))
+
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert (4, "kinds of AssetSpec") in found(report, Level.CHANGE)
+    module = loaded(report.changed)
+    listed = {
+        job.name: {key.to_user_string() for key in job.asset_keys}
+        for job in (module.some, module.all_of_them, module.both, module.of_assets.job)
+    }
+    every = {"orders", "shop/report"}
+    assert listed == {"some": every, "all_of_them": every, "both": every, "of_assets_job": keys}
+    assert [dep.asset_key.to_user_string() for dep in module.derived.deps] == ["orders", "raw"]
+    instance = TreadleInstance([module.of_a_job, module.of_assets])
+    runs = [run for name in ("of_a_job", "of_assets") for run in instance.tick(name).runs]
+    assert [(run.job, run.tags.get("treadle/asset_selection")) for run in runs] == [
+        ("some", '["orders"]'),
+        ("of_assets_job", '["orders"]'),
+        ("of_assets_job", None),
+    ]
+
+
+def test_request_assets_of_a_multi_asset_sensor_are_those_of_a_job(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+
+@dg.multi_asset_sensor(
+    monitored_assets=dg.AssetSelection.keys("shop/orders"), request_assets=dg.AssetSelection.assets("report")
+)
+def both(context):
+    context.advance_all_cursors()
+    return dg.RunRequest({selection})
+"""
+
+    plain = ported(tmp_path, source.replace("{selection}", ""))
+    selecting = ported(tmp_path, source.replace("{selection}", 'asset_selection=[dg.AssetKey("report")]'))
+
+    for report in (plain, selecting):
+        assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+        assert report.sensors == [("both", "multi-asset", "--asset shop/orders --job both_job")]
+        assert loaded(report.changed).both.monitored_assets == (treadle.AssetKey(["shop", "orders"]),)
+    assert loaded(plain.changed).both.job.assets is None
+    assert loaded(selecting.changed).both.job.asset_keys == {treadle.AssetKey("report")}
+
+
+def test_sensor_without_a_target_gets_a_job_for_the_assets_that_it_requests(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+
+@dg.asset(group_name="streaming")
+def processed_claims(context: dg.AssetExecutionContext): ...
+
+@dg.sensor(minimum_interval_seconds=120, name="streaming")
+def freshness(context: dg.SensorEvaluationContext):
+    return dg.SensorResult(run_requests=[dg.RunRequest(asset_selection=[processed_claims.key])])
+"""
+
+    report = ported(tmp_path, source)
+
+    assert (7, "sensor freshness") in found(report, Level.CHANGE)
+    assert report.sensors == [("freshness", "schedule", "--job freshness_job --interval 120")]
+    [run] = TreadleInstance([loaded(report.changed).freshness]).tick("streaming").runs
+    assert (run.job, run.tags["treadle/asset_selection"]) == ("freshness_job", '["processed_claims"]')
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        "@dg.sensor()\ndef s(): ...",
+        "@dg.sensor(name='s')\ndef s(): return dg.RunRequest(asset_selection=keys)",
+    ],
+)
+def test_sensor_whose_assets_cannot_be_read_gets_no_job(sensor: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, f"import dagster as dg\nkeys = []\n{sensor}\n")
+
+    assert b"job=" not in report.changed
+
+
+def test_selection_that_cannot_be_read_is_left_to_its_author(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+
+some = dg.define_asset_job("some", selection=dg.AssetSelection.groups("x"))
+
+@dg.sensor(target=dg.AssetSelection.groups("x").upstream())
+def watch(): return dg.RunRequest(asset_selection=[dg.AssetKey("a")])
+
+@dg.multi_asset_sensor(monitored_assets=dg.AssetSelection.groups("x"), job=some)
+def both(context): ...
+
+plus = dg.define_asset_job("plus", selection="a+")
+tagged = dg.AssetSelection.tag("a", "b")
+checks = dg.AssetSelection.all_asset_checks()
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [
+        (4, "selection of define_asset_job"),
+        (6, "target of sensor"),
+        (9, "AssetSelection"),
+        (12, "selection of define_asset_job"),
+    ]
+    assert found(report, Level.IMPOSSIBLE) == [
+        (13, "AssetSelection.tag"),
+        (14, "AssetSelection.all_asset_checks"),
+    ]
+
+
 def test_option_under_a_former_name_is_renamed(tmp_path: Path) -> None:
     source = """
 import dagster as dg
@@ -663,21 +811,59 @@ if dg.DagsterRunStatus:
     assert found(report, Level.HAND) == [(10, "one")]
 
 
-def test_job_of_another_module_is_only_defined_if_it_is_a_name(tmp_path: Path) -> None:
+def test_job_of_another_module_is_only_defined_if_it_has_a_name(tmp_path: Path) -> None:
     source = """
 from dagster import sensor
-from my_project import build, jobs, other
+from dagster_shop import build, jobs, other
 @sensor(job=jobs.load)
 def first(): ...
-@sensor(jobs=[build("a"), other])
+@sensor(jobs=[build("a"), other, build.all.jobs])
 def second(): ...
 """
 
     report = ported(tmp_path, source)
 
-    assert found(report, Level.HAND) == [(4, "job jobs.load"), (6, 'job build("a")')]
+    assert found(report, Level.HAND) == [(6, 'job build("a")'), (6, "job build.all.jobs")]
     assert b'other = JobDefinition("other")' in report.changed
-    assert b"from my_project import build, jobs\n" in report.changed
+    assert b'@sensor(job=JobDefinition("load"))' in report.changed
+    assert b"from dagster_shop import build\n" in report.changed
+
+
+def test_placeholder_of_a_job_becomes_one_where_a_sensor_takes_it(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+mail = None
+report = None
+@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, request_job=report)
+def first():
+    later = None
+@dg.run_failure_sensor(request_job=report)
+def second(): ...
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.CHANGE)[1] == (4, "job report")
+    assert b'mail = None\nreport = dg.JobDefinition("report")\n' in report.changed
+    assert b"    later = None\n" in report.changed
+    assert all("--job report" in each.options for each in report.sensors)
+
+
+def test_what_is_code_or_of_another_library_is_known_where_it_is_only_named(tmp_path: Path) -> None:
+    source = """
+import dagster as dg
+from dagster_snowflake import SnowflakeResource
+@dg.sensor(job_name="load")
+def watch(context, snowflake: SnowflakeResource) -> dg.Definitions: ...
+"""
+
+    report = ported(tmp_path, source)
+
+    facts = {each.what: each.fact for each in report.findings if each.level is Level.HAND}
+    assert facts == {
+        "SnowflakeResource": NAMES["*Resource"].fact,
+        "Definitions": CODE["Definitions"].fact,
+    }
 
 
 @pytest.mark.parametrize(
@@ -822,3 +1008,57 @@ def test_tables_have_no_rule_for_what_exists() -> None:
     assert not {name for name in MEMBERS for each in classes if hasattr(each, name)}
     assert not {name for name in OPTIONS for sensor in SENSORS if name in (options_of(sensor) or ())}
     assert not set(OPTIONS) & {*(options_of("RunRequest") or ()), *(options_of("SensorResult") or ())}
+
+
+MAPPING = """
+import dagster as dg
+
+hours = dg.HourlyPartitionsDefinition("2022-08-01-00:00")
+
+@dg.asset(partitions_def=hours)
+def hourly_asset(): ...
+
+@dg.asset
+def plain(hourly_asset): ...
+
+@dg.asset(
+    partitions_def=dg.WeeklyPartitionsDefinition("2020-01-01"),
+    deps=[plain, dg.AssetDep(hourly_asset, partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-1))],
+)
+def weekly_asset(): ...
+
+weekly_asset_job = dg.define_asset_job("weekly_asset_job", dg.AssetSelection.assets("weekly_asset"))
+
+@dg.multi_asset_sensor(monitored_assets=[hourly_asset.key, plain.key], job=weekly_asset_job)
+def hourly_to_weekly(context):
+    new = context.latest_materialization_records_by_partition(hourly_asset.key)
+    for partition, materialization in new.items():
+        for week in context.get_downstream_partition_keys(
+            partition, to_asset_key=weekly_asset.key, from_asset_key=hourly_asset.key
+        ):
+            yield weekly_asset_job.run_request_for_partition(partition_key=week, run_key=None)
+        context.advance_cursor({hourly_asset.key: materialization})
+"""
+
+
+def test_assets_whose_partitions_a_sensor_maps_become_specs(tmp_path: Path) -> None:
+    report = ported(tmp_path, MAPPING)
+
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert "--asset hourly_asset --asset plain" in " ".join(each.options for each in report.sensors)
+    module = loaded(report.changed)
+    assert module.hourly_asset.partitions_def == module.hours
+    [dep] = module.weekly_asset.deps
+    assert (dep.asset_key, dep.partition_mapping.start_offset) == (module.hourly_asset.key, -1)
+    instance = TreadleInstance([module.hourly_to_weekly])
+    hour = AssetMaterialization("hourly_asset", partition="2022-08-01-00:00")
+    instance.report_runless_asset_event(hour)
+    assert [run.partition_key for run in instance.runs()] == ["2022-07-31", "2022-08-07"]
+
+
+def test_mapping_of_an_input_is_changed_by_hand(tmp_path: Path) -> None:
+    text = MAPPING.replace(
+        "deps=[plain, dg.AssetDep(hourly_asset, ", 'ins={"hourly_asset": dg.AssetIn('
+    ).replace("start_offset=-1))],", "start_offset=-1))},")
+
+    assert (14, "ins of weekly_asset") in found(ported(tmp_path, text), Level.HAND)

@@ -53,10 +53,11 @@ def test_an_unknown_service_is_refused_as_botocore_refuses_it() -> None:
         clients.session_for("looms").create_client("looms")
 
 
+BOTOCORE = get_session()
 REGIONS = [
     region
-    for partition in get_session().get_available_partitions()
-    for region in get_session().get_available_regions("dynamodb", partition)[:3]
+    for partition in BOTOCORE.get_available_partitions()
+    for region in BOTOCORE.get_available_regions("dynamodb", partition)[:3]
 ]
 
 

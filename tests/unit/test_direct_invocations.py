@@ -18,7 +18,7 @@ PREVIEW: dict[str, object] = {
     "stack": None,
     "requests": [{"run_key": "a", "job": "load", "run_config": "{}", "tags": {}}],
     "existing_keys": ["b"],
-    "set_aside": [],
+    "set_aside": [{"run_key": "c", "reason": "too large"}],
     "asset_events": [],
     "cursor_before": "1",
     "cursor_after": "2",
@@ -56,7 +56,7 @@ def test_preview_reports_the_tick_and_the_cursor_before_and_after() -> None:
         "error": None,
         "requests": PREVIEW["requests"],
         "existing_keys": ["b"],
-        "set_aside": [],
+        "rejected": PREVIEW["set_aside"],
         "asset_events": [],
         "log": ["listed"],
     }
@@ -118,6 +118,6 @@ def test_unknown_sensor_and_failing_function_are_reported_with_a_message() -> No
 
 
 def test_preview_says_what_its_answer_has_no_room_for() -> None:
-    function = Function({**PREVIEW, "left_out": {"requests": 9_000}})
+    function = Function({**PREVIEW, "left_out": {"requests": 9_000, "set_aside": 2}})
 
-    assert invocations(function).preview("watch").tick["left_out"] == {"requests": 9_000}
+    assert invocations(function).preview("watch").tick["left_out"] == {"requests": 9_000, "rejected": 2}

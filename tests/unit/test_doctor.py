@@ -138,7 +138,7 @@ def test_fault_is_a_problem_with_its_subject_and_what_to_do(
 
     found = only(findings)
     assert (found.check, found.subject, found.severity) == (check, subject, Severity.PROBLEM)
-    assert message in found.says
+    assert message in found.message
     assert check not in {each.check for each in findings if each.severity is Severity.OK}
 
 
@@ -151,7 +151,7 @@ def test_what_is_denied_names_the_missing_permission_and_is_not_reported_to_be_i
 
     found = only(findings)
     assert (found.check, found.severity) == ("queues", Severity.WARNING)
-    assert found.says == "Not checked: AccessDenied"
+    assert found.message == "Not checked: AccessDenied"
     assert found.advice == "Grant yourself sqs:GetQueueAttributes."
     assert "queues" not in {each.check for each in findings if each.severity is Severity.OK}
 
@@ -169,7 +169,7 @@ def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
     findings = examined(harness, replace(HEALTHY, targets=(JobTarget("load", address, "?", exists=False),)))
 
     assert wrong(findings) == []
-    assert message in next(each for each in findings if each.subject == "load").says
+    assert message in next(each for each in findings if each.subject == "load").message
 
 
 def test_job_of_a_paused_sensor_needs_its_target(harness: EngineHarness) -> None:
@@ -189,14 +189,14 @@ def test_mapping_that_works_in_vain_is_a_warning(harness: EngineHarness) -> None
     found = only(examined(harness, replace(HEALTHY, switches=(vain,))))
 
     assert (found.severity, found.subject) == (Severity.WARNING, "launch")
-    assert "PROBLEM: Function call failed" in found.says
+    assert "PROBLEM: Function call failed" in found.message
 
 
 def test_function_that_does_not_begin_is_a_problem_with_its_own_message(harness: EngineHarness) -> None:
     found = only(examined(harness, answer={}))
 
     assert (found.check, found.subject) == ("configuration", OWNER)
-    assert "The function of sensor watch failed" in found.says
+    assert "The function of sensor watch failed" in found.message
 
 
 def test_one_error_of_a_function_is_a_warning(harness: EngineHarness) -> None:
@@ -214,7 +214,9 @@ def test_channels_that_are_there_are_in_order(harness: EngineHarness) -> None:
     findings = examined(harness, replace(HEALTHY, channels=(AlertChannel(TOPIC),)))
 
     assert wrong(findings) == []
-    assert "1 topics, secrets and senders" in next(each for each in findings if each.check == "alerts").says
+    assert (
+        "1 topics, secrets and senders" in next(each for each in findings if each.check == "alerts").message
+    )
 
 
 # ---- Sensors
@@ -229,7 +231,7 @@ def test_paused_sensor_is_a_problem_with_why(harness: EngineHarness) -> None:
 
     found = only(examined(harness))
 
-    assert found.says == "It is paused: Paused after 5 failures in a row."
+    assert found.message == "It is paused: Paused after 5 failures in a row."
     assert "treadle sensor start watch" in found.advice
 
 
@@ -239,7 +241,7 @@ def test_failing_sensor_is_a_problem_with_its_last_error(harness: EngineHarness)
     error = ErrorInfo("ValueError", "no such column")
     harness.ticks.put(Tick("watch", "t", TickKind.LEASED, TickStatus.FAILURE, now, now, now, error=error))
 
-    says = only(examined(harness)).says
+    says = only(examined(harness)).message
 
     assert says.startswith("3 ticks in a row have failed; in backoff until ")
     assert says.endswith("ValueError: no such column.")
@@ -248,7 +250,7 @@ def test_failing_sensor_is_a_problem_with_its_last_error(harness: EngineHarness)
 def test_sensor_that_does_not_tick_is_a_problem(harness: EngineHarness) -> None:
     keep(harness, last_scheduled_for=harness.clock.now() - 1_000_000)
 
-    assert only(examined(harness)).says == "Its tick is 940 s overdue."
+    assert only(examined(harness)).message == "Its tick is 940 s overdue."
 
 
 def test_sensor_that_somebody_stopped_is_no_problem(harness: EngineHarness) -> None:
@@ -269,7 +271,7 @@ def test_ticks_that_nobody_dispatches_are_a_problem(harness: EngineHarness) -> N
     found = only(examined(harness))
 
     assert (found.check, found.subject) == ("lag", "dispatch")
-    assert "1 ticks have waited for dispatch" in found.says
+    assert "1 ticks have waited for dispatch" in found.message
 
 
 def test_runs_that_nobody_checks_are_a_problem(harness: EngineHarness) -> None:
@@ -296,7 +298,7 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
     [found] = of_unknown_jobs(sensors, HEALTHY)
 
     assert (found.check, found.subject, found.severity) == ("jobs", OWNER, Severity.PROBLEM)
-    assert "It waits for runs of job lode" in found.says
+    assert "It waits for runs of job lode" in found.message
     assert "Registered jobs: load" in found.advice
     unread = replace(
         HEALTHY, unread=(SkippedCheck("jobs", "the target of job load", "glue:GetJob", "denied"),)
@@ -349,7 +351,7 @@ def test_runs_under_way_where_a_job_is_are_in_order(
 
     assert wrong(findings) == []
     [found] = [each for each in findings if each.check == "runs under way"]
-    assert found.says == "1 are at a current target of a job."
+    assert found.message == "1 are at a current target of a job."
 
 
 def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_entry(
@@ -360,7 +362,7 @@ def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_en
     found = only(examined(harness, addresses=at("step_functions", f"{MACHINE}-2")))
 
     assert (found.check, found.subject, found.severity) == ("runs under way", "job load", Severity.PROBLEM)
-    assert f"1 of its runs are in progress at {MACHINE}, which is no longer a job's target" in found.says
+    assert f"1 of its runs are in progress at {MACHINE}, which is no longer a job's target" in found.message
     assert f'Add {MACHINE} to "former" in the entry of job load' in found.advice
 
 
@@ -393,7 +395,7 @@ def test_runs_under_way_at_a_former_address_that_is_kept_are_reported_and_in_ord
 
     assert wrong(findings) == []
     kept = "the entry of job load lists it as a former target until they have ended"
-    assert any(kept in each.says for each in findings)
+    assert any(kept in each.message for each in findings)
 
 
 def test_a_former_address_of_another_kind_keeps_nothing(harness: EngineHarness) -> None:
@@ -410,29 +412,29 @@ def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_message(harn
 
     found = only(examined(harness, addresses=at("step_functions", MACHINE)))
 
-    assert "1 of its runs" in found.says
-    assert "states:DescribeExecution" in found.says
+    assert "1 of its runs" in found.message
+    assert "states:DescribeExecution" in found.message
     assert "Grant the job's role the missing permission" in found.advice
 
 
-def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(
+def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_rejected(
     harness: EngineHarness,
 ) -> None:
     held, refused = committed(harness, "k", number=1, job="other_job"), committed(harness, "r", number=2)
     harness.dispatcher().dispatch(held)
     harness.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
-    aside = replace(committed(harness, "a", number=3), set_aside=(RejectedRequest("big", "too large"),))
-    harness.tables.ticks["watch", aside.tick_id] = aside
+    rejected = replace(committed(harness, "a", number=3), rejected=(RejectedRequest("big", "too large"),))
+    harness.tables.ticks["watch", rejected.tick_id] = rejected
 
     findings = [each for each in examined(harness) if each.check == "requests"]
 
     assert {each.subject for each in findings} == {"sensor watch"}
-    text = " ".join(f"{each.severity} {each.says}" for each in findings)
+    text = " ".join(f"{each.severity} {each.message}" for each in findings)
     assert "problem Requests of a tick are held" in text
     assert "may not start job 'other_job'" in text
     assert f"problem Requests of a tick of the last day were refused; the newest is {refused.tick_id}" in text
     assert (
-        f"warning Requests of a tick of the last day were set aside because they could never run; the newest is {aside.tick_id}"
+        f"warning Requests of a tick of the last day were rejected because they could never run; the newest is {rejected.tick_id}"
         in text
     )
 
@@ -443,7 +445,7 @@ def test_doctor_counts_what_it_has_seen_of_held_ticks_as_a_part(harness: EngineH
 
     [found] = [each for each in examined(harness) if each.check == "requests"]
 
-    assert f"Requests of at least {COUNTED} ticks are held" in found.says
+    assert f"Requests of at least {COUNTED} ticks are held" in found.message
 
 
 def test_doctor_says_nothing_of_requests_that_an_operator_has_dropped(harness: EngineHarness) -> None:
@@ -465,7 +467,7 @@ def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(harnes
 
     findings = [each for each in wrong(examined(harness)) if each.check == "requests"]
 
-    text = " ".join(each.says for each in findings)
+    text = " ".join(each.message for each in findings)
     assert f"The record of tick {damaged.tick_id} cannot be read" in text
     assert "may not start job 'other_job'" in text
     assert all(each.advice for each in findings)
@@ -500,4 +502,4 @@ def test_ticks_whose_requests_cannot_be_fetched_are_a_problem(
 
     [found] = [each for each in examined(harness) if each.check == "requests"]
 
-    assert (found.severity, lost.tick_id in found.says) == (Severity.PROBLEM, True)
+    assert (found.severity, lost.tick_id in found.message) == (Severity.PROBLEM, True)

@@ -171,5 +171,5 @@ def test_role_that_cannot_be_assumed_is_a_problem_that_names_it() -> None:
     [finding] = of_target(target, ())
 
     assert finding.severity is Severity.PROBLEM
-    assert ROLE in finding.says
-    assert "AccessDenied" in finding.says
+    assert ROLE in finding.message
+    assert "AccessDenied" in finding.message

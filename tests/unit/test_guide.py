@@ -192,12 +192,12 @@ def test_each_size_goes_to_its_job_with_the_jobs_tags() -> None:
     ]
 
 
-def test_config_that_does_not_fit_is_set_aside_and_the_other_launched() -> None:
+def test_config_that_does_not_fit_is_rejected_and_the_other_launched() -> None:
     result = TreadleInstance([run("Run config with a schema").exports]).tick("exports")
 
     assert keys(result) == ["orders"]
     assert result.tick is not None
-    ((key, reason),) = [(each.run_key, each.reason) for each in result.tick.set_aside]
+    ((key, reason),) = [(each.run_key, each.reason) for each in result.tick.rejected]
     assert key == "users"
     assert "run_config.days must be bigger than or equal to 1" in reason
 

@@ -1,7 +1,10 @@
 """Dagster's names around the instance: in tests, and as sensors read it."""
 
+from typing import Any
+
 import pytest
 
+import treadle
 from treadle import (
     AssetKey,
     AssetMaterialization,
@@ -10,16 +13,19 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterInvariantViolationError,
     DagsterRunStatus,
+    DefaultSensorStatus,
     JobDefinition,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
+    SensorResult,
     build_sensor_context,
     instance_for_test,
     run_failure_sensor,
     run_status_sensor,
     sensor,
 )
+from treadle.definitions.errors import InvalidReportError, InvalidResultError
 from treadle.testing import TreadleInstance
 
 load = JobDefinition("load")
@@ -99,3 +105,25 @@ def test_result_of_a_run_has_the_newer_names_of_its_events() -> None:
     assert done.get_run_success_event() == done.get_job_success_event()
     with pytest.raises(ValueError, match="has no event of FAILURE"):
         done.get_run_failure_event()
+
+
+def test_only_materializations_are_recorded() -> None:
+    """Dagster's observations are not; sensors do not react to them there either."""
+    observation: Any = object()
+
+    with pytest.raises(
+        InvalidReportError, match=r"Only materializations are recorded, not <object .*AssetMaterial"
+    ):
+        TreadleInstance([]).report_runless_asset_event(observation)
+    with pytest.raises(InvalidResultError, match="asset_events must be a list of AssetMaterialization"):
+        SensorResult(asset_events=[observation])
+    with pytest.raises(AttributeError, match=r"'AssetObservation'. docs/guide/coming-from-dagster.md lists"):
+        _ = treadle.AssetObservation  # type: ignore[attr-defined]
+
+
+def test_each_sensor_of_an_instance_is_running() -> None:
+    @sensor(job=JobDefinition("load"), default_status=DefaultSensorStatus.STOPPED)
+    def stopped() -> RunRequest:
+        return RunRequest()
+
+    assert len(TreadleInstance([stopped]).tick("stopped").runs) == 1

@@ -409,9 +409,11 @@ def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> N
     watch.register("hourly", interval="3600")
     watch.register("off", status="STOPPED")
 
+    sensors = watch.harness.tables.sensors
     for _ in range(60):
-        for number in range(100):
-            watch.tick(name=f"minutely_{number}")
+        watch.tick(name="minutely_0")
+        for number in range(1, 100):
+            sensors[f"minutely_{number}"] = replace(sensors["minutely_0"], sensor=f"minutely_{number}")
         watch.pass_by(MINUTE_MS)
 
     reads = watch.reading.reads
@@ -419,6 +421,41 @@ def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> N
         assert sum(name in each for each in reads) <= 60 // INTERVALS
     assert sum("hourly" in each for each in reads) == 1
     assert all({"minutely_0", "minutely_99"} <= each or "minutely_0" not in each for each in reads)
+
+
+def test_state_is_read_again_right_after_three_of_its_entrys_intervals(watch: Watch) -> None:
+    """The interval of the last tick is longer; it may become that of the entry meanwhile."""
+    watch.register(interval="300")
+    watch.tick(interval=600)
+    watch.made.check()
+
+    watch.harness.clock.time += int(patience(300_000))
+    watch.made.check()
+    assert len(watch.reading.reads) == 1
+    watch.harness.clock.time += 1
+    watch.made.check()
+    assert len(watch.reading.reads) == 2
+
+
+def test_sensor_is_not_late_at_the_end_of_its_patience_in_a_new_process_either(watch: Watch) -> None:
+    watch.register()
+    watch.harness.clock.time += LATE_MS
+
+    watch.start_process()
+    watch.made.check()
+
+    assert watch.made.late == ()
+
+
+def test_each_change_is_logged(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.tick()
+    watch.pass_by(3 * MINUTE_MS)
+
+    began, ended = caplog.messages
+    assert began.startswith("Sensor watch of project shop: It has not ticked since")
+    assert ended == "Sensor watch of project shop: It is ticking again."
 
 
 def test_late_is_three_intervals_of_a_minute_at_least_and_the_minute_of_a_delivery() -> None:

@@ -17,6 +17,14 @@ def module() -> ModuleType:
     return made
 
 
+def test_tests_of_the_page_pass() -> None:
+    tests = [value for name, value in vars(module()).items() if name.startswith("test_")]
+
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
 def test_requests_have_the_maximum_runtime_of_their_job_or_their_own() -> None:
     instance = TreadleInstance([module().new_orders])
 

@@ -115,7 +115,7 @@ def test_request_with_an_invalid_tag_is_rejected_and_the_others_start(harness: E
 
     [tick] = harness.tick_records()
     assert [request.run_key for request in tick.requests] == ["b"]
-    [rejected] = tick.set_aside
+    [rejected] = tick.rejected
     assert rejected.reason == max_runtime_problem({MAX_RUNTIME_TAG: "soon"})
 
 

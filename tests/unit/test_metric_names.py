@@ -91,7 +91,7 @@ def test_an_idle_sensor_writes_no_metric(decision: Decision) -> None:
             "tick",
             metric_names.SENSORS_PAUSED,
         ),
-        (Outcome(Decision.SUCCESS, "one of two", "t", set_aside=1), "tick", metric_names.REJECTED_REQUESTS),
+        (Outcome(Decision.SUCCESS, "one of two", "t", rejected=1), "tick", metric_names.REJECTED_REQUESTS),
         (Outcome(Decision.SUCCESS, "one of two", "t", refused=1), "dispatch", metric_names.REFUSED_REQUESTS),
         (Outcome(Decision.HELD, "no grant", "t", held=1), "dispatch", metric_names.HELD_REQUESTS),
     ],

@@ -243,7 +243,7 @@ def test_dead_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> N
 
     [shown] = map(dead_letter_json, Redriver(dead_letters, list).redrive(dry_run=True))
 
-    assert (shown["origin"], shown["subject"], shown["fate"], shown["given_up_as"]) == (
+    assert (shown["origin"], shown["subject"], shown["action"], shown["error"]) == (
         "launch",
         "r 1",
         "LEFT",

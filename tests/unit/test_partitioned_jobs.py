@@ -44,9 +44,9 @@ def test_request_for_an_unknown_partition_is_rejected_and_blocks_no_other() -> N
         ("none", None),
     ]
     assert result.tick is not None
-    (aside,) = result.tick.set_aside
-    assert aside.run_key == "early"
-    assert aside.reason == (
+    (rejected,) = result.tick.rejected
+    assert rejected.run_key == "early"
+    assert rejected.reason == (
         "Request of job load has an invalid partition: Could not find a partition with key `2026-11-19` in "
         "DailyPartitionsDefinition: Daily, starting 2026-11-20 UTC. At this time, its keys are 2026-11-20 to "
         "2026-11-22. Request one of its keys, or change the definition."
@@ -105,7 +105,7 @@ def test_static_and_dynamic_keys_are_checked(key: str) -> None:
 
         assert [run.partition_key for run in result.runs] == ["a"]
         assert result.tick is not None
-        assert "its keys are a to b" in result.tick.set_aside[0].reason
+        assert "its keys are a to b" in result.tick.rejected[0].reason
 
 
 def test_function_of_dynamic_partitions_is_not_called_for_each_request() -> None:
@@ -127,7 +127,7 @@ def test_function_of_dynamic_partitions_is_not_called_for_each_request() -> None
     rejected = ticked(*(RunRequest(partition_key=f"no{number}") for number in range(200)), job=job)
 
     assert rejected.tick is not None
-    assert (len(rejected.tick.set_aside), len(calls)) == (200, 4)
+    assert (len(rejected.tick.rejected), len(calls)) == (200, 4)
 
 
 def test_run_of_two_dimensions_has_a_tag_for_each() -> None:
@@ -155,8 +155,8 @@ def test_run_of_two_dimensions_has_a_tag_for_each() -> None:
         "team": "x",
     }
     assert result.tick is not None
-    assert len(result.tick.set_aside) == 2
-    assert "its keys are 2026-11-20|eu to 2026-11-22|us" in result.tick.set_aside[0].reason
+    assert len(result.tick.rejected) == 2
+    assert "its keys are 2026-11-20|eu to 2026-11-22|us" in result.tick.rejected[0].reason
 
 
 def test_request_for_a_partition_has_its_job_and_tags() -> None:

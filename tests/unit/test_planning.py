@@ -95,29 +95,29 @@ def test_run_of_another_sensor_does_not_take_the_key(harness: EngineHarness) -> 
     assert [run.run_key for run in plan(harness, [request("k")], other).runs] == ["k"]
 
 
-def test_request_too_large_to_travel_is_set_aside_and_blocks_no_other(harness: EngineHarness) -> None:
+def test_request_too_large_to_travel_is_rejected_and_blocks_no_other(harness: EngineHarness) -> None:
     planned = plan(harness, [request("large", MAX_REQUEST_BYTES), request("k"), request(None)])
 
-    (aside,) = planned.set_aside
+    (rejected,) = planned.rejected
     assert [run.run_key for run in planned.runs] == ["k", None]
-    assert (aside.run_key, planned.reason) == ("large", None)
-    assert f"the limit is {MAX_REQUEST_BYTES}" in aside.reason
+    assert (rejected.run_key, planned.reason) == ("large", None)
+    assert f"the limit is {MAX_REQUEST_BYTES}" in rejected.reason
 
 
-def test_request_set_aside_leaves_its_key_to_a_smaller_one(harness: EngineHarness) -> None:
+def test_rejected_request_leaves_its_key_to_a_smaller_one(harness: EngineHarness) -> None:
     planned = plan(harness, [request("k", MAX_REQUEST_BYTES), request("k")])
 
     assert [run.run_key for run in planned.runs] == ["k"]
 
 
-@pytest.mark.parametrize(("surplus", "is_set_aside"), [(0, False), (1, True)])
+@pytest.mark.parametrize(("surplus", "is_rejected"), [(0, False), (1, True)])
 def test_size_counts_config_and_tags_in_bytes(
-    harness: EngineHarness, surplus: int, is_set_aside: bool
+    harness: EngineHarness, surplus: int, is_rejected: bool
 ) -> None:
     frame = len('{"x":"ü"}'.encode()) + len('{"t":"ü"}'.encode())
     requested = RunRequest("k", {"x": "ü" + "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
 
-    assert bool(plan(harness, [requested]).set_aside) is is_set_aside
+    assert bool(plan(harness, [requested]).rejected) is is_rejected
 
 
 def test_tick_with_all_keys_taken_says_which(harness: EngineHarness) -> None:

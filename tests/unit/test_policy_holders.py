@@ -111,8 +111,8 @@ def test_role_with_the_tag_of_another_roles_sensor_is_a_problem() -> None:
     [found] = judged(PolicyHolder(DAILY, "role", "daily"), PolicyHolder(OTHER, "role", "daily"))
 
     assert (found.severity, found.subject) == (Severity.PROBLEM, "sensor daily")
-    assert OTHER in found.says
-    assert DAILY in found.says
+    assert OTHER in found.message
+    assert DAILY in found.message
 
 
 def test_tag_that_two_roles_share_is_a_problem_also_where_no_function_is_known() -> None:
@@ -121,7 +121,7 @@ def test_tag_that_two_roles_share_is_a_problem_also_where_no_function_is_known()
     for sensors in (sensor("daily", ""), sensor("hourly", "arn")):
         [found] = judged(*holders, sensors=(sensors,))
         assert found.severity is Severity.PROBLEM
-        assert found.says.startswith(f"Roles {DAILY} and {OTHER} have the same tag")
+        assert found.message.startswith(f"Roles {DAILY} and {OTHER} have the same tag")
     assert judged(holders[0], sensors=(sensor("daily", ""),)) == []
 
 
@@ -150,4 +150,4 @@ def test_role_that_others_than_lambda_may_assume_is_a_warning() -> None:
     [found] = judged(PolicyHolder(DAILY, "role", "daily", ("123456789012",)))
 
     assert (found.severity, found.subject) == (Severity.WARNING, "sensor daily")
-    assert "can be assumed by 123456789012" in found.says
+    assert "can be assumed by 123456789012" in found.message

@@ -96,7 +96,7 @@ def test_registry_in_order_is_reported_to_be_so(harness: EngineHarness) -> None:
 
     assert examined(harness, registry(harness)) == []
     assert (found.check, found.severity) == ("registry", Severity.OK)
-    assert found.says == "1 sensors and 1 jobs are registered and consistent."
+    assert found.message == "1 sensors and 1 jobs are registered and consistent."
 
 
 def other(**fields: Any) -> Mapping[str, SensorEntry]:
@@ -139,21 +139,21 @@ OF_SENSOR: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("fields", "says", "advice"), [each[1:] for each in OF_SENSOR], ids=[each[0] for each in OF_SENSOR]
+    ("fields", "message", "advice"), [each[1:] for each in OF_SENSOR], ids=[each[0] for each in OF_SENSOR]
 )
 def test_what_is_wrong_with_a_sensors_registration_is_found_and_shown_with_the_sensor(
-    harness: EngineHarness, fields: dict[str, Any], says: str, advice: str
+    harness: EngineHarness, fields: dict[str, Any], message: str, advice: str
 ) -> None:
     found = registry(harness, **fields)
 
     finding, [problem] = only(examined(harness, found)), view(harness, found).problems
 
     assert (finding.subject, finding.severity) == ("sensor watch", Severity.PROBLEM)
-    assert says in finding.says
+    assert message in finding.message
     assert advice in finding.advice
-    assert (problem.kind, problem.says, problem.advice) == (
+    assert (problem.kind, problem.message, problem.advice) == (
         ProblemKind.REGISTRATION,
-        finding.says,
+        finding.message,
         finding.advice,
     )
 
@@ -165,14 +165,14 @@ def test_function_of_another_engine_is_found_by_its_environment(harness: EngineH
 
     finding = only(examined(harness, registry(harness), sensor))
 
-    assert f"{name} is 'another', but the engine's is" in finding.says
+    assert f"{name} is 'another', but the engine's is" in finding.message
     assert "project shop" in finding.advice
     [problem] = view(harness, registry(harness), sensor).problems
     assert problem.kind is ProblemKind.REGISTRATION
 
 
 @pytest.mark.parametrize(
-    ("fields", "settings", "says"),
+    ("fields", "settings", "message"),
     [
         (
             {},
@@ -193,14 +193,14 @@ def test_function_of_another_engine_is_found_by_its_environment(harness: EngineH
     ],
 )
 def test_entry_that_differs_from_its_function_is_found(
-    harness: EngineHarness, fields: dict[str, Any], settings: dict[str, str], says: str
+    harness: EngineHarness, fields: dict[str, Any], settings: dict[str, str], message: str
 ) -> None:
     """RECONCILE would take a sensor for late that is not, or for stopped."""
     sensor = replace(WATCH, settings={**ENGINE, **settings})
 
     finding = only(examined(harness, registry(harness, sensors=other(**fields)), sensor))
 
-    assert says in finding.says
+    assert message in finding.message
     assert finding.advice == "Use the same value for both in project shop, and deploy."
 
 
@@ -239,8 +239,8 @@ def test_entry_that_could_not_be_taken_is_found_with_its_reason(
     finding = only(examined(harness, registry(harness, problems={path: reason})))
 
     assert (finding.subject, finding.severity) == (path, Severity.PROBLEM)
-    assert f"{kept}" in finding.says
-    assert finding.says.endswith(reason)
+    assert f"{kept}" in finding.message
+    assert finding.message.endswith(reason)
 
 
 def test_sensor_whose_only_entry_could_not_be_taken_is_found(harness: EngineHarness) -> None:
@@ -261,7 +261,7 @@ def test_old_copy_shows_that_reconcile_does_not_run(harness: EngineHarness, age:
     assert (finding.severity is Severity.PROBLEM) is is_old
     if is_old:
         assert finding.subject == "reconcile"
-        assert "RECONCILE does not list Parameter Store" in finding.says
+        assert "RECONCILE does not list Parameter Store" in finding.message
 
 
 def test_engine_without_copy_is_a_problem(harness: EngineHarness) -> None:
@@ -270,7 +270,7 @@ def test_engine_without_copy_is_a_problem(harness: EngineHarness) -> None:
     [finding] = registrations.findings([])
 
     assert (finding.subject, finding.severity) == ("reconcile", Severity.PROBLEM)
-    assert "no copy of the registry yet" in finding.says
+    assert "no copy of the registry yet" in finding.message
 
 
 def test_projects_of_an_older_contract_are_behind(harness: EngineHarness) -> None:
@@ -284,7 +284,7 @@ def test_projects_of_an_older_contract_are_behind(harness: EngineHarness) -> Non
     finding = only(examined(harness, found))
 
     assert (finding.subject, finding.severity) == ("project shop", Severity.WARNING)
-    assert finding.says.startswith("Project shop is outdated: 2 of its entries were written for contract")
+    assert finding.message.startswith("Project shop is outdated: 2 of its entries were written for contract")
 
 
 def gone(sensor: DeployedSensor = WATCH) -> DeployedSensor:
@@ -305,7 +305,7 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(harness
 
     [problem] = found.problems
     assert problem.kind is ProblemKind.UNREADABLE
-    assert "ResourceNotFoundException" in problem.says
+    assert "ResourceNotFoundException" in problem.message
     assert (found.name, found.project, found.jobs) == ("watch", "shop", ("load",))
 
 
@@ -358,4 +358,4 @@ def test_why_names_the_function_that_is_gone(harness: EngineHarness) -> None:
         Registrations(lambda: registry(harness), ENGINE, harness.clock),
     )
 
-    assert "ResourceNotFoundException" in explains.explain("watch", Subject(run_key="a")).sentence
+    assert "ResourceNotFoundException" in explains.explain("watch", Subject(run_key="a")).summary

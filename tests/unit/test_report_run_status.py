@@ -161,7 +161,7 @@ def test_time_in_the_future_is_refused() -> None:
 @pytest.mark.parametrize("time", [datetime.min.replace(tzinfo=UTC), datetime(1969, 12, 31, tzinfo=UTC)])
 def test_time_that_cannot_be_kept_is_refused(time: datetime) -> None:
     """Sent, it would be a dead letter, of which its job learns nothing."""
-    with pytest.raises(InvalidReportError, match="must be from 1970 to 9998: give the time"):
+    with pytest.raises(InvalidReportError, match=r"time is .*; it must be from 1970 to 9998"):
         report_run_status(LAUNCH_ID, "SUCCESS", time=time, bus="b")
     with pytest.raises(InvalidReportError, match="must be from 1970 to 9998"):
         report_asset_materialization("orders", time=time, bus="b")
@@ -169,7 +169,7 @@ def test_time_that_cannot_be_kept_is_refused(time: datetime) -> None:
 
 def test_text_is_no_time() -> None:
     given: Any = "2026-11-29"
-    with pytest.raises(InvalidReportError, match="give a datetime with a time zone"):
+    with pytest.raises(InvalidReportError, match="it must be a datetime with a time zone"):
         report_run_status(LAUNCH_ID, "SUCCESS", time=given, bus="b")
 
 

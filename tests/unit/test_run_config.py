@@ -1,4 +1,4 @@
-"""Run config with a schema: an invalid request is set aside, and never starves the others."""
+"""Run config with a schema: an invalid request is rejected, and never starves the others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -65,15 +65,15 @@ def test_run_config_that_fits_is_launched_as_it_is() -> None:
     assert '"table":"t"' in instance.payload(run)
 
 
-def test_invalid_request_is_set_aside_with_the_validations_message() -> None:
+def test_invalid_request_is_rejected_with_the_validations_message() -> None:
     _, result = ticked(RunRequest("bad", {"table": 1}))
 
     assert result.tick is not None
     assert result.tick.status is TickStatus.SKIPPED
-    assert result.tick.set_aside == (
+    assert result.tick.rejected == (
         RejectedRequest("bad", "Error in config for job load: run_config.table must be string."),
     )
-    assert result.outcome.set_aside == 1
+    assert result.outcome.rejected == 1
     assert "1 invalid requests were rejected" in result.outcome.reason
 
 
@@ -86,7 +86,7 @@ def test_invalid_request_starves_no_other_and_the_cursor_moves(place: int) -> No
 
     assert [run.run_config for run in result.runs] == ['{"table":"a"}', '{"table":"b"}']
     assert result.outcome.decision is Decision.SUCCESS
-    assert result.outcome.set_aside == 1
+    assert result.outcome.rejected == 1
     assert instance.cursor("watch") == "moved"
 
 
@@ -116,7 +116,7 @@ def test_each_job_is_held_to_its_own_schema() -> None:
 
     assert [run.job for run in result.runs] == ["free"]
     assert result.tick is not None
-    assert [each.run_key for each in result.tick.set_aside] == ["b"]
+    assert [each.run_key for each in result.tick.rejected] == ["b"]
 
 
 def test_schema_that_is_no_schema_fails_the_tick_by_the_jobs_name() -> None:
@@ -184,12 +184,12 @@ def test_validate_run_config_distinguishes_a_broken_schema_from_a_broken_config(
         validate_run_config(broken, {})
 
 
-def test_preview_shows_what_would_be_set_aside() -> None:
+def test_preview_shows_what_would_be_rejected() -> None:
     @sensor(job=load)
     def watch(context: SensorEvaluationContext) -> RunRequest:
         return RunRequest("k", {"table": context.cursor})
 
     instance = TreadleInstance([watch])
 
-    assert [each.run_key for each in instance.preview("watch").tick.set_aside] == ["k"]
-    assert instance.preview("watch", cursor="t").tick.set_aside == ()
+    assert [each.run_key for each in instance.preview("watch").tick.rejected] == ["k"]
+    assert instance.preview("watch", cursor="t").tick.rejected == ()

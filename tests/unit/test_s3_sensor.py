@@ -286,7 +286,7 @@ def test_resource_that_was_not_provided_fails_the_tick(harness: EngineHarness) -
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_are(
+def test_objects_at_which_the_function_fails_are_rejected_however_many_there_are(
     harness: EngineHarness, number: int
 ) -> None:
     """A single one is no more than one of several: it remains, and the sweep of others continues."""
@@ -294,13 +294,13 @@ def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_ar
 
     outcome = harness.leased(definition).tick(TIME, Budget())
 
-    assert (outcome.decision, outcome.set_aside) == (Decision.SKIPPED, number)
+    assert (outcome.decision, outcome.rejected) == (Decision.SKIPPED, number)
     assert harness.state().failure_streak == 0
     [tick] = harness.tick_records()
-    assert [("ZeroDivisionError" in each.reason) for each in tick.set_aside] == [True] * number
+    assert [("ZeroDivisionError" in each.reason) for each in tick.rejected] == [True] * number
 
 
-def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_other(
+def test_request_for_a_job_that_the_sensor_has_not_is_rejected_and_fails_no_other(
     harness: EngineHarness,
 ) -> None:
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -310,11 +310,11 @@ def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_oth
 
     outcome = harness.leased(definition).tick(TIME, Budget())
 
-    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
+    assert (outcome.decision, outcome.count, outcome.rejected) == (Decision.SUCCESS, 2, 1)
 
 
 def test_one_object_whose_function_fails_does_not_hold_up_the_others(harness: EngineHarness) -> None:
-    """I10: it is set aside with the reason, and requested again as soon as the function works."""
+    """I10: it is rejected with the reason, and requested again as soon as the function works."""
     broken = {"in/b.csv"}
 
     def picky(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -327,10 +327,10 @@ def test_one_object_whose_function_fails_does_not_hold_up_the_others(harness: En
 
     outcome = harness.leased(definition).tick(TIME, Budget())
 
-    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
+    assert (outcome.decision, outcome.count, outcome.rejected) == (Decision.SUCCESS, 2, 1)
     [tick] = harness.tick_records()
-    assert tick.set_aside[0].run_key == objects[1].run_key(ObjectIdentity.ETAG)
-    assert "ValueError: no such column" in tick.set_aside[0].reason
+    assert tick.rejected[0].run_key == objects[1].run_key(ObjectIdentity.ETAG)
+    assert "ValueError: no such column" in tick.rejected[0].reason
     assert any("in/b.csv could not be evaluated" in line for line in tick.log)
     harness.dispatcher().dispatch(tick)
     broken.clear()
@@ -357,7 +357,7 @@ def test_sensor_without_a_bucket_anywhere_cannot_be_configured() -> None:
         s3_sensor(job_name=JOB)(keyless).configured({})
 
 
-def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails(
+def test_object_whose_function_leaves_the_process_is_rejected_as_any_that_fails(
     harness: EngineHarness,
 ) -> None:
     def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
@@ -369,7 +369,7 @@ def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails
 
     outcome = harness.leased(definition).tick(TIME, Budget())
 
-    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
+    assert (outcome.decision, outcome.count, outcome.rejected) == (Decision.SUCCESS, 2, 1)
 
 
 def test_resource_that_leaves_the_process_fails_the_tick(harness: EngineHarness) -> None:

@@ -53,7 +53,7 @@ def test_event_of_a_fresh_object_waits_with_nothing_committed(instance: TreadleI
     outcome = instance.put_object(BUCKET, "a")["watch"].outcome
 
     assert (outcome.decision, outcome.wait_seconds) == (Decision.DELAYED, SETTLE)
-    assert outcome.reason == "s3://watched/a must be unchanged for 60 s; looked at again in 60 s."
+    assert outcome.reason == "s3://watched/a must be unchanged for 60 s; checked again in 60 s."
     assert (instance.ticks("watch"), instance.runs()) == ([], ())
 
 

@@ -86,7 +86,7 @@ def test_whatever_an_object_raises_sets_aside_it_alone(error: BaseException, oth
     assert result.outcome.decision is (Decision.SUCCESS if others else Decision.SKIPPED)
     assert [run.run_key for run in result.runs] == [_run_key(instance, key) for key in others]
     assert result.tick
-    assert [aside.run_key for aside in result.tick.set_aside] == [_run_key(instance, "bad")]
+    assert [each.run_key for each in result.tick.rejected] == [_run_key(instance, "bad")]
 
 
 def _run_key(instance: TreadleInstance, key: str) -> str:
@@ -105,11 +105,11 @@ def test_error_that_was_raised_from_itself_is_reported_and_ends() -> None:
     result = ticked(instance, 5)
 
     assert result.tick
-    assert "round and round" in result.tick.set_aside[0].reason
+    assert "round and round" in result.tick.rejected[0].reason
 
 
 @pytest.mark.parametrize("keys", [("bad",), ("a", "bad", "z"), ("bad", "z"), ("a", "bad")])
-def test_object_at_which_the_function_hangs_is_set_aside_once_it_took_a_whole_tick(
+def test_object_at_which_the_function_hangs_is_rejected_once_it_took_a_whole_tick(
     keys: tuple[str, ...],
 ) -> None:
     def function(context: object, stored: S3Object) -> RunRequest:
@@ -128,9 +128,9 @@ def test_object_at_which_the_function_hangs_is_set_aside_once_it_took_a_whole_ti
     assert {run.run_key for run in instance.runs()} == {
         _run_key(instance, key) for key in keys if key != "bad"
     }
-    asides = [aside for result in results if result.tick for aside in result.tick.set_aside]
-    assert {aside.run_key for aside in asides} == {_run_key(instance, "bad")}
-    assert "the function was stopped after" in asides[0].reason
+    rejections = [each for result in results if result.tick for each in result.tick.rejected]
+    assert {each.run_key for each in rejections} == {_run_key(instance, "bad")}
+    assert "the function was stopped after" in rejections[0].reason
 
 
 def test_function_too_slow_for_a_slice_continues_at_the_next_tick_and_misses_none() -> None:
@@ -154,7 +154,7 @@ def test_function_too_slow_for_a_slice_continues_at_the_next_tick_and_misses_non
     for _ in range(4):
         result = ticked(instance, 0.5)
         assert result.outcome.decision is not Decision.FAILURE
-        assert not (result.tick and result.tick.set_aside)
+        assert not (result.tick and result.tick.rejected)
     assert sorted(run.run_key or "" for run in instance.runs()) == [_run_key(instance, key) for key in keys]
     assert calls == keys
 
@@ -193,9 +193,9 @@ def test_slice_that_requests_more_than_a_tick_may_is_taken_in_several(
 
     assert all(result.outcome.decision is not Decision.FAILURE for result in results)
     assert len(instance.runs()) == 9 * 6
-    [aside] = [aside for result in results if result.tick for aside in result.tick.set_aside][:1]
-    assert aside.run_key == _run_key(instance, "05")
-    assert "Ask for fewer" in aside.reason
+    [rejected] = [each for result in results if result.tick for each in result.tick.rejected][:1]
+    assert rejected.run_key == _run_key(instance, "05")
+    assert "Ask for fewer" in rejected.reason
 
 
 def test_round_that_was_cut_short_is_not_complete() -> None:
@@ -238,5 +238,5 @@ def test_what_fails_an_objects_event_sets_it_aside_in_the_sweep(function: Callab
 
     assert not instance.runs()
     assert result.tick
-    assert len(result.tick.set_aside) == 1
+    assert len(result.tick.rejected) == 1
     assert second.outcome.decision is Decision.SKIPPED

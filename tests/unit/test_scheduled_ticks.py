@@ -190,14 +190,14 @@ def test_stopped_sensor_that_was_never_stored_is_not_evaluated(harness: EngineHa
     assert harness.tables.sensors == {}
 
 
-def test_set_aside_requests_are_recorded_though_no_run_will_start(harness: EngineHarness) -> None:
+def test_rejected_requests_are_recorded_though_no_run_will_start(harness: EngineHarness) -> None:
     function = lambda: RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})  # noqa: E731
 
     outcome = harness.leased(sensor_of(function)).tick(NOON, Budget())
 
     (tick,) = harness.tick_records()
     assert (outcome.decision, tick.status) == (Decision.SKIPPED, TickStatus.SKIPPED)
-    assert [aside.run_key for aside in tick.set_aside] == ["large"]
+    assert [each.run_key for each in tick.rejected] == ["large"]
 
 
 def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is(

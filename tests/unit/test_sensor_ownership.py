@@ -320,7 +320,7 @@ def test_sensor_on_another_projects_state_is_shown_with_what_to_do_and_nothing_e
     [problem] = overview(harness).sensor("watch").problems
 
     assert problem.kind is ProblemKind.OWNERSHIP
-    assert problem.says == (
+    assert problem.message == (
         "Its state belongs to project shop, and it is registered by project lake: its ticks fail, and nothing is "
         "evaluated."
     )
@@ -341,7 +341,7 @@ def test_sensor_whose_function_is_given_no_project_is_shown_to_tick_on_the_other
     problem, late = overview(harness, {}).sensor("watch").problems
 
     assert (problem.kind, late.kind) == (ProblemKind.OWNERSHIP, ProblemKind.LATE)
-    assert problem.says.endswith(": it ticks on that state, as its function has no TREADLE_PROJECT.")
+    assert problem.message.endswith(": it ticks on that state, as its function has no TREADLE_PROJECT.")
 
 
 def test_stopped_sensor_on_another_projects_state_is_shown_before_it_is_started(

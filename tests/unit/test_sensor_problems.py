@@ -110,7 +110,7 @@ def test_sensor_whose_last_event_failed_is_failing_with_its_error(harness: Engin
     [found] = problems(harness, ALERT)
 
     assert found.kind is ProblemKind.FAILING
-    assert "AlertError: SNS (ops): no such topic, for alert" in found.says
+    assert "AlertError: SNS (ops): no such topic, for alert" in found.message
     assert "treadle dlq redrive" in found.advice
 
 
@@ -192,8 +192,8 @@ def test_failing_event_sensor_is_a_problem_of_the_doctors_and_not_in_order(harne
 
     [found] = [each for each in findings if each.severity is Severity.PROBLEM]
     assert (found.check, found.subject) == ("sensors", "sensor watch")
-    assert "no such topic" in found.says
-    assert "none of them fails" not in " ".join(each.says for each in findings)
+    assert "no such topic" in found.message
+    assert "none of them fails" not in " ".join(each.message for each in findings)
 
 
 # ---- Functions that do not load
@@ -210,7 +210,7 @@ def test_function_that_does_not_load_is_shown_at_once_with_its_own_error(
     found = problems(harness, deployed_at(harness, kind, 5_000), function=does_not_load)
 
     assert [each.kind for each in found] == [ProblemKind.NOT_LOADING]
-    assert found[0].says == f"Its function does not load: {IMPORT}."
+    assert found[0].message == f"Its function does not load: {IMPORT}."
     assert "layers/project/requirements.txt" in found[0].advice
 
 
@@ -366,7 +366,7 @@ def test_evaluation_that_died_is_a_failure_before_the_next_tick_records_it(harne
     [found] = problems(harness, HOURLY)
 
     assert found.kind is ProblemKind.FAILING
-    assert "has not ended, and its lease expired" in found.says
+    assert "has not ended, and its lease expired" in found.message
 
     harness.tables.sensors["watch"] = replace(state, lease_expires=now + MINUTE)
     assert problems(harness, HOURLY) == [], "an evaluation that is under way is none"
@@ -425,7 +425,7 @@ def why(
         Redriver(InMemoryDeadLetters(), list),
         harness.clock,
     )
-    return explains.explain("watch", Subject(at=harness.clock.now())).sentence
+    return explains.explain("watch", Subject(at=harness.clock.now())).summary
 
 
 def test_why_gives_the_reason_that_a_function_does_not_load_for_ticks_that_are_missing(

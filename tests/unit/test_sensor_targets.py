@@ -85,10 +85,17 @@ def test_target_is_the_sensors_job() -> None:
     assert SensorDefinition("watch", evaluation_fn=lambda: None, target=None).jobs == ()
 
 
-@pytest.mark.parametrize("target", ["one", "*", ["one"], [one], AssetKey("a"), 3])
-def test_target_that_is_a_selection_of_assets_is_refused_with_what_to_do(target: Any) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="a selection of assets is not built yet"):
+@pytest.mark.parametrize("target", [[one], AssetKey("a"), 3, "one or other", [""]])
+def test_target_that_is_neither_a_job_nor_a_selection_of_assets_is_refused(target: Any) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="target is no job and no selection of assets"):
         SensorDefinition("watch", evaluation_fn=lambda: None, target=target)
+
+
+def test_string_as_target_is_an_asset_and_no_job() -> None:
+    watch = SensorDefinition("watch", evaluation_fn=lambda: None, target="one")
+
+    assert watch.jobs == ()
+    assert watch.with_deployed_jobs([JobDefinition("makes", assets=["one"]), one]).job_names == ("makes",)
 
 
 def test_target_together_with_a_job_is_refused() -> None:

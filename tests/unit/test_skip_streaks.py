@@ -63,7 +63,7 @@ def oversized() -> RunRequest:
         (fail, TickStatus.FAILURE),
         (oversized, TickStatus.SKIPPED),
     ],
-    ids=["requests", "failure", "set aside"],
+    ids=["requests", "failure", "rejected"],
 )
 def test_next_tick_that_is_no_plain_skip_writes_the_streak_as_one_record(
     harness: EngineHarness, ending: Callable[[], Any], status: TickStatus

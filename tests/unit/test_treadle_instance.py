@@ -20,6 +20,7 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import LaunchRejectedError, SensorEvaluationError
+from treadle.definitions.results import MAX_REQUESTS
 from treadle.engine.outcomes import Decision
 from treadle.engine.publish.bus_events import RunStatusChange
 from treadle.engine.publish.publisher import Publisher
@@ -268,7 +269,7 @@ def test_partition_key_travels_to_the_run() -> None:
     assert run.tags["dagster/partition"] == "2026-11-22"
 
 
-@pytest.mark.parametrize("number", [15, 1_000, 10_000])
+@pytest.mark.parametrize("number", [15, 1_000, pytest.param(MAX_REQUESTS, marks=pytest.mark.timeout(300))])
 def test_many_requests_of_one_tick_are_all_launched_once(number: int) -> None:
     @sensor(job=load)
     def watch() -> Iterator[RunRequest]:

@@ -1,4 +1,4 @@
-"""`treadle why`: the explanation of an object, a key, a run or a time, and its sentence."""
+"""`treadle why`: the explanation of an object, a key, a run or a time, and its summary."""
 
 from dataclasses import replace
 
@@ -35,13 +35,13 @@ def s3_engine(harness: EngineHarness) -> S3Engine:
     return S3Engine(harness)
 
 
-def whats(story: Explanation) -> list[str]:
-    return [step.what for step in story.steps]
+def kinds(explanation: Explanation) -> list[str]:
+    return [step.kind for step in explanation.steps]
 
 
-def stopped_at(story: Explanation) -> str:
+def stopped_at(explanation: Explanation) -> str:
     """Return the last step of the explanation."""
-    return [step for step in story.steps if not step.ok][-1].what
+    return [step for step in explanation.steps if not step.ok][-1].kind
 
 
 def failing(stored: object) -> RunRequest:
@@ -64,27 +64,27 @@ def test_object_that_ran_is_explained_from_its_event_to_its_end(s3_engine: S3Eng
     s3_engine.harness.clock.advance(5)
     s3_engine.harness.recorder().record(s3_engine.harness.change(run, Status.SUCCESS))
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     run = s3_engine.harness.only_run()
-    assert story.sentence == f"Run {run.run_id} succeeded at {timestamp(run.ended_at or 0)}."
-    assert whats(story) == ["object", "event", "tick", "dispatch", "launch", *["status"] * 4]
-    assert tick.tick_id in story.steps[2].detail
-    assert story.steps[4].detail == f"attempt 1 is {run.external_id}"
-    assert all(step.ok for step in story.steps)
-    times = [step.at for step in story.steps if step.at is not None]
+    assert explanation.summary == f"Run {run.run_id} succeeded at {timestamp(run.ended_at or 0)}."
+    assert kinds(explanation) == ["object", "event", "tick", "dispatch", "launch", *["status"] * 4]
+    assert tick.tick_id in explanation.steps[2].detail
+    assert explanation.steps[4].detail == f"attempt 1 is {run.external_id}"
+    assert all(step.ok for step in explanation.steps)
+    times = [step.at for step in explanation.steps if step.at is not None]
     assert times == sorted(times)
 
 
-def test_key_run_and_object_have_the_same_story(s3_engine: S3Engine) -> None:
+def test_key_run_and_object_have_the_same_explanation(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
     run = s3_engine.harness.only_run()
 
     by_object = s3_engine.why_object()
 
-    assert s3_engine.why(run_key=run.run_key).sentence == by_object.sentence
+    assert s3_engine.why(run_key=run.run_key).summary == by_object.summary
     assert s3_engine.why(run_id=run.run_id).steps == by_object.steps[1:]
-    assert "is STARTED since" in by_object.sentence
+    assert "is STARTED since" in by_object.summary
 
 
 def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(s3_engine: S3Engine) -> None:
@@ -93,11 +93,11 @@ def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(s3_engine:
     s3_engine.dispatch()
     s3_engine.launch()
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     run = s3_engine.harness.only_run()
-    assert f"Run {run.run_id} is STARTED" in story.sentence
-    assert run.tick_id in story.steps[1].detail
+    assert f"Run {run.run_id} is STARTED" in explanation.summary
+    assert run.tick_id in explanation.steps[1].detail
 
 
 def test_failed_run_is_reported_with_the_targets_message(s3_engine: S3Engine) -> None:
@@ -106,11 +106,11 @@ def test_failed_run_is_reported_with_the_targets_message(s3_engine: S3Engine) ->
     failure = Failure("States.TaskFailed", "line 3 has no population")
     s3_engine.harness.recorder().record(s3_engine.harness.change(run, Status.FAILURE, failure=failure))
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert "failed at" in story.sentence
-    assert "States.TaskFailed: line 3 has no population." in story.sentence
-    assert stopped_at(story) == "status"
+    assert "failed at" in explanation.summary
+    assert "States.TaskFailed: line 3 has no population." in explanation.summary
+    assert stopped_at(explanation) == "status"
 
 
 # ---- A key that is taken
@@ -121,14 +121,14 @@ def test_same_content_again_is_reported_with_the_run_that_holds_its_key(s3_engin
     s3_engine.harness.clock.advance(3_600)
     again = s3_engine.arrive()
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     run = s3_engine.harness.only_run()
-    assert story.sentence.startswith(
+    assert explanation.summary.startswith(
         f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run {run.run_id} since "
         f"{timestamp(run.created_at)}; tick {first.tick_id} requested that run."
     )
-    assert stopped_at(story) == "request"
+    assert stopped_at(explanation) == "request"
 
 
 def test_key_that_two_events_at_once_requested_is_reported_by_the_one_that_lost(s3_engine: S3Engine) -> None:
@@ -141,7 +141,7 @@ def test_key_that_two_events_at_once_requested_is_reported_by_the_one_that_lost(
     )
     s3_engine.dispatch()
 
-    assert s3_engine.why_object().sentence.startswith("No new run: tick ")
+    assert s3_engine.why_object().summary.startswith("No new run: tick ")
 
 
 def test_released_key_waits_for_the_next_request(s3_engine: S3Engine) -> None:
@@ -161,14 +161,14 @@ def test_released_key_waits_for_the_next_request(s3_engine: S3Engine) -> None:
     )
     operations.release(SENSOR, str(run.run_key), ANN)
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     at = timestamp(s3_engine.harness.clock.now())
     released = (
         f"Its run key was released by {ANN} at {at}: the next request for its run key starts attempt 2."
     )
-    assert story.sentence.endswith(released)
-    assert "allowance" in whats(story)
+    assert explanation.summary.endswith(released)
+    assert "allowance" in kinds(explanation)
 
 
 # ---- A sensor that does not evaluate
@@ -180,18 +180,18 @@ def test_stopped_sensor_is_reported_with_who_stopped_it_and_since_when(s3_engine
     s3_engine.harness.clock.advance(60)
     s3_engine.evaluate_event(s3_engine.put())
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert f"sensor {SENSOR} is stopped since {since}, by {ANN}" in story.sentence
-    assert f"treadle sensor start {SENSOR}" in story.sentence
-    assert stopped_at(story) == "sensor"
+    assert f"sensor {SENSOR} is stopped since {since}, by {ANN}" in explanation.summary
+    assert f"treadle sensor start {SENSOR}" in explanation.summary
+    assert stopped_at(explanation) == "sensor"
 
 
 def test_sensor_that_its_block_stops_is_explained(s3_engine: S3Engine) -> None:
     s3_engine.default_status = DefaultSensorStatus.STOPPED
     s3_engine.evaluate_event(s3_engine.put())
 
-    assert "as its block of template.yaml or its code declares" in s3_engine.why_object().sentence
+    assert "as its block of template.yaml or its code declares" in s3_engine.why_object().summary
 
 
 def test_object_that_came_before_the_start_is_found_by_the_sweep(s3_engine: S3Engine) -> None:
@@ -201,13 +201,13 @@ def test_object_that_came_before_the_start_is_found_by_the_sweep(s3_engine: S3En
     s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
     started = timestamp(s3_engine.harness.clock.now())
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     assert (
         f"the sensor was not started until {started}, by {ANN}, and a stopped sensor drops its events."
-        in story.sentence
+        in explanation.summary
     )
-    assert "The sweep will find it" in story.sentence
+    assert "The sweep will find it" in explanation.summary
 
 
 def test_paused_sensor_is_reported_with_why(s3_engine: S3Engine) -> None:
@@ -215,10 +215,10 @@ def test_paused_sensor_is_reported_with_why(s3_engine: S3Engine) -> None:
     s3_engine.put()
     s3_engine.sweep(pause_after=1)
 
-    story = s3_engine.why(run_key="k")
+    explanation = s3_engine.why(run_key="k")
 
-    assert f"sensor {SENSOR} is paused: Paused after 1 failures in a row" in story.sentence
-    assert "Resource with key 'database'" in story.sentence
+    assert f"sensor {SENSOR} is paused: Paused after 1 failures in a row" in explanation.summary
+    assert "Resource with key 'database'" in explanation.summary
 
 
 # ---- An object that does not count
@@ -228,12 +228,12 @@ def test_paused_sensor_is_reported_with_why(s3_engine: S3Engine) -> None:
 def test_object_outside_the_selection_is_explained_by_what_is_watched(s3_engine: S3Engine, key: str) -> None:
     s3_engine.put(key)
 
-    story = s3_engine.why_object(key)
+    explanation = s3_engine.why_object(key)
 
-    assert story.sentence == (
+    assert explanation.summary == (
         f"Sensor {SENSOR} does not watch s3://{BUCKET}/{key}; it watches s3://{BUCKET}/in/*.csv."
     )
-    assert stopped_at(story) == "sensor"
+    assert stopped_at(explanation) == "sensor"
 
 
 def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(s3_engine: S3Engine) -> None:
@@ -241,16 +241,16 @@ def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(s3_engi
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.harness.clock.advance(100)
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert f"{LOCATION} must be unchanged for 600 s; looked at again in 500 s." in sentence
+    assert f"{LOCATION} must be unchanged for 600 s; checked again in 500 s." in summary
 
 
 def test_group_that_is_not_complete_is_explained_by_how_many_files_it_lacks(s3_engine: S3Engine) -> None:
     s3_engine.selection = replace(s3_engine.selection, complete_when=FileCount(3))
     s3_engine.evaluate_event(s3_engine.put())
 
-    assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in s3_engine.why_object().sentence
+    assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in s3_engine.why_object().summary
 
 
 @pytest.mark.parametrize(("passed", "waits"), [(100, True), (601, False)])
@@ -263,11 +263,11 @@ def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
     s3_engine.put("in/b.csv")
     s3_engine.harness.clock.advance(passed)
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert (f"s3://{BUCKET}/in/b.csv must be unchanged for 600 s" in sentence) == waits
-    assert "written again" not in sentence
-    assert ("The sweep will find it: it continues at" in sentence) == (not waits)
+    assert (f"s3://{BUCKET}/in/b.csv must be unchanged for 600 s" in summary) == waits
+    assert "written again" not in summary
+    assert ("The sweep will find it: it continues at" in summary) == (not waits)
 
 
 def test_object_that_was_there_before_the_first_enable_does_not_count(s3_engine: S3Engine) -> None:
@@ -275,31 +275,31 @@ def test_object_that_was_there_before_the_first_enable_does_not_count(s3_engine:
     s3_engine.put()
     s3_engine.sweep()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert f"it was stored before {timestamp(s3_engine.harness.clock.now())}" in sentence
-    assert "start_from is now" in sentence
+    assert f"it was stored before {timestamp(s3_engine.harness.clock.now())}" in summary
+    assert "start_from is now" in summary
 
 
 def test_function_that_requests_nothing_is_reported_with_its_reason(s3_engine: S3Engine) -> None:
     s3_engine.function = lambda stored: SkipReason("empty file")
     s3_engine.evaluate_event(s3_engine.put())
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert story.sentence == "Its event was evaluated, but no run was requested: empty file."
-    assert stopped_at(story) == "tick"
+    assert explanation.summary == "Its event was evaluated, but no run was requested: empty file."
+    assert stopped_at(explanation) == "tick"
 
 
 def test_object_that_is_gone_and_was_never_reported_is_explained(s3_engine: S3Engine) -> None:
-    assert s3_engine.why_object().sentence.endswith("the object does not exist (any longer).")
+    assert s3_engine.why_object().summary.endswith("the object does not exist (any longer).")
 
 
 def test_object_that_is_gone_has_its_run_explained(s3_engine: S3Engine) -> None:
     s3_engine.arrive()
     s3_engine.objects.delete(BUCKET, "in/a.csv")
 
-    assert f"Run {s3_engine.harness.only_run().run_id} is STARTED" in s3_engine.why_object().sentence
+    assert f"Run {s3_engine.harness.only_run().run_id} is STARTED" in s3_engine.why_object().summary
 
 
 # ---- A function that fails
@@ -312,14 +312,14 @@ def test_failing_function_is_reported_with_its_error_and_how_often(s3_engine: S3
     s3_engine.harness.clock.advance(30)
     s3_engine.evaluate_event(event)
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     at = timestamp(s3_engine.harness.clock.now())
-    assert story.sentence == (
+    assert explanation.summary == (
         f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
         "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event is delivered again automatically, five times in all."
     )
-    assert stopped_at(story) == "tick"
+    assert stopped_at(explanation) == "tick"
 
 
 def test_event_that_was_given_up_is_reported_as_a_dead_letter(s3_engine: S3Engine) -> None:
@@ -328,13 +328,13 @@ def test_event_that_was_given_up_is_reported_as_a_dead_letter(s3_engine: S3Engin
     body = '{"detail":{"bucket":{"name":"landing"},"object":{"key":"in/a.csv"}}}'
     s3_engine.dead_letters.send(body, origin=f"sensor {SENSOR}", reason="ValueError: no such column")
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     assert (
         f"It is a dead letter of sensor {SENSOR}: ValueError: no such column. Fix the cause, then: treadle dlq redrive"
-        in story.sentence
+        in explanation.summary
     )
-    assert stopped_at(story) == "dead letter"
+    assert stopped_at(explanation) == "dead letter"
 
 
 def test_sweep_that_fails_in_a_row_is_reported_with_its_streak_and_until_when_it_is_held_up(
@@ -345,10 +345,10 @@ def test_sweep_that_fails_in_a_row_is_reported_with_its_streak_and_until_when_it
     for _ in range(3):
         s3_engine.sweep()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
     held = timestamp(s3_engine.harness.state(SENSOR).resume_at or 0)
-    assert f"the last 3 ticks of sensor {SENSOR} failed, in backoff until {held}: " in sentence
+    assert f"the last 3 ticks of sensor {SENSOR} failed, in backoff until {held}: " in summary
 
 
 def test_error_of_a_failing_sweep_is_reported_behind_any_number_of_events(s3_engine: S3Engine) -> None:
@@ -363,8 +363,8 @@ def test_error_of_a_failing_sweep_is_reported_behind_any_number_of_events(s3_eng
             tick, status=TickStatus.SUCCESS, time=later
         )
 
-    assert f"the last tick of sensor {SENSOR} failed" in s3_engine.why_object().sentence
-    assert "was not provided" in s3_engine.why_object().sentence
+    assert f"the last tick of sensor {SENSOR} failed" in s3_engine.why_object().summary
+    assert "was not provided" in s3_engine.why_object().summary
 
 
 def test_more_events_than_can_be_checked_are_reported_as_such(
@@ -380,17 +380,17 @@ def test_more_events_than_can_be_checked_are_reported_as_such(
         )
         s3_engine.harness.tables.ticks[SENSOR, tick_id] = tick
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert sentence.startswith("None of the 200 ticks that were searched evaluated an event of")
+    assert summary.startswith("None of the 200 ticks that were searched evaluated an event of")
 
 
-def test_object_at_which_the_function_fails_in_a_sweep_is_reported_as_set_aside(s3_engine: S3Engine) -> None:
+def test_object_at_which_the_function_fails_in_a_sweep_is_reported_as_rejected(s3_engine: S3Engine) -> None:
     s3_engine.function = failing
     s3_engine.put()
     s3_engine.sweep()
 
-    assert "ValueError: no such column" in s3_engine.why_object().sentence
+    assert "ValueError: no such column" in s3_engine.why_object().summary
 
 
 # ---- An event that never came
@@ -406,25 +406,25 @@ def test_event_that_never_came_is_reported_by_the_rule_that_is_off_and_the_sweep
         switches=(EventTrigger("rule", f"sensor {SENSOR}", "rule-1", is_on=False),)
     )
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     due = timestamp(s3_engine.harness.clock.now() - 10_000 + INTERVAL * 1000)
-    assert story.sentence == (
+    assert explanation.summary == (
         f"No event of {LOCATION} was evaluated, and no sweep has requested a run for it: "
         "its rule rule-1 is disabled, so it receives no events (aws events enable-rule --name rule-1). "
         f"The sweep will find it: it continues at {due}."
     )
-    assert stopped_at(story) == "rules"
+    assert stopped_at(explanation) == "rules"
 
 
 def test_event_that_never_came_is_reported_by_the_bucket_that_sends_none(s3_engine: S3Engine) -> None:
     s3_engine.put()
     s3_engine.objects.sends_events = False
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert f"bucket {BUCKET} sends no events to EventBridge" in story.sentence
-    assert "put-bucket-notification-configuration" in story.sentence
+    assert f"bucket {BUCKET} sends no events to EventBridge" in explanation.summary
+    assert "put-bucket-notification-configuration" in explanation.summary
 
 
 def test_event_that_never_came_may_wait_in_the_sensors_queue(s3_engine: S3Engine) -> None:
@@ -433,7 +433,7 @@ def test_event_that_never_came_may_wait_in_the_sensors_queue(s3_engine: S3Engine
         backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),)
     )
 
-    assert "12 messages wait in its queue q; the event may be one of them." in s3_engine.why_object().sentence
+    assert "12 messages wait in its queue q; the event may be one of them." in s3_engine.why_object().summary
 
 
 def test_event_that_never_came_although_all_is_in_order_is_reported_when_the_sweep_comes(
@@ -441,9 +441,9 @@ def test_event_that_never_came_although_all_is_in_order_is_reported_when_the_swe
 ) -> None:
     s3_engine.put()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert "; the delivery of its events is in order. The sweep will find it: it continues at" in sentence
+    assert "; the delivery of its events is in order. The sweep will find it: it continues at" in summary
 
 
 def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(s3_engine: S3Engine) -> None:
@@ -459,7 +459,7 @@ def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(s3
 
     assert (
         "The current round of the sweep has passed its key; the next round finds it."
-        in s3_engine.why_object().sentence
+        in s3_engine.why_object().summary
     )
 
 
@@ -469,10 +469,10 @@ def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(s3
 def test_committed_tick_that_was_not_dispatched_waits(s3_engine: S3Engine) -> None:
     s3_engine.evaluate_event(s3_engine.put())
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert "has waited for DISPATCH since" in story.sentence
-    assert "RECONCILE dispatches it after" in story.sentence
+    assert "has waited for DISPATCH since" in explanation.summary
+    assert "RECONCILE dispatches it after" in explanation.summary
 
 
 def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(s3_engine: S3Engine) -> None:
@@ -481,10 +481,10 @@ def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(s3_engine: S3E
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.dispatch(Limits(runs_per_hour=1))
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert "waits: 1 of 1 requests wait for the next hour" in story.sentence
-    assert "RunsPerHour" in story.sentence
+    assert "waits: 1 of 1 requests wait for the next hour" in explanation.summary
+    assert "RunsPerHour" in explanation.summary
 
 
 def test_request_for_a_job_that_is_not_granted_is_reported_with_the_parameter(s3_engine: S3Engine) -> None:
@@ -492,10 +492,13 @@ def test_request_for_a_job_that_is_not_granted_is_reported_with_the_parameter(s3
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.dispatch()
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert "waits: 1 of 1 requests are held: sensor watch may not start job 'process_file'" in story.sentence
-    assert "Add it to the jobs of its registry entry in template.yaml and deploy" in story.sentence
+    assert (
+        "waits: 1 of 1 requests are held: sensor watch may not start job 'process_file'"
+        in explanation.summary
+    )
+    assert "Add it to the jobs of its registry entry in template.yaml and deploy" in explanation.summary
 
 
 def test_tick_that_is_a_dead_letter_is_reported_as_one(s3_engine: S3Engine) -> None:
@@ -504,7 +507,7 @@ def test_tick_that_is_a_dead_letter_is_reported_as_one(s3_engine: S3Engine) -> N
     body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
     s3_engine.dead_letters.send(body, origin="dispatch", reason="StoreError: no answer")
 
-    assert "It is a dead letter of dispatch: StoreError: no answer." in s3_engine.why_object().sentence
+    assert "It is a dead letter of dispatch: StoreError: no answer." in s3_engine.why_object().summary
 
 
 # ---- From run to target
@@ -514,10 +517,10 @@ def test_run_whose_message_nobody_has_received_waits_in_the_queue(s3_engine: S3E
     s3_engine.evaluate_event(s3_engine.put())
     s3_engine.dispatch()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
     run = s3_engine.harness.only_run()
-    assert sentence == (
+    assert summary == (
         f"Attempt 1 of run {run.run_id} has waited in LAUNCH's queue since {timestamp(run.created_at)}; "
         f"RECONCILE checks it at {timestamp(run.next_at or 0)}."
     )
@@ -527,17 +530,17 @@ def test_throttled_target_is_reported_with_its_message_and_the_next_try(s3_engin
     s3_engine.harness.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
     s3_engine.arrive()
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     delayed = s3_engine.harness.only_run().delayed
     assert delayed is not None
     assert (
         f"waits for its target, it will be tried again at {timestamp(delayed.until)}: Rate exceeded."
-        in story.sentence
+        in explanation.summary
     )
-    assert stopped_at(story) == "launch"
+    assert stopped_at(explanation) == "launch"
     s3_engine.harness.clock.advance(1_000)
-    assert f"it was due to be tried again at {timestamp(delayed.until)}" in s3_engine.why_object().sentence
+    assert f"it was due to be tried again at {timestamp(delayed.until)}" in s3_engine.why_object().summary
 
 
 def test_denied_start_is_reported_with_how_long_it_is_tried(s3_engine: S3Engine) -> None:
@@ -546,23 +549,23 @@ def test_denied_start_is_reported_with_how_long_it_is_tried(s3_engine: S3Engine)
     )
     s3_engine.arrive()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
-    assert "not authorized to perform states:StartExecution." in sentence
-    assert sentence.endswith("if access is denied for 5 minutes, the attempt ends with FAILURE.")
+    assert "not authorized to perform states:StartExecution." in summary
+    assert summary.endswith("if access is denied for 5 minutes, the attempt ends with FAILURE.")
 
 
 def test_start_that_the_target_rejects_is_reported_with_its_message(s3_engine: S3Engine) -> None:
     s3_engine.harness.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
     s3_engine.arrive()
 
-    sentence = s3_engine.why_object().sentence
+    summary = s3_engine.why_object().summary
 
     run = s3_engine.harness.only_run()
-    assert sentence.startswith(
+    assert summary.startswith(
         f"Run {run.run_id} could not be started: LaunchRejectedError: StateMachineDoesNotExist: gone."
     )
-    assert sentence.endswith("so a changed request may reuse its run key.")
+    assert summary.endswith("so a changed request may reuse its run key.")
 
 
 def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) -> None:
@@ -573,16 +576,16 @@ def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) 
     claim = Claim("owner-12345678", now + 90_000)
     s3_engine.harness.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
     until = timestamp(now + 90_000)
     assert (
         f"The launch 12345678 is starting attempt 1 of run {run.run_id}, which it owns until {until}"
-        in story.sentence
+        in explanation.summary
     )
-    assert "claim" in whats(story)
+    assert "claim" in kinds(explanation)
     s3_engine.harness.clock.advance(100)
-    assert "The launch 12345678, which owned attempt 1" in s3_engine.why_object().sentence
+    assert "The launch 12345678, which owned attempt 1" in s3_engine.why_object().summary
 
 
 # ---- A key, a moment
@@ -591,15 +594,15 @@ def test_claim_is_reported_with_who_owns_it_and_until_when(s3_engine: S3Engine) 
 def test_key_that_was_never_requested_is_reported_with_what_the_sensor_did_last(s3_engine: S3Engine) -> None:
     s3_engine.sweep()
 
-    sentence = s3_engine.why(run_key="never").sentence
+    summary = s3_engine.why(run_key="never").summary
 
-    assert sentence.startswith(
+    assert summary.startswith(
         "No tick of sensor watch requested run key 'never', and no run has it; the last one"
     )
-    assert "The next tick is due at" in sentence
+    assert "The next tick is due at" in summary
 
 
-def test_key_of_an_object_that_was_set_aside_is_explained(s3_engine: S3Engine) -> None:
+def test_key_of_an_object_that_was_rejected_is_explained(s3_engine: S3Engine) -> None:
     def picky(context: SensorEvaluationContext, stored: object) -> RunRequest:
         if getattr(stored, "key", "") == "in/a.csv":
             raise ValueError("bad name")
@@ -610,28 +613,31 @@ def test_key_of_an_object_that_was_set_aside_is_explained(s3_engine: S3Engine) -
     s3_engine.put("in/b.csv")
     s3_engine.sweep()
 
-    story = s3_engine.why_object()
+    explanation = s3_engine.why_object()
 
-    assert "set its request aside" in story.sentence
-    assert "ValueError: bad name" in story.sentence
+    assert "rejected its request" in explanation.summary
+    assert "ValueError: bad name" in explanation.summary
 
 
 def test_moment_of_a_skip_is_reported_with_the_streak(s3_engine: S3Engine) -> None:
     for _ in range(3):
         s3_engine.sweep()
 
-    story = s3_engine.why(at=s3_engine.harness.clock.now())
+    explanation = s3_engine.why(at=s3_engine.harness.clock.now())
 
-    assert "3 ticks, from " in story.sentence
-    assert "objects listed" in story.sentence
+    assert "3 ticks, from " in explanation.summary
+    assert "objects listed" in explanation.summary
 
 
 def test_moment_of_a_tick_is_reported_with_what_came_of_it(s3_engine: S3Engine) -> None:
     tick = s3_engine.arrive()
 
-    story = s3_engine.why(at=s3_engine.harness.clock.now() + 1_000)
+    explanation = s3_engine.why(at=s3_engine.harness.clock.now() + 1_000)
 
-    assert story.sentence == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
+    assert (
+        explanation.summary
+        == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
+    )
 
 
 @pytest.mark.parametrize(
@@ -649,9 +655,9 @@ def test_moment_of_an_event_tick_between_skipped_sweeps_is_reported_by_the_event
     assert status.skips is not None
     assert status.skips.first_at < tick.time < status.skips.last_at
 
-    sentence = s3_engine.why(at=tick.time + seconds_later * 1_000).sentence
+    summary = s3_engine.why(at=tick.time + seconds_later * 1_000).summary
 
-    assert expected in sentence
+    assert expected in summary
 
 
 def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_engine: S3Engine) -> None:
@@ -663,22 +669,22 @@ def test_moment_at_which_the_sensor_was_stopped_is_reported_with_who_did_it(s3_e
     at = s3_engine.harness.clock.now() - 1
     s3_engine.operations().start(SENSOR, s3_engine.default_status, ANN)
 
-    sentence = s3_engine.why(at=at).sentence
+    summary = s3_engine.why(at=at).summary
 
-    assert f"It had been stopped by {ANN} at {stopped}." in sentence
+    assert f"It had been stopped by {ANN} at {stopped}." in summary
 
 
 def test_moment_long_after_the_last_tick_is_reported_as_a_gap(s3_engine: S3Engine) -> None:
     tick = s3_engine.arrive()
     s3_engine.harness.clock.advance(86_400)
 
-    sentence = s3_engine.why(at=s3_engine.harness.clock.now()).sentence
+    summary = s3_engine.why(at=s3_engine.harness.clock.now()).summary
 
-    assert sentence.startswith(f"No tick of sensor {SENSOR} is recorded for")
-    assert f"the previous one is {tick.tick_id} (SUCCESS)" in sentence
+    assert summary.startswith(f"No tick of sensor {SENSOR} is recorded for")
+    assert f"the previous one is {tick.tick_id} (SUCCESS)" in summary
 
 
-def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(
+def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_explanation(
     s3_engine: S3Engine,
 ) -> None:
     s3_engine.evaluate_event(s3_engine.put())
@@ -686,9 +692,9 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
     s3_engine.harness.clock.advance(4)
     s3_engine.dispatch()
 
-    story = s3_engine.why(run_id=s3_engine.harness.only_run().run_id)
+    explanation = s3_engine.why(run_id=s3_engine.harness.only_run().run_id)
 
-    [stop] = [step for step in story.steps if step.what == "sensor"]
+    [stop] = [step for step in explanation.steps if step.kind == "sensor"]
     assert stop.detail == f"stopped by {ANN}; this tick was already committed or being committed"
 
 

@@ -16,8 +16,9 @@ interface Column<Row> {
   of: (row: Row) => Content;
 }
 
-/** What an action that the user confirms is doing. */
-interface Progress {
+/** What a dialog is doing, and the result or the error of what it did last; the status is that of a response. */
+interface Progress<Result> {
   busy: boolean;
-  error: Error | null;
+  error: (Error & {status?: number}) | null;
+  result: Result | null;
 }

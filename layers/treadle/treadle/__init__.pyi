@@ -2,8 +2,11 @@
 
 from treadle.definitions.all_succeeded_sensor import all_succeeded as all_succeeded
 from treadle.definitions.asset_key import AssetKey as AssetKey
+from treadle.definitions.asset_selection import AssetSelection as AssetSelection
 from treadle.definitions.asset_sensor import AssetSensorDefinition as AssetSensorDefinition
 from treadle.definitions.asset_sensor import asset_sensor as asset_sensor
+from treadle.definitions.asset_specs import AssetDep as AssetDep
+from treadle.definitions.asset_specs import AssetSpec as AssetSpec
 from treadle.definitions.assets import AssetMaterialization as AssetMaterialization
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
@@ -46,6 +49,9 @@ from treadle.definitions.results import RunRequest as RunRequest
 from treadle.definitions.results import SensorExecutionData as SensorExecutionData
 from treadle.definitions.results import SensorResult as SensorResult
 from treadle.definitions.results import SkipReason as SkipReason
+from treadle.definitions.retries import Backoff as Backoff
+from treadle.definitions.retries import Jitter as Jitter
+from treadle.definitions.retries import RetryPolicy as RetryPolicy
 from treadle.definitions.run_config import RunConfig as RunConfig
 from treadle.definitions.run_config_schema import validate_run_config as validate_run_config
 from treadle.definitions.run_events import DagsterEvent as DagsterEvent
@@ -152,9 +158,27 @@ from treadle.definitions.partitions.calendar_windows import (
 )
 from treadle.definitions.partitions.context import partition_loading_context as partition_loading_context
 from treadle.definitions.partitions.dynamic import DynamicPartitionsDefinition as DynamicPartitionsDefinition
+from treadle.definitions.partitions.mappings import AllPartitionMapping as AllPartitionMapping
+from treadle.definitions.partitions.mappings import IdentityPartitionMapping as IdentityPartitionMapping
+from treadle.definitions.partitions.mappings import LastPartitionMapping as LastPartitionMapping
+from treadle.definitions.partitions.mappings import PartitionMapping as PartitionMapping
+from treadle.definitions.partitions.mappings import (
+    SpecificPartitionsPartitionMapping as SpecificPartitionsPartitionMapping,
+)
+from treadle.definitions.partitions.mappings import StaticPartitionMapping as StaticPartitionMapping
 from treadle.definitions.partitions.multi import MultiPartitionKey as MultiPartitionKey
 from treadle.definitions.partitions.multi import MultiPartitionsDefinition as MultiPartitionsDefinition
+from treadle.definitions.partitions.multi_mappings import (
+    DimensionPartitionMapping as DimensionPartitionMapping,
+)
+from treadle.definitions.partitions.multi_mappings import MultiPartitionMapping as MultiPartitionMapping
+from treadle.definitions.partitions.multi_mappings import (
+    MultiToSingleDimensionPartitionMapping as MultiToSingleDimensionPartitionMapping,
+)
 from treadle.definitions.partitions.static import StaticPartitionsDefinition as StaticPartitionsDefinition
+from treadle.definitions.partitions.time_window_mapping import (
+    TimeWindowPartitionMapping as TimeWindowPartitionMapping,
+)
 from treadle.definitions.partitions.time_windows import TimeWindow as TimeWindow
 from treadle.definitions.partitions.time_windows import (
     TimeWindowPartitionsDefinition as TimeWindowPartitionsDefinition,

@@ -199,7 +199,7 @@ class TestDeployed:
 
         [tick] = instance.ticks("failure_alert")
         assert sent() == []
-        assert (tick.reason or "").endswith("of load: alert_if says so.")
+        assert (tick.reason or "").endswith("of load: alert_if returned False.")
 
     def test_secret_of_the_deployment_is_read_and_shown_in_no_tick(
         self, app: ModuleType, service: Service, sent: Callable[[], list[Any]]

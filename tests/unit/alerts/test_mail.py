@@ -201,7 +201,7 @@ class TestServers:
         by(plain)(failed_context())
 
         assert [to for to, _ in plain.taken] == [["b@example.com"]]
-        assert "did not take all addresses: a@example.com: 550 no such mailbox" in everything_logged.text
+        assert "did not accept all addresses: a@example.com: 550 no such mailbox" in everything_logged.text
 
     @pytest.mark.parametrize(("answer", "kind"), [("550 no", AlertError), ("451 later", AlertDelayedError)])
     def test_refusal_of_all_says_whether_another_try_helps(
@@ -209,7 +209,7 @@ class TestServers:
     ) -> None:
         plain.refusals = dict.fromkeys(PEOPLE, answer)
 
-        with pytest.raises(AlertError, match=f"did not take the e-mail: {answer}") as raised:
+        with pytest.raises(AlertError, match=f"did not accept the e-mail: {answer}") as raised:
             by(plain)(failed_context())
 
         assert type(raised.value) is kind
@@ -299,7 +299,7 @@ class TestDefinition:
         [
             ({"smtp_type": "TLS"}, "smtp_type is 'TLS'"),
             ({"service": "pigeon"}, "service is 'pigeon'"),
-            ({"service": "ses", "email_password": "x"}, "SES takes no email_password"),
+            ({"service": "ses", "email_password": "x"}, "SES needs no email_password"),
             ({"smtp_host": "mail.example.com", "email_password": "x"}, "would show mail.example.com"),
         ],
     )

@@ -163,7 +163,7 @@ class TestFilter:
         sensor(failed_context("clean"))
 
         assert isinstance(skip, SkipReason)
-        assert skip.skip_message == f"No alert for run {RUN_ID} of load: alert_if says so."
+        assert skip.skip_message == f"No alert for run {RUN_ID} of load: alert_if returned False."
         assert [received.body["blocks"][0]["text"]["text"][:12] for received in service.received] == [
             '*Job "clean"'
         ]

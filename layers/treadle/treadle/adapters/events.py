@@ -101,7 +101,12 @@ def _run_status(event: Json) -> RunStatusEvent:
         location,
     )
     time = time_of(detail["time"])
-    return RunStatusEvent(run, status, time, attempt, integer(detail["retry"]), integer(detail["number"]))
+    retry, number, will_retry = (
+        integer(detail["retry"]),
+        integer(detail["number"]),
+        detail.get("will_retry") is True,
+    )
+    return RunStatusEvent(run, status, time, attempt, retry, number, will_retry)
 
 
 def asset_materialization(event: Json) -> AssetMaterialized:

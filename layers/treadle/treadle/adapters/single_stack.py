@@ -270,7 +270,7 @@ class CloudFormationStack:
         except (ClientError, BotoCoreError, WaiterError) as error:
             msg = (
                 f"Stack {self._name} was not deleted: {error}. Everything else of the move is done. CloudFormation's "
-                "events of the stack say why; delete it there."
+                "events of the stack have the reason; delete it there."
             )
             raise DeploymentError(msg) from error
 

@@ -30,7 +30,7 @@ from treadle.cli.ticks import tick
 from treadle.cli.why import why
 
 
-def _say_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
+def _print_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
     del option
     if requested and not context.resilient_parsing:
         try:
@@ -46,7 +46,7 @@ def _say_version(context: click.Context, option: click.Parameter, requested: boo
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_say_version,
+    callback=_print_version,
     help="Show the version and exit.",
 )
 def treadle() -> None:

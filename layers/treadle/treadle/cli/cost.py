@@ -1,49 +1,27 @@
 """The command that estimates the cost of an engine and its projects."""
 
 import json
+from collections.abc import Callable
 
 import click
 
+from treadle.cli.options import Command
+
+
+def _number(
+    name: str, default: int, text: str, least: int = 0, most: int | None = None
+) -> Callable[[Command], Command]:
+    """Add an option that takes a whole number."""
+    return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
+
 
 @click.command()
-@click.option(
-    "--sensors",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Number of sensors with a schedule.",
-)
-@click.option(
-    "--interval",
-    type=click.IntRange(15, 86_400),
-    default=60,
-    show_default=True,
-    help="Seconds between their ticks.",
-)
-@click.option(
-    "--event-sensors",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of event sensors, each with a queue and no schedule.",
-)
-@click.option(
-    "--projects",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of project stacks, each with its own alarm.",
-)
-@click.option(
-    "--events",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of events evaluated in a month.",
-)
-@click.option(
-    "--runs", type=click.IntRange(min=0), default=0, show_default=True, help="Number of runs in a month."
-)
+@_number("--sensors", 10, "Number of sensors with a schedule.", least=1)
+@_number("--interval", 60, "Seconds between their ticks.", least=15, most=86_400)
+@_number("--event-sensors", 0, "Number of event sensors, each with a queue and no schedule.")
+@_number("--projects", 0, "Number of project stacks, each with its own alarm.")
+@_number("--events", 0, "Number of events evaluated in a month.")
+@_number("--runs", 0, "Number of runs in a month.")
 @click.option(
     "--detailed", is_flag=True, help="With Monitoring=detailed: an alarm for each cause and a dashboard."
 )

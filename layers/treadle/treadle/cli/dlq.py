@@ -48,7 +48,7 @@ def list_dead_letters(stack: str, project: str | None, origin: str | None, limit
     if as_json:
         echo_json(found)
         return
-    columns = ("LETTER", "PROJECT", "FROM", "ABOUT", "WOULD BE", "GIVEN UP AS")
+    columns = ("MESSAGE ID", "PROJECT", "ORIGIN", "SUBJECT", "ACTION", "ERROR")
     rows = [tuple(each[name] or "" for name in _LISTED) for each in found]
     table(columns, rows, "There are no dead letters.")
 
@@ -123,8 +123,8 @@ def redrive(
         raise SystemExit(FAILED)
 
 
-_LISTED = ("message_id", "project", "origin", "subject", "fate", "given_up_as")
-_FACTS = ("message_id", "project", "origin", "subject", "fate", "reason")
+_LISTED = ("message_id", "project", "origin", "subject", "action", "error")
+_FACTS = ("message_id", "project", "origin", "subject", "action", "reason")
 
 
 def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:

@@ -34,15 +34,15 @@ def doctor(stack: str, as_json: bool) -> None:
     if as_json:
         echo_json(plain_json(findings))
     else:
-        _say(findings)
+        _print_findings(findings)
         click.echo("1 problem." if problems == 1 else f"{problems} problems.")
     if problems:
         raise SystemExit(EXIT_UNHEALTHY)
 
 
-def _say(findings: "Sequence[Finding]") -> None:
+def _print_findings(findings: "Sequence[Finding]") -> None:
     for each in findings:
         whose = "" if each.subject == each.check else f" {each.subject}:"
-        click.echo(plain(f"{each.severity:<7}  {each.check}:{whose} {each.says}", _SHOWN))
+        click.echo(plain(f"{each.severity:<7}  {each.check}:{whose} {each.message}", _SHOWN))
         if each.advice:
             click.echo(plain(f"         {each.advice}", _SHOWN))

@@ -44,10 +44,10 @@ def logs(
             else parts.deployment.logs(sensor, begin, millis(until) if until else None)
         )
         for line in lines:
-            _say(line, as_json)
+            _print_line(line, as_json)
 
 
-def _say(line: "LogLine", as_json: bool) -> None:
+def _print_line(line: "LogLine", as_json: bool) -> None:
     record = _parsed(line.text)
     if "_aws" in record:
         return

@@ -11,12 +11,12 @@ from treadle.model.records import UNREADABLE
 if TYPE_CHECKING:
     from treadle.model.runs import Run
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def statuses_option(
     known: Iterable[StrEnum], description: str, default: Iterable[str] | None = None
-) -> Callable[[_Command], _Command]:
+) -> Callable[[Command], Command]:
     """Add `--status`, which may be repeated; the command takes `statuses`.
 
     Args:
@@ -41,7 +41,7 @@ def shown_status(run: "Run") -> str:
     return cause if cause.startswith(UNREADABLE) else run.status.value
 
 
-def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[_Command], _Command]:
+def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[Command], Command]:
     """Add `--max`; the command takes `limit`.
 
     Args:

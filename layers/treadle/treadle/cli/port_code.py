@@ -1,15 +1,55 @@
 """The code of a Dagster file that is not a sensor's: jobs, assets and wiring."""
 
 import ast
+import json
+import re
 
-from treadle.cli.port_names import Function, Names
-from treadle.cli.port_rules import CODE, CONFIG_OF_JOB, RESOURCES, Level, options_of
+from treadle.cli.port_names import Function, Names, bodies
+from treadle.cli.port_rules import (
+    ASSETS_OF_JOB,
+    CODE,
+    CONFIG_OF_JOB,
+    MAPPING_OF_INPUT,
+    READS_PARTITIONS,
+    RESOURCES,
+    SENSORS,
+    Level,
+    options_of,
+)
+
+_PLAIN = re.compile(r"[\w./-]+")
 
 
 class CodePort(Names):
     """Replaces jobs by their definitions, and removes the rest."""
 
-    def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
+    def _read_assets(self) -> None:
+        """Read which assets the file defines, and whether its requests select some, or its sensors read partitions."""
+        attributes = {each.attr for each in ast.walk(self.source.tree) if isinstance(each, ast.Attribute)}
+        reads_partitions = not attributes.isdisjoint(READS_PARTITIONS)
+        for body in bodies(self.source.tree):
+            for statement in body:
+                name, variable, call = self._code(statement)
+                if name == "AssetSpec":
+                    self.specs.add(variable)
+                elif name in CODE and CODE[name].kind == "asset":
+                    is_function = isinstance(statement, Function)
+                    key = self._asset_key(variable, call, is_function)
+                    options = {each.arg for each in call.keywords} if call else set()
+                    if reads_partitions and variable and key and "partitions_def" in options:
+                        self.partitioned[variable] = key
+                        self.specs.add(variable)
+                    else:
+                        self.assets[variable] = key
+        self.selects = "get_downstream_partition_keys" in attributes or any(
+            isinstance(each, ast.Call)
+            and any(keyword.arg == "asset_selection" for keyword in each.keywords)
+            and self._dagster(each.func) not in SENSORS
+            for each in ast.walk(self.source.tree)
+        )
+
+    def _code(self, statement: ast.stmt) -> tuple[str, str, ast.Call | None]:
+        """Return what of Dagster a statement defines, the variable, and the call that does it."""
         call: ast.Call | None = None
         name, variable = "", ""
         if isinstance(statement, Function):
@@ -29,6 +69,10 @@ class CodePort(Names):
             name = "to_job" if is_graph else name
             if isinstance(call.func, ast.Attribute) and self._dagster(call.func.value) == "Definitions":
                 name = "Definitions"
+        return name, variable, call
+
+    def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
+        name, variable, call = self._code(statement)
         if name == "to_job" or name in CODE:
             self._replace_code(statement, name, variable, call, is_alone)
 
@@ -51,9 +95,13 @@ class CodePort(Names):
             if "config" in gone:
                 self._refuse(statement, f"config of {name}", CONFIG_OF_JOB)
             return
-        if code.kind == "asset":
-            self.assets[variable] = self._asset_key(variable, call, isinstance(statement, Function))
-        elif variable:
+        if variable in self.partitioned and call:
+            text, self.kept[statement] = self._spec(variable, call, line)
+            self.source.replace_statement(statement, f"{variable} = {text}")
+            fact = "the code of the asset is elsewhere"
+            self._find(line, Level.CHANGE, what, fact, f"Change it to `{variable} = {text}`")
+            return
+        if code.kind != "asset" and variable:
             self.removed[variable] = f"@{name}"
         self.kept[statement] = []
         for each in ast.walk(statement):
@@ -64,13 +112,34 @@ class CodePort(Names):
         self.source.replace_statement(statement, "", is_alone=is_alone)
         self._find(line, Level.CHANGE, what, code.fact, code.advice)
 
+    def _spec(self, variable: str, call: ast.Call, line: int) -> tuple[str, list[ast.expr]]:
+        """Return the spec of an asset with partitions, and which parts of its definition it keeps."""
+        given = {each.arg: each.value for each in call.keywords}
+        parts = [self.partitioned[variable]]
+        kept = [given["partitions_def"]]
+        deps = given.get("deps")
+        mapped = [
+            each
+            for each in (deps.elts if isinstance(deps, ast.List) else [])
+            if isinstance(each, ast.Call)
+            and any(option.arg == "partition_mapping" for option in each.keywords)
+        ]
+        if mapped:
+            parts.append(f"deps=[{', '.join(map(self._text, mapped))}]")
+            kept += mapped
+        parts.append(f"partitions_def={self._text(given['partitions_def'])}")
+        inputs = given.get("ins")
+        if inputs is not None and "partition_mapping" in self._text(inputs):
+            self._refuse(inputs, f"ins of {variable}", MAPPING_OF_INPUT)
+        return f"{self._spelled('AssetSpec', line)}({', '.join(parts)})", kept
+
     def _job(
         self, name: str, variable: str, call: ast.Call | None, line: int, *, is_function: bool
     ) -> tuple[str, list[ast.expr]]:
         """Return a job's new definition, and which parts of its old one it keeps."""
         given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
         if call and call.args and not is_function:
-            given.setdefault("name", call.args[0])
+            given.update(zip(("name", "selection"), call.args, strict=False))
         named = f'"{variable}"'
         if (
             name == "to_job"
@@ -83,7 +152,67 @@ class CodePort(Names):
         known = options_of("JobDefinition") or ()
         kept = {key: value for key, value in given.items() if key in known and key != "name"}
         parts = [named, *(f"{key}={self._text(value)}" for key, value in kept.items())]
+        if name == "define_asset_job" and self.selects:
+            keys = self._selected(given.get("selection"))
+            if keys is None:
+                self._refuse(given["selection"], "selection of define_asset_job", ASSETS_OF_JOB)
+            else:
+                parts.append(f"assets=[{', '.join(keys)}]")
         return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values())
+
+    def _selected(self, selection: ast.expr | None) -> list[str] | None:
+        """Return the texts of the keys of what a selection selects, if they can be read."""
+        if selection is None or (isinstance(selection, ast.Constant) and selection.value in {None, "*"}):
+            names = [*self.assets, *self.partitioned]
+            every = [self._key(ast.Name(name, lineno=self.imports.preamble)) for name in names]
+            return None if None in every else list(map(str, every))
+        if isinstance(selection, ast.BinOp) and isinstance(selection.op, ast.BitOr):
+            left, right = self._selected(selection.left), self._selected(selection.right)
+            return None if left is None or right is None else list(dict.fromkeys([*left, *right]))
+        is_call = isinstance(selection, ast.Call) and isinstance(selection.func, ast.Attribute)
+        if is_call and self._dagster(selection.func.value) == "AssetSelection" and not selection.keywords:  # type: ignore[attr-defined]
+            how = selection.func.attr  # type: ignore[attr-defined]
+            if how == "all":
+                return self._selected(None)
+            if how not in {"assets", "keys"}:
+                return None
+            found = [self._key(each, is_user_string=how == "keys") for each in selection.args]  # type: ignore[attr-defined]
+        else:
+            is_list = isinstance(selection, ast.List | ast.Tuple)
+            each_of = selection.elts if is_list else [selection]  # type: ignore[attr-defined]
+            found = [self._key(each, is_user_string=True) for each in each_of]
+        return None if None in found else list(map(str, found))
+
+    def _key(self, node: ast.expr, *, is_user_string: bool = False) -> str | None:
+        """Return the text of an asset's key.
+
+        Args:
+            node: what stands for the asset.
+            is_user_string: whether a string has the parts of the key joined by "/", and may be a selection.
+        """
+        if isinstance(node, ast.Name) and node.id in self.assets:
+            text = self.assets[node.id]
+            return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
+        if isinstance(node, ast.Name) and node.id in self.specs:
+            return node.id
+        if isinstance(node, ast.Attribute) and node.attr == "key":
+            key = self._key(node.value)
+            return f"{key}.key" if key in self.specs else key
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = self._text(node)
+            spec = next(
+                (name for name, key in self.partitioned.items() if key.strip("'\"") == node.value), None
+            )
+            if spec is not None:
+                return spec
+            if is_user_string and _PLAIN.fullmatch(node.value) is None:
+                return None
+            if is_user_string and "/" in node.value:
+                text = f"[{', '.join(json.dumps(part) for part in node.value.split('/'))}]"
+            return f"{self._spelled('AssetKey', node.lineno)}({text})"
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
+            return self._text(node)
+        return None
 
     def _asset_key(self, variable: str, call: ast.Call | None, is_function: bool) -> str | None:
         """Return the text of an asset's key, if it can be read."""

@@ -46,6 +46,7 @@ class _Port(UsesPort):
 
     def report(self) -> Report:
         """Port the file."""
+        self._read_assets()
         for body in list(bodies(self.source.tree)):
             for statement in body:
                 self._replace(statement, is_alone=body is not self.source.tree.body)

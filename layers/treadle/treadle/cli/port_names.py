@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 import treadle
-from treadle.cli.port_rules import CODE, DIFFERENT, GUIDE, NAMES, PACKAGES, Level, Rule, exists
+from treadle.cli.port_rules import CODE, DIFFERENT, GUIDE, LIBRARIES, NAMES, PACKAGES, Level, Rule, exists
 from treadle.cli.port_source import Source
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -140,7 +140,7 @@ def is_preamble(statement: ast.stmt) -> bool:
 def is_dagsters(module: str) -> bool:
     """Return whether a module is Dagster's, or of one of its libraries."""
     package = module.partition(".")[0]
-    return package in PACKAGES or package.startswith("dagster_")
+    return package in PACKAGES or package.removeprefix("dagster_") in LIBRARIES
 
 
 def bound(body: Sequence[ast.stmt]) -> set[str]:
@@ -171,8 +171,18 @@ class Names:
         """Variables that are jobs after the port, with the text of the job's name."""
         self.assets: dict[str, str | None] = {}
         """Removed assets, with the text of their keys."""
+        self.specs: set[str] = set()
+        """Variables that are specs of assets, and remain."""
+        self.partitioned: dict[str, str] = {}
+        """Those that were asset definitions with partitions, with the text of their keys."""
+        self.selects = False
+        """Whether requests select assets, or sensors map their partitions, so that jobs must say which they make."""
         self.made_jobs: dict[ast.keyword, str] = {}
         """Targets that are assets, with the name of the job that makes them."""
+        self.replaced: set[ast.AST] = set()
+        """Expressions that are replaced as a whole."""
+        self.none: dict[str, ast.expr] = {}
+        """Variables of the module that are None, as documentation writes a job that is elsewhere."""
         self.removed: dict[str, str] = {}
         """Other removed variables, with what they were."""
         self.kept: dict[ast.stmt, list[ast.expr]] = {}

@@ -2,16 +2,19 @@
 
 import ast
 import re
+from collections.abc import Sequence
 
 from treadle.cli.port_code import CodePort
 from treadle.cli.port_names import Function, Sensor, bound, elements
 from treadle.cli.port_rules import (
+    ASSETS_OF_JOB,
     CODE,
     CONTEXTS,
+    DROPPED_OF_ASSETS,
     DROPPED_OPTIONS,
     JOB_ELSEWHERE,
+    JOBS_OF_ASSETS,
     MEMBERS,
-    NAMES,
     PACKAGES,
     RENAMED_OPTIONS,
     SENSORS,
@@ -21,11 +24,16 @@ from treadle.cli.port_rules import (
     class_of,
     exists,
     has_member,
+    missing_name,
     options_of,
     positional,
     refusal,
+    rule_of,
     unknown,
 )
+
+_OF_ASSETS = {"target", "asset_selection", "request_assets"}
+"""Options of sensors that select assets."""
 
 _TEXT = re.compile(r"[\"']([^\"']+)[\"']")
 
@@ -35,6 +43,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def visit(self, node: ast.AST) -> None:
         """Visit what remains of a node."""
+        if node in self.replaced:
+            return
         if isinstance(node, ast.stmt) and node in self.kept:
             for each in self.kept[node]:
                 super().visit(each)
@@ -82,6 +92,9 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         """Visit an assignment, which may make a sensor."""
         [target, *others] = node.targets
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        if is_none and isinstance(target, ast.Name) and not self.hidden:
+            self.none[target.id] = node.value
         if isinstance(node.value, ast.Call) and isinstance(target, ast.Name) and not others:
             self.generic_visit(node)
             self._add_sensor(target.id, self._dagster(node.value.func), node.value)
@@ -99,8 +112,10 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def _new_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         """Return what an option of a sensor means for `treadle new sensor`."""
-        if keyword in self.made_jobs:
-            return [f"--job {self.made_jobs[keyword]}"]
+        made = [f"--job {self.made_jobs[keyword]}"] if keyword in self.made_jobs else []
+        return made if made and keyword.arg in _OF_ASSETS else [*made, *self._given_options(keyword, kind)]
+
+    def _given_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         value = keyword.value
         text = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
         inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
@@ -110,10 +125,15 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
         if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
-            keys = (re.findall(_TEXT, self._key(each) or "") for each in elements(value))
+            keys = (re.findall(_TEXT, self._literal_key(each)) for each in elements(value))
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
         return [f"--interval {text}"] if is_interval else []
+
+    def _literal_key(self, node: ast.expr) -> str:
+        """Return the text of an asset's key; "" if it cannot be read."""
+        key = self._key(node) or ""
+        return self.partitioned.get(key.removesuffix(".key"), key)
 
     def visit_Call(self, node: ast.Call) -> None:
         """Visit a call: its options must exist."""
@@ -126,6 +146,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 self.visit(each)
             return
         if exists(name):
+            self._replace_assets(node, name)
             changed = self._check_options(node, name)
             self.visit(node.func)
             for argument in node.args:
@@ -136,7 +157,40 @@ class UsesPort(CodePort, ast.NodeVisitor):
                     self._note_target(keyword)
                     self.visit(keyword.value)
             return
+        if isinstance(node.func, ast.Attribute) and self._dagster(node.func.value) == "AssetSelection":
+            self._replace_keys(node.args)
         self.generic_visit(node)
+
+    def _replace_assets(self, node: ast.Call, name: str) -> None:
+        """Replace removed assets by their keys, where an asset may be named by its key."""
+        for keyword in node.keywords:
+            if (name, keyword.arg) == ("AssetSpec", "deps"):
+                self._replace_keys(elements(keyword.value))
+            if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
+                self._replace_partitioned(elements(keyword.value))
+
+    def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
+        """Replace the keys of assets with partitions by their specs, which have these."""
+        specs = {key: variable for variable, key in self.partitioned.items()}
+        for each in nodes:
+            text: str | None = None
+            if isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name):
+                text = each.value.id if each.value.id in self.partitioned else None
+            elif isinstance(each, ast.Call) and self._dagster(each.func) == "AssetKey" and each.args:
+                text = specs.get(self._text(each.args[0]))
+            if text is not None:
+                what, fact = self._text(each), "a sensor knows partitions by specs"
+                self.source.replace(each, text)
+                self._find(each, Level.CHANGE, what, fact, f"Change it to `{text}`")
+
+    def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
+        for each in nodes:
+            text = self._key(each) if isinstance(each, ast.Name) and each.id in self.assets else None
+            if text is not None:
+                self.source.replace(each, text)
+                self.replaced.add(each)
+                fact = "the code of the assets is elsewhere"
+                self._find(each, Level.CHANGE, each.id, fact, f"Change it to `{text}`")  # type: ignore[attr-defined]
 
     def _is_selection(self, node: ast.expr) -> bool:
         """Replace a selection that only lists assets by their keys."""
@@ -144,10 +198,12 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return False
         if self._dagster(node.func.value) != "AssetSelection":
             return False
-        keys = [self._key(each) for each in node.args]
-        if node.func.attr not in {"assets", "keys"} or None in keys or node.keywords:
+        keys = self._selected(node)
+        if node.func.attr not in {"assets", "keys"} or keys is None:
+            self._refuse(node, "AssetSelection", JOBS_OF_ASSETS)
             return False
-        text = f"[{', '.join(map(str, keys))}]"
+        self._visit_keys(node)
+        text = f"[{', '.join(keys)}]"
         self.source.replace(node, text)
         self._find(
             node,
@@ -158,19 +214,11 @@ class UsesPort(CodePort, ast.NodeVisitor):
         )
         return True
 
-    def _key(self, node: ast.expr) -> str | None:
-        """Return the text of an asset's key."""
-        if isinstance(node, ast.Name) and node.id in self.assets:
-            text = self.assets[node.id]
-            return f"{self._spelled('AssetKey', node.lineno)}({text})" if text else None
-        if isinstance(node, ast.Attribute) and node.attr == "key":
-            return self._key(node.value)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return f"{self._spelled('AssetKey', node.lineno)}({self._text(node)})"
-        if isinstance(node, ast.Call) and self._dagster(node.func) == "AssetKey":
-            self.visit(node)
-            return self._text(node)
-        return None
+    def _visit_keys(self, node: ast.AST) -> None:
+        """Visit the keys that are part of a text that replaces a node."""
+        for each in ast.walk(node):
+            if isinstance(each, ast.Call) and self._dagster(each.func) == "AssetKey":
+                self.visit(each)
 
     def _check_options(self, node: ast.Call, name: str) -> list[ast.keyword]:
         """Report options that Treadle does not have; return those that are replaced."""
@@ -184,6 +232,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 level=Level.HAND,
             )
             self._refuse(node.args[-1], f"arguments of {name}", rule)
+        self._add_target(node, name)
         changed, dropped = [], []
         for keyword in node.keywords:
             option = keyword.arg
@@ -194,21 +243,46 @@ class UsesPort(CodePort, ast.NodeVisitor):
             is_only = not any(
                 each.arg in TARGETS | {"job_name"} for each in node.keywords if each is not keyword
             )
-            if name in SENSORS and option in {"target", "asset_selection"} and is_only:
+            if name in SENSORS and option in _OF_ASSETS and is_only:
                 self._change_target(node, keyword, name)
                 changed.append(keyword)
             elif new in known:
                 self._rename(keyword, str(new), name)
-            elif option in DROPPED_OPTIONS:
+            elif option in DROPPED_OPTIONS or name == "AssetSpec":
                 dropped.append(keyword)
-                self._find(
-                    keyword, Level.CHANGE, f"{option} of {name}", "repositories do not exist", "Leave it out"
-                )
+                fact = DROPPED_OF_ASSETS if name == "AssetSpec" else "repositories do not exist"
+                self._find(keyword, Level.CHANGE, f"{option} of {name}", fact, "Leave it out")
             elif missing is not None:
                 self._refuse(keyword, f"{option} of {name}", missing)
         if dropped:
             self.source.drop([*node.args, *node.keywords], list(dropped))
         return [*changed, *dropped]
+
+    def _add_target(self, node: ast.Call, name: str) -> None:
+        """Add a job to a sensor without a target whose requests select assets; in Dagster, their tick fails."""
+        sensor = self.decorates.get(node)
+        if name not in SENSORS or sensor is None or not node.keywords:
+            return
+        if any(each.arg in {*TARGETS, *_OF_ASSETS, "job_name", None} for each in node.keywords):
+            return
+        selections = [
+            keyword.value
+            for each in ast.walk(sensor)
+            if isinstance(each, ast.Call) and self._dagster(each.func) == "RunRequest"
+            for keyword in each.keywords
+            if keyword.arg == "asset_selection"
+        ]
+        keys = [key for each in selections for key in self._selected(each) or ()]
+        if not keys:
+            return
+        job = f"{sensor.name}_job"
+        self.made_jobs[node.keywords[0]] = job
+        definition = self._spelled("JobDefinition", node.lineno)
+        text = f'job={definition}("{job}", assets=[{", ".join(dict.fromkeys(keys))}])'
+        start, _ = self.source.span(node.keywords[0])
+        self.source.edits.append((start, start, f"{text}, "))
+        advice = f"Add `{text}`, a job that makes the assets"
+        self._find(node, Level.CHANGE, f"{name} {sensor.name}", "it has no target for its requests", advice)
 
     def _rename(self, keyword: ast.keyword, new: str, name: str) -> None:
         assert keyword.arg
@@ -221,7 +295,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def _is_no_job(self, keyword: ast.keyword, name: str) -> bool:
         """Return whether a sensor's target is not one job: several jobs, or assets."""
         is_list = isinstance(keyword.value, ast.List | ast.Tuple)
-        return name in SENSORS and keyword.arg == "target" and (is_list or self._are_assets(keyword.value))
+        return name in SENSORS and keyword.arg in _OF_ASSETS and (is_list or self._are_assets(keyword.value))
 
     def _are_assets(self, value: ast.expr) -> bool:
         if isinstance(value, ast.List | ast.Tuple):
@@ -229,17 +303,26 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if isinstance(value, ast.Constant):
             return isinstance(value.value, str)
         if isinstance(value, ast.Name):
-            return value.id in self.assets
+            return value.id in {*self.assets, *self.specs}
+        if isinstance(value, ast.Attribute) and value.attr == "key":
+            return self._are_assets(value.value)
         return any(self._dagster(each) in {"AssetSelection", "AssetKey"} for each in ast.walk(value))
 
     def _change_target(self, node: ast.Call, keyword: ast.keyword, name: str) -> None:
         value = keyword.value
         sensor = self.decorates.get(node)
         variable = sensor.name if sensor else "sensor"
-        if keyword.arg == "asset_selection" or self._are_assets(value):
+        if keyword.arg != "target" or self._are_assets(value):
             job = f"{variable}_job"
             self.made_jobs[keyword] = job
-            text, fact = f'job_name="{job}"', "asset definitions do not exist"
+            keys = self._selected(value) if self.selects else None
+            text, fact = f'job_name="{job}"', "the code of the assets is elsewhere"
+            if keys is not None:
+                definition = self._spelled("JobDefinition", keyword.value.lineno)
+                text = f'job={definition}("{job}", assets=[{", ".join(keys)}])'
+                self._visit_keys(value)
+            elif self.selects:
+                self._refuse(value, f"{keyword.arg} of {name}", ASSETS_OF_JOB)
             advice = f"Change it to `{text}`, a job that makes the assets"
         else:
             option = "jobs" if isinstance(value, ast.List | ast.Tuple) else "job"
@@ -256,8 +339,16 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return
         is_list = isinstance(keyword.value, ast.List | ast.Tuple)
         for each in elements(keyword.value) if is_list else [keyword.value]:
+            if isinstance(each, ast.Name) and each.id in self.none:
+                # A placeholder for a job.
+                self._replace_job(self.none.pop(each.id), each.id)
+                self.jobs[each.id] = f'"{each.id}"'
             roots = [name.id for name in ast.walk(each) if isinstance(name, ast.Name)]
             if self.hidden or not set(roots) & set(self.imports.others) - set(self.jobs):
+                continue
+            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
+                # Of a module with jobs.
+                self._replace_job(each, each.attr)
                 continue
             if not isinstance(each, ast.Name):
                 self._refuse(each, f"job {self._text(each)}", JOB_ELSEWHERE)
@@ -268,6 +359,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
             advice = f"Change it to `{text}`; the name must be the job's"
             alias = self.imports.others[each.id]
             self._find(alias, Level.CHANGE, f"import of {each.id}", JOB_ELSEWHERE.fact, advice)
+
+    def _replace_job(self, node: ast.expr, name: str) -> None:
+        """Replace an expression that gives a job by the job's definition."""
+        text = f'{self._spelled("JobDefinition", node.lineno)}("{name}")'
+        self.source.replace(node, text)
+        self.replaced.add(node)
+        advice = f"Change it to `{text}`; the name must be the job's"
+        self._find(node, Level.CHANGE, f"job {name}", JOB_ELSEWHERE.fact, advice)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Visit an attribute: of a package, a class, a context, an instance, a job or an asset."""
@@ -289,7 +388,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
         of, cls = self._owner(node.value)
         if cls is not None and not has_member(cls, node.attr):
             what = f"{of}.{node.attr}"
-            self._refuse(node, what, MEMBERS.get(node.attr, unknown(what)))
+            self._refuse(node, what, rule_of(MEMBERS, f"{cls.__name__}.{node.attr}") or unknown(what))
         self.generic_visit(node)
 
     def _owner(self, value: ast.expr) -> tuple[str, type | None]:
@@ -312,7 +411,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def visit_Name(self, node: ast.Name) -> None:
         """Visit a name: of Dagster's, or of something that is removed."""
-        if any(node.id in names for names in self.hidden):
+        if node in self.replaced or any(node.id in names for names in self.hidden):
             return
         self.used.add(node.id)
         found = self._resolve(node)
@@ -335,4 +434,4 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if found.package.partition(".")[0] in PACKAGES and exists(found.name):
             self.works[node.lineno].append(found.name)
         else:
-            self._refuse(node, found.name, NAMES.get(found.name, unknown(found.name)))
+            self._refuse(node, found.name, missing_name(found.name))

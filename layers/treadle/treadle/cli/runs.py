@@ -81,7 +81,7 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
     if as_json:
         echo_json(run_json(found))
     else:
-        _say(found)
+        _print_run(found)
 
 
 @run.command()
@@ -275,10 +275,12 @@ def _requester(run: "Run") -> str | None:
     return f"backfill {found[0]}" if found else None
 
 
-def _say(run: "Run") -> None:
+def _print_run(run: "Run") -> None:
+    from treadle.definitions.runs import assets_of
     from treadle.engine.record.max_runtime import current_cancellation
 
-    failure, unanswered, cancellation = run.failure, run.unanswered, current_cancellation(run)
+    failure, unanswered, assets = run.failure, run.unanswered, assets_of(run.tags)
+    cancellation = current_cancellation(run)
     print_fields(
         {
             "run": run.run_id,
@@ -288,8 +290,10 @@ def _say(run: "Run") -> None:
             "requested by": _requester(run),
             "tick": run.tick_id if run.sensor else None,
             "partition": run.partition_key,
+            "assets": None if assets is None else ", ".join(assets) or "none",
             "status": run.status,
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
+            "retried at": run.retry_at and when(run.retry_at),
             "made": when(run.created_at),
             "execution": run.external_id,
             "target": run.target,
@@ -298,7 +302,7 @@ def _say(run: "Run") -> None:
             "not queried since": unanswered and f"{when(unanswered.since)}: {unanswered.reason}",
             "to be canceled since": cancellation and f"{when(cancellation.at)}: {cancellation.cause}",
             "not canceled because": (cancellation and cancellation.refused) or None,
-            "looked at again": when(run.next_at) if run.next_at else None,
+            "checked again": when(run.next_at) if run.next_at else None,
             "run config": run.run_config,
             "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),
         }

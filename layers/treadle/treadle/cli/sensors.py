@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from treadle.operate.overview import SensorView
 
 SHOWN_EDITS = 10
-_MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "SET_ASIDE": "A"}
+_MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "REJECTED": "X"}
 _HEALTH = {
     "UNREADABLE": "not found",
     "REGISTRATION": "misregistered",
@@ -76,7 +76,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
     registry entry is inconsistent), another project's (its state is), does not load (its function), failing, late,
     blocked (by its stored state), no events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
-    consecutive skips; H if requests are held, R if some were refused, A if some were set aside.
+    consecutive skips; H if requests are held, R if some were refused, X if some were rejected.
     """
     from treadle.operate.views import sensor_json
 
@@ -229,7 +229,7 @@ def preview(
     if as_json:
         echo_json(plain_json(found))
     else:
-        _say_preview(plain_json(found))
+        _print_preview(plain_json(found))
     if found.tick["status"] == "FAILURE":
         raise SystemExit(EXIT_UNHEALTHY)
 
@@ -434,7 +434,7 @@ def _row(view: "SensorView") -> tuple[object, ...]:
 def echo_problems(view: "SensorView") -> None:
     """Print a sensor's problems, and what to do."""
     for each in view.problems:
-        echo(f"! {view.name}: {each.says}")
+        echo(f"! {view.name}: {each.message}")
         echo(f"  {each.advice}")
 
 
@@ -456,7 +456,7 @@ def _read(path: Path) -> Mapping[str, object]:
     return event
 
 
-def _say_preview(found: Mapping[str, Any]) -> None:
+def _print_preview(found: Mapping[str, Any]) -> None:
     tick = found["tick"]
     error = tick["error"] or {}
     print_fields(
@@ -472,8 +472,8 @@ def _say_preview(found: Mapping[str, Any]) -> None:
     runs = [(each["run_key"], each["job"], each["run_config"]) for each in tick["requests"]]
     if runs:
         table(("RUN KEY", "JOB", "RUN CONFIG"), runs, "")
-    for each in tick["set_aside"]:
-        echo(f"set aside {each['run_key']}: {each['reason']}")
+    for each in tick["rejected"]:
+        echo(f"rejected {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
         echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
     for name, number in tick.get("left_out", {}).items():

@@ -2,14 +2,15 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import yaml
 
+from treadle.cli.options import Command
 from treadle.cli.output import exit_on_error
 from treadle.cli.yaml_loader import SafeLoader
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 STACK_VARIABLE, PORT_VARIABLE, DEFAULT_PORT = "TREADLE_STACK", "TREADLE_CLOUD_PORT", "4566"
 _LOCAL = "treadle.local"
 _CONFIGURATIONS = ("samconfig.toml", "samconfig.yaml")
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 by_option = click.option(
     "--by",
@@ -45,7 +45,7 @@ def local_environment(port: str) -> dict[str, str]:
     }
 
 
-def stack_option(command: _Command) -> _Command:
+def stack_option(command: Command) -> Command:
     """Add `--stack` and `--local` to a command; it takes the stack's name."""
     stack = click.option(
         "--stack",
@@ -56,7 +56,7 @@ def stack_option(command: _Command) -> _Command:
     return stack(local_option(command))
 
 
-def local_option(command: _Command) -> _Command:
+def local_option(command: Command) -> Command:
     """Add `--local` to a command; it takes no argument."""
     return click.option(
         "--local",

@@ -166,5 +166,5 @@ def _made_twice(template: Mapping[str, Any]) -> set[str]:
 
 def _beyond(use: Use) -> str:
     of = f" of {use.subject}" if use.subject else ""
-    limit = f"{use.limit.name}{of} would be {use.used}, and AWS takes {use.limit.most} ({use.limit.source})"
+    limit = f"{use.limit.name}{of} would be {use.used}, and the limit of AWS is {use.limit.most} ({use.limit.source})"
     return f"{NAME}: {limit}. Begin a second project for the same engine."

@@ -35,7 +35,7 @@ def tick() -> None:
 @click.argument("sensor")
 @stack_option
 @statuses_option(
-    [*TickStatus, *TickTrouble], "Only ticks with this status, or with held, refused or set-aside requests"
+    [*TickStatus, *TickTrouble], "Only ticks with this status, or with held, refused or rejected requests"
 )
 @click.option("--since", metavar="TIME", type=TIME, help="Only ticks since then, such as 2h for 2 hours ago.")
 @click.option("--at", metavar="TIME", type=TIME, help="Only ticks up to then, such as 2026-11-25T06:00:00Z.")
@@ -83,7 +83,7 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
     if as_json:
         echo_json({**tick_json(found), "runs": [run_json(run) for run in runs]})
         return
-    _say(found, {run.run_id: run for run in runs})
+    _print_tick(found, {run.run_id: run for run in runs})
 
 
 @tick.command()
@@ -99,11 +99,9 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
     The requests that have not been started count as refused. The operator, the time and the reason are recorded with
     the tick. RECONCILE applies the drop within about a minute.
     """
-    from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import tick_json
 
     with deployed(stack) as parts:
-        deployed_sensor(parts.deployment, sensor)
         found = parts.drops.drop(sensor, tick_id, caller_name(by), reason)
     if as_json:
         echo_json(tick_json(found))
@@ -146,7 +144,7 @@ def _row(tick: "TickSummary") -> tuple[object, ...]:
 def _lost(tick: "TickSummary") -> str | None:
     """Describe how many of its requests were lost; `tick show` has the reasons."""
     refused = tick.dispatched.refused if tick.dispatched else 0
-    parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
+    parts = [f"{refused} refused" if refused else "", f"{tick.rejected} rejected" if tick.rejected else ""]
     text = ", ".join(part for part in parts if part)
     return f"{text}: {tick.reason}" if text and tick.reason else text or None
 
@@ -162,7 +160,9 @@ def _without_run(tick: "Tick") -> str:
     return "held" if tick.held_requests else "no run yet"
 
 
-def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
+def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
+    from treadle.definitions.runs import assets_of
+
     error = tick.error
     print_fields(
         {
@@ -187,16 +187,18 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     )
     if error and error.stack:
         echo_lines([error.stack])
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    selects = any(assets_of(each.tags) is not None for each in tick.requests)
     for each in tick.requests:
-        run = runs.get(each.run_id)
+        run, assets = runs.get(each.run_id), assets_of(each.tags)
         status = shown_status(run) if run else _without_run(tick)
-        rows.append((each.run_id, each.job, each.run_key, status))
+        selected = None if assets is None else ", ".join(assets) or "none"
+        rows.append((each.run_id, each.job, each.run_key, status, *((selected,) if selects else ())))
     if rows:
         click.echo()
-        table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")
-    for aside in tick.set_aside:
-        echo(f"set aside {aside.run_key}: {aside.reason}")
+        table(("RUN", "JOB", "RUN KEY", "STATUS", *(("ASSETS",) if selects else ())), rows, "")
+    for rejected in tick.rejected:
+        echo(f"rejected {rejected.run_key}: {rejected.reason}")
     for refusal in tick.refusals:
         echo(f"refused: {refusal}")
     for made in tick.asset_events:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from treadle.operate.explanation import Step
 
 _SHOWN = 3_000
-"""Maximum length of a sentence, which may contain a command."""
+"""Maximum length of a summary, which may contain a command."""
 
 _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 
@@ -46,21 +46,21 @@ def why(
         raise click.UsageError("Give one of --key, --object, --run and --at.")
     subject = Subject(key, location, run_id, None if at is None else millis(at))
     with deployed(stack) as parts:
-        story = parts.why.explain(sensor, subject)
+        explanation = parts.why.explain(sensor, subject)
     if as_json:
-        echo_json(plain_json(story))
+        echo_json(plain_json(explanation))
         return
-    click.echo(plain(story.sentence, _SHOWN))
+    click.echo(plain(explanation.summary, _SHOWN))
     click.echo("")
-    width = max((len(step.what) for step in story.steps), default=0)
-    for step in story.steps:
+    width = max((len(step.kind) for step in explanation.steps), default=0)
+    for step in explanation.steps:
         click.echo(_line(step, width))
 
 
 def _line(step: "Step", width: int) -> str:
     at = _BLANK if step.at is None else _text(step.at)
     mark = " " if step.ok else "!"
-    return plain(f"{mark} {at}  {step.what:<{width}}  {step.detail}", _SHOWN)
+    return plain(f"{mark} {at}  {step.kind:<{width}}  {step.detail}", _SHOWN)
 
 
 def _text(time: int) -> str:

@@ -313,7 +313,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         context.update_cursor(waiting.dump())
         requests = [self._request(batch) for batch in batches]
         data = combine(requests or [SkipReason(self._skip_text(waiting, now))], context, self.job_names)
-        return replace(data, depth=max((batch.depth for batch in batches), default=0), set_aside=dropped)
+        return replace(data, depth=max((batch.depth for batch in batches), default=0), rejected=dropped)
 
     def _evaluate(self) -> None:
         """Never called: the definition evaluates itself."""

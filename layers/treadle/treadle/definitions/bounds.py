@@ -12,8 +12,8 @@ MAX_LEVELS = 100
 MAX_REASON = 2_000
 """The reason of a tick's or run's status; what triggered it; why a sensor was paused."""
 
-MAX_SET_ASIDE = 1_000
-MAX_SET_ASIDE_BYTES = 500_000
+MAX_REJECTION = 1_000
+MAX_REJECTED_BYTES = 500_000
 """The reasons for one tick's rejected requests: beyond it each is cut to `SHORT`."""
 
 SHORT = 200

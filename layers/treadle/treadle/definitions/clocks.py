@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from treadle.definitions.bounds import shown
-from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, TreadleError
 
 MAX_SKEW_MS = 300_000
 """Two clocks may differ by five minutes; a time further ahead is wrong.
@@ -70,28 +70,31 @@ def can_be_kept(time: datetime) -> bool:
     return _EARLIEST <= time < _LATEST
 
 
-def check_time_zone(subject: str, time: object, *, is_kept: bool = True) -> datetime:
+def check_time(
+    subject: str,
+    time: object,
+    error: type[TreadleError] = DagsterInvalidDefinitionError,
+    *,
+    is_kept: bool = True,
+) -> datetime:
     """Return the given time, if it has a time zone and can be stored.
 
     Args:
         subject: whose time it is, for the error.
         time: as given.
+        error: the error to raise if it is not a time, has no time zone, or is not from 1970 to 9998.
         is_kept: False for a time that is only compared, and so may have any value.
-
-    Raises:
-        DagsterInvalidDefinitionError: if it is not a time, has no time zone, or is not from 1970 to 9998.
     """
     if not isinstance(time, datetime):
-        msg = f"{subject} is {time!r}; it must be a datetime with a time zone."
-        raise DagsterInvalidDefinitionError(msg)
-    if time.utcoffset() is None:
         msg = (
-            f"{subject} is {time}, which has no time zone. Give a time with one, such as "
-            "datetime.now(timezone.utc)."
+            f"{subject} is {shown(time)}; it must be a datetime with a time zone, such as datetime.now(UTC)."
         )
-        raise DagsterInvalidDefinitionError(msg)
+        raise error(msg)
+    if time.utcoffset() is None:
+        msg = f"{subject} is {time}, which has no time zone. Give a time with one, such as datetime.now(UTC)."
+        raise error(msg)
     if is_kept and not can_be_kept(time):
-        raise DagsterInvalidDefinitionError(f"{subject} is {time}; it must be from 1970 to 9998.")
+        raise error(f"{subject} is {time}; it must be from 1970 to 9998.")
     return time
 
 

@@ -1,7 +1,7 @@
 """What an evaluation may read and change: its cursor, its resources, and facts about previous ticks."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,7 @@ from treadle.definitions.values import unicode_problem
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import EndedRuns
+    from treadle.definitions.jobs import JobDefinition
 
 MAX_CURSOR_BYTES = 300_000
 """An item in DynamoDB has at most 400 KB."""
@@ -63,6 +64,7 @@ class SensorEvaluationContext:
         log: a `logging.Logger`, of the same type in a test; its lines are stored with the tick and go to CloudWatch.
         repository_name: as given by a test; None at a tick, as there are no repositories here.
         cursor_updated: whether this evaluation has set the cursor.
+        deployed_jobs: as given by a test, for a sensor that selects assets; at a tick, the sensor itself knows them.
     """
 
     sensor_name: str
@@ -80,6 +82,7 @@ class SensorEvaluationContext:
     _ended_runs: "Callable[[], EndedRuns] | None" = None
     _started_by_operator: float | None = None
     cursor_updated: bool = False
+    deployed_jobs: "Sequence[JobDefinition]" = ()
 
     @classmethod
     def extending(cls, context: "SensorEvaluationContext", **facts: Any) -> Self:
@@ -237,11 +240,13 @@ def build_sensor_context(
     instance: Any = None,
     cursor: str | None = None,
     repository_name: str | None = None,
+    *,
     sensor_name: str | None = None,
     resources: Mapping[str, Any] | None = None,
     last_sensor_start_time: float | None = None,
     last_tick_completion_time: float | None = None,
     last_run_key: str | None = None,
+    jobs: "Sequence[JobDefinition] | None" = None,
 ) -> SensorEvaluationContext:
     """Make a context for calling a sensor in a test.
 
@@ -257,6 +262,7 @@ def build_sensor_context(
         last_sensor_start_time: seconds since the epoch.
         last_tick_completion_time: seconds since the epoch.
         last_run_key: the value of `context.last_run_key`.
+        jobs: the jobs that make the assets that the sensor selects, for `evaluate_tick`.
     """
     log = SensorLogger()
     instances = None if instance is None else lambda: instance
@@ -270,4 +276,5 @@ def build_sensor_context(
         repository_name=repository_name,
         _resources=ResourceScope(resources or {}, may_close=False, log=log, instance=instances),
         _instance=instances,
+        deployed_jobs=jobs or (),
     )

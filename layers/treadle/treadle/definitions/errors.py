@@ -26,7 +26,7 @@
     ├── SensorOwnershipError                the state of a sensor belongs to another project
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
-    ├── AlertError                          a service did not take an alert, or its secret cannot be read
+    ├── AlertError                          a service did not accept an alert, or its secret cannot be read
     │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
     ├── StoreError                          the store did not answer (retryable)
     │   ├── StoreRejectedError              ... or will never take this item (not retryable)

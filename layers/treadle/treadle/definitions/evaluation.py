@@ -5,7 +5,7 @@ The accepted forms and the errors for misuse are Dagster's.
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -18,6 +18,9 @@ from treadle.definitions.results import (
     SkipReason,
     for_job,
 )
+
+if TYPE_CHECKING:
+    from treadle.definitions.asset_targets import AssetTargets
 
 EMPTY_RESULT = "Sensor function returned an empty result"
 
@@ -98,8 +101,16 @@ def _checked(value: Any, sensor_name: str, also: type | None = None) -> Any:
     raise InvalidResultError(msg)
 
 
+def asks(value: Any) -> bool:
+    """Return whether a value that a function returned requests a run."""
+    return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
+
+
 def combine(
-    values: Sequence[type_of_result], context: SensorEvaluationContext, job_names: Sequence[str]
+    values: Sequence[type_of_result],
+    context: SensorEvaluationContext,
+    job_names: Sequence[str],
+    asset_targets: "AssetTargets | None" = None,
 ) -> SensorExecutionData:
     """Combine the evaluation's values into one result, with each request's job name filled in.
 
@@ -107,6 +118,7 @@ def combine(
         values: from `flatten`.
         context: the evaluation's context, for its name and cursor.
         job_names: the sensor's targets.
+        asset_targets: the assets that it selects instead, with their jobs.
 
     Raises:
         InvalidResultError: for a mix that contradicts itself, or a request without a valid target.
@@ -124,6 +136,8 @@ def combine(
         values = _unwrapped(results[0], context)
     check_mix(values)
     requests = [value for value in values if isinstance(value, RunRequest)]
+    if asset_targets is not None:
+        requests = [asset_targets.targeted(request) for request in requests]
     skips = [value for value in values if isinstance(value, SkipReason)]
     resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
     skip_message = None

@@ -1,19 +1,23 @@
 """Jobs as sensor authors name them. Only LAUNCH's configuration knows what a name starts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.max_runtime import max_runtime_problem
+from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
+    from treadle.definitions.asset_specs import AssetSpec, CoercibleToAssetKey
     from treadle.definitions.partitions.base import PartitionsDefinition
     from treadle.definitions.results import RunRequest
+    from treadle.definitions.retries import RetryPolicy
     from treadle.definitions.run_config import RunConfig
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
@@ -41,6 +45,24 @@ def check_valid_name(name: str, what: str) -> str:
     return name
 
 
+def retry_problem(tags: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the tags of a retry policy; None if nothing is.
+
+    Args:
+        tags: of a job or a request.
+    """
+    if MAX_RETRIES_TAG not in tags:
+        return None
+    # Imported here, as most runs have no retry policy.
+    from treadle.definitions.retries import retry_policy_of
+
+    try:
+        retry_policy_of(tags)
+    except DagsterInvalidDefinitionError as error:
+        return str(error)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
     """A named launch target.
@@ -52,13 +74,20 @@ class JobDefinition:
             strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
             request that does not match is rejected, and the others of its tick are launched.
-        partitions_def: the job's partitions. A request whose `partition_key` is not one of their keys is
-            rejected, and the others of its tick are launched.
+        partitions_def: the job's partitions; by default those of its assets. A request whose `partition_key` is not
+            one of their keys is rejected, and the others of its tick are launched.
         run_tags: put on every run of the job instead of `tags`; the same as `tags` by default.
+        retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
+            request may override.
+        assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
+
+    Attributes:
+        asset_keys: the keys of these assets.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, or partitions whose keys
-            are to be stored, or are not unique.
+        DagsterInvalidDefinitionError: for an invalid name, tags that are not text, partitions whose keys
+            are to be stored, or are not unique, or assets that are not a list of different ones, or have other
+            partitions than the job or one another.
     """
 
     name: str
@@ -67,6 +96,9 @@ class JobDefinition:
     run_config_schema: Mapping[str, Any] | None = None
     partitions_def: "PartitionsDefinition | None" = None
     run_tags: Mapping[str, str] | None = None
+    retry_policy: "RetryPolicy | None" = None
+    assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
+    asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
@@ -74,11 +106,26 @@ class JobDefinition:
         object.__setattr__(self, "tags", tags)
         given = self.run_tags
         run_tags = tags if given is None else tag_texts(given, DagsterInvalidDefinitionError)
+        if self.retry_policy is not None:
+            run_tags = {**self.retry_policy.tags, **run_tags}
         object.__setattr__(self, "run_tags", run_tags)
-        if problem := max_runtime_problem(run_tags):
+        if problem := max_runtime_problem(run_tags) or retry_problem(run_tags):
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
+        if self.assets is not None:
+            # Imported here, as most jobs declare no assets.
+            from treadle.definitions.asset_specs import partitions_of, specs_of
+
+            specs = specs_of(self.assets, self.name)
+            object.__setattr__(self, "assets", specs)
+            object.__setattr__(self, "asset_keys", frozenset(spec.key for spec in specs))
+            object.__setattr__(self, "partitions_def", partitions_of(specs, self.name, self.partitions_def))
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
+
+    @property
+    def asset_specs(self) -> "tuple[AssetSpec, ...]":
+        """The assets that the job makes, each with what is declared about it."""
+        return cast("tuple[AssetSpec, ...]", self.assets or ())
 
     def _check_partitions(self, given: object) -> None:
         # Imported here, as most jobs have no partitions.
@@ -104,7 +151,7 @@ class JobDefinition:
         partition_key: str,
         run_key: str | None = None,
         tags: Mapping[str, str] | None = None,
-        *,
+        asset_selection: "Sequence[AssetKey] | None" = None,
         run_config: "Mapping[str, Any] | RunConfig | None" = None,
         current_time: datetime | None = None,
         dynamic_partitions_store: Any = None,
@@ -115,6 +162,7 @@ class JobDefinition:
             partition_key: the partition's key.
             run_key: of the request.
             tags: put on the run; those of the partition win.
+            asset_selection: the assets to make, of those that the job makes; None for all.
             run_config: of the request.
             current_time: only time windows that have ended by then have keys; by default now.
             dynamic_partitions_store: an object with the keys of dynamic partitions.
@@ -136,4 +184,6 @@ class JobDefinition:
         with partition_loading_context(current_time, dynamic_partitions_store):
             self.partitions_def.validate_partition_key(partition_key)
         all_tags = {**(tags or {}), **self.partitions_def.get_tags_for_partition_key(partition_key)}
-        return RunRequest(run_key, run_config, all_tags, self.name, partition_key=partition_key)
+        return RunRequest(
+            run_key, run_config, all_tags, self.name, asset_selection, partition_key=partition_key
+        )

@@ -1,16 +1,25 @@
 """The context of a multi-asset sensor's function, and how to make one in a test."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.asset_cursors import AssetCursor, dump_cursors, load_cursors
 from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.asset_partitions import AssetPartitions
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context, check_cursor_size
 from treadle.definitions.errors import DagsterInvalidInvocationError, DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
 from treadle.definitions.event_numbers import check_is_recorded
+from treadle.definitions.monitored_assets import MonitoredAssets
 from treadle.definitions.run_events import DagsterEventType
+
+if TYPE_CHECKING:
+    from treadle.definitions.asset_selection import AssetSelection
+    from treadle.definitions.asset_specs import AssetSpec
+    from treadle.definitions.jobs import JobDefinition
+    from treadle.definitions.partitions.base import PartitionsDefinition
 
 _ALL = 10**9
 
@@ -26,10 +35,12 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
 
     Attributes:
         asset_keys: the assets.
+        asset_partitions: what is declared about the partitions of these and other assets.
         depth: the greatest chain depth of the materializations that were read.
     """
 
     asset_keys: tuple[AssetKey, ...]
+    asset_partitions: AssetPartitions = field(default_factory=AssetPartitions)
     depth: int = 0
     _cursors: dict[AssetKey, AssetCursor] = field(init=False)
     _newest: dict[AssetKey, EventLogRecord | None] | None = None
@@ -52,8 +63,14 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         )
         raise DagsterInvariantViolationError(msg)
 
-    def begin_call(self) -> None:
-        """Begin a direct call: forget what the previous one read, and marked without moving the cursor."""
+    def begin_call(self, declared: AssetPartitions | None = None) -> None:
+        """Begin a direct call: forget what the previous one read, and marked without moving the cursor.
+
+        Args:
+            declared: what the sensor declares about its assets.
+        """
+        if declared is not None:
+            self.asset_partitions = self.asset_partitions.also(declared)
         self._newest, self._consumed, self._consumes_all = None, {}, False
         self.cursor_updated, self._is_called = False, True
 
@@ -107,27 +124,46 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         """Return the newest unconsumed materialization of each partition of an asset, as recorded.
 
         Args:
-            asset_key: one of the assets.
-            after_cursor_partition: True for only those partitions that sort after the cursor's, as text.
+            asset_key: one of the assets. If it has a partitions definition, only its keys are considered; if nothing
+                is declared about it, all that were recorded.
+            after_cursor_partition: True for only those partitions that come after the cursor's; without a
+                partitions definition, those that sort after it, as text.
 
         Raises:
-            DagsterInvalidInvocationError: if the asset is not monitored.
+            DagsterInvalidInvocationError: if the asset is not monitored, or the cursor's partition does not exist
+                any more.
+            DagsterInvariantViolationError: if the asset has no partitions.
         """
-        since = self.get_cursor_partition(asset_key) if after_cursor_partition else None
+        partitions_def = self._partitions_of(asset_key)
         found: dict[str, EventLogRecord] = {}
         left = self.get_trailing_unconsumed_events(asset_key)
         for record in [*left, *self.materialization_records_for_key(asset_key)]:
-            partition = record.partition_key
-            if partition is None or (since is not None and partition <= since):
-                continue
-            found.pop(partition, None)  # So that a partition's position is that of its newest.
-            found[partition] = record
-        return found
+            if record.partition_key is not None:
+                found.pop(record.partition_key, None)  # So that a partition's position is that of its newest.
+                found[record.partition_key] = record
+        since = self.get_cursor_partition(asset_key) if after_cursor_partition else None
+        if partitions_def is None:
+            return {key: each for key, each in found.items() if since is None or key > since}
+        with self._partition_loading():
+            if since is None:
+                existing = partitions_def.filter_valid_partition_keys(found.keys())
+            else:
+                existing = partitions_def.filter_later_partition_keys(found.keys(), since)
+        return {key: each for key, each in found.items() if key in existing}
 
     def latest_materialization_records_by_partition_and_asset(
         self,
     ) -> dict[str, dict[AssetKey, EventLogRecord]]:
-        """Return the newest unconsumed materialization by partition and asset."""
+        """Return the newest unconsumed materialization by partition and asset.
+
+        Raises:
+            DagsterInvalidInvocationError: if the assets have different partitions.
+            DagsterInvariantViolationError: if they have none.
+        """
+        declared = [self.asset_partitions.definition(key) for key in self.asset_keys]
+        if any(each != declared[0] for each in declared):
+            msg = "All assets must be partitioned and share the same partitions definition"
+            raise DagsterInvalidInvocationError(msg)
         found: dict[str, dict[AssetKey, EventLogRecord]] = {}
         for key in self.asset_keys:
             for partition, record in self.latest_materialization_records_by_partition(key).items():
@@ -155,24 +191,80 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         """Return whether each of some partitions was ever materialized, consumed or not.
 
         Args:
-            asset_key: any asset.
-            partitions: required, as there are no asset definitions here that would list them.
+            asset_key: any asset; without `partitions`, one of the monitored ones.
+            partitions: None for all that the asset's partitions definition has at this time.
 
         Raises:
-            DagsterInvariantViolationError: if the partitions are None.
+            DagsterInvariantViolationError: if the partitions are None, and not known.
             DagsterInvalidInvocationError: if they are empty.
         """
         if partitions is None:
-            msg = (
-                f"The partitions of asset {asset_key} are not defined: pass the partitions to check "
-                "to all_partitions_materialized."
-            )
-            raise DagsterInvariantViolationError(msg)
-        if not partitions:
+            partitions = self._all_partitions(asset_key)
+        elif not partitions:
             msg = "Must provide at least one partition in list."
             raise DagsterInvalidInvocationError(msg)
         sought = set(partitions)
         return sought <= set(self.instance.get_materialized_partitions(asset_key, partitions=sorted(sought)))
+
+    def _all_partitions(self, asset_key: AssetKey) -> Sequence[str]:
+        if asset_key not in self._cursors:
+            msg = f"Asset key {asset_key} not monitored by sensor {self.sensor_name}."
+            raise DagsterInvariantViolationError(msg)
+        partitions_def = self.asset_partitions.definition(asset_key)
+        if partitions_def is None:
+            msg = (
+                f"Asset key {asset_key} is not partitioned. Cannot check if partitions have been materialized. Declare "
+                "its partitions in monitored_assets=[AssetSpec(..., partitions_def=...)], or pass the partitions to check "
+                "to all_partitions_materialized."
+            )
+            raise DagsterInvariantViolationError(msg)
+        with self._partition_loading():
+            return partitions_def.get_partition_keys()
+
+    def get_downstream_partition_keys(
+        self, partition_key: str, from_asset_key: AssetKey, to_asset_key: AssetKey
+    ) -> Sequence[str]:
+        """Return the keys of the partitions of an asset that are made from a partition of another one.
+
+        They are mapped as the dependency's `partition_mapping` declares; without one, by the default for the two
+        partitions definitions.
+
+        Args:
+            partition_key: the upstream asset's partition.
+            from_asset_key: the upstream asset.
+            to_asset_key: the downstream asset.
+
+        Raises:
+            DagsterInvalidInvocationError: if nothing is declared about one of them, or it has no partitions.
+            ValueError: if the key is not in the format of the upstream asset's keys.
+        """
+        for key in (to_asset_key, from_asset_key):
+            if not self.asset_partitions.is_declared(key):
+                msg = (
+                    f"The partitions of asset key {key} are declared neither in the sensor nor in its target jobs. "
+                    "Declare them in monitored_assets=[AssetSpec(..., partitions_def=...)], or in the assets of a job."
+                )
+                raise DagsterInvalidInvocationError(msg)
+        with self._partition_loading():
+            return self.asset_partitions.downstream_keys(partition_key, from_asset_key, to_asset_key)
+
+    def _partitions_of(self, key: AssetKey) -> "PartitionsDefinition | None":
+        """Return a monitored asset's partitions; None if nothing is declared about it."""
+        partitions_def = self.asset_partitions.definition(self._monitored(key))
+        if partitions_def is None and self.asset_partitions.is_declared(key):
+            msg = (
+                "Cannot get latest materialization by partition for assets with no partitions: asset "
+                f"{key.to_user_string()} is declared without. Give its AssetSpec a partitions_def."
+            )
+            raise DagsterInvariantViolationError(msg)
+        return partitions_def
+
+    def _partition_loading(self) -> AbstractContextManager[Any]:
+        # Imported here, as most assets have no partitions.
+        from treadle.definitions.partitions.context import current_context, partition_loading_context
+
+        store = current_context().dynamic_partitions_store
+        return partition_loading_context(dynamic_partitions_store=self.instance if store is None else store)
 
     def advance_cursor(
         self, materialization_records_by_key: Mapping[AssetKey, EventLogRecord | None]
@@ -208,9 +300,10 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         if not self._consumes_all and not any(self._consumed.values()):
             return
         moved = {key: self._moved(key) for key in self.asset_keys}
-        text = dump_cursors(moved)
-        check_cursor_size(self.sensor_name, text)
-        self._cursor, self._cursors = text, moved
+        if moved != self._cursors:
+            text = dump_cursors(moved)
+            check_cursor_size(self.sensor_name, text)
+            self._cursor, self._cursors = text, moved
         self._newest, self._consumed, self._consumes_all = None, {}, False
 
     def _moved(self, key: AssetKey) -> AssetCursor:
@@ -269,7 +362,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
 
 def build_multi_asset_sensor_context(
     *,
-    monitored_assets: Sequence[AssetKey],
+    monitored_assets: "Sequence[AssetKey | AssetSpec] | AssetSelection",
     instance: Any = None,
     cursor: str | None = None,
     repository_name: str | None = None,
@@ -277,11 +370,12 @@ def build_multi_asset_sensor_context(
     resources: Mapping[str, Any] | None = None,
     last_sensor_start_time: float | None = None,
     sensor_name: str | None = None,
+    jobs: "Sequence[JobDefinition] | None" = None,
 ) -> MultiAssetSensorEvaluationContext:
     """Make a context for calling a multi-asset sensor in a test.
 
     Args:
-        monitored_assets: the assets.
+        monitored_assets: the assets, as for `multi_asset_sensor`.
         instance: the value of `context.instance`, such as a `TreadleInstance`.
         cursor: the cursor.
         repository_name: the value of `context.repository_name`.
@@ -289,10 +383,13 @@ def build_multi_asset_sensor_context(
         resources: by key: a `ResourceDefinition`, or the resource itself.
         last_sensor_start_time: seconds since the epoch.
         sensor_name: the value of `context.sensor_name`.
+        jobs: the jobs that make the assets, as for `TreadleInstance`.
 
     Raises:
         DagsterInvalidInvocationError: if `cursor_from_latest_materializations` is given with a cursor, or
             without an instance.
+        DagsterInvalidDefinitionError: if the assets are neither keys, nor specs, nor a selection of the jobs' assets;
+            or if what is declared about them contradicts itself.
     """
     if cursor_from_latest_materializations and cursor:
         msg = "Cannot provide both cursor and cursor_from_latest_materializations objects."
@@ -301,9 +398,18 @@ def build_multi_asset_sensor_context(
         msg = "Cannot provide cursor_from_latest_materializations object without a Dagster instance."
         raise DagsterInvalidInvocationError(msg)
     base = build_sensor_context(
-        instance, cursor, repository_name, sensor_name, resources, last_sensor_start_time
+        instance,
+        cursor,
+        repository_name,
+        sensor_name=sensor_name,
+        resources=resources,
+        last_sensor_start_time=last_sensor_start_time,
     )
-    context = MultiAssetSensorEvaluationContext.extending(base, asset_keys=tuple(monitored_assets))
+    monitored = MonitoredAssets.of(monitored_assets, base.sensor_name).declaring(jobs or ())
+    monitored = monitored.resolved(base.sensor_name, jobs or ())
+    context = MultiAssetSensorEvaluationContext.extending(
+        base, asset_keys=monitored.keys, asset_partitions=monitored.partitions
+    )
     if cursor_from_latest_materializations:
         context.advance_all_cursors()
         context.update_cursor_after_evaluation()

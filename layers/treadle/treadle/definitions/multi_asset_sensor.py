@@ -2,19 +2,26 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
-from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.evaluation import SensorReturnType, asks, flatten
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.monitored_assets import MonitoredAssets
 from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
 from treadle.definitions.options import SensorOptions, check_options
-from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult
+from treadle.definitions.results import SensorExecutionData, SensorResult
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import SensorType
+
+if TYPE_CHECKING:
+    from treadle.definitions.asset_selection import AssetSelection
+    from treadle.definitions.asset_specs import AssetSpec
 
 MultiAssetFunction = Callable[..., SensorReturnType]
 
@@ -28,9 +35,11 @@ class MultiAssetSensorDefinition(SensorDefinition):
 
     Args:
         name: the sensor's name; the function's own name by default.
-        monitored_assets: the assets.
+        monitored_assets: the assets, as keys, or as specs with their partitions; an `AssetSelection` selects among
+            those of the jobs given to `evaluator` or `TreadleInstance`.
         job_name: the only job that the function may request, by name.
         asset_materialization_fn: the function.
+        request_assets: the assets that the function may request instead of jobs, as `asset_selection`.
         options: other arguments of `SensorDefinition`.
 
     Raises:
@@ -44,21 +53,42 @@ class MultiAssetSensorDefinition(SensorDefinition):
     def __init__(
         self,
         name: str | None = None,
-        monitored_assets: Sequence[AssetKey] = (),
+        monitored_assets: "Sequence[AssetKey | AssetSpec] | AssetSelection" = (),
         job_name: str | None = None,
         asset_materialization_fn: MultiAssetFunction | None = None,
+        *,
+        request_assets: "AssetSelection | None" = None,
         **options: Unpack[SensorOptions],
     ) -> None:
-        super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
-        given: object = monitored_assets
-        keys = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
-        if not keys or not all(isinstance(key, AssetKey) for key in keys):
-            msg = (
-                f"Sensor {self.name!r} cannot work: the value passed to monitored_assets must be "
-                f"one or more AssetKeys, not {given!r}."
-            )
-            raise DagsterInvalidDefinitionError(msg)
-        self.monitored_assets: tuple[AssetKey, ...] = tuple(dict.fromkeys(keys))
+        super().__init__(
+            name,
+            evaluation_fn=asset_materialization_fn,
+            job_name=job_name,
+            asset_selection=request_assets,
+            **options,
+        )
+        self.monitored = MonitoredAssets.of(monitored_assets, self.name).declaring(self.jobs)
+
+    @property
+    def monitored_assets(self) -> tuple[AssetKey, ...]:
+        """The assets; none while the jobs of a selection are not known."""
+        return self.monitored.keys
+
+    def with_updated_jobs(self, new_jobs: Sequence[JobDefinition]) -> Self:
+        """Return the same sensor with other targets."""
+        changed = super().with_updated_jobs(new_jobs)
+        changed.monitored = self.monitored.declaring(new_jobs)
+        return changed
+
+    def with_deployed_jobs(self, jobs: Sequence[JobDefinition] | None) -> Self:
+        """Return the sensor as deployed beside jobs: it monitors what it selects of their assets."""
+        deployed = super().with_deployed_jobs(jobs)
+        monitored = self.monitored.declaring(jobs or ()).resolved(self.name, jobs or ())
+        if monitored is self.monitored:
+            return deployed
+        changed = copy(deployed)
+        changed.monitored = monitored
+        return changed
 
     def is_woken_by(self, event: SensorEvent) -> bool:
         """Return whether an event is a materialization of one of the assets."""
@@ -76,7 +106,18 @@ class MultiAssetSensorDefinition(SensorDefinition):
             DagsterInvalidDefinitionError: if it requested runs and consumed nothing.
             DagsterInvariantViolationError: if it set the cursor, or yielded a result.
         """
-        seen = MultiAssetSensorEvaluationContext.extending(context, asset_keys=self.monitored_assets)
+        if not self.monitored_assets:
+            msg = (
+                f"Sensor {self.name} monitors {self.monitored.selection!r}, and the jobs that make these assets are "
+                "not known. Evaluate it in TreadleInstance([...], jobs=[JobDefinition(..., assets=[...])])."
+            )
+            raise DagsterInvariantViolationError(msg)
+        declared = self.monitored.partitions
+        if isinstance(context, MultiAssetSensorEvaluationContext):
+            declared = declared.also(context.asset_partitions)
+        seen = MultiAssetSensorEvaluationContext.extending(
+            context, asset_keys=self.monitored_assets, asset_partitions=declared
+        )
         result = self._called(seen)
         values = flatten(result, self.name)
         is_several = inspect.isgenerator(result) or isinstance(result, list)
@@ -86,14 +127,14 @@ class MultiAssetSensorDefinition(SensorDefinition):
         for value in values:
             if isinstance(value, SensorResult) and value.cursor:
                 seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
-        if any(map(_asks, values)) and not seen.cursor_updated:
+        if any(map(asks, values)) and not seen.cursor_updated:
             msg = (
                 "Asset materializations have been handled in this sensor, but the cursor was not updated. This "
                 "means the same materialization events will be handled in the next sensor tick. Use "
                 "context.advance_cursor or context.advance_all_cursors to update the cursor."
             )
             raise DagsterInvalidDefinitionError(msg)
-        data = combine(values, seen, self.job_names)
+        data = self._combined(values, seen)
         seen.update_cursor_after_evaluation()
         if isinstance(context, MultiAssetSensorEvaluationContext):
             context.continue_from(seen.cursor)
@@ -118,7 +159,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         given = (*args, *kwargs.values())
         contexts = [value for value in given if isinstance(value, MultiAssetSensorEvaluationContext)]
         for context in contexts:
-            context.begin_call()
+            context.begin_call(self.monitored.partitions)
         try:
             result = super().__call__(*args, **kwargs)
             if inspect.isgenerator(result):
@@ -131,23 +172,22 @@ class MultiAssetSensorDefinition(SensorDefinition):
         return result
 
 
-def _asks(value: Any) -> bool:
-    return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
-
-
 def multi_asset_sensor(
-    monitored_assets: Sequence[AssetKey],
+    monitored_assets: "Sequence[AssetKey | AssetSpec] | AssetSelection",
     *,
     job_name: str | None = None,
     name: str | None = None,
+    request_assets: "AssetSelection | None" = None,
     **options: Unpack[SensorOptions],
 ) -> Callable[[MultiAssetFunction], MultiAssetSensorDefinition]:
     """Make a sensor of a function over the materializations of several assets.
 
     Args:
-        monitored_assets: the assets.
+        monitored_assets: the assets, as keys, or as specs with their partitions; an `AssetSelection` selects among
+            those of the jobs given to `evaluator` or `TreadleInstance`.
         job_name: the only job that it may request, by name.
         name: the sensor's name; the function's own name by default.
+        request_assets: the assets that it may request instead of jobs, as `asset_selection` of `SensorDefinition`.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is the time between two
             ticks, whatever triggers them; None for an immediate tick.
 
@@ -155,4 +195,6 @@ def multi_asset_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     check_options(multi_asset_sensor, options)
-    return lambda function: MultiAssetSensorDefinition(name, monitored_assets, job_name, function, **options)
+    return lambda function: MultiAssetSensorDefinition(
+        name, monitored_assets, job_name, function, request_assets=request_assets, **options
+    )

@@ -1,11 +1,14 @@
 """Options that the sensor decorators share; `SensorDefinition` documents them and has their defaults."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, get_args
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.status import DefaultSensorStatus
+
+if TYPE_CHECKING:
+    from treadle.definitions.asset_selection import CoercibleToAssetSelection
 
 T = TypeVar("T")
 
@@ -26,6 +29,12 @@ class RetryOptions(SharedOptions, total=False):
     retries_per_key: int
 
 
+class FailureOptions(RetryOptions, total=False):
+    """Options of a sensor over failed runs."""
+
+    each_attempt: bool
+
+
 class UntargetedOptions(RetryOptions, total=False):
     """Options of a sensor whose jobs are named by arguments of its own."""
 
@@ -42,9 +51,10 @@ class SensorOptions(UntargetedOptions, total=False):
 
 
 class TargetOptions(SensorOptions, total=False):
-    """Options of a sensor whose jobs may also be its `target`."""
+    """Options of a sensor that may also select assets, as `target` or as `asset_selection`."""
 
-    target: JobDefinition | None
+    target: "JobDefinition | CoercibleToAssetSelection | None"
+    asset_selection: "CoercibleToAssetSelection | None"
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, object]) -> None:

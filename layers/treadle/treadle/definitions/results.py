@@ -13,6 +13,7 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.definitions.values import json_text, tag_texts, text_value
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
     from treadle.definitions.assets import AssetMaterialization
     from treadle.definitions.runs import DagsterRun
 
@@ -31,18 +32,21 @@ class RunRequest:
         run_config: input of the job, as plain JSON or a `RunConfig`; passed to the target as one value.
         tags: put on the run; values other than strings are written as JSON.
         job_name: one of the sensor's jobs; optional if it has only one.
+        asset_selection: the assets to make, of those that the sensor selects or its job makes; None for all.
+            The run has them in its tag `treadle/asset_selection`.
         partition_key: the run's partition.
 
     Raises:
         InvalidResultError: if run_config or a tag is not plain JSON, or another value is not a string; if a
-            text is not valid Unicode, such as a file name that is not UTF-8; or if run_config has more than
-            100 levels.
+            text is not valid Unicode, such as a file name that is not UTF-8; if run_config has more than
+            100 levels; or if asset_selection is not a list of asset keys.
     """
 
     run_key: str | None = None
     run_config: Mapping[str, Any] | RunConfig | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     job_name: str | None = None
+    asset_selection: "Sequence[AssetKey] | None" = None
     partition_key: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,8 @@ class RunRequest:
             raise InvalidResultError(msg)
         object.__setattr__(self, "run_config", json.loads(json_text(self._read_config(), "run_config")))
         object.__setattr__(self, "tags", tag_texts(self.tags))
+        if self.asset_selection is not None:
+            object.__setattr__(self, "asset_selection", _asset_keys(self.asset_selection))
 
     @property
     def plain_config(self) -> dict[str, Any]:
@@ -78,13 +84,30 @@ class RunRequest:
             raise InvalidResultError(msg) from error
 
 
-def for_job(request: RunRequest, job_name: str) -> RunRequest:
-    """Return the same request for a job; later changes to it are checked when it is planned."""
+def for_job(
+    request: RunRequest, job_name: str, asset_selection: "Sequence[AssetKey] | None" = None
+) -> RunRequest:
+    """Return the same request for a job; later changes to it are checked when it is planned.
+
+    Args:
+        request: the request.
+        job_name: the job.
+        asset_selection: other assets than the request's; None for its own.
+    """
     named = object.__new__(RunRequest)
     for name in RunRequest.__slots__:
         object.__setattr__(named, name, getattr(request, name))
     object.__setattr__(named, "job_name", job_name)
+    if asset_selection is not None:
+        object.__setattr__(named, "asset_selection", asset_selection)
     return named
+
+
+def _asset_keys(given: object) -> "list[AssetKey]":
+    # Imported here, as most requests select no assets.
+    from treadle.definitions.asset_key import AssetKey
+
+    return list(_listed(given, "asset_selection", AssetKey))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +257,7 @@ class SensorExecutionData:
         run_requests: the requested runs, each with its job name filled in.
         skip_message: why none is requested.
         cursor: the cursor after the evaluation.
-        set_aside: the run key and the reason of each item that could not be evaluated.
+        rejected: the run key and the reason of each item that could not be evaluated.
         acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
         depth: the chain depth, if it is not that of its event.
         asset_events: materializations to record.
@@ -246,7 +269,7 @@ class SensorExecutionData:
     run_requests: Sequence[RunRequest] = ()
     skip_message: str | None = None
     cursor: str | None = None
-    set_aside: tuple[tuple[str, str], ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
     asset_events: "Sequence[AssetMaterialization]" = ()

@@ -10,12 +10,12 @@ from treadle.definitions.run_config import RunConfig
 
 
 def validate_run_config(
-    job: JobDefinition, run_config: Mapping[str, Any] | RunConfig | None = None
+    job_def: JobDefinition, run_config: Mapping[str, Any] | RunConfig | None = None
 ) -> dict[str, Any]:
     """Return the run config as plain JSON, if it matches the job's schema.
 
     Args:
-        job: without a schema, any run config is valid.
+        job_def: the job; without a schema, any run config is valid.
         run_config: of a request.
 
     Raises:
@@ -23,7 +23,7 @@ def validate_run_config(
         DagsterInvalidDefinitionError: if the schema itself is not a JSON Schema.
     """
     plain = run_config.to_config_dict() if isinstance(run_config, RunConfig) else dict(run_config or {})
-    problem = config_problem(job, plain)
+    problem = config_problem(job_def, plain)
     if problem is not None:
         raise DagsterInvalidConfigError(problem)
     return plain

@@ -156,6 +156,7 @@ class RunStatusEvent:
         retry: the target's own count of retries or redrives, from 0.
         number: its number among the ended runs of its job in the order of recording; 0 for a status that is
             not an end.
+        will_retry: True for a failure after which the run's retry policy starts another attempt.
     """
 
     run: DagsterRun
@@ -164,6 +165,7 @@ class RunStatusEvent:
     attempt: int = 1
     retry: int = 0
     number: int = 0
+    will_retry: bool = False
 
     @property
     def event_id(self) -> str:

@@ -9,7 +9,13 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition, names_in
-from treadle.definitions.options import RetryOptions, UntargetedOptions, check_options, renamed
+from treadle.definitions.options import (
+    FailureOptions,
+    RetryOptions,
+    UntargetedOptions,
+    check_options,
+    renamed,
+)
 from treadle.definitions.results import (
     DagsterRunReaction,
     RunRequest,
@@ -60,13 +66,23 @@ class JobSelector:
 
     Attributes:
         location_name: the engine, as in `CodeLocationSelector`.
+        repository_name: for compatibility with Dagster, which has it before the job's name.
         job_name: the job's name.
-        repository_name: for compatibility with Dagster.
+
+    Raises:
+        DagsterInvalidDefinitionError: if there is no job's name.
     """
 
     location_name: str
-    job_name: str
     repository_name: str | None = None
+    job_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.job_name is None:
+            msg = (
+                "JobSelector has no job_name. Give it by name: JobSelector(location_name=..., job_name=...)."
+            )
+            raise DagsterInvalidDefinitionError(msg)
 
     def selects(self, location: str, job_name: str) -> bool:
         """Return whether a job is selected."""
@@ -83,7 +99,7 @@ RunStatusFunction = Callable[
 Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelector
 
 
-class RunFailureOptions(UntargetedOptions, total=False):
+class RunFailureOptions(UntargetedOptions, FailureOptions, total=False):
     """Options of `@run_failure_sensor` that are not its name."""
 
     monitored_jobs: Sequence[Monitored] | None
@@ -211,9 +227,31 @@ class RunStatusSensorDefinition(SensorDefinition):
 
 
 class RunFailureSensorDefinition(RunStatusSensorDefinition):
-    """A sensor over failed runs; its function receives a `RunFailureSensorContext`."""
+    """A sensor over failed runs; its function receives a `RunFailureSensorContext`.
+
+    Args:
+        each_attempt: True for also those failures after which the run's retry policy starts another attempt.
+        arguments: those of `RunStatusSensorDefinition`.
+        options: also those of it.
+    """
 
     _context_of: ClassVar[type[RunStatusSensorContext]] = RunFailureSensorContext
+
+    def __init__(self, *arguments: Any, each_attempt: bool = False, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.each_attempt = each_attempt
+
+    def monitors(self, event: SensorEvent) -> bool:
+        """Return whether an event is a failure of a monitored job, and the last one of its run."""
+        is_last = not (isinstance(event, RunStatusEvent) and event.will_retry)
+        return (is_last or self.each_attempt) and super().monitors(event)
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """Evaluate a failure, unless another attempt follows it."""
+        if isinstance(event, RunStatusEvent) and event.will_retry and not self.each_attempt:
+            reason = f"{event.summary}: not evaluated, as the run's retry policy starts another attempt."
+            return SensorExecutionData((), reason)
+        return super().evaluate_event(context, event)
 
 
 def _asks(value: Any) -> bool:
@@ -301,7 +339,7 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     monitor_all_repositories: bool | None = None,
-    **options: Unpack[RetryOptions],
+    **options: Unpack[FailureOptions],
 ) -> Callable[[RunStatusFunction], RunFailureSensorDefinition]: ...
 
 
@@ -316,7 +354,7 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     monitor_all_repositories: bool | None = None,
-    **options: Unpack[RetryOptions],
+    **options: Unpack[FailureOptions],
 ) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
     """Make a sensor of a function that is called once for each monitored run that fails.
 
@@ -333,7 +371,8 @@ def run_failure_sensor(
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
         monitor_all_repositories: the former name of `monitor_all_code_locations`.
-        options: those of `@run_status_sensor`.
+        options: those of `@run_status_sensor`, and `each_attempt`: True to call it also for failures after which the
+            run's retry policy starts another attempt.
 
     Raises:
         DagsterInvalidDefinitionError: if the definition is invalid.

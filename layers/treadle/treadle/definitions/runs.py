@@ -1,18 +1,39 @@
 """Runs as sensor authors see them: the run itself, its record, and filters over records."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
+from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DagsterRunStatus
 
+if TYPE_CHECKING:
+    from treadle.definitions.asset_key import AssetKey
+
 PARTITION_TAG = "dagster/partition"
+
+MAX_RETRIES_TAG = "dagster/max_retries"
+WILL_RETRY_TAG = "dagster/will_retry"
+"""On a failed run, "true" means that another attempt follows."""
+ASSET_SELECTION_TAG = "treadle/asset_selection"
+"""The tag with the assets that a request selects, as a JSON list of their keys; a run without it makes all of its
+job's assets."""
 
 DEPTH_TAG = "treadle/depth"
 """The tag with the number of runs that led to a run, one after the other; the first one has depth 1."""
+
+
+def assets_of(tags: Mapping[str, str]) -> list[str] | None:
+    """Return the keys of the assets that a run with these tags makes; None if it selects none of them."""
+    try:
+        keys = json.loads(tags.get(ASSET_SELECTION_TAG, "null"))
+    except ValueError:
+        return None  # An author's own tag, of a run from before Treadle used the name.
+    return [str(key) for key in keys] if isinstance(keys, list) else None
 
 
 def depth_of(tags: Mapping[str, str]) -> int:
@@ -97,6 +118,17 @@ class DagsterRun:
         return self.tags.get(PARTITION_TAG)
 
     @property
+    def asset_selection(self) -> "frozenset[AssetKey] | None":
+        """The assets that its request selects; None if it makes all of its job's assets, or none."""
+        keys = assets_of(self.tags)
+        if keys is None:
+            return None
+        # Imported here, as most runs select no assets.
+        from treadle.definitions.asset_key import AssetKey
+
+        return frozenset(map(AssetKey.from_escaped_user_string, keys))
+
+    @property
     def launch_id(self) -> str:
         """The target's name of the current attempt."""
         return f"{self.run_id}-{self.attempt}"
@@ -176,24 +208,17 @@ class RunsFilter:
     job_name: str | None = None
     statuses: Sequence[DagsterRunStatus] | None = None
     tags: Mapping[str, str] | None = None
+    _: KW_ONLY
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        naive = [
-            name
-            for name in ("updated_after", "updated_before", "created_after", "created_before")
-            if (time := getattr(self, name)) is not None
-            and (not isinstance(time, datetime) or time.utcoffset() is None)
-        ]
-        if naive:
-            msg = (
-                f"RunsFilter: {', '.join(naive)} must have a time zone: "
-                "give a datetime such as datetime.now(timezone.utc)."
-            )
-            raise DagsterInvalidDefinitionError(msg)
+        for name in ("updated_after", "updated_before", "created_after", "created_before"):
+            time = getattr(self, name)
+            if time is not None:
+                check_time(f"RunsFilter: {name}", time, is_kept=False)
         if self.job_name is None and self.run_ids is None and self.sensor_name is None:
             msg = (
                 "RunsFilter needs a job_name, run_ids, or the tag dagster/sensor_name: runs are "

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, Unpack
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEventError
-from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
+    InvalidReportError,
+    UnknownEventError,
+)
+from treadle.definitions.evaluation import SensorReturnType, asks, combine, flatten, type_of_result
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.options import TargetOptions, check_options
@@ -19,6 +24,8 @@ from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 # A sensor loads only the modules it uses.
 if TYPE_CHECKING:
+    from treadle.definitions.asset_selection import AssetSelection, CoercibleToAssetSelection
+    from treadle.definitions.asset_targets import AssetTargets
     from treadle.definitions.assets import AssetMaterialized
     from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
@@ -54,10 +61,12 @@ class SensorDefinition:
         jobs: the targets, when there are several.
         default_status: whether the sensor is evaluated before an operator has started it.
             The deployment's value takes precedence.
+        asset_selection: assets instead of jobs. The jobs that make them are among those given to `evaluator` or
+            `TreadleInstance`; a request without `asset_selection` is for all of these assets.
         required_resource_keys: resources that the function takes from `context.resources`.
         tags: of the sensor; they are not put on runs.
         metadata: shown to operators.
-        target: the only target, as `job`; assets cannot be a target.
+        target: a job, as `job`; or assets, as `asset_selection`.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later tick that requests the same run key again may start its run
             again, as long as it has failed or was canceled each time. By default a key starts only one run.
@@ -76,6 +85,8 @@ class SensorDefinition:
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)
+    asset_targets: "AssetTargets | None" = None
+    """What the sensor selects of the assets of the jobs in its deployment; None if it names its jobs."""
 
     def __init__(
         self,
@@ -88,10 +99,11 @@ class SensorDefinition:
         job: JobDefinition | None = None,
         jobs: Sequence[JobDefinition] | None = None,
         default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+        asset_selection: "CoercibleToAssetSelection | None" = None,
         required_resource_keys: set[str] | None = None,
         tags: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        target: JobDefinition | None = None,
+        target: "JobDefinition | CoercibleToAssetSelection | None" = None,
         owners: Sequence[str] | None = None,
         retries_per_key: int = 0,
         on_invalid: str = SET_ASIDE,
@@ -105,13 +117,19 @@ class SensorDefinition:
             self.name, self._signature, minimum_interval_seconds, required_resource_keys, owners
         )
         problems += _problems_of_values(job_name, job, jobs, default_status, tags, metadata)
-        problems += _problems_of_target(target)
         targets = {"job": job, "jobs": jobs, "job_name": job_name, "target": target}
         given = [what for what, value in targets.items() if value]
+        given += ["asset_selection"] if asset_selection is not None else []
         if len(given) > 1:
             problems.append(
-                f"Attempted to provide more than one of 'job', 'jobs', 'job_name', 'target' ({', '.join(given)})"
+                "Attempted to provide more than one of 'job', 'jobs', 'job_name', 'target', 'asset_selection' "
+                f"({', '.join(given)})"
             )
+        target_job = target if isinstance(target, JobDefinition) else None
+        self.asset_selection = _selection("asset_selection", asset_selection, problems)
+        self.selects = self.asset_selection or (
+            None if target_job else _selection("target", target or None, problems)
+        )
         problems += _problems_of_requests(retries_per_key, on_invalid)
         if problems:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
@@ -126,7 +144,7 @@ class SensorDefinition:
         self.owners = list(owners or ())
         self.retries_per_key = retries_per_key
         self.on_invalid = on_invalid
-        job = job or target or None
+        job = job or target_job
         self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
 
     @property
@@ -173,9 +191,45 @@ class SensorDefinition:
 
     def with_updated_jobs(self, new_jobs: Sequence[JobDefinition]) -> Self:
         """Return the same sensor with other targets."""
+        if self.asset_selection is not None:
+            msg = f"Sensor {self.name!r} has an asset_selection, which already chooses its jobs. Make it without one."
+            raise DagsterInvalidDefinitionError(msg)
         changed = copy(self)
-        changed.jobs = tuple(new_jobs)
+        changed.jobs, changed.asset_targets, changed.selects = tuple(new_jobs), None, None
         return changed
+
+    def with_deployed_jobs(self, jobs: "Sequence[JobDefinition] | None") -> Self:
+        """Return the sensor as deployed beside jobs: what it selects of their assets, it requests of them.
+
+        Args:
+            jobs: with the assets that each makes; None for none.
+
+        Raises:
+            DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
+        """
+        if self.selects is None:
+            return self
+        # Imported here, as most sensors select no assets.
+        from treadle.definitions.asset_targets import targets_of
+
+        changed = copy(self)
+        changed.asset_targets = targets_of(self.name, self.selects, jobs or ())
+        changed.jobs = changed.asset_targets.jobs
+        return changed
+
+    def _combined(
+        self, values: "Sequence[type_of_result]", context: SensorEvaluationContext
+    ) -> SensorExecutionData:
+        deployed = self
+        if self.selects is not None and self.asset_targets is None and any(map(asks, values)):
+            if not context.deployed_jobs:
+                msg = (
+                    f"Sensor {self.name} selects assets, and the jobs that make them are not known. Give them to "
+                    "build_sensor_context or TreadleInstance, as jobs=[JobDefinition(..., assets=[...])]."
+                )
+                raise DagsterInvariantViolationError(msg)
+            deployed = self.with_deployed_jobs(context.deployed_jobs)
+        return combine(values, context, deployed.job_names, deployed.asset_targets)
 
     def with_attributes(
         self, jobs: Sequence[JobDefinition] | None = None, metadata: Mapping[str, Any] | None = None
@@ -220,7 +274,7 @@ class SensorDefinition:
             InvalidResultError: if the function returned what no sensor may return.
             DagsterInvariantViolationError: if the cursor was set in two ways.
         """
-        return combine(flatten(self._called(context), self.name), context, self.job_names)
+        return self._combined(flatten(self._called(context), self.name), context)
 
     def _called(self, *values: Any) -> Any:
         context: SensorEvaluationContext = values[0]
@@ -329,13 +383,19 @@ def _problems_of_values(
             yield f"{name} must be a mapping, not {shown(value)}"
 
 
-def _problems_of_target(target: object) -> Iterator[str]:
-    if target and not isinstance(target, JobDefinition):
-        yield (
-            f"target must be a JobDefinition, not {shown(target)}: anything else is a selection of assets in Dagster, "
-            "and a selection of assets is not built yet (Coming from Dagster, target). Give a job's name as job_name, "
-            "and several jobs as jobs"
+def _selection(what: str, given: object, problems: list[str]) -> "AssetSelection | None":
+    if given is None:
+        return None
+    # Imported here, as most sensors select no assets.
+    from treadle.definitions.asset_selection import selection_of
+
+    try:
+        return selection_of(given)
+    except (DagsterInvalidDefinitionError, InvalidReportError) as error:
+        problems.append(
+            f"{what} is no {'job and no ' if what == 'target' else ''}selection of assets: {error}"
         )
+        return None
 
 
 def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterator[str]:

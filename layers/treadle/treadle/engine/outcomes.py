@@ -35,7 +35,7 @@ class Outcome:
         subject: the tick or run.
         count: how many runs were requested or started.
         trigger: what triggered it, in one line.
-        set_aside: the number of rejected requests.
+        rejected: the number of rejected requests.
         held: how many requests wait for a grant, or for the next hour.
         refused: how many requests and asset events were refused, not counting those that an operator dropped.
         paused: why the sensor was paused by it, if it was.
@@ -50,7 +50,7 @@ class Outcome:
     subject: str
     count: int = 0
     trigger: str | None = None
-    set_aside: int = 0
+    rejected: int = 0
     held: int = 0
     refused: int = 0
     paused: str | None = None

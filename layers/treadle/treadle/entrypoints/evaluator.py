@@ -22,6 +22,7 @@ from treadle.definitions.errors import (
     StoreThrottledError,
     UnknownEventError,
 )
+from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import SensorParts
@@ -152,7 +153,12 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
     return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
 
 
-def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
+def evaluator(
+    definition: SensorDefinition,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    jobs: Sequence[JobDefinition] | None = None,
+) -> Handler:
     """Return the Lambda handler that evaluates a sensor.
 
     It accepts a schedule's tick, a batch of queued events, or a single event; and, only in a direct
@@ -162,7 +168,12 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
     Args:
         definition: the sensor.
         resources: what the sensor may use, by key: a `ResourceDefinition` or the resource itself.
+        jobs: the jobs that make the assets that the sensor selects.
+
+    Raises:
+        DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
     """
+    definition = definition.with_deployed_jobs(jobs)
 
     @functools.cache
     def parts() -> EvaluatorParts:
@@ -248,7 +259,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             for run in tick.requests
         ],
         "existing_keys": list(tick.existing_keys),
-        "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.set_aside],
+        "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.rejected],
         "asset_events": [
             {
                 "asset_key": made.asset_key.to_escaped_user_string(),

@@ -134,7 +134,7 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         count(decided, dimension=subject)
     for name, number in (
         (metric_names.TICKS_FAILED, outcome.recorded_failures),
-        (metric_names.REJECTED_REQUESTS, outcome.set_aside),
+        (metric_names.REJECTED_REQUESTS, outcome.rejected),
         (metric_names.HELD_REQUESTS, outcome.held),
         (metric_names.REFUSED_REQUESTS, outcome.refused),
     ):

@@ -35,6 +35,7 @@ _RECONCILED: Mapping[str, str] = {
     "relaunched": metric_names.LAUNCHES_RESENT,
     "described": metric_names.RUNS_POLLED,
     "observed": metric_names.RUNS_OBSERVED,
+    "retried": metric_names.RUNS_RETRIED,
     "timed_out": metric_names.RUNS_TIMED_OUT,
     "not_canceled": metric_names.RUNS_NOT_CANCELED,
     "failed": metric_names.RECONCILE_FAILURES,

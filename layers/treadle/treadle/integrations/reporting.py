@@ -10,7 +10,7 @@ from treadle.adapters.bus import EventBridgeBus
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.bounds import shown
-from treadle.definitions.clocks import can_be_kept, is_ahead
+from treadle.definitions.clocks import check_time, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.definitions.values import text_value
@@ -23,9 +23,6 @@ from treadle.engine.publish.bus_events import (
     run_status_report,
 )
 from treadle.model.messages import BusEvent
-
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Events with an earlier time are rejected."""
 
 
 def report_run_status(
@@ -119,23 +116,11 @@ def _made(
 
 def _checked_time(time: datetime | None) -> datetime:
     now = datetime.now(UTC)
-    given: object = now if time is None else time
-    if not isinstance(given, datetime):
-        msg = f"time is {given!r}: give a datetime with a time zone, such as datetime.now(UTC)."
-        raise InvalidReportError(msg)
-    if given.utcoffset() is None:
-        msg = f"time is {given}, which has no time zone: give one, such as datetime.now(UTC)."
-        raise InvalidReportError(msg)
-    if given < _EARLIEST:
-        msg = f"time is {given}, and must be from 1970 to 9998: give the time at which it happened, or none for now."
-        raise InvalidReportError(msg)
+    given = check_time("time", now if time is None else time, InvalidReportError)
     if is_ahead(int(given.timestamp() * 1000), int(now.timestamp() * 1000)):
         msg = (
             f"time is {given}, which lies in the future: give the time at which it happened, or none for now."
         )
-        raise InvalidReportError(msg)
-    if not can_be_kept(given):
-        msg = f"time is {given}, and must be from 1970 to 9998: give the time at which it happened, or none for now."
         raise InvalidReportError(msg)
     return given
 

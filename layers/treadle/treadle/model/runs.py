@@ -5,14 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
+from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
+
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 MAX_STEPS = 10
 """The maximum number of a run's failed steps in its record."""
@@ -196,6 +200,8 @@ class Run:
         granted: how many attempts are allowed regardless of the outcome of earlier ones: 1, plus those
             granted since.
         retries: how many more are allowed as long as none has succeeded, as the sensor declared.
+        policy_retries: how many of its last attempts its retry policy has started, since it was requested or rerun.
+        retry_at: when its retry policy starts the next attempt; None if none follows.
         allowances: the retry grants.
         reached: all statuses reached, by attempt and retry.
         claim: the right to start the current attempt.
@@ -215,7 +221,7 @@ class Run:
         updated_at: when Treadle last received a status, initially the creation time; later than the status
             itself by the event's delay.
         reactions: the sensors that acted on its statuses; the last hundred.
-        next_at: when it must be checked if nothing has happened by then; None once it has ended.
+        next_at: when it must be checked if nothing has happened by then; None once it has ended for good.
         revision: incremented by every write; a write requires that it is unchanged.
     """
 
@@ -232,6 +238,8 @@ class Run:
     attempt: int = 1
     granted: int = 1
     retries: int = 0
+    policy_retries: int = 0
+    retry_at: int | None = None
     allowances: tuple[RetryGrant, ...] = ()
     reached: Reached = field(default_factory=dict)
     claim: Claim | None = None
@@ -273,7 +281,9 @@ class Run:
 
     @property
     def attempts_allowed(self) -> int:
-        """How many attempts the run may currently have."""
+        """How many attempts the run may currently have; while its retry policy starts the next one, no more."""
+        if self.retry_at is not None:
+            return self.attempt
         if self.status is DagsterRunStatus.SUCCESS:
             return self.granted
         return max(self.granted, 1 + self.retries)
@@ -287,7 +297,7 @@ class Run:
     def is_final(self) -> bool:
         """True if it was started and has no attempt left: its key is taken until an operator releases it."""
         started = any(DagsterRunStatus.STARTED in times for times in self.reached.values())
-        return started and not self.may_start_again
+        return started and not self.may_start_again and self.retry_at is None
 
     @property
     def replaceable_request_digest(self) -> str | None:
@@ -296,18 +306,22 @@ class Run:
             return None
         if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
             return None
-        return request_digest(self.job, self.run_config, self.partition_key)
+        return request_digest(self.job, self.run_config, self.partition_key, self.tags)
 
 
-def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
+def request_digest(
+    job: str, run_config: str, partition_key: str | None, tags: Mapping[str, str] = _NO_TAGS
+) -> str:
     """Return a digest that distinguishes a changed request from a repeated one.
 
     Args:
         job: the job's name.
         run_config: canonical JSON.
         partition_key: the partition it is for.
+        tags: of which only those that select assets count.
     """
-    text = json.dumps([job, run_config, partition_key])
+    selected = tags.get(ASSET_SELECTION_TAG)
+    text = json.dumps([job, run_config, partition_key, *([] if selected is None else [selected])])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -13,8 +13,8 @@ from treadle.definitions.bounds import (
     MAX_REASON,
     MAX_REFUSAL,
     MAX_REFUSALS,
+    MAX_REJECTION,
     MAX_RUN_KEY,
-    MAX_SET_ASIDE,
     MAX_STACK,
     fit,
     fit_end,
@@ -39,7 +39,7 @@ class TickTrouble(StrEnum):
 
     HELD = "HELD"
     REFUSED = "REFUSED"
-    SET_ASIDE = "SET_ASIDE"
+    REJECTED = "REJECTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class RejectedRequest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run_key", fit_some(self.run_key, MAX_RUN_KEY))
-        object.__setattr__(self, "reason", fit(self.reason, MAX_SET_ASIDE))
+        object.__setattr__(self, "reason", fit(self.reason, MAX_REJECTION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Tick(TickBase):
         error: why it failed.
         requests: the run requests to dispatch.
         existing_keys: requested run keys that were taken already.
-        set_aside: rejected requests.
+        rejected: rejected requests.
         cursor: the cursor afterwards, truncated.
         owner: the token of the evaluation.
         refusals: why requests were refused.
@@ -231,7 +231,7 @@ class Tick(TickBase):
     error: ErrorInfo | None = None
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
-    set_aside: tuple[RejectedRequest, ...] = ()
+    rejected: tuple[RejectedRequest, ...] = ()
     cursor: str | None = None
     owner: str = ""
     refusals: tuple[str, ...] = ()
@@ -262,7 +262,7 @@ class Tick(TickBase):
     def trouble(self) -> TickTrouble | None:
         """Its problem, if it has one though it has not failed."""
         held = self.held_requests if self.is_to_be_dispatched else 0
-        return _trouble(self.status, held, self.dispatched, len(self.set_aside))
+        return _trouble(self.status, held, self.dispatched, len(self.rejected))
 
 
 _BOUNDS = (
@@ -283,25 +283,25 @@ class TickSummary(TickBase):
         error_type: the class name of the exception that failed it.
         error_message: the exception's message.
         is_pending: True if it is yet to be dispatched.
-        set_aside: the number of rejected requests.
+        rejected: the number of rejected requests.
         is_dropped: True if an operator dropped the requests that waited.
     """
 
     error_type: str | None = None
     error_message: str | None = None
     is_pending: bool = False
-    set_aside: int = 0
+    rejected: int = 0
     is_dropped: bool = False
 
     @property
     def trouble(self) -> TickTrouble | None:
         """Its problem, if it has one though it has not failed."""
         held = self.held_requests if self.is_pending else 0
-        return _trouble(self.status, held, self.dispatched, self.set_aside)
+        return _trouble(self.status, held, self.dispatched, self.rejected)
 
 
 def _trouble(
-    status: TickStatus, held: int, dispatched: DispatchCounts | None, set_aside: int
+    status: TickStatus, held: int, dispatched: DispatchCounts | None, rejected: int
 ) -> TickTrouble | None:
     """Return the worst problem: one that an operator can still act on comes before a final one."""
     if status is TickStatus.FAILURE:
@@ -310,7 +310,7 @@ def _trouble(
         return TickTrouble.HELD
     if dispatched is not None and dispatched.refused:
         return TickTrouble.REFUSED
-    return TickTrouble.SET_ASIDE if set_aside else None
+    return TickTrouble.REJECTED if rejected else None
 
 
 _COMMON = tuple(each.name for each in fields(TickBase))
@@ -323,7 +323,7 @@ def outline(tick: Tick) -> TickSummary:
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
         is_pending=tick.is_to_be_dispatched,
-        set_aside=len(tick.set_aside),
+        rejected=len(tick.rejected),
         is_dropped=tick.dropped is not None,
     )
 

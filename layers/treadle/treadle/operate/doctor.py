@@ -134,8 +134,8 @@ class Doctor:
             problems = [each for each in pool.map(self._begins, sensors) if each]
         yield from problems
         if not problems:
-            says = f"The functions of {len(sensors)} sensors load with their settings."
-            yield Finding("configuration", "sensors", Severity.OK, says)
+            message = f"The functions of {len(sensors)} sensors load with their settings."
+            yield Finding("configuration", "sensors", Severity.OK, message)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
         owner = f"sensor {sensor.name}"
@@ -143,8 +143,8 @@ class Doctor:
             return Finding("configuration", owner, Severity.PROBLEM, closed(sensor.problem), sensor.remedy)
         found = self._overview.loads.check_now(sensor)
         if found.error:
-            says = closed(f"The function of sensor {sensor.name} failed to load: {found.error}")
-            return Finding("configuration", owner, Severity.PROBLEM, says, found.advice)
+            message = closed(f"The function of sensor {sensor.name} failed to load: {found.error}")
+            return Finding("configuration", owner, Severity.PROBLEM, message, found.advice)
         if found.unchecked:
             severity = Severity.WARNING if found.is_denied else Severity.PROBLEM
             return Finding("configuration", owner, severity, found.unchecked, found.advice)
@@ -164,8 +164,8 @@ class Doctor:
             ]
         yield from found
         if not found:
-            says = f"No requests are held, and none were refused or set aside in the last {MOST_READ} ticks of a day."
-            yield Finding("requests", "requests", Severity.OK, says)
+            message = f"No requests are held, and none were refused or rejected in the last {MOST_READ} ticks of a day."
+            yield Finding("requests", "requests", Severity.OK, message)
 
     def _held(self) -> Iterator[Finding]:
         """Find held ticks by sensor, and pending ticks whose records cannot be read."""
@@ -192,7 +192,7 @@ class Doctor:
             return of_unreadable_tick(sensor, tick_id, str(error))
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
-        for problem in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
+        for problem in (TickTrouble.REFUSED, TickTrouble.REJECTED):
             page = self._ticks.page(sensor, limit=COUNTED, statuses={problem})
             # What an operator dropped needs no attention.
             ticks = [tick for tick in page.ticks if tick.ended_at >= since and not tick.is_dropped]
@@ -208,11 +208,11 @@ class Doctor:
         ):
             if found:
                 number = f"{COUNTED} or more" if found == COUNTED else str(found)
-                says = (
+                message = (
                     f"{number} {what} since before {timestamp(before)}, and RECONCILE has not reached them."
                 )
                 advice = "Check RECONCILE's schedule and log; it continues with the rest each minute."
-                yield Finding("lag", step, Severity.PROBLEM, says, advice)
+                yield Finding("lag", step, Severity.PROBLEM, message, advice)
 
     def _under_way(self) -> Iterator[Finding]:
         """Find runs in progress whose end the deployment can no longer observe."""
@@ -251,9 +251,9 @@ def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Findi
     missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
     if not missing:
         return None
-    says = f"Its code may request {', '.join(missing)}, which the deployment does not let it start."
+    message = f"Its code may request {', '.join(missing)}, which the deployment does not let it start."
     advice = f"Add {', '.join(missing)} to the sensor's jobs in project {sensor.project}, and deploy."
-    return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, says, advice)
+    return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, message, advice)
 
 
 def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
@@ -262,24 +262,24 @@ def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
     yield from found
     if not found and not any(view.problems for view in views):
         running = sum(view.status == "RUNNING" for view in views)
-        says = f"{running} of {len(views)} sensors are running, and none of them is failing or late."
-        yield Finding("sensors", "sensors", Severity.OK, says)
+        message = f"{running} of {len(views)} sensors are running, and none of them is failing or late."
+        yield Finding("sensors", "sensors", Severity.OK, message)
 
 
 def _of_sensor(view: SensorView) -> Iterator[Finding]:
     owner = f"sensor {view.name}"
     if view.status == "PAUSED":
-        says = closed(f"It is paused: {view.paused}")
+        message = closed(f"It is paused: {view.paused}")
         yield Finding(
             "sensors",
             owner,
             Severity.PROBLEM,
-            says,
+            message,
             f"Fix the cause, then: treadle sensor start {view.name}",
         )
     for each in view.problems:
         if each.kind not in _CHECKED_APART:
-            yield Finding("sensors", owner, Severity.PROBLEM, each.says, each.advice)
+            yield Finding("sensors", owner, Severity.PROBLEM, each.message, each.advice)
 
 
 def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[Finding]:
@@ -320,11 +320,13 @@ def _in_order(snapshot: HealthSnapshot) -> Iterator[Finding]:
         "permissions", "permissions", Severity.OK, "The roles have the permissions that their functions need."
     )
     if snapshot.holders:
-        says = f"{len(snapshot.holders)} have the engine's policies for evaluators, each of its own sensor."
-        yield Finding(HOLDERS, HOLDERS, Severity.OK, says)
+        message = (
+            f"{len(snapshot.holders)} have the engine's policies for evaluators, each of its own sensor."
+        )
+        yield Finding(HOLDERS, HOLDERS, Severity.OK, message)
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
     if snapshot.channels:
-        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts exist."
-        yield Finding("alerts", "alerts", Severity.OK, says)
+        message = f"{len(snapshot.channels)} topics, secrets and senders of alerts exist."
+        yield Finding("alerts", "alerts", Severity.OK, message)
     if snapshot.clock_ahead_ms is not None:
         yield Finding("clock", "clock", Severity.OK, "This machine's clock agrees with AWS's.")

@@ -145,9 +145,9 @@ class Explainer:
         return self._tracer.of_run(explanation, run)
 
     def _of_key(self, explanation: ExplanationBuilder, status: SensorStatus, run_key: str) -> Explanation:
-        story = self._tracer.by_key(explanation, status.name, run_key)
-        if story is not None:
-            return story
+        found = self._tracer.by_key(explanation, status.name, run_key)
+        if found is not None:
+            return found
         last = self._ticks.latest(status.name, RECENT)
         for tick in last[:1]:
             add_tick(explanation, tick)

@@ -76,9 +76,9 @@ class ObjectExplainer:
         ticks, is_complete = self._event_ticks(status.name, location, sighting)
         if ticks:
             return self._of_events(explanation, status, ticks)
-        story = self._without_event(explanation, status.name, location, sighting)
-        if story is not None:
-            return story
+        found = self._without_event(explanation, status.name, location, sighting)
+        if found is not None:
+            return found
         if sighting is None:
             return explanation.end(f"No event of {location} was evaluated, and the object cannot be read.")
         if not sighting.is_watched:
@@ -146,14 +146,14 @@ class ObjectExplainer:
         if tick.requests:
             return self._tracer.of_request(explanation, tick, tick.requests[0])
         if tick.existing_keys:
-            story = self._tracer.by_key(explanation, status.name, tick.existing_keys[0])
-            if story is not None:
-                return story
+            found = self._tracer.by_key(explanation, status.name, tick.existing_keys[0])
+            if found is not None:
+                return found
         add_tick(explanation, tick)
         if tick.error is not None:
             return self._failed(explanation, status, tick)
-        if tick.set_aside:
-            return explanation.end(f"Its request was set aside: {closed(tick.set_aside[0].reason)}")
+        if tick.rejected:
+            return explanation.end(f"Its request was rejected: {closed(tick.rejected[0].reason)}")
         return explanation.end(
             f"Its event was evaluated, but no run was requested: {closed(tick.reason or 'no reason given')}"
         )
@@ -202,7 +202,7 @@ class ObjectExplainer:
                 return explanation.end(f"{text}: {closed(problem)}")
         found = self._wiring(status.name, sighting)
         for each in found:
-            explanation.add(each.check, None, f"{each.says} {each.advice}", ok=False)
+            explanation.add(each.check, None, f"{each.message} {each.advice}", ok=False)
         dropped = _before_start(status, sighting)
         events = [_with_advice(each) for each in found if each.check != "schedules"]
         why = (
@@ -221,15 +221,15 @@ class ObjectExplainer:
         for backlog in snapshot.backlogs:
             found += of_backlog(backlog)
             if backlog.waiting and not found:
-                says = f"{backlog.waiting} messages wait in its queue {backlog.name}; the event may be one of them."
-                found.append(Finding("queues", backlog.owner, Severity.WARNING, says))
+                message = f"{backlog.waiting} messages wait in its queue {backlog.name}; the event may be one of them."
+                found.append(Finding("queues", backlog.owner, Severity.WARNING, message))
         return found
 
 
 def _with_advice(finding: Finding) -> str:
     """Format a finding as a sentence, with its advice in parentheses."""
-    says = f"{finding.says[0].lower()}{finding.says[1:].rstrip('.')}"
-    return f"{says} ({finding.advice.rstrip('.')})." if finding.advice else f"{says}."
+    message = f"{finding.message[0].lower()}{finding.message[1:].rstrip('.')}"
+    return f"{message} ({finding.advice.rstrip('.')})." if finding.advice else f"{message}."
 
 
 def _too_old(sighting: ObjectInspection) -> str:

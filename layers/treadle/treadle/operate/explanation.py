@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
@@ -23,14 +24,14 @@ class Step:
 
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
-        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
+        kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
             "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
     """
 
     at: int | None
-    what: str
+    kind: str
     detail: str
     ok: bool = True
 
@@ -40,11 +41,11 @@ class Explanation:
     """Why something did or did not run.
 
     Attributes:
-        sentence: the current status; if it stopped, the reason and what comes next.
+        summary: the current status; if it stopped, the reason and what comes next.
         steps: in order of time.
     """
 
-    sentence: str
+    summary: str
     steps: tuple[Step, ...]
 
 
@@ -62,18 +63,18 @@ class ExplanationBuilder:
     stopped_at: Callable[[int], RecordedEdit | None] = lambda _: None
     steps: list[Step] = field(default_factory=list)
 
-    def add(self, what: str, at: int | None, detail: str, *, ok: bool = True) -> None:
+    def add(self, kind: str, at: int | None, detail: str, *, ok: bool = True) -> None:
         """Add a step."""
-        self.steps.append(Step(at, what, detail, ok))
+        self.steps.append(Step(at, kind, detail, ok))
 
-    def end(self, sentence: str) -> Explanation:
+    def end(self, summary: str) -> Explanation:
         """Return the explanation with its steps in order of time."""
         placed, at = [], 0
         for step in self.steps:
             # A step without a time stays behind the one that was added before it.
             at = at if step.at is None else step.at
             placed.append((at, step))
-        return Explanation(sentence, tuple(step for _, step in sorted(placed, key=lambda each: each[0])))
+        return Explanation(summary, tuple(step for _, step in sorted(placed, key=lambda each: each[0])))
 
 
 def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
@@ -226,6 +227,9 @@ def reason_of(failure: Failure) -> str:
 
 
 def _may_follow(run: Run) -> str:
+    if run.retry_at is not None:
+        number = f"{run.policy_retries + 1} of {run.tags.get(MAX_RETRIES_TAG, '?')}"
+        return f" Its retry policy starts attempt {run.attempt + 1} at {timestamp(run.retry_at)} (retry {number})."
     if not run.may_start_again:
         if run.replaceable_request_digest is not None and run.run_key:
             return " Nothing was started, so a changed request may reuse its run key."
@@ -250,10 +254,10 @@ def describe_tick(tick: Tick) -> str:
     if tick.dispatched is None:
         return f"{requested}, which have waited for DISPATCH since {timestamp(tick.ended_at)}."
     refused = f" Refused: {closed(tick.refusals[0])}" if tick.refusals else ""
-    aside = (
-        f" Set aside because it could never run: {closed(tick.set_aside[0].reason)}" if tick.set_aside else ""
+    rejected = (
+        f" Rejected because it could never run: {closed(tick.rejected[0].reason)}" if tick.rejected else ""
     )
-    return f"{requested}: {tick.dispatched}.{refused}{aside}"
+    return f"{requested}: {tick.dispatched}.{refused}{rejected}"
 
 
 def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str, bool]:

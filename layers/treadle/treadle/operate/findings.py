@@ -48,14 +48,14 @@ class Finding:
         check: the check, such as "rules".
         subject: "sensor new_objects", "launch", a job's or an alarm's name.
         severity: how bad it is.
-        says: what is wrong.
+        message: what is wrong.
         advice: what to do.
     """
 
     check: str
     subject: str
     severity: Severity
-    says: str
+    message: str
     advice: str = ""
 
 
@@ -86,12 +86,12 @@ def of_switch(switch: EventTrigger) -> Iterator[Finding]:
             check, switch.owner, Severity.PROBLEM, f"{template.format(name=switch.name)}{gone}.", advice
         )
     elif switch.error:
-        says = f"Its {switch.kind} {switch.name} has no effect: {switch.error}."
+        message = f"Its {switch.kind} {switch.name} has no effect: {switch.error}."
         yield Finding(
             check,
             switch.owner,
             Severity.WARNING,
-            says,
+            message,
             "Check the function's log.",
         )
 
@@ -104,18 +104,18 @@ def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
         ticks: the ticks with such requests; at least one.
         is_all: False if there may be more.
     """
-    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held; the first is {ticks[0].tick_id}: {ticks[0].held}"
+    message = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held; the first is {ticks[0].tick_id}: {ticks[0].held}"
     advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
-    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
+    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, message, advice)
 
 
 def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
     """Report a tick whose requests cannot be dispatched until its record is repaired."""
-    says = closed(
+    message = closed(
         f"The record of tick {tick_id} cannot be read, so its requests are not dispatched: {reason}"
     )
     advice = "Repair the item in the ticks table, or delete it; then: treadle dlq redrive"
-    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
+    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, message, advice)
 
 
 def of_lost(
@@ -129,11 +129,11 @@ def of_lost(
         ticks: the ticks with such requests, newest first; at least one.
         is_all: False if there may be more.
     """
-    what = "refused" if problem is TickTrouble.REFUSED else "set aside because they could never run"
-    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}; the newest is {ticks[0].tick_id}."
+    what = "refused" if problem is TickTrouble.REFUSED else "rejected because they could never run"
+    message = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}; the newest is {ticks[0].tick_id}."
     advice = f"For the reason: treadle tick show {sensor} {ticks[0].tick_id}"
     severity = Severity.PROBLEM if problem is TickTrouble.REFUSED else Severity.WARNING
-    return Finding("requests", f"sensor {sensor}", severity, says, advice)
+    return Finding("requests", f"sensor {sensor}", severity, message, advice)
 
 
 def _ticks(number: int, *, is_all: bool) -> str:
@@ -153,9 +153,9 @@ def of_backlog(backlog: Backlog) -> Iterator[Finding]:
         return
     if backlog.oldest_seconds is not None and backlog.oldest_seconds > OLD_SECONDS:
         what = "record of its stream" if backlog.waiting is None else f"of {backlog.waiting} messages"
-        says = f"The oldest {what} has waited for {backlog.oldest_seconds:.0f} s in {backlog.name}."
+        message = f"The oldest {what} has waited for {backlog.oldest_seconds:.0f} s in {backlog.name}."
         advice = "Check the function's errors and throttles. Its mapping may be disabled, or the account's concurrency limit reached."
-        yield Finding("queues", backlog.owner, Severity.PROBLEM, says, advice)
+        yield Finding("queues", backlog.owner, Severity.PROBLEM, message, advice)
 
 
 def of_bucket(bucket: Bucket) -> Iterator[Finding]:
@@ -170,15 +170,15 @@ def of_bucket(bucket: Bucket) -> Iterator[Finding]:
             "Correct the sensor's bucket, or its permission.",
         )
     elif bucket.announces is False:
-        says = f"Bucket {bucket.name} sends no events to EventBridge, so only the sweep finds its objects."
-        yield Finding("buckets", owner, Severity.PROBLEM, says, f"Enable them: {bucket.remedy}")
+        message = f"Bucket {bucket.name} sends no events to EventBridge, so only the sweep finds its objects."
+        yield Finding("buckets", owner, Severity.PROBLEM, message, f"Enable them: {bucket.remedy}")
     if bucket.has_versions is False:
-        says = (
+        message = (
             f"The versioning of bucket {bucket.name} is not enabled, but the sensor's identity is version: an object "
             "that replaces another gets a run only if its etag differs."
         )
         advice = f"Enable it: {bucket.versioning_remedy} Or deploy the sensor with identity etag."
-        yield Finding("buckets", owner, Severity.PROBLEM, says, advice)
+        yield Finding("buckets", owner, Severity.PROBLEM, message, advice)
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
@@ -191,21 +191,21 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
     is_needed = target.job in in_use
     severity = Severity.PROBLEM if is_needed else Severity.OK
     if not target.address:
-        says = "The job has no target address, so its runs fail."
+        message = "The job has no target address, so its runs fail."
         if not is_needed:
-            says = "The job has no target address yet; no running sensor may start it."
+            message = "The job has no target address yet; no running sensor may start it."
         advice = "Set the address in the job's block of the project's template, and deploy."
-        yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
+        yield Finding("jobs", target.job, severity, message, advice if is_needed else "")
     elif target.exists is False:
-        says = f"Its target does not exist: {target.address}. {target.error}".rstrip()
+        message = f"Its target does not exist: {target.address}. {target.error}".rstrip()
         if not is_needed:
-            says = f"Its target does not exist yet: {target.address}; no running sensor may start it."
+            message = f"Its target does not exist yet: {target.address}; no running sensor may start it."
         advice = "Create it again, or correct the address in the job's block of the project's template, and deploy."
-        yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
+        yield Finding("jobs", target.job, severity, message, advice if is_needed else "")
     elif target.exists is None and target.error:
-        says = closed(f"{target.address} cannot be described with role {target.role}: {target.error}")
+        message = closed(f"{target.address} cannot be described with role {target.role}: {target.error}")
         advice = "Compare the role's trust policy and permissions with the job's block in template.yaml, and deploy."
-        yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
+        yield Finding("jobs", target.job, Severity.PROBLEM, message, advice)
 
 
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot) -> Iterator[Finding]:
@@ -221,63 +221,63 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
     for sensor in sensors:
         subscribed = sensor.subscription.jobs if sensor.subscription else ()
         for name in sorted(set(subscribed) - set(known)):
-            says = f"It waits for runs of job {name}, but no project has registered that job."
+            message = f"It waits for runs of job {name}, but no project has registered that job."
             advice = f"Correct its monitored jobs, and deploy. Registered jobs: {', '.join(known)}."
-            yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
+            yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, message, advice)
 
 
 def of_denial(denial: MissingPermission) -> Finding:
     """Report a component that lacks a permission it needs."""
     where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
-    says = f"It is denied {denial.action} {where}: {denial.detail}."
+    message = f"It is denied {denial.action} {where}: {denial.detail}."
     advice = (
         f"Deploy the template again if its role has lost {denial.action}; look for a permissions boundary or a "
         "service control policy that denies it; or correct the parameter that names the resource."
     )
-    return Finding("permissions", denial.owner, Severity.PROBLEM, says, advice)
+    return Finding("permissions", denial.owner, Severity.PROBLEM, message, advice)
 
 
 def of_alarm(alarm: Alarm) -> Finding:
     """Report an alarm in state ALARM."""
     since = f" since {timestamp(alarm.since)}" if alarm.since is not None else ""
-    says = f"In ALARM{since}: {alarm.detail}"
-    return Finding("alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md explains each alarm.")
+    message = f"In ALARM{since}: {alarm.detail}"
+    return Finding("alarms", alarm.name, Severity.PROBLEM, message, "docs/operations.md explains each alarm.")
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
     """Find channels on which alerts or alarms cannot arrive; a warning if nobody has subscribed."""
     if channel.error:
-        says = f"Alerts do not arrive: {channel.error} ({channel.address.setting})"
+        message = f"Alerts do not arrive: {channel.error} ({channel.address.setting})"
         severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
-        yield Finding("alerts", channel.address.owner, severity, closed(says), closed(channel.remedy))
+        yield Finding("alerts", channel.address.owner, severity, closed(message), closed(channel.remedy))
 
 
 def of_activity(activity: Activity) -> Iterator[Finding]:
     """Find functions whose recent invocations failed."""
     if activity.errors:
         times = "invocation" if activity.errors == 1 else f"{activity.errors} invocations"
-        says = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
+        message = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
         # A single one may be a deployment or an outage; SQS and Lambda retry it.
         severity = Severity.PROBLEM if activity.errors >= CRASHES else Severity.WARNING
         advice = "Its log has the error: a failed import, out of memory, or a timeout."
-        yield Finding("functions", activity.owner, severity, says, advice)
+        yield Finding("functions", activity.owner, severity, message, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
     """Find a wrong clock on this machine."""
     if ahead_ms is not None and abs(ahead_ms) > SKEW_MS:
         way = "ahead of" if ahead_ms > 0 else "behind"
-        says = f"This machine's clock is {abs(ahead_ms) / 1000:.0f} s {way} AWS's, so times relative to now are wrong."
+        message = f"This machine's clock is {abs(ahead_ms) / 1000:.0f} s {way} AWS's, so times relative to now are wrong."
         yield Finding(
-            "clock", "this machine", Severity.PROBLEM, says, "Synchronize the clock, for example with NTP."
+            "clock", "this machine", Severity.PROBLEM, message, "Synchronize the clock, for example with NTP."
         )
 
 
 def of_unread(unread: SkippedCheck) -> Finding:
     """Report something that could not be checked."""
-    says = f"Not checked: {unread.detail}"
+    message = f"Not checked: {unread.detail}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."
-    return Finding(unread.check, unread.what, Severity.WARNING, says, advice)
+    return Finding(unread.check, unread.what, Severity.WARNING, message, advice)
 
 
 BACKFILLS = "backfills"

@@ -91,11 +91,11 @@ class SensorInvoker:
         response = self._deployment.invoke(sensor, request)
         failed = response.get("decision") == "FAILURE"
         error = {"message": response.get("reason"), "stack": response.get("stack") or ""} if failed else None
-        lists = {name: response.get(name) or [] for name in _LISTS}
+        lists = {name: response.get(key) or [] for name, key in _LISTS.items()}
         reason = None if failed else response.get("reason")
         tick = {"status": response.get("decision"), "reason": reason, "error": error, **lists}
-        if response.get("left_out"):
-            tick["left_out"] = response["left_out"]
+        if isinstance(left_out := response.get("left_out"), Mapping):
+            tick["left_out"] = {name: left_out[key] for name, key in _LISTS.items() if key in left_out}
         return PreviewResult(tick, response.get("cursor_before"), response.get("cursor_after"))
 
     def tick(self, sensor: str) -> ManualTickResult:
@@ -123,5 +123,13 @@ class SensorInvoker:
             raise CommandRefusedError(msg)
 
 
-_LISTS = ("requests", "existing_keys", "set_aside", "asset_events", "log")
+_LISTS = {
+    "requests": "requests",
+    "existing_keys": "existing_keys",
+    "rejected": "set_aside",
+    "asset_events": "asset_events",
+    "log": "log",
+}
+"""The lists of a preview, and their names in the response of a function, whose version may be another one."""
+
 _RECORDED = {"SUCCESS", "FAILURE"}

@@ -50,10 +50,10 @@ class Addresses:
             return
         what = f"{len(found)} of its runs are in progress at {address}, which is no longer a job's target"
         if keeper := self._keeper(kind, address):
-            says = f"{what}; the entry of job {keeper} lists it as a former target until they have ended."
-            yield Finding(CHECK, f"job {job}", Severity.OK, says)
+            message = f"{what}; the entry of job {keeper} lists it as a former target until they have ended."
+            yield Finding(CHECK, f"job {job}", Severity.OK, message)
             return
-        says = f"{what}: their end may be missed, and if access is denied for a day, they end with an unknown result."
+        message = f"{what}: their end may be missed, and if access is denied for a day, they end with an unknown result."
         advice = "Deploy its entry and its role again until they have ended."
         if job in self.jobs:
             full = full_address(kind, address, self.place)
@@ -61,7 +61,7 @@ class Addresses:
                 f'Add {full} to "former" in the entry of job {job} and to the statements of its role, and deploy; remove '
                 "it once they have ended."
             )
-        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
+        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, message, advice)
 
     def _keeper(self, kind: str, address: str) -> str | None:
         """Return the job whose entry lists the address as a former target."""
@@ -90,9 +90,9 @@ def _of_unanswered(job: str, address: str, found: list[Run]) -> Iterator[Finding
     silent = [run.unanswered for run in found if run.unanswered is not None]
     if silent:
         first = min(silent, key=lambda each: each.since)
-        says = (
+        message = (
             f"{len(silent)} of its runs at {address} cannot be queried; the first since {timestamp(first.since)}: "
             f"{first.reason}"
         )
         advice = "Grant the job's role the missing permission; if access is denied for a day, the run ends with an unknown result."
-        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
+        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, message, advice)

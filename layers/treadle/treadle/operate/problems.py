@@ -58,12 +58,12 @@ class SensorProblem:
             NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it did
             not tick when due; BLOCKED: its stored state prevents ticks; NO_EVENTS: its rule is disabled; UNCHECKED:
             whether its function loads is unknown.
-        says: what is wrong, as a sentence.
+        message: what is wrong, as a sentence.
         advice: what to do.
     """
 
     kind: ProblemKind
-    says: str
+    message: str
     advice: str
 
 
@@ -146,8 +146,8 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
             ProblemKind.NOT_LOADING, closed(f"Its function does not load: {load.error}"), load.advice
         )
     elif load is not None and load.unchecked:
-        says = f"It is unknown whether its function loads: {load.unchecked}"
-        yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
+        message = f"It is unknown whether its function loads: {load.unchecked}"
+        yield SensorProblem(ProblemKind.UNCHECKED, closed(message), load.advice)
     if seen.state.is_foreign(seen.deployed.project):
         yield _foreign(seen)
         if seen.deployed.settings.get("TREADLE_PROJECT"):
@@ -161,8 +161,10 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     if seen.is_late and not does_not_load and not seen.state.failure_streak:
         yield _late(seen)
     if seen.deployed.subscription is not None and not seen.deployed.subscription.is_on:
-        says = "Its rule is disabled, so it receives no events."
-        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor prints the command that enables it.")
+        message = "Its rule is disabled, so it receives no events."
+        yield SensorProblem(
+            ProblemKind.NO_EVENTS, message, "treadle doctor prints the command that enables it."
+        )
 
 
 def _foreign(seen: Observation) -> SensorProblem:
@@ -174,12 +176,12 @@ def _foreign(seen: Observation) -> SensorProblem:
         if is_checked
         else "it ticks on that state, as its function has no TREADLE_PROJECT"
     )
-    says = (
+    message = (
         f"Its state belongs to project {seen.state.project}, and it is registered by project {seen.deployed.project}: "
         f"{consequence}."
     )
     advice = f"Rename the sensor, or take its state over: treadle sensor adopt {name}, with --fresh without its cursor."
-    return SensorProblem(ProblemKind.OWNERSHIP, says, advice)
+    return SensorProblem(ProblemKind.OWNERSHIP, message, advice)
 
 
 def _streak(seen: Observation) -> SensorProblem | None:
@@ -191,9 +193,9 @@ def _streak(seen: Observation) -> SensorProblem | None:
     failed = next((each for each in leased if each.status is TickStatus.FAILURE), None)
     why = "see its ticks" if failed is None else _error_of(failed)
     held = f"; in backoff until {timestamp(state.resume_at)}" if state.resume_at else ""
-    says = closed(f"{state.failure_streak} ticks in a row have failed{held}: {why}")
+    message = closed(f"{state.failure_streak} ticks in a row have failed{held}: {why}")
     advice = "Fix its function or its source; it is evaluated again automatically."
-    return SensorProblem(ProblemKind.FAILING, says, advice)
+    return SensorProblem(ProblemKind.FAILING, message, advice)
 
 
 def _unfinished(seen: Observation) -> SensorProblem | None:
@@ -202,11 +204,11 @@ def _unfinished(seen: Observation) -> SensorProblem | None:
     if state.lease_owner is None or not 0 < state.lease_expires < seen.now - SKEW_MS:
         return None
     due = f" due {timestamp(state.last_scheduled_for)}" if state.last_scheduled_for is not None else ""
-    says = (
+    message = (
         f"Its evaluation{due} has not ended, and its lease expired at {timestamp(state.lease_expires)}: "
         "out of memory, timed out, or stopped. The next tick records it as a failure."
     )
-    return SensorProblem(ProblemKind.FAILING, says, "Check its log: treadle logs " + state.sensor)
+    return SensorProblem(ProblemKind.FAILING, message, "Check its log: treadle logs " + state.sensor)
 
 
 def _failing_events(seen: Observation) -> SensorProblem | None:
@@ -229,43 +231,43 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     if not is_last and len(failed) < MANY:
         return None
     newest = last if is_last else max(failed, key=lambda each: each.ended_at)
-    says = f"The evaluation of its last event failed at {timestamp(newest.ended_at)}"
+    message = f"The evaluation of its last event failed at {timestamp(newest.ended_at)}"
     if len(failed) > 1:
-        says = f"{len(failed)} of its last {len(events)} events failed within an hour"
-    says = closed(f"{says}: {_error_of(newest)}")
+        message = f"{len(failed)} of its last {len(events)} events failed within an hour"
+    message = closed(f"{message}: {_error_of(newest)}")
     advice = (
         "Fix its function or what it calls. An event is delivered five times within an hour; after that: "
         "treadle dlq redrive"
     )
-    return SensorProblem(ProblemKind.FAILING, says, advice)
+    return SensorProblem(ProblemKind.FAILING, message, advice)
 
 
 def _blocked(seen: Observation) -> Iterator[SensorProblem]:
     """Report stored state that prevents ticks for a while."""
     state = seen.state
     if state.last_scheduled_for is not None and state.last_scheduled_for > seen.now + SKEW_MS:
-        says = f"Its last scheduled time, {timestamp(state.last_scheduled_for)}, is in the future: it does not tick until then."
+        message = f"Its last scheduled time, {timestamp(state.last_scheduled_for)}, is in the future: it does not tick until then."
         advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out what sent it that time."
-        yield SensorProblem(ProblemKind.BLOCKED, says, advice)
+        yield SensorProblem(ProblemKind.BLOCKED, message, advice)
     longest = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + SKEW_MS
     if state.lease_owner is not None and state.lease_expires > seen.now + longest:
-        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation can take."
+        message = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation can take."
         yield SensorProblem(
-            ProblemKind.BLOCKED, says, "Compare this machine's clock with AWS's: treadle doctor"
+            ProblemKind.BLOCKED, message, "Compare this machine's clock with AWS's: treadle doctor"
         )
 
 
 def _late(seen: Observation) -> SensorProblem:
     deployed_at = seen.deployed.deployed_at
     if seen.has_never_ticked and deployed_at is not None:
-        says = f"It has not ticked since it was deployed at {timestamp(deployed_at)}."
+        message = f"It has not ticked since it was deployed at {timestamp(deployed_at)}."
     else:
-        says = f"Its tick is {seen.lag_seconds or 0:.0f} s overdue."
+        message = f"Its tick is {seen.lag_seconds or 0:.0f} s overdue."
     advice = (
         "Check that its schedule is enabled, and check its log for errors, timeouts and lack of memory: treadle logs "
         + seen.state.sensor
     )
-    return SensorProblem(ProblemKind.LATE, says, advice)
+    return SensorProblem(ProblemKind.LATE, message, advice)
 
 
 def _error_of(tick: TickSummary) -> str:

@@ -67,29 +67,29 @@ class Registrations:
             *_of_rejected(registry),
             *_of_outdated(registry),
             *(
-                Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.says, problem.advice)
+                Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.message, problem.advice)
                 for each in sensors
                 for problem in self._of_sensor(registry, each)
             ),
         ]
         yield from found
         if not found:
-            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered and consistent."
-            yield Finding(CHECK, CHECK, Severity.OK, says)
+            message = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered and consistent."
+            yield Finding(CHECK, CHECK, Severity.OK, message)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:
         """Report a registry copy that is missing or outdated."""
         if not registry.listed_at:
-            says = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
+            message = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
         elif self.clock.now() - registry.listed_at > OLDEST_MS:
-            says = (
+            message = (
                 f"The engine's copy of the registry is from {timestamp(registry.listed_at)}: RECONCILE does not list "
                 "Parameter Store, so later registrations are unknown."
             )
         else:
             return
         advice = "Check RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
-        yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
+        yield Finding(CHECK, "reconcile", Severity.PROBLEM, message, advice)
 
     def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
         entry = registry.sensors.get(sensor.name)
@@ -97,8 +97,10 @@ class Registrations:
             return  # Deleted since the sensors were read.
         rejected = registry.problems.get(f"{SENSORS}/{entry.name}")
         if rejected:
-            says = f"Its latest entry in the registry is invalid, so the previous one is in use: {rejected}"
-            yield _problem(says, f"Correct the entry and deploy project {entry.project}.")
+            message = (
+                f"Its latest entry in the registry is invalid, so the previous one is in use: {rejected}"
+            )
+            yield _problem(message, f"Correct the entry and deploy project {entry.project}.")
         yield from _of_jobs(registry, entry)
         yield from _of_function(registry, entry)
         yield from _of_settings(entry, sensor)
@@ -114,9 +116,9 @@ class Registrations:
             and sensor.settings[name] != self.environment[name]
         ]
         if wrong:
-            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. This engine does not start the runs that it requests."
+            message = f"Its function is deployed for another engine: {'; '.join(wrong)}. This engine does not start the runs that it requests."
             advice = f"Deploy project {sensor.project} with the engine's current contract."
-            yield _problem(says, advice)
+            yield _problem(message, advice)
 
 
 def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
@@ -133,16 +135,16 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         if sensor.settings.get(variable) and value and sensor.settings[variable] != value
     ]
     if wrong:
-        says = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators' commands use the entry"
-        yield _problem(says, f"Use the same value for both in project {entry.project}, and deploy.")
+        message = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators' commands use the entry"
+        yield _problem(message, f"Use the same value for both in project {entry.project}, and deploy.")
 
 
 def _known_jobs(registry: Registry) -> str:
     return f"Registered jobs: {', '.join(sorted(registry.jobs)) or 'none'}"
 
 
-def _problem(says: str, advice: str) -> SensorProblem:
-    return SensorProblem(ProblemKind.REGISTRATION, closed(says), advice)
+def _problem(message: str, advice: str) -> SensorProblem:
+    return SensorProblem(ProblemKind.REGISTRATION, closed(message), advice)
 
 
 def _of_rejected(registry: Registry) -> Iterator[Finding]:
@@ -155,9 +157,9 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
             registry.sensors if folder == SENSORS else registry.jobs
         )
         kept = "so the previous one is in use" if name in entries else "and there is no previous one"
-        says = closed(f"Entry {path} is invalid, {kept}: {reason}")
+        message = closed(f"Entry {path} is invalid, {kept}: {reason}")
         advice = "Correct it and deploy its project, or delete the parameter."
-        yield Finding(CHECK, path, Severity.PROBLEM, says, advice)
+        yield Finding(CHECK, path, Severity.PROBLEM, message, advice)
 
 
 def _of_outdated(registry: Registry) -> Iterator[Finding]:
@@ -169,12 +171,12 @@ def _of_outdated(registry: Registry) -> Iterator[Finding]:
             behind.setdefault(each.project, []).append(each)
     for project, found in sorted(behind.items()):
         oldest = min(each.contract for each in found)
-        says = (
+        message = (
             f"Project {project} is outdated: {len(found)} of its entries were written for contract {oldest}, but the "
             f"engine's contract is {CONTRACT}."
         )
         advice = f"Deploy project {project} with the engine's version of Treadle before the next upgrade of the engine."
-        yield Finding(CHECK, f"project {project}", Severity.WARNING, says, advice)
+        yield Finding(CHECK, f"project {project}", Severity.WARNING, message, advice)
 
 
 def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
@@ -182,20 +184,20 @@ def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
     unknown = sorted(entry.jobs - registry.jobs.keys())
     if unknown:
         names = ", ".join(unknown)
-        says = f"It may start {names}, which no project has registered. {_known_jobs(registry)}"
+        message = f"It may start {names}, which no project has registered. {_known_jobs(registry)}"
         advice = f"Correct the sensor's jobs in project {entry.project}, or deploy the project of the job."
-        yield _problem(says, advice)
+        yield _problem(message, advice)
     for name in sorted(entry.jobs & registry.jobs.keys()):
         job = registry.jobs[name]
         if not job.accepts(entry):
-            says = (
+            message = (
                 f"It may start job {name}, but the job's project, {job.project}, does not accept the sensor"
             )
             advice = (
                 f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or remove {name} "
                 f"from the sensor's jobs in project {entry.project}."
             )
-            yield _problem(says, advice)
+            yield _problem(message, advice)
 
 
 def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
@@ -206,5 +208,5 @@ def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProbl
         if each.function == entry.function and each.name != entry.name
     )
     if others:
-        says = f"Its entry names function {entry.function}, which {', '.join(others)} names too, but a function can have only one sensor"
-        yield _problem(says, f"Give the sensor its own function in project {entry.project}, and deploy.")
+        message = f"Its entry names function {entry.function}, which {', '.join(others)} names too, but a function can have only one sensor"
+        yield _problem(message, f"Give the sensor its own function in project {entry.project}, and deploy.")

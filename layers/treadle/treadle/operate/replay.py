@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.engine.assets.asset_events import materialized
@@ -132,9 +133,8 @@ class Replayer:
 
     def _range(self, sensor: str, since: datetime, until: datetime) -> tuple[int, int]:
         """Validate a sensor's range and return it in milliseconds."""
-        if since.utcoffset() is None or until.utcoffset() is None:
-            msg = f"The range from {since} to {until} has no time zone: give one, such as +00:00."
-            raise CommandRefusedError(msg)
+        for end_of, time in (("start", since), ("end", until)):
+            check_time(f"The {end_of} of the range", time, CommandRefusedError)
         begin, end = (int(time.timestamp() * 1000) for time in (since, until))
         oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
         if begin >= end:

@@ -49,21 +49,23 @@ class RequestTracer:
         again = self._mention(sensor, run_key)
         if again is not None and (run is None or again.tick_id > run.tick_id):
             requested = next((each for each in again.requests if each.run_key == run_key), None)
-            aside = next((each for each in again.set_aside if each.run_key == run_key), None)
+            rejected = next((each for each in again.rejected if each.run_key == run_key), None)
             if requested is not None:
                 return self.of_request(explanation, again, requested)
             if run is not None and run_key in again.existing_keys:
                 return self.taken(explanation, run, again)
-            if aside is not None:
+            if rejected is not None:
                 add_tick(explanation, again)
-                explanation.add("request", again.ended_at, f"set aside: {aside.reason}", ok=False)
-                return explanation.end(f"Tick {again.tick_id} set its request aside: {closed(aside.reason)}")
+                explanation.add("request", again.ended_at, f"rejected: {rejected.reason}", ok=False)
+                return explanation.end(
+                    f"Tick {again.tick_id} rejected its request: {closed(rejected.reason)}"
+                )
         return None if run is None else self.of_run(explanation, run)
 
     def _mention(self, sensor: str, run_key: str) -> Tick | None:
         """Return the newest of the last ticks that requested a key, whatever the result."""
         for tick in self._ticks.latest(sensor, RECENT):
-            keys = {each.run_key for each in tick.requests} | {each.run_key for each in tick.set_aside}
+            keys = {each.run_key for each in tick.requests} | {each.run_key for each in tick.rejected}
             if run_key in keys or run_key in tick.existing_keys:
                 return tick
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
-from treadle.engine.launch.attempts import allow_next_attempt, queue_next_attempt
+from treadle.engine.launch.attempts import allow_next_attempt, attempt_by_policy, queue_next_attempt
 from treadle.engine.launch.launcher import pinned_settings, start_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
@@ -217,7 +217,11 @@ class RunOperations:
                 return current
             return fold(current, Report(current.attempt, Status.CANCELED, now, failure=failure))
 
-        run = update_with_optimistic_lock(self._runs, first, canceled)
+        def without_retry(current: Run) -> Run:
+            # As the attempt that would follow: it is queued and canceled in one write, and never starts.
+            return canceled(attempt_by_policy(current, now))
+
+        run = update_with_optimistic_lock(self._runs, first, without_retry)
         if run.status is Status.CANCELED:
             is_new = first.status is not Status.CANCELED
             return RunEdit(run, is_new, f"Run {run_id} is canceled; attempt {run.attempt} has ended.")

@@ -96,8 +96,8 @@ class SensorStatus:
         found = next((each for each in self.problems if each.kind in kinds), None)
         if found is None:
             return None
-        says = f"{found.says[0].lower()}{found.says[1:].rstrip('.')}"
-        return f"sensor {self.name}: {says} ({found.advice.rstrip('.')})"
+        message = f"{found.message[0].lower()}{found.message[1:].rstrip('.')}"
+        return f"sensor {self.name}: {message} ({found.advice.rstrip('.')})"
 
     @property
     def next_tick(self) -> str | None:

@@ -108,9 +108,9 @@ def dead_letter_json(result: RedriveResult) -> Json:
         "project": result.dead_letter.project or None,
         "origin": result.origin,
         "subject": subject_of(result.dead_letter),
-        "fate": result.action.value,
+        "action": result.action.value,
         "reason": result.reason,
-        "given_up_as": attributes.get("reason") or attributes.get("ERROR_CODE"),
+        "error": attributes.get("reason") or attributes.get("ERROR_CODE"),
     }
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import shown
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.clocks import check_time_zone
+from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
+from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -38,7 +40,7 @@ from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
-from treadle.model.targets import JobSettings
+from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
 from treadle.operate.runs import RunOperations
@@ -74,6 +76,7 @@ class TreadleInstance(InstanceReader):
 
     Args:
         sensors: the deployed sensors; each is running, and may start its own jobs.
+        jobs: the jobs that make the assets that the sensors select.
         resources: the sensors' resources, by key.
         settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in
             `template.yaml`.
@@ -86,6 +89,7 @@ class TreadleInstance(InstanceReader):
         self,
         sensors: Sequence[SensorDefinition],
         *,
+        jobs: Sequence[JobDefinition] | None = None,
         resources: Mapping[str, Any] | None = None,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         start: datetime | None = None,
@@ -93,7 +97,7 @@ class TreadleInstance(InstanceReader):
         pause_after: int = 0,
     ) -> None:
         if start is not None:
-            start = check_time_zone("start", start)
+            start = check_time("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._deployed_at = self.clock.now()
         self._stores = InMemoryStores()
@@ -108,15 +112,17 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
-        jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
+        settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
-        self._backfiller = engine.backfiller(self._launches, jobs)
-        self._backfills = _backfill_operations(self._stores, jobs, self._launches, self.clock)
-        self._launcher = engine.launcher(self._launches, jobs, targets)
-        self._recorder = engine.recorder(jobs, targets)
+        self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
+        self._backfills = _backfill_operations(self._stores, settings_of_jobs, self._launches, self.clock)
+        self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
+        self._recorder = engine.recorder(settings_of_jobs, targets)
+        self._reconciler = engine.reconciler(self._dispatcher, self._launches, settings_of_jobs, targets)
         self._parts: dict[str, SensorParts] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
@@ -170,7 +176,7 @@ class TreadleInstance(InstanceReader):
         Raises:
             SensorEvaluationError: if a sensor's function failed; its tick records that.
         """
-        check_time_zone("The event's time", event.time)
+        check_time("The event's time", event.time)
         results = {}
         for name, parts in self._parts.items():
             definition = parts.definition
@@ -222,7 +228,14 @@ class TreadleInstance(InstanceReader):
 
         Returns:
             The event that sensors receive; `send` delivers it again.
+
+        Raises:
+            InvalidReportError: if it is no materialization, as nothing else is recorded.
         """
+        given: object = asset_event
+        if not isinstance(given, AssetMaterialization):
+            msg = f"Only materializations are recorded, not {shown(given)}. Report an AssetMaterialization."
+            raise InvalidReportError(msg)
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
         reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._stores.events.append([as_kept(reported)])
@@ -237,7 +250,7 @@ class TreadleInstance(InstanceReader):
         Args:
             at: the deadline, with a time zone.
         """
-        return self.send(DeadlineReached(check_time_zone("The deadline", at)))
+        return self.send(DeadlineReached(check_time("The deadline", at)))
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.
@@ -315,21 +328,29 @@ class TreadleInstance(InstanceReader):
         Returns:
             The run, with what `build_run_status_sensor_context` requires.
         """
-        ended = self.target.finish(run.external_id or "", status, failure)
-        change = StatusChange(
-            KIND,
-            run.launch_id,
-            ended.external_id,
-            ended.target,
-            status,
-            ended.ended_at or self.clock.now(),
-            ended.started_at,
-        )
-        self._recorder.record(change)
+        self._record_end(run, self.target.finish(run.external_id or "", status, failure))
         self._deliver_events()
         self._advance_backfills()
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
+
+    def _record_end(self, run: Run, ended: Execution) -> None:
+        ended_at = ended.ended_at or self.clock.now()
+        change = StatusChange(
+            KIND, run.launch_id, ended.external_id, ended.target, ended.status, ended_at, ended.started_at
+        )
+        self._recorder.record(change)
+
+    def reconcile(self) -> None:
+        """Let the engine check runs at the current time, as it does each minute when it is deployed.
+
+        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime.
+        """
+        self._reconciler.reconcile(60.0)
+        self._launch()
+        for run in self.runs(lambda run: run.status is DagsterRunStatus.CANCELING):
+            self._record_end(run, self.target.describe(run.external_id or ""))
+        self._deliver_events()
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:
         """Evaluate without committing anything.

@@ -53,7 +53,7 @@ class Unpacked:
 
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
-    set_aside: tuple[RejectedRequest, ...] = ()
+    rejected: tuple[RejectedRequest, ...] = ()
     asset_events: "tuple[AssetMaterialization, ...]" = ()
 
 
@@ -78,7 +78,7 @@ class Outcomes:
             StoreRejectedError: if it is larger than the maximum.
             StoreError: if the blob could not be stored.
         """
-        if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
+        if not (tick.requests or tick.existing_keys or tick.rejected or tick.asset_events):
             return Packed()
         content = _content(tick)
         packed = zlib.compress(content)
@@ -123,8 +123,8 @@ class Outcomes:
         # Ticks that were committed before asset events existed have none.
         assets = zip_longest(found.get("assets", ()), found.get("assets_optional", ()))
         made = tuple(_each(_read_asset_event, assets, malformed))
-        aside = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
-        return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made)
+        rejected = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
+        return Unpacked(requests, tuple(map(text, found["existing"])), (*rejected, *malformed), made)
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
         if self._blobs is None or not key.startswith(_folder(sensor)):
@@ -189,7 +189,7 @@ def _content(tick: Tick) -> bytes:
             for run in tick.requests
         ],
         "existing": list(tick.existing_keys),
-        "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
+        "set_aside": [[each.run_key, each.reason] for each in tick.rejected],
         "assets": [
             [made.asset_key.to_escaped_user_string(), made.description, made.plain_metadata, made.partition]
             for made in tick.asset_events

@@ -417,6 +417,8 @@ _FIELDS = (
     Field("status", DagsterRunStatus, attrgetter("value")),
     Field("attempt", partial(integer, least=1)),
     Field("retries", whole_or_zero, or_none),
+    Field("policy_retries", whole_or_zero, or_none),
+    Field("retry_at", whole),
     several("allowances", RetryGrant, attempts=integer, by=text, at=integer),
     Field("reached", _reached, lambda reached: {place: dict(times) for place, times in reached.items()}),
     Field("unseen_at", whole),

@@ -267,10 +267,10 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         error_stack=tick.error.stack if tick.error else None,
         pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None,
         pending_since=tick.ended_at if pending else None,
-        set_aside=len(tick.set_aside) or None,
+        rejected=len(tick.rejected) or None,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
-    if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
+    if not (tick.requests or tick.existing_keys or tick.rejected or tick.asset_events):
         return model.serialize()
     packed = outcomes.pack(tick, item_bytes(model.serialize()))
     model.requests, model.outcome_key, model.outcome_digest = packed.inline, packed.key, packed.digest
@@ -295,7 +295,7 @@ def _tick(model: Model, unpacked: Unpacked) -> Tick:
         error=error,
         requests=unpacked.requests,
         existing_keys=unpacked.existing_keys,
-        set_aside=unpacked.set_aside,
+        rejected=unpacked.rejected,
         asset_events=unpacked.asset_events,
         slicing=_chunk_progress(model),
     )
@@ -308,7 +308,7 @@ def _outline(item: Item) -> TickSummary:
         error_type=model.error_type,
         error_message=model.error_message,
         is_pending=model.pending is not None,
-        set_aside=whole_or_zero(model.set_aside),
+        rejected=whole_or_zero(model.rejected),
         is_dropped=model.dropped is not None,
     )
 

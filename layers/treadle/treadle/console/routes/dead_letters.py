@@ -15,8 +15,8 @@ _DEAD_LETTER: Schema = record(
         "origin": TEXT,
         "subject": TEXT,
         "reason": TEXT,
-        "fate": {"enum": [action.value for action in RedriveAction]},
-        "given_up_as": MAYBE_TEXT,
+        "action": {"enum": [action.value for action in RedriveAction]},
+        "error": MAYBE_TEXT,
     }
 )
 

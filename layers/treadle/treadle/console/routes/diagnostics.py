@@ -65,7 +65,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/doctor",
-        "What is wrong with the deployment, and what to do about it; what may not be looked at is said as well.",
+        "What is wrong with the deployment, and what to do about it; also what could not be checked.",
         doctor,
         record({"findings": list_of(shape(Finding))}),
     ),

@@ -97,7 +97,7 @@ _EVALUATED: Schema = {
         "error",
         "requests",
         "existing_keys",
-        "set_aside",
+        "rejected",
         "asset_events",
         "log",
     ],

@@ -62,7 +62,7 @@ def run(request: ApiRequest) -> Json:
     """Return a run in full."""
     with not_found():
         found = request.parts.runs.get(request.path["run_id"])
-    return {**run_json(found), "story": _explanation(request, found)}
+    return {**run_json(found), "explanation": _explanation(request, found)}
 
 
 def _explanation(request: ApiRequest, run: Run) -> Json | None:
@@ -107,7 +107,7 @@ _FULL = with_properties(
     shape(Run),
     claim={"anyOf": [shape(Claim, without={"token"}), {"type": "null"}]},
     pending_start={"anyOf": [shape(PendingStart, without={"token"}), {"type": "null"}]},
-    story={"anyOf": [shape(Explanation), {"type": "null"}]},
+    explanation={"anyOf": [shape(Explanation), {"type": "null"}]},
     **_ALSO,
 )
 

@@ -73,8 +73,8 @@ def bulk(request: ApiRequest) -> Json:
             deployed = deployed_sensor(request.parts.deployment, name)
             status = effective_status(deployed, change(request, name))
         except TreadleError as error:
-            return {"sensor": name, "ok": False, "says": str(error)}
-        return {"sensor": name, "ok": True, "says": f"It is {status}."}
+            return {"sensor": name, "ok": False, "message": str(error)}
+        return {"sensor": name, "ok": True, "message": f"It is {status}."}
 
     names = list(dict.fromkeys(request.body["sensors"]))
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -129,7 +129,7 @@ def _change(action: str, summary: str, act: Callable[[ApiRequest], Json]) -> Ope
     return Operation("POST", path, summary, act, _VIEW, body=record({}), refusals=_MISSING)
 
 
-_RESULT: Schema = record({"sensor": TEXT, "ok": {"type": "boolean"}, "says": TEXT})
+_RESULT: Schema = record({"sensor": TEXT, "ok": {"type": "boolean"}, "message": TEXT})
 _NODE: Schema = record({"id": TEXT, "kind": {"enum": ["sensor", "job", "asset"]}, "name": TEXT})
 
 OPERATIONS = (

@@ -21,7 +21,7 @@ const STATUSES = {
   CANCELED: ['quiet', 'Canceled'],
   HELD: ['warn', 'Held'],
   REFUSED: ['bad', 'Refused'],
-  SET_ASIDE: ['warn', 'Set aside'],
+  REJECTED: ['warn', 'Rejected'],
   RUNNING: ['good', 'Running'],
   STOPPED: ['quiet', 'Stopped'],
   PAUSED: ['warn', 'Paused'],

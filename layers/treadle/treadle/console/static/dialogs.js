@@ -34,27 +34,39 @@ export function Dialog({title, onClose, wide = false, children}) {
 }
 
 /**
+ * The progress of what a dialog does: whether it is under way, and its result or error. `run` begins it.
+ *
+ * @template T
+ * @param {T | null} [result]
+ */
+export function useProgress(result = null) {
+  const [state, setState] = useState(/** @type {Progress<T>} */ ({busy: false, error: null, result}));
+  const run = async (/** @type {() => Promise<T | null>} */ action) => {
+    setState({busy: true, error: null, result: null});
+    try {
+      setState({busy: false, error: null, result: await action()});
+    } catch (error) {
+      setState({busy: false, error, result: null});
+    }
+  };
+  const reset = () => setState({busy: false, error: null, result: null});
+  return {...state, run, reset};
+}
+
+/**
  * Ask for confirmation before an action; show the error if it fails.
  *
  * @param {{title: string, label: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
  */
 export function Confirm({title, label, action, onClose, children}) {
-  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
-  const confirm = async () => {
-    setState({busy: true, error: null});
-    try {
-      await action();
-      onClose();
-    } catch (error) {
-      setState({busy: false, error});
-    }
-  };
+  const {busy, error, run} = useProgress();
+  const confirm = () => run(() => action().then(onClose));
   return html`<${Dialog} title=${title} onClose=${onClose}>
     ${children}
-    ${state.error && html`<${Problem} error=${state.error} />`}
+    ${error && html`<${Problem} error=${error} />`}
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
-      <button class="primary" disabled=${state.busy} onclick=${confirm}>${state.busy ? 'Working …' : label}</button>
+      <button class="primary" disabled=${busy} onclick=${confirm}>${busy ? 'Working …' : label}</button>
     </footer>
   <//>`;
 }

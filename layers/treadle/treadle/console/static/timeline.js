@@ -29,7 +29,7 @@ export const WINDOWS = {
 };
 
 /** @typedef {[from: number, to: number]} Range */
-/** @typedef {Partial<Omit<Api.TickOutline & Api.Tick, 'set_aside'>> & {set_aside?: number | unknown[]}} AnyTick */
+/** @typedef {Partial<Omit<Api.TickOutline & Api.Tick, 'rejected'>> & {rejected?: number | unknown[]}} AnyTick */
 
 /**
  * @typedef {object} Mark
@@ -45,9 +45,9 @@ export const WINDOWS = {
 /**
  * How many requests of a tick were rejected; of a tick in a list or of one in full.
  *
- * @param {{set_aside?: number | unknown[]}} tick
+ * @param {{rejected?: number | unknown[]}} tick
  */
-const asideOf = ({set_aside: aside = 0}) => (Array.isArray(aside) ? aside.length : aside);
+const rejectionsOf = ({rejected = 0}) => (Array.isArray(rejected) ? rejected.length : rejected);
 
 /**
  * The state of a tick: its trouble, or else its status.
@@ -71,12 +71,12 @@ export function tickSummary(tick) {
   if (tick.status === 'SUCCESS') {
     if (tick.held) return `Waits for its dispatch: ${tick.held}`;
     if (tick.is_pending) return 'Its requests are about to be dispatched';
-    const aside = asideOf(tick);
+    const rejected = rejectionsOf(tick);
     const parts = [
       started && `${count(started, 'run')} started`,
       existing && `${existing} existed already`,
       refused && `${refused} refused`,
-      aside && `${aside} set aside`,
+      rejected && `${rejected} rejected`,
     ];
     return parts.filter(Boolean).join(', ') || tick.reason || 'Done, no run requested';
   }
@@ -327,7 +327,7 @@ const SPARK_LABELS = {
   FAILURE: 'failed',
   HELD: 'held',
   REFUSED: 'refused',
-  SET_ASIDE: 'set aside',
+  REJECTED: 'rejected',
 };
 
 /**

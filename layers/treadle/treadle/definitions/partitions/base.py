@@ -94,6 +94,21 @@ class PartitionsDefinition(ABC):
         """Return those of the given keys that partitions have."""
         return {key for key in partition_keys if self.has_partition_key(key)}
 
+    def filter_later_partition_keys(self, partition_keys: Set[str], partition_key: str) -> Set[str]:
+        """Return those of the given keys whose partitions come after a partition.
+
+        Raises:
+            DagsterInvalidInvocationError: if no partition has its key.
+        """
+        keys = self.get_partition_keys()
+        if partition_key not in keys:
+            msg = (
+                f"No partitions come after {shown(partition_key)}: no partition has this key; {self._extent()}. Give "
+                "a key that exists."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        return partition_keys & set(keys[keys.index(partition_key) + 1 :])
+
     def validate_partition_key(
         self, partition_key: str, context: PartitionLoadingContext | None = None
     ) -> None:

@@ -1,7 +1,7 @@
 """Partitions of time windows: those between the times of a cron schedule."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
@@ -294,6 +294,15 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         if not first.start.timestamp() <= timestamp <= last.start.timestamp():
             return False
         return self._key(start) == partition_key
+
+    def filter_later_partition_keys(self, partition_keys: Set[str], partition_key: str) -> Set[str]:
+        """Return those of the given keys whose windows exist, and start after that of another key.
+
+        Raises:
+            ValueError: if the key is not in the format of the keys.
+        """
+        later = {key for key in partition_keys if self.has_partition_key(key)}
+        return {key for key in later if self.less_than(partition_key, key)}
 
     def get_partition_key(self, key: str | date) -> str:
         """Return the partition key of a key, a date or a datetime.

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import byte_size
-from treadle.definitions.clocks import can_be_kept, is_ahead
+from treadle.definitions.clocks import check_time, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
@@ -59,7 +59,7 @@ class AssetReport:
 
     def __post_init__(self) -> None:
         _check_event_id(self.event_id)
-        _check_time(self.time)
+        check_time("time", self.time, InvalidReportError)
         if self.run_id is not None:
             _check_text("run_id", self.run_id, MAX_RUN_ID)
 
@@ -82,7 +82,7 @@ class RemoteMaterialization:
     def __post_init__(self) -> None:
         _check_text("id", self.event.event_id, MAX_EVENT_ID)
         _check_text("namespace", self.namespace, MAX_NAMESPACE)
-        _check_time(self.event.time)
+        check_time("time", self.event.time, InvalidReportError)
         if self.event.run_id is not None:
             _check_text("run_id", self.event.run_id, MAX_RUN_ID)
         if self.event.depth < 0:
@@ -225,15 +225,6 @@ def _check_event_id(event_id: str) -> None:
     _check_text("event_id", event_id, MAX_EVENT_ID)
     if _OWN.fullmatch(event_id):
         msg = f"event_id is {event_id!r}: ids of this form are reserved for Treadle. Choose another one."
-        raise InvalidReportError(msg)
-
-
-def _check_time(time: datetime) -> None:
-    if time.utcoffset() is None:
-        msg = f"time is {time}, which has no time zone. Give a time with one, such as datetime.now(UTC)."
-        raise InvalidReportError(msg)
-    if not can_be_kept(time):
-        msg = f"time is {time}: it must be from 1970 to 9998."
         raise InvalidReportError(msg)
 
 

@@ -284,7 +284,9 @@ def _followed(backfill: Backfill, seen: "Mapping[int, Run | None]") -> Backfill:
         if run is None:
             states[position] = PartitionState.FAILURE.byte
         elif run.attempt >= attempts[position] or not run.status.is_finished:
-            states[position] = _ENDED.get(run.status, PartitionState.IN_PROGRESS).byte
+            # A run that its retry policy starts again has not ended.
+            ended = None if run.retry_at is not None else _ENDED.get(run.status)
+            states[position] = (ended or PartitionState.IN_PROGRESS).byte
             attempts[position] = min(run.attempt, MAX_ATTEMPTS)
     return replace(backfill, states=bytes(states), attempts=bytes(attempts))
 

@@ -2,7 +2,7 @@
 
 import json
 
-from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, from_millis
+from treadle.definitions.runs import WILL_RETRY_TAG, DagsterRun, RunFailure, RunRecord, from_millis
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.runs import Failure, Run
 
@@ -20,7 +20,7 @@ def dagster_run(run: Run, location: str = "") -> DagsterRun:
         run.run_id,
         run.job,
         run.status,
-        dict(run.tags),
+        dict(run.tags) if run.retry_at is None else {**run.tags, WILL_RETRY_TAG: "true"},
         json.loads(run.run_config),
         run.run_key,
         run.sensor or None,

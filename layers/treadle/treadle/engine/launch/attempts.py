@@ -23,6 +23,8 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         run,
         status=Status.QUEUED,
         attempt=attempt,
+        policy_retries=0,
+        retry_at=None,
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: now}},
         claim=None,
         pending_start=None,
@@ -52,6 +54,20 @@ def allow_next_attempt(run: Run, by: str, now: int) -> Run:
     return replace(run, granted=max(run.granted, grant.attempts), allowances=(*run.allowances, grant))
 
 
+def attempt_by_policy(run: Run, now: int) -> Run:
+    """Return the run queued for the attempt that its retry policy starts; the same run if it starts none.
+
+    Args:
+        run: the run.
+        now: the current time.
+    """
+    if run.retry_at is None:
+        return run
+    again = queue_next_attempt(run, now)
+    granted = max(run.granted, again.attempt)
+    return replace(again, policy_retries=run.policy_retries + 1, granted=granted)
+
+
 def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     """Return the run at its next attempt for a later request, if it may start again or yields its key.
 
@@ -62,7 +78,7 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     """
     changed = run.replaceable_request_digest not in {
         None,
-        request_digest(fresh.job, fresh.run_config, fresh.partition_key),
+        request_digest(fresh.job, fresh.run_config, fresh.partition_key, fresh.tags),
     }
     may = run.status.is_finished and (run.may_start_again or changed)
     if not (may and _is_later(run, fresh, committed_at)):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
+from treadle.definitions.runs import WILL_RETRY_TAG
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
 from treadle.model.engine_state import LateSensor
@@ -109,6 +110,16 @@ class RunStatusChange:
         """The event's id, the same for every publisher."""
         return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
 
+    @property
+    def will_retry(self) -> bool:
+        """True for a failure after which the run's retry policy starts, or has started, another attempt."""
+        run = self.run
+        if self.status is not DagsterRunStatus.FAILURE:
+            return False
+        if self.attempt == run.attempt:
+            return run.retry_at is not None and self.retry == run.target_retry
+        return self.attempt >= run.attempt - run.policy_retries
+
 
 def run_status_changed(reached: RunStatusChange, namespace: str, number: int) -> BusEvent:
     """Return the event that a run reached a status.
@@ -136,7 +147,8 @@ def run_status_changed(reached: RunStatusChange, namespace: str, number: int) ->
             "retry": reached.retry,
             "time": timestamp(reached.time),
             "number": number,
-            "tags": published_tags(run.tags),
+            "tags": published_tags({**run.tags, WILL_RETRY_TAG: "true"} if reached.will_retry else run.tags),
+            "will_retry": reached.will_retry,
             "external_id": run.external_id,
             "failure": {"error": failure.error, "cause": failure.cause[:_MAX_CAUSE]} if failure else None,
         },

@@ -78,7 +78,7 @@ class Publisher:
         Raises:
             StoreError: if the store or the bus did not answer; it is safe to retry.
         """
-        ends = [each for each in changes if each.status.is_finished]
+        ends = [each for each in changes if each.status.is_finished and not each.will_retry]
         numbered = self._events.append([_numbered(each) for each in ends])
         numbers = {event.event_id: event.storage_id for event in numbered}
         self._bus.publish(

@@ -18,6 +18,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.backfills.backfiller import Backfiller
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
+from treadle.engine.launch.attempts import attempt_by_policy
 from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
@@ -78,6 +79,7 @@ class Reconciled:
         relaunched: runs whose launch message was sent again.
         described: runs whose target was queried.
         observed: external runs that were recorded or updated.
+        retried: attempts that retry policies have started.
         timed_out: runs that exceeded their maximum runtime, and whose end was requested for the first time.
         not_canceled: such runs whose target refused the request.
         failed: ticks and runs that could not be repaired, and are retried later.
@@ -96,6 +98,7 @@ class Reconciled:
     relaunched: int = 0
     described: int = 0
     observed: int = 0
+    retried: int = 0
     timed_out: int = 0
     not_canceled: int = 0
     failed: int = 0
@@ -116,22 +119,18 @@ class Reconciled:
             f"{self.described} runs polled, {self.observed} external runs recorded, {self.failed} "
             "failed and left for later"
         )
-        if self.unreadable:
-            text = f"{text}, {self.unreadable} of them with unreadable records"
-        if self.timed_out:
-            text = f"{text}, {self.timed_out} runs over their maximum runtime"
-        if self.not_canceled:
-            text = f"{text}, {self.not_canceled} of which their targets did not end"
-        if self.held:
-            text = f"{text}, {self.held} requests held"
-        if self.registered:
-            text = f"{text}, {self.registered} registry entries changed"
-        if self.invalid:
-            text = f"{text}, {self.invalid} registry entries invalid"
-        if self.backfilled:
-            text = f"{text}, {self.backfilled} runs created for backfills"
-        if self.blocked:
-            text = f"{text}, {self.blocked} backfills blocked"
+        for number, what in (
+            (self.unreadable, "of them with unreadable records"),
+            (self.retried, "runs retried"),
+            (self.timed_out, "runs over their maximum runtime"),
+            (self.not_canceled, "of which their targets did not end"),
+            (self.held, "requests held"),
+            (self.registered, "registry entries changed"),
+            (self.invalid, "registry entries invalid"),
+            (self.backfilled, "runs created for backfills"),
+            (self.blocked, "backfills blocked"),
+        ):
+            text = f"{text}, {number} {what}" if number else text
         if self.late:
             text = f"{text}, late sensors: {', '.join(self.late)}"
         return text if self.is_complete else f"{text}; more work is left"
@@ -391,8 +390,9 @@ class Reconciler:
                 due.append(run)
         queued = [run for run in due if run.status is Status.QUEUED]
         found = self._send_again(found, queued)
+        found = self._retry(found, [run for run in due if run.retry_at is not None])
         for run in due:
-            if run.status is Status.QUEUED:
+            if run.status is Status.QUEUED or run.retry_at is not None:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
@@ -438,6 +438,28 @@ class Reconciler:
                     raise
                 found = self._set_run_apart(found, run.run_id, error)
         return found
+
+    def _retry(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
+        """Start the next attempts of runs whose retry policy says so."""
+        now = self._clock.now()
+
+        def again(current: Run) -> Run:
+            return attempt_by_policy(current, now) if self._is_due(current) else current
+
+        started: list[Run] = []
+        for run in runs:
+            try:
+                retried = update_with_optimistic_lock(self._runs, run, again)
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                found = self._set_run_apart(found, run.run_id, error)
+                continue
+            if retried.attempt > run.attempt and retried.status is Status.QUEUED:
+                started.append(retried)
+        # A message that is lost here is sent again when the attempt is overdue.
+        self._launches.send([LaunchRequest.of(run).to_json() for run in started])
+        return replace(found, retried=found.retried + len(started))
 
     def _ask(self, run: Run) -> Run | None:
         """Query a run's status from its target and apply it; return the run, or None if it is still not known."""

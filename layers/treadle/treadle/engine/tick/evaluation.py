@@ -234,7 +234,7 @@ class Evaluator:
             acted_on=acted_on,
             requests=plan.runs,
             existing_keys=plan.existing_keys,
-            set_aside=plan.set_aside,
+            rejected=plan.rejected,
             asset_events=tuple(vetted.data.asset_events),
         )
         data = vetted.data

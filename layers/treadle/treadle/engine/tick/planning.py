@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import (
     MAX_PARTITION_KEY,
+    MAX_REJECTED_BYTES,
     MAX_RUN_KEY,
-    MAX_SET_ASIDE_BYTES,
     SHORT,
     byte_size,
     fit,
@@ -18,9 +18,11 @@ from treadle.definitions.bounds import (
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidInvocationError, InvalidResultError
 from treadle.definitions.evaluation import EMPTY_RESULT
+from treadle.definitions.jobs import retry_problem
 from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
+from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.dispatch.run_tags import run_tags
@@ -60,7 +62,7 @@ SHOWN_JOBS = 5
 OVERHEAD_BYTES = 200
 """The approximate size of a request's ids, key and names."""
 
-MAX_SET_ASIDE_ENTRIES = 10_000
+MAX_REJECTED_ENTRIES = 10_000
 SHOWN_INVALID = 20
 """How many invalid requests the error of a sensor with `on_invalid="fail"` names; all are counted."""
 
@@ -72,14 +74,14 @@ class Plan:
     Attributes:
         runs: requests whose run may start.
         existing_keys: requested keys that were taken already.
-        set_aside: rejected requests.
+        rejected: rejected requests.
         reason: why no run will start; None if one will.
         last_run_key: the last requested key, taken or not.
     """
 
     runs: tuple[PlannedRun, ...]
     existing_keys: tuple[str, ...]
-    set_aside: tuple[RejectedRequest, ...]
+    rejected: tuple[RejectedRequest, ...]
     reason: str | None
     last_run_key: str | None
 
@@ -91,14 +93,14 @@ class ValidatedRequests:
     Attributes:
         data: the evaluation's result.
         runs: each run once.
-        set_aside: rejected requests.
+        rejected: rejected requests.
         contradicting: by run id, requests that differ from an earlier one with the same run key; they are
             reported only if that key was not taken before.
     """
 
     data: SensorExecutionData
     runs: tuple[PlannedRun, ...]
-    set_aside: tuple[RejectedRequest, ...]
+    rejected: tuple[RejectedRequest, ...]
     contradicting: tuple[tuple[str, RejectedRequest], ...] = ()
 
 
@@ -180,13 +182,13 @@ class Planner:
             logger.info(
                 "%d requests repeat earlier ones of this tick; each run is started only once", repeated
             )
-        differing = [aside for _, aside in contradicting]
+        differing = [each for _, each in contradicting]
         self._check_valid([*invalid, *differing])
-        set_aside = _bounded([*(RejectedRequest(*each) for each in data.set_aside), *invalid])
-        beside = (*set_aside, *_bounded(differing))
-        total += sum(byte_size(aside.run_key or "") + byte_size(aside.reason) for aside in beside)
+        rejected = _bounded([*(RejectedRequest(*each) for each in data.rejected), *invalid])
+        beside = (*rejected, *_bounded(differing))
+        total += sum(byte_size(each.run_key or "") + byte_size(each.reason) for each in beside)
         self._check_size(total)
-        return ValidatedRequests(data, tuple(planned.values()), set_aside, tuple(contradicting))
+        return ValidatedRequests(data, tuple(planned.values()), rejected, tuple(contradicting))
 
     def plan(self, vetted: ValidatedRequests) -> Plan:
         """Return the plan for valid requests; those whose key is taken are left out.
@@ -197,12 +199,12 @@ class Planner:
         taken = self.known.claimed({run.run_id: run for run in vetted.runs if run.run_key})
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
-        differing = [aside for run_id, aside in vetted.contradicting if run_id not in taken]
-        set_aside = _bounded([*vetted.set_aside, *differing]) if differing else vetted.set_aside
+        differing = [each for run_id, each in vetted.contradicting if run_id not in taken]
+        rejected = _bounded([*vetted.rejected, *differing]) if differing else vetted.rejected
         keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
-        reason = None if runs else _reason(vetted.data, existing, set_aside)
+        reason = None if runs else _reason(vetted.data, existing, rejected)
         last = fit_some(keys[-1] if keys else None, MAX_RUN_KEY)
-        return Plan(runs, existing, set_aside, reason, last)
+        return Plan(runs, existing, rejected, reason, last)
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
         """Return the run keys that can start no run any more.
@@ -233,11 +235,11 @@ class Planner:
     def _check_valid(self, invalid: list[RejectedRequest]) -> None:
         if not invalid or self.definition.on_invalid != FAIL:
             return
-        each = (f"run key {aside.run_key!r}: {fit(aside.reason, SHORT)}" for aside in invalid[:SHOWN_INVALID])
+        shown = (f"run key {each.run_key!r}: {fit(each.reason, SHORT)}" for each in invalid[:SHOWN_INVALID])
         more = f"; and {len(invalid) - SHOWN_INVALID} more" if len(invalid) > SHOWN_INVALID else ""
         msg = (
             f"Sensor {self.definition.name} returned {len(invalid)} invalid requests, and its "
-            f'on_invalid is "fail": {"; ".join(each)}{more}. Nothing of this tick was committed. '
+            f'on_invalid is "fail": {"; ".join(shown)}{more}. Nothing of this tick was committed. '
             "Correct the requests."
         )
         raise InvalidResultError(msg)
@@ -283,7 +285,11 @@ class Planner:
         """Return why the request can never become a run; None if it can."""
         job = self.definition.job_named(run.job)
         problem = (
-            config_problem(job, request.plain_config) or partition_problem or max_runtime_problem(run.tags)
+            config_problem(job, request.plain_config)
+            or partition_problem
+            or self._selection_problem(job, request)
+            or max_runtime_problem(run.tags)
+            or retry_problem(run.tags)
         )
         if problem is not None:
             return problem
@@ -315,6 +321,20 @@ class Planner:
             )
         return None
 
+    def _selection_problem(self, job: "JobDefinition", request: RunRequest) -> str | None:
+        """Return why the request's assets cannot be made; None if they can, or if it selects none."""
+        if request.asset_selection is not None:
+            # Imported here, as most requests select no assets.
+            from treadle.definitions.asset_targets import selection_problem
+
+            return selection_problem(self.definition.asset_targets, job, request)
+        if ASSET_SELECTION_TAG in {**request.tags, **(job.run_tags or {})}:
+            return (
+                f"The request has the tag {ASSET_SELECTION_TAG}, which Treadle sets. Give the assets as "
+                "asset_selection, and leave out the tag."
+            )
+        return None
+
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
         name = self.definition.name
         job = self.definition.job_named(request.job_name or "")
@@ -329,7 +349,8 @@ class Planner:
             # Both are read only here: the author's code may have changed them since the request was created.
             run_config=json_text(request.plain_config, "run_config"),
             tags=tag_texts({**(job.run_tags or {}), **request.tags})
-            | _partition_tags(job, request.partition_key),
+            | _partition_tags(job, request.partition_key)
+            | _selection_tags(request),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
@@ -343,6 +364,13 @@ def _partition_tags(job: "JobDefinition", partition_key: str | None) -> dict[str
         return dict(job.partitions_def.get_tags_for_partition_key(partition_key))
     except DagsterInvalidInvocationError:
         return {}
+
+
+def _selection_tags(request: RunRequest) -> dict[str, str]:
+    if request.asset_selection is None:
+        return {}
+    keys = {key.to_escaped_user_string() for key in request.asset_selection}
+    return {ASSET_SELECTION_TAG: canonical_json(sorted(keys))}
 
 
 def _size(run: PlannedRun) -> int:
@@ -361,12 +389,12 @@ def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
 
 def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
     """Return the rejected requests, with reasons while space permits; a last entry counts the rest."""
-    room = MAX_SET_ASIDE_BYTES
+    room = MAX_REJECTED_BYTES
     bounded: list[RejectedRequest] = []
-    for aside in found[:MAX_SET_ASIDE_ENTRIES]:
-        room -= len(aside.reason)
-        bounded.append(aside if room > 0 else RejectedRequest(aside.run_key, fit(aside.reason, SHORT)))
-    left = len(found) - MAX_SET_ASIDE_ENTRIES
+    for each in found[:MAX_REJECTED_ENTRIES]:
+        room -= len(each.reason)
+        bounded.append(each if room > 0 else RejectedRequest(each.run_key, fit(each.reason, SHORT)))
+    left = len(found) - MAX_REJECTED_ENTRIES
     if left > 0:
         bounded.append(RejectedRequest(None, f"{left} more were rejected."))
     return tuple(bounded)
@@ -387,10 +415,10 @@ def _event_size(made: "AssetMaterialization") -> int:
 
 
 def _reason(
-    data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[RejectedRequest, ...]
+    data: SensorExecutionData, existing: tuple[str, ...], rejected: tuple[RejectedRequest, ...]
 ) -> str:
-    if set_aside:
-        return f"{len(set_aside)} invalid requests were rejected: {set_aside[0].reason}"
+    if rejected:
+        return f"{len(rejected)} invalid requests were rejected: {rejected[0].reason}"
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
         return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"

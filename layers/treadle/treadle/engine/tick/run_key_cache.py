@@ -80,4 +80,4 @@ def _digest(run: PlannedRun | None) -> str | None:
     # Imported here because most ticks request nothing.
     from treadle.model.runs import request_digest
 
-    return None if run is None else request_digest(run.job, run.run_config, run.partition_key)
+    return None if run is None else request_digest(run.job, run.run_config, run.partition_key, run.tags)

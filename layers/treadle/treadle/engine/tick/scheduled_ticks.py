@@ -288,7 +288,7 @@ def outcome(tick: Tick) -> Outcome:
     message = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
     decision = Decision(tick.status.value)
     return Outcome(
-        decision, message, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
+        decision, message, tick.tick_id, len(tick.requests), tick.trigger, rejected=len(tick.rejected)
     )
 
 
@@ -310,7 +310,7 @@ def _completion(
         resume_at = policy.resume_at(streak, tick.ended_at)
         tick = replace(tick, paused=paused)
         completion = replace(completion, resume_at=resume_at, paused=paused)
-    if tick.status is TickStatus.SKIPPED and not tick.set_aside:
+    if tick.status is TickStatus.SKIPPED and not tick.rejected:
         return replace(completion, skips=_extended(before.skips, tick))
     skipped = [streak_tick(lease.sensor, before.skips)] if before.skips else []
     return replace(completion, ticks=(*skipped, tick))

@@ -8,14 +8,12 @@ from treadle.definitions.options import renamed
 from treadle.definitions.results import SkipReason
 from treadle.definitions.run_status import Monitored, RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
+from treadle.definitions.runs import WILL_RETRY_TAG
 from treadle.definitions.status import DagsterRunStatus
 from treadle.integrations.alerts.http import Remaining
 
 AlertIf = Callable[[RunFailureSensorContext], bool]
 """Whether to send an alert for a failed run."""
-
-WILL_RETRY_TAG = "dagster/will_retry"
-"""On a failed run, "true" means that another attempt follows."""
 
 
 class Channel(Protocol):
@@ -59,7 +57,7 @@ def alert_function(
     def alert(context: RunFailureSensorContext) -> SkipReason | None:
         if alert_if is not None and not alert_if(context):
             run = context.dagster_run
-            return SkipReason(f"No alert for run {run.run_id} of {run.job_name}: alert_if says so.")
+            return SkipReason(f"No alert for run {run.run_id} of {run.job_name}: alert_if returned False.")
         channel.send(context, lambda: context.remaining_seconds)
         context.log.info("Alert sent by %s.", channel.name)
         return None

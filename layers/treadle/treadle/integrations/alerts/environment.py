@@ -79,7 +79,7 @@ class ManyChannels:
             else:
                 done.add(channel.name)
         if problems:
-            summary = f"{len(problems)} of {len(self.channels)} channels did not take the alert"
+            summary = f"{len(problems)} of {len(self.channels)} channels did not accept the alert"
             msg = f"{summary}, and will be tried again: {'; '.join(problems)}"
             raise AlertDelayedError(msg)
         self._delivered.pop(event)

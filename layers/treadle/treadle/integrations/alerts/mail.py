@@ -136,7 +136,7 @@ class Smtp:
             # Its own message shows the malformed value, such as a password.
             problem = AlertError("an address, the subject or the password is malformed")
         text = " ".join(redacted(str(problem), secrets).split())[:500]
-        raise type(problem)(f"The mail server {self.host}:{self.port} did not take the e-mail: {text}")
+        raise type(problem)(f"The mail server {self.host}:{self.port} did not accept the e-mail: {text}")
 
     def _sent(self, mail: Mail, secrets: list[str], timeout: float) -> str:
         """Send it, and return the recipients that the server refused."""
@@ -212,7 +212,7 @@ class EmailChannel:
         mail = Mail(self.sender, self.to, subject, html, event_name(context), date)
         unreached = self.transport.send_message(mail, remaining)
         if unreached:
-            context.log.warning("The mail server did not take all addresses: %s", unreached)
+            context.log.warning("The mail server did not accept all addresses: %s", unreached)
 
 
 def make_email_on_run_failure_sensor(
@@ -292,7 +292,7 @@ def _transport(
     elif kind not in PORTS:
         problem = f'smtp_type is {kind!r}, and must be "SSL", "STARTTLS" or "NONE"'
     elif service == "ses" and password:
-        problem = "SES takes no email_password: the function's role says what it may send"
+        problem = "SES needs no email_password: the role of the function permits sending"
     elif service == "smtp" and kind == "NONE" and password and not _is_own_machine(host):
         problem = f'smtp_type "NONE" would show {host} and all between the email_password; use "STARTTLS"'
     if problem:

@@ -61,7 +61,7 @@ class TeamsChannel:
         # A legacy webhook returns 200, and a text that says that the message was not delivered.
         if "delivery failed" in answer:
             kind = AlertDelayedError if "429" in answer else AlertError
-            raise kind(f"Teams did not take the message: {' '.join(post.hidden(answer).split())[:300]}")
+            raise kind(f"Teams did not accept the message: {' '.join(post.hidden(answer).split())[:300]}")
 
     def _message(self, context: RunFailureSensorContext) -> dict[str, Any]:
         text = clip_bytes(self.message_fn(context), MAX_TEXT_BYTES)

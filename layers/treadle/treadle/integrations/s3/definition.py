@@ -118,7 +118,7 @@ class S3SensorDefinition(SensorDefinition):
         for notice in notices:
             context.log.warning(notice)
         data = combine(evaluated.requests or [_skip(found, notices)], context, self.job_names)
-        return replace(data, set_aside=tuple(evaluated.failed), measures=_measures(found))
+        return replace(data, rejected=tuple(evaluated.failed), measures=_measures(found))
 
     def _notices(self, found: Slice) -> list[str]:
         """Return messages to operators about the bucket, or the sensor's first round."""

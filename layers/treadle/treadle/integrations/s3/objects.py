@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from treadle.definitions.clocks import check_time_zone
+from treadle.definitions.clocks import check_time
 from treadle.integrations.s3.sweep import OVERLAP_MS
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def get_objects(
     """
     if since_last_modified is not None:
         # In UTC, as the hours of a zone's clock are not always the same length.
-        since_last_modified = check_time_zone(
+        since_last_modified = check_time(
             "since_last_modified", since_last_modified, is_kept=False
         ).astimezone(UTC)
     listed = _listed(bucket, prefix, client)

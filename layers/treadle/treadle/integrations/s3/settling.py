@@ -162,7 +162,7 @@ def _settled(event: ObjectCreated, newest: S3Object, settle_seconds: int, now: i
         return READY
     left = math.ceil(changed.timestamp() + settle_seconds - now / 1000)
     where = f"s3://{newest.bucket}/{newest.key}"
-    return Readiness(f"{where} must be unchanged for {settle_seconds} s; looked at again in {left} s.", left)
+    return Readiness(f"{where} must be unchanged for {settle_seconds} s; checked again in {left} s.", left)
 
 
 def _superseded(newest: S3Object) -> Readiness:

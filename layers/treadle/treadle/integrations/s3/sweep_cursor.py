@@ -263,7 +263,7 @@ def not_before(selection: S3Selection, now: int) -> str:
             "deploy it later."
         )
         raise DagsterInvariantViolationError(msg)
-    return f"Nothing counts before {_time_text(start)}, as start_from says; the first sweep comes then."
+    return f"Nothing counts before {_time_text(start)}, as start_from specifies; the first sweep is then."
 
 
 def _time_text(millis: int) -> str:

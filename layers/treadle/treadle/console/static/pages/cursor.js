@@ -4,7 +4,7 @@ import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {difference, parseJson, pretty} from '../format.js';
 import {Problem, notify} from '../components.js';
-import {Dialog} from '../dialogs.js';
+import {Dialog, useProgress} from '../dialogs.js';
 
 /**
  * What changes, line by line; the sign distinguishes it, not the color alone.
@@ -45,29 +45,22 @@ export function CursorDialog({sensor, onClose, done}) {
   const [seen, setSeen] = useState({cursor: sensor.cursor ?? null, epoch: sensor.cursor_epoch});
   const [text, setText] = useState(pretty(sensor.cursor));
   const [clears, setClears] = useState(false);
-  const [state, setState] = useState(
-    /** @type {{busy: boolean, error: api.ApiError | null}} */ ({busy: false, error: null}),
-  );
+  const {busy, error, run} = useProgress();
   const next = clears ? null : compact(text, seen.cursor);
   const isJson = parseJson(seen.cursor ?? '') instanceof Object;
   const isBroken = isJson && !clears && parseJson(text) === undefined;
 
-  const save = async () => {
-    setState({busy: true, error: null});
-    try {
+  const save = () =>
+    run(async () => {
       done(await api.setCursor(sensor.name, next, seen.epoch));
       notify(next === null ? `${sensor.name} has no cursor now.` : `${sensor.name} has a new cursor.`);
       onClose();
-    } catch (error) {
-      setState({busy: false, error});
-    }
-  };
-  const look = async () => {
-    const fresh = await api.oneSensor(sensor.name).catch((error) => setState({busy: false, error}));
-    if (!fresh) return;
-    setSeen({cursor: fresh.cursor ?? null, epoch: fresh.cursor_epoch});
-    setState({busy: false, error: null});
-  };
+    });
+  const look = () =>
+    run(async () => {
+      const fresh = await api.oneSensor(sensor.name);
+      setSeen({cursor: fresh.cursor ?? null, epoch: fresh.cursor_epoch});
+    });
   return html`<${Dialog} title=${`Cursor of ${sensor.name}`} onClose=${onClose} wide>
     <p class="faint">The next tick reads this cursor. A tick in progress commits nothing after an edit.</p>
     <label class="field">
@@ -91,17 +84,17 @@ export function CursorDialog({sensor, onClose, done}) {
     <h3>What changes</h3>
     <${Difference} before=${seen.cursor} after=${next} />
     ${
-      state.error &&
-      (state.error.status === 409
+      error &&
+      (error.status === 409
         ? html`<div class="notice warn" role="alert">
-          <p>${state.error.message} Your text is still here: compare it with the stored cursor, then save again.</p>
+          <p>${error.message} Your text is still here: compare it with the stored cursor, then save again.</p>
           <button class="small" onclick=${look}>Compare with what is stored now</button>
         </div>`
-        : html`<${Problem} error=${state.error} />`)
+        : html`<${Problem} error=${error} />`)
     }
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
-      <button class="primary" disabled=${state.busy || next === seen.cursor} onclick=${save}>Set cursor</button>
+      <button class="primary" disabled=${busy || next === seen.cursor} onclick=${save}>Set cursor</button>
     </footer>
   <//>`;
 }

@@ -7,7 +7,7 @@ import {count} from '../format.js';
 import {useLive} from '../live.js';
 import {replaceQuery} from '../router.js';
 import {Badge, Choice, Loaded, Page, Problem, Table} from '../components.js';
-import {Dialog} from '../dialogs.js';
+import {Dialog, useProgress} from '../dialogs.js';
 
 /** @type {Record<string, string>} */
 const DRY_RUN_LABELS = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT: 'Stays'};
@@ -27,16 +27,16 @@ const columnsOf = (labels) => [
       `,
   },
   {
-    name: 'What',
+    name: 'Subject',
     of: (each) => html`<span class="mono clip wide" title=${each.subject ?? ''}>${each.subject ?? '–'}</span>`,
   },
-  {name: 'Fate', of: (each) => html`<${Badge} status=${each.fate} label=${labels[each.fate]} />`},
+  {name: 'Action', of: (each) => html`<${Badge} status=${each.action} label=${labels[each.action]} />`},
   {
-    name: 'Why',
+    name: 'Reason',
     of: (each) =>
       html`
         <span class="message">${each.reason}</span>
-        ${each.given_up_as && html`<small class="faint message"> Given up as: ${each.given_up_as}</small>`}
+        ${each.error && html`<small class="faint message"> Error: ${each.error}</small>`}
       `,
   },
 ];
@@ -50,7 +50,7 @@ export function DeadLetters({query}) {
   const origins = [...new Set(found.map((each) => each.origin))].sort();
   const shown = found.filter((each) => !query.origin || each.origin === query.origin);
   const actions = html`
-    <button onclick=${deadLetters.refresh}>Look again</button>
+    <button onclick=${deadLetters.refresh}>Refresh</button>
     <button
       class="primary"
       disabled=${forbidden !== null || shown.length === 0}
@@ -99,25 +99,19 @@ export function DeadLetters({query}) {
 
 /** @param {{number: number, origin?: string, onClose: () => void, done: () => void}} props */
 function RedriveDialog({number, origin, onClose, done}) {
-  const [state, setState] = useState(
-    /** @type {Progress & {results: Api.DeadLetter[] | null}} */ ({busy: false, error: null, results: null}),
-  );
-  const act = async () => {
-    setState({busy: true, error: null, results: null});
-    try {
+  const {busy, error, result, run} = useProgress(/** @type {Api.DeadLetter[] | null} */ (null));
+  const act = () =>
+    run(async () => {
       const {results} = await api.redrive(origin ? {origin} : {});
-      setState({busy: false, error: null, results});
       done();
-    } catch (error) {
-      setState({busy: false, error, results: null});
-    }
-  };
-  if (state.results) {
+      return results;
+    });
+  if (result) {
     return html`<${Dialog} title="Redriven" onClose=${onClose} wide>
       <${Table}
         caption="Results"
         columns=${columnsOf({})}
-        rows=${state.results}
+        rows=${result}
         keyOf=${(each) => each.message_id}
         empty=${html`<p>No dead letter was left to send.</p>`}
       />
@@ -130,10 +124,10 @@ function RedriveDialog({number, origin, onClose, done}) {
       ${origin ? ` of ${origin}` : ''} will be sent to their original destinations again. Obsolete ones are dropped,
       unknown ones stay. A message is deleted only after it was sent.
     </p>
-    ${state.error && html`<${Problem} error=${state.error} />`}
+    ${error && html`<${Problem} error=${error} />`}
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
-      <button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Sending …' : 'Redrive'}</button>
+      <button class="primary" disabled=${busy} onclick=${act}>${busy ? 'Sending …' : 'Redrive'}</button>
     </footer>
   <//>`;
 }

@@ -57,7 +57,7 @@ function Finding({finding}) {
   return html`<li class=${`finding ${finding.severity}`}>
     <${Badge} status=${finding.severity} />
     <div>
-      <p class="strong">${finding.says}</p>
+      <p class="strong">${finding.message}</p>
       ${finding.advice && html`<p>${finding.advice}</p>`}
       <p class="faint"><span class="mono">${finding.subject}</span> · ${finding.check}</p>
     </div>

@@ -1,4 +1,4 @@
-// Why something did or did not run: the sentence, and the steps that led there.
+// Why something did or did not run: the summary, and the steps that led there.
 
 import {html} from '../vendor/htm-preact.js';
 import {Shape, Time} from '../components.js';
@@ -6,7 +6,7 @@ import {Shape, Time} from '../components.js';
 /** @param {{explanation: Api.Explanation}} props */
 export function Explanation({explanation}) {
   return html`<div class="explanation">
-    <p class="sentence">${explanation.sentence}</p>
+    <p class="summary">${explanation.summary}</p>
     <ol class="steps">
       ${(explanation.steps ?? []).map(
         (step, index) => html`<li key=${index} class=${step.ok === false ? 'stopped' : ''}>
@@ -14,7 +14,7 @@ export function Explanation({explanation}) {
           <div>
             <p>
               <span class="unseen">${step.ok === false ? 'Stopped here: ' : ''}</span>
-              <b>${step.what}</b> <small class="faint">${step.at ? html`<${Time} at=${step.at} />` : ''}</small>
+              <b>${step.kind}</b> <small class="faint">${step.at ? html`<${Time} at=${step.at} />` : ''}</small>
             </p>
             ${step.detail && html`<p class="message">${step.detail}</p>`}
           </div>

@@ -26,7 +26,7 @@ const hrefOf = (node) =>
 
 export function SensorMap() {
   const graph = useLive((signal) => api.graph(signal), 0, ['graph']);
-  return html`<${Page} title="Map" actions=${html`<button onclick=${graph.refresh}>Look again</button>`}>
+  return html`<${Page} title="Map" actions=${html`<button onclick=${graph.refresh}>Refresh</button>`}>
     <p class="lead">
       Jobs and assets whose events sensors receive are on the left of them, the jobs that they start on the right.
     </p>

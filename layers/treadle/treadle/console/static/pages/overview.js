@@ -6,7 +6,7 @@ import {isFailing, isLate, kindLabel, problemLabel, useForbidden} from '../deplo
 import {count, duration} from '../format.js';
 import {replaceQuery, sensorAddress} from '../router.js';
 import {Badge, Choice, Page, Problem, Table, Time} from '../components.js';
-import {Dialog} from '../dialogs.js';
+import {Dialog, useProgress} from '../dialogs.js';
 import {Switch} from '../switch.js';
 import {Sparkline, stateOf, tickSummary} from '../timeline.js';
 
@@ -198,8 +198,9 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
  */
 function FirstProblem({problems: [first]}) {
   if (!first) return null;
-  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}>
-    <${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${first.says}
+  const {kind, message, advice} = first;
+  return html`<small class="problem-line" title=${`${message} ${advice}`}>
+    <${Badge} status=${kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(first)} /> ${message}
   </small>`;
 }
 
@@ -246,26 +247,22 @@ function BulkBar({selected, onAct, onNone}) {
 
 /** @param {Bulk & {refresh: () => void, onClose: () => void}} props */
 function BulkDialog({action, sensors, refresh, onClose}) {
-  const [results, setResults] = useState(/** @type {Api.BulkResult[] | null} */ (null));
-  const [state, setState] = useState(/** @type {Progress} */ ({busy: false, error: null}));
+  const {busy, error, result, run} = useProgress(/** @type {Api.BulkResult[] | null} */ (null));
   const [verb, done] = ACTIONS[action];
-  const act = async () => {
-    setState({busy: true, error: null});
-    try {
-      setResults((await api.changeAll(action, sensors)).results);
+  const act = () =>
+    run(async () => {
+      const {results} = await api.changeAll(action, sensors);
       refresh();
-    } catch (error) {
-      setState({busy: false, error});
-    }
-  };
-  if (results) return html`<${BulkResults} results=${results} verb=${verb} done=${done} onClose=${onClose} />`;
+      return results;
+    });
+  if (result) return html`<${BulkResults} results=${result} verb=${verb} done=${done} onClose=${onClose} />`;
   return html`<${Dialog} title=${`${verb} ${count(sensors.length, 'sensor')}`} onClose=${onClose}>
     <p>${count(sensors.length, 'sensor')} will be ${done}. Do you want to continue?</p>
     <ul class="names">${sensors.map((name) => html`<li key=${name} class="mono">${name}</li>`)}</ul>
-    ${state.error && html`<${Problem} error=${state.error} />`}
+    ${error && html`<${Problem} error=${error} />`}
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
-      <button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Working …' : verb}</button>
+      <button class="primary" disabled=${busy} onclick=${act}>${busy ? 'Working …' : verb}</button>
     </footer>
   <//>`;
 }
@@ -284,7 +281,7 @@ function BulkResults({results, verb, done, onClose}) {
           html`<li key=${each.sensor}>
             <${Badge} status=${each.ok ? 'SUCCESS' : 'FAILURE'} label=${each.ok ? 'Done' : 'Not done'} />
             <span class="mono">${each.sensor}</span>
-            <span class="faint">${each.says}</span>
+            <span class="faint">${each.message}</span>
           </li>`,
       )}
     </ul>

@@ -6,7 +6,7 @@ import {NO_TICKS, doesTick, useForbidden} from '../deployment.js';
 import {count, parseJson, pretty} from '../format.js';
 import {tickAddress} from '../router.js';
 import {Badge, Choice, ErrorCard, Log, Problem, notify} from '../components.js';
-import {Dialog} from '../dialogs.js';
+import {Dialog, useProgress} from '../dialogs.js';
 import {Difference} from './cursor.js';
 import {Requests} from './requests.js';
 
@@ -56,24 +56,15 @@ export function PreviewDialog({sensor, onClose, done}) {
     deadline: '',
     event: '{}',
   });
-  const [state, setState] = useState(
-    /** @type {Progress & {result: Api.Preview | null}} */ ({busy: false, error: null, result: null}),
-  );
-  const evaluate = async () => {
-    setState({busy: true, error: null, result: null});
-    try {
-      setState({busy: false, error: null, result: await api.preview(sensor.name, bodyOf(given, sensor))});
-    } catch (error) {
-      setState({busy: false, error, result: null});
-    }
-  };
+  const {busy, error, result, run, reset} = useProgress(/** @type {Api.Preview | null} */ (null));
+  const evaluate = () => run(async () => api.preview(sensor.name, bodyOf(given, sensor)));
   return html`<${Dialog} title=${`Test ${sensor.name}`} onClose=${onClose} wide>
     ${
-      state.result
+      result
         ? html`<${Result}
           sensor=${sensor}
-          result=${state.result}
-          onAgain=${() => setState({...state, result: null})}
+          result=${result}
+          onAgain=${reset}
           onClose=${onClose}
           done=${done}
         />`
@@ -93,10 +84,10 @@ export function PreviewDialog({sensor, onClose, done}) {
             onChange=${(way) => setGiven({...given, way})}
           />
           <${Input} given=${given} change=${(part) => setGiven({...given, ...part})} />
-          ${state.error && html`<${Problem} error=${state.error} />`}
+          ${error && html`<${Problem} error=${error} />`}
           <footer>
             <button type="button" onclick=${onClose}>Close</button>
-            <button class="primary" disabled=${state.busy}>${state.busy ? 'Evaluating …' : 'Evaluate'}</button>
+            <button class="primary" disabled=${busy}>${busy ? 'Evaluating …' : 'Evaluate'}</button>
           </footer>
         </form>`
     }
@@ -220,8 +211,6 @@ function Result({sensor, result, onAgain, onClose, done}) {
   `;
 }
 
-/** @typedef {Progress & {ticked: Api.Response<'tick_now'> | null}} TickState */
-
 /**
  * What can be done after a preview: a tick for real, or the cursor alone.
  *
@@ -235,36 +224,34 @@ function Result({sensor, result, onAgain, onClose, done}) {
  */
 function Actions({sensor, after, failed, onAgain, onClose, done}) {
   const forbidden = useForbidden();
-  const [state, setState] = useState(/** @type {TickState} */ ({busy: false, error: null, ticked: null}));
-  const act = async (/** @type {() => Promise<TickState['ticked']>} */ what) => {
-    setState({busy: true, error: null, ticked: null});
-    try {
-      setState({busy: false, error: null, ticked: await what()});
+  const {busy, error, result, run} = useProgress(/** @type {Api.Response<'tick_now'> | null} */ (null));
+  const tick = () =>
+    run(async () => {
+      const ticked = await api.tickNow(sensor.name);
       done();
-    } catch (error) {
-      setState({busy: false, error, ticked: null});
-    }
-  };
+      return ticked;
+    });
   const move = () =>
-    act(async () => {
+    run(async () => {
       await api.setCursor(sensor.name, after, sensor.cursor_epoch);
       notify(`${sensor.name} has the cursor of this test.`);
       onClose();
+      done();
       return null;
     });
   return html`
-    ${state.error && html`<${Problem} error=${state.error} />`}
+    ${error && html`<${Problem} error=${error} />`}
     ${
-      state.ticked &&
+      result &&
       html`<div class="notice quiet" role="status">
-        <p><b>${state.ticked.decision}</b> ${state.ticked.reason ?? ''}</p>
-        ${state.ticked.tick_id && html`<a href=${tickAddress(sensor.name, state.ticked.tick_id)}>See the tick</a>`}
+        <p><b>${result.decision}</b> ${result.reason ?? ''}</p>
+        ${result.tick_id && html`<a href=${tickAddress(sensor.name, result.tick_id)}>See the tick</a>`}
       </div>`
     }
     <footer>
       <button onclick=${onAgain}>Try again</button>
       <button
-        disabled=${state.busy || failed || forbidden !== null || after === (sensor.cursor ?? null)}
+        disabled=${busy || failed || forbidden !== null || after === (sensor.cursor ?? null)}
         title=${forbidden ?? 'Start nothing; the next tick begins where this one would have ended'}
         onclick=${move}
       >
@@ -272,14 +259,14 @@ function Actions({sensor, after, failed, onAgain, onClose, done}) {
       </button>
       <button
         class="primary"
-        disabled=${state.busy || forbidden !== null || !doesTick(sensor)}
+        disabled=${busy || forbidden !== null || !doesTick(sensor)}
         title=${
           forbidden ??
           (doesTick(sensor)
             ? 'Evaluate once more from the stored cursor, start the runs and move the cursor'
             : NO_TICKS)
         }
-        onclick=${() => act(() => api.tickNow(sensor.name))}
+        onclick=${tick}
       >
         Tick now
       </button>

@@ -12,7 +12,7 @@ import {Badge, Mono, Table, Text} from '../components.js';
  * @param {boolean} [props.isPreview] whether nothing was committed.
  */
 export function Requests({tick, action, isPreview = false}) {
-  const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
+  const {requests = [], existing_keys: existing = [], rejected = [], asset_events: made = []} = tick;
   const all = tick.requests_count ?? requests.length + (tick.left_out?.requests ?? 0);
   const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
   // Runs are shown of the first hundred requests.
@@ -50,13 +50,13 @@ export function Requests({tick, action, isPreview = false}) {
       </section>`
     }
     ${
-      aside.length > 0 &&
+      rejected.length > 0 &&
       html`<section class="card">
-        <h2>${count(aside.length, 'request')} set aside</h2>
+        <h2>${count(rejected.length, 'rejected request')}</h2>
         <p class="faint">These could never run; the others were not delayed.</p>
         <${Table}
-          caption="Requests set aside"
-          rows=${aside}
+          caption="Rejected requests"
+          rows=${rejected}
           keyOf=${(each) => `${each.run_key} ${each.reason}`}
           columns=${REJECTED_COLUMNS}
         />
@@ -82,7 +82,7 @@ export function Requests({tick, action, isPreview = false}) {
 
 const MOST_RUNS = 100;
 
-/** @type {Column<Api.Tick['set_aside'][number]>[]} */
+/** @type {Column<Api.Tick['rejected'][number]>[]} */
 const REJECTED_COLUMNS = [
   {name: 'Run key', kind: 'main', of: (each) => html`<${Mono}>${each.run_key ?? '–'}<//>`},
   {name: 'Reason', of: (each) => each.reason},
@@ -109,6 +109,9 @@ function keyText(key) {
   return parts.join('/');
 }
 
+/** The tag with the keys of the assets that a request selects. */
+export const ASSET_SELECTION = 'treadle/asset_selection';
+
 /** @param {{request: Api.RunRequest, status: string | null, isPreview: boolean}} props */
 function Request({request, status, isPreview}) {
   return html`<details class="request">
@@ -117,6 +120,7 @@ function Request({request, status, isPreview}) {
       <span class="faint">→ ${request.job}</span>
       ${status && html`<${Badge} status=${status} />`}
       ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
+      ${request.tags?.[ASSET_SELECTION] && html`<span class="tag">assets ${request.tags[ASSET_SELECTION]}</span>`}
     </summary>
     ${
       request.run_id &&

@@ -24,7 +24,7 @@ import {
 } from '../components.js';
 import {Confirm} from '../dialogs.js';
 import {Release} from '../release.js';
-import {Tags} from './requests.js';
+import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
 
 const PAGE = 25;
@@ -264,6 +264,7 @@ function RunDetail({run}) {
         ],
         ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
         run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],
+        run.tags[ASSET_SELECTION] && ['Assets', html`<${Mono}>${run.tags[ASSET_SELECTION]}<//>`, 'wide'],
         [
           'Attempt',
           html`
@@ -285,8 +286,8 @@ function RunDetail({run}) {
     />
     <${Failure} failure=${run.failure} />
     ${
-      run.story &&
-      html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.story} /></section>`
+      run.explanation &&
+      html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.explanation} /></section>`
     }
     ${
       run.allowances?.length > 0 &&

@@ -42,7 +42,7 @@ export function Sensor({name, query}) {
           (each) =>
             html`<div key=${each.kind} class=${`notice ${each.kind === 'UNCHECKED' ? 'warn' : 'bad'}`}>
               <${Badge} status=${each.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemLabel(each)} />
-              <p>${each.says} <span class="advice">${each.advice}</span></p>
+              <p>${each.message} <span class="advice">${each.advice}</span></p>
             </div>`,
         )}
         <${About} sensor=${found} onCursor=${() => setDialog('cursor')} />

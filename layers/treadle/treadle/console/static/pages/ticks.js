@@ -78,7 +78,7 @@ const FILTERS = [
   ['FAILURE', 'Failed'],
   ['HELD', 'Held'],
   ['REFUSED', 'Refused'],
-  ['SET_ASIDE', 'Set aside'],
+  ['REJECTED', 'Rejected'],
 ];
 
 /** @param {{sensor: string, query: Query, newest?: string}} props */
