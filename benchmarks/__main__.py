@@ -27,6 +27,7 @@ BENCHMARKS = (
     "sweep_million",
     "launch_throughput",
     "ten_thousand",
+    "backfill",
     "memory",
     "event_to_execution",
     "end_to_next_start",

@@ -14,6 +14,7 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
+from treadle.ports.backfills import BackfillStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.partitions import PartitionStore
 from treadle.ports.registry import RegistryStore
@@ -40,6 +41,7 @@ class Stores:
     registry: RegistryStore
     engine: EngineStore
     late_sensors: LateSensorStore
+    backfills: BackfillStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -81,4 +83,5 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.registry,
         stores.engine,
         stores.late_sensors,
+        stores.backfills,
     )

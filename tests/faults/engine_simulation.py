@@ -29,7 +29,7 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import timestamp
-from treadle.engine.messages import LaunchRequest, TickRequest
+from treadle.engine.messages import LaunchRequest, dispatch_request
 from treadle.engine.reconcile.held_ticks import FAR
 from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.engine.registry.registry_sync import RegistrySync
@@ -153,6 +153,7 @@ class EngineSimulation(Simulation):
             runs=TracedRuns(stores.runs, self.trace),
             events=stores.events,
             registry=stores.registry,
+            backfills=stores.backfills,
         )
 
     @property
@@ -251,16 +252,17 @@ class EngineSimulation(Simulation):
     def _dispatcher_parts(self) -> DispatcherParts:
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
         inbox = self._inbox("dispatch", self.chunks)
-        return DispatcherParts(dispatcher, self.backend.read, InMemoryBus(), inbox)
+        backfiller = self.engine.backfiller(self._queue(self.launches), ())
+        return DispatcherParts(dispatcher, backfiller, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
         images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
         dispatch_stream(self._dispatcher_parts(), images)
 
     def _chunk(self, event: dict[str, Any]) -> Any:
-        parts, parse = self._dispatcher_parts(), TickRequest.from_json
-        handle = partial(dispatch_message, parts)
-        return process_queue(event, _Context(), handle, parts.inbox, parse, kept_in_tables=True)
+        parts = self._dispatcher_parts()
+        handle = partial(dispatch_message, parts, 0)
+        return process_queue(event, _Context(), handle, parts.inbox, dispatch_request, kept_in_tables=True)
 
     def _launch(self, event: dict[str, Any]) -> Any:
         engine, inbox = self._engine_of("LAUNCH"), self._inbox("launch", self.launches)

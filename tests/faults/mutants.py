@@ -54,6 +54,9 @@ IN_ANY_ORDER = (
     "tests/faults/test_every_call_of_partitions.py::"
     "test_last_committed_change_applies_however_often_and_in_whatever_order_ticks_are_dispatched"
 )
+BACKFILLS = "tests/unit/test_backfills.py::test_"
+OF_BACKFILLS = "tests/contract/test_backfill_store.py::test_"
+BACKFILLER = "engine/backfills/backfiller.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,76 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "backfill written over an operator's edit",
+        "adapters/dynamodb/backfills.py",
+        "item, Model.revision == backfill.revision",
+        "item, Model.run_id.exists()",
+        (f"{OF_BACKFILLS}write_under_an_old_revision_is_refused",),
+    ),
+    Mutant(
+        "runs of two backfills share their ids",
+        "engine/identity.py",
+        '["backfill", name, partition_key]',
+        '["backfill", partition_key]',
+        (f"{BACKFILLS}again_makes_another_backfill_of_the_same_content",),
+    ),
+    Mutant(
+        "backfill with other content accepted under its name",
+        "operate/backfills.py",
+        "existing is not None and existing.digest != digest",
+        "existing is not None and not existing.digest",
+        (f"{BACKFILLS}name_with_other_content_is_refused",),
+    ),
+    Mutant(
+        "limit of a backfill not lowered by runs in progress",
+        BACKFILLER,
+        "backfill.limit - backfill.in_progress",
+        "backfill.limit",
+        (f"{BACKFILLS}limit_bounds_the_runs_in_progress",),
+    ),
+    Mutant(
+        "paused backfill reserves",
+        BACKFILLER,
+        "if backfill.status is BackfillStatus.REQUESTED and backfill.count(PartitionState.WAITING):",
+        "if backfill.count(PartitionState.WAITING):",
+        (f"{BACKFILLS}paused_backfill_starts_nothing_and_continues_when_resumed",),
+    ),
+    Mutant(
+        "paused backfill of which nothing runs is forgotten",
+        BACKFILLER,
+        "next_at=due if backfill.is_unfinished else None",
+        "next_at=due if backfill.in_progress else None",
+        (f"{BACKFILLS}paused_backfill_starts_nothing_and_continues_when_resumed",),
+    ),
+    Mutant(
+        "reservation of a canceled backfill starts",
+        BACKFILLER,
+        "return self._canceled(backfill, run) if backfill.status is BackfillStatus.CANCELED else run",
+        "return run",
+        (f"{BACKFILLS}cancel_that_meets_a_reservation_leaves_nothing_to_start",),
+    ),
+    Mutant(
+        "retry creates another attempt after a crash",
+        BACKFILLER,
+        "if current.attempt >= attempt or not current.status.is_finished:",
+        "if attempt == 1 or not current.status.is_finished:",
+        (f"{BACKFILLS}retry_whose_attempt_was_created_before_a_crash_creates_no_other",),
+    ),
+    Mutant(
+        "report of ends takes over a reservation",
+        BACKFILLER,
+        "takes_over = positions is None",
+        "takes_over = True",
+        (f"{BACKFILLS}report_leaves_a_reservation_to_who_made_it",),
+    ),
+    Mutant(
+        "run of an earlier attempt ends a retried partition",
+        BACKFILLER,
+        "if states[position] == PartitionState.WAITING.byte:",
+        "if not states:",
+        (f"{BACKFILLS}report_after_a_retry_keeps_the_partition_waiting",),
+    ),
     Mutant(
         "refused role recorded as a try",
         "engine/launch/launcher.py",

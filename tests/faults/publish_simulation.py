@@ -170,6 +170,7 @@ class PublishSimulation(Simulation):
             self.engine.publisher(faulty(bus, "Bus", self.faults, throttled=StoreError)),
             lambda item: self.images[int(item["at"]["S"])][0],
             self._inbox("publish", self.queues["publish"]),
+            InMemoryQueue(),
         )
 
     def _publish_queue(self, event: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """The event loop of a simulation: run what is due, advance the clock, and redeliver what failed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -43,10 +43,12 @@ class Simulation:
         dead_letters: the dead letters.
         began_at: the time of the beginning.
         end_ms: the duration after which it counts as endless.
+        ports: the stores at which faults are injected.
     """
 
     __slots__ = ()
     end_ms: ClassVar[int] = 72 * 3_600_000
+    ports: ClassVar[Mapping[str, str]] = PORTS
 
     clock: VirtualClock
     faults: Faults
@@ -95,9 +97,10 @@ class Simulation:
 
     def _faulted(self) -> Any:
         stores = self._stores()
-        return SimpleNamespace(
-            **{name: faulty(getattr(stores, name), port, self.faults) for name, port in PORTS.items()}
-        )
+        faulted = {
+            name: faulty(getattr(stores, name), port, self.faults) for name, port in self.ports.items()
+        }
+        return SimpleNamespace(**{"backfills": stores.backfills, **faulted})
 
     def _queue(self, queue: SimulatedQueue) -> InboxQueue:
         sending: InboxQueue = queue

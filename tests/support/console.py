@@ -25,6 +25,7 @@ from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.model.deployment import DeployedSensor
 from treadle.model.targets import JobSettings
 from treadle.operate.assets import AssetCatalogue
+from treadle.operate.backfills import BackfillOperations
 from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
@@ -56,12 +57,14 @@ class MemoryStack:
         instance: sensors, ticks and runs, made by the real engine.
         dead_letters: its dead letters.
         queues: the destinations of a redrive, by origin.
+        dispatches: DISPATCH's queue.
     """
 
     instance: TreadleInstance
     dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     queues: dict[str, InMemoryQueue] = field(default_factory=lambda: {"launch": InMemoryQueue()})
     of_project: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    dispatches: InMemoryQueue = field(default_factory=InMemoryQueue)
 
     @property
     def parts(self) -> OperatorParts:
@@ -81,15 +84,24 @@ class MemoryStack:
         overview = Overview(deployment, sensors, ticks, runs, made.clock)
         redriver, health = self._redriver(places), InMemoryHealth()
         objects = SelectedObjects(selections_of(deployment), made.objects)
+        run_operations = RunOperations(
+            runs, sensors, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
+        )
+        backfills = BackfillOperations(
+            made._stores.backfills,
+            self.dispatches,
+            jobs,
+            run_operations,
+            RunIds.of(NAMESPACE),
+            made.clock,
+        )
         return OperatorParts(
             deployment,
             overview,
             SensorOperations(sensors, made.clock),
             TickHistory(sensors, ticks, runs),
             SensorInvoker(deployment),
-            RunOperations(
-                runs, sensors, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
-            ),
+            run_operations,
             AssetCatalogue(events),
             redriver,
             Replayer(runs, events, {}, NAMESPACE, made.clock),
@@ -100,6 +112,7 @@ class MemoryStack:
             TickDrops(ticks, made.clock),
             jobs,
             PartitionOperations(made._stores.partitions, made.clock),
+            backfills,
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

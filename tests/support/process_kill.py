@@ -29,11 +29,11 @@ class KillPoint:
 
     def _before(self, model: Any, **_: Any) -> None:
         self._seen += bool(self.call)
-        if self.call and self._seen == self.call and not self.after:
+        if self.call and self._seen >= self.call and not self.after:
             self._kill(model.name)
 
     def _after(self, model: Any, **_: Any) -> None:
-        if self.call and self._seen == self.call:
+        if self.call and self._seen >= self.call:
             self._kill(model.name)
 
     def _kill(self, operation: str) -> None:

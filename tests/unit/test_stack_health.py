@@ -626,7 +626,8 @@ def _response(status: int, body: str) -> Any:
 def needs_of(job: JobSettings) -> set[tuple[str, str, str]]:
     """Return what a job adds: step, action and resource."""
     queues = {
-        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}")
+        for name in ("DeadLetter", "Dispatch", "Launch", "Record")
     }
     roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
     made = stack(**queues, **roles)
@@ -664,7 +665,8 @@ def test_glue_job_that_is_given_by_its_name_is_queried_too() -> None:
 def test_sensor_that_cannot_be_read_is_not_said_to_lack_permissions() -> None:
     """Its role is not known; simulating another one's, or none's, would report denials that are none."""
     queues = {
-        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}")
+        for name in ("DeadLetter", "Dispatch", "Launch", "Record")
     }
     roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
     made = stack(**queues, **roles)

@@ -328,3 +328,27 @@ def test_only_runs_that_changed_are_published_after_a_tick(monkeypatch: pytest.M
 
     assert {name for names in published for name in names} == {run.run_id}
     assert all(published)
+
+
+def test_backfill_runs_its_partitions_under_its_limit() -> None:
+    @sensor(job_name="load")
+    def idle(context: SensorEvaluationContext) -> None:
+        """Request nothing."""
+
+    instance = TreadleInstance([idle])
+
+    instance.backfill("load", ["a", "b", "c"], name="may", run_config={"n": 1}, limit=2)
+
+    assert [run.partition_key for run in instance.runs()] == ["a", "b"]
+    first = instance.runs()[0]
+    assert json.loads(instance.payload(first))["run_config"] == {"n": 1}
+    instance.finish_run(first)
+    assert [(run.partition_key, run.status.value) for run in instance.runs()] == [
+        ("a", "SUCCESS"),
+        ("b", "STARTED"),
+        ("c", "STARTED"),
+    ]
+    for run in instance.runs()[1:]:
+        instance.finish_run(run)
+    again = instance.backfill("load", ["a", "b", "c"], name="may", run_config={"n": 1})
+    assert (again.shown_status, len(instance.runs())) == ("COMPLETED_SUCCESS", 3)

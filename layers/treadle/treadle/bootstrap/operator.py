@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from treadle.adapters.stack import DeployedStack
     from treadle.operate.assets import AssetCatalogue
+    from treadle.operate.backfills import BackfillOperations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
@@ -57,6 +58,7 @@ class OperatorParts:
         drops: drops the requests for which ticks wait.
         jobs: the names of the registered jobs.
         partitions: reads and repairs dynamic partitions.
+        backfills: starts and controls backfills.
     """
 
     deployment: "Deployment"
@@ -73,6 +75,7 @@ class OperatorParts:
     drops: "TickDrops"
     jobs: "Collection[str]"
     partitions: "PartitionOperations"
+    backfills: "BackfillOperations"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -98,6 +101,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.integrations.s3.inspection import SelectedObjects, selections_of
     from treadle.integrations.s3.lister import S3Lister
     from treadle.operate.assets import AssetCatalogue
+    from treadle.operate.backfills import BackfillOperations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
@@ -117,6 +121,7 @@ def operator_parts(stack: str) -> OperatorParts:
     tables = settings.tables()
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    dispatches = settings.text("TREADLE_DISPATCH_QUEUE_URL")
     dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
@@ -148,22 +153,23 @@ def operator_parts(stack: str) -> OperatorParts:
         clock,
         registrations,
     )
+    runs = RunOperations(
+        stores.runs,
+        stores.sensors,
+        SqsQueue(launches),
+        jobs,
+        LazyTargets(),
+        run_ids,
+        clock,
+        EngineFunction(deployed.physical_ids.get("ReconcileFunction", "")),
+    )
     return OperatorParts(
         deployment,
         overview,
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         SensorInvoker(deployment),
-        RunOperations(
-            stores.runs,
-            stores.sensors,
-            SqsQueue(launches),
-            jobs,
-            LazyTargets(),
-            run_ids,
-            clock,
-            EngineFunction(deployed.physical_ids.get("ReconcileFunction", "")),
-        ),
+        runs,
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
@@ -177,10 +183,12 @@ def operator_parts(stack: str) -> OperatorParts:
             clock,
             Addresses(jobs, namespace),
             registrations,
+            stores.backfills,
         ),
         TickDrops(stores.ticks, clock),
         jobs,
         PartitionOperations(stores.partitions, clock),
+        BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
     )
 
 

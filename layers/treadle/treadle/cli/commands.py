@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from treadle.cli.assets import asset
+from treadle.cli.backfills import backfill
 from treadle.cli.console import console
 from treadle.cli.cost import cost
 from treadle.cli.dlq import dlq
@@ -60,6 +61,7 @@ for each in (
     sensor,
     tick,
     run,
+    backfill,
     asset,
     partition,
     dlq,

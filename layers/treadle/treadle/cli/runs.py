@@ -30,6 +30,9 @@ def run() -> None:
 @stack_option
 @click.option("--sensor", metavar="NAME", help="Only runs that this sensor requested.")
 @click.option("--job", metavar="JOB", help="Only runs of this job.")
+@click.option(
+    "--backfill", metavar="NAME", help="Only runs of this backfill, in the order of its partitions."
+)
 @statuses_option(DagsterRunStatus, "Only runs with this status")
 @click.option(
     "--since", metavar="TIME", type=TIME, help="Only runs created since then, such as 2h for 2 hours ago."
@@ -40,6 +43,7 @@ def list_runs(
     stack: str,
     sensor: str | None,
     job: str | None,
+    backfill: str | None,
     statuses: tuple[str, ...],
     since: datetime | None,
     limit: int,
@@ -48,9 +52,16 @@ def list_runs(
     """List runs, newest first: of a sensor, of a job, or the newest of all jobs."""
     from treadle.operate.views import run_json
 
+    if backfill and (sensor or job or since):
+        raise click.UsageError(
+            "--backfill lists the runs of one backfill: leave out --sensor, --job and --since."
+        )
     wanted = {DagsterRunStatus(each) for each in statuses} or None
     with deployed(stack) as parts:
-        found = _found(parts.runs, sensor, job, wanted, since, limit)
+        if backfill:
+            found = parts.backfills.runs(backfill, wanted, limit)
+        else:
+            found = _found(parts.runs, sensor, job, wanted, since, limit)
     if as_json:
         echo_json([run_json(each) for each in found])
         return
@@ -248,12 +259,20 @@ def _row(run: "Run") -> tuple[object, ...]:
     return (
         run.run_id,
         run.job,
-        run.sensor,
+        run.sensor or _requester(run),
         shown_status(run),
         run.attempt,
         when(run.created_at),
         run.run_key,
     )
+
+
+def _requester(run: "Run") -> str | None:
+    """Return the backfill that requested a run, or else None."""
+    from treadle.model.backfills import backfill_of
+
+    found = backfill_of(run)
+    return f"backfill {found[0]}" if found else None
 
 
 def _print_run(run: "Run") -> None:
@@ -268,7 +287,8 @@ def _print_run(run: "Run") -> None:
             "job": run.job,
             "sensor": run.sensor,
             "run key": run.run_key,
-            "tick": run.tick_id,
+            "requested by": _requester(run),
+            "tick": run.tick_id if run.sensor else None,
             "partition": run.partition_key,
             "assets": None if assets is None else ", ".join(assets) or "none",
             "status": run.status,

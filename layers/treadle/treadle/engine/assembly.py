@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from treadle.definitions.sensors import SensorDefinition
     from treadle.engine.assets.asset_recorder import AssetRecorder
+    from treadle.engine.backfills.backfiller import Backfiller
     from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
     from treadle.engine.engine_check import EngineCheck
     from treadle.engine.instance.instance_reader import InstanceReader
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
     from treadle.model.targets import JobSettings
     from treadle.ports.assets import EventStore
+    from treadle.ports.backfills import BackfillStore
     from treadle.ports.engine_state import EngineStore, LateSensorStore
     from treadle.ports.partitions import PartitionStore
     from treadle.ports.registry import EntrySource, RegistryStore
@@ -72,6 +74,10 @@ class Stores(Protocol):
     @property
     def partitions(self) -> PartitionStore:
         """Return the store of dynamic partitions."""
+
+    @property
+    def backfills(self) -> BackfillStore:
+        """Return the store of backfills."""
 
     @property
     def registry(self) -> RegistryStore:
@@ -162,6 +168,13 @@ class Assembly:
             chunks=chunks,
             workers=workers,
         )
+
+    def backfiller(self, launches: Queue, jobs: Collection[str], *, workers: int = 1) -> Backfiller:
+        """Build what advances backfills."""
+        from treadle.engine.backfills.backfiller import Backfiller
+
+        stores, run_ids = self.stores, RunIds.of(self.namespace)
+        return Backfiller(stores.backfills, stores.runs, launches, jobs, run_ids, self.clock, workers=workers)
 
     def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
         """Build the launcher of runs."""
@@ -254,6 +267,7 @@ class Assembly:
             Heartbeat(self.stores.engine, engine_id, self.clock) if engine_id is not None else None,
             late_sensors,
             self.namespace,
+            self.backfiller(launches, jobs),
         )
 
     def engine_check(self, engine_id: str) -> EngineCheck:

@@ -90,6 +90,10 @@ class RunIds:
         """Return the id of the run for one request of one tick."""
         return str(uuid5(self.namespace, canonical_json(["tick", sensor, tick_id, index])))
 
+    def backfill(self, name: str, partition_key: str) -> str:
+        """Return the id of the only run of a backfill's partition."""
+        return str(uuid5(self.namespace, canonical_json(["backfill", name, partition_key])))
+
     def observed(self, kind: str, external_id: str) -> str:
         """Return the id of the record of an external run."""
         return str(uuid5(self.namespace, canonical_json(["observed", kind, external_id])))

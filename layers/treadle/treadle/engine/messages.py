@@ -7,6 +7,8 @@ from typing import Any
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.results import MAX_REQUESTS
 from treadle.engine.message_hops import hops_of
+from treadle.model.backfills import MAX_PARTITIONS
+from treadle.model.backfills import NAME as BACKFILL_NAME
 from treadle.model.runs import Run
 
 MAX_ATTEMPT = 10**9
@@ -14,6 +16,9 @@ MAX_ATTEMPT = 10**9
 
 MAX_NAME = 512
 """The maximum length of sensor names, jobs, run ids and tick ids, in characters."""
+
+MAX_POSITIONS = 500
+"""The maximum number of partitions in a message; a batch of status events has fewer."""
 
 MAX_EVENTS = 200
 """The maximum number of status events in a message; no run has reached more at once."""
@@ -114,6 +119,53 @@ class ChunkRequest(TickRequest):
     def to_json(self) -> dict[str, object]:
         """Return the message."""
         return {**TickRequest.to_json(self), "slice": self.index, "of": self.of}
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRequest:
+    """A request to advance a backfill.
+
+    Attributes:
+        name: the backfill's name.
+        positions: the partitions whose runs have ended; None to look at all that are in progress.
+    """
+
+    name: str
+    positions: tuple[int, ...] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the message."""
+        positions = {} if self.positions is None else {"positions": list(self.positions)}
+        return {"treadle": "backfill", "backfill": self.name, **positions}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "BackfillRequest":
+        """Parse a message.
+
+        Raises:
+            UnknownEventError: if it is malformed.
+        """
+        name, positions = body.get("backfill"), body.get("positions")
+        is_list = isinstance(positions, list) and 0 < len(positions) <= MAX_POSITIONS
+        if (
+            not isinstance(name, str)
+            or BACKFILL_NAME.fullmatch(name) is None
+            or not (is_list or "positions" not in body)
+            or not all(type(each) is int and 0 <= each < MAX_PARTITIONS for each in positions or ())
+        ):
+            form = "{treadle: backfill, backfill, positions}"
+            msg = f"The dispatch queue accepts {form} for a backfill, but received {_shown(body)}."
+            raise UnknownEventError(msg)
+        return cls(name, tuple(positions) if positions is not None else None)
+
+
+def dispatch_request(body: Mapping[str, Any]) -> TickRequest | BackfillRequest:
+    """Parse a message of the dispatch queue.
+
+    Raises:
+        UnknownEventError: if it is malformed.
+    """
+    return (BackfillRequest if body.get("treadle") == "backfill" else TickRequest).from_json(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""DISPATCH as a Lambda handler: the ticks table's stream, and the queue of chunks and whole ticks."""
+"""DISPATCH as a Lambda handler: the ticks table's stream, and the queue of chunks, whole ticks and backfills."""
 
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
@@ -15,16 +16,30 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
-from treadle.engine.messages import ChunkRequest, TickRequest
+from treadle.engine.lazy import lazy
+from treadle.engine.messages import BackfillRequest, ChunkRequest, TickRequest, dispatch_request
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import sensor_paused
-from treadle.entrypoints.handler import Handler, instrumented, process_queue, report
+from treadle.entrypoints.handler import (
+    Handler,
+    instrumented,
+    logger,
+    process_queue,
+    remaining_seconds,
+    report,
+)
 from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
 from treadle.model.ticks import Tick
 from treadle.ports.system import Bus, Queue
 
+if TYPE_CHECKING:
+    from treadle.engine.backfills.backfiller import Backfiller
+
 DISPATCH_WORKERS = 8
 """How many run records DISPATCH writes concurrently, as it mostly waits for DynamoDB."""
+
+BACKFILL_MARGIN_SECONDS = 20.0
+"""Reserved from DISPATCH's time limit, to finish the slice of a backfill that it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +48,14 @@ class DispatcherParts:
 
     Attributes:
         dispatcher: dispatches ticks.
+        backfiller: advances backfills; loaded on first use.
         read: decodes a tick from an image in the ticks table's stream.
         bus: the engine's bus.
         inbox: the queue of chunks and whole ticks.
     """
 
     dispatcher: Dispatcher
+    backfiller: "Backfiller"
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     bus: Bus
     inbox: Inbox
@@ -64,8 +81,9 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     """
     settings = Settings(environment)
     inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
-    engine, made, _, bus = create_dispatcher(settings)
-    return DispatcherParts(made, engine.stores.ticks.read, bus, inbox)
+    engine, made, launches, bus = create_dispatcher(settings)
+    backfiller = lazy(lambda: engine.backfiller(launches, engine.jobs(), workers=DISPATCH_WORKERS))
+    return DispatcherParts(made, backfiller, engine.stores.ticks.read, bus, inbox)
 
 
 def dispatcher() -> Handler:
@@ -80,15 +98,20 @@ def dispatcher() -> Handler:
         found = parts()
         if not is_queue_batch(event):
             return dispatch_stream(found, event["Records"])
-        handle = functools.partial(dispatch_message, found)
-        return process_queue(event, context, handle, found.inbox, TickRequest.from_json, kept_in_tables=True)
+        ends_at = int(time.time() * 1000 + (remaining_seconds(context) - BACKFILL_MARGIN_SECONDS) * 1000)
+        handle = functools.partial(dispatch_message, found, ends_at)
+        return process_queue(event, context, handle, found.inbox, dispatch_request, kept_in_tables=True)
 
     return instrumented(handler)
 
 
-def dispatch_message(parts: DispatcherParts, request: TickRequest) -> None:
-    """Dispatch a chunk of a tick, or a whole tick."""
-    if isinstance(request, ChunkRequest):
+def dispatch_message(parts: DispatcherParts, ends_at: int, request: TickRequest | BackfillRequest) -> None:
+    """Dispatch a chunk of a tick, or a whole tick; or advance a backfill until a time, in milliseconds."""
+    if isinstance(request, BackfillRequest):
+        done = parts.backfiller.advance(request.name, ends_at, request.positions)
+        extra = {"step": "dispatch", "backfill": request.name}
+        logger().info(f"Backfill {request.name}: {done or 'there is none of this name'}", extra=extra)
+    elif isinstance(request, ChunkRequest):
         outcome = parts.dispatcher.dispatch_chunk(request)
         report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
     else:

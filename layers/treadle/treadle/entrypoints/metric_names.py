@@ -12,6 +12,8 @@ from typing import Final
 from treadle.engine.outcomes import Decision
 
 ACTION_NEEDED: Final = "ActionNeeded"
+BACKFILLS_BLOCKED: Final = "BackfillsBlocked"
+BACKFILL_RUNS_RECOVERED: Final = "BackfillRunsRecovered"
 DEAD_LETTERS: Final = "DeadLetters"
 ENTRIES_REGISTERED: Final = "EntriesRegistered"
 EVENT_AGE: Final = "EventAge"
@@ -41,6 +43,7 @@ UNREADABLE_RECORDS: Final = "UnreadableRecords"
 
 FOR_A_PERSON = frozenset(
     {
+        BACKFILLS_BLOCKED,
         HELD_REQUESTS,
         INVALID_ENTRIES,
         LAUNCHES_FAILED,

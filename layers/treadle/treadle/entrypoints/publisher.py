@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, is_passing
 from treadle.engine.messages import PublishRequest
 from treadle.engine.publish.bus_events import RunStatusChange
-from treadle.engine.publish.publisher import Publisher, statuses_reached
+from treadle.engine.publish.publisher import Publisher, backfill_requests, statuses_reached
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
@@ -26,6 +27,7 @@ from treadle.entrypoints.handler import (
 )
 from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
 from treadle.model.runs import Reached, Run
+from treadle.ports.system import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class PublisherParts:
         publisher: publishes status changes of runs.
         read: decodes a run from an image in the runs table's stream.
         inbox: the queue of events to publish later.
+        dispatches: DISPATCH's queue, where the ends of a backfill's runs are reported.
     """
 
     publisher: Publisher
     read: Callable[[dict[str, dict[str, Any]]], Run]
     inbox: Inbox
+    dispatches: Queue
 
 
 def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
@@ -52,8 +56,9 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     settings = Settings(environment)
     inbox = Inbox.of("publish", settings, "TREADLE_PUBLISH_QUEUE_URL")
     bus = EventBridgeBus(settings.text("TREADLE_BUS_NAME"))
+    dispatches = SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL"))
     engine = assembly(settings)
-    return PublisherParts(engine.publisher(bus), engine.stores.runs.read, inbox)
+    return PublisherParts(engine.publisher(bus), engine.stores.runs.read, inbox, dispatches)
 
 
 def publisher() -> Handler:
@@ -113,7 +118,17 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
         answer = failed if failed["batchItemFailures"] else answer
     if published:
         count(metric_names.STATUSES_PUBLISHED, published)
+    _advance_backfills(parts, changes)
     return answer
+
+
+def _advance_backfills(parts: PublisherParts, changes: list[RunStatusChange]) -> None:
+    """Let DISPATCH start the next runs of backfills whose runs have ended; RECONCILE does if this fails."""
+    requests = backfill_requests(changes)
+    try:
+        parts.dispatches.send([each.to_json() for each in requests])
+    except StoreError as error:
+        logger().warning(f"Ends of backfills' runs are left to RECONCILE: {error}", extra={"step": "publish"})
 
 
 def _changes(parts: PublisherParts, record: Record) -> list[RunStatusChange]:

@@ -44,6 +44,8 @@ _RECONCILED: Mapping[str, str] = {
     "invalid": metric_names.INVALID_ENTRIES,
     "held": metric_names.HELD_REQUESTS,
     "refused": metric_names.REFUSED_REQUESTS,
+    "backfilled": metric_names.BACKFILL_RUNS_RECOVERED,
+    "blocked": metric_names.BACKFILLS_BLOCKED,
 }
 
 

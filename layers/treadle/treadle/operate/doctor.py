@@ -11,10 +11,12 @@ from treadle.model.health import HOLDERS, HealthSnapshot
 from treadle.model.ticks import Tick, TickTrouble
 from treadle.operate.explanation import closed
 from treadle.operate.findings import (
+    BACKFILLS,
     Finding,
     Severity,
     of_activity,
     of_alarm,
+    of_backfill,
     of_backlog,
     of_bucket,
     of_channel,
@@ -26,6 +28,7 @@ from treadle.operate.findings import (
     of_target,
     of_unknown_jobs,
     of_unread,
+    of_unreadable_backfill,
     of_unreadable_tick,
 )
 from treadle.operate.moved_jobs import CHECK, MOST, Addresses
@@ -33,6 +36,7 @@ from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.policy_holders import of_holders
 from treadle.operate.problems import ProblemKind
 from treadle.operate.registrations import Registrations
+from treadle.ports.backfills import BackfillStore
 from treadle.ports.deployment import Deployment
 from treadle.ports.health import Health
 from treadle.ports.runs import RunStore
@@ -71,6 +75,7 @@ class Doctor:
         clock: the clock.
         addresses: the jobs' current and former targets; None to skip runs in progress.
         registrations: checks the registry; None to skip that.
+        backfills: backfills; None to skip them.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Doctor:
         clock: Clock,
         addresses: Addresses | None = None,
         registrations: Registrations | None = None,
+        backfills: BackfillStore | None = None,
     ) -> None:
         self._deployment = deployment
         self._health = health
@@ -92,6 +98,7 @@ class Doctor:
         self._clock = clock
         self._addresses = addresses
         self._registrations = registrations
+        self._backfills = backfills
 
     def examine(self) -> list[Finding]:
         """Return all problems, the worst first; then the checks that were skipped; then what is in order.
@@ -107,7 +114,7 @@ class Doctor:
                 findings += self._registrations.findings(self._deployment.sensors().values())
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
-            findings += self._under_way()
+            findings += [*self._under_way(), *self._of_backfills()]
             snapshot = pending_snapshot.result()
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # A function that does not load also crashes: that is one finding.
@@ -218,6 +225,24 @@ class Doctor:
         if not found:
             number = f"The first {MOST}" if len(names) == MOST else str(len(names))
             yield Finding(CHECK, CHECK, Severity.OK, f"{number} are at a current target of a job.")
+
+    def _of_backfills(self) -> Iterator[Finding]:
+        """Find backfills that are paused, blocked or overdue, and those whose record cannot be read."""
+        if self._backfills is None:
+            return
+        found, names = [], self._backfills.unfinished(COUNTED)
+        for name in names:
+            try:
+                backfill = self._backfills.get(name)
+            except UnreadableRecordError as error:
+                found.append(of_unreadable_backfill(name, error.reason))
+                continue
+            if backfill is not None:
+                found += of_backfill(backfill, self._clock.now() - LATE_MS)
+        yield from found
+        if not found:
+            says = f"{len(names)} are unfinished, and none of them is paused or blocked."
+            yield Finding(BACKFILLS, BACKFILLS, Severity.OK, says)
 
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:

@@ -10,6 +10,7 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import RunIds, timestamp
 from treadle.engine.tick.schedule import MINUTE_MS
+from treadle.model.backfills import backfill_of
 from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
@@ -137,7 +138,9 @@ class Explainer:
         if run is None:
             raise CommandRefusedError(f"Run {run_id} does not exist.")
         if run.sensor != sensor:
-            requester = f"by sensor {run.sensor}" if run.sensor else "outside any sensor"
+            of = backfill_of(run)
+            outside = f"by backfill {of[0]}" if of else "outside any sensor"
+            requester = f"by sensor {run.sensor}" if run.sensor else outside
             raise CommandRefusedError(f"Run {run_id} was requested {requester}, not by {sensor}.")
         return self._tracer.of_run(explanation, run)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
+from treadle.model.backfills import Backfill, BackfillStatus, PartitionState
 from treadle.model.deployment import DeployedSensor
 from treadle.model.health import (
     Activity,
@@ -277,3 +278,36 @@ def of_unread(unread: SkippedCheck) -> Finding:
     message = f"Not checked: {unread.detail}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."
     return Finding(unread.check, unread.what, Severity.WARNING, message, advice)
+
+
+BACKFILLS = "backfills"
+
+
+def of_backfill(backfill: Backfill, before: int) -> Iterator[Finding]:
+    """Find what keeps an unfinished backfill from continuing.
+
+    Args:
+        backfill: as stored.
+        before: one that was due before then is overdue.
+    """
+    subject, name = f"backfill {backfill.name}", backfill.name
+    waiting = backfill.count(PartitionState.WAITING)
+    if backfill.problem:
+        yield Finding(BACKFILLS, subject, Severity.PROBLEM, backfill.problem, f"treadle backfill show {name}")
+    if backfill.status is BackfillStatus.PAUSED:
+        by = next((each for each in reversed(backfill.edits) if each.action == "paused"), None)
+        who = f" by {by.by} at {timestamp(by.at)}" if by else ""
+        says = f"It was paused{who}, and {waiting} of its {backfill.total} partitions wait."
+        advice = f"treadle backfill resume {name}, or treadle backfill cancel {name}"
+        yield Finding(BACKFILLS, subject, Severity.WARNING, says, advice)
+    if backfill.next_at is not None and backfill.next_at < before:
+        says = f"It was due at {timestamp(backfill.next_at)}, and RECONCILE has not reached it; {waiting} partitions wait."
+        yield Finding(BACKFILLS, subject, Severity.PROBLEM, says, "Check RECONCILE's schedule and log.")
+
+
+def of_unreadable_backfill(name: str, reason: str) -> Finding:
+    """Report a backfill whose record cannot be read."""
+    advice = "Repair its item in the runs table: RECONCILE tries again once a day."
+    return Finding(
+        BACKFILLS, f"backfill {name}", Severity.PROBLEM, f"Its record cannot be read: {reason}.", advice
+    )

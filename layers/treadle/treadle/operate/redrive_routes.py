@@ -112,7 +112,10 @@ def subject_of(dead_letter: DeadLetter) -> str:
         return str(
             detail.get("name") or key or ("/".join(map(str, asset)) if isinstance(asset, list) else asset)
         )
-    parts = [named.get(name) for name in ("sensor", "tick_id", "slice", "run_id", "attempt", "nominal_time")]
+    parts = [
+        named.get(name)
+        for name in ("sensor", "tick_id", "slice", "backfill", "run_id", "attempt", "nominal_time")
+    ]
     return " ".join(str(word) for word in parts if word is not None)
 
 

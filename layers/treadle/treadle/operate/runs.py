@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
-from treadle.engine.launch.attempts import attempt_by_policy, queue_next_attempt
+from treadle.engine.launch.attempts import allow_next_attempt, attempt_by_policy, queue_next_attempt
 from treadle.engine.launch.launcher import pinned_settings, start_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
@@ -15,7 +15,7 @@ from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
 from treadle.engine.record.run_state import Report, fold
 from treadle.model.run_queries import RunPage, parse_place
-from treadle.model.runs import Failure, RetryGrant, Run
+from treadle.model.runs import Failure, Run
 from treadle.model.sensors import Edit
 from treadle.model.targets import Execution, JobSettings
 from treadle.ports.deployment import EngineCommands
@@ -85,6 +85,14 @@ class RunOperations:
         """
         return self._run(run_id)
 
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return the records that exist and can be read, by id.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        return self._runs.get_many(run_ids)
+
     def page(
         self,
         *,
@@ -142,7 +150,7 @@ class RunOperations:
             if _is_done(current, by, now, if_attempt):
                 return current
             _check_ended(current, "rerun it")
-            allowed = _allow_next(current, by, now)
+            allowed = allow_next_attempt(current, by, now)
             return queue_next_attempt(allowed, now)
 
         run = update_with_optimistic_lock(self._runs, run, again)
@@ -176,7 +184,7 @@ class RunOperations:
             if _is_done(current, by, now, if_attempt):
                 return current
             _check_ended(current, "release its key")
-            return current if current.may_start_again else _allow_next(current, by, now)
+            return current if current.may_start_again else allow_next_attempt(current, by, now)
 
         run = update_with_optimistic_lock(self._runs, run, released)
         self._increment_epoch(run, by, now)
@@ -361,11 +369,6 @@ def _check_ended(run: Run, then: str) -> None:
     if not run.status.is_finished:
         msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} once it has ended."
         raise CommandRefusedError(msg)
-
-
-def _allow_next(run: Run, by: str, now: int) -> Run:
-    allowance = RetryGrant(run.attempt + 1, by, now)
-    return replace(run, granted=max(run.granted, allowance.attempts), allowances=(*run.allowances, allowance))
 
 
 def _moved_on(run: Run, if_attempt: int | None) -> str:

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from treadle.model.assets import AssetEvent
+from treadle.model.backfills import Backfill
 from treadle.model.runs import Run
 from treadle.model.sensors import RecordedEdit
 from treadle.model.ticks import Tick, TickSummary
@@ -75,6 +76,18 @@ def run_json(run: Run) -> Json:
         if shown[name] is not None:
             shown[name] = {key: value for key, value in shown[name].items() if key != "token"}
     return {**shown, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
+
+
+def backfill_json(backfill: Backfill) -> Json:
+    """Return a backfill as JSON, with the number of its partitions in each state in place of the states."""
+    hidden = {"states", "attempts", "revision", "status"}
+    shown = {field.name: plain_json(getattr(backfill, field.name)) for field in fields(Backfill)}
+    return {
+        **{name: value for name, value in shown.items() if name not in hidden},
+        "status": backfill.shown_status.value,
+        "total": backfill.total,
+        "counts": {state.name: number for state, number in backfill.counts().items()},
+    }
 
 
 def edit_json(edit: RecordedEdit) -> Json:

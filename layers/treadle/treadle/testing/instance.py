@@ -12,6 +12,7 @@ from typing import Any
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import shown
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
@@ -25,6 +26,7 @@ from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
 from treadle.engine.assets.asset_events import materialized
+from treadle.engine.identity import RunIds
 from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
@@ -36,11 +38,14 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.preview import STORED, Preview
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
+from treadle.operate.backfills import BackfillOperations
+from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.grants import FixedGrants
@@ -116,6 +121,8 @@ class TreadleInstance(InstanceReader):
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
+        self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
+        self._backfills = _backfill_operations(self._stores, settings_of_jobs, self._launches, self.clock)
         self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
         self._recorder = engine.recorder(settings_of_jobs, targets)
         self._reconciler = engine.reconciler(self._dispatcher, self._launches, settings_of_jobs, targets)
@@ -285,6 +292,38 @@ class TreadleInstance(InstanceReader):
         self.clock.advance(0.001)
         return time
 
+    def backfill(
+        self,
+        job: str,
+        partition_keys: Sequence[str],
+        *,
+        name: str | None = None,
+        run_config: Mapping[str, Any] | None = None,
+        limit: int = 0,
+    ) -> Backfill:
+        """Start a backfill, as `treadle backfill start` does, and launch its runs as far as its limit allows.
+
+        Args:
+            job: a job of one of the sensors.
+            partition_keys: the partitions, which are not checked.
+            name: the backfill's name; None to derive it from what it runs.
+            run_config: of each run.
+            limit: how many runs may be in progress at a time; `finish_run` starts the next. 0 for no limit.
+
+        Raises:
+            CommandRefusedError: if no sensor has the job, or the name is taken by a backfill of other content.
+        """
+        partitions = [BackfillPartition(key) for key in partition_keys]
+        config = canonical_json(run_config or {})
+        change = self._backfills.start(job, partitions, _OPERATOR, name=name, run_config=config, limit=limit)
+        self._advance_backfills()
+        return self._tables.backfills[change.backfill.name]
+
+    def _advance_backfills(self) -> None:
+        for name in self._stores.backfills.unfinished(len(self._tables.backfills)):
+            self._backfiller.advance(name, self.clock.now() + 60_000)
+        self._launch()
+
     def finish_run(
         self,
         run: Run,
@@ -303,6 +342,7 @@ class TreadleInstance(InstanceReader):
         """
         self._record_end(run, self.target.finish(run.external_id or "", status, failure))
         self._deliver_events()
+        self._advance_backfills()
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
 
@@ -373,6 +413,14 @@ class TreadleInstance(InstanceReader):
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
         """Set a sensor's cursor, as an operator does."""
         return self._operations.set_cursor(sensor, cursor, _OPERATOR)
+
+
+def _backfill_operations(
+    stores: InMemoryStores, jobs: Mapping[str, JobSettings], launches: InMemoryQueue, clock: VirtualClock
+) -> BackfillOperations:
+    run_ids = RunIds.of(NAMESPACE)
+    runs = RunOperations(stores.runs, stores.sensors, launches, jobs, {}, run_ids, clock)
+    return BackfillOperations(stores.backfills, InMemoryQueue(), jobs, runs, run_ids, clock)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from treadle.model.ticks import (
     unreadable_tick,
 )
 from treadle.ports.ticks import MOST_READ
+from treadle.testing.backfills import InMemoryBackfillStore
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.partition_store import InMemoryPartitionStore
@@ -510,6 +511,7 @@ class InMemoryStores:
         self.runs = InMemoryRunStore(self.tables)
         self.events = InMemoryEventStore(self.tables)
         self.partitions = InMemoryPartitionStore(self.tables)
+        self.backfills = InMemoryBackfillStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)
         self.engine = InMemoryEngineStore(self.tables)
         self.late_sensors = InMemoryLateSensorStore(self.tables)

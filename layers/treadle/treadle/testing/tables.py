@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.model.assets import AssetEvent
+from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.engine_state import EngineRecord, LateSensor
 from treadle.model.partitions import ChangeTime
 from treadle.model.registry import RegistryCopy
@@ -31,6 +32,8 @@ class InMemoryTables:
         events: by asset key, in order.
         partitions: when each key of dynamic partitions was changed, by set and key, and its place among those added;
             None for a deleted one.
+        backfills: by name.
+        backfill_partitions: the partitions of each backfill, by its name.
         pending_since: when deferred pending ticks are due again.
         poll_checkpoints: the poll checkpoint of each observed job.
         unreadable: why a record cannot be read, by its key; set by tests.
@@ -49,6 +52,8 @@ class InMemoryTables:
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
     partitions: dict[str, dict[str, tuple[ChangeTime, tuple[int, int] | None]]] = field(default_factory=dict)
+    backfills: dict[str, Backfill] = field(default_factory=dict)
+    backfill_partitions: dict[str, tuple[BackfillPartition, ...]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)

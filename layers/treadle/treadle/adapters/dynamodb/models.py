@@ -187,6 +187,37 @@ class PollCheckpointModel(Model):
     down_to = NumberAttribute(null=True)
 
 
+class BackfillModel(Model):
+    """A backfill, under `backfill#<name>` in the runs table; `watch` and `next_at` exist until it is finished.
+
+    `progress` has the state of each partition, and then the number of the attempt that it is about.
+    """
+
+    run_id = UnicodeAttribute(hash_key=True)
+    sensor = UnicodeAttribute()
+    backfill_job = UnicodeAttribute()
+    digest = UnicodeAttribute()
+    run_config = UnicodeAttribute()
+    tags = JSONAttribute()
+    max_in_progress = NumberAttribute(null=True)
+    created_at = NumberAttribute()
+    status = UnicodeAttribute()
+    progress = BinaryAttribute(legacy_encoding=False)
+    problem = UnicodeAttribute(null=True)
+    edits = JSONAttribute(null=True)
+    watch = UnicodeAttribute(null=True)
+    next_at = NumberAttribute(null=True)
+    unreadable = UnicodeAttribute(null=True)
+    revision = NumberAttribute()
+
+
+class BackfillPageModel(Model):
+    """A hundred partitions of a backfill, under `backfill#<name>#<digest>#<number>` in the runs table."""
+
+    run_id = UnicodeAttribute(hash_key=True)
+    partitions = BinaryAttribute(legacy_encoding=False)
+
+
 class AssetEventModel(Model):
     """Three kinds of item per key: its counter, its events by number, and their ids; `#assets` has all keys.
 

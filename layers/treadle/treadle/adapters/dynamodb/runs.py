@@ -284,7 +284,7 @@ def _between(index: str, bounds: _Bounds) -> Condition:
 
 
 def _is_run(item: Item) -> bool:
-    return not item["run_id"]["S"].startswith(_CHECKPOINT_PREFIX)
+    return "#" not in item["run_id"]["S"]  # Poll checkpoints and backfills have one.
 
 
 def _current_run(run_id: str, failed: ConditionFailed | None) -> Run | None:

@@ -12,6 +12,7 @@ from treadle.ports.system import BlobStore, IdGenerator
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
+    from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
     from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
     from treadle.adapters.dynamodb.registry import DynamoRegistryStore
@@ -71,6 +72,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
 
         return DynamoPartitionStore(self._database, self._events)
+
+    @cached_property
+    def backfills(self) -> "DynamoBackfillStore":
+        """Return the store of backfills."""
+        from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
+
+        return DynamoBackfillStore(self._database, self._runs)
 
     @cached_property
     def registry(self) -> "DynamoRegistryStore":

@@ -179,7 +179,7 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
-    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), get_put)
+    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
     partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
     for step in ("dispatch", "reconcile"):
@@ -189,12 +189,13 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)
     yield Need("record", "RecordRole", arns.table("RUNS"), get_put)
     yield Need("publish", "PublishRole", arns.table("RUNS"), ("dynamodb:GetItem",))
+    yield Need("publish", "PublishRole", arns.queue("DispatchQueue"), ("sqs:SendMessage",))
     ended = {"dynamodb:LeadingKeys": [ended_runs_key(_ANYTHING)]}
     yield Need("publish", "PublishRole", arns.table("EVENTS"), _APPENDING, ended)
     yield Need("reconcile", "ReconcileRole", f"{arns.table('TICKS')}/index/pending", ("dynamodb:Query",))
     yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/watched", ("dynamodb:Query",))
     yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
-    yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), get_put)
+    yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
     for step, actions in _OF_REGISTRY.items():
         registry = {"dynamodb:LeadingKeys": [REGISTRY]}

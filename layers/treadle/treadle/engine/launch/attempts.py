@@ -5,7 +5,7 @@ from dataclasses import replace
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.model.runs import Run, request_digest
+from treadle.model.runs import RetryGrant, Run, request_digest
 
 KEPT_TICKS = 100
 """The number of ticks that a run remembers as having requested attempts, the latest; none requests two."""
@@ -40,6 +40,18 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         updated_at=max(run.updated_at, now),
         next_at=now + LAUNCH_DUE_MS,
     )
+
+
+def allow_next_attempt(run: Run, by: str, now: int) -> Run:
+    """Return the run with a retry grant for its next attempt.
+
+    Args:
+        run: one that has ended.
+        by: the operator.
+        now: the current time.
+    """
+    grant = RetryGrant(run.attempt + 1, by, now)
+    return replace(run, granted=max(run.granted, grant.attempts), allowances=(*run.allowances, grant))
 
 
 def attempt_by_policy(run: Run, now: int) -> Run:

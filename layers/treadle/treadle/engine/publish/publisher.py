@@ -6,9 +6,11 @@ from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.messages import MAX_POSITIONS, BackfillRequest
 from treadle.engine.publish.bus_events import RunStatusChange, published_tags, run_status_changed
 from treadle.engine.record.run_state import ASSUMED
 from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.backfills import backfill_of
 from treadle.model.runs import Reached, Run
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
@@ -34,6 +36,20 @@ def statuses_reached(run: Run, before: Reached | None = None) -> list[RunStatusC
             if (place, status.value) not in known and (key not in fresh or time < fresh[key].time):
                 fresh[key] = RunStatusChange(run, attempt, retry, status, time)
     return [fresh[key] for key in sorted(fresh)]
+
+
+def backfill_requests(changes: Collection[RunStatusChange]) -> list[BackfillRequest]:
+    """Return the requests to advance the backfills whose runs have ended, a few for each."""
+    ended: dict[str, dict[int, None]] = {}
+    for each in changes:
+        found = backfill_of(each.run) if each.status.is_finished else None
+        if found is not None:
+            ended.setdefault(found[0], {})[found[1]] = None
+    return [
+        BackfillRequest(name, tuple(positions)[first : first + MAX_POSITIONS])
+        for name, positions in ended.items()
+        for first in range(0, len(positions), MAX_POSITIONS)
+    ]
 
 
 def _plain(name: str) -> str:

@@ -15,6 +15,7 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.backfills.backfiller import Backfiller
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
 from treadle.engine.launch.attempts import attempt_by_policy
@@ -87,6 +88,8 @@ class Reconciled:
         refused: requests and asset events that were refused, of such ticks.
         registered: registry entries that have changed.
         invalid: registry entries that are invalid.
+        backfilled: runs and attempts that were created for backfills.
+        blocked: backfills that were checked, and cannot continue.
         late: the sensors that have not ticked for three of their intervals, by name.
         is_complete: False if time ran out, and the next pass continues.
     """
@@ -104,6 +107,8 @@ class Reconciled:
     refused: int = 0
     registered: int = 0
     invalid: int = 0
+    backfilled: int = 0
+    blocked: int = 0
     late: tuple[str, ...] = ()
     is_complete: bool = True
 
@@ -114,20 +119,18 @@ class Reconciled:
             f"{self.described} runs polled, {self.observed} external runs recorded, {self.failed} "
             "failed and left for later"
         )
-        if self.unreadable:
-            text = f"{text}, {self.unreadable} of them with unreadable records"
-        if self.retried:
-            text = f"{text}, {self.retried} runs retried"
-        if self.timed_out:
-            text = f"{text}, {self.timed_out} runs over their maximum runtime"
-        if self.not_canceled:
-            text = f"{text}, {self.not_canceled} of which their targets did not end"
-        if self.held:
-            text = f"{text}, {self.held} requests held"
-        if self.registered:
-            text = f"{text}, {self.registered} registry entries changed"
-        if self.invalid:
-            text = f"{text}, {self.invalid} registry entries invalid"
+        for number, what in (
+            (self.unreadable, "of them with unreadable records"),
+            (self.retried, "runs retried"),
+            (self.timed_out, "runs over their maximum runtime"),
+            (self.not_canceled, "of which their targets did not end"),
+            (self.held, "requests held"),
+            (self.registered, "registry entries changed"),
+            (self.invalid, "registry entries invalid"),
+            (self.backfilled, "runs created for backfills"),
+            (self.blocked, "backfills blocked"),
+        ):
+            text = f"{text}, {number} {what}" if number else text
         if self.late:
             text = f"{text}, late sensors: {', '.join(self.late)}"
         return text if self.is_complete else f"{text}; more work is left"
@@ -150,6 +153,7 @@ class Reconciler:
         heartbeat: records that RECONCILE runs; None to leave that out.
         sensors: finds late sensors; None to leave that out.
         place: the engine's account and Region, as `account/region`; runs in other accounts are polled more often.
+        backfiller: advances backfills; None to leave that out.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class Reconciler:
         heartbeat: Heartbeat | None = None,
         sensors: LateSensors | None = None,
         place: str = "",
+        backfiller: Backfiller | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -181,6 +186,7 @@ class Reconciler:
         self._heartbeat = heartbeat
         self._sensors = sensors
         self._place = place
+        self._backfiller = backfiller
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -198,6 +204,7 @@ class Reconciler:
         # There may be many held ticks: half of the time is reserved for what is overdue.
         found = self._check_held(found, self._clock.now() + int(seconds * 500))
         is_checked = found.is_complete
+        found = self._advance_backfills(found, self._clock.now() + int(seconds * 250))
         for check in (self._dispatch_late, self._check_runs):
             while self._clock.now() < ends_at:
                 found, is_last = check(found, ends_at)
@@ -281,6 +288,29 @@ class Reconciler:
             refused=found.refused + checked.refused,
             is_complete=checked.is_complete,
         )
+
+    def _advance_backfills(self, found: Reconciled, ends_at: int) -> Reconciled:
+        """Advance the backfills that are due: those that no message, or no living invocation, advances."""
+        backfiller = self._backfiller
+        for name in backfiller.due(PAGE) if backfiller is not None else ():
+            if backfiller is None or self._clock.now() >= ends_at:
+                break
+            try:
+                done = backfiller.advance(name, ends_at)
+            except UnreadableRecordError as error:
+                body = {"treadle": ORIGIN, "backfill": name}
+                found = self._set_apart(found, error, body, is_new=not error.is_noted)
+                self._noted(backfiller.postpone, name, reason=error.reason)
+            except Exception:  # whatever it is, it concerns only this backfill: go on with the next
+                logger.exception("Backfill %s could not be advanced", name)
+                found = replace(found, failed=found.failed + 1)
+            else:
+                created, problem = (done.created, done.problem) if done else (0, None)
+                blocked = found.blocked + (problem is not None)
+                found = replace(found, backfilled=found.backfilled + created, blocked=blocked)
+                if problem:
+                    logger.error("Backfill %s cannot continue: %s", name, problem)
+        return found
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)

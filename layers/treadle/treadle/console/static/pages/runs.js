@@ -129,7 +129,7 @@ export function RunRows({runs, empty, showsSensor = false}) {
       of: (run) =>
         run.sensor
           ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-          : html`<span class="faint">observed</span>`,
+          : html`<span class="faint">${backfillOf(run) ?? 'observed'}</span>`,
     },
     {
       name: 'Run key',
@@ -234,6 +234,16 @@ function Actions({run, done}) {
   `;
 }
 
+/**
+ * The backfill that requested a run, if one did.
+ *
+ * @param {{sensor: string, tick_id: string}} run
+ */
+function backfillOf(run) {
+  const [kind, name] = run.tick_id.split('/');
+  return !run.sensor && kind === 'backfill' ? `backfill ${name}` : null;
+}
+
 /** @param {{run: Api.Run}} props */
 function RunDetail({run}) {
   return html`
@@ -241,8 +251,13 @@ function RunDetail({run}) {
       facts=${[
         ['Status', html`<${Badge} status=${run.status} />`],
         ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-        ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: an external run'],
-        run.tick_id && [
+        [
+          'Sensor',
+          run.sensor
+            ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
+            : (backfillOf(run) ?? 'none: an external run'),
+        ],
+        run.sensor && [
           'Tick',
           html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`,
           'wide',

@@ -1,0 +1,1 @@
+"""Backfills: one run for each partition of a set, slice by slice."""
