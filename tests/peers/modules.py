@@ -86,9 +86,8 @@ class Statements(SourceFileLoader):
 
     Args:
         spec: the module's.
-        left_out: functions of these names do nothing; assertions with one of these texts, and assignments to one of
-            these names, are left out, as they
-            are about Dagster's daemon.
+        left_out: functions of these names do nothing; assertions with one of these texts, blocks that expect an error with
+            one, and assignments to one of these names are left out, as they are about Dagster's daemon or repositories.
         broken: what could not be defined, by name; completed here.
     """
 

@@ -526,6 +526,16 @@ class TestEvaluateTick:
 
         assert context.cursor != str(len(instance.run_status_events()))
 
+    def test_a_cursor_of_the_function_fails(self) -> None:
+        @run_status_sensor(SUCCESS, monitored_jobs=[load])
+        def watch() -> SensorResult:
+            return SensorResult(cursor="7")
+
+        instance = TreadleInstance([upstream])
+        self.ended(instance, SUCCESS)
+        with pytest.raises(DagsterInvariantViolationError, match="has no cursor when it evaluates an event"):
+            watch.evaluate_tick(build_sensor_context(instance, "0"))
+
     def test_status_changes_are_still_delivered_to_deployed_sensors(self) -> None:
         seen: list[str] = []
 

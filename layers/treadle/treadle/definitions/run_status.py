@@ -221,7 +221,7 @@ class RunStatusSensorDefinition(SensorDefinition):
             if here.monitors(event):
                 if len(reactions) == _MAX_REACTIONS:
                     break
-                data = here.evaluate_event(replace(context), event)
+                data = here.evaluate_event(context.without_cursor(), event)
                 if not _is_silent(data):
                     context.update_cursor(str(number))
                     break
