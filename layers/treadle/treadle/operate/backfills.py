@@ -85,7 +85,7 @@ class CanceledRuns:
     """The result of canceling the runs of a backfill.
 
     Attributes:
-        requested: how many targets were asked to end their run, or had not started it.
+        requested: how many targets received the request to end their run, or had not started it.
         refused: why others could not be canceled, by run id.
     """
 
