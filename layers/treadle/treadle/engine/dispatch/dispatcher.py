@@ -290,9 +290,10 @@ class Dispatcher:
         # Those that change dynamic partitions come first: the others are sent once these are done.
         left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left
         queue.send([ChunkRequest(tick.sensor, tick.tick_id, index, slicing.of).to_json() for index in left])
+        changes = f" and {len(tick.partition_changes)} partitions" if tick.partition_changes else ""
         reason = (
-            f"{len(tick.requests)} requests, {len(tick.partition_changes)} partitions: {len(left)} of {slicing.of} "
-            "chunks sent to the dispatch queue"
+            f"{len(tick.requests)} requests{changes}: {len(left)} of {slicing.of} chunks sent to the dispatch "
+            "queue"
         )
         if left:
             # It stays pending until its last chunk is completed, which may take a while.
