@@ -29,7 +29,8 @@ declare namespace Api {
   type Explanation = Response<'why'>;
   type BackfillOutline = Response<'backfills'>['backfills'][number];
   type Backfill = Response<'backfill'>;
-  type BackfillRun = Response<'backfill_runs'>['runs'][number];
+  type BackfillRuns = Response<'backfill_runs'>;
+  type BackfillRun = BackfillRuns['runs'][number];
   type AssetEvent = Response<'assets'>['assets'][number];
   type DeadLetter = Response<'dead_letters'>['dead_letters'][number];
   type Finding = Response<'doctor'>['findings'][number];

@@ -116,7 +116,7 @@ export const cancel = (runId, ifAttempt) => post(run(runId, 'cancel'), {if_attem
 export const backfills = (query, signal) => get('backfills', signal, query);
 /** @type {(name: string, signal: AbortSignal) => Promise<Api.Backfill>} */
 export const oneBackfill = (name, signal) => get(backfill(name), signal);
-/** @type {(name: string, query: Api.Query<'backfill_runs'>, signal: AbortSignal) => Promise<Api.Response<'backfill_runs'>>} */
+/** @type {(name: string, query: Api.Query<'backfill_runs'>, signal: AbortSignal) => Promise<Api.BackfillRuns>} */
 export const backfillRuns = (name, query, signal) => get(backfill(name, 'runs'), signal, query);
 /** @type {(name: string, action: 'pause' | 'cancel' | 'retry') => Promise<Api.Response<'pause_backfill'>>} */
 export const changeBackfill = (name, action) => post(backfill(name, action));
