@@ -83,9 +83,8 @@ def start(
     """Start a backfill of JOB: one run for each of the given partitions.
 
     The partitions are those of the JobDefinition in the project's code, as of now; stored keys of dynamic partitions are
-    read from the engine. The name is derived from the job, the
-    partitions, the config and the tags, so the same command starts nothing twice; --again starts them once more. The
-    same name with other content is refused.
+    read from the engine. The name is derived from the job, the partitions, the config and the tags, so the same command
+    starts nothing twice; --again starts them once more. The same name with other content is refused.
     """
     if sum((partitions is not None, bool(keys), of_all)) != 1:
         raise click.UsageError("Which partitions? Give --partitions FIRST...LAST, --partition KEY, or --all.")
