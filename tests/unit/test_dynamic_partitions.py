@@ -577,7 +577,7 @@ def test_changes_of_a_large_tick_are_applied_in_chunks_before_its_runs_start(
     first = dispatcher.dispatch(tick)
     seen = [(reason, len(keys_of(harness)), len(harness.tables.runs)) for reason in chunk_handled()]
 
-    assert first.reason == "501 requests, 1001 partitions: 3 of 5 chunks sent to the dispatch queue"
+    assert first.reason == "501 requests and 1001 partitions: 3 of 5 chunks sent to the dispatch queue"
     assert [(number, runs) for _, number, runs in seen] == [
         (333, 0),
         (667, 0),
