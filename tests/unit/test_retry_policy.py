@@ -336,7 +336,9 @@ def test_request_after_the_last_retry_has_a_policy_of_its_own(harness: EngineHar
 # ---- Operators
 
 
-def test_rerun_starts_the_next_attempt_at_once_and_the_policy_from_the_beginning(harness: EngineHarness) -> None:
+def test_rerun_starts_the_next_attempt_at_once_and_the_policy_from_the_beginning(
+    harness: EngineHarness,
+) -> None:
     started(harness)
     fails(harness)
 
