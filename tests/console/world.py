@@ -85,6 +85,7 @@ class World:
             Failure("States.TaskFailed", f"row 7 of {AWKWARD} is short"),
         )
         world.instance.finish_run(world._run_of("order-2-"))
+        world.backfill()
         world.catch_up()
         return world
 
@@ -136,6 +137,14 @@ class World:
             self.plan("request")
             self.instance.tick("orders")
 
+    def backfill(self) -> None:
+        """Start a backfill of thirty partitions, two at a time; one run has succeeded, and one failed."""
+        keys = [AWKWARD, *(f"2026-10-{day:02d}" for day in range(2, 31))]
+        self.instance.backfill("load_orders", keys, name="october", run_config={"order": AWKWARD}, limit=2)
+        for status, failure in ((Status.SUCCESS, None), (Status.FAILURE, Failure("Error", AWKWARD))):
+            run = next(each for each in self.backfill_runs() if not each.status.is_finished)
+            self.instance.finish_run(run, status, failure)
+
     def store_silently(self, key: str) -> None:
         """Store an object that no event reports."""
         self.instance.objects.put(BUCKET, key, b"a,b")
@@ -164,6 +173,11 @@ class World:
     def run(self, run_id: str) -> Run:
         """Return a run's record."""
         return self.instance._tables.runs[run_id]
+
+    def backfill_runs(self) -> list[Run]:
+        """Return the runs of the backfill, in the order of its partitions."""
+        found = [run for run in self.instance.runs() if run.tick_id.startswith("backfill/")]
+        return sorted(found, key=lambda run: int(run.tick_id.rpartition("/")[2]))
 
     @property
     def failed_run(self) -> Run:

@@ -15,7 +15,13 @@ from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest
 from treadle.engine.record.run_state import Report, fold
 from treadle.entrypoints import metric_names
-from treadle.model.backfills import Backfill, BackfillPartition, BackfillStatus, backfill_of
+from treadle.model.backfills import (
+    Backfill,
+    BackfillPartition,
+    BackfillStatus,
+    PartitionState,
+    backfill_of,
+)
 from treadle.model.runs import Run
 from treadle.operate.backfills import BackfillOperations
 from treadle.operate.runs import RunOperations
@@ -193,3 +199,24 @@ def test_message_about_an_unknown_backfill_changes_nothing(deployment: Deploymen
 
     assert deployment.invoke("engine/dispatch", batch(message)) == {"batchItemFailures": []}
     assert deployment.messages("launch") == []
+
+
+def test_page_of_partitions_has_the_runs_that_exist(
+    deployment: Deployment, operator: BackfillOperations
+) -> None:
+    name = started(operator, total=205, limit=2)
+    dispatch(deployment)
+    states = list(PartitionState)
+
+    first = operator.run_page(name, states, None, 3)
+    across = operator.run_page(name, states, 98, 3)
+    last = operator.run_page(name, [PartitionState.WAITING], 201, 100)
+
+    assert [(each.partition_key, run and run.partition_key) for each, run in first.runs] == [
+        ("p0", "p0"),
+        ("p1", "p1"),
+        ("p2", None),
+    ]
+    assert [each.partition_key for each, _ in across.runs] == ["p99", "p100", "p101"]
+    assert [each.partition_key for each, _ in last.runs] == ["p202", "p203", "p204"]
+    assert (first.next, across.next, last.next) == (2, 101, None)

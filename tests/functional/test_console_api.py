@@ -68,7 +68,9 @@ def refusal_of(answer: Answer) -> tuple[int, str]:
 
 def example(operation: Operation) -> str:
     """Return an address of an operation."""
-    return operation.path.replace("<sensor>", "watch").replace("<run_id>", RUN_ID)
+    return (
+        operation.path.replace("<sensor>", "watch").replace("<run_id>", RUN_ID).replace("<backfill>", "may")
+    )
 
 
 def test_a_run_is_started_once_more_by_whoever_requested_it(stack: MemoryStack, operator: Client) -> None:

@@ -37,6 +37,7 @@ def stack() -> MemoryStack:
     for _ in range(3):
         instance.tick("watch")
     instance.report_runless_asset_event(AssetMaterialization("orders"))
+    instance.backfill("load", ["a", "b", "c"], name="may", limit=1)
     made = MemoryStack(instance)
     made.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
     return made
@@ -51,7 +52,7 @@ def known() -> dict[str, Any]:
     del described["security"]
     [run, *_] = stack().instance.runs()
     [tick, *_] = stack().instance.ticks("watch")
-    names = {"sensor": "watch", "run_id": run.run_id, "tick_id": tick.tick_id}
+    names = {"sensor": "watch", "run_id": run.run_id, "tick_id": tick.tick_id, "backfill": "may"}
     for operation in (each for path in described["paths"].values() for each in path.values()):
         operation["parameters"] = [each for each in operation["parameters"] if each["in"] != "header"]
         for parameter in operation["parameters"]:

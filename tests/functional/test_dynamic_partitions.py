@@ -1,6 +1,7 @@
 """Dynamic partitions, as deployed: the evaluator's and DISPATCH's handlers, tables on moto, and the operator's commands."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +141,77 @@ def test_operator_sees_the_requests_of_a_tick(stack: Deployment) -> None:
     assert "skips partitions of fruits that exist: apple\n" in shown
     assert "skips partitions of fruits that do not exist: plum\n" in shown
     assert "deletes" not in shown
+
+
+CODE = """
+from treadle import DynamicPartitionsDefinition, JobDefinition, MultiPartitionsDefinition, StaticPartitionsDefinition
+
+fruits = DynamicPartitionsDefinition(name="fruits")
+load = JobDefinition("process_file", partitions_def=%s)
+"""
+BY_REGION = 'MultiPartitionsDefinition({"fruit": fruits, "region": StaticPartitionsDefinition(["eu", "us"])})'
+
+
+@pytest.mark.parametrize(
+    ("definition", "options", "started"),
+    [
+        ("fruits", ["--all"], ["pear", "apple", "kiwi"]),
+        ("fruits", ["--partition", "kiwi", "--partition", "pear"], ["kiwi", "pear"]),
+        ("fruits", ["--partitions", "apple...kiwi"], ["apple", "kiwi"]),
+        (BY_REGION, ["--all"], [f"{each}|{region}" for each in ("pear", "apple", "kiwi") for region in ("eu", "us")]),
+        (BY_REGION, ["--partition", "apple|us"], ["apple|us"]),
+        (BY_REGION, ["--partitions", "pear|us...apple|us"], ["pear|us", "apple|us"]),
+    ],
+    ids=["all", "keys", "range", "all-of-two", "key-of-two", "range-of-two"],
+)  # fmt: skip
+def test_backfill_starts_stored_partitions(
+    stack: Deployment, project: Path, definition: str, options: list[str], started: list[str]
+) -> None:
+    (project / "jobs.py").write_text(CODE % definition)
+    treadle("partition", "add", "fruits", "pear", "apple", "kiwi", "plum")
+    treadle("partition", "delete", "fruits", "plum")
+
+    result = treadle("backfill", "start", "process_file", *options, "--name", "all", "--limit", "1")
+
+    assert result.exit_code == 0, result.output
+    backfill = stack.stores.backfills.get("all")
+    assert backfill is not None
+    stored = stack.stores.backfills.partitions(backfill, range(backfill.total))
+    assert [stored[each].key for each in range(backfill.total)] == started
+
+
+@pytest.mark.parametrize(
+    ("definition", "options", "problem"),
+    [
+        ("fruits", ["--partition", "plum"], "Could not find a partition with key `plum`"),
+        ("fruits", ["--partitions", "pear...plum"], "Nonexistent partition keys: ['plum']"),
+        (BY_REGION, ["--partition", "plum|us"], "Could not find a partition with key `plum|us`"),
+        (
+            "DynamicPartitionsDefinition(name='vegetables')",
+            ["--all"],
+            "Job process_file has no partitions now: nothing was started.",
+        ),
+    ],
+    ids=["key", "range", "key-of-two", "empty"],
+)
+def test_backfill_of_partitions_that_are_not_stored_is_refused(
+    stack: Deployment, project: Path, definition: str, options: list[str], problem: str
+) -> None:
+    (project / "jobs.py").write_text(CODE % definition)
+    treadle("partition", "add", "fruits", "pear", "plum")
+    treadle("partition", "delete", "fruits", "plum")
+
+    result = treadle("backfill", "start", "process_file", *options, "--name", "all")
+
+    assert result.exit_code == 2
+    assert problem in result.stderr
+    assert stack.stores.backfills.get("all") is None
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project, in whose folder the commands run."""
+    (tmp_path / "template.yaml").write_text("Resources: {}\n")
+    (tmp_path / "functions" / "sensors").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

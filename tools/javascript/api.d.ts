@@ -27,6 +27,10 @@ declare namespace Api {
   type RunOutline = Response<'runs'>['runs'][number];
   type Run = Response<'run'>;
   type Explanation = Response<'why'>;
+  type BackfillOutline = Response<'backfills'>['backfills'][number];
+  type Backfill = Response<'backfill'>;
+  type BackfillRuns = Response<'backfill_runs'>;
+  type BackfillRun = BackfillRuns['runs'][number];
   type AssetEvent = Response<'assets'>['assets'][number];
   type DeadLetter = Response<'dead_letters'>['dead_letters'][number];
   type Finding = Response<'doctor'>['findings'][number];

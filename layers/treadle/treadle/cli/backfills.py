@@ -82,9 +82,9 @@ def start(
 ) -> None:
     """Start a backfill of JOB: one run for each of the given partitions.
 
-    The partitions are those of the JobDefinition in the project's code, as of now. The name is derived from the job, the
-    partitions, the config and the tags, so the same command starts nothing twice; --again starts them once more. The
-    same name with other content is refused.
+    The partitions are those of the JobDefinition in the project's code, as of now; stored keys of dynamic partitions are
+    read from the engine. The name is derived from the job, the partitions, the config and the tags, so the same command
+    starts nothing twice; --again starts them once more. The same name with other content is refused.
     """
     if sum((partitions is not None, bool(keys), of_all)) != 1:
         raise click.UsageError("Which partitions? Give --partitions FIRST...LAST, --partition KEY, or --all.")
@@ -92,22 +92,25 @@ def start(
         raise click.UsageError("--again is for a backfill without a name of its own: choose another name.")
     with exit_on_error():
         from treadle.cli.job_code import job_definition
+        from treadle.definitions.partitions.context import partition_loading_context
 
         definition = job_definition(job, code)
-        wanted = _partitions(job, definition, partitions, keys)
         run_config, all_tags = _content(definition, config, tags)
     with deployed(stack) as parts:
+        caller = caller_name(by)
+        with partition_loading_context(dynamic_partitions_store=parts.partitions.store(caller)):
+            wanted = _partitions(job, definition, partitions, keys)
         change = parts.backfills.start(
             job,
             wanted,
-            caller_name(by),
+            caller,
             name=name,
             again=again,
             run_config=run_config,
             tags=all_tags,
             limit=limit or 0,
         )
-    _say_change(change, as_json)
+    _print_change(change, as_json)
 
 
 @backfill.command("list")
@@ -148,7 +151,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
         ]
         echo_json({**_json(found.backfill), "runs": runs})
     else:
-        _say(found)
+        _print_details(found)
 
 
 def _named(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,7 +163,7 @@ def _named(command: Callable[..., None]) -> Callable[..., None]:
 def pause(name: str, stack: str, by: str | None, as_json: bool) -> None:
     """Start no more runs of a backfill until it is resumed; runs in progress continue."""
     with deployed(stack) as parts:
-        _say_change(parts.backfills.pause(name, caller_name(by)), as_json)
+        _print_change(parts.backfills.pause(name, caller_name(by)), as_json)
 
 
 @backfill.command()
@@ -169,7 +172,7 @@ def pause(name: str, stack: str, by: str | None, as_json: bool) -> None:
 def resume(name: str, limit: int | None, stack: str, by: str | None, as_json: bool) -> None:
     """Let a paused backfill continue; with --limit also change the limit of one that is not paused."""
     with deployed(stack) as parts:
-        _say_change(parts.backfills.resume(name, caller_name(by), limit=limit), as_json)
+        _print_change(parts.backfills.resume(name, caller_name(by), limit=limit), as_json)
 
 
 @backfill.command()
@@ -183,10 +186,11 @@ def cancel(name: str, runs: bool, stack: str, by: str | None, as_json: bool) -> 
     with deployed(stack) as parts:
         change = parts.backfills.cancel(name, caller_name(by))
         ended = parts.backfills.cancel_runs(name, caller_name(by)) if runs else None
-    _say_change(change, as_json)
+    _print_change(change, as_json)
     if ended is not None:
         click.echo(
-            f"{ended.requested} runs are canceled, or their targets were asked to end them.", err=as_json
+            f"{ended.requested} runs are canceled, or their targets received the request to end them.",
+            err=as_json,
         )
         for run_id, reason in ended.refused.items():
             echo(f"not canceled: {run_id}: {reason}")
@@ -197,16 +201,18 @@ def cancel(name: str, runs: bool, stack: str, by: str | None, as_json: bool) -> 
 def retry(name: str, stack: str, by: str | None, as_json: bool) -> None:
     """Start each failed or canceled run of a backfill again, under its limit; those that succeeded stay as they are."""
     with deployed(stack) as parts:
-        _say_change(parts.backfills.retry(name, caller_name(by)), as_json)
+        _print_change(parts.backfills.retry(name, caller_name(by)), as_json)
 
 
 def _partitions(
     job: str, definition: "JobDefinition | None", wanted: str | None, keys: tuple[str, ...]
 ) -> "list[BackfillPartition]":
-    """Return the partitions that were asked for, checked against the job's definition.
+    """Return the partitions of the command, checked against the job's definition.
+
+    The keys of dynamic partitions are those of the store of `partition_loading_context`.
 
     Raises:
-        CommandRefusedError: if the job has no partitions in code, or lacks one of those.
+        CommandRefusedError: if the job has no partitions in code or none now, or lacks one of those.
         DagsterInvalidInvocationError: if it lacks an end of the range.
     """
     from treadle.definitions.partitions.base import PartitionKeyRange, key_problems
@@ -235,6 +241,9 @@ def _partitions(
             msg = f"{wanted!r} is not a range: give FIRST...LAST, or --partition for one key."
             raise CommandRefusedError(msg)
         found = list(partitions_def.get_partition_keys_in_range(PartitionKeyRange(first, last)))
+    if not found:
+        msg = f"Job {job} has no partitions now: nothing was started. Repeat the command once it has some."
+        raise CommandRefusedError(msg)
     tags = ({**partitions_def.get_tags_for_partition_key(key)} for key in found)
     return [
         BackfillPartition(str(key), {name: value for name, value in of.items() if name != PARTITION_TAG})
@@ -289,7 +298,7 @@ def _row(backfill: "Backfill") -> tuple[object, ...]:
     )
 
 
-def _say(found: "BackfillDetails") -> None:
+def _print_details(found: "BackfillDetails") -> None:
     from treadle.model.backfills import PartitionState as State
 
     backfill = found.backfill
@@ -327,7 +336,7 @@ def _json(backfill: "Backfill") -> dict[str, Any]:
     return backfill_json(backfill)
 
 
-def _say_change(change: "BackfillChange", as_json: bool) -> None:
+def _print_change(change: "BackfillChange", as_json: bool) -> None:
     if as_json:
         echo_json({"is_new": change.is_new, "reason": change.reason, "backfill": _json(change.backfill)})
     else:

@@ -11,8 +11,8 @@ from treadle.model.runs import Run
 
 BACKFILL_TAG = "dagster/backfill"
 
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
-"""The valid names of backfills."""
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}")
+"""The valid names of backfills: parts of an address, so none of them is `.` or `..`."""
 
 MAX_PARTITIONS = 100_000
 """The maximum number of a backfill's partitions."""

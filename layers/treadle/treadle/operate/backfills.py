@@ -81,11 +81,24 @@ class BackfillDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillRunPage:
+    """A page of a backfill's partitions.
+
+    Attributes:
+        runs: the runs of its partitions, each with its record; None if it was not created yet.
+        next: where the next page starts; None if this is the last.
+    """
+
+    runs: tuple[tuple[BackfillRun, Run | None], ...]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CanceledRuns:
     """The result of canceling the runs of a backfill.
 
     Attributes:
-        requested: how many targets were asked to end their run, or had not started it.
+        requested: how many targets received the request to end their run, or had not started it.
         refused: why others could not be canceled, by run id.
     """
 
@@ -192,7 +205,10 @@ class BackfillOperations:
                 f"No job {job!r} is registered with this engine. `treadle doctor` lists entries."
             )
         if NAME.fullmatch(name) is None:
-            msg = f"{shown(name)} cannot name a backfill: use 1 to 120 letters, digits, dots, dashes and underscores."
+            msg = (
+                f"{shown(name)} cannot name a backfill. Use 1 to 120 letters, digits, dots, dashes and underscores; "
+                "the first is no dot or dash."
+            )
             raise CommandRefusedError(msg)
         if not 0 < len(keys) <= MAX_PARTITIONS:
             msg = f"A backfill has 1 to {MAX_PARTITIONS} partitions, but {len(keys)} were given. Split it into several."
@@ -229,10 +245,36 @@ class BackfillOperations:
             CommandRefusedError: if there is none of this name.
             StoreError: if the store did not respond.
         """
-        backfill = self._get(name)
+        backfill = self.get(name)
         failed = backfill.positions(PartitionState.FAILURE, PartitionState.CANCELED, most=SHOWN_PARTITIONS)
         running = backfill.positions(PartitionState.IN_PROGRESS, most=SHOWN_PARTITIONS)
         return BackfillDetails(backfill, tuple(self._of(backfill, [*failed, *running])))
+
+    def run_page(
+        self, name: str, states: Collection[PartitionState], after: int | None, limit: int
+    ) -> BackfillRunPage:
+        """Return a page of a backfill's partitions with their runs, in the order of the partitions.
+
+        Args:
+            name: the backfill's name.
+            states: any of these.
+            after: `next` of the previous page; None for the first.
+            limit: the maximum number.
+
+        Raises:
+            CommandRefusedError: if there is no backfill of this name.
+            StoreError: if the store did not respond.
+        """
+        backfill, first = self.get(name), 0 if after is None else after + 1
+        positions = [each for each in backfill.positions(*states) if each >= first]
+        shown_positions = positions[:limit]
+        found = self._of(backfill, shown_positions)
+        # What waits for its first attempt has no run.
+        records = self._runs.get_many(
+            [each.run_id for each in found if each.state is not PartitionState.WAITING or each.attempt > 1]
+        )
+        runs = tuple((each, records.get(each.run_id)) for each in found)
+        return BackfillRunPage(runs, shown_positions[-1] if len(positions) > limit else None)
 
     def runs(self, name: str, statuses: Collection[DagsterRunStatus] | None, limit: int) -> list[Run]:
         """List a backfill's runs in the order of its partitions.
@@ -246,7 +288,7 @@ class BackfillOperations:
             CommandRefusedError: if there is no backfill of this name.
             StoreError: if the store did not respond.
         """
-        backfill, found = self._get(name), []
+        backfill, found = self.get(name), []
         for first in range(0, backfill.total, PAGE_SIZE):
             ids = [
                 each.run_id for each in self._of(backfill, range(backfill.total)[first : first + PAGE_SIZE])
@@ -318,7 +360,7 @@ class BackfillOperations:
             CommandRefusedError: if there is none of this name, or it would start others in their place.
             StoreError: if the store did not respond.
         """
-        backfill = self._get(name)
+        backfill = self.get(name)
         if backfill.status is not BackfillStatus.CANCELED:
             raise CommandRefusedError(f"Backfill {name} is {backfill.shown_status}. Cancel it first.")
         requested, refused = 0, {}
@@ -374,7 +416,7 @@ class BackfillOperations:
         self, name: str, by: str, action: str, change: Callable[[Backfill], Backfill], reason: str
     ) -> BackfillChange:
         """Apply an operator's edit under the record's revision; a repeated one changes nothing."""
-        backfill, edit = self._get(name), BackfillEdit(self._clock.now(), by, action)
+        backfill, edit = self.get(name), BackfillEdit(self._clock.now(), by, action)
         while True:
             changed = change(backfill)
             if changed == backfill:
@@ -393,7 +435,13 @@ class BackfillOperations:
             msg = f"The command on backfill {name} is recorded, and RECONCILE continues in a minute; but: {error}"
             raise StoreError(msg) from error
 
-    def _get(self, name: str) -> Backfill:
+    def get(self, name: str) -> Backfill:
+        """Return a backfill.
+
+        Raises:
+            CommandRefusedError: if there is none of this name.
+            StoreError: if the store did not respond.
+        """
         found = self._backfills.get(name) if NAME.fullmatch(name) else None
         if found is None:
             raise CommandRefusedError(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.partitions.requests import set_keys, set_name
 from treadle.engine.identity import timestamp
+from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.model.partitions import ChangeTime, PartitionChange, StoredPartition
 from treadle.ports.partitions import PartitionStore
 from treadle.ports.system import Clock
@@ -16,6 +17,10 @@ class PartitionOperations:
     def __init__(self, store: PartitionStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+
+    def store(self, by: str) -> StoredPartitions:
+        """Return the sets as a `dynamic_partitions_store`, which an operator uses."""
+        return StoredPartitions(self._store, lambda: ChangeTime(self._clock.now(), by))
 
     def partitions(self, partitions_def_name: str) -> list[StoredPartition]:
         """Return the keys of a set, in the order in which they were added.

@@ -1,12 +1,13 @@
 """The operations of the console's API."""
 
-from treadle.console.routes import assets, dead_letters, diagnostics, invoke, runs, sensors, ticks
+from treadle.console.routes import assets, backfills, dead_letters, diagnostics, invoke, runs, sensors, ticks
 
 OPERATIONS = (
     *sensors.OPERATIONS,
     *invoke.OPERATIONS,
     *ticks.OPERATIONS,
     *runs.OPERATIONS,
+    *backfills.OPERATIONS,
     *assets.OPERATIONS,
     *dead_letters.OPERATIONS,
     *diagnostics.OPERATIONS,

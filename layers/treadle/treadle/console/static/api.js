@@ -63,6 +63,11 @@ const sensor = (name, ...rest) => ['sensors', name, ...rest].map(encodeURICompon
  * @param {string[]} rest
  */
 const run = (runId, ...rest) => ['runs', runId, ...rest].map(encodeURIComponent).join('/');
+/**
+ * @param {string} name
+ * @param {string[]} rest
+ */
+const backfill = (name, ...rest) => ['backfills', name, ...rest].map(encodeURIComponent).join('/');
 
 /**
  * @param {string} path
@@ -107,6 +112,16 @@ export const oneRun = (runId, signal) => get(run(runId), signal);
 export const rerun = (runId, ifAttempt) => post(run(runId, 'rerun'), {if_attempt: ifAttempt});
 /** @type {(runId: string, ifAttempt: number) => Promise<Api.Response<'cancel'>>} */
 export const cancel = (runId, ifAttempt) => post(run(runId, 'cancel'), {if_attempt: ifAttempt});
+/** @type {(query: Api.Query<'backfills'>, signal: AbortSignal) => Promise<Api.Response<'backfills'>>} */
+export const backfills = (query, signal) => get('backfills', signal, query);
+/** @type {(name: string, signal: AbortSignal) => Promise<Api.Backfill>} */
+export const oneBackfill = (name, signal) => get(backfill(name), signal);
+/** @type {(name: string, query: Api.Query<'backfill_runs'>, signal: AbortSignal) => Promise<Api.BackfillRuns>} */
+export const backfillRuns = (name, query, signal) => get(backfill(name, 'runs'), signal, query);
+/** @type {(name: string, action: 'pause' | 'cancel' | 'retry') => Promise<Api.Response<'pause_backfill'>>} */
+export const changeBackfill = (name, action) => post(backfill(name, action));
+/** @type {(name: string, body: Api.Body<'resume_backfill'>) => Promise<Api.Response<'resume_backfill'>>} */
+export const resumeBackfill = (name, body) => post(backfill(name, 'resume'), body);
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
 export const assets = (signal) => get('assets', signal);
 /** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */

@@ -26,6 +26,12 @@ const STATUSES = {
   STOPPED: ['quiet', 'Stopped'],
   PAUSED: ['warn', 'Paused'],
   LATE: ['warn', 'Late'],
+  REQUESTED: ['live', 'Requested'],
+  COMPLETED_SUCCESS: ['good', 'Completed'],
+  COMPLETED_FAILED: ['bad', 'Completed, with failures'],
+  WAITING: ['waiting', 'Waiting'],
+  RESERVED: ['waiting', 'About to start'],
+  IN_PROGRESS: ['live', 'In progress'],
   ok: ['good', 'OK'],
   warning: ['warn', 'Warning'],
   problem: ['bad', 'Problem'],
@@ -198,15 +204,16 @@ export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''
 }
 
 /**
- * Ways to older rows and back.
+ * Ways to further rows and back.
  *
- * @param {{isFirst: boolean, next: unknown, onFirst: () => void, onNext: () => void}} props
+ * @param {{isFirst: boolean, next: unknown, onFirst: () => void, onNext: () => void, labels?: [string, string]}} props
  */
-export function Pager({isFirst, next, onFirst, onNext}) {
-  if (isFirst && !next) return null;
+export function Pager({isFirst, next, onFirst, onNext, labels: [first, further] = ['Newest', 'Older']}) {
+  const isLast = next === null || next === undefined;
+  if (isFirst && isLast) return null;
   return html`<nav class="pager" aria-label="Pages">
-    <button class="small" disabled=${isFirst} onclick=${onFirst}>Newest</button>
-    <button class="small" disabled=${!next} onclick=${onNext}>Older</button>
+    <button class="small" disabled=${isFirst} onclick=${onFirst}>${first}</button>
+    <button class="small" disabled=${isLast} onclick=${onNext}>${further}</button>
   </nav>`;
 }
 

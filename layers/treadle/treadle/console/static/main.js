@@ -10,6 +10,7 @@ import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './components.
 import {address, useRoute} from './router.js';
 import {Theme} from './theme.js';
 import {Assets} from './pages/assets.js';
+import {Backfill, Backfills} from './pages/backfills.js';
 import {Doctor} from './pages/doctor.js';
 import {DeadLetters} from './pages/dead_letters.js';
 import {SensorMap} from './pages/map.js';
@@ -24,6 +25,7 @@ const MARK = new URL('mark.svg', import.meta.url).href;
 const PAGES = [
   ['sensors', 'Sensors'],
   ['runs', 'Runs'],
+  ['backfills', 'Backfills'],
   ['assets', 'Assets'],
   ['map', 'Map'],
   ['why', 'Why?'],
@@ -40,10 +42,12 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
   if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
+  if (place === 'backfills' && name) return html`<${Backfill} key=${name} name=${name} query=${query} />`;
   /** @type {Record<string, () => Content>} */
   const pages = {
     sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
     runs: () => html`<${Runs} query=${query} />`,
+    backfills: () => html`<${Backfills} query=${query} />`,
     assets: () => html`<${Assets} query=${query} />`,
     map: () => html`<${SensorMap} />`,
     why: () => html`<${Why} query=${query} />`,

@@ -93,5 +93,7 @@ export const sensorAddress = (name, query) => address(['sensors', name], query);
 export const tickAddress = (sensor, tickId) => address(['sensors', sensor, 'ticks', tickId]);
 /** @param {string} runId */
 export const runAddress = (runId) => address(['runs', runId]);
+/** @param {string} name */
+export const backfillAddress = (name) => address(['backfills', name]);
 /** @param {string} key */
 export const assetAddress = (key) => address(['assets'], {key});

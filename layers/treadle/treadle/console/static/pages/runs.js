@@ -5,7 +5,7 @@ import * as api from '../api.js';
 import {useDeployment, useForbidden} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
-import {address, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
+import {address, backfillAddress, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
 import {
   Badge,
   Choice,
@@ -129,7 +129,7 @@ export function RunRows({runs, empty, showsSensor = false}) {
       of: (run) =>
         run.sensor
           ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-          : html`<span class="faint">${backfillOf(run) ?? 'observed'}</span>`,
+          : (backfillLink(run) ?? html`<span class="faint">observed</span>`),
     },
     {
       name: 'Run key',
@@ -235,13 +235,13 @@ function Actions({run, done}) {
 }
 
 /**
- * The backfill that requested a run, if one did.
+ * A link to the backfill that requested a run; null if none did.
  *
  * @param {{sensor: string, tick_id: string}} run
  */
-function backfillOf(run) {
+function backfillLink(run) {
   const [kind, name] = run.tick_id.split('/');
-  return !run.sensor && kind === 'backfill' ? `backfill ${name}` : null;
+  return !run.sensor && kind === 'backfill' ? html`<a href=${backfillAddress(name)}>backfill ${name}</a>` : null;
 }
 
 /** @param {{run: Api.Run}} props */
@@ -255,7 +255,7 @@ function RunDetail({run}) {
           'Sensor',
           run.sensor
             ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-            : (backfillOf(run) ?? 'none: an external run'),
+            : (backfillLink(run) ?? 'none: an external run'),
         ],
         run.sensor && [
           'Tick',
