@@ -214,6 +214,7 @@ class RunStatusSensorDefinition(SensorDefinition):
             text = f"Initiating {self.name}. Set cursor to {context.cursor}"
             return SensorExecutionData((), text, context.cursor)
         here = self if self.location else self.configured({"TREADLE_NAMESPACE": context.instance.namespace})
+        seen = context.without_cursor()
         data, reactions = SensorExecutionData((), EMPTY_RESULT), list[DagsterRunReaction]()
         for number, event in enumerate(events, 1):
             if number <= int(context.cursor or 0):
@@ -221,7 +222,7 @@ class RunStatusSensorDefinition(SensorDefinition):
             if here.monitors(event):
                 if len(reactions) == _MAX_REACTIONS:
                     break
-                data = here.evaluate_event(context.without_cursor(), event)
+                data = here.evaluate_event(seen, event)
                 if not _is_silent(data):
                     context.update_cursor(str(number))
                     break
