@@ -275,6 +275,47 @@ class TestDirectCall:
             nothing(prefix="p")
 
 
+class TestEvaluateTick:
+    def test_evaluates_the_newest_materialization_and_moves_the_cursor(self) -> None:
+        @asset_sensor(ORDERS, job=report)
+        def watch(context: SensorEvaluationContext, event: EventLogEntry) -> RunRequest:
+            assert event.asset_materialization is not None
+            rows = event.asset_materialization.metadata["rows"].value
+            return RunRequest(f"{rows} after {context.cursor}")
+
+        instance = TreadleInstance([])
+        of_test = context(instance)
+        skipped = watch.evaluate_tick(of_test)
+        for rows in (3, 4):
+            instance.report_runless_asset_event(made(rows))
+        data = watch.evaluate_tick(of_test)
+        again = watch.evaluate_tick(of_test)
+
+        assert "No new materialization events found" in (skipped.skip_message or "")
+        [request] = data.run_requests
+        assert (request.run_key, request.job_name) == ("4 after None", "report")
+        assert request.tags == {"dagster/sensor_name": "watch"}
+        assert (skipped.cursor, data.cursor, of_test.cursor) == (None, "2", "2")
+        assert (again.run_requests, again.cursor) == ([], "2")
+        assert "No new materialization events found" in (again.skip_message or "")
+
+    @pytest.mark.parametrize("is_result", [True, False])
+    def test_a_cursor_of_the_function_fails_and_none_moves(self, is_result: bool) -> None:
+        @asset_sensor(ORDERS, job=report)
+        def watch(context: SensorEvaluationContext) -> SensorResult:
+            if not is_result:
+                context.update_cursor("7")
+            return SensorResult([RunRequest("a")], cursor="7")
+
+        instance = TreadleInstance([])
+        instance.report_runless_asset_event(made(3))
+        of_test = context(instance)
+
+        with pytest.raises(DagsterInvariantViolationError, match="The cursor is managed by the asset sensor"):
+            watch.evaluate_tick(of_test)
+        assert of_test.cursor is None
+
+
 class TestDefinition:
     def test_is_of_dagsters_type_and_takes_events(self) -> None:
         assert (on_orders.sensor_type, on_orders.asset_key) == (SensorType.ASSET, ORDERS)

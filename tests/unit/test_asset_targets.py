@@ -347,6 +347,27 @@ def test_evaluation_without_the_jobs_may_skip_but_not_request() -> None:
             watch.evaluate_tick(build_sensor_context(cursor=cursor))
 
 
+def test_target_is_evaluated_without_the_jobs_if_a_request_needs_nothing_of_them() -> None:
+    @sensor(target="a", tags={"own": "1"})
+    def watch(context: Any) -> RunRequest:
+        requests = {
+            "key": RunRequest("key", asset_selection=[A]),
+            "job": RunRequest(job_name="load"),
+            "partition": RunRequest(partition_key="2026-11-22"),
+        }
+        return requests[context.cursor]
+
+    [request] = watch.evaluate_tick(build_sensor_context(cursor="key")).run_requests
+
+    assert (request.run_key, request.job_name, request.asset_selection) == ("key", None, [A])
+    assert request.tags == {"dagster/sensor_name": "watch"}
+    for cursor in ("job", "partition"):
+        with pytest.raises(
+            DagsterInvariantViolationError, match=r"watch selects assets, and the jobs .* not known"
+        ):
+            watch.evaluate_tick(build_sensor_context(cursor=cursor))
+
+
 def test_evaluation_with_the_jobs_fills_in_job_and_assets() -> None:
     @sensor(target=AssetSelection.assets(CD) | AssetSelection.assets("a"))
     def watch() -> SensorResult:

@@ -13,6 +13,7 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
+    DagsterResourceFunctionError,
     InitResourceContext,
     JobDefinition,
     ResourceParam,
@@ -399,3 +400,41 @@ def test_lambda_gets_its_context() -> None:
 def test_value_that_cannot_be_called_is_refused() -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="it is not callable"):
         SensorDefinition("s", evaluation_fn="function", job=job)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_tick", [False, True])
+def test_resources_that_a_sensor_requires_are_made_before_its_function_is_called(is_tick: bool) -> None:
+    made: list[str] = []
+
+    def note(name: str) -> Callable[[], str]:
+        def function() -> str:
+            made.append(name)
+            return name
+
+        return function
+
+    @sensor(job=job, required_resource_keys={"api"})
+    def watch() -> RunRequest:
+        made.append("called")
+        return RunRequest("a")
+
+    given = {"api": resource(note("api")), "other": resource(note("other"))}
+    context = build_sensor_context(resources=given)
+    _ = watch.evaluate_tick(context) if is_tick else watch(context)
+
+    assert made == ["api", "called"]
+
+
+@pytest.mark.parametrize("is_tick", [False, True])
+def test_a_required_resource_that_cannot_be_made_fails_before_the_function_is_called(is_tick: bool) -> None:
+    class Broken(ConfigurableResource):
+        def create_resource(self, context: InitResourceContext) -> None:
+            raise ConnectionError("no database")
+
+    @sensor(job=job, required_resource_keys={"database"})
+    def watch() -> RunRequest:
+        raise AssertionError("the function was called")
+
+    context = build_sensor_context(resources={"database": Broken()})
+    with pytest.raises(DagsterResourceFunctionError, match="no database"):
+        _ = watch.evaluate_tick(context) if is_tick else watch(context)

@@ -223,7 +223,7 @@ def test_sensors_own_tags_are_not_put_on_its_requests() -> None:
 
     (request,) = definition.evaluate_tick(SensorEvaluationContext("watch")).run_requests
 
-    assert request.tags == {"own": "1"}
+    assert request.tags == {"own": "1", "dagster/sensor_name": "watch"}
 
 
 def test_data_has_lists_as_dagsters_has() -> None:

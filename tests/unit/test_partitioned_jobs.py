@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from treadle import (
+    AssetSelection,
+    AssetSpec,
     DagsterInvalidInvocationError,
     DagsterUnknownPartitionError,
     DailyPartitionsDefinition,
@@ -13,7 +15,9 @@ from treadle import (
     JobDefinition,
     MultiPartitionsDefinition,
     RunRequest,
+    SensorResult,
     StaticPartitionsDefinition,
+    build_sensor_context,
     sensor,
 )
 from treadle.definitions.status import TickStatus
@@ -177,3 +181,76 @@ def test_request_for_a_partition_that_is_not_there_is_an_error() -> None:
         LOAD.run_request_for_partition("2026-11-23", current_time=START)
     with pytest.raises(DagsterInvalidInvocationError, match="job plain, which has no partitions"):
         JobDefinition("plain").run_request_for_partition("2026-11-22")
+
+
+class TestEvaluateTick:
+    """A test sees what Dagster's `evaluate_tick` gives: the tags of the partition, or an error if there is none."""
+
+    def evaluated(
+        self, *requests: RunRequest, job: JobDefinition = LOAD, instance: Any = None
+    ) -> list[RunRequest]:
+        @sensor(job=job)
+        def watch() -> list[RunRequest]:
+            return list(requests)
+
+        return [*watch.evaluate_tick(build_sensor_context(instance)).run_requests]
+
+    def test_request_has_the_tags_of_its_run(self) -> None:
+        [plain, partitioned] = self.evaluated(
+            RunRequest("none", tags={"own": "1"}), RunRequest(partition_key="2026-11-22", tags={"own": "2"})
+        )
+
+        assert plain.tags == {"own": "1", "dagster/sensor_name": "watch"}
+        assert partitioned.tags == {
+            "own": "2",
+            "dagster/sensor_name": "watch",
+            "dagster/partition": "2026-11-22",
+        }
+        assert (partitioned.job_name, partitioned.partition_key) == ("load", "2026-11-22")
+
+    def test_dimensions_have_their_tags_and_a_job_without_partitions_takes_any(self) -> None:
+        both = MultiPartitionsDefinition({"day": DAYS, "color": StaticPartitionsDefinition(["red"])})
+        [request] = self.evaluated(
+            RunRequest(partition_key="red|2026-11-22"), job=JobDefinition("load", partitions_def=both)
+        )
+        [other] = self.evaluated(RunRequest(partition_key="any"), job=JobDefinition("load"))
+
+        assert request.tags["dagster/partition/color"] == "red"
+        assert other.tags["dagster/partition"] == "any"
+
+    def test_unknown_partition_raises(self) -> None:
+        with pytest.raises(DagsterUnknownPartitionError, match="Could not find a partition with key `never`"):
+            self.evaluated(RunRequest(partition_key="2026-11-22"), RunRequest(partition_key="never"))
+
+    def test_partition_of_selected_assets_is_that_of_the_job_that_makes_them(self) -> None:
+        @sensor(asset_selection=AssetSelection.assets("a"))
+        def watch(context: Any) -> RunRequest:
+            return RunRequest(partition_key=context.cursor)
+
+        jobs = [JobDefinition("make", assets=[AssetSpec("a", partitions_def=DAYS)])]
+        [request] = watch.evaluate_tick(build_sensor_context(cursor="2026-11-22", jobs=jobs)).run_requests
+
+        assert (request.job_name, request.tags["dagster/partition"]) == ("make", "2026-11-22")
+        with pytest.raises(DagsterUnknownPartitionError, match="Could not find a partition"):
+            watch.evaluate_tick(build_sensor_context(cursor="never", jobs=jobs))
+
+    def test_stored_partitions_are_those_after_the_requests_of_the_result(self) -> None:
+        regions = DynamicPartitionsDefinition(name="regions")
+
+        @sensor(job=JobDefinition("load", partitions_def=regions))
+        def watch(context: Any) -> SensorResult:
+            changes = [regions.build_add_request(["new"]), regions.build_delete_request(["old"])]
+            return SensorResult(
+                [RunRequest(partition_key=context.cursor)], dynamic_partitions_requests=changes
+            )
+
+        instance = TreadleInstance([])
+        instance.add_dynamic_partitions("regions", ["kept", "old"])
+        for key in ("kept", "new"):
+            [request] = watch.evaluate_tick(build_sensor_context(instance, key)).run_requests
+            assert request.tags["dagster/partition"] == key
+        with pytest.raises(DagsterUnknownPartitionError, match="`old`"):
+            watch.evaluate_tick(build_sensor_context(instance, "old"))
+        with pytest.raises(DagsterInvalidInvocationError, match="no store was given"):
+            watch.evaluate_tick(build_sensor_context(cursor="new"))
+        assert list(instance.get_dynamic_partitions("regions")) == ["kept", "old"]

@@ -35,8 +35,9 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import InvalidResultError, SensorEvaluationError
-from treadle.definitions.run_events import RunStatusEvent, run_event
-from treadle.definitions.runs import RunFailure
+from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.run_events import RunStatusEvent, SerializableErrorInfo, run_event
+from treadle.definitions.runs import RunFailure, StepFailure
 from treadle.model.runs import Failure
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.instance import TreadleInstance
@@ -453,9 +454,101 @@ class TestDefinitions:
         def watch() -> None:
             """React."""
 
-        data = watch.evaluate_tick(build_sensor_context(sensor_name="watch"))
+        data = watch.evaluate(build_sensor_context(sensor_name="watch"))
 
         assert data.skip_message == "Sensor watch evaluates events, not ticks."
+
+
+class TestEvaluateTick:
+    """As in Dagster: the first evaluation sets the cursor, and later ones evaluate what has happened since."""
+
+    def evaluated(self, watch: Any, instance: TreadleInstance, cursor: str | None) -> SensorExecutionData:
+        with build_sensor_context(instance, cursor) as context:
+            data: SensorExecutionData = watch.evaluate_tick(context)
+            assert data.cursor == context.cursor
+            return data
+
+    def ended(self, instance: TreadleInstance, *statuses: DagsterRunStatus) -> None:
+        for status in statuses:
+            instance.finish_run(instance.tick("upstream").runs[0], status)
+
+    def test_the_first_evaluation_skips_what_has_happened(self) -> None:
+        seen: list[str] = []
+
+        @run_status_sensor(SUCCESS, monitored_jobs=[load])
+        def watch(context: RunStatusSensorContext) -> None:
+            seen.append(context.dagster_run.run_key or "")
+
+        instance = TreadleInstance([upstream])
+        self.ended(instance, SUCCESS)
+        first = self.evaluated(watch, instance, None)
+        self.ended(instance, FAILURE, SUCCESS)
+        second = self.evaluated(watch, instance, first.cursor)
+        third = self.evaluated(watch, instance, second.cursor)
+
+        assert (first.skip_message or "").startswith("Initiating watch. Set cursor to ")
+        assert seen == ["load-3"]
+        [reaction] = second.dagster_run_reactions
+        assert reaction.run_status is SUCCESS
+        assert (third.skip_message, third.dagster_run_reactions) == (
+            "Sensor function returned an empty result",
+            [],
+        )
+        assert third.cursor == second.cursor
+
+    def test_it_ends_at_a_request_and_after_five_reactions(self) -> None:
+        @run_status_sensor({SUCCESS, FAILURE}, request_job=report)
+        def watch(context: RunStatusSensorContext) -> RunRequest | None:
+            return RunRequest("late") if context.dagster_run.status is FAILURE else None
+
+        instance = TreadleInstance([upstream])
+        cursor = self.evaluated(watch, instance, None).cursor
+        self.ended(instance, *[SUCCESS] * 6, FAILURE, FAILURE)
+        five = self.evaluated(watch, instance, cursor)
+        request = self.evaluated(watch, instance, five.cursor)
+        last = self.evaluated(watch, instance, request.cursor)
+
+        assert [len(each.dagster_run_reactions) for each in (five, request, last)] == [5, 1, 0]
+        assert five.run_requests == []
+        assert [each.job_name for each in (*request.run_requests, *last.run_requests)] == ["report", "report"]
+        assert request.run_requests[0].tags == {"dagster/sensor_name": "watch"}
+
+    def test_a_function_that_raises_leaves_the_cursor(self) -> None:
+        @run_failure_sensor
+        def alert() -> None:
+            raise ConnectionError("the service is down")
+
+        instance = TreadleInstance([upstream])
+        self.ended(instance, FAILURE)
+        context = build_sensor_context(instance, "0")
+        with pytest.raises(ConnectionError, match="the service is down"):
+            alert.evaluate_tick(context)
+
+        assert context.cursor != str(len(instance.run_status_events()))
+
+    def test_a_cursor_of_the_function_fails(self) -> None:
+        @run_status_sensor(SUCCESS, monitored_jobs=[load])
+        def watch() -> SensorResult:
+            return SensorResult(cursor="7")
+
+        instance = TreadleInstance([upstream])
+        self.ended(instance, SUCCESS)
+        with pytest.raises(DagsterInvariantViolationError, match="has no cursor when it evaluates an event"):
+            watch.evaluate_tick(build_sensor_context(instance, "0"))
+
+    def test_status_changes_are_still_delivered_to_deployed_sensors(self) -> None:
+        seen: list[str] = []
+
+        @run_status_sensor(SUCCESS, monitored_jobs=[load])
+        def watch(context: RunStatusSensorContext) -> None:
+            seen.append(context.dagster_run.run_key or "")
+
+        instance = TreadleInstance([upstream, watch])
+        run = instance.tick("upstream").runs[0]
+        self.evaluated(watch, instance, "0")
+        instance.finish_run(run)
+
+        assert seen == ["load-1"]
 
 
 class TestDirectInvocation:
@@ -511,21 +604,24 @@ class TestDirectInvocation:
         assert failed(context.for_run_failure()) == "m"
 
 
-def test_error_of_a_failed_run_has_no_cause_and_prints_itself() -> None:
-    failed = DagsterRun(
-        "r-1", "load", DagsterRunStatus.FAILURE, failure=RunFailure("States.Timeout", "too late")
-    )
+@pytest.mark.parametrize("steps", [(), (StepFailure("load", "ZeroDivisionError", "division by zero"),)])
+def test_error_of_a_failed_run_is_caused_by_its_step_or_else_by_itself(
+    steps: tuple[StepFailure, ...],
+) -> None:
+    failure = RunFailure("States.TaskFailed", "too late", steps)
+    failed = DagsterRun("r-1", "load", DagsterRunStatus.FAILURE, failure=failure)
 
     error = run_event(failed, DagsterRunStatus.FAILURE).event_specific_data.error
 
     assert error is not None
-    assert (error.message, error.cls_name, error.cause, error.context) == (
-        "too late",
-        "States.Timeout",
-        None,
-        None,
+    assert (error.message, error.cls_name, error.context) == ("too late", "States.TaskFailed", None)
+    assert str(error) == error.to_string() == "States.TaskFailed: too late"
+    assert error.cause == (
+        SerializableErrorInfo("division by zero", "ZeroDivisionError")
+        if steps
+        else SerializableErrorInfo("too late", "States.TaskFailed")
     )
-    assert str(error) == error.to_string() == "States.Timeout: too late"
+    assert error.cause.cause is None
 
 
 def test_event_of_a_run_has_no_materialization() -> None:

@@ -44,7 +44,7 @@ def watching(
 
 
 def swept(definition: S3SensorDefinition) -> SensorExecutionData:
-    return definition.evaluate_tick(SensorEvaluationContext("watch"))
+    return definition.evaluate(SensorEvaluationContext("watch"))
 
 
 def evaluated(definition: S3SensorDefinition, event: ObjectCreated) -> SensorExecutionData:

@@ -13,7 +13,7 @@ from treadle.definitions.errors import (
     DagsterInvariantViolationError,
 )
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
-from treadle.definitions.event_log import EventLogEntry
+from treadle.definitions.event_log import EventLogEntry, EventLogRecord
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
@@ -83,6 +83,26 @@ class AssetSensorDefinition(SensorDefinition):
         return isinstance(event, AssetMaterialized) and event.asset_key == self.asset_key
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Evaluate the asset's newest materialization, as a test does.
+
+        Args:
+            context: has the instance; if the materialization is newer than its cursor, the cursor moves to it.
+
+        Raises:
+            InvalidResultError: if the function returned what no sensor may return.
+            DagsterInvariantViolationError: if the function set the cursor, or the context has no instance.
+            DagsterUnknownPartitionError: if the job of a request does not have its partition.
+        """
+        record = self._newer(context)
+        if record is None:
+            return SensorExecutionData((), self._nothing_new, context.cursor)
+        seen = AssetSensorEvaluationContext.extending(context)
+        values = flatten(self._called(seen, record.event_log_entry), self.name)
+        data = combine(values, seen, self.job_names)
+        context.update_cursor(str(record.storage_id))
+        return self._resolved(replace(data, cursor=context.cursor), context)
+
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: materializations arrive as events."""
         del context
         return SensorExecutionData((), f"{self._nothing_new}: each one arrives as its own event.")
@@ -127,14 +147,21 @@ class AssetSensorDefinition(SensorDefinition):
         return self._newest(context, {k: v for k, v in kwargs.items() if v is not context})
 
     def _newest(self, context: SensorEvaluationContext, resources: Mapping[str, Any]) -> Iterator[Any]:
-        record = context.instance.get_latest_materialization_records([self.asset_key])[self.asset_key]
-        seen = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
-        if record is None or record.storage_id <= seen:
+        record = self._newer(context)
+        if record is None:
             yield SkipReason(self._nothing_new)
             return
         event = dict.fromkeys(self._signature.values[1:2], record.event_log_entry)
         yield from flatten(super().__call__(context, **event, **resources), self.name)
         context.update_cursor(str(record.storage_id))
+
+    def _newer(self, context: SensorEvaluationContext) -> EventLogRecord | None:
+        """Return the asset's newest materialization, if it is newer than the context's cursor."""
+        record: EventLogRecord | None = context.instance.get_latest_materialization_records([self.asset_key])[
+            self.asset_key
+        ]
+        seen = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
+        return record if record is not None and record.storage_id > seen else None
 
     @property
     def _nothing_new(self) -> str:

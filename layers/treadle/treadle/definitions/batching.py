@@ -293,7 +293,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
     def _number_at(self, context: SensorEvaluationContext, name: str, time: datetime) -> int:
         """Return the number after which all events at or after a time lie; 0 for all."""
 
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Read on from where the last tick ended, and request a run for each complete batch.
 
         Waiting and new parts are ordered by the time at which they happened, so the order of arrival makes no

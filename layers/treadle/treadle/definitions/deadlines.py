@@ -79,7 +79,7 @@ class DeadlineSensorDefinition(SensorDefinition):
         self.within = within
         self.grace = grace
 
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: a deadline arrives as an event."""
         del context
         return SensorExecutionData((), f"Sensor {self.name} evaluates deadlines, not ticks.")

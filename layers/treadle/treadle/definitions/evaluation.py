@@ -109,7 +109,7 @@ def asks(value: Any) -> bool:
 def combine(
     values: Sequence[type_of_result],
     context: SensorEvaluationContext,
-    job_names: Sequence[str],
+    job_names: Sequence[str] | None,
     asset_targets: "AssetTargets | None" = None,
 ) -> SensorExecutionData:
     """Combine the evaluation's values into one result, with each request's job name filled in.
@@ -117,7 +117,7 @@ def combine(
     Args:
         values: from `flatten`.
         context: the evaluation's context, for its name and cursor.
-        job_names: the sensor's targets.
+        job_names: the sensor's targets; None if they are not known, which leaves the requests unchanged.
         asset_targets: the assets that it selects instead, with their jobs.
 
     Raises:
@@ -140,7 +140,10 @@ def combine(
     if asset_targets is not None:
         requests = [asset_targets.targeted(request) for request in requests]
     skips = [value for value in values if isinstance(value, SkipReason)]
-    resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
+    resolved = tuple(
+        request if job_names is None else with_job_name(request, context.sensor_name, job_names)
+        for request in requests
+    )
     skip_message = None
     if not resolved:
         counted = {"asset events": len(asset_events), "requests of dynamic partitions": len(partitions)}

@@ -94,7 +94,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         """Return whether an event is a materialization of one of the assets."""
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Run the function to its end, and move each asset's cursor, and the context's, as it requested.
 
         Args:

@@ -9,7 +9,7 @@ from typing import Self
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.runs import DagsterRun, depth_of
+from treadle.definitions.runs import DagsterRun, RunFailure, depth_of
 from treadle.definitions.status import DagsterRunStatus
 
 
@@ -54,8 +54,9 @@ class SerializableErrorInfo:
         message: as text.
         cls_name: the error's name.
         stack: lines of its stack, if there is one.
-        cause: the error that caused it; None, as a target reports the error itself.
-        context: the error that was being handled; None likewise.
+        cause: the error that caused it: for a run, that of its first failed step, or the same error if its target
+            reports no steps; None for a step.
+        context: the error that was being handled; None, as no target reports it.
     """
 
     message: str
@@ -223,7 +224,7 @@ def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0)
         timestamp: seconds since the epoch.
     """
     failed = status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED} and run.failure is not None
-    error = SerializableErrorInfo(run.failure.cause, run.failure.error) if failed and run.failure else None
+    error = _run_error(run.failure) if failed and run.failure else None
     message = f'Execution of run for "{run.job_name}" {_TEXTS[status]}.'
     return DagsterEvent(
         EVENT_TYPES[status].value,
@@ -233,6 +234,17 @@ def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0)
         timestamp,
         event_specific_data=EventSpecificData(error),
     )
+
+
+def _run_error(failure: RunFailure) -> SerializableErrorInfo:
+    """Return the error of a run; its cause is what a part of the run reported, or the target of the whole."""
+    parts = failure.steps[:1]
+    cause = (
+        SerializableErrorInfo(parts[0].cause, parts[0].error)
+        if parts
+        else SerializableErrorInfo(failure.cause, failure.error)
+    )
+    return SerializableErrorInfo(failure.cause, failure.error, cause=cause)
 
 
 def step_failure_events(run: DagsterRun) -> list[DagsterEvent]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, Unpack, overload
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.evaluation import EMPTY_RESULT, SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition, names_in
 from treadle.definitions.options import (
     FailureOptions,
@@ -195,6 +195,44 @@ class RunStatusSensorDefinition(SensorDefinition):
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Evaluate what happened since the context's cursor, as a test does.
+
+        Without a cursor, nothing is evaluated, and the cursor moves behind all that has happened. Otherwise the
+        function is called for up to five status changes, until it returns a value.
+
+        Args:
+            context: its instance is a `TreadleInstance`; its cursor moves.
+
+        Raises:
+            InvalidResultError: if the function returned what no sensor may return.
+            DagsterInvariantViolationError: if the context has no instance.
+            DagsterUnknownPartitionError: if the job of a request does not have its partition.
+        """
+        events: list[RunStatusEvent] = context.instance.run_status_events()
+        if not (context.cursor or "").isdecimal():
+            context.update_cursor(str(len(events)))
+            text = f"Initiating {self.name}. Set cursor to {context.cursor}"
+            return SensorExecutionData((), text, context.cursor)
+        here = self if self.location else self.configured({"TREADLE_NAMESPACE": context.instance.namespace})
+        seen = context.without_cursor()
+        data, reactions = SensorExecutionData((), EMPTY_RESULT), list[DagsterRunReaction]()
+        for number, event in enumerate(events, 1):
+            if number <= int(context.cursor or 0):
+                continue
+            if here.monitors(event):
+                if len(reactions) == _MAX_REACTIONS:
+                    break
+                data = here.evaluate_event(seen, event)
+                if not _is_silent(data):
+                    context.update_cursor(str(number))
+                    break
+                reactions.append(DagsterRunReaction(event.run, None, event.status))
+                data = SensorExecutionData()
+            context.update_cursor(str(number))
+        reactions += data.dagster_run_reactions
+        return self._resolved(replace(data, cursor=context.cursor, dagster_run_reactions=reactions), context)
+
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: status changes arrive as events."""
         del context
         return SensorExecutionData((), f"Sensor {self.name} evaluates events, not ticks.")
@@ -252,6 +290,21 @@ class RunFailureSensorDefinition(RunStatusSensorDefinition):
             reason = f"{event.summary}: not evaluated, as the run's retry policy starts another attempt."
             return SensorExecutionData((), reason)
         return super().evaluate_event(context, event)
+
+
+_MAX_REACTIONS = 5
+"""The maximum number of status changes that `evaluate_tick` evaluates, as in Dagster."""
+
+
+def _is_silent(data: SensorExecutionData) -> bool:
+    """Return whether the function was called and returned nothing."""
+    returned = (
+        data.run_requests
+        or data.dagster_run_reactions
+        or data.asset_events
+        or data.dynamic_partitions_requests
+    )
+    return data.acted_on is not None and not returned
 
 
 def _asks(value: Any) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from treadle.definitions.asset_key import AssetKey
 
 PARTITION_TAG = "dagster/partition"
+SENSOR_NAME_TAG = "dagster/sensor_name"
 
 MAX_RETRIES_TAG = "dagster/max_retries"
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -229,7 +230,7 @@ class RunsFilter:
     @property
     def sensor_name(self) -> str | None:
         """The sensor that requested the runs, if the filter names one."""
-        return (self.tags or {}).get("dagster/sensor_name")
+        return (self.tags or {}).get(SENSOR_NAME_TAG)
 
 
 def from_millis(millis: int) -> datetime:

@@ -220,16 +220,26 @@ class SensorDefinition:
     def _combined(
         self, values: "Sequence[type_of_result]", context: SensorEvaluationContext
     ) -> SensorExecutionData:
-        deployed = self
-        if self.selects is not None and self.asset_targets is None and any(map(asks, values)):
-            if not context.deployed_jobs:
-                msg = (
-                    f"Sensor {self.name} selects assets, and the jobs that make them are not known. Give them to "
-                    "build_sensor_context or TreadleInstance, as jobs=[JobDefinition(..., assets=[...])]."
-                )
-                raise DagsterInvariantViolationError(msg)
-            deployed = self.with_deployed_jobs(context.deployed_jobs)
-        return combine(values, context, deployed.job_names, deployed.asset_targets)
+        deployed = self._deployed_for(context)
+        if deployed.selects is None or deployed.asset_targets is not None or not any(map(asks, values)):
+            return combine(values, context, deployed.job_names, deployed.asset_targets)
+        data = combine(values, context, None)
+        # A run of a target needs nothing of its job but the name, which Dagster leaves out as well.
+        if self.asset_selection is None and not any(
+            each.job_name or each.partition_key for each in data.run_requests
+        ):
+            return data
+        msg = (
+            f"Sensor {self.name} selects assets, and the jobs that make them are not known. Give them to "
+            "build_sensor_context or TreadleInstance, as jobs=[JobDefinition(..., assets=[...])]."
+        )
+        raise DagsterInvariantViolationError(msg)
+
+    def _deployed_for(self, context: SensorEvaluationContext) -> Self:
+        """Return the sensor with the jobs of a test's context, if it selects assets and has none."""
+        if self.selects is None or self.asset_targets is not None or not context.deployed_jobs:
+            return self
+        return self.with_deployed_jobs(context.deployed_jobs)
 
     def with_attributes(
         self, jobs: Sequence[JobDefinition] | None = None, metadata: Mapping[str, Any] | None = None
@@ -256,8 +266,7 @@ class SensorDefinition:
         given = self._signature.bind(self.values_taken, args, kwargs)
         context = next((v for v in (*args, *given.values()) if isinstance(v, SensorEvaluationContext)), None)
         scope = context or SensorEvaluationContext(self.name)
-        for key in sorted(self.required_resource_keys - given.keys()):
-            scope.require_resource(key, self.name)
+        self._make_required(scope, given)
         values = [given[name] for name in self._signature.values if name in given]
         resources = {key: given[key] for key in self._signature.resources if key in given}
         return self._signature.call(
@@ -265,7 +274,29 @@ class SensorDefinition:
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Run the function to its end and return its result in normalized form.
+        """Evaluate the sensor as a test does: the result of a tick, with the requests as their runs will have them.
+
+        Each request has its job's name and the tags of its sensor and its partition.
+
+        Args:
+            context: passed to the function, which may change its cursor.
+
+        Raises:
+            InvalidResultError: if the function returned what no sensor may return.
+            DagsterInvariantViolationError: if the cursor was set in two ways.
+            DagsterUnknownPartitionError: if the job of a request does not have its partition. A tick rejects the
+                request in that case, and starts the others.
+        """
+        return self._resolved(self.evaluate(context), context)
+
+    def _resolved(self, data: SensorExecutionData, context: SensorEvaluationContext) -> SensorExecutionData:
+        # Imported here, as only tests use it.
+        from treadle.definitions.resolution import resolved
+
+        return resolved(data, self.name, self._deployed_for(context).jobs, context)
+
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Run the function to its end and return its result in normalized form, as a tick does.
 
         Args:
             context: passed to the function, which may change its cursor.
@@ -278,9 +309,17 @@ class SensorDefinition:
 
     def _called(self, *values: Any) -> Any:
         context: SensorEvaluationContext = values[0]
-        for key in sorted(self.required_resource_keys):
-            context.require_resource(key, self.name)
+        self._make_required(context)
         return self._signature.call(values, context.parameter_resource)
+
+    def _make_required(self, context: SensorEvaluationContext, given: Collection[str] = ()) -> None:
+        """Make the resources that the function takes from `context.resources`; parameters make their own."""
+        required = sorted(self.required_resource_keys.difference(given))
+        for key in required:
+            context.require_resource(key, self.name)
+        for key in required:
+            if key not in self._signature.resources:
+                context.parameter_resource(key)
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate one event.

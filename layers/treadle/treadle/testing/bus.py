@@ -54,15 +54,24 @@ class BusReader:
 
     def fresh(self) -> list[BusRecord]:
         """Return the events of runs and assets since the last call, as sensors receive them."""
+        self._publish()
+        events, self._delivered = self.bus.events[self._delivered :], len(self.bus.events)
+        return [
+            bus_record(event) for event in events if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}
+        ]
+
+    def run_status_events(self) -> list[RunStatusEvent]:
+        """Return all status changes of runs, in order; those not yet delivered are delivered by `fresh`."""
+        self._publish()
+        records = [bus_record(event) for event in self.bus.events if event.kind == RUN_STATUS_CHANGED]
+        return [each for each in records if isinstance(each, RunStatusEvent)]
+
+    def _publish(self) -> None:
         for run in list(self._tables.runs.values()):
             before = self._published.get(run.run_id)
             if before is not run:  # Records are immutable: the same object has no new status.
                 self._published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
-        events, self._delivered = self.bus.events[self._delivered :], len(self.bus.events)
-        return [
-            bus_record(event) for event in events if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}
-        ]
 
 
 def bus_record(event: BusEvent) -> BusRecord:

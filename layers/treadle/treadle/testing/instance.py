@@ -85,6 +85,9 @@ class TreadleInstance(InstanceReader):
         start: the initial time of the virtual clock, with a time zone; the sensors are deployed then.
         default_status: the status of sensors without a `start_sensor` or `stop_sensor` call.
         pause_after: consecutive failures after which a sensor is paused; 0 for never.
+
+    Attributes:
+        namespace: the engine's.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class TreadleInstance(InstanceReader):
         if start is not None:
             start = check_time("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
+        self.namespace = NAMESPACE
         self._deployed_at = self.clock.now()
         self._stores = InMemoryStores()
         self._tables = self._stores.tables
@@ -218,6 +222,10 @@ class TreadleInstance(InstanceReader):
                 self.undelivered.append(event)
             else:
                 self._apply(name, outcome)
+
+    def run_status_events(self) -> list[RunStatusEvent]:
+        """Return all status changes of runs, in order: what `evaluate_tick` of a run status sensor reads."""
+        return self._bus.run_status_events()
 
     def report_runless_asset_event(
         self, asset_event: AssetMaterialization, *, run_id: str | None = None, event_id: str | None = None

@@ -1,6 +1,6 @@
 """The tags that Treadle adds to a run's record: sensor, tick, run key, partition and chain depth."""
 
-from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
+from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG, SENSOR_NAME_TAG
 from treadle.model.ticks import PlannedRun
 
 
@@ -15,7 +15,7 @@ def run_tags(request: PlannedRun, sensor: str, tick_id: str, depth: int) -> dict
     """
     tags = {
         **request.tags,
-        "dagster/sensor_name": sensor,
+        SENSOR_NAME_TAG: sensor,
         "dagster/tick": tick_id,
         DEPTH_TAG: str(depth),
     }

@@ -65,7 +65,7 @@ class Previewer:
 
         def function(context: SensorEvaluationContext) -> SensorExecutionData:
             if event is None:
-                return definition.evaluate_tick(context)
+                return definition.evaluate(context)
             return definition.evaluate_event(context, event)
 
         result = self._evaluator.run(frame, replace(state, cursor=before), before, function, budget)

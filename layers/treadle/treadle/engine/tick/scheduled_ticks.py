@@ -213,7 +213,7 @@ class ScheduledTickRunner:
     def _cursor(self, lease: Lease) -> "tuple[str | None, Evaluate]":
         """Return the cursor and the function to evaluate, which raises if the cursor is unreadable."""
         try:
-            return self._sensors.cursor(lease.before), self._definition.evaluate_tick
+            return self._sensors.cursor(lease.before), self._definition.evaluate
         except UnreadableRecordError as error:
             unreadable = error
 

@@ -96,7 +96,7 @@ class S3SensorDefinition(SensorDefinition):
         changed.deployed_at = deployed_at or self.deployed_at
         return changed
 
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Sweep on from the cursor.
 
         An object at which the function fails, or does not end in time, is rejected with the reason, without
