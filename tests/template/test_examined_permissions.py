@@ -46,7 +46,6 @@ PROJECT = Deployed(
 """The repository's project, with a sensor and a job of each kind beside its own."""
 
 NOT_EXAMINED = {
-    ("EvaluatorPolicy", "NeverOtherFunctions"): "a sensor whose function cannot be described does without",
     ("EvaluatorPolicy", "NeverOtherLogs"): "what is denied to a function's logging shows by the log",
     ("EvaluatorPolicy", "NeverNewLogs"): "of calls that no function makes",
     ("ScheduleRole", "Sensors"): "Scheduler's own",
