@@ -46,8 +46,9 @@ NOT_IN_THE_SCENARIO = {
     "TickStore.is_dispatched": "read for attempts after the first, as in test_protocol_model.py",
     "TickStore.latest": "shown to operators",
     "TickStore.mark_unreadable": "covered by test_unreadable_records.py",
+    "TickStore.has_changed_partitions": "covered by test_every_call_of_partitions.py",
     "TickStore.page": "shown to operators",
-    "Target.cancel": "requested by operators",
+    "Target.cancel": "covered by test_max_runtime_faults.py",
     "Target.contract": "no call",
     "Target.recent": "covered by test_external_runs.py",
 }
