@@ -7,6 +7,7 @@ import pytest
 from click.testing import Result
 
 from tests.e2e.deployment import (
+    JOB,
     MALFORMED_CSV,
     SENSOR,
     Deployed,
@@ -137,3 +138,24 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
 
     assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in printed
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
+
+
+def test_a_backfill_starts_one_run_per_partition_and_ends(deployed: Deployed) -> None:
+    """By the permissions that DISPATCH, PUBLISH and RECONCILE have for it, and once only."""
+    keys = sorted(f"day-{uuid4().hex[:8]}" for _ in range(3))
+    name = f"e2e-{uuid4().hex[:8]}"
+    given = [option for key in keys for option in ("--partition", key)]
+    start = ("backfill", "start", JOB, *given, "--name", name, "--limit", "2", "--json")
+
+    treadle(deployed, *start)
+    treadle(deployed, *start)
+
+    def has_ended() -> bool:
+        found = json.loads(treadle(deployed, "backfill", "show", name, "--json").stdout)
+        counts = found.get("backfill", found)["counts"]
+        return sum(counts.get(state, 0) for state in ("SUCCESS", "FAILURE", "CANCELED")) == len(keys)
+
+    eventually(has_ended, "the backfill has ended", seconds=3 * PATIENCE, pause=1)
+    runs = json.loads(treadle(deployed, "run", "list", "--backfill", name, "--json").stdout)
+    assert sorted(each["partition_key"] for each in runs) == keys
+    assert {each["attempt"] for each in runs} == {1}

@@ -4,6 +4,8 @@ POLLED = "Lambda's poller uses it, and the local cloud's own poller assumes no r
 SCHEDULED = "Scheduler uses it, and the local cloud's own scheduler assumes no role"
 OF_THE_MACHINE = "Step Functions uses it, and the local cloud's own assumes no role"
 READS_RUNS = "for a function that requests further runs, which this one does not"
+BACKFILL = "for a backfill, as in test_operations.py"
+READS_PARTITIONS = "for a sensor with dynamic partitions, which the example is not"
 READS_ASSETS = "for a sensor that reads more than its event, which the example does not"
 THROTTLED = "for a message that met a throttled table, which the local cloud does not have"
 KEPT = "the credentials of a role are kept for an hour: without them nothing starts, as is shown below"
@@ -39,6 +41,12 @@ UNPROVEN = {
         "OwnDeployment",
         "lambda:GetFunctionConfiguration",
     ): "without it nothing fails: objects count from the first sweep, and the tick says so",
+    **{(role, "Runs", "dynamodb:BatchGetItem"): BACKFILL for role in ("DispatchRole", "ReconcileRole")},
+    ("PublishRole", "DispatchQueue", "sqs:SendMessage"): BACKFILL,
+    **{
+        ("EvaluatorPolicy", "Partitions", f"dynamodb:{action}"): READS_PARTITIONS
+        for action in ("BatchGetItem", "Query")
+    },
     ("RunReaderPolicy", "ReadRuns", "dynamodb:GetItem"): READS_RUNS,
     ("RunReaderPolicy", "FindRuns", "dynamodb:Query"): READS_RUNS,
     (
