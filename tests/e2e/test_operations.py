@@ -153,7 +153,7 @@ def test_a_backfill_starts_one_run_per_partition_and_ends(deployed: Deployed) ->
     def has_ended() -> bool:
         found = json.loads(treadle(deployed, "backfill", "show", name, "--json").stdout)
         counts = found.get("backfill", found)["counts"]
-        return sum(counts.get(state, 0) for state in ("SUCCESS", "FAILURE", "CANCELED")) == len(keys)
+        return bool(sum(counts.get(state, 0) for state in ("SUCCESS", "FAILURE", "CANCELED")) == len(keys))
 
     eventually(has_ended, "the backfill has ended", seconds=3 * PATIENCE, pause=1)
     runs = json.loads(treadle(deployed, "run", "list", "--backfill", name, "--json").stdout)
