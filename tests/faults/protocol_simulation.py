@@ -170,7 +170,9 @@ class Stack:
         self.tables = stores.tables
         ports = ("sensors", "ticks", "runs", "events")
         self.stores: Any = SimpleNamespace(
-            **{name: self._watched(name, getattr(stores, name)) for name in ports}
+            **{name: self._watched(name, getattr(stores, name)) for name in ports},
+            partitions=stores.partitions,
+            backfills=stores.backfills,
         )
         self.launches = self._watched("launches", self.queue)
         self.targets = {

@@ -228,7 +228,12 @@ class Worker:
         launches, grants = shared.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
         self._planner_runs = SuspendingRuns(stores.runs)
         wrapped: Any = SimpleNamespace(
-            sensors=stores.sensors, ticks=stores.ticks, runs=self._planner_runs, events=stores.events
+            sensors=stores.sensors,
+            ticks=stores.ticks,
+            runs=self._planner_runs,
+            events=stores.events,
+            partitions=stores.partitions,
+            backfills=stores.backfills,
         )
         engine = Assembly(wrapped, clock, tokens, "race")
         settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
