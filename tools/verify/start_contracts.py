@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tools.verify.lab import DidNotHoldError
 from treadle.definitions.canonical import canonical_json
-from treadle.model.targets import JobSettings, Start
+from treadle.model.targets import Execution, JobSettings, Start
 from treadle.ports.targets import Target
 
 PREFIX = "TREADLE_VERIFY_"
@@ -90,7 +90,7 @@ def verify(target: Target, start: Start) -> list[str]:
     else:
         seen.append("taken; nothing more is promised")
     if contract.describes:
-        seen.append(_end_of(target, first.external_id))
+        seen.append(_end_shown(target, first.external_id))
     return seen
 
 
@@ -106,13 +106,27 @@ def _listed_after(target: Target, start: Start, external_id: str) -> float:
         time.sleep(POLL_SECONDS)
 
 
-def _end_of(target: Target, external_id: str) -> str:
+def _end_shown(target: Target, external_id: str) -> str:
+    execution = end_of(target, external_id)
+    if not execution.status.is_finished:
+        return f"still {execution.status} after {END_SECONDS} s; look at it"
+    reason = f": {execution.failure.error} {execution.failure.cause}" if execution.failure else ""
+    return f"ended as {execution.status}{reason}"
+
+
+def end_of(target: Target, external_id: str) -> Execution:
+    """Return an execution once it has ended, or as it is after a quarter of an hour.
+
+    Args:
+        target: where it runs.
+        external_id: its id there.
+
+    Raises:
+        LaunchError: if the target does not answer.
+    """
     until = time.monotonic() + END_SECONDS
     while True:
         execution = target.describe(external_id, "")
-        if execution.status.is_finished:
-            reason = f": {execution.failure.error} {execution.failure.cause}" if execution.failure else ""
-            return f"ended as {execution.status}{reason}"
-        if time.monotonic() >= until:
-            return f"still {execution.status} after {END_SECONDS} s; look at it"
+        if execution.status.is_finished or time.monotonic() >= until:
+            return execution
         time.sleep(POLL_SECONDS)

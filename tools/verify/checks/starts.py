@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tools.verify.account import Account
@@ -12,6 +13,7 @@ from tools.verify.start_contracts import (
     PREFIX,
     ROWS,
     VariableSettings,
+    end_of,
     settings_of,
     start_of,
     variable_of,
@@ -30,6 +32,7 @@ from tools.verify.templates import (
 )
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.definitions.errors import LaunchError
+from treadle.definitions.status import DagsterRunStatus
 
 SOURCES: Mapping[str, str] = {
     "step_functions": "https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html",
@@ -43,17 +46,20 @@ SOURCES: Mapping[str, str] = {
 
 NOT_LOCAL: Mapping[str, str] = {"ecs": "the local cloud honors no client tokens of ECS"}
 
+STOPPED = "https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html"
+
 MACHINE = '{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}'
+WAITING = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": true}}}'
 
 
-def machine(_: Account) -> Part:
-    """Return a state machine that succeeds at once."""
+def machine(_: Account, definition: str = MACHINE) -> Part:
+    """Return a state machine, by default one that succeeds at once."""
     trust = document(
         {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
     )
     made = {
         "Type": "AWS::StepFunctions::StateMachine",
-        "Properties": {"DefinitionString": MACHINE, "RoleArn": arn_of("Role")},
+        "Properties": {"DefinitionString": definition, "RoleArn": arn_of("Role")},
     }
     return template({"Role": role(trust), "Job": made}, {"Address": ref("Job")})
 
@@ -127,16 +133,48 @@ def contract(kind: str) -> Callable[[Lab], str]:
     return run
 
 
-CHECKS = tuple(
+def stopped(lab: Lab) -> str:
+    """Stop an execution, with a reason, and wait for its end."""
+    settings = VariableSettings("verify_stop", "step_functions", lab.outputs["Address"], "")
+    target = LazyTargets()["step_functions"]
+    reason = "stopped by a check"
+    try:
+        begun = target.start(start_of(settings))
+        target.cancel(begun.external_id, "", reason)
+        target.cancel(begun.external_id, "", reason)  # RECONCILE repeats it until the end is reported.
+        ended = end_of(target, begun.external_id)
+    except LaunchError as error:
+        raise DidNotHoldError(f"the target refuses: {error}") from error
+    if (
+        ended.status is not DagsterRunStatus.CANCELED
+        or ended.failure is None
+        or ended.failure.cause != reason
+    ):
+        raise DidNotHoldError(f"the execution is {ended.status}: {ended.failure}")
+    return f"stopped twice, and ended as {ended.status} with the reason"
+
+
+CHECKS = (
+    *(
+        Check(
+            f"start-{kind.replace('_', '-')}",
+            f"A start of the kind {kind} that is sent twice, or listed, is one execution, and its end can be queried",
+            "the start contract in docs/guarantees.md",
+            SOURCES[kind],
+            contract(kind),
+            OWN.get(kind),
+            not_local=NOT_LOCAL.get(kind, ""),
+            dollars=0.0005 if kind in OWN else 0,
+        )
+        for kind in ROWS
+    ),
     Check(
-        f"start-{kind.replace('_', '-')}",
-        f"A start of the kind {kind} that is sent twice, or listed, is one execution, and its end can be queried",
-        "the start contract in docs/guarantees.md",
-        SOURCES[kind],
-        contract(kind),
-        OWN.get(kind),
-        not_local=NOT_LOCAL.get(kind, ""),
-        dollars=0.0005 if kind in OWN else 0,
-    )
-    for kind in ROWS
+        "stop-step-functions",
+        "An execution that is stopped, even twice, ends as ABORTED with the given cause",
+        "runs over their maximum runtime, and `treadle run cancel`",
+        STOPPED,
+        stopped,
+        partial(machine, definition=WAITING),
+        dollars=0.0005,
+    ),
 )

@@ -94,6 +94,38 @@ def leading_keys(lab: Lab) -> str:
     return "own items: committed; another's item, alone or among own ones: denied"
 
 
+def prefixed_items(account: Account) -> Part:
+    """Return a table, and a role that may read only items whose key begins with `#sets/`."""
+    prefixed = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["#sets/*"]}}
+    reads = ("dynamodb:BatchGetItem", "dynamodb:Query")
+    granted = statement(reads, arn_of("Table"), prefixed)
+    return template(
+        {"Table": table(), "Role": role(trusting_caller(account), granted)},
+        {"Table": ref("Table"), "Role": arn_of("Role")},
+    )
+
+
+def keys_by_prefix(lab: Lab) -> str:
+    """Query and read items under the prefix, and be denied those under another key."""
+    dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
+
+    def query(key: str) -> object:
+        return dynamodb.query(
+            TableName=name, KeyConditionExpression="id = :id", ExpressionAttributeValues={":id": {"S": key}}
+        )
+
+    def batch(*keys: str) -> object:
+        return dynamodb.batch_get_item(RequestItems={name: {"Keys": [{"id": {"S": key}} for key in keys]}})
+
+    lab.once_allowed(lambda: query("#sets/customers"), "a query of an item under the prefix is denied")
+    lab.once_allowed(lambda: batch("#sets/a", "#sets/b"), "a batch read of items under the prefix is denied")
+    expect_denied(lambda: query("orders"), "a query of another item")
+    expect_denied(
+        lambda: batch("#sets/a", "orders"), "a batch read with another item among those under the prefix"
+    )
+    return "items under the prefix: read; another item, alone or among them: denied"
+
+
 def run_columns(denial: Part) -> Any:
     """Make the template of a table and a role that may read only the columns `id` and `status`.
 
@@ -243,6 +275,15 @@ CHECKS = (
         TRANSACTIONS,
         leading_keys,
         own_items,
+        not_local=NO_LEADING_KEYS,
+    ),
+    Check(
+        "keys-by-prefix",
+        "Query and BatchGetItem are limited to a prefix of keys by StringLike on dynamodb:LeadingKeys",
+        "what an evaluator may read of dynamic partitions (statement Partitions)",
+        FINE_GRAINED,
+        keys_by_prefix,
+        prefixed_items,
         not_local=NO_LEADING_KEYS,
     ),
     Check(
