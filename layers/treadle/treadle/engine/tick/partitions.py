@@ -25,7 +25,7 @@ class TickPartitions:
 
     def __init__(self, store: PartitionStore) -> None:
         self._store = store
-        self._listed: dict[str, list[str]] = {}
+        self._listed: dict[str, dict[str, None]] = {}
         self._stored: dict[str, dict[str, bool]] = {}
         self._changes: dict[str, dict[str, bool]] = {}
 
@@ -33,9 +33,9 @@ class TickPartitions:
         """Return the keys of a set, in the order in which they were added."""
         name = set_name(partitions_def_name)
         if name not in self._listed:
-            self._listed[name] = [each.partition_key for each in self._store.partitions(name)]
-        changes, stored = self._changes.get(name, {}), dict.fromkeys(self._listed[name])
-        return [key for key in (stored | changes) if changes.get(key, key in stored)]
+            self._listed[name] = dict.fromkeys(each.partition_key for each in self._store.partitions(name))
+        changes = self._changes.get(name, {})
+        return [key for key in (self._listed[name] | changes) if changes.get(key, True)]
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Return whether a set has a key."""
@@ -106,7 +106,7 @@ class TickPartitions:
 
     def _stored_among(self, name: str, keys: Collection[str]) -> set[str]:
         if name in self._listed:
-            return set(self._listed[name]) & set(keys)
+            return {key for key in keys if key in self._listed[name]}
         known = self._stored.setdefault(name, {})
         unknown = [key for key in keys if key not in known]
         if unknown:
