@@ -211,6 +211,28 @@ def test_evaluation_sees_its_own_changes() -> None:
     )
 
 
+def test_key_that_a_tick_adds_twice_keeps_its_place_unless_it_is_deleted_in_between() -> None:
+    seen = []
+
+    def change(instance: DagsterInstance) -> None:
+        instance.add_dynamic_partitions("fruits", ["a", "b", "c"])
+        instance.add_dynamic_partitions("fruits", ["a"])
+        instance.delete_dynamic_partition("fruits", "b")
+        instance.add_dynamic_partitions("fruits", ["b"])
+        seen.append(list(instance.get_dynamic_partitions("fruits")))
+
+    def function(context: SensorEvaluationContext) -> None:
+        change(context.instance)
+
+    instance = deployed(function)
+
+    instance.tick("watch")
+    change(DagsterInstance.ephemeral())
+
+    assert seen == [["a", "c", "b"]] * 2
+    assert list(instance.get_dynamic_partitions("fruits")) == ["a", "c", "b"]
+
+
 def test_tick_that_fails_after_it_has_changed_partitions_changes_none() -> None:
     def function(context: SensorEvaluationContext) -> None:
         context.instance.add_dynamic_partitions("fruits", ["new"])

@@ -101,8 +101,9 @@ class TickPartitions:
     def _change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
         changes = self._changes.setdefault(set_name(partitions_def_name), {})
         for key in set_keys(partition_keys):
-            changes.pop(key, None)  # A key that is deleted and added again comes last.
-            changes[key] = exists
+            if changes.get(key) is not exists:
+                changes.pop(key, None)  # A key that is deleted and added again comes last.
+                changes[key] = exists
 
     def _stored_among(self, name: str, keys: Collection[str]) -> set[str]:
         if name in self._listed:
