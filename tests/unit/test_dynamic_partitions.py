@@ -439,12 +439,18 @@ def test_run_request_for_an_unknown_key_names_the_set() -> None:
     assert load.run_request_for_partition("a", dynamic_partitions_store=instance).partition_key == "a"
 
 
-def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("requests", [True, False], ids=["requested", "through-the-instance"])
+def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch, requests: bool) -> None:
     monkeypatch.setattr(tick_partitions, "MAX_CHANGES", 2)
     keys = iter([["a", "b"], ["c", "d", "e"]])
-    instance = deployed(
-        lambda: SensorResult(dynamic_partitions_requests=[FRUITS.build_add_request(next(keys))])
-    )
+
+    def function(context: SensorEvaluationContext) -> SensorResult:
+        if requests:
+            return SensorResult(dynamic_partitions_requests=[FRUITS.build_add_request(next(keys))])
+        context.instance.add_dynamic_partitions("fruits", next(keys))
+        return SensorResult()
+
+    instance = deployed(function)
 
     instance.tick("watch")
     instance.tick("watch")
