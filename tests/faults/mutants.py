@@ -1156,7 +1156,7 @@ MUTANTS = (
     Mutant(
         "partition that exists not written",
         "model/ticks.py",
-        "                *each.skipped_partitions,\n",
+        "            *self.skipped_partitions,\n",
         "",
         (IN_ANY_ORDER,),
     ),
@@ -1184,7 +1184,7 @@ MUTANTS = (
     Mutant(
         "runs started before all partitions of their tick are applied",
         "engine/dispatch/dispatcher.py",
-        "left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left",
+        "left = [index for index in left if index < first] or left",
         "left = list(left)",
         (f"{PARTITION_TICKS}changes_of_a_large_tick_are_applied_in_chunks_before_its_runs_start",),
     ),
