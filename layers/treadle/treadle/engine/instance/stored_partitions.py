@@ -57,13 +57,19 @@ class StoredPartitions:
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys to a set."""
-        self._change(partitions_def_name, partition_keys, exists=True)
+        self.change(partitions_def_name, partition_keys, exists=True)
 
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
         """Delete a key from a set."""
-        self._change(partitions_def_name, [partition_key], exists=False)
+        self.change(partitions_def_name, [partition_key], exists=False)
 
-    def _change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
+    def change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
+        """Add or delete keys.
+
+        Raises:
+            InvalidResultError: if the name or a key cannot be stored.
+            StoreError: if the store did not answer.
+        """
         name = set_name(partitions_def_name)
         changes = [
             PartitionChange(name, key, exists, position)
