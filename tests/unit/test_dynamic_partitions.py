@@ -27,7 +27,12 @@ from treadle import (
     build_sensor_context,
     sensor,
 )
-from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, TreadleError
+from treadle.definitions.errors import (
+    CommandRefusedError,
+    DagsterInvalidDefinitionError,
+    InvalidResultError,
+    TreadleError,
+)
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
 from treadle.engine.dispatch.chunks import CHUNK_SIZE
@@ -39,6 +44,7 @@ from treadle.integrations.s3 import s3_sensor
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.model.ticks import DynamicPartitionsRequestResult as Result
 from treadle.model.ticks import Tick
+from treadle.operate.partitions import PartitionOperations
 from treadle.testing import TreadleInstance
 
 FRUITS = DynamicPartitionsDefinition(name="fruits")
@@ -371,7 +377,11 @@ def test_key_that_one_request_names_twice_is_added_once() -> None:
     ("make", "error", "message"),
     [
         (lambda: FRUITS.build_add_request("abc"), InvalidResultError, "must be a list of strings, not str"),
-        (lambda: FRUITS.build_add_request([1]), InvalidResultError, "must be a string or None, not int"),  # type: ignore[list-item]
+        (
+            lambda: FRUITS.build_add_request([1]),  # type: ignore[list-item]
+            InvalidResultError,
+            "A partition key must be a string, not int",
+        ),
         (
             lambda: FRUITS.build_delete_request([""]),
             InvalidResultError,
@@ -426,7 +436,7 @@ def test_instance_refuses_what_cannot_be_stored() -> None:
         instance.add_dynamic_partitions("fruits", "abc")
     with pytest.raises(InvalidResultError, match="has 0 bytes"):
         instance.delete_dynamic_partition("fruits", "")
-    with pytest.raises(InvalidResultError, match="partitions_def_name must be a string"):
+    with pytest.raises(InvalidResultError, match="partitions_def_name must be a string, not NoneType"):
         instance.get_dynamic_partitions(None)
 
 
@@ -459,6 +469,21 @@ def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch, request
     assert error is not None
     assert "changed 3 dynamic partitions in one tick; the limit is 2" in error.message
     assert list(instance.get_dynamic_partitions("fruits")) == ["a", "b"]
+
+
+def test_operator_whose_clock_is_behind_is_refused_what_a_later_change_has_decided(
+    harness: EngineHarness,
+) -> None:
+    later = ChangeTime(harness.clock.now() + 1, "watch/tick")
+    harness.stores.partitions.apply([PartitionChange("fruits", "b", exists=False)], later)
+    operations = PartitionOperations(harness.stores.partitions, harness.clock)
+
+    message = "1 of 2 keys of 'fruits', the first of them 'b', were not added: .* Check its clock"
+    with pytest.raises(CommandRefusedError, match=message):
+        operations.add("fruits", ["a", "b"], "ann")
+    assert keys_of(harness) == ["a"]
+    harness.clock.advance(1)
+    assert [each.changed_by for each in operations.add("fruits", ["b"], "ann")] == ["ann", "ann"]
 
 
 # S3 sensors.
