@@ -1149,8 +1149,8 @@ MUTANTS = (
     Mutant(
         "partition requested although its tick deletes it",
         "engine/tick/partitions.py",
-        "unchanged = [key for key in partition_keys if key not in changes]",
-        "unchanged = [key for key in partition_keys if not changes.get(key)]",
+        "unchanged = [key for key in keys if key not in changes]",
+        "unchanged = [key for key in keys if not changes.get(key)]",
         (f"{PARTITION_TICKS}run_for_a_key_that_the_result_deletes_fails_the_tick_and_changes_nothing",),
     ),
     Mutant(

@@ -440,6 +440,27 @@ def test_instance_refuses_what_cannot_be_stored() -> None:
         instance.get_dynamic_partitions(None)
 
 
+def test_only_a_string_is_looked_up() -> None:
+    found: list[bool] = []
+
+    def look_up(instance: Any, *keys: object) -> None:
+        found.extend(instance.has_dynamic_partition("fruits", key) for key in keys)
+
+    def function(context: SensorEvaluationContext) -> None:
+        look_up(context.instance, "", "x" * 2_000, "\ud800", None)
+
+    instance = deployed(function)
+
+    instance.tick("watch")
+
+    error = last_tick(instance).error
+    assert error is not None
+    assert "A partition key must be a string, not NoneType" in error.message
+    assert found == [False] * 3
+    with pytest.raises(InvalidResultError, match="A partition key must be a string, not int: 5"):
+        look_up(instance, 5)
+
+
 def test_run_request_for_an_unknown_key_names_the_set() -> None:
     instance = DagsterInstance.ephemeral()
 

@@ -48,6 +48,19 @@ def set_keys(given: object) -> list[str]:
     return keys
 
 
+def keys_to_find(given: Sequence[object]) -> list[str]:
+    """Return keys to look up; one that cannot be stored, such as an empty one, is in no set.
+
+    Raises:
+        InvalidResultError: if one is not a string.
+    """
+    # A string is not checked: one that is not valid Unicode is merely not found.
+    return [
+        key if isinstance(key, str) else text_value(key, "A partition key", wanted="a string")
+        for key in given
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class DynamicPartitionsRequest:
     """What both kinds of requests have in common.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 
-from treadle.definitions.partitions.requests import set_keys, set_name
+from treadle.definitions.partitions.requests import keys_to_find, set_keys, set_name
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.ports.partitions import PartitionStore
 
@@ -53,7 +53,7 @@ class StoredPartitions:
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> set[str]:
         """Return those of the keys that a set has."""
-        return self._store.existing(set_name(partitions_def_name), partition_keys)
+        return self._store.existing(set_name(partitions_def_name), keys_to_find(partition_keys))
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys to a set."""

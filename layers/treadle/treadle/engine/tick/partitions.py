@@ -6,6 +6,7 @@ from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.partitions.requests import (
     DynamicPartitionsRequest,
     change_partitions,
+    keys_to_find,
     set_keys,
     set_name,
 )
@@ -45,10 +46,10 @@ class TickPartitions:
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> set[str]:
         """Return those of the keys that a set has."""
-        name = set_name(partitions_def_name)
+        name, keys = set_name(partitions_def_name), keys_to_find(partition_keys)
         changes = self._changes.get(name, {})
-        unchanged = [key for key in partition_keys if key not in changes]
-        return {key for key in partition_keys if changes.get(key)} | self._stored_among(name, unchanged)
+        unchanged = [key for key in keys if key not in changes]
+        return {key for key in keys if changes.get(key)} | self._stored_among(name, unchanged)
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys with the tick's commit."""
