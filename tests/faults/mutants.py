@@ -1149,14 +1149,14 @@ MUTANTS = (
     Mutant(
         "partition requested although its tick deletes it",
         "engine/tick/partitions.py",
-        "unchanged = [key for key in partition_keys if key not in changes]",
-        "unchanged = [key for key in partition_keys if not changes.get(key)]",
+        "unchanged = [key for key in keys if key not in changes]",
+        "unchanged = [key for key in keys if not changes.get(key)]",
         (f"{PARTITION_TICKS}run_for_a_key_that_the_result_deletes_fails_the_tick_and_changes_nothing",),
     ),
     Mutant(
         "partition that exists not written",
         "model/ticks.py",
-        "                *each.skipped_partitions,\n",
+        "            *self.skipped_partitions,\n",
         "",
         (IN_ANY_ORDER,),
     ),
@@ -1184,7 +1184,7 @@ MUTANTS = (
     Mutant(
         "runs started before all partitions of their tick are applied",
         "engine/dispatch/dispatcher.py",
-        "left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left",
+        "left = [index for index in left if index < first] or left",
         "left = list(left)",
         (f"{PARTITION_TICKS}changes_of_a_large_tick_are_applied_in_chunks_before_its_runs_start",),
     ),

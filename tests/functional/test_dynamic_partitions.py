@@ -100,12 +100,14 @@ def test_operator_lists_and_repairs_a_set(stack: Deployment) -> None:
     empty = treadle("partition", "list", "fruits")
     added = treadle("partition", "add", "fruits", "apple", "pear", "--by", "ann")
     deleted = treadle("partition", "delete", "fruits", "apple", "plum", "--by", "ben")
+    again = treadle("partition", "add", "fruits", "pear", "--by", "ann")
 
-    assert (empty.stdout, added.stdout, deleted.stdout) == (
+    assert [each.stdout for each in (empty, added, deleted, again)] == [
         "The set fruits has no keys.\n",
         "2 added; the set fruits has 2 keys.\n",
-        "2 deleted; the set fruits has 1 keys.\n",
-    )
+        "1 deleted; the set fruits has 1 keys.\n",
+        "0 added; the set fruits has 1 keys.\n",
+    ]
     listed = treadle("partition", "list", "fruits").stdout
     assert "pear" in listed
     assert "ann" in listed

@@ -27,7 +27,12 @@ from treadle import (
     build_sensor_context,
     sensor,
 )
-from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, TreadleError
+from treadle.definitions.errors import (
+    CommandRefusedError,
+    DagsterInvalidDefinitionError,
+    InvalidResultError,
+    TreadleError,
+)
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
 from treadle.engine.dispatch.chunks import CHUNK_SIZE
@@ -39,6 +44,7 @@ from treadle.integrations.s3 import s3_sensor
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.model.ticks import DynamicPartitionsRequestResult as Result
 from treadle.model.ticks import Tick
+from treadle.operate.partitions import PartitionOperations
 from treadle.testing import TreadleInstance
 
 FRUITS = DynamicPartitionsDefinition(name="fruits")
@@ -211,6 +217,28 @@ def test_evaluation_sees_its_own_changes() -> None:
     )
 
 
+def test_key_that_a_tick_adds_twice_keeps_its_place_unless_it_is_deleted_in_between() -> None:
+    seen = []
+
+    def change(instance: DagsterInstance) -> None:
+        instance.add_dynamic_partitions("fruits", ["a", "b", "c"])
+        instance.add_dynamic_partitions("fruits", ["a"])
+        instance.delete_dynamic_partition("fruits", "b")
+        instance.add_dynamic_partitions("fruits", ["b"])
+        seen.append(list(instance.get_dynamic_partitions("fruits")))
+
+    def function(context: SensorEvaluationContext) -> None:
+        change(context.instance)
+
+    instance = deployed(function)
+
+    instance.tick("watch")
+    change(DagsterInstance.ephemeral())
+
+    assert seen == [["a", "c", "b"]] * 2
+    assert list(instance.get_dynamic_partitions("fruits")) == ["a", "c", "b"]
+
+
 def test_tick_that_fails_after_it_has_changed_partitions_changes_none() -> None:
     def function(context: SensorEvaluationContext) -> None:
         context.instance.add_dynamic_partitions("fruits", ["new"])
@@ -349,7 +377,11 @@ def test_key_that_one_request_names_twice_is_added_once() -> None:
     ("make", "error", "message"),
     [
         (lambda: FRUITS.build_add_request("abc"), InvalidResultError, "must be a list of strings, not str"),
-        (lambda: FRUITS.build_add_request([1]), InvalidResultError, "must be a string or None, not int"),  # type: ignore[list-item]
+        (
+            lambda: FRUITS.build_add_request([1]),  # type: ignore[list-item]
+            InvalidResultError,
+            "A partition key must be a string, not int",
+        ),
         (
             lambda: FRUITS.build_delete_request([""]),
             InvalidResultError,
@@ -404,8 +436,29 @@ def test_instance_refuses_what_cannot_be_stored() -> None:
         instance.add_dynamic_partitions("fruits", "abc")
     with pytest.raises(InvalidResultError, match="has 0 bytes"):
         instance.delete_dynamic_partition("fruits", "")
-    with pytest.raises(InvalidResultError, match="partitions_def_name must be a string"):
+    with pytest.raises(InvalidResultError, match="partitions_def_name must be a string, not NoneType"):
         instance.get_dynamic_partitions(None)
+
+
+def test_only_a_string_is_looked_up() -> None:
+    found: list[bool] = []
+
+    def look_up(instance: Any, *keys: object) -> None:
+        found.extend(instance.has_dynamic_partition("fruits", key) for key in keys)
+
+    def function(context: SensorEvaluationContext) -> None:
+        look_up(context.instance, "", "x" * 2_000, "\ud800", None)
+
+    instance = deployed(function)
+
+    instance.tick("watch")
+
+    error = last_tick(instance).error
+    assert error is not None
+    assert "A partition key must be a string, not NoneType" in error.message
+    assert found == [False] * 3
+    with pytest.raises(InvalidResultError, match="A partition key must be a string, not int: 5"):
+        look_up(instance, 5)
 
 
 def test_run_request_for_an_unknown_key_names_the_set() -> None:
@@ -417,12 +470,18 @@ def test_run_request_for_an_unknown_key_names_the_set() -> None:
     assert load.run_request_for_partition("a", dynamic_partitions_store=instance).partition_key == "a"
 
 
-def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("requests", [True, False], ids=["requested", "through-the-instance"])
+def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch, requests: bool) -> None:
     monkeypatch.setattr(tick_partitions, "MAX_CHANGES", 2)
     keys = iter([["a", "b"], ["c", "d", "e"]])
-    instance = deployed(
-        lambda: SensorResult(dynamic_partitions_requests=[FRUITS.build_add_request(next(keys))])
-    )
+
+    def function(context: SensorEvaluationContext) -> SensorResult:
+        if requests:
+            return SensorResult(dynamic_partitions_requests=[FRUITS.build_add_request(next(keys))])
+        context.instance.add_dynamic_partitions("fruits", next(keys))
+        return SensorResult()
+
+    instance = deployed(function)
 
     instance.tick("watch")
     instance.tick("watch")
@@ -431,6 +490,21 @@ def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch) -> None
     assert error is not None
     assert "changed 3 dynamic partitions in one tick; the limit is 2" in error.message
     assert list(instance.get_dynamic_partitions("fruits")) == ["a", "b"]
+
+
+def test_operator_whose_clock_is_behind_is_refused_what_a_later_change_has_decided(
+    harness: EngineHarness,
+) -> None:
+    later = ChangeTime(harness.clock.now() + 1, "watch/tick")
+    harness.stores.partitions.apply([PartitionChange("fruits", "b", exists=False)], later)
+    operations = PartitionOperations(harness.stores.partitions, harness.clock)
+
+    message = "1 of 2 keys of 'fruits', the first of them 'b', were not added: .* Check its clock"
+    with pytest.raises(CommandRefusedError, match=message):
+        operations.add("fruits", ["a", "b"], "ann")
+    assert keys_of(harness) == ["a"]
+    harness.clock.advance(1)
+    assert [each.changed_by for each in operations.add("fruits", ["b"], "ann")] == ["ann", "ann"]
 
 
 # S3 sensors.

@@ -42,8 +42,9 @@ def list_partitions(set_name: str, stack: str, as_json: bool) -> None:
 def add(set_name: str, keys: tuple[str, ...], stack: str, by: str | None, as_json: bool) -> None:
     """Add KEYs to SET. A key that exists stays where it is."""
     with deployed(stack) as parts:
+        before = parts.partitions.partitions(set_name)
         found = parts.partitions.add(set_name, keys, caller_name(by))
-    _say(found, f"{len(set(keys))} added", set_name, as_json)
+    _say(before, found, keys, "added", set_name, as_json)
 
 
 @partition.command()
@@ -55,15 +56,25 @@ def add(set_name: str, keys: tuple[str, ...], stack: str, by: str | None, as_jso
 def delete(set_name: str, keys: tuple[str, ...], stack: str, by: str | None, as_json: bool) -> None:
     """Delete KEYs from SET. Runs of these partitions continue."""
     with deployed(stack) as parts:
+        before = parts.partitions.partitions(set_name)
         found = parts.partitions.delete(set_name, keys, caller_name(by))
-    _say(found, f"{len(set(keys))} deleted", set_name, as_json)
+    _say(before, found, keys, "deleted", set_name, as_json)
 
 
-def _say(found: "Sequence[StoredPartition]", done: str, set_name: str, as_json: bool) -> None:
+def _say(
+    before: "Sequence[StoredPartition]",
+    found: "Sequence[StoredPartition]",
+    keys: "Sequence[str]",
+    done: str,
+    set_name: str,
+    as_json: bool,
+) -> None:
     if as_json:
         _say_json(found)
-    else:
-        echo(f"{done}; the set {set_name} has {len(found)} keys.")
+        return
+    # Not the given keys: one that is misspelled, or was there already, changes nothing.
+    changed = {each.partition_key for each in before} ^ {each.partition_key for each in found}
+    echo(f"{len(changed.intersection(keys))} {done}; the set {set_name} has {len(found)} keys.")
 
 
 def _say_json(found: "Sequence[StoredPartition]") -> None:

@@ -11,19 +11,22 @@ from treadle.definitions.errors import InvalidResultError, TreadleError
 Refusal = type[TreadleError]
 
 
-def text_value(value: object, what: str, refusal: Refusal = InvalidResultError) -> str:
+def text_value(
+    value: object, what: str, refusal: Refusal = InvalidResultError, *, wanted: str = "a string or None"
+) -> str:
     """Return the value as plain text.
 
     Args:
         value: as it was given.
         what: its name, for the message.
         refusal: the error for any other value.
+        wanted: what it must be, for the message; None itself is never given.
 
     Raises:
         InvalidResultError: or the type of `refusal`, if it is not a string, or not valid Unicode.
     """
     if not isinstance(value, str):
-        msg = f"{what} must be a string or None, not {type(value).__name__}: {shown(value)}. Write it as a string."
+        msg = f"{what} must be {wanted}, not {type(value).__name__}: {shown(value)}. Write it as a string."
         raise refusal(msg)
     text = str.__str__(value)  # Only the text of a string's subclass, such as an enum member.
     problem = unicode_problem(text)

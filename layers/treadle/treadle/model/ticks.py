@@ -99,6 +99,18 @@ class DynamicPartitionsRequestResult:
     deleted_partitions: tuple[str, ...] | None
     skipped_partitions: tuple[str, ...] = ()
 
+    @property
+    def partition_keys(self) -> tuple[str, ...]:
+        """All its keys.
+
+        Skipped ones are among them: another tick's change that is not applied yet may come in between.
+        """
+        return (
+            *(self.added_partitions or ()),
+            *(self.deleted_partitions or ()),
+            *self.skipped_partitions,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
@@ -284,10 +296,7 @@ class Tick(TickBase):
 
     @property
     def partition_changes(self) -> "tuple[PartitionChange, ...]":
-        """The changes of dynamic partitions, each key once.
-
-        Those of skipped keys are among them: another tick's change that is not applied yet may come in between.
-        """
+        """The changes of dynamic partitions, each key once."""
         if not self.dynamic_partitions_request_results:
             return ()
         # Imported here, as most ticks change none.
@@ -296,13 +305,14 @@ class Tick(TickBase):
         changes = [
             (each.partitions_def_name, key, each.deleted_partitions is None)
             for each in self.dynamic_partitions_request_results
-            for key in (
-                *(each.added_partitions or ()),
-                *(each.deleted_partitions or ()),
-                *each.skipped_partitions,
-            )
+            for key in each.partition_keys
         ]
         return tuple(PartitionChange(*change, position) for position, change in enumerate(changes))
+
+    @property
+    def partition_change_count(self) -> int:
+        """The number of these changes, which may be 25,000, without making them."""
+        return sum(len(each.partition_keys) for each in self.dynamic_partitions_request_results)
 
     @property
     def changed_partitions_at(self) -> "ChangeTime":

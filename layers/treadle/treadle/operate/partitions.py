@@ -6,7 +6,7 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.partitions.requests import set_keys, set_name
 from treadle.engine.identity import timestamp
 from treadle.engine.instance.stored_partitions import StoredPartitions
-from treadle.model.partitions import ChangeTime, PartitionChange, StoredPartition
+from treadle.model.partitions import ChangeTime, StoredPartition
 from treadle.ports.partitions import PartitionStore
 from treadle.ports.system import Clock
 
@@ -62,8 +62,7 @@ class PartitionOperations:
     ) -> list[StoredPartition]:
         name, keys = set_name(partitions_def_name), set_keys(partition_keys)
         now = self._clock.now()
-        changes = [PartitionChange(name, key, exists, position) for position, key in enumerate(keys)]
-        self._store.apply(changes, ChangeTime(now, by))
+        StoredPartitions(self._store, lambda: ChangeTime(now, by)).change(name, keys, exists=exists)
         after = self._store.partitions(name)
         found = {each.partition_key for each in after}
         # Such as with a clock that is behind: of two changes, the later one applies.

@@ -131,9 +131,18 @@ class SpecificPartitionsPartitionMapping(PartitionMapping):
 
     Args:
         partition_keys: the keys of those.
+
+    Raises:
+        DagsterInvalidDefinitionError: if they are not a list of strings.
     """
 
     partition_keys: Sequence[str]
+
+    def __post_init__(self) -> None:
+        given: object = self.partition_keys
+        if isinstance(given, str) or not _are_texts(given):
+            msg = f"partition_keys of a SpecificPartitionsPartitionMapping must be a list of keys, not {shown(given)}."
+            raise DagsterInvalidDefinitionError(msg)
 
     @property
     def description(self) -> str:
@@ -165,7 +174,7 @@ class StaticPartitionMapping(PartitionMapping):
     def __post_init__(self) -> None:
         given: object = self.downstream_partition_keys_by_upstream_partition_key
         if not isinstance(given, Mapping) or not all(
-            isinstance(key, str) and isinstance(keys, str | Collection) for key, keys in given.items()
+            isinstance(key, str) and _are_texts(keys) for key, keys in given.items()
         ):
             msg = f"A StaticPartitionMapping must be a dict of keys and lists of keys, not {shown(given)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -220,3 +229,8 @@ class StaticPartitionMapping(PartitionMapping):
         del upstream
         mapped = self._of(key)
         return [each for each in downstream.get_partition_keys() if each in mapped]
+
+
+def _are_texts(values: object) -> bool:
+    """Return whether a value is a collection of strings, as a string itself is."""
+    return isinstance(values, Collection) and all(isinstance(each, str) for each in values)

@@ -18,7 +18,7 @@ def set_name(given: object) -> str:
     Raises:
         InvalidResultError: if it is not a string, empty, not valid Unicode, or too long.
     """
-    name = text_value(given, "partitions_def_name")
+    name = text_value(given, "partitions_def_name", wanted="a string")
     if not 0 < byte_size(name) <= MAX_SET_NAME:
         msg = (
             f"partitions_def_name {shown(name)} has {byte_size(name)} bytes: it must have 1 to {MAX_SET_NAME}. Choose "
@@ -37,7 +37,7 @@ def set_keys(given: object) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         msg = f"partition_keys must be a list of strings, not {type(given).__name__}: {shown(given)}. Give a list."
         raise InvalidResultError(msg)
-    keys = list(dict.fromkeys(text_value(key, "a partition key") for key in given))
+    keys = list(dict.fromkeys(text_value(key, "A partition key", wanted="a string") for key in given))
     for key in keys:
         if not 0 < byte_size(key) <= MAX_PARTITION_KEY:
             msg = (
@@ -46,6 +46,19 @@ def set_keys(given: object) -> list[str]:
             )
             raise InvalidResultError(msg)
     return keys
+
+
+def keys_to_find(given: Sequence[object]) -> list[str]:
+    """Return keys to look up; one that cannot be stored, such as an empty one, is in no set.
+
+    Raises:
+        InvalidResultError: if one is not a string.
+    """
+    # A string is not checked: one that is not valid Unicode is merely not found.
+    return [
+        key if isinstance(key, str) else text_value(key, "A partition key", wanted="a string")
+        for key in given
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,8 +301,8 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         Raises:
             ValueError: if the key is not in the format of the keys.
         """
-        later = {key for key in partition_keys if self.has_partition_key(key)}
-        return {key for key in later if self.less_than(partition_key, key)}
+        existing = self.filter_valid_partition_keys(partition_keys)
+        return {key for key in existing if self.less_than(partition_key, key)}
 
     def get_partition_key(self, key: str | date) -> str:
         """Return the partition key of a key, a date or a datetime.

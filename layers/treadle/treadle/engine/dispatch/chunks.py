@@ -15,7 +15,7 @@ def chunk_count(tick: Tick) -> int:
     """Return a tick's number of chunks: fixed by the first chunk processed, even if `CHUNK_SIZE` changes."""
     if tick.slicing:
         return tick.slicing.of
-    return sum(-(-len(items) // CHUNK_SIZE) for items in (tick.partition_changes, tick.requests))
+    return sum(-(-number // CHUNK_SIZE) for number in (tick.partition_change_count, len(tick.requests)))
 
 
 def partition_chunk_count(tick: Tick, of: int) -> int:
@@ -25,7 +25,7 @@ def partition_chunk_count(tick: Tick, of: int) -> int:
         tick: the tick.
         of: the number of chunks, of which it depends alone, so that it stays the same, too.
     """
-    changes, runs = len(tick.partition_changes), len(tick.requests)
+    changes, runs = tick.partition_change_count, len(tick.requests)
     if not changes or not runs:
         return of if changes else 0
     return min(max(1, of * changes // (changes + runs)), of - 1)

@@ -150,11 +150,11 @@ class Dispatcher:
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         refusals = [] if was_held else self._record_assets(tick)
-        changes = tick.partition_changes
-        if self._chunks is not None and max(len(tick.requests), len(changes)) > CHUNK_SIZE:
+        changes = tick.partition_change_count
+        if self._chunks is not None and max(len(tick.requests), changes) > CHUNK_SIZE:
             return self._fan_out_chunks(tick, self._chunks)
         if changes and not was_held:
-            self._partitions.apply(changes, tick.changed_partitions_at)
+            self._partitions.apply(tick.partition_changes, tick.changed_partitions_at)
         granted = self._granted(tick)
         applied = self._apply(tick, tick.requests, granted)
         if applied.held:
@@ -175,7 +175,7 @@ class Dispatcher:
             refusals = self._record_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(refusals))
         self._ticks.mark_dispatched(tick, counts, [*refusals, *applied.refusals][:SHOWN_REFUSALS])
-        reason = str(counts) if tick.requests or refusals else tick.reason or f"{len(changes)} partitions"
+        reason = str(counts) if tick.requests or refusals else tick.reason or f"{changes} partitions"
         refused = len(refusals) if tick.dropped else counts.refused
         return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started, refused=refused)
 
@@ -246,13 +246,13 @@ class Dispatcher:
             raise UnknownEventError(_no_such_chunk(request, chunk_count(tick)))
         name = f"Chunk {request.index + 1} of {request.of}"
         slicing = tick.slicing
-        changes_partitions = request.index < partition_chunk_count(tick, request.of)
+        before = partition_chunk_count(tick, request.of)
+        changes_partitions = request.index < before
         if slicing is not None and request.index in slicing.noted:
             self._go_on(tick, slicing, changes_partitions=changes_partitions)
             return Outcome(Decision.DUPLICATE, f"{name} was already dispatched.", tick.tick_id)
         if changes_partitions:
-            return self._change_partitions(tick, request, name)
-        before = partition_chunk_count(tick, request.of)
+            return self._change_partitions(tick, request, before, name)
         granted = self._granted(tick)
         requests = chunk(tick.requests, request.index - before, request.of - before)
         applied = self._apply(tick, requests, granted)
@@ -268,9 +268,8 @@ class Dispatcher:
         refused = unrecorded + (0 if tick.dropped else counts.refused)
         return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started, refused=refused)
 
-    def _change_partitions(self, tick: Tick, request: ChunkRequest, name: str) -> Outcome:
-        """Apply a chunk of the changes of dynamic partitions."""
-        of = partition_chunk_count(tick, request.of)
+    def _change_partitions(self, tick: Tick, request: ChunkRequest, of: int, name: str) -> Outcome:
+        """Apply one of the chunks of the changes of dynamic partitions."""
         changes = chunk(tick.partition_changes, request.index, of)
         self._partitions.apply(changes, tick.changed_partitions_at)
         slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, DispatchCounts(), [])
@@ -288,9 +287,11 @@ class Dispatcher:
         slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
         # Those that change dynamic partitions come first: the others are sent once these are done.
-        left = [index for index in left if index < partition_chunk_count(tick, slicing.of)] or left
+        first = partition_chunk_count(tick, slicing.of)
+        left = [index for index in left if index < first] or left
         queue.send([ChunkRequest(tick.sensor, tick.tick_id, index, slicing.of).to_json() for index in left])
-        changes = f" and {len(tick.partition_changes)} partitions" if tick.partition_changes else ""
+        number = tick.partition_change_count
+        changes = f" and {number} partitions" if number else ""
         reason = (
             f"{len(tick.requests)} requests{changes}: {len(left)} of {slicing.of} chunks sent to the dispatch "
             "queue"

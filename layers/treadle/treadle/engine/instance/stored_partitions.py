@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 
-from treadle.definitions.partitions.requests import set_keys, set_name
+from treadle.definitions.partitions.requests import keys_to_find, set_keys, set_name
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.ports.partitions import PartitionStore
 
@@ -53,17 +53,23 @@ class StoredPartitions:
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> set[str]:
         """Return those of the keys that a set has."""
-        return self._store.existing(set_name(partitions_def_name), partition_keys)
+        return self._store.existing(set_name(partitions_def_name), keys_to_find(partition_keys))
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys to a set."""
-        self._change(partitions_def_name, partition_keys, exists=True)
+        self.change(partitions_def_name, partition_keys, exists=True)
 
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
         """Delete a key from a set."""
-        self._change(partitions_def_name, [partition_key], exists=False)
+        self.change(partitions_def_name, [partition_key], exists=False)
 
-    def _change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
+    def change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
+        """Add or delete keys.
+
+        Raises:
+            InvalidResultError: if the name or a key cannot be stored.
+            StoreError: if the store did not answer.
+        """
         name = set_name(partitions_def_name)
         changes = [
             PartitionChange(name, key, exists, position)

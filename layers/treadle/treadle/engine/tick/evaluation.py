@@ -197,7 +197,8 @@ class Evaluator:
             with _partitions_at(started_at, self._partitions):
                 with context:
                     data = function(context)
-                if data.dynamic_partitions_requests:
+                # Also without requests, the function may have changed more than a tick may, through its instance.
+                if data.dynamic_partitions_requests or self._tick_partitions is not None:
                     self._partitions().request(data.dynamic_partitions_requests, self.name)
                 return self._planner.validate_requests(data, frame.tick_id, is_sweep=is_sweep)
 

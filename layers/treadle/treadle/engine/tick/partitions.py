@@ -6,6 +6,7 @@ from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.partitions.requests import (
     DynamicPartitionsRequest,
     change_partitions,
+    keys_to_find,
     set_keys,
     set_name,
 )
@@ -25,7 +26,7 @@ class TickPartitions:
 
     def __init__(self, store: PartitionStore) -> None:
         self._store = store
-        self._listed: dict[str, list[str]] = {}
+        self._listed: dict[str, dict[str, None]] = {}
         self._stored: dict[str, dict[str, bool]] = {}
         self._changes: dict[str, dict[str, bool]] = {}
 
@@ -33,9 +34,9 @@ class TickPartitions:
         """Return the keys of a set, in the order in which they were added."""
         name = set_name(partitions_def_name)
         if name not in self._listed:
-            self._listed[name] = [each.partition_key for each in self._store.partitions(name)]
-        changes, stored = self._changes.get(name, {}), dict.fromkeys(self._listed[name])
-        return [key for key in (stored | changes) if changes.get(key, key in stored)]
+            self._listed[name] = dict.fromkeys(each.partition_key for each in self._store.partitions(name))
+        changes = self._changes.get(name, {})
+        return [key for key in (self._listed[name] | changes) if changes.get(key, True)]
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Return whether a set has a key."""
@@ -45,10 +46,10 @@ class TickPartitions:
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> set[str]:
         """Return those of the keys that a set has."""
-        name = set_name(partitions_def_name)
+        name, keys = set_name(partitions_def_name), keys_to_find(partition_keys)
         changes = self._changes.get(name, {})
-        unchanged = [key for key in partition_keys if key not in changes]
-        return {key for key in partition_keys if changes.get(key)} | self._stored_among(name, unchanged)
+        unchanged = [key for key in keys if key not in changes]
+        return {key for key in keys if changes.get(key)} | self._stored_among(name, unchanged)
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         """Add keys with the tick's commit."""
@@ -101,12 +102,13 @@ class TickPartitions:
     def _change(self, partitions_def_name: str, partition_keys: Sequence[str], *, exists: bool) -> None:
         changes = self._changes.setdefault(set_name(partitions_def_name), {})
         for key in set_keys(partition_keys):
-            changes.pop(key, None)  # A key that is deleted and added again comes last.
-            changes[key] = exists
+            if changes.get(key) is not exists:
+                changes.pop(key, None)  # A key that is deleted and added again comes last.
+                changes[key] = exists
 
     def _stored_among(self, name: str, keys: Collection[str]) -> set[str]:
         if name in self._listed:
-            return set(self._listed[name]) & set(keys)
+            return {key for key in keys if key in self._listed[name]}
         known = self._stored.setdefault(name, {})
         unknown = [key for key in keys if key not in known]
         if unknown:
