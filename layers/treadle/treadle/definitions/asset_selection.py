@@ -175,14 +175,7 @@ class AssetSelection:
             depth: the maximum number of steps; None for any.
             include_self: whether the selected assets are included.
         """
-        _check_depth(depth)
-
-        def resolve(graph: AssetGraph) -> Keys:
-            start = self.resolve(graph)
-            found = start | graph.connected(start, graph.children, depth)
-            return found if include_self else found - start
-
-        return AssetSelection(_chained(self, "downstream", depth, include_self), resolve)
+        return self._reached("downstream", depth, include_self)
 
     def upstream(self, depth: int | None = None, include_self: bool = True) -> "AssetSelection":
         """Select what the selected assets are made from, directly or by way of others, as far as jobs make it.
@@ -191,14 +184,21 @@ class AssetSelection:
             depth: the maximum number of steps; None for any.
             include_self: whether the selected assets are included.
         """
+        return self._reached("upstream", depth, include_self)
+
+    def _reached(self, direction: str, depth: int | None, include_self: bool) -> "AssetSelection":
         _check_depth(depth)
 
         def resolve(graph: AssetGraph) -> Keys:
             start = self.resolve(graph)
-            found = start | graph.connected(start, graph.parents, depth)
-            return (found if include_self else found - start) & graph.made
+            is_down = direction == "downstream"
+            edges, selectable = (graph.children, graph.keys) if is_down else (graph.parents, graph.made)
+            found = start | graph.connected(start, edges, depth)
+            return (found if include_self else found - start) & selectable
 
-        return AssetSelection(_chained(self, "upstream", depth, include_self), resolve)
+        options = [] if depth is None else [f"depth={depth}"]
+        options += [] if include_self else ["include_self=False"]
+        return AssetSelection(f"{self.text}.{direction}({', '.join(options)})", resolve)
 
     def sinks(self) -> "AssetSelection":
         """Select those of the selected assets from which no other of them is made."""
@@ -318,11 +318,6 @@ def _shown_key(key: AssetKey) -> str:
 def _call(name: str, values: Iterable[object], include_sources: bool) -> str:
     arguments = [*map(repr, values), *(["include_sources=True"] if include_sources else [])]
     return f"AssetSelection.{name}({', '.join(arguments)})"
-
-
-def _chained(selection: AssetSelection, name: str, depth: int | None, include_self: bool) -> str:
-    given = ([] if depth is None else [f"depth={depth}"]) + ([] if include_self else ["include_self=False"])
-    return f"{selection.text}.{name}({', '.join(given)})"
 
 
 def _base(graph: AssetGraph, include_sources: bool) -> Keys:
