@@ -1,7 +1,7 @@
 """Selections of the assets that jobs make, in Dagster's form."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -295,20 +295,28 @@ def _keys(keys: Iterable[AssetKey]) -> AssetSelection:
 
     def resolve(graph: AssetGraph) -> Keys:
         if missing := selected - graph.keys:
-            msg = f"{names_of(missing)} selected, but no job makes {'it' if len(missing) == 1 else 'them'}"
-            raise DagsterInvalidDefinitionError(msg)
+            raise DagsterInvalidDefinitionError(made_by_none(missing))
         return selected
 
     text = ", ".join(_shown_key(key) for key in sorted(selected))
     return AssetSelection(f"AssetSelection.assets({text})", resolve, selected)
 
 
-def names_of(keys: Iterable[AssetKey], most: int = 5) -> str:
-    """Return the names of assets for a message: "asset a is", "assets a, b are"."""
+def listed(keys: Iterable[AssetKey], most: int = 10) -> str:
+    """Return the names of assets for a message, and how many more there are; "" for none."""
     names = [key.to_user_string() for key in sorted(keys)]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    listed = f"{', '.join(names[:most])}{more}"
-    return f"asset {listed} is" if len(names) == 1 else f"assets {listed} are"
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def names_of(keys: Collection[AssetKey]) -> str:
+    """Return the names of assets for a message: "asset a is", "assets a, b are"."""
+    names = listed(keys, most=5)
+    return f"asset {names} is" if len(keys) == 1 else f"assets {names} are"
+
+
+def made_by_none(keys: Collection[AssetKey]) -> str:
+    """Return that no job makes assets, for a message."""
+    return f"{names_of(keys)} selected, but no job makes {'it' if len(keys) == 1 else 'them'}"
 
 
 def _shown_key(key: AssetKey) -> str:
