@@ -60,6 +60,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         request_assets: "AssetSelection | None" = None,
         **options: Unpack[SensorOptions],
     ) -> None:
+        check_options(MultiAssetSensorDefinition.__init__, options)
         super().__init__(
             name,
             evaluation_fn=asset_materialization_fn,

@@ -148,6 +148,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         request_jobs: Sequence[JobDefinition] | None = None,
         **options: Unpack[UntargetedOptions],
     ) -> None:
+        check_options(RunStatusSensorDefinition.__init__, options)
         given = [run_status] if isinstance(run_status, str) else list(run_status)
         if not given:
             msg = f"Sensor {name!r} cannot work: run_status names no status to react to."
