@@ -217,9 +217,8 @@ class RunStatusSensorDefinition(SensorDefinition):
         here = self if self.location else self.configured({"TREADLE_NAMESPACE": context.instance.namespace})
         seen = context.without_cursor()
         data, reactions = SensorExecutionData((), EMPTY_RESULT), list[DagsterRunReaction]()
-        for number, event in enumerate(events, 1):
-            if number <= int(context.cursor or 0):
-                continue
+        start = int(context.cursor or 0)
+        for number, event in enumerate(events[start:], start + 1):
             if here.monitors(event):
                 if len(reactions) == _MAX_REACTIONS:
                     break
