@@ -285,7 +285,7 @@ class SensorDefinition:
             InvalidResultError: if the function returned what no sensor may return.
             DagsterInvariantViolationError: if the cursor was set in two ways.
             DagsterUnknownPartitionError: if the job of a request does not have its partition. A tick rejects the
-                request in that case, and starts the others.
+                request in that case, unless the keys are stored, and starts the others.
         """
         return self._resolved(self.evaluate(context), context)
 
