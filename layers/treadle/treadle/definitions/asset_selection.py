@@ -90,11 +90,13 @@ class AssetSelection:
     Attributes:
         text: the selection, as it is written.
         listed: the assets, if the selection names nothing else; then it needs no jobs to be known.
+        specs: what is declared about these.
     """
 
     text: str
     _resolve: Callable[[AssetGraph], Keys] = field(compare=False)
     listed: Keys | None = None
+    specs: tuple[AssetSpec, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         return self.text
@@ -123,7 +125,8 @@ class AssetSelection:
     @staticmethod
     def assets(*assets_defs: CoercibleToAssetKey | AssetSpec) -> "AssetSelection":
         """Select assets by their keys, or by their specs."""
-        return _keys(map(key_of, assets_defs))
+        specs = tuple(each for each in assets_defs if isinstance(each, AssetSpec))
+        return _keys(map(key_of, assets_defs), specs)
 
     @staticmethod
     def keys(*asset_keys: CoercibleToAssetKey) -> "AssetSelection":
@@ -229,7 +232,10 @@ class AssetSelection:
         _check_operand(other)
         both = None if self.listed is None or other.listed is None else self.listed | other.listed
         return AssetSelection(
-            f"({self.text} | {other.text})", lambda graph: self.resolve(graph) | other.resolve(graph), both
+            f"({self.text} | {other.text})",
+            lambda graph: self.resolve(graph) | other.resolve(graph),
+            both,
+            (*self.specs, *other.specs),
         )
 
     def __and__(self, other: "AssetSelection") -> "AssetSelection":
@@ -290,7 +296,7 @@ def _parsed(text: str) -> AssetSelection:
 _CLAUSE = re.compile(r'(?P<kind>key:|group:)?(?:(?P<plain>[\w./-]+)|(?<=:)"(?P<quoted>[^"*\\]+)")')
 
 
-def _keys(keys: Iterable[AssetKey]) -> AssetSelection:
+def _keys(keys: Iterable[AssetKey], specs: tuple[AssetSpec, ...] = ()) -> AssetSelection:
     selected = frozenset(keys)
 
     def resolve(graph: AssetGraph) -> Keys:
@@ -299,7 +305,7 @@ def _keys(keys: Iterable[AssetKey]) -> AssetSelection:
         return selected
 
     text = ", ".join(_shown_key(key) for key in sorted(selected))
-    return AssetSelection(f"AssetSelection.assets({text})", resolve, selected)
+    return AssetSelection(f"AssetSelection.assets({text})", resolve, selected, specs)
 
 
 def listed(keys: Iterable[AssetKey], most: int = 10) -> str:

@@ -50,7 +50,7 @@ class MonitoredAssets:
         if isinstance(given, AssetSelection) and given.listed is None:
             return cls(selection=given)
         if isinstance(given, AssetSelection) and given.listed:
-            return cls(tuple(sorted(given.listed)))
+            return cls(tuple(sorted(given.listed)), partitions=AssetPartitions(given.specs))
         if not assets or not all(isinstance(each, AssetKey | AssetSpec) for each in assets):
             msg = (
                 f"Sensor {sensor_name!r} cannot work: the value passed to monitored_assets must be one or more "
