@@ -180,9 +180,12 @@ class TestRecordsByPartition:
     def test_are_only_those_of_partitions_that_exist(self, instance: TreadleInstance) -> None:
         make(instance, JULY, "2022-06-30", "2022-07-10", "2999-01-01", "no day", None)
 
-        found = seen(instance, JULY).latest_materialization_records_by_partition(JULY.key)
-
-        assert list(found) == ["2022-07-10"]
+        selection = AssetSelection.assets(JULY) | AssetSelection.keys("plain_asset")
+        for context in (
+            seen(instance, JULY),
+            build_multi_asset_sensor_context(monitored_assets=selection, instance=instance),
+        ):
+            assert list(context.latest_materialization_records_by_partition(JULY.key)) == ["2022-07-10"]
 
     @pytest.mark.parametrize(
         ("partitions_def", "recorded", "expected"),

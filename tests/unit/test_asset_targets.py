@@ -303,6 +303,11 @@ def test_tag_from_before_treadle_used_its_name_selects_nothing(text: str) -> Non
             "asset raw is selected, but no job",
         ),
         (
+            AssetSelection.assets(*"abcdef"),
+            [JobDefinition("j", assets=[AssetSpec("z", deps=[*"abcdef"])])],
+            "assets a, b, c, d, e and 1 more are selected, but no job makes them. The given jobs make z.",
+        ),
+        (
             ["a"],
             [LOAD, JobDefinition("all", assets=["a", "b"])],
             "asset a is made by several jobs, load and all: give only one",

@@ -551,6 +551,20 @@ def test_what_does_not_port_is_said_with_its_line_and_stays(tmp_path: Path) -> N
     assert "Set hooks where it runs." in done.stdout
 
 
+def test_options_that_a_job_loses_are_reported_wherever_it_is_defined(tmp_path: Path) -> None:
+    report = ported(
+        tmp_path,
+        "import dagster as dg\n"
+        'load = dg.define_asset_job("load", "a", {"ops": {}}, "text", hooks=HOOKS)\n'
+        '@dg.sensor(job=dg.define_asset_job("clean", config={"ops": {}}, hooks=HOOKS))\n'
+        "def watch(): ...\n",
+    )
+
+    assert found(report, Level.HAND) == [(2, "config of define_asset_job"), (3, "config of define_asset_job")]
+    assert [each.line for each in report.findings if "Set hooks where it runs" in each.advice] == [2, 3]
+    assert b'load = dg.JobDefinition("load", description="text")\n' in report.changed
+
+
 @pytest.mark.parametrize(
     ("code", "needs"),
     [

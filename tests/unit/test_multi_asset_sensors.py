@@ -10,6 +10,7 @@ import pytest
 from treadle import (
     AssetKey,
     AssetMaterialization,
+    AssetSelection,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
@@ -439,7 +440,7 @@ class TestDefinition:
         assert when_both.monitored_assets == tuple(BOTH)
         assert when_both.is_woken
 
-    @pytest.mark.parametrize("assets", [[], ["orders"], "orders", ORDERS])
+    @pytest.mark.parametrize("assets", [[], ["orders"], "orders", ORDERS, AssetSelection.assets()])
     def test_needs_asset_keys(self, assets: Any) -> None:
         with pytest.raises(DagsterInvalidDefinitionError, match="one or more AssetKeys"):
             MultiAssetSensorDefinition("wrong", assets, None, lambda: None)

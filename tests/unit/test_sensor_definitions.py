@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import treadle
+from treadle.definitions.asset_key import AssetKey
+from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,
@@ -17,10 +19,14 @@ from treadle.definitions.errors import (
 from treadle.definitions.evaluation import with_job_name
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.metadata import TextMetadataValue
+from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
+from treadle.definitions.run_status import RunFailureSensorDefinition, RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition, sensor
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.integrations.s3.selection import S3Selection
 
 
 def nothing() -> None:
@@ -124,6 +130,25 @@ def test_wrong_owner_is_refused_with_dagsters_words(owner: str, message: str) ->
 def test_unknown_option_is_a_type_error_that_names_it_and_the_decorator(name: str, option: str) -> None:
     with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument '{option}'$"):
         DECORATORS[name](**{option: None})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(AssetSensorDefinition, "it", AssetKey("a"), None, nothing),
+        partial(MultiAssetSensorDefinition, "it", [AssetKey("a")], None, nothing),
+        partial(RunStatusSensorDefinition, "it", DagsterRunStatus.SUCCESS, nothing),
+        partial(RunFailureSensorDefinition, "it", DagsterRunStatus.FAILURE, nothing),
+        partial(S3SensorDefinition, "it", evaluation_fn=nothing, selection=S3Selection("b")),
+    ],
+    ids=["asset", "multi_asset", "run_status", "run_failure", "s3"],
+)
+@pytest.mark.parametrize("option", ["target", "asset_selection"])
+def test_definition_that_selects_no_assets_refuses_the_option(
+    make: Callable[..., object], option: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"__init__\(\) got an unexpected keyword argument '{option}'$"):
+        make(**{option: "a"})
 
 
 def test_run_sensors_take_dagsters_arguments_by_position() -> None:

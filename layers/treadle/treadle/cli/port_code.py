@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections.abc import Mapping
 
 from treadle.cli.port_names import Function, Names, bodies
 from treadle.cli.port_rules import (
@@ -18,6 +19,18 @@ from treadle.cli.port_rules import (
 )
 
 _PLAIN = re.compile(r"[\w./-]+")
+
+_OF_ASSET_JOB = (
+    "name",
+    "selection",
+    "config",
+    "description",
+    "tags",
+    "run_tags",
+    "metadata",
+    "partitions_def",
+)
+"""The arguments of `define_asset_job` by position."""
 
 
 class CodePort(Names):
@@ -83,17 +96,12 @@ class CodePort(Names):
         what = f"@{name} {variable}" if isinstance(statement, Function) else f"{name} {variable}".strip()
         line = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
         if code.kind == "job" and variable:
-            text, kept = self._job(name, variable, call, line, is_function=isinstance(statement, Function))
+            is_function = isinstance(statement, Function)
+            text, kept, gone = self._job(name, variable, call, line, is_function=is_function)
             self.source.replace_statement(statement, f"{variable} = {text}")
             self.kept[statement] = kept
             advice = code.advice.format(name=self.jobs[variable].strip("\"'"))
-            options = call.keywords if call else []
-            gone = [each.arg for each in options if each.arg and each.value not in kept]
-            others = ", ".join(each for each in gone if each not in {"name", "selection", "config"})
-            advice += f". Set {others} where it runs" if others else ""
-            self._find(line, Level.CHANGE, what, code.fact, f"Change it to `{variable} = {text}`. {advice}")
-            if "config" in gone:
-                self._refuse(statement, f"config of {name}", CONFIG_OF_JOB)
+            self._find_job(line, what, f"Change it to `{variable} = {text}`. {advice}", name, gone)
             return
         if variable in self.partitioned and call:
             text, self.kept[statement] = self._spec(variable, call, line)
@@ -135,11 +143,12 @@ class CodePort(Names):
 
     def _job(
         self, name: str, variable: str, call: ast.Call | None, line: int, *, is_function: bool
-    ) -> tuple[str, list[ast.expr]]:
-        """Return a job's new definition, and which parts of its old one it keeps."""
+    ) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
+        """Return a job's new definition, which parts of its old one it keeps, and the options that it loses."""
         given = {each.arg: each.value for each in call.keywords if each.arg} if call else {}
         if call and call.args and not is_function:
-            given.update(zip(("name", "selection"), call.args, strict=False))
+            places = _OF_ASSET_JOB if name == "define_asset_job" else _OF_ASSET_JOB[:1]
+            given.update(zip(places, call.args, strict=False))
         named = f'"{variable}"'
         if (
             name == "to_job"
@@ -158,7 +167,16 @@ class CodePort(Names):
                 self._refuse(given["selection"], "selection of define_asset_job", ASSETS_OF_JOB)
             else:
                 parts.append(f"assets=[{', '.join(keys)}]")
-        return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values())
+        gone = {key: value for key, value in given.items() if key not in {*kept, "name", "selection"}}
+        return f"{self._spelled('JobDefinition', line)}({', '.join(parts)})", list(kept.values()), gone
+
+    def _find_job(self, line: int, what: str, advice: str, name: str, gone: Mapping[str, ast.expr]) -> None:
+        """Report what becomes of a job, and of the options that its definition loses."""
+        others = ", ".join(each for each in gone if each != "config")
+        advice += f". Set {others} where it runs" if others else ""
+        self._find(line, Level.CHANGE, what, CODE["job"].fact, advice)
+        if "config" in gone:
+            self._refuse(gone["config"], f"config of {name}", CONFIG_OF_JOB)
 
     def _selected(self, selection: ast.expr | None) -> list[str] | None:
         """Return the texts of the keys of what a selection selects, if they can be read."""

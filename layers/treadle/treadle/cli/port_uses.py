@@ -8,7 +8,6 @@ from treadle.cli.port_code import CodePort
 from treadle.cli.port_names import Function, Sensor, bound, elements
 from treadle.cli.port_rules import (
     ASSETS_OF_JOB,
-    CODE,
     CONTEXTS,
     DROPPED_OF_ASSETS,
     DROPPED_OPTIONS,
@@ -139,9 +138,9 @@ class UsesPort(CodePort, ast.NodeVisitor):
         """Visit a call: its options must exist."""
         name = self._dagster(node.func)
         if name == "define_asset_job":
-            text, kept = self._job(name, "", node, node.lineno, is_function=False)
+            text, kept, gone = self._job(name, "", node, node.lineno, is_function=False)
             self.source.replace(node, text)
-            self._find(node, Level.CHANGE, name, CODE[name].fact, f"Change it to `{text}`")
+            self._find_job(node.lineno, name, f"Change it to `{text}`", name, gone)
             for each in kept:
                 self.visit(each)
             return

@@ -1,7 +1,7 @@
 """Selections of the assets that jobs make, in Dagster's form."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -90,11 +90,13 @@ class AssetSelection:
     Attributes:
         text: the selection, as it is written.
         listed: the assets, if the selection names nothing else; then it needs no jobs to be known.
+        specs: what is declared about these.
     """
 
     text: str
     _resolve: Callable[[AssetGraph], Keys] = field(compare=False)
     listed: Keys | None = None
+    specs: tuple[AssetSpec, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         return self.text
@@ -123,7 +125,8 @@ class AssetSelection:
     @staticmethod
     def assets(*assets_defs: CoercibleToAssetKey | AssetSpec) -> "AssetSelection":
         """Select assets by their keys, or by their specs."""
-        return _keys(map(key_of, assets_defs))
+        specs = tuple(each for each in assets_defs if isinstance(each, AssetSpec))
+        return _keys(map(key_of, assets_defs), specs)
 
     @staticmethod
     def keys(*asset_keys: CoercibleToAssetKey) -> "AssetSelection":
@@ -175,14 +178,7 @@ class AssetSelection:
             depth: the maximum number of steps; None for any.
             include_self: whether the selected assets are included.
         """
-        _check_depth(depth)
-
-        def resolve(graph: AssetGraph) -> Keys:
-            start = self.resolve(graph)
-            found = start | graph.connected(start, graph.children, depth)
-            return found if include_self else found - start
-
-        return AssetSelection(_chained(self, "downstream", depth, include_self), resolve)
+        return self._reached("downstream", depth, include_self)
 
     def upstream(self, depth: int | None = None, include_self: bool = True) -> "AssetSelection":
         """Select what the selected assets are made from, directly or by way of others, as far as jobs make it.
@@ -191,14 +187,21 @@ class AssetSelection:
             depth: the maximum number of steps; None for any.
             include_self: whether the selected assets are included.
         """
+        return self._reached("upstream", depth, include_self)
+
+    def _reached(self, direction: str, depth: int | None, include_self: bool) -> "AssetSelection":
         _check_depth(depth)
 
         def resolve(graph: AssetGraph) -> Keys:
             start = self.resolve(graph)
-            found = start | graph.connected(start, graph.parents, depth)
-            return (found if include_self else found - start) & graph.made
+            is_down = direction == "downstream"
+            edges, selectable = (graph.children, graph.keys) if is_down else (graph.parents, graph.made)
+            found = start | graph.connected(start, edges, depth)
+            return (found if include_self else found - start) & selectable
 
-        return AssetSelection(_chained(self, "upstream", depth, include_self), resolve)
+        options = [] if depth is None else [f"depth={depth}"]
+        options += [] if include_self else ["include_self=False"]
+        return AssetSelection(f"{self.text}.{direction}({', '.join(options)})", resolve)
 
     def sinks(self) -> "AssetSelection":
         """Select those of the selected assets from which no other of them is made."""
@@ -229,7 +232,10 @@ class AssetSelection:
         _check_operand(other)
         both = None if self.listed is None or other.listed is None else self.listed | other.listed
         return AssetSelection(
-            f"({self.text} | {other.text})", lambda graph: self.resolve(graph) | other.resolve(graph), both
+            f"({self.text} | {other.text})",
+            lambda graph: self.resolve(graph) | other.resolve(graph),
+            both,
+            (*self.specs, *other.specs),
         )
 
     def __and__(self, other: "AssetSelection") -> "AssetSelection":
@@ -290,25 +296,33 @@ def _parsed(text: str) -> AssetSelection:
 _CLAUSE = re.compile(r'(?P<kind>key:|group:)?(?:(?P<plain>[\w./-]+)|(?<=:)"(?P<quoted>[^"*\\]+)")')
 
 
-def _keys(keys: Iterable[AssetKey]) -> AssetSelection:
+def _keys(keys: Iterable[AssetKey], specs: tuple[AssetSpec, ...] = ()) -> AssetSelection:
     selected = frozenset(keys)
 
     def resolve(graph: AssetGraph) -> Keys:
         if missing := selected - graph.keys:
-            msg = f"{names_of(missing)} selected, but no job makes {'it' if len(missing) == 1 else 'them'}"
-            raise DagsterInvalidDefinitionError(msg)
+            raise DagsterInvalidDefinitionError(made_by_none(missing))
         return selected
 
     text = ", ".join(_shown_key(key) for key in sorted(selected))
-    return AssetSelection(f"AssetSelection.assets({text})", resolve, selected)
+    return AssetSelection(f"AssetSelection.assets({text})", resolve, selected, specs)
 
 
-def names_of(keys: Iterable[AssetKey], most: int = 5) -> str:
-    """Return the names of assets for a message: "asset a is", "assets a, b are"."""
+def listed(keys: Iterable[AssetKey], most: int = 10) -> str:
+    """Return the names of assets for a message, and how many more there are; "" for none."""
     names = [key.to_user_string() for key in sorted(keys)]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    listed = f"{', '.join(names[:most])}{more}"
-    return f"asset {listed} is" if len(names) == 1 else f"assets {listed} are"
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def names_of(keys: Collection[AssetKey]) -> str:
+    """Return the names of assets for a message: "asset a is", "assets a, b are"."""
+    names = listed(keys, most=5)
+    return f"asset {names} is" if len(keys) == 1 else f"assets {names} are"
+
+
+def made_by_none(keys: Collection[AssetKey]) -> str:
+    """Return that no job makes assets, for a message."""
+    return f"{names_of(keys)} selected, but no job makes {'it' if len(keys) == 1 else 'them'}"
 
 
 def _shown_key(key: AssetKey) -> str:
@@ -318,11 +332,6 @@ def _shown_key(key: AssetKey) -> str:
 def _call(name: str, values: Iterable[object], include_sources: bool) -> str:
     arguments = [*map(repr, values), *(["include_sources=True"] if include_sources else [])]
     return f"AssetSelection.{name}({', '.join(arguments)})"
-
-
-def _chained(selection: AssetSelection, name: str, depth: int | None, include_self: bool) -> str:
-    given = ([] if depth is None else [f"depth={depth}"]) + ([] if include_self else ["include_self=False"])
-    return f"{selection.text}.{name}({', '.join(given)})"
 
 
 def _base(graph: AssetGraph, include_sources: bool) -> Keys:

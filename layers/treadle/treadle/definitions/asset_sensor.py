@@ -72,6 +72,7 @@ class AssetSensorDefinition(SensorDefinition):
         asset_materialization_fn: AssetFunction | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
+        check_options(AssetSensorDefinition.__init__, options)
         super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
         if not isinstance(asset_key, AssetKey):
             msg = f"Sensor {self.name!r} cannot work: asset_key must be an AssetKey, not {asset_key!r}."

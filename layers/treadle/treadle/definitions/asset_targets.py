@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.asset_selection import AssetGraph, AssetSelection, Keys, names_of
+from treadle.definitions.asset_selection import (
+    AssetGraph,
+    AssetSelection,
+    Keys,
+    listed,
+    made_by_none,
+    names_of,
+)
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.jobs import JobDefinition
@@ -83,9 +90,7 @@ def targets_of(sensor_name: str, selection: AssetSelection, jobs: Sequence[JobDe
     graph = asset_graph(jobs)
     keys = resolved_keys(sensor_name, selection, graph)
     if unmade := keys - graph.made:
-        raise _cannot_select(
-            sensor_name, selection, f"{names_of(unmade)} selected, but no job makes it", graph
-        )
+        raise _cannot_select(sensor_name, selection, made_by_none(unmade), graph)
     for key in sorted(keys):
         if len(graph.makers[key]) > 1:
             fact = f"{names_of([key])} made by several jobs, {' and '.join(graph.makers[key])}: give only one of these"
@@ -107,39 +112,31 @@ def selection_problem(targets: AssetTargets | None, job: JobDefinition, request:
         if outside := keys - targets.makers.keys():
             return (
                 "RunRequest includes asset keys that are not part of sensor's asset_selection: "
-                f"{_listed(outside)}. Select some of {_listed(targets.makers)}."
+                f"{listed(outside)}. Select some of {listed(targets.makers)}."
             )
         makers = targets.by_job(sorted(keys))
         if not keys and len(targets.jobs) > 1:
             return (
                 f"The request selects no asset, and {len(targets.jobs)} jobs make those of the sensor. Select some of "
-                f"{_listed(targets.makers)}."
+                f"{listed(targets.makers)}."
             )
         if len(makers) > 1:
-            each = "; ".join(f"{name} makes {_listed(made)}" for name, made in makers.items())
+            each = "; ".join(f"{name} makes {listed(made)}" for name, made in makers.items())
             return (
                 f"The request selects assets of several jobs, and a run is of one job: {each}. Return a request with "
                 "asset_selection for each job."
             )
     if job.assets is None:
         return (
-            f"The request selects assets of job {job.name}, which declares none: {_listed(keys) or '[]'}. Give its "
+            f"The request selects assets of job {job.name}, which declares none: {listed(keys) or '[]'}. Give its "
             "JobDefinition assets=[...]."
         )
     if missing := keys - job.asset_keys:
         return (
-            f"The request selects assets that job {job.name} does not make: {_listed(missing)}. It makes "
-            f"{_listed(job.asset_keys) or 'none'}."
+            f"The request selects assets that job {job.name} does not make: {listed(missing)}. It makes "
+            f"{listed(job.asset_keys) or 'none'}."
         )
     return None
-
-
-def _listed(keys: Iterable[AssetKey]) -> str:
-    names = [key.to_user_string() for key in sorted(keys)]
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
-_SHOWN = 10
 
 
 def _cannot_select(
@@ -147,7 +144,7 @@ def _cannot_select(
 ) -> DagsterInvalidDefinitionError:
     msg = (
         f"Sensor {sensor_name!r} cannot select {selection!r}: {fact}. The given jobs make "
-        f"{_listed(graph.made) or 'no assets'}. Give evaluator or TreadleInstance the jobs that make the assets, as "
+        f"{listed(graph.made) or 'no assets'}. Give evaluator or TreadleInstance the jobs that make the assets, as "
         "jobs=[JobDefinition(..., assets=[...])]."
     )
     return DagsterInvalidDefinitionError(msg)

@@ -101,7 +101,7 @@ def _checked(value: Any, sensor_name: str, also: type | None = None) -> Any:
     raise InvalidResultError(msg)
 
 
-def asks(value: Any) -> bool:
+def requests_runs(value: Any) -> bool:
     """Return whether a value that a function returned requests a run."""
     return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
 

@@ -47,8 +47,10 @@ class MonitoredAssets:
         from treadle.definitions.asset_selection import AssetSelection
         from treadle.definitions.asset_specs import AssetSpec, key_of
 
-        if isinstance(given, AssetSelection):
-            return cls(selection=given) if given.listed is None else cls(tuple(sorted(given.listed)))
+        if isinstance(given, AssetSelection) and given.listed is None:
+            return cls(selection=given)
+        if isinstance(given, AssetSelection) and given.listed:
+            return cls(tuple(sorted(given.listed)), partitions=AssetPartitions(given.specs))
         if not assets or not all(isinstance(each, AssetKey | AssetSpec) for each in assets):
             msg = (
                 f"Sensor {sensor_name!r} cannot work: the value passed to monitored_assets must be one or more "

@@ -10,7 +10,7 @@ from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
-from treadle.definitions.evaluation import SensorReturnType, asks, flatten
+from treadle.definitions.evaluation import SensorReturnType, flatten, requests_runs
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.monitored_assets import MonitoredAssets
 from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
@@ -60,6 +60,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         request_assets: "AssetSelection | None" = None,
         **options: Unpack[SensorOptions],
     ) -> None:
+        check_options(MultiAssetSensorDefinition.__init__, options)
         super().__init__(
             name,
             evaluation_fn=asset_materialization_fn,
@@ -127,7 +128,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
         for value in values:
             if isinstance(value, SensorResult) and value.cursor:
                 seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
-        if any(map(asks, values)) and not seen.cursor_updated:
+        if any(map(requests_runs, values)) and not seen.cursor_updated:
             msg = (
                 "Asset materializations have been handled in this sensor, but the cursor was not updated. This "
                 "means the same materialization events will be handled in the next sensor tick. Use "

@@ -61,7 +61,7 @@ def check_options(function: Callable[..., Any], options: Mapping[str, object]) -
     """Check that a function's `**options: Unpack[...]` contain only those of its annotation.
 
     Args:
-        function: the decorator, or another function that makes a sensor.
+        function: the decorator, or another function that makes a sensor, such as a definition's `__init__`.
         options: as given.
 
     Raises:
@@ -70,7 +70,7 @@ def check_options(function: Callable[..., Any], options: Mapping[str, object]) -
     [known] = get_args(function.__annotations__["options"])
     for name in options:
         if name not in known.__optional_keys__:
-            msg = f"{function.__name__}() got an unexpected keyword argument {name!r}"
+            msg = f"{function.__qualname__}() got an unexpected keyword argument {name!r}"
             raise TypeError(msg)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, Unpack, overload
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.evaluation import EMPTY_RESULT, SensorReturnType, combine, flatten
+from treadle.definitions.evaluation import EMPTY_RESULT, SensorReturnType, combine, flatten, requests_runs
 from treadle.definitions.jobs import JobDefinition, names_in
 from treadle.definitions.options import (
     FailureOptions,
@@ -148,6 +148,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         request_jobs: Sequence[JobDefinition] | None = None,
         **options: Unpack[UntargetedOptions],
     ) -> None:
+        check_options(RunStatusSensorDefinition.__init__, options)
         given = [run_status] if isinstance(run_status, str) else list(run_status)
         if not given:
             msg = f"Sensor {name!r} cannot work: run_status names no status to react to."
@@ -216,9 +217,8 @@ class RunStatusSensorDefinition(SensorDefinition):
         here = self if self.location else self.configured({"TREADLE_NAMESPACE": context.instance.namespace})
         seen = context.without_cursor()
         data, reactions = SensorExecutionData((), EMPTY_RESULT), list[DagsterRunReaction]()
-        for number, event in enumerate(events, 1):
-            if number <= int(context.cursor or 0):
-                continue
+        start = int(context.cursor or 0)
+        for number, event in enumerate(events[start:], start + 1):
             if here.monitors(event):
                 if len(reactions) == _MAX_REACTIONS:
                     break
@@ -252,7 +252,7 @@ class RunStatusSensorDefinition(SensorDefinition):
                 raise value.error
         results = [value for value in values if not isinstance(value, DagsterRunReaction)]
         data = combine(results, context, self.job_names)
-        if results and not any(_asks(value) for value in results):
+        if results and not any(map(_does_something, results)):
             return data
         text = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
         reactions = [value for value in values if isinstance(value, DagsterRunReaction)]
@@ -307,10 +307,10 @@ def _is_silent(data: SensorExecutionData) -> bool:
     return data.acted_on is not None and not returned
 
 
-def _asks(value: Any) -> bool:
-    if isinstance(value, SensorResult):
-        return bool(value.run_requests or value.dynamic_partitions_requests or value.asset_events)
-    return isinstance(value, RunRequest)
+def _does_something(value: Any) -> bool:
+    if isinstance(value, SensorResult) and (value.dynamic_partitions_requests or value.asset_events):
+        return True
+    return requests_runs(value)
 
 
 def run_status_sensor(

@@ -15,7 +15,7 @@ from treadle.definitions.errors import (
     InvalidReportError,
     UnknownEventError,
 )
-from treadle.definitions.evaluation import SensorReturnType, asks, combine, flatten, type_of_result
+from treadle.definitions.evaluation import SensorReturnType, combine, flatten, requests_runs, type_of_result
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.options import TargetOptions, check_options
@@ -221,7 +221,11 @@ class SensorDefinition:
         self, values: "Sequence[type_of_result]", context: SensorEvaluationContext
     ) -> SensorExecutionData:
         deployed = self._deployed_for(context)
-        if deployed.selects is None or deployed.asset_targets is not None or not any(map(asks, values)):
+        if (
+            deployed.selects is None
+            or deployed.asset_targets is not None
+            or not any(map(requests_runs, values))
+        ):
             return combine(values, context, deployed.job_names, deployed.asset_targets)
         data = combine(values, context, None)
         # A run of a target needs nothing of its job but the name, which Dagster leaves out as well.
@@ -285,7 +289,7 @@ class SensorDefinition:
             InvalidResultError: if the function returned what no sensor may return.
             DagsterInvariantViolationError: if the cursor was set in two ways.
             DagsterUnknownPartitionError: if the job of a request does not have its partition. A tick rejects the
-                request in that case, and starts the others.
+                request in that case, unless the keys are stored, and starts the others.
         """
         return self._resolved(self.evaluate(context), context)
 

@@ -306,7 +306,7 @@ class Planner:
         problem = (
             config_problem(job, request.plain_config)
             or partition_problem
-            or self._selection_problem(job, request)
+            or self._selection_problem(job, request, run)
             or max_runtime_problem(run.tags)
             or retry_problem(run.tags)
         )
@@ -340,14 +340,14 @@ class Planner:
             )
         return None
 
-    def _selection_problem(self, job: "JobDefinition", request: RunRequest) -> str | None:
+    def _selection_problem(self, job: "JobDefinition", request: RunRequest, run: PlannedRun) -> str | None:
         """Return why the request's assets cannot be made; None if they can, or if it selects none."""
         if request.asset_selection is not None:
             # Imported here, as most requests select no assets.
             from treadle.definitions.asset_targets import selection_problem
 
             return selection_problem(self.definition.asset_targets, job, request)
-        if ASSET_SELECTION_TAG in {**request.tags, **(job.run_tags or {})}:
+        if ASSET_SELECTION_TAG in run.tags:
             return (
                 f"The request has the tag {ASSET_SELECTION_TAG}, which Treadle sets. Give the assets as "
                 "asset_selection, and leave out the tag."

@@ -57,6 +57,7 @@ class S3SensorDefinition(SensorDefinition):
         job_name: str | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
+        check_options(S3SensorDefinition.__init__, options)
         super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
         self.selection = selection
         self.lister = lister or S3Lister()
