@@ -191,6 +191,21 @@ def test_code_that_does_not_say_which_partitions_is_refused(
     assert problem in result.output
 
 
+def test_code_may_resolve_its_own_annotations(project: Path, stack: MemoryStack) -> None:
+    text = f"""from __future__ import annotations
+from dataclasses import dataclass
+{CODE}
+@dataclass
+class Row:
+    number: int
+"""
+    (project / "functions/sensors/daily/app.py").write_text(text)
+
+    result = call("backfill", "start", JOB, "--all")
+
+    assert result.exit_code == 0, result.output
+
+
 def test_file_that_is_named_is_read_alone(project: Path, stack: MemoryStack) -> None:
     _second_file(project)
 
