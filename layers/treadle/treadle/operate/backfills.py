@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError, TreadleError
+from treadle.definitions.errors import CommandRefusedError, StoreError, TreadleError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest
@@ -364,15 +364,14 @@ class BackfillOperations:
         if backfill.status is not BackfillStatus.CANCELED:
             raise CommandRefusedError(f"Backfill {name} is {backfill.shown_status}. Cancel it first.")
         requested, refused = 0, {}
-        for run in self._of(
-            backfill, backfill.positions(PartitionState.RESERVED, PartitionState.IN_PROGRESS)
-        ):
+        positions = backfill.positions(PartitionState.RESERVED, PartitionState.IN_PROGRESS)
+        for run in self._of(backfill, positions):
             try:
                 self._runs.cancel(run.run_id, by)
                 requested += 1
             except StoreError:
                 raise
-            except (CommandRefusedError, LaunchError, TreadleError) as error:
+            except TreadleError as error:
                 refused[run.run_id] = str(error)
         return CanceledRuns(requested, refused)
 
