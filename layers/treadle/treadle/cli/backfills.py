@@ -239,7 +239,7 @@ def _partitions(
     if not found:
         msg = f"Job {job} has no partitions now: nothing was started. Repeat the command once it has some."
         raise CommandRefusedError(msg)
-    tags = ({**partitions_def.get_tags_for_partition_key(key)} for key in found)
+    tags = map(partitions_def.get_tags_for_partition_key, found)
     return [
         BackfillPartition(str(key), {name: value for name, value in of.items() if name != PARTITION_TAG})
         for key, of in zip(found, tags, strict=True)
