@@ -200,9 +200,9 @@ def backfill_of(run: Run) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def page_token(backfill: Backfill) -> str:
+def page_token(created_at: int, name: str) -> str:
     """Return the token of the page that follows this backfill."""
-    return f"{backfill.created_at}/{backfill.name}"
+    return f"{created_at}/{name}"
 
 
 def parse_page_token(token: str) -> tuple[int, str] | None:
