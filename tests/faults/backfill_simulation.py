@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from tests.faults.simulated_aws import (
@@ -19,6 +18,7 @@ from tests.faults.simulated_aws import (
 from tests.faults.simulation import PORTS, Simulation
 from tests.faults.trace import Trace, TracedRuns
 from tests.support.engine import JOB, JOBS, NAMESPACE
+from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import (
     CommandRefusedError,
@@ -135,21 +135,7 @@ class BackfillSimulation(Simulation):
     # The ports.
 
     def _stores(self) -> Any:
-        return SimpleNamespace(
-            runs=_WatchedRuns(self),
-            backfills=self.stores.backfills,
-            ticks=self.stores.ticks,
-            sensors=self.stores.sensors,
-            events=self.stores.events,
-            registry=self.stores.registry,
-        )
-
-    def _faulted(self) -> Any:
-        stores = self._stores()
-        faulted = {
-            name: faulty(getattr(stores, name), port, self.faults) for name, port in self.ports.items()
-        }
-        return SimpleNamespace(**{**vars(stores), **faulted})
+        return ReplacedStores(self.stores, runs=_WatchedRuns(self))
 
     def backfill(self) -> Backfill | None:
         """Return the backfill as it is stored."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
@@ -21,6 +20,7 @@ from tests.faults.simulation import Simulation
 from tests.faults.trace import Trace, TracedRuns, TracedSensors, TracedTicks
 from tests.support.engine import JOB
 from tests.support.engine import JOBS as CONFIGURED
+from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
@@ -147,13 +147,11 @@ class EngineSimulation(Simulation):
 
     def _stores(self) -> Any:
         stores: Any = self.backend.stores
-        return SimpleNamespace(
+        return ReplacedStores(
+            stores,
             sensors=TracedSensors(stores.sensors, self.trace),
             ticks=TracedTicks(stores.ticks, self.trace),
             runs=TracedRuns(stores.runs, self.trace),
-            events=stores.events,
-            registry=stores.registry,
-            backfills=stores.backfills,
         )
 
     @property

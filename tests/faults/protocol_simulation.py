@@ -7,10 +7,10 @@ be paused while others run. The step itself is the engine's code; this module si
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 from tests.support.process_kill import KilledError
+from tests.support.replaced_stores import ReplacedStores
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     LaunchError,
@@ -169,11 +169,8 @@ class Stack:
         stores = InMemoryStores()
         self.tables = stores.tables
         ports = ("sensors", "ticks", "runs", "events")
-        self.stores: Any = SimpleNamespace(
-            **{name: self._watched(name, getattr(stores, name)) for name in ports},
-            partitions=stores.partitions,
-            backfills=stores.backfills,
-        )
+        watched = {name: self._watched(name, getattr(stores, name)) for name in ports}
+        self.stores: Any = ReplacedStores(stores, **watched)
         self.launches = self._watched("launches", self.queue)
         self.targets = {
             kind: self._watched(kind, target, LaunchUncertainError)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from tests.support.replaced_stores import ReplacedStores
 from tests.support.shared_directory import DirectoryQueue, SharedTarget, append
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -227,14 +227,7 @@ class Worker:
         )
         launches, grants = shared.queue("launches"), FixedGrants({SENSOR: frozenset(JOBS)})
         self._planner_runs = SuspendingRuns(stores.runs)
-        wrapped: Any = SimpleNamespace(
-            sensors=stores.sensors,
-            ticks=stores.ticks,
-            runs=self._planner_runs,
-            events=stores.events,
-            partitions=stores.partitions,
-            backfills=stores.backfills,
-        )
+        wrapped: Any = ReplacedStores(stores, runs=self._planner_runs)
         engine = Assembly(wrapped, clock, tokens, "race")
         settings = scheduled_ticks.TickSettings(40, DefaultSensorStatus.RUNNING)
         self._sensor = engine.sensor(definition, settings)

@@ -1,11 +1,11 @@
 """The event loop of a simulation: run what is due, advance the clock, and redeliver what failed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from tests.faults.simulated_aws import QueuedMessage, SimulatedDeadLetters, SimulatedQueue
 from tests.support.engine import NAMESPACE
+from tests.support.replaced_stores import ReplacedStores
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError
 from treadle.definitions.sensors import SensorDefinition
@@ -100,7 +100,7 @@ class Simulation:
         faulted = {
             name: faulty(getattr(stores, name), port, self.faults) for name, port in self.ports.items()
         }
-        return SimpleNamespace(**{"backfills": stores.backfills, **faulted})
+        return ReplacedStores(stores, **faulted)
 
     def _queue(self, queue: SimulatedQueue) -> InboxQueue:
         sending: InboxQueue = queue
