@@ -9,6 +9,7 @@ import pytest
 from tests.functional.conftest import Deployment, batch
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.queues import SqsQueue
+from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.backfills.backfiller import LOOK_MS
 from treadle.engine.identity import RunIds
@@ -173,6 +174,28 @@ def test_publish_reports_only_ends_of_backfills(deployment: Deployment, operator
     [message] = deployment.messages("dispatch")
     assert json.loads(message["Body"]) == BackfillRequest(name, (2,)).to_json()
     assert backfill_of(runs[2]) == (name, 2)
+
+
+def test_end_that_cannot_be_reported_does_not_hold_up_the_stream(
+    deployment: Deployment, operator: BackfillOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = started(operator, limit=1)
+    dispatch(deployment)
+    records = [end(deployment, name, 0)]
+    send = SqsQueue.send
+
+    def without_dispatch(queue: SqsQueue, bodies: list[Any], **options: Any) -> None:
+        if queue._url == deployment.queues["dispatch"]:
+            raise StoreError("SQS did not answer.")
+        send(queue, bodies, **options)
+
+    monkeypatch.setattr(SqsQueue, "send", without_dispatch)
+
+    answer = deployment.invoke("engine/publish", {"Records": records})
+
+    assert answer == {"batchItemFailures": []}
+    assert deployment.messages("dead") == []
+    assert read(deployment, name).next_at is not None  # So RECONCILE finds the end.
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import SensorDefinition
 from treadle.model.backfills import BackfillStatus
+from treadle.model.runs import Claim
 from treadle.testing.instance import TreadleInstance
 
 JOB = "load"
@@ -191,6 +193,21 @@ def test_code_that_does_not_say_which_partitions_is_refused(
     assert problem in result.output
 
 
+def test_code_may_resolve_its_own_annotations(project: Path, stack: MemoryStack) -> None:
+    text = f"""from __future__ import annotations
+from dataclasses import dataclass
+{CODE}
+@dataclass
+class Row:
+    number: int
+"""
+    (project / "functions/sensors/daily/app.py").write_text(text)
+
+    result = call("backfill", "start", JOB, "--all")
+
+    assert result.exit_code == 0, result.output
+
+
 def test_file_that_is_named_is_read_alone(project: Path, stack: MemoryStack) -> None:
     _second_file(project)
 
@@ -228,6 +245,30 @@ def test_each_command_says_what_it_did(
     assert result.exit_code == 0, result.output
     assert says in result.output
     assert stack.instance._stores.tables.backfills["may"].status is status
+
+
+def test_run_that_is_not_canceled_is_named_and_keeps_no_other_from_it(
+    project: Path, stack: MemoryStack
+) -> None:
+    call("backfill", "start", JOB, "--all", "--name", "may")
+    instance = stack.instance
+    instance._backfiller.advance("may", instance.clock.now() + 60_000)
+    first, *others = [each for each in instance.runs() if each.partition_key]
+    claimed = replace(first, claim=Claim("t", instance.clock.now() + 1))
+    instance._stores.tables.runs[first.run_id] = claimed
+
+    result = call("backfill", "cancel", "may", "--runs", "--json")
+    shown = call("backfill", "cancel", "may", "--runs").output.splitlines()
+
+    assert result.exit_code == 2
+    runs = json.loads(result.output)["runs"]
+    assert (runs["requested"], list(runs["refused"])) == (3, [first.run_id])
+    records = instance._stores.tables.runs
+    assert {records[each.run_id].status.name for each in others} == {"CANCELED"}
+    assert shown[1:] == [
+        f"NOT CANCELED: {first.run_id}: {runs['refused'][first.run_id]}",
+        "3 of 4 runs were canceled, or received the request to stop.",
+    ]
 
 
 def test_runs_of_a_backfill_are_listed_and_named(project: Path, stack: MemoryStack) -> None:

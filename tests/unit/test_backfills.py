@@ -340,6 +340,37 @@ def test_canceled_backfill_cancels_what_waits_for_its_launch(there: Deployment) 
         there.operations.resume(name, "bob")
 
 
+def test_cancellation_of_many_runs_stops_in_time_and_the_next_looks_continue(there: Deployment) -> None:
+    name = there.start(2 * LOOKED_AT + 1)
+    there.advance(name)
+    there.operations.cancel(name, "bob")
+
+    first = there.backfiller.advance(name, there.clock.now())
+
+    assert first == BackfillProgress(ended=LOOKED_AT, is_complete=False)
+    assert there.states(name).count("c") == LOOKED_AT
+    assert there.get(name).next_at == there.clock.now() + LOOK_MS
+    there.clock.advance(LOOK_MS / 1000)
+    assert there.advance(name) == BackfillProgress(ended=LOOKED_AT + 1)
+    assert there.get(name).shown_status is BackfillStatus.CANCELED
+
+
+def test_cut_looks_at_a_canceled_backfill_come_to_all_its_runs(there: Deployment) -> None:
+    """Runs that their targets have started stay in progress, and take the time of those that follow them."""
+    name = there.start(2 * LOOKED_AT + 1)
+    there.advance(name)
+    for position in range(LOOKED_AT):
+        started = Report(1, Status.STARTED, there.clock.now(), external_id="x")
+        there.stores.runs.replace(fold(there.run(name, position), started))
+    there.operations.cancel(name, "bob")
+
+    for _ in range(5):
+        there.backfiller.advance(name, there.clock.now())
+        there.clock.advance(LOOK_MS / 1000)
+
+    assert there.states(name) == "p" * LOOKED_AT + "c" * (LOOKED_AT + 1)
+
+
 def test_cancel_that_meets_a_reservation_leaves_nothing_to_start(there: Deployment) -> None:
     """A slice that was paused after its reservation finds each run taken, and canceled."""
     name = there.start(2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.cli.options import limit_option
-from treadle.cli.output import echo, echo_json, exit_on_error, json_option, print_fields, table, when
+from treadle.cli.output import FAILED, echo, echo_json, exit_on_error, json_option, print_fields, table, when
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import CommandRefusedError
@@ -16,7 +16,7 @@ from treadle.definitions.errors import CommandRefusedError
 if TYPE_CHECKING:
     from treadle.definitions.jobs import JobDefinition
     from treadle.model.backfills import Backfill, BackfillPartition
-    from treadle.operate.backfills import BackfillChange, BackfillDetails
+    from treadle.operate.backfills import BackfillChange, BackfillDetails, CanceledRuns
 
 RANGE = "..."
 """Between the ends of a range of partitions; no partition key may contain it."""
@@ -186,14 +186,9 @@ def cancel(name: str, runs: bool, stack: str, by: str | None, as_json: bool) -> 
     with deployed(stack) as parts:
         change = parts.backfills.cancel(name, caller_name(by))
         ended = parts.backfills.cancel_runs(name, caller_name(by)) if runs else None
-    _print_change(change, as_json)
-    if ended is not None:
-        click.echo(
-            f"{ended.requested} runs are canceled, or their targets received the request to end them.",
-            err=as_json,
-        )
-        for run_id, reason in ended.refused.items():
-            echo(f"not canceled: {run_id}: {reason}")
+    _print_change(change, as_json, ended)
+    if ended is not None and ended.refused:
+        raise SystemExit(FAILED)
 
 
 @backfill.command()
@@ -244,7 +239,7 @@ def _partitions(
     if not found:
         msg = f"Job {job} has no partitions now: nothing was started. Repeat the command once it has some."
         raise CommandRefusedError(msg)
-    tags = ({**partitions_def.get_tags_for_partition_key(key)} for key in found)
+    tags = map(partitions_def.get_tags_for_partition_key, found)
     return [
         BackfillPartition(str(key), {name: value for name, value in of.items() if name != PARTITION_TAG})
         for key, of in zip(found, tags, strict=True)
@@ -336,8 +331,17 @@ def _json(backfill: "Backfill") -> dict[str, Any]:
     return backfill_json(backfill)
 
 
-def _print_change(change: "BackfillChange", as_json: bool) -> None:
+def _print_change(change: "BackfillChange", as_json: bool, ended: "CanceledRuns | None" = None) -> None:
+    from treadle.operate.views import plain_json
+
     if as_json:
-        echo_json({"is_new": change.is_new, "reason": change.reason, "backfill": _json(change.backfill)})
-    else:
-        echo(change.reason)
+        runs = {} if ended is None else {"runs": plain_json(ended)}
+        shown = _json(change.backfill)
+        echo_json({"is_new": change.is_new, "reason": change.reason, "backfill": shown, **runs})
+        return
+    echo(change.reason)
+    if ended is not None:
+        total = ended.requested + len(ended.refused)
+        for run_id, reason in ended.refused.items():
+            echo(f"NOT CANCELED: {run_id}: {reason}")
+        click.echo(f"{ended.requested} of {total} runs were canceled, or received the request to stop.")

@@ -88,6 +88,7 @@ def _values(file: Path, root: Path | None) -> list[object]:
             f"{file} is not a Python file. Name the one that defines the job with --code."
         )
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Where dataclasses look up the names of annotations.
     with _importable(file.resolve().parent, *([root / _LAYER] if root else [])):
         try:
             spec.loader.exec_module(module)

@@ -98,7 +98,7 @@ def dispatcher() -> Handler:
         found = parts()
         if not is_queue_batch(event):
             return dispatch_stream(found, event["Records"])
-        ends_at = int(time.time() * 1000 + (remaining_seconds(context) - BACKFILL_MARGIN_SECONDS) * 1000)
+        ends_at = int((time.time() + remaining_seconds(context) - BACKFILL_MARGIN_SECONDS) * 1000)
         handle = functools.partial(dispatch_message, found, ends_at)
         return process_queue(event, context, handle, found.inbox, dispatch_request, kept_in_tables=True)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 from treadle.definitions.bounds import MAX_MESSAGE, MAX_NAME, fit, fit_some
 from treadle.model.runs import Run
@@ -145,7 +146,7 @@ class Backfill:
         """Return the positions of the first partitions in any of these states, in order."""
         wanted = {state.byte for state in states}
         found = (position for position, byte in enumerate(self.states) if byte in wanted)
-        return list(_first(found, self.total if most is None else most))
+        return list(islice(found, most))
 
     @property
     def in_progress(self) -> int:
@@ -199,9 +200,9 @@ def backfill_of(run: Run) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def page_token(backfill: Backfill) -> str:
+def page_token(created_at: int, name: str) -> str:
     """Return the token of the page that follows this backfill."""
-    return f"{backfill.created_at}/{backfill.name}"
+    return f"{created_at}/{name}"
 
 
 def parse_page_token(token: str) -> tuple[int, str] | None:
@@ -214,8 +215,3 @@ def pages(partitions: Sequence[BackfillPartition]) -> Iterator[Sequence[Backfill
     """Split partitions into the pages that are stored together."""
     for start in range(0, len(partitions), PAGE_SIZE):
         yield partitions[start : start + PAGE_SIZE]
-
-
-def _first(found: Iterator[int], most: int) -> Iterator[int]:
-    for _, position in zip(range(most), found, strict=False):
-        yield position

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError, TreadleError
+from treadle.definitions.errors import CommandRefusedError, StoreError, TreadleError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest
@@ -268,12 +268,7 @@ class BackfillOperations:
         backfill, first = self.get(name), 0 if after is None else after + 1
         positions = [each for each in backfill.positions(*states) if each >= first]
         shown_positions = positions[:limit]
-        found = self._of(backfill, shown_positions)
-        # What waits for its first attempt has no run.
-        records = self._runs.get_many(
-            [each.run_id for each in found if each.state is not PartitionState.WAITING or each.attempt > 1]
-        )
-        runs = tuple((each, records.get(each.run_id)) for each in found)
+        runs = tuple(self._with_records(backfill, shown_positions))
         return BackfillRunPage(runs, shown_positions[-1] if len(positions) > limit else None)
 
     def runs(self, name: str, statuses: Collection[DagsterRunStatus] | None, limit: int) -> list[Run]:
@@ -290,12 +285,8 @@ class BackfillOperations:
         """
         backfill, found = self.get(name), []
         for first in range(0, backfill.total, PAGE_SIZE):
-            ids = [
-                each.run_id for each in self._of(backfill, range(backfill.total)[first : first + PAGE_SIZE])
-            ]
-            records = self._runs.get_many(ids)
-            runs = [records[run_id] for run_id in ids if run_id in records]
-            found += [run for run in runs if statuses is None or run.status in statuses]
+            page = self._with_records(backfill, range(backfill.total)[first : first + PAGE_SIZE])
+            found += [run for _, run in page if run and (statuses is None or run.status in statuses)]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -364,15 +355,14 @@ class BackfillOperations:
         if backfill.status is not BackfillStatus.CANCELED:
             raise CommandRefusedError(f"Backfill {name} is {backfill.shown_status}. Cancel it first.")
         requested, refused = 0, {}
-        for run in self._of(
-            backfill, backfill.positions(PartitionState.RESERVED, PartitionState.IN_PROGRESS)
-        ):
+        positions = backfill.positions(PartitionState.RESERVED, PartitionState.IN_PROGRESS)
+        for run in self._of(backfill, positions):
             try:
                 self._runs.cancel(run.run_id, by)
                 requested += 1
             except StoreError:
                 raise
-            except (CommandRefusedError, LaunchError, TreadleError) as error:
+            except TreadleError as error:
                 refused[run.run_id] = str(error)
         return CanceledRuns(requested, refused)
 
@@ -448,6 +438,17 @@ class BackfillOperations:
                 f"Backfill {shown(name)} does not exist. `treadle backfill list` lists them."
             )
         return found
+
+    def _with_records(
+        self, backfill: Backfill, positions: Sequence[int]
+    ) -> list[tuple[BackfillRun, Run | None]]:
+        """Return the runs of partitions, each with its record; None if there is none."""
+        found = self._of(backfill, positions)
+        # What waits for its first attempt has no run.
+        records = self._runs.get_many(
+            [each.run_id for each in found if each.state is not PartitionState.WAITING or each.attempt > 1]
+        )
+        return [(each, records.get(each.run_id)) for each in found]
 
     def _of(self, backfill: Backfill, positions: Sequence[int]) -> list[BackfillRun]:
         partitions = self._backfills.partitions(backfill, positions)

@@ -67,7 +67,7 @@ class InMemoryBackfillStore:
             raise StoreError(msg)
         newest = sorted(self._tables.backfills.values(), key=_place, reverse=True)
         found = [each for each in newest if place is None or _place(each) < place]
-        token = page_token(found[limit - 1]) if len(found) >= limit else None
+        token = page_token(*_place(found[limit - 1])) if len(found) >= limit else None
         return found[:limit], token
 
     def postpone(self, name: str, until: int, reason: str) -> bool:

@@ -17,6 +17,7 @@ from treadle.model.backfills import (
     BackfillPartition,
     BackfillStatus,
     PartitionState,
+    page_token,
     pages,
     parse_page_token,
 )
@@ -128,7 +129,7 @@ class DynamoBackfillStore:
         )
         found = {backfill.name: backfill for backfill in each_readable(_read, items)}
         last = keys[-1] if len(keys) == limit else None
-        token = f"{int(float(last['created_at']['N']))}/{_name(last)}" if last else None
+        token = page_token(int(float(last["created_at"]["N"])), _name(last)) if last else None
         return [found[name] for name in map(_name, keys) if name in found], token
 
     def postpone(self, name: str, until: int, reason: str) -> bool:

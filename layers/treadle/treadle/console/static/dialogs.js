@@ -54,11 +54,11 @@ export function useProgress(result = null) {
 }
 
 /**
- * Ask for confirmation before an action; show the error if it fails.
+ * Ask for confirmation before an action, which the title names; show the error if it fails.
  *
- * @param {{title: string, label: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
+ * @param {{title: string, action: () => Promise<void>, onClose: () => void, children?: Content}} props
  */
-export function Confirm({title, label, action, onClose, children}) {
+export function Confirm({title, action, onClose, children}) {
   const {busy, error, run} = useProgress();
   const confirm = () => run(() => action().then(onClose));
   return html`<${Dialog} title=${title} onClose=${onClose}>
@@ -66,7 +66,7 @@ export function Confirm({title, label, action, onClose, children}) {
     ${error && html`<${Problem} error=${error} />`}
     <footer>
       <button onclick=${onClose}>Keep as it is</button>
-      <button class="primary" disabled=${busy} onclick=${confirm}>${busy ? 'Working …' : label}</button>
+      <button class="primary" disabled=${busy} onclick=${confirm}>${busy ? 'Working …' : title}</button>
     </footer>
   <//>`;
 }

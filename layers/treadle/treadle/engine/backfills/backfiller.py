@@ -6,9 +6,11 @@ whoever finds a reservation creates what may be missing: a second creation chang
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
@@ -34,6 +36,9 @@ from treadle.ports.system import Clock, Queue
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 SLICE = 100
 """The maximum number of partitions that are reserved at once."""
 
@@ -41,7 +46,10 @@ LOOK_MS = 120_000
 """An unfinished backfill is looked at every two minutes, whether or not the end of a run was announced."""
 
 LOOKED_AT = 1_000
-"""The maximum number of runs in progress that one such look reads; the next look reads the following ones."""
+"""The maximum number of runs in progress that one such look reads; the next look reads the following ones.
+
+A look at a canceled backfill goes on with the following ones while there is time.
+"""
 
 PAUSED_MS = 86_400_000
 """A paused backfill of which no run is in progress is looked at once a day."""
@@ -128,17 +136,14 @@ class Backfiller:
         backfill = self._backfills.get(name)
         if backfill is None:
             return None
-        done, looked = BackfillProgress(), self._window(backfill) if positions is None else set(positions)
+        done, looked = BackfillProgress(), self._window(backfill) if positions is None else positions
         # Another invocation may be creating what is reserved: a report of ends leaves that to it, and to RECONCILE.
         takes_over = positions is None
         while True:
             reserved = backfill.positions(PartitionState.RESERVED)
             mine = reserved if takes_over else []
-            seen = self._created(backfill, mine)
-            seen |= self._read(
-                backfill, [each for each in looked if each < backfill.total and each not in seen]
-            )
-            followed = _followed(backfill, seen)
+            followed = _followed(backfill, self._created(backfill, mine))
+            followed, is_complete = self._looked(followed, looked, ends_at)
             changed = self._reserve(followed) if takes_over or not reserved else followed
             if positions is not None and changed == replace(backfill, next_at=changed.next_at):
                 return done
@@ -147,10 +152,10 @@ class Backfiller:
                 backfill = current  # Somebody else has written it: everything is decided again.
             else:
                 created, ended = done.created + len(mine), done.ended + followed.ended - backfill.ended
-                done = replace(done, created=created, ended=ended, problem=changed.problem)
+                done = BackfillProgress(created, ended, is_complete, changed.problem)
                 if (reserved and not takes_over) or not changed.count(PartitionState.RESERVED):
                     return done
-                backfill, looked, takes_over = replace(changed, revision=changed.revision + 1), set(), True
+                backfill, looked, takes_over = replace(changed, revision=changed.revision + 1), (), True
             if self._clock.now() >= ends_at:
                 return replace(done, is_complete=False)
 
@@ -162,24 +167,37 @@ class Backfiller:
         """Defer a backfill whose record cannot be read or written; return whether it was not deferred before."""
         return self._backfills.postpone(name, until, reason)
 
-    def _window(self, backfill: Backfill) -> set[int]:
+    def _window(self, backfill: Backfill) -> list[int]:
         """Return the partitions in progress to look at now: the windows of successive looks cover all."""
         found = backfill.positions(PartitionState.IN_PROGRESS)
-        if backfill.status is BackfillStatus.CANCELED or len(found) <= LOOKED_AT:
-            return set(found)
-        windows = -(-len(found) // LOOKED_AT)
+        windows = -(-len(found) // LOOKED_AT) or 1
         first = self._clock.now() // LOOK_MS % windows * LOOKED_AT
-        return set(found[first : first + LOOKED_AT])
+        rotated = found[first:] + found[:first]
+        return rotated if backfill.status is BackfillStatus.CANCELED else rotated[:LOOKED_AT]
 
-    def _read(self, backfill: Backfill, positions: Collection[int]) -> "dict[int, Run | None]":
-        if not positions:
-            return {}
+    def _looked(self, backfill: Backfill, positions: Collection[int], ends_at: int) -> tuple[Backfill, bool]:
+        """Return the backfill with the states of these runs, and False if time ran out before all were read."""
+        wanted = [each for each in positions if each < backfill.total]
+        for first in range(0, len(wanted), LOOKED_AT):
+            if first and self._clock.now() >= ends_at:
+                return backfill, False
+            backfill = _followed(backfill, self._read(backfill, wanted[first : first + LOOKED_AT]))
+        return backfill, True
+
+    def _read(self, backfill: Backfill, positions: Collection[int]) -> dict[int, Run]:
         partitions = self._backfills.partitions(backfill, positions)
         ids = {self._run_ids.backfill(backfill.name, each.key): at for at, each in partitions.items()}
-        found = self._runs.get_many(ids).items()
+        runs = list(self._runs.get_many(ids).values())
         if backfill.status is BackfillStatus.CANCELED:
-            return {ids[run_id]: self._canceled(backfill, run) for run_id, run in found}
-        return {ids[run_id]: run for run_id, run in found}
+            runs = self._each(partial(self._canceled, backfill), runs)
+        return {ids[run.run_id]: run for run in runs}
+
+    def _each(self, work: Callable[[T], R], given: Iterable[T]) -> list[R]:
+        """Return the results of calls that each write a record, made concurrently."""
+        if self._workers == 1:
+            return list(map(work, given))
+        with ThreadPoolExecutor(self._workers, "backfill") as pool:
+            return list(pool.map(work, given))
 
     def _created(self, backfill: Backfill, positions: Sequence[int]) -> "dict[int, Run | None]":
         """Create what reserved partitions may lack; return their runs, None for one that cannot be stored."""
@@ -190,11 +208,7 @@ class Backfiller:
         def create(position: int) -> Run | None:
             return self._create(backfill, position, partitions[position])
 
-        if self._workers == 1:
-            runs = list(map(create, positions))
-        else:
-            with ThreadPoolExecutor(self._workers, "backfill") as pool:
-                runs = list(pool.map(create, positions))
+        runs = self._each(create, positions)
         waiting = [run for run in runs if run and run.status is Status.QUEUED and run.claim is None]
         self._launches.send([LaunchRequest.of(run).to_json() for run in waiting])
         return dict(zip(positions, runs, strict=True))

@@ -292,8 +292,10 @@ class Reconciler:
     def _advance_backfills(self, found: Reconciled, ends_at: int) -> Reconciled:
         """Advance the backfills that are due: those that no message, or no living invocation, advances."""
         backfiller = self._backfiller
-        for name in backfiller.due(PAGE) if backfiller is not None else ():
-            if backfiller is None or self._clock.now() >= ends_at:
+        if backfiller is None:
+            return found
+        for name in backfiller.due(PAGE):
+            if self._clock.now() >= ends_at:
                 break
             try:
                 done = backfiller.advance(name, ends_at)

@@ -217,7 +217,6 @@ function Actions({backfill, done}) {
       dialog === 'pause' &&
       html`<${Confirm}
         title="Pause the backfill"
-        label="Pause the backfill"
         onClose=${close}
         action=${() => execute(() => api.changeBackfill(name, 'pause'))}
       >
@@ -231,7 +230,6 @@ function Actions({backfill, done}) {
       dialog === 'resume' &&
       html`<${Confirm}
         title=${isPaused ? 'Resume the backfill' : 'Change the limit'}
-        label=${isPaused ? 'Resume the backfill' : 'Change the limit'}
         onClose=${close}
         action=${() => execute(() => api.resumeBackfill(name, {limit: limit === '' ? undefined : Number(limit)}))}
       >
@@ -245,7 +243,6 @@ function Actions({backfill, done}) {
       dialog === 'retry' &&
       html`<${Confirm}
         title="Retry failed runs"
-        label="Retry failed runs"
         onClose=${close}
         action=${() => execute(() => api.changeBackfill(name, 'retry'))}
       >
@@ -259,7 +256,6 @@ function Actions({backfill, done}) {
       dialog === 'cancel' &&
       html`<${Confirm}
         title="Cancel the backfill"
-        label="Cancel the backfill"
         onClose=${close}
         action=${() => execute(() => api.changeBackfill(name, 'cancel'))}
       >

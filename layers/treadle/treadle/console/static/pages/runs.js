@@ -207,7 +207,6 @@ function Actions({run, done}) {
       dialog === 'rerun' &&
       html`<${Confirm}
         title="Rerun"
-        label="Rerun"
         onClose=${() => setDialog(null)}
         action=${() => execute(() => api.rerun(run.run_id, run.attempt))}
       >
@@ -221,7 +220,6 @@ function Actions({run, done}) {
       dialog === 'cancel' &&
       html`<${Confirm}
         title="Cancel the run"
-        label="Cancel the run"
         onClose=${() => setDialog(null)}
         action=${() => execute(() => api.cancel(run.run_id, run.attempt))}
       >
