@@ -87,7 +87,7 @@ def test_maximum_runtime_is_read_as_dagster_reads_it(tags: Mapping[str, str], ex
     assert max_runtime_ms(tags) == expected
 
 
-@pytest.mark.parametrize("stated", ["1h", "-1", "nan", "inf", " ", "1e999"])
+@pytest.mark.parametrize("stated", ["1h", "-1", "nan", "inf", " ", "1e999", "1e308"])
 @pytest.mark.parametrize("name", ["dagster/max_runtime", "dagster/max_runtime_seconds"])
 def test_what_is_not_a_number_of_seconds_is_a_problem(name: str, stated: str) -> None:
     problem = max_runtime_problem({name: stated})

@@ -164,8 +164,21 @@ def test_policy_is_read_from_its_tags_as_it_was(policy: RetryPolicy) -> None:
             {"dagster/max_retries": "1", "treadle/retry_policy": '{"backoff":"NO"}'},
             "'NO' is not a valid Backoff",
         ),
+        ({"dagster/max_retries": "9" * 5_000}, "Tag dagster/max_retries is invalid: '999"),
+        (
+            {"dagster/max_retries": "1", "treadle/retry_policy": '{"max_retries":2}'},
+            "multiple values for argument 'max_retries'",
+        ),
+        ({"dagster/max_retries": "1", "treadle/retry_policy": f'{{"delay":1{"0" * 400}}}'}, "delay is 1000"),
+        (
+            {"dagster/max_retries": "1", "treadle/retry_policy": "[" * 100_000},
+            "Tag treadle/retry_policy is invalid: '[[[",
+        ),
     ],
-    ids=["negative", "fraction", "many", "no-json", "list", "unknown", "delay", "backoff"],
+    ids=[
+        *("negative", "fraction", "many", "no-json", "list", "unknown", "delay", "backoff"),
+        *("long", "number-twice", "huge-delay", "nested"),
+    ],
 )
 def test_invalid_tags_are_a_problem(tags: Mapping[str, str], problem: str) -> None:
     assert problem in str(retry_problem(tags))
