@@ -381,6 +381,22 @@ def test_cancel_during_the_delay_ends_the_run(harness: EngineHarness) -> None:
     assert len(harness.target.executions) == 1
 
 
+def test_key_of_a_run_that_waits_for_its_retry_is_released_after_the_run_is_canceled(
+    harness: EngineHarness,
+) -> None:
+    """A permission for the attempt that the policy starts anyway would be used up by it."""
+    started(harness)
+    fails(harness)
+
+    with pytest.raises(CommandRefusedError, match=f"treadle run cancel {RUN_ID}"):
+        operations(harness).release("watch", "k", ANN)
+
+    assert harness.only_run().allowances == ()
+    operations(harness).cancel(RUN_ID, ANN)
+    assert operations(harness).release("watch", "k", ANN).is_new
+    assert harness.only_run().may_start_again
+
+
 def test_cancel_after_the_last_failure_is_refused(harness: EngineHarness) -> None:
     started(harness, RetryPolicy(1, retry_on=("Other",)))
     fails(harness)
