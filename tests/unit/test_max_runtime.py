@@ -11,6 +11,7 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError, LaunchDela
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms, max_runtime_problem
 from treadle.definitions.results import RunRequest
+from treadle.definitions.retries import RetryPolicy
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.outcomes import Decision
@@ -238,6 +239,20 @@ def test_cancellation_by_somebody_else_remains_one(harness: EngineHarness) -> No
     canceled(harness)
 
     assert harness.only_run().status is Status.CANCELED
+
+
+def test_run_that_an_operator_cancels_is_not_ended_for_its_maximum_runtime(harness: EngineHarness) -> None:
+    """A run that its retry policy would start again stays canceled."""
+    harness.target = SlowTarget(harness.clock)
+    started(harness, **RetryPolicy().tags)
+    harness.clock.time = OVER - 1
+    harness.recorder().record(harness.change(harness.only_run(), Status.CANCELING))
+
+    assert pass_at(harness, OVER + OVERDUE_MS) == Reconciled(described=1)
+    canceled(harness)
+
+    run = harness.only_run()
+    assert (run.status, run.cancellations, run.retry_at) == (Status.CANCELED, (), None)
 
 
 def test_target_that_does_not_end_the_run_is_requested_again_and_ever_less_often(
