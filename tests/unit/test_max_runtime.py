@@ -7,7 +7,12 @@ import pytest
 
 from tests.support.engine import ARN, JOB, EngineHarness, sensor_of, tagged_job
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
-from treadle.definitions.errors import DagsterInvalidDefinitionError, LaunchDelayedError, LaunchRejectedError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchRejectedError,
+)
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms, max_runtime_problem
 from treadle.definitions.results import RunRequest
@@ -36,6 +41,13 @@ class SlowTarget(InMemoryTarget):
 
     def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         self._assume(f"cancel {external_id}")
+
+
+class SilentTarget(SlowTarget):
+    """A target that accepts a cancellation, and denies queries."""
+
+    def describe(self, external_id: str, role: str = "") -> Execution:
+        raise LaunchDeniedError(f"{external_id} could not be described: AccessDenied")
 
 
 class StubbornTarget(InMemoryTarget):
@@ -290,6 +302,29 @@ def test_target_that_refuses_is_reported_at_each_check(harness: EngineHarness) -
         f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down. It receives the next one at "
         "2026-11-22T18:03:30.000Z."
     )
+
+
+def test_run_whose_target_cannot_be_queried_is_canceled_too(harness: EngineHarness) -> None:
+    """For a day of denials, or a week of errors, the run would exceed its maximum runtime otherwise."""
+    harness.target = SilentTarget(harness.clock)
+    started(harness)
+
+    assert pass_at(harness, OVER) == Reconciled(failed=1, timed_out=1)
+    assert harness.only_run().next_at == OVER + CANCEL_AGAIN_MS
+    assert pass_at(harness, OVER + CANCEL_AGAIN_MS) == Reconciled(failed=1)
+
+    assert harness.target.roles.count(f"cancel {EXTERNAL_ID}") == 2
+    canceled(harness)
+    assert (harness.only_run().status, harness.only_run().failure) == (Status.FAILURE, EXCEEDED)
+
+
+def test_run_on_an_unknown_target_is_not_shown_as_being_canceled(harness: EngineHarness) -> None:
+    started(harness)
+    harness.clock.time = OVER
+
+    assert harness.reconciler(targets={}).reconcile(50) == Reconciled(failed=1)
+
+    assert harness.only_run().cancellations == ()
 
 
 def test_target_that_recovers_ends_the_run(harness: EngineHarness) -> None:
