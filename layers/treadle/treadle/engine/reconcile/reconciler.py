@@ -424,11 +424,9 @@ class Reconciler:
         """Send launch messages again for runs whose message was lost, or whose launch died."""
         now = self._clock.now()
         free = [run for run in runs if run.claim is None or run.claim.expires_at < now]
-        try:
-            self._launches.send([LaunchRequest.of(run).to_json() for run in free])
+        if self._send(free):
             found = replace(found, relaunched=found.relaunched + len(free))
-        except StoreRejectedError:  # all were sent except those that the queue will never accept
-            logger.exception("Not all of %d launches could be sent again", len(free))
+        else:
             found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
@@ -440,6 +438,15 @@ class Reconciler:
                     raise
                 found = self._set_run_apart(found, run.run_id, error)
         return found
+
+    def _send(self, runs: Sequence[Run]) -> bool:
+        """Send the launch messages of runs; return False if the queue will never accept some of them."""
+        try:
+            self._launches.send([LaunchRequest.of(run).to_json() for run in runs])
+        except StoreRejectedError:  # all others were sent
+            logger.exception("Not all of %d launches could be sent", len(runs))
+            return False
+        return True
 
     def _retry(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
         """Start the next attempts of runs whose retry policy says so."""
@@ -460,8 +467,8 @@ class Reconciler:
             if retried.attempt > run.attempt and retried.status is Status.QUEUED:
                 started.append(retried)
         # A message that is lost here is sent again when the attempt is overdue.
-        self._launches.send([LaunchRequest.of(run).to_json() for run in started])
-        return replace(found, retried=found.retried + len(started))
+        failed = found.failed + (not self._send(started))
+        return replace(found, retried=found.retried + len(started), failed=failed)
 
     def _ask(self, run: Run) -> Run:
         """Query a run's status from its target and return the run; it is `unanswered` if the status is not known."""
