@@ -25,7 +25,7 @@ class Step:
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
         kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
-            "status", "dead letter" or a check's name.
+            "cancel", "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
     """
