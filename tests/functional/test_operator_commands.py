@@ -175,7 +175,7 @@ def test_one_run_that_cannot_be_canceled_does_not_keep_the_others_from_it(stack:
 
 def test_run_that_waits_for_its_retry_is_canceled_with_those_in_progress(stack: Deployment) -> None:
     runs = waiting_runs(stack, "a.csv", "b.csv", "c.csv")
-    failed = {"status": Status.FAILURE, "ended_at": runs["a.csv"].created_at, "next_at": None}
+    failed: dict[str, Any] = {"status": Status.FAILURE, "ended_at": runs["a.csv"].created_at, "next_at": None}
     stack.stores.runs.replace(replace(runs["a.csv"], **failed))
     at = runs["b.csv"].created_at + 3_600_000
     stack.stores.runs.replace(replace(runs["b.csv"], **failed | {"retry_at": at, "next_at": at}))
