@@ -299,8 +299,8 @@ def test_target_that_refuses_is_reported_at_each_check(harness: EngineHarness) -
     assert cancellation.refused == f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down."
     assert describe_run(run, harness.clock.now()) == (
         f"Run {RUN_ID} is to end, as {EXTERNAL_ID}. {CAUSE} Its target refuses the request to stop: "
-        f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down. It receives the next one at "
-        "2026-11-22T18:03:30.000Z."
+        f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down. The request to stop is sent again "
+        "at 2026-11-22T18:03:30.000Z."
     )
 
 
@@ -314,6 +314,11 @@ def test_run_whose_target_cannot_be_queried_is_canceled_too(harness: EngineHarne
     assert pass_at(harness, OVER + CANCEL_AGAIN_MS) == Reconciled(failed=1)
 
     assert harness.target.roles.count(f"cancel {EXTERNAL_ID}") == 2
+    assert describe_run(harness.only_run(), harness.clock.now()) == (
+        f"Run {RUN_ID} is to end, as {EXTERNAL_ID}. {CAUSE} Queries of its target have failed since "
+        f"2026-11-22T18:01:30.000Z: {EXTERNAL_ID} could not be described: AccessDenied. The request to stop is sent "
+        "again at 2026-11-22T18:03:30.000Z."
+    )
     canceled(harness)
     assert (harness.only_run().status, harness.only_run().failure) == (Status.FAILURE, EXCEEDED)
 
