@@ -4,6 +4,7 @@ from playwright.sync_api import expect
 
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
+from treadle.definitions.status import DagsterRunStatus
 
 
 def test_a_failing_run_is_followed_to_its_cause(visit: Visit, world: World) -> None:
@@ -46,6 +47,20 @@ def test_a_run_is_canceled(visit: Visit, world: World) -> None:
 
     visit.sees_status("the request to stop")
     visit.sees("Canceling")
+
+
+def test_a_run_that_waits_for_its_retry_is_canceled(visit: Visit, world: World) -> None:
+    run = world.wait_for_retry()
+    visit.go(f"runs/{run.run_id}", f"Run {run.run_id[:8]}")
+    visit.sees("Retried")
+    expect(visit.page.get_by_role("button", name="Rerun …")).to_be_enabled()
+    expect(visit.page.get_by_role("button", name="Release run key")).to_have_count(0)
+
+    visit.presses("Cancel …")
+    visit.presses("Cancel the run")
+
+    visit.sees_status("is canceled; attempt 2 has ended")
+    assert world.run(run.run_id).status is DagsterRunStatus.CANCELED
 
 
 def test_a_key_is_released(visit: Visit, world: World) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from treadle import (
     AssetMaterialization,
     DeadlineSensorContext,
     JobDefinition,
+    RetryPolicy,
     RunRequest,
     S3Object,
     SensorDefinition,
@@ -153,6 +155,13 @@ class World:
         """Put two dead letters into the dead-letter queue: one that can be sent again, one that nobody can place."""
         self.stack.dead_letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
         self.stack.dead_letters.send("{}", origin=AWKWARD, reason="nobody knows")
+
+    def wait_for_retry(self) -> Run:
+        """Let a run fail that its retry policy starts again in an hour, and return it."""
+        run, policy = self.started_run, RetryPolicy(delay=3_600)
+        self.instance._tables.runs[run.run_id] = replace(run, tags={**run.tags, **policy.tags})
+        self.instance.finish_run(run, Status.FAILURE)
+        return self.run(run.run_id)
 
     def break_edits_of(self, sensor: str, message: str) -> None:
         """Let the store not answer when a sensor is edited."""

@@ -108,7 +108,7 @@ def shorten_delays() -> None:
     launcher.TAKEOVER_MARGIN_MS = 200
     launcher.UNSEEN_FOR_MS = 3 * LISTING_LAG_MS
     launcher.RETRY_SECONDS = 1
-    launcher.MESSAGE_LOST_MS = 1_500
+    launcher.MESSAGE_LOST_MS = 1_500  # type: ignore[attr-defined]
     for module in (dispatcher, run_state, reconciler):
         module.LAUNCH_DUE_MS = 3_000  # type: ignore[attr-defined]
     reconciler.DISPATCH_LATE_MS = 1_000

@@ -1,6 +1,7 @@
 """The operator's commands on a stack of moto's, with the functions' own handlers at work on its queues."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -169,6 +170,27 @@ def test_one_run_that_cannot_be_canceled_does_not_keep_the_others_from_it(stack:
     assert [(each["run_id"], each["is_new"], each["error"]) for each in listed] == [
         (first, False, None),
         ("nowhere", False, "Run nowhere does not exist."),
+    ]
+
+
+def test_run_that_waits_for_its_retry_is_canceled_with_those_in_progress(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv", "c.csv")
+    failed: dict[str, Any] = {"status": Status.FAILURE, "ended_at": runs["a.csv"].created_at, "next_at": None}
+    stack.stores.runs.replace(replace(runs["a.csv"], **failed))
+    at = runs["b.csv"].created_at + 3_600_000
+    stack.stores.runs.replace(replace(runs["b.csv"], **failed | {"retry_at": at, "next_at": at}))
+
+    chosen = treadle("run", "cancel", "--sensor", "new_objects", "--status", "STARTED", "--yes", "--json")
+    assert json.loads(chosen.stdout) == []
+    done = treadle("run", "cancel", "--sensor", "new_objects", "--yes")
+
+    assert done.stdout.count("FAILURE (will retry)") == 1
+    assert done.stdout.endswith("2 of 2 runs were canceled, or received the request to stop.\n"), done.output
+    found = {each.run_id: each.status for each in stack.stores.runs.list_by_sensor("new_objects", 10)}
+    assert [found[runs[name].run_id] for name in ("a.csv", "b.csv", "c.csv")] == [
+        Status.FAILURE,
+        Status.CANCELED,
+        Status.CANCELED,
     ]
 
 

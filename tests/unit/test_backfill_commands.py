@@ -132,11 +132,12 @@ def test_run_gets_the_tags_and_the_config_of_job_partition_and_command(
         ([JOB, "--all", "--config", '{"n": "x"}'], "n"),
         ([JOB, "--all", "--tag", "x"], "'x' is not NAME=VALUE"),
         ([JOB, "--all", "--tag", "dagster/max_runtime=x"], "dagster/max_runtime"),
+        ([JOB, "--all", "--tag", "dagster/max_retries=x"], "dagster/max_retries"),
         (["other", "--all"], "No partitions of job other were found"),
         (["other", "--partition", "a"], "No job 'other' is registered"),
     ],
     ids=[
-        "none", "two", "again", "unknown", "range", "end", "list", "json", "schema", "tag", "runtime", "no-code", "no-job",
+        "none", "two", "again", "unknown", "range", "end", "list", "json", "schema", "tag", "runtime", "retries", "no-code", "no-job",
     ],
 )  # fmt: skip
 def test_command_that_cannot_be_meant_is_refused(

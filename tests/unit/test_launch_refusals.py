@@ -12,13 +12,9 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch.launcher import (
-    DENIED_FOR_MS,
-    MAX_DELAY_SECONDS,
-    MESSAGE_LOST_MS,
-    RETRY_SECONDS,
-)
+from treadle.engine.launch.launcher import DENIED_FOR_MS, MAX_DELAY_SECONDS, RETRY_SECONDS
 from treadle.engine.outcomes import Decision
+from treadle.engine.record.run_state import MESSAGE_LOST_MS
 from treadle.model.runs import Failure, LaunchBackoff, Run
 from treadle.model.targets import JobSettings
 from treadle.operate.runs import RunOperations

@@ -7,10 +7,16 @@ import pytest
 
 from tests.support.engine import ARN, JOB, EngineHarness, sensor_of, tagged_job
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
-from treadle.definitions.errors import DagsterInvalidDefinitionError, LaunchDelayedError, LaunchRejectedError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchRejectedError,
+)
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms, max_runtime_problem
 from treadle.definitions.results import RunRequest
+from treadle.definitions.retries import RetryPolicy
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.outcomes import Decision
@@ -35,6 +41,13 @@ class SlowTarget(InMemoryTarget):
 
     def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         self._assume(f"cancel {external_id}")
+
+
+class SilentTarget(SlowTarget):
+    """A target that accepts a cancellation, and denies queries."""
+
+    def describe(self, external_id: str, role: str = "") -> Execution:
+        raise LaunchDeniedError(f"{external_id} could not be described: AccessDenied")
 
 
 class StubbornTarget(InMemoryTarget):
@@ -87,7 +100,7 @@ def test_maximum_runtime_is_read_as_dagster_reads_it(tags: Mapping[str, str], ex
     assert max_runtime_ms(tags) == expected
 
 
-@pytest.mark.parametrize("stated", ["1h", "-1", "nan", "inf", " ", "1e999"])
+@pytest.mark.parametrize("stated", ["1h", "-1", "nan", "inf", " ", "1e999", "1e308"])
 @pytest.mark.parametrize("name", ["dagster/max_runtime", "dagster/max_runtime_seconds"])
 def test_what_is_not_a_number_of_seconds_is_a_problem(name: str, stated: str) -> None:
     problem = max_runtime_problem({name: stated})
@@ -240,6 +253,20 @@ def test_cancellation_by_somebody_else_remains_one(harness: EngineHarness) -> No
     assert harness.only_run().status is Status.CANCELED
 
 
+def test_run_that_an_operator_cancels_is_not_ended_for_its_maximum_runtime(harness: EngineHarness) -> None:
+    """A run that its retry policy would start again stays canceled."""
+    harness.target = SlowTarget(harness.clock)
+    started(harness, **RetryPolicy().tags)
+    harness.clock.time = OVER - 1
+    harness.recorder().record(harness.change(harness.only_run(), Status.CANCELING))
+
+    assert pass_at(harness, OVER + OVERDUE_MS) == Reconciled(described=1)
+    canceled(harness)
+
+    run = harness.only_run()
+    assert (run.status, run.cancellations, run.retry_at) == (Status.CANCELED, (), None)
+
+
 def test_target_that_does_not_end_the_run_is_requested_again_and_ever_less_often(
     harness: EngineHarness,
 ) -> None:
@@ -272,9 +299,37 @@ def test_target_that_refuses_is_reported_at_each_check(harness: EngineHarness) -
     assert cancellation.refused == f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down."
     assert describe_run(run, harness.clock.now()) == (
         f"Run {RUN_ID} is to end, as {EXTERNAL_ID}. {CAUSE} Its target refuses the request to stop: "
-        f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down. It receives the next one at "
-        "2026-11-22T18:03:30.000Z."
+        f"{EXTERNAL_ID} could not be stopped: ThrottlingException: slow down. The request to stop is sent again "
+        "at 2026-11-22T18:03:30.000Z."
     )
+
+
+def test_run_whose_target_cannot_be_queried_is_canceled_too(harness: EngineHarness) -> None:
+    """For a day of denials, or a week of errors, the run would exceed its maximum runtime otherwise."""
+    harness.target = SilentTarget(harness.clock)
+    started(harness)
+
+    assert pass_at(harness, OVER) == Reconciled(failed=1, timed_out=1)
+    assert harness.only_run().next_at == OVER + CANCEL_AGAIN_MS
+    assert pass_at(harness, OVER + CANCEL_AGAIN_MS) == Reconciled(failed=1)
+
+    assert harness.target.roles.count(f"cancel {EXTERNAL_ID}") == 2
+    assert describe_run(harness.only_run(), harness.clock.now()) == (
+        f"Run {RUN_ID} is to end, as {EXTERNAL_ID}. {CAUSE} Queries of its target have failed since "
+        f"2026-11-22T18:01:30.000Z: {EXTERNAL_ID} could not be described: AccessDenied. The request to stop is sent "
+        "again at 2026-11-22T18:03:30.000Z."
+    )
+    canceled(harness)
+    assert (harness.only_run().status, harness.only_run().failure) == (Status.FAILURE, EXCEEDED)
+
+
+def test_run_on_an_unknown_target_is_not_shown_as_being_canceled(harness: EngineHarness) -> None:
+    started(harness)
+    harness.clock.time = OVER
+
+    assert harness.reconciler(targets={}).reconcile(50) == Reconciled(failed=1)
+
+    assert harness.only_run().cancellations == ()
 
 
 def test_target_that_recovers_ends_the_run(harness: EngineHarness) -> None:

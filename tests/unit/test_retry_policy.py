@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.engine import ARN, JOB, RUN_IDS, EngineHarness, sensor_of
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
-from treadle.definitions.errors import CommandRefusedError, DagsterInvalidDefinitionError
+from treadle.definitions.errors import CommandRefusedError, DagsterInvalidDefinitionError, StoreRejectedError
 from treadle.definitions.jobs import JobDefinition, retry_problem
 from treadle.definitions.results import RunRequest
 from treadle.definitions.retries import LONGEST_DELAY_SECONDS, Backoff, Jitter, RetryPolicy, retry_policy_of
@@ -19,12 +19,13 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.publish.bus_events import RunStatusChange
 from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.reconcile.reconciler import Reconciled
-from treadle.engine.record.run_state import Report, fold
+from treadle.engine.record.run_state import MESSAGE_LOST_MS, Report, fold
 from treadle.engine.record.unreachable_runs import OUTCOME_UNKNOWN
 from treadle.engine.tick.evaluation import Budget
 from treadle.model.runs import Failure, KeyState, Run
 from treadle.operate.explanation import describe_run
 from treadle.operate.runs import RunOperations
+from treadle.testing.system import InMemoryQueue
 
 ANN = "arn:aws:iam::123456789012:user/ann"
 BROKEN = Failure("States.TaskFailed", "no such file")
@@ -164,8 +165,21 @@ def test_policy_is_read_from_its_tags_as_it_was(policy: RetryPolicy) -> None:
             {"dagster/max_retries": "1", "treadle/retry_policy": '{"backoff":"NO"}'},
             "'NO' is not a valid Backoff",
         ),
+        ({"dagster/max_retries": "9" * 5_000}, "Tag dagster/max_retries is invalid: '999"),
+        (
+            {"dagster/max_retries": "1", "treadle/retry_policy": '{"max_retries":2}'},
+            "multiple values for argument 'max_retries'",
+        ),
+        ({"dagster/max_retries": "1", "treadle/retry_policy": f'{{"delay":1{"0" * 400}}}'}, "delay is 1000"),
+        (
+            {"dagster/max_retries": "1", "treadle/retry_policy": "[" * 100_000},
+            "Tag treadle/retry_policy is invalid: '[[[",
+        ),
     ],
-    ids=["negative", "fraction", "many", "no-json", "list", "unknown", "delay", "backoff"],
+    ids=[
+        *("negative", "fraction", "many", "no-json", "list", "unknown", "delay", "backoff"),
+        *("long", "number-twice", "huge-delay", "nested"),
+    ],
 )
 def test_invalid_tags_are_a_problem(tags: Mapping[str, str], problem: str) -> None:
     assert problem in str(retry_problem(tags))
@@ -368,6 +382,22 @@ def test_cancel_during_the_delay_ends_the_run(harness: EngineHarness) -> None:
     assert len(harness.target.executions) == 1
 
 
+def test_key_of_a_run_that_waits_for_its_retry_is_released_after_the_run_is_canceled(
+    harness: EngineHarness,
+) -> None:
+    """A permission for the attempt that the policy starts anyway would be used up by it."""
+    started(harness)
+    fails(harness)
+
+    with pytest.raises(CommandRefusedError, match=f"treadle run cancel {RUN_ID}"):
+        operations(harness).release("watch", "k", ANN)
+
+    assert harness.only_run().allowances == ()
+    operations(harness).cancel(RUN_ID, ANN)
+    assert operations(harness).release("watch", "k", ANN).is_new
+    assert harness.only_run().may_start_again
+
+
 def test_cancel_after_the_last_failure_is_refused(harness: EngineHarness) -> None:
     started(harness, RetryPolicy(1, retry_on=("Other",)))
     fails(harness)
@@ -443,6 +473,22 @@ def test_only_the_last_end_is_numbered(harness: EngineHarness) -> None:
     assert ["dagster/will_retry" in str(each["tags"]) for each in details] == [True, False]
 
 
+def test_message_that_the_queue_rejects_does_not_end_the_pass(harness: EngineHarness) -> None:
+    class RejectingQueue(InMemoryQueue):
+        def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+            if bodies:
+                raise StoreRejectedError(f"{len(bodies)} messages were rejected.")
+
+    started(harness)
+    run = fails(harness)
+    harness.launches = RejectingQueue()
+
+    assert reconcile(harness, run.retry_at) == Reconciled(retried=1, failed=1)
+
+    harness.launches = InMemoryQueue()
+    assert reconcile(harness, harness.only_run().next_at) == Reconciled(relaunched=1)
+
+
 def test_reconcile_that_dies_after_the_write_has_the_message_sent_later(harness: EngineHarness) -> None:
     started(harness)
     run = fails(harness)
@@ -450,7 +496,7 @@ def test_reconcile_that_dies_after_the_write_has_the_message_sent_later(harness:
     reconcile(harness)
     harness.launches.drain()
 
-    harness.clock.advance(15 * 60)
+    harness.clock.advance(MESSAGE_LOST_MS / 1000)
     assert reconcile(harness) == Reconciled(relaunched=1)
 
     assert [body["attempt"] for body in harness.launches.drain()] == [2]

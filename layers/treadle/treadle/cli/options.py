@@ -36,9 +36,10 @@ def statuses_option(
 
 
 def shown_status(run: "Run") -> str:
-    """Return a run's status; for an unreadable record, the reason."""
+    """Return a run's status, and whether a retry follows; for an unreadable record, the reason."""
     cause = run.failure.cause if run.failure else ""
-    return cause if cause.startswith(UNREADABLE) else run.status.value
+    status = run.status.value + (" (will retry)" if run.retry_at is not None else "")
+    return cause if cause.startswith(UNREADABLE) else status
 
 
 def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[Command], Command]:

@@ -129,8 +129,8 @@ def cancel(
 ) -> None:
     """Cancel runs: immediately if they wait for their launch, otherwise through their target.
 
-    Give run ids, or --sensor or --job for all of their runs in progress, which are listed first. A run that its target
-    stops is CANCELED once the target has reported that.
+    Give run ids, or --sensor or --job for all of their runs in progress, which are listed first; without --status, so
+    are failed runs that wait for a retry. A run that its target stops is CANCELED once the target has reported that.
     """
     if bool(run_ids) == bool(sensor or job):
         raise click.UsageError("Give run ids, or one of --sensor and --job.")
@@ -141,8 +141,9 @@ def cancel(
             _edited(parts.runs.cancel(run_ids[0], caller_name(by)), as_json)
             return
         if not run_ids:
-            wanted = {DagsterRunStatus(each) for each in statuses or _CANCELABLE}
-            found = _found(parts.runs, sensor, job, wanted, since, limit, until)
+            # A failed run that its retry policy starts again is in progress, too.
+            wanted = {DagsterRunStatus(each) for each in statuses or (*_CANCELABLE, DagsterRunStatus.FAILURE)}
+            found = _found(parts.runs, sensor, job, wanted, since, limit, until, is_open=True)
             _confirm_cancel(found, yes=yes, as_json=as_json)
             run_ids = tuple(each.run_id for each in found)
         _cancel_each(parts.runs, run_ids, caller_name(by), as_json)
@@ -233,8 +234,10 @@ def _found(
     since: datetime | None,
     limit: int,
     until: datetime | None = None,
+    *,
+    is_open: bool = False,
 ) -> "list[Run]":
-    """Return the newest runs created between two times, up to the limit."""
+    """Return the newest runs created between two times, up to the limit; `is_open` omits those that ended for good."""
     from treadle.model.run_queries import parse_place
 
     oldest, newest = millis(since) if since else 0, millis(until) if until else math.inf
@@ -242,7 +245,12 @@ def _found(
     before = None
     while len(found) < limit:
         page = runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=min(limit, 200))
-        found += [each for each in page.runs if oldest <= each.created_at < newest]
+        found += [
+            each
+            for each in page.runs
+            if oldest <= each.created_at < newest
+            and not (is_open and each.status.is_finished and each.retry_at is None)
+        ]
         before = page.next
         ended_at = parse_place(before) if before else None
         if ended_at is None or ended_at[0] < oldest:

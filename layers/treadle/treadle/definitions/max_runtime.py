@@ -43,4 +43,4 @@ def _seconds(stated: str) -> float | None:
         seconds = float(stated)
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return seconds if math.isfinite(seconds * 1000) and seconds >= 0 else None

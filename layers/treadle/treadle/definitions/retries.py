@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +17,7 @@ from treadle.definitions.runs import MAX_RETRIES_TAG
 
 RETRY_POLICY_TAG = "treadle/retry_policy"
 MAX_RETRIES = 100
+_MAX_DIGITS = 9
 LONGEST_DELAY_SECONDS = 7 * 86_400
 
 
@@ -146,30 +146,28 @@ def retry_policy_of(tags: Mapping[str, str]) -> RetryPolicy | None:
     stated = tags.get(MAX_RETRIES_TAG)
     if not stated:
         return None
-    if not (stated.isascii() and stated.isdecimal()):
-        msg = f"Tag {MAX_RETRIES_TAG} is invalid: {stated!r} is not a number. Use a number from 0 to {MAX_RETRIES}."
+    if not (stated.isascii() and stated.isdecimal() and len(stated) <= _MAX_DIGITS):
+        msg = f"Tag {MAX_RETRIES_TAG} is invalid: {shown(stated)} is not a number. Use a number from 0 to {MAX_RETRIES}."
         raise DagsterInvalidDefinitionError(msg)
-    rest = _rest(tags.get(RETRY_POLICY_TAG) or "{}")
-    policy = RetryPolicy(int(stated), **rest)
+    policy = _policy(int(stated), tags.get(RETRY_POLICY_TAG) or "{}")
     return policy if policy.max_retries else None
 
 
-def _rest(text: str) -> dict[str, Any]:
+def _policy(max_retries: int, text: str) -> RetryPolicy:
     try:
         found = json.loads(text)
         for name, kind in (("backoff", Backoff), ("jitter", Jitter)):
             if name in found:
                 found[name] = kind(found[name])
-        RetryPolicy(**found)
-    except (ValueError, TypeError) as error:
+        return RetryPolicy(max_retries, **found)
+    except (ValueError, TypeError, RecursionError) as error:
         msg = (
             f"Tag {RETRY_POLICY_TAG} is invalid: {text[:200]!r}: {error}. Use JobDefinition(retry_policy=RetryPolicy(...)), "
             "which writes it."
         )
         raise DagsterInvalidDefinitionError(msg) from error
-    return dict(found)
 
 
 def _is_delay(value: object) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and 0 <= value <= LONGEST_DELAY_SECONDS  # type: ignore[arg-type, operator]
+    return is_number and 0 <= value <= LONGEST_DELAY_SECONDS  # type: ignore[operator]

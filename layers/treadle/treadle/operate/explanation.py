@@ -25,7 +25,7 @@ class Step:
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
         kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
-            "status", "dead letter" or a check's name.
+            "cancel", "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
     """
@@ -149,12 +149,14 @@ def describe_run(run: Run, now: int) -> str:
         return _waits_for_launch(run, now)
     cancellation = current_cancellation(run)
     if cancellation is not None and not run.status.is_finished:
-        again = f" It receives the next one at {timestamp(run.next_at)}." if run.next_at else ""
-        refused = (
-            cancellation.refused
-            and f" Its target refuses the request to stop: {closed(cancellation.refused)}"
+        text = f"Run {run.run_id} is to end, as {run.external_id}. {cancellation.cause}"
+        if cancellation.refused:
+            text += f" Its target refuses the request to stop: {closed(cancellation.refused)}"
+        if run.unanswered is not None:
+            text += f" {_cannot_be_queried(run.unanswered)}"
+        return (
+            f"{text} The request to stop is sent again at {timestamp(run.next_at)}." if run.next_at else text
         )
-        return f"Run {run.run_id} is to end, as {run.external_id}. {cancellation.cause}{refused}{again}"
     if run.status is Status.CANCELING:
         return f"Run {run.run_id} is being canceled: {run.external_id} received the request to stop."
     if not run.status.is_finished:

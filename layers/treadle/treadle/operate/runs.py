@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.identity import RunIds
+from treadle.engine.identity import RunIds, timestamp
 from treadle.engine.launch.attempts import allow_next_attempt, attempt_by_policy, queue_next_attempt
 from treadle.engine.launch.launcher import pinned_settings, start_of
 from treadle.engine.messages import LaunchRequest
@@ -171,7 +171,7 @@ class RunOperations:
             if_attempt: as for `rerun`.
 
         Raises:
-            CommandRefusedError: if the key was never requested, or its run has not ended.
+            CommandRefusedError: if the key was never requested, or its run has not ended or waits for its retry.
             StoreError: if the store did not respond.
         """
         run_id, now = self._run_ids.keyed(sensor, run_key), self._clock.now()
@@ -184,6 +184,12 @@ class RunOperations:
             if _is_done(current, by, now, if_attempt):
                 return current
             _check_ended(current, "release its key")
+            if current.retry_at is not None:
+                raise CommandRefusedError(
+                    f"Run {run_id} is retried at {timestamp(current.retry_at)}, so its key is not released. Cancel the "
+                    f"run first (treadle run cancel {run_id}), or start its next attempt now (treadle run rerun "
+                    f"{run_id})."
+                )
             return current if current.may_start_again else allow_next_attempt(current, by, now)
 
         run = update_with_optimistic_lock(self._runs, run, released)

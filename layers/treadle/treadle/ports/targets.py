@@ -6,6 +6,7 @@ from typing import Protocol
 from treadle.model.targets import Execution, JobSettings, Listed, Start, StartContract
 
 CANCELED = "Canceled by an operator of Treadle."
+"""The reason given to a target for a cancellation, where it accepts one."""
 
 
 class Target(Protocol):

@@ -33,8 +33,6 @@ from treadle.model.runs import MAX_STEPS, Failure
 AwsError = (ClientError, BotoCoreError)
 """The errors that calls to AWS raise."""
 
-"""The reason given to a target for a cancellation, where it accepts one."""
-
 _MAX_CAUSE = 2_000
 _MAX_STEP_CAUSE = 1_000
 

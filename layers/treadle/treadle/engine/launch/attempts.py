@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record.run_state import LAUNCH_DUE_MS
+from treadle.engine.record.run_state import LAUNCH_DUE_MS, MESSAGE_LOST_MS
 from treadle.model.runs import RetryGrant, Run, request_digest
 
 KEPT_TICKS = 100
@@ -65,7 +65,9 @@ def attempt_by_policy(run: Run, now: int) -> Run:
         return run
     again = queue_next_attempt(run, now)
     granted = max(run.granted, again.attempt)
-    return replace(again, policy_retries=run.policy_retries + 1, granted=granted)
+    # RECONCILE writes several runs before it sends their messages: if it dies in between, the next pass sends them.
+    due = now + MESSAGE_LOST_MS
+    return replace(again, policy_retries=run.policy_retries + 1, granted=granted, next_at=due)
 
 
 def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:

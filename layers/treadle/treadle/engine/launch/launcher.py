@@ -23,7 +23,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import role_of_start
-from treadle.engine.record.run_state import Report, fold, with_early_check
+from treadle.engine.record.run_state import MESSAGE_LOST_MS, Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.model.records import reason_of
 from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
@@ -45,9 +45,6 @@ RETRY_SECONDS = 20
 MAX_DELAY_SECONDS = 900
 
 _SHOWN_REASON = 500
-
-MESSAGE_LOST_MS = 120_000
-"""A message that is this late is considered lost, and RECONCILE sends it again."""
 
 
 def payload(run: Run) -> str:

@@ -407,15 +407,17 @@ class Reconciler:
             if self._is_silent(run):
                 self._check_again(run, None)  # Its end is either reported or never known.
                 return found
-            polled = self._ask(run)
-            if polled is not None:
-                return self._end_if_over(replace(found, described=found.described + 1), polled)
+            run = self._ask(run)
+            if run.unanswered is None:
+                found = replace(found, described=found.described + 1)
+            else:
+                found = replace(found, failed=found.failed + 1)
+            return self._end_if_over(found, run)
         except Exception as error:
             if is_passing(error):
                 raise
             # Whatever else it is, it concerns only this run: go on with the next.
             return self._set_run_apart(found, run.run_id, error)
-        return replace(found, failed=found.failed + 1)
 
     def _is_due(self, run: Run) -> bool:
         return run.next_at is not None and run.next_at <= self._clock.now()
@@ -424,11 +426,9 @@ class Reconciler:
         """Send launch messages again for runs whose message was lost, or whose launch died."""
         now = self._clock.now()
         free = [run for run in runs if run.claim is None or run.claim.expires_at < now]
-        try:
-            self._launches.send([LaunchRequest.of(run).to_json() for run in free])
+        if self._send(free):
             found = replace(found, relaunched=found.relaunched + len(free))
-        except StoreRejectedError:  # all were sent except those that the queue will never accept
-            logger.exception("Not all of %d launches could be sent again", len(free))
+        else:
             found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
@@ -440,6 +440,15 @@ class Reconciler:
                     raise
                 found = self._set_run_apart(found, run.run_id, error)
         return found
+
+    def _send(self, runs: Sequence[Run]) -> bool:
+        """Send the launch messages of runs; return False if the queue will never accept some of them."""
+        try:
+            self._launches.send([LaunchRequest.of(run).to_json() for run in runs])
+        except StoreRejectedError:  # all others were sent
+            logger.exception("Not all of %d launches could be sent", len(runs))
+            return False
+        return True
 
     def _retry(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
         """Start the next attempts of runs whose retry policy says so."""
@@ -460,11 +469,11 @@ class Reconciler:
             if retried.attempt > run.attempt and retried.status is Status.QUEUED:
                 started.append(retried)
         # A message that is lost here is sent again when the attempt is overdue.
-        self._launches.send([LaunchRequest.of(run).to_json() for run in started])
-        return replace(found, retried=found.retried + len(started))
+        failed = found.failed + (not self._send(started))
+        return replace(found, retried=found.retried + len(started), failed=failed)
 
-    def _ask(self, run: Run) -> Run | None:
-        """Query a run's status from its target and apply it; return the run, or None if it is still not known."""
+    def _ask(self, run: Run) -> Run:
+        """Query a run's status from its target and return the run; it is `unanswered` if the status is not known."""
         now = self._clock.now()
         try:
             report = self._described(run)
@@ -484,15 +493,16 @@ class Reconciler:
     def _end_if_over(self, found: Reconciled, run: Run) -> Reconciled:
         """Request the end of a run that exceeds its maximum runtime, at each check until it has ended."""
         now = self._clock.now()
-        if not exceeds_max_runtime(run, now):
+        target = self._target_of(run)
+        if target is None or run.external_id is None or not exceeds_max_runtime(run, now):
             return found
         is_first = current_cancellation(run) is None
         # Recorded first: the target reports only that the run was canceled, perhaps before this process goes on.
         run = update_with_optimistic_lock(
             self._runs, run, lambda current: cancellation_requested(current, now)
         )
-        target, request = self._target_of(run), current_cancellation(run)
-        if run.status.is_finished or target is None or run.external_id is None or request is None:
+        request = current_cancellation(run)
+        if run.status.is_finished or run.external_id is None or request is None:
             return found
         refused = ""
         try:
@@ -526,8 +536,8 @@ class Reconciler:
         role = role_of_run(run, self._jobs.get(run.job))
         return described(run, run.external_id, target, role, self._clock)
 
-    def _not_answered(self, run: Run, error: LaunchError, now: int) -> Run | None:
-        """Record that the target cannot be queried; return the run if it is given up."""
+    def _not_answered(self, run: Run, error: LaunchError, now: int) -> Run:
+        """Record that the target cannot be queried, or give the run up; return it."""
         unanswered = noted(run, error, now)
         end = ends_at(unanswered, error)
         if now >= end:
@@ -543,8 +553,7 @@ class Reconciler:
                 return current
             return replace(current, unanswered=unanswered, next_at=min(now + wait, end))
 
-        update_with_optimistic_lock(self._runs, run, still_open)
-        return None
+        return update_with_optimistic_lock(self._runs, run, still_open)
 
     def _target_of(self, run: Run) -> Target | None:
         """Return the target on which the run was started, even if its job's has changed."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from treadle.definitions.max_runtime import max_runtime_ms
+from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
 from treadle.model.runs import Cancellation, Run
 
@@ -20,10 +21,14 @@ KEPT_CANCELLATIONS = 10
 def runtime_ends_at(run: Run) -> int | None:
     """Return when the current execution exceeds its run's maximum runtime; None if it cannot.
 
+    An execution that somebody else cancels has no end: if it had one, it would end as a failure, and be retried.
+
     Args:
         run: the run.
     """
     if run.status.is_finished or run.started_at is None:
+        return None
+    if run.status is DagsterRunStatus.CANCELING and current_cancellation(run) is None:
         return None
     limit = max_runtime_ms(run.tags)
     return None if limit is None else run.started_at + limit

@@ -13,6 +13,9 @@ from treadle.model.runs import Failure, Run
 LAUNCH_DUE_MS = 900_000
 """A run that no launch has claimed within 15 minutes is checked."""
 
+MESSAGE_LOST_MS = 120_000
+"""A launch message that is this late is considered lost, and RECONCILE sends it again."""
+
 OVERDUE_MS = 3_600_000
 """A started run is checked after an hour without events."""
 

@@ -178,6 +178,7 @@ function Actions({run, done}) {
   const forbidden = useForbidden();
   const [dialog, setDialog] = useState(/** @type {string | null} */ (null));
   const ended = ENDED.includes(run.status);
+  const waits = run.retry_at !== null;
   const execute = async (/** @type {() => Promise<Api.Response<'rerun'>>} */ action) => {
     const result = await action();
     notify(result?.reason ?? 'Done.');
@@ -194,14 +195,21 @@ function Actions({run, done}) {
       Rerun …
     </button>
     <button
-      disabled=${forbidden !== null || ended}
-      title=${forbidden ?? (ended ? 'It has ended already' : 'Send its target the request to stop it')}
+      disabled=${forbidden !== null || (ended && !waits)}
+      title=${
+        forbidden ??
+        (waits ? 'End it without a retry' : ended ? 'It has ended already' : 'Send its target the request to stop it')
+      }
       onclick=${() => setDialog('cancel')}
     >
       Cancel …
     </button>
     ${
-      run.run_key && run.sensor && ended && html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`
+      run.run_key &&
+      run.sensor &&
+      ended &&
+      !waits &&
+      html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`
     }
     ${
       dialog === 'rerun' &&
@@ -273,6 +281,7 @@ function RunDetail({run}) {
         ['Created', html`<${Time} at=${run.created_at} />`],
         ['Started', html`<${Time} at=${run.started_at} none="not yet" />`],
         ['Ended', html`<${Time} at=${run.ended_at} none="not yet" />`],
+        run.retry_at !== null && ['Retried', html`<${Time} at=${run.retry_at} />`],
         ['Took', html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`],
         run.external_id && [
           'Execution',
