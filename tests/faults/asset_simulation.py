@@ -12,6 +12,7 @@ from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS, _C
 from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.support.metrics import discard_metrics
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
@@ -26,7 +27,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.publish.bus_events import RunStatusChange, envelope, run_status_changed
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.recorder import record
 from treadle.model.assets import AssetEvent
 from treadle.model.runs import Run
@@ -232,7 +233,7 @@ class AssetSimulation(Simulation):
                 )
         if self._is_pending:
             self.faults.run("DISPATCH", self._dispatch)
-        metrics().clear_metrics()
+        discard_metrics()
 
 
 def recorded_wrong(simulation: AssetSimulation) -> list[str]:

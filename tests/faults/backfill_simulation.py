@@ -18,6 +18,7 @@ from tests.faults.simulated_aws import (
 from tests.faults.simulation import PORTS, Simulation
 from tests.faults.trace import Trace, TracedRuns
 from tests.support.engine import JOB, JOBS, NAMESPACE
+from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import (
@@ -31,7 +32,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest, LaunchRequest
 from treadle.engine.publish.publisher import backfill_requests, statuses_reached
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import process_queue
 from treadle.model.backfills import Backfill, BackfillPartition, BackfillStatus, PartitionState, backfill_of
 from treadle.model.runs import Run
 from treadle.operate.backfills import BackfillOperations
@@ -244,7 +245,7 @@ class BackfillSimulation(Simulation):
             self.next_look = self.clock.now() + RECONCILE_MS
             with suppress(TreadleError):
                 self.faults.run("RECONCILE", self._reconcile)
-        metrics().clear_metrics()
+        discard_metrics()
 
     # What is written.
 

@@ -20,6 +20,7 @@ from tests.faults.simulation import Simulation
 from tests.faults.trace import Trace, TracedRuns, TracedSensors, TracedTicks
 from tests.support.engine import JOB
 from tests.support.engine import JOBS as CONFIGURED
+from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import KINDS
@@ -36,7 +37,7 @@ from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message, dispatch_stream
 from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import process_queue
 from treadle.model.registry import JOBS as JOB_ENTRIES
 from treadle.model.registry import SENSORS
 from treadle.model.sensors import Edit
@@ -331,7 +332,7 @@ class EngineSimulation(Simulation):
                 self.faults.run("RECONCILE", self._reconcile)
         if self.clock.now() - self.began_at >= DROPPED_AFTER_MS:
             self._drop()
-        metrics().clear_metrics()
+        discard_metrics()
 
     def _deliver_stream(self) -> None:
         while batch := [record for record in self.stream if record.next_at <= self.clock.now()]:

@@ -11,6 +11,7 @@ from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS, _C
 from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import JOB
+from tests.support.metrics import discard_metrics
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -22,7 +23,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.messages import ChunkRequest, TickRequest
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import _tick
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import process_queue
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.ports.partitions import PartitionStore
 from treadle.testing.bus import InMemoryBus
@@ -178,7 +179,7 @@ class PartitionSimulation(Simulation):
         if self.is_pending:
             self.faults.run("DISPATCH", self._dispatch)
         self._receive("CHUNK", self.queues["dispatch"], partial(self._dispatch_chunks))
-        metrics().clear_metrics()
+        discard_metrics()
 
 
 def changed_wrong(simulation: PartitionSimulation) -> list[str]:

@@ -20,6 +20,7 @@ from tests.faults.engine_simulation import (
 from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import NAMESPACE
+from tests.support.metrics import discard_metrics
 from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -34,7 +35,7 @@ from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.record.run_state import Report, fold
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
-from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
 from treadle.model.assets import ended_runs_key
 from treadle.model.messages import BusEvent
@@ -221,7 +222,7 @@ class PublishSimulation(Simulation):
                 )
         if self._is_pending:
             self.faults.run("DISPATCH", self._dispatch)
-        metrics().clear_metrics()
+        discard_metrics()
 
     def _batch(self, definition: SensorDefinition, event: dict[str, Any]) -> Any:
         return _evaluate_batch(self._evaluator_of(definition), event, _Context())

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.metrics import discard_metrics
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
 from tests.support.streams import as_record
@@ -24,7 +25,6 @@ from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS
 from treadle.engine.assembly import Assembly
-from treadle.entrypoints.handler import metrics
 from treadle.model.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text
 
@@ -190,7 +190,7 @@ def registered(machine: str) -> dict[str, str]:
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     # What other tests counted in this process without a handler that writes it at its end.
-    metrics().clear_metrics()
+    discard_metrics()
     for handler in logging.getLogger("treadle").handlers:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]

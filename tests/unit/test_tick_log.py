@@ -6,7 +6,7 @@ import pytest
 
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, build_sensor_context, sensor
 from treadle.definitions.sensors import SensorDefinition
-from treadle.engine.tick.tick_log import MAX_CHARACTERS, MAX_LINES
+from treadle.engine.tick.tick_log import MAX_CHARACTERS, MAX_LINES, capture
 from treadle.model.ticks import Tick
 from treadle.testing import TreadleInstance
 
@@ -176,6 +176,19 @@ def test_log_is_a_logger_with_handlers_at_a_tick_and_in_a_test_alike() -> None:
     assert received == ["seen a.csv", "seen a.csv"]
     assert tick.log == ("DEBUG seen a.csv",)
     assert tick.requests[0].run_key == in_a_test.run_key
+
+
+def test_overlapping_captures_leave_the_logger_as_it_was() -> None:
+    logger = logging.getLogger("treadle.sensor.captured_twice")
+    first, second = capture(logger.name), capture(logger.name)
+
+    first.__enter__()
+    with second as lines:
+        first.__exit__(None, None, None)
+        logger.info("one")
+
+    assert lines == ["INFO one"]
+    assert (logger.level, logger.handlers) == (logging.NOTSET, [])
 
 
 def test_ticks_of_a_warm_function_leave_no_handler_no_level_and_no_logger() -> None:

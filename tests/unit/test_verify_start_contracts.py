@@ -51,7 +51,7 @@ def the_lab(kind: str, **outputs: str) -> Lab:
 
 def test_every_kind_has_a_row_and_a_check() -> None:
     assert set(ROWS) == set(KINDS)
-    assert {check.name for check in starts.CHECKS} == {f"start-{kind.replace('_', '-')}" for kind in KINDS}
+    assert {check.name for check in starts.STARTS} == {f"start-{kind.replace('_', '-')}" for kind in KINDS}
 
 
 @pytest.mark.parametrize(

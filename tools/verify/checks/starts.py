@@ -154,20 +154,23 @@ def stopped(lab: Lab) -> str:
     return f"stopped twice, and ended as {ended.status} with the reason"
 
 
+STARTS = tuple(
+    Check(
+        f"start-{kind.replace('_', '-')}",
+        f"A start of the kind {kind} that is sent twice, or listed, is one execution, and its end can be queried",
+        "the start contract in docs/guarantees.md",
+        SOURCES[kind],
+        contract(kind),
+        OWN.get(kind),
+        not_local=NOT_LOCAL.get(kind, ""),
+        dollars=0.0005 if kind in OWN else 0,
+    )
+    for kind in ROWS
+)
+"""One check for each kind of target."""
+
 CHECKS = (
-    *(
-        Check(
-            f"start-{kind.replace('_', '-')}",
-            f"A start of the kind {kind} that is sent twice, or listed, is one execution, and its end can be queried",
-            "the start contract in docs/guarantees.md",
-            SOURCES[kind],
-            contract(kind),
-            OWN.get(kind),
-            not_local=NOT_LOCAL.get(kind, ""),
-            dollars=0.0005 if kind in OWN else 0,
-        )
-        for kind in ROWS
-    ),
+    *STARTS,
     Check(
         "stop-step-functions",
         "An execution that is stopped, even twice, ends as ABORTED with the given cause",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,21 +48,36 @@ class _Lines(logging.Handler):
         self.lines.append(line)
 
 
+_levels: dict[str, tuple[int, int]] = {}
+"""Of each captured logger, the number of its captures and the level that it had before the first of them."""
+
+_changes = threading.Lock()
+
+
 @contextmanager
 def capture(logger_name: str) -> Iterator[list[str]]:
     """Capture the lines logged in the block: the first 200, and at most 16,000 characters.
+
+    Captures of one logger may overlap, as when threads of a test evaluate a sensor; the last one restores its level.
 
     Args:
         logger_name: the logger; captured from INFO on, unless its level is set.
     """
     logger = logging.getLogger(logger_name)
     handler = _Lines()
-    level = logger.level
-    if logger.getEffectiveLevel() > logging.INFO and level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    with _changes:
+        captures, level = _levels.get(logger_name, (0, logger.level))
+        _levels[logger_name] = captures + 1, level
+        if logger.getEffectiveLevel() > logging.INFO and logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
     try:
         yield handler.lines
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        with _changes:
+            logger.removeHandler(handler)
+            captures, level = _levels.pop(logger_name)
+            if captures > 1:
+                _levels[logger_name] = captures - 1, level
+            else:
+                logger.setLevel(level)
