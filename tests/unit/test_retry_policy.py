@@ -10,7 +10,7 @@ import pytest
 from tests.support.engine import ARN, JOB, RUN_IDS, EngineHarness, sensor_of
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import CommandRefusedError, DagsterInvalidDefinitionError, StoreRejectedError
-from treadle.definitions.jobs import JobDefinition, retry_problem
+from treadle.definitions.jobs import JobDefinition, tags_problem
 from treadle.definitions.results import RunRequest
 from treadle.definitions.retries import LONGEST_DELAY_SECONDS, Backoff, Jitter, RetryPolicy, retry_policy_of
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -182,7 +182,7 @@ def test_policy_is_read_from_its_tags_as_it_was(policy: RetryPolicy) -> None:
     ],
 )
 def test_invalid_tags_are_a_problem(tags: Mapping[str, str], problem: str) -> None:
-    assert problem in str(retry_problem(tags))
+    assert problem in str(tags_problem(tags))
     with pytest.raises(DagsterInvalidDefinitionError):
         JobDefinition("load", tags=tags)
 

@@ -254,8 +254,7 @@ def _content(
     Raises:
         CommandRefusedError: if one of them is invalid.
     """
-    from treadle.definitions.jobs import retry_problem
-    from treadle.definitions.max_runtime import max_runtime_problem
+    from treadle.definitions.jobs import tags_problem
     from treadle.definitions.run_config_schema import config_problem
 
     try:
@@ -274,7 +273,7 @@ def _content(
     of_job = dict(definition.run_tags or {}) if definition else {}
     all_tags = {**of_job, **{name: text for name, _, text in pairs}}
     of_config = config_problem(definition, value) if definition else None
-    problem = of_config or max_runtime_problem(all_tags) or retry_problem(all_tags)
+    problem = of_config or tags_problem(all_tags)
     if problem:
         raise CommandRefusedError(problem)
     return canonical_json(value), all_tags

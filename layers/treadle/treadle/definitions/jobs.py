@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.definitions.max_runtime import max_runtime_problem
-from treadle.definitions.runs import MAX_RETRIES_TAG
+from treadle.definitions.runs import MAX_RETRIES_TAG, priority_problem
 from treadle.definitions.values import tag_texts
 
 if TYPE_CHECKING:
@@ -45,12 +45,16 @@ def check_valid_name(name: str, what: str) -> str:
     return name
 
 
-def retry_problem(tags: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the tags of a retry policy; None if nothing is.
+def tags_problem(tags: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the tags that Treadle reads: maximum runtime, retries and priority; None if nothing is.
 
     Args:
         tags: of a job or a request.
     """
+    return max_runtime_problem(tags) or _retry_problem(tags) or priority_problem(tags)
+
+
+def _retry_problem(tags: Mapping[str, str]) -> str | None:
     if MAX_RETRIES_TAG not in tags:
         return None
     # Imported here, as most runs have no retry policy.
@@ -110,7 +114,7 @@ class JobDefinition:
         if self.retry_policy is not None:
             run_tags = {**self.retry_policy.tags, **run_tags}
         object.__setattr__(self, "run_tags", run_tags)
-        if problem := max_runtime_problem(run_tags) or retry_problem(run_tags):
+        if problem := tags_problem(run_tags):
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.

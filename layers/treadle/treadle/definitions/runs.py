@@ -1,6 +1,7 @@
 """Runs as sensor authors see them: the run itself, its record, and filters over records."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,12 @@ ASSET_SELECTION_TAG = "treadle/asset_selection"
 """The tag with the assets that a request selects, as a JSON list of their keys; a run without it makes all of its
 job's assets."""
 
+PRIORITY_TAG = "dagster/priority"
+"""The tag with a whole number: of the runs that wait for a pool, the one with the highest starts first."""
+
+CONCURRENCY_KEY_TAG = "dagster/concurrency_key"
+"""The tag with the name of a pool, in addition to the pools of the run's job."""
+
 DEPTH_TAG = "treadle/depth"
 """The tag with the number of runs that led to a run, one after the other; the first one has depth 1."""
 
@@ -41,6 +48,25 @@ def depth_of(tags: Mapping[str, str]) -> int:
     """Return the chain depth of the run with these tags, itself included; 0 if Treadle did not start it."""
     depth = tags.get(DEPTH_TAG, "")
     return int(depth) if depth.isdecimal() else 0
+
+
+def priority_of(tags: Mapping[str, str]) -> int:
+    """Return the priority of the run with these tags; 0 if it states none, or no number, as in Dagster."""
+    stated = tags.get(PRIORITY_TAG, "").strip()
+    return int(stated) if _PRIORITY.fullmatch(stated) else 0
+
+
+def priority_problem(tags: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the tag of the priority; None if nothing is."""
+    stated = tags.get(PRIORITY_TAG)
+    if not stated or _PRIORITY.fullmatch(stated.strip()):
+        return None
+    return (
+        f"Tag {PRIORITY_TAG} is invalid: {stated[:80]!r} is not a whole number. Use a number such as 5 or -1."
+    )
+
+
+_PRIORITY = re.compile(r"[+-]?[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from treadle.engine.instance.instance_reader import InstanceReader
     from treadle.engine.instance.run_reader import CompletedRunReader
     from treadle.engine.launch.launcher import Launcher
+    from treadle.engine.pools.granter import Granter
+    from treadle.engine.pools.pool_checks import PoolChecks
     from treadle.engine.publish.publisher import Publisher
     from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
     from treadle.engine.reconcile.late_sensors import LateSensors
     from treadle.engine.reconcile.reconciler import Reconciler
     from treadle.engine.record.external_runs import ExternalRunRecorder
     from treadle.engine.record.recorder import Recorder
-    from treadle.engine.registry.registry_cache import CachedRegistry, Grants
+    from treadle.engine.registry.registry_cache import CachedRegistry, Grants, Pools
     from treadle.engine.registry.registry_sync import RegistrySync
     from treadle.engine.tick.evaluation import Evaluator
     from treadle.engine.tick.event_ticks import EventTicks
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from treadle.ports.backfills import BackfillStore
     from treadle.ports.engine_state import EngineStore, LateSensorStore
     from treadle.ports.partitions import PartitionStore
+    from treadle.ports.pools import PoolStore
     from treadle.ports.registry import EntrySource, RegistryStore
     from treadle.ports.runs import RunStore
     from treadle.ports.sensors import SensorStore
@@ -74,6 +77,10 @@ class Stores(Protocol):
     @property
     def partitions(self) -> PartitionStore:
         """Return the store of dynamic partitions."""
+
+    @property
+    def pools(self) -> PoolStore:
+        """Return the store of concurrency pools."""
 
     @property
     def backfills(self) -> BackfillStore:
@@ -117,12 +124,14 @@ class Assembly:
         clock: the clock.
         ids: generates tokens of leases and claims.
         namespace: the engine's, as `account/region/namespace`.
+        fixed_pools: which pools a run is in, for an engine without a registry; None to read the registry.
     """
 
     stores: Stores
     clock: Clock
     ids: IdGenerator
     namespace: str
+    fixed_pools: Pools | None = None
 
     @cached_property
     def registry(self) -> CachedRegistry:
@@ -130,6 +139,13 @@ class Assembly:
         from treadle.engine.registry.registry_cache import CachedRegistry
 
         return CachedRegistry(self.stores.registry, self.clock)
+
+    @cached_property
+    def pools(self) -> Pools:
+        """Return the pools of runs, as the registry declares them."""
+        from treadle.engine.registry.registry_cache import RegisteredPools
+
+        return self.fixed_pools or RegisteredPools(self.registry)
 
     def jobs(self) -> Jobs:
         """Return the settings of the registered jobs."""
@@ -164,6 +180,7 @@ class Assembly:
             self.clock,
             self.asset_recorder(bus),
             lazy(lambda: self.stores.partitions),
+            pools=self.pools,
             limits=limits or Limits(),
             chunks=chunks,
             workers=workers,
@@ -174,13 +191,40 @@ class Assembly:
         from treadle.engine.backfills.backfiller import Backfiller
 
         stores, run_ids = self.stores, RunIds.of(self.namespace)
-        return Backfiller(stores.backfills, stores.runs, launches, jobs, run_ids, self.clock, workers=workers)
+        return Backfiller(
+            stores.backfills,
+            stores.runs,
+            launches,
+            jobs,
+            run_ids,
+            self.clock,
+            workers=workers,
+            pools=self.pools,
+        )
+
+    def granter(self, launches: Queue) -> Granter:
+        """Build what grants slots of pools; it is loaded on first use."""
+
+        def make() -> Granter:
+            from treadle.engine.pools.granter import Granter
+
+            return Granter(self.stores.pools, self.stores.runs, launches, self.clock, self.ids)
+
+        return lazy(make)
+
+    def pool_checks(self, launches: Queue) -> PoolChecks:
+        """Build what checks pools."""
+        from treadle.engine.pools.pool_checks import PoolChecks
+
+        stores = self.stores
+        return PoolChecks(stores.pools, stores.runs, self.pools, self.granter(launches), self.clock)
 
     def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
         """Build the launcher of runs."""
         from treadle.engine.launch.launcher import Launcher
 
-        return Launcher(self.stores.runs, launches, jobs, targets, self.clock, self.ids, self.namespace)
+        runs, clock, ids = self.stores.runs, self.clock, self.ids
+        return Launcher(runs, launches, jobs, targets, clock, ids, self.namespace, self.pools)
 
     def publisher(self, bus: Bus) -> Publisher:
         """Build the publisher of runs' status changes."""
@@ -192,7 +236,7 @@ class Assembly:
         """Build the recorder of the external runs of observed jobs."""
         from treadle.engine.record.external_runs import ExternalRunRecorder
 
-        return ExternalRunRecorder(observed, RunIds.of(self.namespace))
+        return ExternalRunRecorder(observed, RunIds.of(self.namespace), self.pools)
 
     def recorder(
         self,
@@ -225,7 +269,10 @@ class Assembly:
         """Build what copies the registry's entries under the engine's name."""
         from treadle.engine.registry.registry_sync import RegistrySync
 
-        return RegistrySync(self.stores.registry, source, self.registry, engine, kinds, self.clock)
+        stores = self.stores
+        return RegistrySync(
+            stores.registry, source, self.registry, engine, kinds, self.clock, lazy(lambda: stores.pools)
+        )
 
     def late_sensors(self, bus: Bus) -> LateSensors:
         """Build what finds late sensors, and publishes them."""
@@ -268,6 +315,7 @@ class Assembly:
             late_sensors,
             self.namespace,
             self.backfiller(launches, jobs),
+            self.pool_checks(launches),
         )
 
     def engine_check(self, engine_id: str) -> EngineCheck:

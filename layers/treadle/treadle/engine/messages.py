@@ -159,12 +159,42 @@ class BackfillRequest:
         return cls(name, tuple(positions) if positions is not None else None)
 
 
-def dispatch_request(body: Mapping[str, Any]) -> TickRequest | BackfillRequest:
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """A request to grant the free slots of a pool to the runs that wait for them.
+
+    Attributes:
+        pool: the pool's key.
+    """
+
+    pool: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the message."""
+        return {"treadle": "grant", "pool": self.pool}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GrantRequest":
+        """Parse a message.
+
+        Raises:
+            UnknownEventError: if it is malformed.
+        """
+        if not _is_name(body.get("pool")):
+            form = "{treadle: grant, pool}"
+            msg = f"The dispatch queue accepts {form} for a pool, but received {_shown(body)}."
+            raise UnknownEventError(msg)
+        return cls(str(body["pool"]))
+
+
+def dispatch_request(body: Mapping[str, Any]) -> TickRequest | BackfillRequest | GrantRequest:
     """Parse a message of the dispatch queue.
 
     Raises:
         UnknownEventError: if it is malformed.
     """
+    if body.get("treadle") == "grant":
+        return GrantRequest.from_json(body)
     return (BackfillRequest if body.get("treadle") == "backfill" else TickRequest).from_json(body)
 
 

@@ -22,7 +22,7 @@ def update_with_optimistic_lock(runs: RunStore, run: Run, change: Callable[[Run]
         changed = change(run)
         if changed == run:
             return run
-        current = runs.replace(changed)
+        current = runs.replace(changed, run)
         if current is None:
             return replace(changed, revision=changed.revision + 1)
         run = current

@@ -17,7 +17,7 @@ from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.lazy import lazy
-from treadle.engine.messages import BackfillRequest, ChunkRequest, TickRequest, dispatch_request
+from treadle.engine.messages import BackfillRequest, ChunkRequest, GrantRequest, TickRequest, dispatch_request
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import sensor_paused
 from treadle.entrypoints.handler import (
@@ -34,6 +34,7 @@ from treadle.ports.system import Bus, Queue
 
 if TYPE_CHECKING:
     from treadle.engine.backfills.backfiller import Backfiller
+    from treadle.engine.pools.granter import Granter
 
 DISPATCH_WORKERS = 8
 """How many run records DISPATCH writes concurrently, as it mostly waits for DynamoDB."""
@@ -49,6 +50,7 @@ class DispatcherParts:
     Attributes:
         dispatcher: dispatches ticks.
         backfiller: advances backfills; loaded on first use.
+        granter: grants slots of pools; loaded on first use.
         read: decodes a tick from an image in the ticks table's stream.
         bus: the engine's bus.
         inbox: the queue of chunks and whole ticks.
@@ -56,6 +58,7 @@ class DispatcherParts:
 
     dispatcher: Dispatcher
     backfiller: "Backfiller"
+    granter: "Granter"
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     bus: Bus
     inbox: Inbox
@@ -83,7 +86,7 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
     engine, made, launches, bus = create_dispatcher(settings)
     backfiller = lazy(lambda: engine.backfiller(launches, engine.jobs(), workers=DISPATCH_WORKERS))
-    return DispatcherParts(made, backfiller, engine.stores.ticks.read, bus, inbox)
+    return DispatcherParts(made, backfiller, engine.granter(launches), engine.stores.ticks.read, bus, inbox)
 
 
 def dispatcher() -> Handler:
@@ -105,9 +108,16 @@ def dispatcher() -> Handler:
     return instrumented(handler)
 
 
-def dispatch_message(parts: DispatcherParts, ends_at: int, request: TickRequest | BackfillRequest) -> None:
-    """Dispatch a chunk of a tick, or a whole tick; or advance a backfill until a time, in milliseconds."""
-    if isinstance(request, BackfillRequest):
+def dispatch_message(
+    parts: DispatcherParts, ends_at: int, request: TickRequest | BackfillRequest | GrantRequest
+) -> None:
+    """Dispatch a chunk of a tick, or a whole tick; or advance a backfill, or grant slots, until a time, in milliseconds."""
+    if isinstance(request, GrantRequest):
+        granted = parts.granter.grant(request.pool, ends_at)
+        extra = {"step": "dispatch", "pool": request.pool}
+        level = logger().info if granted else logger().debug
+        level(f"Pool {request.pool}: slots granted to {granted} runs", extra=extra)
+    elif isinstance(request, BackfillRequest):
         done = parts.backfiller.advance(request.name, ends_at, request.positions)
         extra = {"step": "dispatch", "backfill": request.name}
         logger().info(f"Backfill {request.name}: {done or 'there is none of this name'}", extra=extra)

@@ -12,10 +12,10 @@ from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.errors import StoreError, StoreThrottledError, is_passing
-from treadle.engine.messages import PublishRequest
+from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
+from treadle.engine.messages import GrantRequest, PublishRequest
 from treadle.engine.publish.bus_events import RunStatusChange
-from treadle.engine.publish.publisher import Publisher, backfill_requests, statuses_reached
+from treadle.engine.publish.publisher import Publisher, backfill_requests, changed_pools, statuses_reached
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
@@ -27,6 +27,7 @@ from treadle.entrypoints.handler import (
 )
 from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
 from treadle.model.runs import Reached, Run
+from treadle.ports.runs import RunStore
 from treadle.ports.system import Queue
 
 
@@ -38,13 +39,15 @@ class PublisherParts:
         publisher: publishes status changes of runs.
         read: decodes a run from an image in the runs table's stream.
         inbox: the queue of events to publish later.
-        dispatches: DISPATCH's queue, where the ends of a backfill's runs are reported.
+        dispatches: DISPATCH's queue, where ends of a backfill's runs and changes of pools are reported.
+        runs: stores run records.
     """
 
     publisher: Publisher
     read: Callable[[dict[str, dict[str, Any]]], Run]
     inbox: Inbox
     dispatches: Queue
+    runs: RunStore
 
 
 def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
@@ -58,7 +61,9 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     bus = EventBridgeBus(settings.text("TREADLE_BUS_NAME"))
     dispatches = SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL"))
     engine = assembly(settings)
-    return PublisherParts(engine.publisher(bus), engine.stores.runs.read, inbox, dispatches)
+    return PublisherParts(
+        engine.publisher(bus), engine.stores.runs.read, inbox, dispatches, engine.stores.runs
+    )
 
 
 def publisher() -> Handler:
@@ -82,6 +87,8 @@ def publisher() -> Handler:
 def publish_message(parts: PublisherParts, request: PublishRequest) -> None:
     """Publish statuses of a run again."""
     published = parts.publisher.publish_again(request.run_id, request.event_ids)
+    run = parts.runs.get(request.run_id)
+    parts.dispatches.send([GrantRequest(key).to_json() for key in (run.pools if run else ())])
     extra = {"step": "publish", "run_id": request.run_id}
     logger().info(f"Published {published} statuses again", extra=extra)
 
@@ -119,7 +126,43 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
     if published:
         count(metric_names.STATUSES_PUBLISHED, published)
     _advance_backfills(parts, changes)
-    return answer
+    granted = _grant_slots(parts, readable)
+    return granted if granted["batchItemFailures"] else answer
+
+
+def _grant_slots(parts: PublisherParts, records: list[Record]) -> dict[str, Any]:
+    """Let DISPATCH grant the slots of pools that runs have returned or wait for."""
+    keys = {record["eventID"]: _changed_pools(parts, record) for record in records}
+    changed = dict.fromkeys(key for each in keys.values() for key in each)
+    if not changed:
+        return {"batchItemFailures": []}
+    try:
+        with_tries(lambda: parts.dispatches.send([GrantRequest(key).to_json() for key in changed]))
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing else shows that a new queue exists
+        logger().warning(f"Pools will be reported one by one: {error}", extra={"step": "publish"})
+
+        def report(record: Record) -> None:
+            requests = [GrantRequest(key) for key in keys[record["eventID"]]]
+            with_tries(lambda: parts.dispatches.send([each.to_json() for each in requests]))
+
+        def unreported(record: Record) -> object:
+            return PublishRequest(parts.read(record["dynamodb"]["NewImage"]).run_id).to_json()
+
+        concerned = [record for record in records if keys[record["eventID"]]]
+        return process_stream(concerned, report, unreported, parts.inbox)
+    return {"batchItemFailures": []}
+
+
+def _changed_pools(parts: PublisherParts, record: Record) -> list[str]:
+    """Return the pools that a change of a run concerns, by the images of the run."""
+    new, old = (record["dynamodb"].get(name) or {} for name in ("NewImage", "OldImage"))
+    if all(name not in image for image in (new, old) for name in ("slots", "waiting")) or not new:
+        return []
+    try:
+        before = parts.read(old) if old else None
+    except UnreadableRecordError:
+        before = None  # All of its pools are looked at.
+    return changed_pools(before, parts.read(new))
 
 
 def _advance_backfills(parts: PublisherParts, changes: list[RunStatusChange]) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from treadle.definitions.errors import RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
+from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS
+from treadle.model.pools import MAX_LIMIT, OF_JOB, PoolState, pool_key
 from treadle.model.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
@@ -22,7 +24,7 @@ ROOT = "/treadle"
 _MOST_DIGITS = 9
 """The maximum number of digits of an interval in seconds: about thirty years."""
 
-SENSORS, JOBS = "sensors", "jobs"
+SENSORS, JOBS, POOLS = "sensors", "jobs", "pools"
 """The folders of an engine's path."""
 
 
@@ -84,6 +86,8 @@ class JobEntry:
         sensors: the sensors that may start it, of any project; empty for those of its own project.
         contract: the contract version that its project was built for.
         is_observed: True if external runs are recorded too.
+        pools: the names of the pools that its runs are in.
+        max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
     """
 
     name: str
@@ -92,10 +96,71 @@ class JobEntry:
     sensors: frozenset[str] = frozenset()
     contract: int = CONTRACT
     is_observed: bool = False
+    pools: frozenset[str] = frozenset()
+    max_concurrent_runs: int | None = None
 
     def accepts(self, sensor: SensorEntry) -> bool:
         """Return whether the job's entry allows a sensor to start it."""
         return sensor.name in self.sensors if self.sensors else sensor.project == self.project
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """A declared concurrency pool: a limit of the runs that are in progress at a time.
+
+    A run is in the pool if its job's entry names the pool, its tag `dagster/concurrency_key` does, the pool has the
+    runs of all jobs, or the run has the pool's tag.
+
+    Attributes:
+        name: the pool's name.
+        project: the stack that declares it.
+        limit: how many runs may be in progress at a time.
+        all_jobs: True if the runs of all jobs are in it.
+        tag: runs with this tag are in it; "" for none.
+        value: only those with this value of the tag; None for any.
+        per_value: True if each value of the tag has the limit by itself.
+        limits: the limits of some values, instead of `limit`.
+        contract: the contract version that its project was built for.
+    """
+
+    name: str
+    project: str
+    limit: int
+    all_jobs: bool = False
+    tag: str = ""
+    value: str | None = None
+    per_value: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
+    contract: int = CONTRACT
+
+    def key_of(self, tags: Mapping[str, str], named: Collection[str]) -> str | None:
+        """Return the key of the pool for a run; None if the run is not in it.
+
+        Args:
+            tags: the run's tags.
+            named: the pools that the run's job or its tag names.
+        """
+        if self.all_jobs or self.name in named:
+            return self.name
+        value = tags.get(self.tag) if self.tag else None
+        if value is None or (self.value is not None and value != self.value):
+            return None
+        return pool_key(self.name, value if self.per_value else None)
+
+
+def pools_of(
+    pools: Mapping[str, PoolEntry], of_job: Collection[str], tags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the keys of those of the pools that a run is in, in order.
+
+    Args:
+        pools: the declared pools, by name.
+        of_job: the names of the pools of the run's job.
+        tags: the run's tags.
+    """
+    named = {*of_job, tags.get(CONCURRENCY_KEY_TAG, "")}
+    keys = (each.key_of(tags, named) for each in pools.values())
+    return tuple(sorted(key for key in keys if key is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +170,7 @@ class Registry:
     Attributes:
         sensors: the registered sensors by name.
         jobs: the registered jobs by name.
+        pools: the declared pools by name.
         problems: why an entry is invalid, by its path below the engine's, such as "jobs/load"; an earlier
             valid version of it remains in use.
         listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
@@ -116,6 +182,28 @@ class Registry:
     problems: Mapping[str, str] = field(default_factory=dict)
     listed_at: int = 0
     engine: str = ""
+    pools: Mapping[str, PoolEntry] = field(default_factory=dict)
+
+    def pools_of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the keys of the pools that a run is in, in order.
+
+        Args:
+            job: the run's job; if its target's runs cannot be queried, they are in no pool.
+            tags: the run's tags.
+        """
+        entry = self.jobs.get(job)
+        if entry is None or entry.settings.target in UNANSWERING:
+            return ()
+        own = (f"{OF_JOB}{job}",) if entry.max_concurrent_runs is not None else ()
+        return tuple(sorted((*own, *pools_of(self.pools, entry.pools, tags)))) if self.pools else own
+
+    def pool_states(self) -> dict[str, PoolState]:
+        """Return all declared pools by name, those of single jobs included."""
+        found = {name: PoolState(name, each.limit, each.limits) for name, each in self.pools.items()}
+        for name, job in self.jobs.items():
+            if job.max_concurrent_runs is not None:
+                found[f"{OF_JOB}{name}"] = PoolState(f"{OF_JOB}{name}", job.max_concurrent_runs)
+        return found
 
     def may_start(self, sensor: str, job: str) -> bool:
         """Return whether a sensor may start a job: its entry names it, and the job's entry accepts that."""
@@ -192,6 +280,7 @@ class RegistryCopy:
         """
         sensors: dict[str, SensorEntry] = {}
         jobs: dict[str, JobEntry] = {}
+        pools: dict[str, PoolEntry] = {}
         problems: dict[str, str] = {}
         for path, kept in self.entries.items():
             if kept.problem:
@@ -205,12 +294,14 @@ class RegistryCopy:
                 continue
             if isinstance(entry, SensorEntry):
                 sensors[entry.name] = replace(entry, registered_at=kept.changed_at)
+            elif isinstance(entry, PoolEntry):
+                pools[entry.name] = entry
             else:
                 jobs[entry.name] = entry
-        return Registry(sensors, jobs, problems, self.listed_at, self.engine)
+        return Registry(sensors, jobs, problems, self.listed_at, self.engine, pools)
 
 
-def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry:
+def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry | PoolEntry:
     """Parse an entry, as its project's template writes it.
 
     Args:
@@ -219,14 +310,16 @@ def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | J
         kinds: the known target types.
 
     Raises:
-        RegistryEntryError: if it is malformed, or describes neither a sensor nor a job.
+        RegistryEntryError: if it is malformed, or describes neither a sensor nor a job nor a pool.
     """
     folder, _, name = path.partition("/")
     if folder == SENSORS:
         return parse_sensor(name, text)
     if folder == JOBS:
         return parse_job(name, text, kinds)
-    msg = f"{path!r} is neither {SENSORS}/<name> nor {JOBS}/<name>. Delete the parameter."
+    if folder == POOLS:
+        return parse_pool(name, text)
+    msg = f"{path!r} is none of {SENSORS}/<name>, {JOBS}/<name> and {POOLS}/<name>. Delete the parameter."
     raise RegistryEntryError(msg)
 
 
@@ -268,8 +361,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         text: the value, a JSON object of strings: `project` and `target`; and optionally `arn`, `role` (the
             ARN of the role that the engine assumes), `parameter` (what sets the ARN, if not the entry
             itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
-            `former` (earlier addresses of the job, separated by commas), `contract`, and `options`, an object
-            of strings.
+            `former` (earlier addresses of the job, separated by commas), `pools` (names separated by commas),
+            `max_concurrent_runs`, `contract`, and `options`, an object of strings.
         kinds: the known target types.
 
     Raises:
@@ -300,6 +393,85 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         frozenset(names_in(_text(fields, "sensors"))),
         _contract(fields),
         _observed(fields, target),
+        _pools(fields, target),
+        _limit(fields, "max_concurrent_runs", target),
+    )
+
+
+def parse_pool(name: str, text: str) -> PoolEntry:
+    """Parse a pool's entry, as its project's template writes it.
+
+    Args:
+        name: the last part of the entry's path.
+        text: the value, a JSON object of strings: `project` and `limit`; and optionally `all_jobs` ("true" for the
+            runs of all jobs), `tag` (for runs with this tag), `value` (only with this value), `per_value` ("true" to
+            limit each value by itself), `limits` (an object of the limits of some values) and `contract`.
+
+    Raises:
+        RegistryEntryError: if it is malformed.
+    """
+    fields = _fields(name, "pool", text)
+    limit = _limit(fields, "limit")
+    if limit is None:
+        msg = "it has no limit. Add it in its project's template."
+        raise RegistryEntryError(msg)
+    tag, per_value = _text(fields, "tag"), _switch(fields, "per_value")
+    limits = fields.get("limits", {})
+    if not isinstance(limits, dict):
+        msg = 'its limits are not an object. Write them as {"value": "5"} in its project\'s template.'
+        raise RegistryEntryError(msg)
+    of_value = {value: _limit(limits, value) or 0 for value in limits}
+    for option, is_given in (
+        ("value", "value" in fields),
+        ("per_value", per_value),
+        ("limits", bool(limits)),
+    ):
+        if is_given and not tag:
+            msg = f"it has {option}, but no tag. Add the tag in its project's template."
+            raise RegistryEntryError(msg)
+    if limits and not per_value:
+        msg = 'it has limits of values, but not "per_value": "true". Add it in its project\'s template.'
+        raise RegistryEntryError(msg)
+    return PoolEntry(
+        name,
+        _required(fields, "project"),
+        limit,
+        _switch(fields, "all_jobs"),
+        tag,
+        _text(fields, "value") if "value" in fields else None,
+        per_value,
+        of_value,
+        _contract(fields),
+    )
+
+
+def _pools(fields: Mapping[str, Any], target: str) -> frozenset[str]:
+    pools = frozenset(names_in(_text(fields, "pools")))
+    if pools and target in UNANSWERING:
+        raise RegistryEntryError(_not_limited(target, "pools"))
+    return pools
+
+
+def _limit(fields: Mapping[str, Any], name: str, target: str = "") -> int | None:
+    """Return a limit of runs; None if there is none. A target whose runs cannot be queried can have none."""
+    text = _text(fields, name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_LIMIT):
+        msg = (
+            f"its {name} is {text!r}; it must be a whole number from 0 to {MAX_LIMIT}. Correct it in its project's "
+            "template."
+        )
+        raise RegistryEntryError(msg)
+    if target in UNANSWERING:
+        raise RegistryEntryError(_not_limited(target, name))
+    return int(text)
+
+
+def _not_limited(target: str, name: str) -> str:
+    return (
+        f"it has {name}, but jobs on {target} cannot be limited: it is not known when their runs end. Remove {name} in "
+        "its project's template."
     )
 
 

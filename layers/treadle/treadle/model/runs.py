@@ -12,6 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
+from treadle.model.pools import PoolChanges, PoolWait, Slot
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -221,7 +222,11 @@ class Run:
         updated_at: when Treadle last received a status, initially the creation time; later than the status
             itself by the event's delay.
         reactions: the sensors that acted on its statuses; the last hundred.
-        next_at: when it must be checked if nothing has happened by then; None once it has ended for good.
+        pools: the keys of the pools that its attempts need a slot of, in order.
+        waiting: its place in the queue of a full pool; None if it does not wait for a slot.
+        slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
+        next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
+            it waits for a slot.
         revision: incremented by every write; a write requires that it is unchanged.
     """
 
@@ -257,6 +262,9 @@ class Run:
     updated_at: int = 0
     reactions: tuple[Reaction, ...] = ()
     earlier_ticks: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    waiting: PoolWait | None = None
+    slots: tuple[Slot, ...] = ()
     next_at: int | None = None
     revision: int = 0
 
@@ -267,6 +275,11 @@ class Run:
     def launch_id(self) -> str:
         """The target's name or idempotency token for the current attempt."""
         return f"{self.run_id}-{self.attempt}"
+
+    @property
+    def may_launch(self) -> bool:
+        """True if its current attempt is to be launched, and no launch of it is in progress."""
+        return self.status is DagsterRunStatus.QUEUED and self.claim is None and self.waiting is None
 
     @property
     def target_retry(self) -> int:
@@ -323,6 +336,28 @@ def request_digest(
     selected = tags.get(ASSET_SELECTION_TAG)
     text = json.dumps([job, run_config, partition_key, *([] if selected is None else [selected])])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+_NO_CHANGES = PoolChanges()
+
+
+def pool_changes(before: Run | None, after: Run) -> PoolChanges:
+    """Return what a write of a record changes in pools.
+
+    Args:
+        before: the record before it; None if there was none.
+        after: the record after it.
+    """
+    had, wait = (before.slots, before.waiting) if before is not None else ((), None)
+    if had == after.slots and wait == after.waiting:
+        return _NO_CHANGES
+    run_id = after.run_id
+    return PoolChanges(
+        tuple((slot, f"{run_id}-{slot.attempt}") for slot in after.slots if slot not in had),
+        tuple((slot, f"{run_id}-{slot.attempt}") for slot in had if slot not in after.slots),
+        after.waiting if after.waiting != wait else None,
+        wait if after.waiting != wait else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

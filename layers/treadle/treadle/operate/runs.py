@@ -151,11 +151,12 @@ class RunOperations:
                 return current
             _check_ended(current, "rerun it")
             allowed = allow_next_attempt(current, by, now)
-            return queue_next_attempt(allowed, now)
+            # The operator decides about what an attempt in doubt holds.
+            return queue_next_attempt(replace(allowed, slots=()), now)
 
         run = update_with_optimistic_lock(self._runs, run, again)
         self._increment_epoch(run, by, now)
-        if run.status is Status.QUEUED and run.claim is None:
+        if run.may_launch:
             self._launch(run)
         if _is_allowed(run, by, now):
             return RunEdit(run, True, f"Attempt {run.attempt} of run {run_id} is queued.")

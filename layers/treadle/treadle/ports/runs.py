@@ -63,6 +63,19 @@ class RunStore(Protocol):
     def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
         """Return the newest runs that a sensor requested, newest first; eventually consistent."""
 
+    def in_progress(self, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
+        """Return ids of runs that are checked at some time, in any order, by an eventually consistent index.
+
+        These are all runs that have not ended and whose target can be queried, except those that wait for a pool.
+
+        Args:
+            limit: the maximum number.
+            after: the token that the previous page returned; None for the first page.
+
+        Returns:
+            The ids, and the token of the next page; None if there is none.
+        """
+
     def due(self, now: int, limit: int) -> list[str]:
         """Return the ids of runs whose `next_at` has passed, by an eventually consistent index."""
 
@@ -75,12 +88,15 @@ class RunStore(Protocol):
         """
 
     def create(self, run: Run) -> Run | None:
-        """Write the record if none exists; return None, or the existing record."""
+        """Write the record if none exists; return None, or the existing record.
+
+        If the run waits for a pool, it joins the pool's queue in the same transaction.
+        """
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
-        """Claim an attempt if it is queued and no other launch can still act on it.
+        """Claim an attempt if it is queued, waits for no pool, and no other launch can still act on it.
 
         Args:
             run_id: the run's id.
@@ -97,8 +113,19 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def replace(self, run: Run) -> Run | None:
-        """Write the changes if the revision is unchanged; return None, or the existing record."""
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        """Write the changes if the revision is unchanged; return None, or the existing record.
+
+        Args:
+            run: the record, with the revision that it had when it was read.
+            before: the record as it was read. What it changes in pools is written in the same transaction: slots that
+                the run takes or returns, and queues that it joins or leaves. May be left out for a run that is and was
+                in no pool.
+
+        Raises:
+            SlotTakenError: if another run holds one of the slots that it takes; nothing is written.
+            StoreError: if the store did not answer.
+        """
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Defer the check of a due run whose record cannot be read, and note why on the record.

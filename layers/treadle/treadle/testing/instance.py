@@ -40,6 +40,7 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
+from treadle.model.pools import PoolState
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
@@ -50,6 +51,7 @@ from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.grants import FixedGrants
 from treadle.testing.objects import InMemoryObjects
+from treadle.testing.pools import DeclaredPools, Pool
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 from treadle.testing.targets import InMemoryTarget
@@ -85,6 +87,7 @@ class TreadleInstance(InstanceReader):
         start: the initial time of the virtual clock, with a time zone; the sensors are deployed then.
         default_status: the status of sensors without a `start_sensor` or `stop_sensor` call.
         pause_after: consecutive failures after which a sensor is paused; 0 for never.
+        pools: the concurrency pools that limit how many runs are in progress at a time; `finish_run` starts the next.
 
     Attributes:
         namespace: the engine's.
@@ -100,6 +103,7 @@ class TreadleInstance(InstanceReader):
         start: datetime | None = None,
         default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING,
         pause_after: int = 0,
+        pools: Sequence[Pool] = (),
     ) -> None:
         if start is not None:
             start = check_time("start", start)
@@ -110,7 +114,9 @@ class TreadleInstance(InstanceReader):
         self._tables = self._stores.tables
         self._tokens = SequentialIds()
         self._default = default_status
-        engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE)
+        declared = {each.name: each for each in pools}
+        self._stores.pools.declare([PoolState(each.name, each.limit, each.limits) for each in pools], ())
+        engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE, DeclaredPools(declared))
         partitions = StoredPartitions(self._stores.partitions, self._change_time)
         super().__init__(self._stores.runs, NAMESPACE, self._stores.events, lambda: partitions)
         self._bus = BusReader(self._tables, engine)
@@ -126,6 +132,7 @@ class TreadleInstance(InstanceReader):
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
+        self._granter = engine.granter(self._launches)
         self._backfills = _backfill_operations(self._stores, settings_of_jobs, self._launches, self.clock)
         self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
         self._recorder = engine.recorder(settings_of_jobs, targets)
@@ -290,8 +297,15 @@ class TreadleInstance(InstanceReader):
             self._launch()
 
     def _launch(self) -> None:
-        for body in self._launches.drain():
-            self._launcher.launch(LaunchRequest.from_json(body), 60.0)
+        """Launch the runs that are queued, and those that pools have free slots for."""
+        while True:
+            for key in [key for key, waiting in self._tables.waiters.items() if waiting]:
+                self._granter.grant(key, self.clock.now() + 60_000)
+            messages = self._launches.drain()
+            if not messages:
+                return
+            for body in messages:
+                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def _change_time(self) -> ChangeTime:
         """Return the time of a change that the test makes, which no other change has."""
@@ -349,6 +363,7 @@ class TreadleInstance(InstanceReader):
             The run, with what `build_run_status_sensor_context` requires.
         """
         self._record_end(run, self.target.finish(run.external_id or "", status, failure))
+        self._launch()
         self._deliver_events()
         self._advance_backfills()
         record = self._tables.runs[run.run_id]

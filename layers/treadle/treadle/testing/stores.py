@@ -8,7 +8,15 @@ from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
-from treadle.model.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
+from treadle.model.runs import (
+    Claim,
+    KeyState,
+    PendingStart,
+    PollCheckpoint,
+    Run,
+    pool_changes,
+    unreadable_run,
+)
 from treadle.model.sensors import (
     KEPT_EDITS,
     Completion,
@@ -37,6 +45,7 @@ from treadle.testing.backfills import InMemoryBackfillStore
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.partition_store import InMemoryPartitionStore
+from treadle.testing.pools import InMemoryPoolStore, apply_pool_changes
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.tables import InMemoryTables
 
@@ -403,6 +412,12 @@ class InMemoryRunStore:
         found = self.find(RunQuery(sensor=sensor, created=(since, None), limit=limit))
         return dict(Counter(run.status for run in found))
 
+    def in_progress(self, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
+        """Return a page of the runs that are checked at some time."""
+        checked = sorted(run.run_id for run in self._tables.runs.values() if run.next_at is not None)
+        found = [run_id for run_id in checked if after is None or run_id > after]
+        return found[:limit], found[limit - 1] if len(found) > limit else None
+
     def due(self, now: int, limit: int) -> list[str]:
         """Return the ids of runs that are due, the longest-waiting first."""
         marked = self._tables.marked
@@ -432,6 +447,7 @@ class InMemoryRunStore:
         with self._tables.lock:
             current = self.get(run.run_id)
             if current is None:
+                apply_pool_changes(self._tables, pool_changes(None, run), run.run_id)
                 self._tables.runs[run.run_id] = run
             return current
 
@@ -445,6 +461,7 @@ class InMemoryRunStore:
                 run is None
                 or (run.job, run.attempt) != (job, attempt)
                 or run.status is not DagsterRunStatus.QUEUED
+                or run.waiting is not None
             ):
                 return run
             if run.claim and run.claim.token != claim.token and run.claim.expires_at >= pending_start.at:
@@ -455,13 +472,14 @@ class InMemoryRunStore:
             self._tables.runs[run_id] = claimed
             return claimed
 
-    def replace(self, run: Run) -> Run | None:
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
         """Replace a record if its revision is unchanged."""
         with self._tables.lock:
             self._tables.check(run.run_id)
             current = self._tables.runs[run.run_id]
             if current.revision != run.revision:
                 return current
+            apply_pool_changes(self._tables, pool_changes(before, run), run.run_id)
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             self._tables.marked.pop((run.run_id,), None)
             return None
@@ -511,6 +529,7 @@ class InMemoryStores:
         self.runs = InMemoryRunStore(self.tables)
         self.events = InMemoryEventStore(self.tables)
         self.partitions = InMemoryPartitionStore(self.tables)
+        self.pools = InMemoryPoolStore(self.tables)
         self.backfills = InMemoryBackfillStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)
         self.engine = InMemoryEngineStore(self.tables)

@@ -8,6 +8,7 @@ from treadle.model.assets import AssetEvent
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.engine_state import EngineRecord, LateSensor
 from treadle.model.partitions import ChangeTime
+from treadle.model.pools import Holder, PoolState
 from treadle.model.registry import RegistryCopy
 from treadle.model.runs import PollCheckpoint, Run
 from treadle.model.sensors import (
@@ -34,6 +35,10 @@ class InMemoryTables:
             None for a deleted one.
         backfills: by name.
         backfill_partitions: the partitions of each backfill, by its name.
+        pools: the declared concurrency pools, by name.
+        slots: the slots that are held, by the pool's key.
+        waiters: the runs that wait for a slot, by the pool's key and their place.
+        queues: the tokens of the notes of queues, by the pool's key.
         pending_since: when deferred pending ticks are due again.
         poll_checkpoints: the poll checkpoint of each observed job.
         unreadable: why a record cannot be read, by its key; set by tests.
@@ -54,6 +59,10 @@ class InMemoryTables:
     partitions: dict[str, dict[str, tuple[ChangeTime, tuple[int, int] | None]]] = field(default_factory=dict)
     backfills: dict[str, Backfill] = field(default_factory=dict)
     backfill_partitions: dict[str, tuple[BackfillPartition, ...]] = field(default_factory=dict)
+    pools: dict[str, PoolState] = field(default_factory=dict)
+    slots: dict[str, set[Holder]] = field(default_factory=dict)
+    waiters: dict[str, dict[str, str]] = field(default_factory=dict)
+    queues: dict[str, str] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)

@@ -35,6 +35,7 @@ _PASSING = _CONFLICTS | {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
 }
+_FAILED = "ConditionalCheckFailed"
 _REJECTED = {"ValidationException", "ValidationError", "SerializationException"}
 """The item or its key is too large, empty or malformed, which no retry fixes.
 
@@ -76,9 +77,11 @@ class ConditionFailed:
 
     Attributes:
         current: the current item; None if it does not exist.
+        position: the first such write of a transaction, from 0.
     """
 
     current: Item | None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Write:
         table: the table.
         key: hash key, and range key if the table has one.
         item: the whole item to put; or else
-        actions: the update.
+        actions: the update; without them, the item is deleted.
         condition: must hold.
     """
 
@@ -242,6 +245,16 @@ class Database:
         answer = self._conditional("PutItem", kwargs)
         return answer if isinstance(answer, ConditionFailed) else None
 
+    def delete(
+        self, table: Table, key: tuple[str, ...], condition: Condition | None = None
+    ) -> ConditionFailed | None:
+        """Delete an item if the condition, if any, holds; return None on success."""
+        kwargs = self._kwargs(
+            table, key, key="Key", condition=condition, return_values_on_condition_failure="ALL_OLD"
+        )
+        answer = self._conditional("DeleteItem", kwargs)
+        return answer if isinstance(answer, ConditionFailed) else None
+
     def update(
         self,
         table: Table,
@@ -271,9 +284,11 @@ class Database:
                 self._dispatch("TransactWriteItems", kwargs)
             except VerboseClientError as error:
                 codes = {r.code for r in error.cancellation_reasons if r} or {error.response["Error"]["Code"]}
-                if "ConditionalCheckFailed" in codes:
-                    raw = [r.raw_item for r in error.cancellation_reasons if r and r.raw_item]
-                    return ConditionFailed(raw[0] if raw else None)
+                if _FAILED in codes:
+                    reasons = error.cancellation_reasons
+                    failed = [at for at, each in enumerate(reasons) if each and each.code == _FAILED]
+                    raw = [each.raw_item for each in reasons if each and each.raw_item]
+                    return ConditionFailed(raw[0] if raw else None, failed[0] if failed else 0)
                 if codes & _REJECTED or not codes & _PASSING:
                     rejected = next(iter(codes & _REJECTED), None)
                     raise _store_error("TransactWriteItems", error, rejected) from error
@@ -292,11 +307,11 @@ class Database:
             write.key,
             key="Item" if put else "Key",
             attributes=write.item,
-            actions=None if put else write.actions,
+            actions=write.actions or None,
             condition=write.condition,
             return_values_on_condition_failure="ALL_OLD",
         )
-        return {"Put" if put else "Update": kwargs}
+        return {"Put" if put else "Update" if write.actions else "Delete": kwargs}
 
     def _kwargs(self, table: Table, of: tuple[str, ...], **options: Any) -> dict[str, Any]:
         range_key = of[1] if len(of) > 1 else None

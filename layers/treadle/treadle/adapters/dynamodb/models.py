@@ -170,6 +170,9 @@ class RunModel(Model):
     updated_at = NumberAttribute(null=True)
     reactions = JSONAttribute(null=True)
     earlier_ticks = JSONAttribute(null=True)
+    pools = JSONAttribute(null=True)
+    waiting = JSONAttribute(null=True)
+    slots = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     unreadable = UnicodeAttribute(null=True)
@@ -245,6 +248,24 @@ class PartitionModel(Model):
     changed = UnicodeAttribute()
     added = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
+
+
+class PoolModel(Model):
+    """Concurrency pools, in the events table.
+
+    Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`.
+    """
+
+    asset_key = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    slots_limit = NumberAttribute(null=True)
+    value_limits = JSONAttribute(null=True)
+    operator_limit = NumberAttribute(null=True)
+    closed_until = NumberAttribute(null=True)
+    launch_id = UnicodeAttribute(null=True)
+    run_id = UnicodeAttribute(null=True)
+    token = UnicodeAttribute(null=True)
 
 
 def whole(value: float | None) -> int | None:

@@ -1,15 +1,17 @@
 """Run records in DynamoDB; the conditional put of a record is the claim on its run key."""
 
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
+from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write
 from treadle.adapters.dynamodb.fields import (
     Field,
     all_text,
@@ -22,8 +24,9 @@ from treadle.adapters.dynamodb.fields import (
 )
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import StoreError, UnreadableRecordError
+from treadle.definitions.errors import SlotTakenError, StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.model.pools import PoolChanges, PoolWait, Slot
 from treadle.model.records import each_readable, integer, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
@@ -39,8 +42,12 @@ from treadle.model.runs import (
     RetryGrant,
     Run,
     Unanswered,
+    pool_changes,
     unreadable_run,
 )
+from treadle.ports.system import IdGenerator
+
+logger = logging.getLogger(__name__)
 
 SHARDS = 8
 """Number of partitions of the index of runs to check."""
@@ -54,11 +61,20 @@ _AT_ONCE = 100
 
 
 class DynamoRunStore:
-    """A `RunStore` in a table."""
+    """A `RunStore` in a table.
 
-    def __init__(self, database: Database, table: Table) -> None:
+    Args:
+        database: the client.
+        table: the runs table.
+        events: the events table, which has the pools.
+        tokens: generates the tokens of transactions.
+    """
+
+    def __init__(self, database: Database, table: Table, events: Table, tokens: IdGenerator) -> None:
         self._database = database
         self._table = table
+        self._events = events
+        self._tokens = tokens
 
     def read(self, item: Item) -> Run:
         """Parse an item of the table or of its stream."""
@@ -76,6 +92,24 @@ class DynamoRunStore:
         )
         found = (self._database.get(self._table, item["run_id"]["S"]) for item in items)
         return list(each_readable(_run, (item for item in found if item)))
+
+    def in_progress(self, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
+        """Return a page of the sparse index of runs to check, one shard after the other."""
+        shard, at, last = _parse_page(after)
+        start = None
+        if last:
+            start = {"watch": {"S": str(shard)}, "next_at": {"N": str(at)}, "run_id": {"S": last}}
+        found: list[str] = []
+        for each in range(shard, SHARDS):
+            pages = self._database.pages(
+                self._table, str(each), index_name="watched", limit=limit - len(found), start=start
+            )
+            for item in chain.from_iterable(pages):
+                found.append(item["run_id"]["S"])
+                if len(found) == limit:
+                    return found, f"{each}/{int(float(item['next_at']['N']))}/{found[-1]}"
+            start = None
+        return found, None
 
     def due(self, now: int, limit: int) -> list[str]:
         """Return the ids of runs that are due, by the sparse index: one query per shard."""
@@ -175,17 +209,40 @@ class DynamoRunStore:
 
     def create(self, run: Run) -> Run | None:
         """Put a record if it does not exist."""
-        failed = self._database.put(
-            self._table, (run.run_id,), _item(run, run.revision), Model.run_id.does_not_exist()
-        )
-        return _current_run(run.run_id, failed)
+        return self._put(run, run.revision, Model.run_id.does_not_exist(), pool_changes(None, run))
+
+    def _put(self, run: Run, revision: int, condition: Condition, changed: PoolChanges) -> Run | None:
+        """Put a record under a condition, with its changes of pools if there are any."""
+        item = _item(run, revision)
+        if not changed:
+            return _current_run(run.run_id, self._database.put(self._table, (run.run_id,), item, condition))
+        # Imported here, as most runs are in no pool.
+        from treadle.adapters.dynamodb.pools import writes_of
+
+        record = Write(self._table, (run.run_id,), item=item, condition=condition)
+        writes = [record, *writes_of(self._events, changed, run.run_id)]
+        taken = range(1, 1 + len(changed.taken))
+        while True:
+            # A token of its own for each transaction: under a repeated one, DynamoDB would report a success and write
+            # nothing (TransactWriteItems in its API reference, ClientRequestToken).
+            failed = self._database.transact(writes, self._tokens.new())
+            if failed is None or failed.position == 0:
+                return _current_run(run.run_id, failed)
+            if failed.position in taken:
+                msg = f"A slot that run {run.run_id} was to take is held by another run."
+                raise SlotTakenError(msg)
+            # What has been written by hand must not keep the run's status from being recorded.
+            logger.error("Slot %s is not held by run %s", writes.pop(failed.position).key, run.run_id)
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
         """Claim an attempt."""
         queued = (
-            (Model.job == job) & (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
+            (Model.job == job)
+            & (Model.attempt == attempt)
+            & (Model.status == DagsterRunStatus.QUEUED.value)
+            & Model.waiting.does_not_exist()
         )
         free = (
             Model.claim_token.does_not_exist()
@@ -208,11 +265,10 @@ class DynamoRunStore:
             return _run(answer.current) if answer.current else None
         return _run(answer)
 
-    def replace(self, run: Run) -> Run | None:
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
         """Replace a record if its revision is unchanged."""
-        unchanged = Model.revision == run.revision
-        failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
-        return _current_run(run.run_id, failed)
+        changed = pool_changes(before, run)
+        return self._put(run, run.revision + 1, Model.revision == run.revision, changed)
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read, in one write that does not parse it."""
@@ -243,6 +299,14 @@ class DynamoRunStore:
             PollCheckpointModel.done_at <= checkpoint.done_at
         )
         self._database.put(self._table, (key,), item.serialize(), newer)
+
+
+def _parse_page(token: str | None) -> tuple[int, int, str]:
+    """Return the shard, time and run id after which a page of runs in progress begins."""
+    if token is None:
+        return 0, 0, ""
+    shard, at, run_id = token.split("/")
+    return int(shard), int(at), run_id
 
 
 _Bounds = tuple[int | None, int | None]
@@ -443,6 +507,9 @@ _FIELDS = (
     Field("updated_at", whole_or_zero),
     several("reactions", Reaction, sensor=text, event_id=text, tick_id=text, at=integer),
     Field("earlier_ticks", all_text, or_none),
+    Field("pools", all_text, lambda pools: list(pools) or None),
+    one("waiting", PoolWait, pool=text, order=text, since=integer),
+    several("slots", Slot, pool=text, number=integer, attempt=integer),
     Field("next_at", whole),
 )
 _NAME = named("run", "run_id")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
     from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
+    from treadle.adapters.dynamodb.pools import DynamoPoolStore
     from treadle.adapters.dynamodb.registry import DynamoRegistryStore
     from treadle.adapters.dynamodb.runs import DynamoRunStore
 
@@ -64,7 +65,7 @@ class DynamoStores:
         """Return the store of runs."""
         from treadle.adapters.dynamodb.runs import DynamoRunStore
 
-        return DynamoRunStore(self._database, self._runs)
+        return DynamoRunStore(self._database, self._runs, self._events, self._tokens)
 
     @cached_property
     def partitions(self) -> "DynamoPartitionStore":
@@ -72,6 +73,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
 
         return DynamoPartitionStore(self._database, self._events)
+
+    @cached_property
+    def pools(self) -> "DynamoPoolStore":
+        """Return the store of concurrency pools."""
+        from treadle.adapters.dynamodb.pools import DynamoPoolStore
+
+        return DynamoPoolStore(self._database, self._events)
 
     @cached_property
     def backfills(self) -> "DynamoBackfillStore":

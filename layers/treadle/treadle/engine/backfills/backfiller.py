@@ -19,7 +19,9 @@ from treadle.engine.identity import RunIds
 from treadle.engine.launch.attempts import allow_next_attempt, queue_next_attempt
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
+from treadle.engine.registry.registry_cache import NO_POOLS, Pools
 from treadle.model.backfills import (
     BACKFILL_TAG,
     MAX_ATTEMPTS,
@@ -95,6 +97,7 @@ class Backfiller:
         run_ids: generates the runs' ids.
         clock: the clock.
         workers: how many run records are written concurrently; above 1, stores must be thread-safe.
+        pools: which pools a run is in.
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class Backfiller:
         clock: Clock,
         *,
         workers: int = 1,
+        pools: Pools = NO_POOLS,
     ) -> None:
+        self._pools = pools
         self._backfills = backfills
         self._runs = runs
         self._launches = launches
@@ -209,8 +214,7 @@ class Backfiller:
             return self._create(backfill, position, partitions[position])
 
         runs = self._each(create, positions)
-        waiting = [run for run in runs if run and run.status is Status.QUEUED and run.claim is None]
-        self._launches.send([LaunchRequest.of(run).to_json() for run in waiting])
+        self._launches.send([LaunchRequest.of(run).to_json() for run in runs if run and run.may_launch])
         return dict(zip(positions, runs, strict=True))
 
     def _create(self, backfill: Backfill, position: int, partition: BackfillPartition) -> Run | None:
@@ -259,7 +263,7 @@ class Backfiller:
             PARTITION_TAG: partition.key,
             DEPTH_TAG: "1",
         }
-        return Run(
+        run = Run(
             run_id=self._run_ids.backfill(backfill.name, partition.key),
             job=backfill.job,
             sensor="",
@@ -270,8 +274,10 @@ class Backfiller:
             created_at=now,
             partition_key=partition.key,
             reached={"1/0": {Status.QUEUED.value: now}},
+            pools=self._pools.of(backfill.job, tags),
             next_at=now + LAUNCH_DUE_MS,
         )
+        return with_wait(run)
 
     def _reserve(self, backfill: Backfill) -> Backfill:
         """Return the backfill with the partitions reserved that may start now, and when it is due next."""

@@ -24,8 +24,9 @@ from treadle.engine.launch.attempts import attempt_for_request
 from treadle.engine.messages import ChunkRequest, LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
-from treadle.engine.registry.registry_cache import Grants
+from treadle.engine.registry.registry_cache import NO_POOLS, Grants, Pools
 from treadle.model.runs import Reaction, Run
 from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick
 from treadle.ports.partitions import PartitionStore
@@ -102,6 +103,7 @@ class Dispatcher:
         clock: the clock.
         assets: records the materializations of ticks.
         partitions: stores the keys of dynamic partitions.
+        pools: which pools a run is in.
         limits: limits for a sensor.
         chunks: the queue for a large tick's chunks; None to dispatch every tick in one pass.
         workers: how many run records are written concurrently; above 1, stores must be thread-safe.
@@ -117,6 +119,7 @@ class Dispatcher:
         assets: AssetRecorder,
         partitions: PartitionStore,
         *,
+        pools: Pools = NO_POOLS,
         limits: Limits = Limits(),
         chunks: Queue | None = None,
         workers: int = 1,
@@ -128,6 +131,7 @@ class Dispatcher:
         self._clock = clock
         self._assets = assets
         self._partitions = partitions
+        self._pools = pools
         self._limits = limits
         self._rate_limiter = RunRateLimiter(ticks, clock, limits.runs_per_hour)
         self._chunks = chunks
@@ -379,8 +383,7 @@ class Dispatcher:
         for reason in (*refusals.values(), *unrecorded):
             logger.error(reason)
         started = [record for record in records if isinstance(record, Run)]
-        waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
-        self._launches.send([LaunchRequest.of(run).to_json() for run in waiting])
+        self._launches.send([LaunchRequest.of(run).to_json() for run in started if run.may_launch])
         broken = next((record for record in records if isinstance(record, Exception)), None)
         if broken is not None:
             raise broken  # Only after the others were processed: none of them is processed twice.
@@ -395,17 +398,22 @@ class Dispatcher:
         self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]
     ) -> "list[Run | _SkipCause | str | Exception]":
         """Return, for each request, the run that the tick started, or a cause, refusal or error."""
+        positions = {request.run_id: position for position, request in enumerate(tick.requests)}
+
+        def tried(request: PlannedRun) -> "Run | _SkipCause | str | Exception":
+            return self._tried(tick, request, positions.get(request.run_id, 0), granted)
+
         if self._workers == 1:
-            return [self._tried(tick, request, granted) for request in requests]
+            return list(map(tried, requests))
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
-            return list(pool.map(lambda request: self._tried(tick, request, granted), requests))
+            return list(pool.map(tried, requests))
 
     def _tried(
-        self, tick: Tick, request: PlannedRun, granted: Set[str]
+        self, tick: Tick, request: PlannedRun, position: int, granted: Set[str]
     ) -> "Run | _SkipCause | str | Exception":
         """Return the result of one request, independent of those before it."""
         try:
-            return self._record(tick, request, granted)
+            return self._record(tick, request, position, granted)
         except (UnreadableRecordError, StoreRejectedError) as error:
             return (
                 f"The request for run key {request.run_key!r} of sensor {tick.sensor} was not recorded "
@@ -424,7 +432,9 @@ class Dispatcher:
             "RECONCILE."
         )
 
-    def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
+    def _record(
+        self, tick: Tick, request: PlannedRun, position: int, granted: Set[str]
+    ) -> "Run | _SkipCause":
         if tick.dropped is not None:
             return self._existing(tick, request, _SkipCause.WANTED)
         if request.job not in granted:
@@ -432,14 +442,14 @@ class Dispatcher:
         hour = self._rate_limiter.take(tick.sensor)
         if hour is None:
             return self._existing(tick, request, _SkipCause.NOW)
-        first = self._new_run(tick, request)
+        first = with_wait(self._new_run(tick, request), requested=(tick.ended_at, position))
         made, existing = first, self._runs.create(first)
         while existing is not None:
             again = self._next_attempt(tick, existing, first)
             if again is None:
                 self._rate_limiter.give_back(tick.sensor, hour)
                 return existing if existing.tick_id == tick.tick_id else _SkipCause.FREE
-            made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
+            made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again, existing)
         return made
 
     def _existing(self, tick: Tick, request: PlannedRun, why: "_SkipCause") -> "Run | _SkipCause":
@@ -460,6 +470,7 @@ class Dispatcher:
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
+        tags = run_tags(request, tick.sensor, tick.tick_id, tick.depth + 1)
         return Run(
             run_id=request.run_id,
             job=request.job,
@@ -467,11 +478,12 @@ class Dispatcher:
             run_key=request.run_key,
             tick_id=tick.tick_id,
             run_config=request.run_config,
-            tags=run_tags(request, tick.sensor, tick.tick_id, tick.depth + 1),
+            tags=tags,
             created_at=now,
             partition_key=request.partition_key,
             retries=request.retries,
             reached={"1/0": {Status.QUEUED.value: now}},
+            pools=self._pools.of(request.job, tags),
             next_at=now + LAUNCH_DUE_MS,
         )
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, MESSAGE_LOST_MS
 from treadle.model.runs import RetryGrant, Run, request_digest
 
@@ -11,16 +12,20 @@ KEPT_TICKS = 100
 """The number of ticks that a run remembers as having requested attempts, the latest; none requests two."""
 
 
-def queue_next_attempt(run: Run, now: int) -> Run:
+def queue_next_attempt(run: Run, now: int, pools: tuple[str, ...] | None = None) -> Run:
     """Return the run queued for its next attempt, with nothing left of the last one but its statuses.
+
+    It waits for slots of its pools, if it has any. What an earlier attempt in doubt holds, it still holds.
 
     Args:
         run: one that has ended.
         now: the current time.
+        pools: the keys of its pools; None for those that it had.
     """
     attempt = run.attempt + 1
-    return replace(
+    queued = replace(
         run,
+        pools=run.pools if pools is None else pools,
         status=Status.QUEUED,
         attempt=attempt,
         policy_retries=0,
@@ -40,6 +45,7 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         updated_at=max(run.updated_at, now),
         next_at=now + LAUNCH_DUE_MS,
     )
+    return with_wait(queued)
 
 
 def allow_next_attempt(run: Run, by: str, now: int) -> Run:
@@ -66,7 +72,7 @@ def attempt_by_policy(run: Run, now: int) -> Run:
     again = queue_next_attempt(run, now)
     granted = max(run.granted, again.attempt)
     # RECONCILE writes several runs before it sends their messages: if it dies in between, the next pass sends them.
-    due = now + MESSAGE_LOST_MS
+    due = None if again.waiting else now + MESSAGE_LOST_MS
     return replace(again, policy_retries=run.policy_retries + 1, granted=granted, next_at=due)
 
 
@@ -85,7 +91,7 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     may = run.status.is_finished and (run.may_start_again or changed)
     if not (may and _is_later(run, fresh, committed_at)):
         return None
-    again = queue_next_attempt(run, fresh.created_at)
+    again = queue_next_attempt(replace(run, tags=fresh.tags), fresh.created_at, fresh.pools)
     return replace(
         again,
         job=fresh.job,

@@ -23,8 +23,10 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import role_of_start
+from treadle.engine.record.pool_slots import with_pools, with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS, Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
+from treadle.engine.registry.registry_cache import NO_POOLS, Pools
 from treadle.model.records import reason_of
 from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings, Start
@@ -89,6 +91,7 @@ class Launcher:
         clock: the clock.
         tokens: generates tokens for this process's claims.
         place: the engine's account and Region, as `account/region`.
+        pools: which pools a run is in.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Launcher:
         clock: Clock,
         tokens: IdGenerator,
         place: str = "",
+        pools: Pools = NO_POOLS,
     ) -> None:
         self._runs = runs
         self._launches = launches
@@ -108,6 +112,7 @@ class Launcher:
         self._clock = clock
         self._tokens = tokens
         self._place = place
+        self._pools = pools
 
     def launch(self, request: LaunchRequest, seconds: float) -> Outcome:
         """Start an attempt unless it has been started, or is being started.
@@ -133,6 +138,11 @@ class Launcher:
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
+        joined = tuple(pool for pool in self._pools.of(run.job, run.tags) if pool not in run.pools)
+        if joined and not _is_in_doubt(run):
+            return self._wait_for(run, joined)
+        if joined:
+            run = update_with_optimistic_lock(self._runs, run, lambda current: with_pools(current, joined))
         if (
             run.pending_start is not None
             and not run.pending_start.target
@@ -153,6 +163,17 @@ class Launcher:
             return self._fail(run, UnreadableRecordError.__name__, _no_input(run, error), reached=reached)
         return self._start(run, start, ends_at, request.hops, unprepared)
 
+    def _wait_for(self, run: Run, pools: tuple[str, ...]) -> Outcome:
+        """Let a run wait for pools that were declared, or that its job joined, after the attempt was queued."""
+
+        def waiting(current: Run) -> Run:
+            if current.claim != run.claim or current.status is not Status.QUEUED:
+                return current
+            return with_wait(replace(current, pools=tuple(sorted((*current.pools, *pools)))), pools[0])
+
+        update_with_optimistic_lock(self._runs, run, waiting)
+        return Outcome(Decision.DELAYED, _waits(pools[0]), run.launch_id)
+
     def _unprepared(self, settings: JobSettings | None) -> LaunchError | None:
         """Return why a job cannot be started now, before anything is sent to its target; None if it can."""
         target = self._targets.get(settings.target) if settings is not None and settings.arn else None
@@ -165,6 +186,8 @@ class Launcher:
         return None
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
+        if run.attempt == request.attempt and run.waiting is not None:
+            return Outcome(Decision.DUPLICATE, _waits(run.waiting.pool), run.launch_id)
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
             reason = f"Another launch holds the claim until {timestamp(run.claim.expires_at)} at the latest."
@@ -356,6 +379,10 @@ class Launcher:
             return replace(current, unseen_at=unseen_at, pending_start=pending_start or current.pending_start)
 
         return update_with_optimistic_lock(self._runs, run, noted)
+
+
+def _waits(pool: str) -> str:
+    return f"It waits for a slot of pool {pool}."
 
 
 class _UnknownOutcomeError(Exception):

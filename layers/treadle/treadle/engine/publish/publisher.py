@@ -11,7 +11,7 @@ from treadle.engine.publish.bus_events import RunStatusChange, published_tags, r
 from treadle.engine.record.run_state import ASSUMED
 from treadle.model.assets import AssetEvent, ended_runs_key
 from treadle.model.backfills import backfill_of
-from treadle.model.runs import Reached, Run
+from treadle.model.runs import Reached, Run, pool_changes
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Bus
@@ -50,6 +50,13 @@ def backfill_requests(changes: Collection[RunStatusChange]) -> list[BackfillRequ
         for name, positions in ended.items()
         for first in range(0, len(positions), MAX_POSITIONS)
     ]
+
+
+def changed_pools(before: Run | None, after: Run) -> list[str]:
+    """Return the keys of pools whose slots a run has returned, or whose queue it has joined."""
+    changed = pool_changes(before, after)
+    keys = [slot.pool for slot, _ in changed.freed]
+    return [*keys, changed.parked.pool] if changed.parked else keys
 
 
 def _plain(name: str) -> str:

@@ -22,6 +22,7 @@ from treadle.engine.launch.attempts import attempt_by_policy
 from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
+from treadle.engine.pools.pool_checks import PoolChecks
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
 from treadle.engine.reconcile.held_ticks import HeldTicks
 from treadle.engine.reconcile.late_sensors import LateSensors
@@ -90,6 +91,9 @@ class Reconciled:
         invalid: registry entries that are invalid.
         backfilled: runs and attempts that were created for backfills.
         blocked: backfills that were checked, and cannot continue.
+        granted: runs that a slot of a pool was granted to.
+        entered: runs in progress that were entered into pools.
+        in_doubt: slots of pools that runs wait for, and whose holders may or may not have ended.
         late: the sensors that have not ticked for three of their intervals, by name.
         is_complete: False if time ran out, and the next pass continues.
     """
@@ -109,6 +113,9 @@ class Reconciled:
     invalid: int = 0
     backfilled: int = 0
     blocked: int = 0
+    granted: int = 0
+    entered: int = 0
+    in_doubt: int = 0
     late: tuple[str, ...] = ()
     is_complete: bool = True
 
@@ -129,6 +136,9 @@ class Reconciled:
             (self.invalid, "registry entries invalid"),
             (self.backfilled, "runs created for backfills"),
             (self.blocked, "backfills blocked"),
+            (self.granted, "runs granted slots of pools"),
+            (self.entered, "runs entered into pools"),
+            (self.in_doubt, "slots of pools in doubt"),
         ):
             text = f"{text}, {number} {what}" if number else text
         if self.late:
@@ -154,6 +164,7 @@ class Reconciler:
         sensors: finds late sensors; None to leave that out.
         place: the engine's account and Region, as `account/region`; runs in other accounts are polled more often.
         backfiller: advances backfills; None to leave that out.
+        pools: checks concurrency pools; None to leave that out.
     """
 
     def __init__(
@@ -172,6 +183,7 @@ class Reconciler:
         sensors: LateSensors | None = None,
         place: str = "",
         backfiller: Backfiller | None = None,
+        pools: PoolChecks | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -187,6 +199,7 @@ class Reconciler:
         self._sensors = sensors
         self._place = place
         self._backfiller = backfiller
+        self._pools = pools
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -205,6 +218,7 @@ class Reconciler:
         found = self._check_held(found, self._clock.now() + int(seconds * 500))
         is_checked = found.is_complete
         found = self._advance_backfills(found, self._clock.now() + int(seconds * 250))
+        found = self._check_pools(found, self._clock.now() + int(seconds * 250))
         for check in (self._dispatch_late, self._check_runs):
             while self._clock.now() < ends_at:
                 found, is_last = check(found, ends_at)
@@ -312,6 +326,28 @@ class Reconciler:
                 found = replace(found, backfilled=found.backfilled + created, blocked=blocked)
                 if problem:
                     logger.error("Backfill %s cannot continue: %s", name, problem)
+        return found
+
+    def _check_pools(self, found: Reconciled, ends_at: int) -> Reconciled:
+        """Open pools, grant slots, and check the runs that hold slots others wait for."""
+        if self._pools is None:
+            return found
+        try:
+            checked = self._pools.check(ends_at)
+        except Exception:
+            logger.exception("The pools could not be checked")
+            return replace(found, failed=found.failed + 1)
+        found = replace(
+            found,
+            granted=checked.granted,
+            entered=checked.entered,
+            in_doubt=checked.in_doubt,
+            failed=found.failed + checked.failed,
+        )
+        for run in checked.overdue:
+            if self._clock.now() >= ends_at:
+                break
+            found = self._check_run(found, run)
         return found
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
@@ -469,7 +505,7 @@ class Reconciler:
             if retried.attempt > run.attempt and retried.status is Status.QUEUED:
                 started.append(retried)
         # A message that is lost here is sent again when the attempt is overdue.
-        failed = found.failed + (not self._send(started))
+        failed = found.failed + (not self._send([run for run in started if run.may_launch]))
         return replace(found, retried=found.retried + len(started), failed=failed)
 
     def _ask(self, run: Run) -> Run:

@@ -14,7 +14,7 @@ from treadle.engine.identity import parse_launch_id
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
-from treadle.engine.record.external_runs import ExternalRunRecorder, observed_run
+from treadle.engine.record.external_runs import TAGS, ExternalRunRecorder, observed_run
 from treadle.engine.record.run_state import UNKNOWN_FAILURE, Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import is_unknown
 from treadle.model.runs import Failure, Run
@@ -189,7 +189,8 @@ class Recorder:
             return f"The execution is not recorded, because its target does not know it: {error}"
         if described.target != change.target:
             return f"{change.external_id} belongs to {described.target}, not to {change.target}."
-        made = observed_run(run_id, job, described, self._clock.now())
+        pools = self._observed.pools.of(job, TAGS)
+        made = observed_run(run_id, job, described, self._clock.now(), pools)
         return _Found(self._runs.create(made) or made, 1, change, described)
 
     def _is_of(self, settings: JobSettings, change: StatusChange) -> bool:

@@ -7,6 +7,7 @@ from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.arns import is_elsewhere
 from treadle.engine.record.max_runtime import current_cancellation, runtime_ends_at
+from treadle.engine.record.pool_slots import with_slots
 from treadle.engine.record.retries import with_retry
 from treadle.model.runs import Failure, Run
 
@@ -103,7 +104,7 @@ def fold(run: Run, report: Report) -> Run:
             external_id=report.external_id or run.external_id,
             target=report.target or run.target,
         )
-    return with_retry(replace(folded, failure=_failure(run, report, folded)))
+    return with_slots(with_retry(replace(folded, failure=_failure(run, report, folded))))
 
 
 def with_early_check(run: Run, place: str, now: int) -> Run:

@@ -152,6 +152,35 @@ class RegisteredJobs(Mapping[str, JobSettings]):
         return {name: entry.settings for name, entry in self._registry.current().jobs.items()}
 
 
+class Pools(Protocol):
+    """Decides which pools a run is in."""
+
+    def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the keys of the pools of a run with these tags, in order."""
+
+
+class RegisteredPools:
+    """The pools of the registry's copy."""
+
+    def __init__(self, registry: CachedRegistry) -> None:
+        self._registry = registry
+
+    def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the keys of the pools of a run with these tags, in order."""
+        return self._registry.current().pools_of(job, tags)
+
+
+class _NoPools:
+    def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return none."""
+        del job, tags
+        return ()
+
+
+NO_POOLS: Pools = _NoPools()
+"""For an engine without pools."""
+
+
 class ObservedJobs(Collection[str]):
     """The names of the jobs that are currently observed, so that their external runs are recorded."""
 

@@ -5,8 +5,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
-from treadle.engine.registry.registry_cache import CachedRegistry
-from treadle.model.registry import KeptEntry, RegistryCopy, parse_entry
+from treadle.engine.registry.registry_cache import MAX_AGE_MS, CachedRegistry
+from treadle.model.pools import OF_JOB
+from treadle.model.registry import KeptEntry, PoolEntry, Registry, RegistryCopy, parse_entry
+from treadle.ports.pools import PoolStore
 from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.system import Clock
 
@@ -18,6 +20,10 @@ LIST_MS = 600_000
 Source: "Setting up notifications or trigger actions based on Parameter Store events" in the user guide of
 Systems Manager.
 """
+
+CLOSED_MS = MAX_AGE_MS + 180_000
+"""How long a pool is closed that known jobs have joined: by then, every function has read the registry again, and no
+launch from before that can still start a run (a minute's timeout, and the margin of a claim's takeover)."""
 
 _TRIES = 20
 """A deployment changes many entries at once, each with its own event, and all update one copy."""
@@ -37,6 +43,7 @@ class RegistrySync:
         engine: the engine's name.
         kinds: the known target types.
         clock: the clock.
+        pools: stores the declared pools; None where there are none.
     """
 
     def __init__(
@@ -47,7 +54,9 @@ class RegistrySync:
         engine: str,
         kinds: Collection[str],
         clock: Clock,
+        pools: PoolStore | None = None,
     ) -> None:
+        self._pools = pools
         self._store = store
         self._source = source
         self._registry = registry
@@ -114,6 +123,7 @@ class RegistrySync:
             after = merged(before)
             if after == before:
                 return 0
+            self._declare_pools(before, after)
             if self._store.replace(after):
                 self._registry.forget()
                 return _changes(before, after)
@@ -122,6 +132,23 @@ class RegistrySync:
             "updates it."
         )
         raise StoreThrottledError(msg)
+
+    def _declare_pools(self, before: RegistryCopy, after: RegistryCopy) -> None:
+        """Store the declared pools before the copy that has them; close those that runs in progress may join."""
+        if self._pools is None:
+            return
+        old, new = before.registry(self._kinds), after.registry(self._kinds)
+        known, declared = old.pool_states(), new.pool_states()
+        until = self._clock.now() + CLOSED_MS
+        joined = _joined(old, new)
+        changed = [
+            replace(state, closed_until=until if name in joined else None)
+            for name, state in declared.items()
+            if name in joined or known.get(name) != state
+        ]
+        removed = known.keys() - declared.keys()
+        if changed or removed:
+            self._pools.declare(changed, removed)
 
     def _listed(self, copy: RegistryCopy, found: Mapping[str, str], began_at: int) -> RegistryCopy:
         """Return the copy after a listing; entries read after the listing began are newer than it."""
@@ -158,6 +185,31 @@ class RegistrySync:
             return KeptEntry(before.text, read_at, str(error), changed_at=before.changed_at)
         is_known = kept is not None and kept.text == text
         return KeptEntry(text, read_at, changed_at=kept.changed_at if kept and is_known else read_at)
+
+
+def _joined(old: Registry, new: Registry) -> set[str]:
+    """Return the pools that known jobs are in now and were not before, so that they may have runs in progress.
+
+    A pool by tag, or of all jobs, counts as joined by all jobs.
+    """
+    found: set[str] = set()
+    for name, job in new.jobs.items():
+        before = old.jobs.get(name)
+        if before is None:
+            continue
+        found |= job.pools - before.pools
+        if job.max_concurrent_runs is not None and before.max_concurrent_runs is None:
+            found.add(f"{OF_JOB}{name}")
+    for name, pool in new.pools.items():
+        known = old.pools.get(name)
+        is_known = known is not None and _members(known) == _members(pool)
+        if not is_known and old.jobs:
+            found.add(name)
+    return found & new.pool_states().keys()
+
+
+def _members(pool: PoolEntry) -> tuple[object, ...]:
+    return pool.all_jobs, pool.tag, pool.value, pool.per_value
 
 
 def _changes(before: RegistryCopy, after: RegistryCopy) -> int:

@@ -22,8 +22,7 @@ from treadle.definitions.errors import (
     InvalidResultError,
 )
 from treadle.definitions.evaluation import EMPTY_RESULT
-from treadle.definitions.jobs import retry_problem
-from treadle.definitions.max_runtime import max_runtime_problem
+from treadle.definitions.jobs import tags_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.runs import ASSET_SELECTION_TAG
@@ -307,8 +306,7 @@ class Planner:
             config_problem(job, request.plain_config)
             or partition_problem
             or self._selection_problem(job, request, run)
-            or max_runtime_problem(run.tags)
-            or retry_problem(run.tags)
+            or tags_problem(run.tags)
         )
         if problem is not None:
             return problem

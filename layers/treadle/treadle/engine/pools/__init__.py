@@ -1,0 +1,1 @@
+"""Concurrency pools: which of the waiting runs start, and how pools open."""

@@ -1,0 +1,137 @@
+"""What RECONCILE does for concurrency pools: opens those that jobs have joined, and looks at queues."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from treadle.definitions.errors import StoreError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.pools.granter import Granter
+from treadle.engine.record.pool_slots import is_in_doubt, with_pools
+from treadle.engine.record.run_state import OVERDUE_MS
+from treadle.engine.registry.registry_cache import Pools
+from treadle.model.pools import PoolState
+from treadle.model.runs import Run
+from treadle.ports.pools import PoolStore
+from treadle.ports.runs import RunStore
+from treadle.ports.system import Clock
+
+logger = logging.getLogger(__name__)
+
+PAGE = 100
+"""How many runs are read at once."""
+
+CHECKED_MS = 120_000
+"""A run that holds a slot others wait for is checked every two minutes, as the report of its end may be lost."""
+
+MAX_CHECKED = 50
+"""The maximum number of such runs of a pool in one pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsChecked:
+    """The result of one pass.
+
+    Attributes:
+        granted: runs that a slot was granted to.
+        entered: runs in progress that were entered as holders of slots beyond the limit.
+        in_doubt: slots that others wait for, and whose holder may or may not have ended.
+        overdue: runs that hold slots others wait for, and are to be checked at their target.
+        failed: pools that could not be checked, and are checked by the next pass.
+    """
+
+    granted: int = 0
+    entered: int = 0
+    in_doubt: int = 0
+    overdue: tuple[Run, ...] = ()
+    failed: int = 0
+
+
+class PoolChecks:
+    """Checks all pools.
+
+    Args:
+        pools: stores pools.
+        runs: stores run records.
+        of_run: which pools a run is in, as declared now.
+        granter: grants slots.
+        clock: the clock.
+    """
+
+    def __init__(
+        self, pools: PoolStore, runs: RunStore, of_run: Pools, granter: Granter, clock: Clock
+    ) -> None:
+        self._pools = pools
+        self._runs = runs
+        self._of_run = of_run
+        self._granter = granter
+        self._clock = clock
+
+    def check(self, ends_at: int) -> PoolsChecked:
+        """Open the pools whose time has come, and grant the slots that are free although runs wait for them.
+
+        Args:
+            ends_at: when to stop; the next pass continues.
+
+        Raises:
+            StoreError: if the pools or the index of runs could not be read.
+        """
+        now = self._clock.now()
+        states = self._pools.states()
+        due = [each for each in states.values() if each.closed_until is not None and each.closed_until <= now]
+        entered = self._open(due, ends_at) if due else 0
+        granted = in_doubt = failed = 0
+        overdue: list[Run] = []
+        for key, token in self._pools.queues().items():
+            if self._clock.now() >= ends_at:
+                break
+            try:
+                granted += self._granter.check_queue(key, token, ends_at)
+                holders = self._holders(key)
+            except StoreError:
+                logger.exception("Pool %s could not be checked", key)
+                failed += 1
+                continue
+            in_doubt += sum(map(is_in_doubt, holders))
+            overdue += self._overdue(holders)
+        return PoolsChecked(granted, entered, in_doubt, tuple(overdue), failed)
+
+    def _open(self, due: Collection[PoolState], ends_at: int) -> int:
+        """Enter the runs in progress that are in these pools as holders of slots; then open the pools."""
+        entered, token = 0, None
+        while True:
+            run_ids, token = self._runs.in_progress(PAGE, token)
+            for run in self._runs.get_many(run_ids).values():
+                entered += self._enter(run)
+            if token is None:
+                break
+            if self._clock.now() >= ends_at:
+                return entered  # They stay closed, and the next pass begins again.
+        for each in due:
+            self._pools.open(each)
+        return entered
+
+    def _enter(self, run: Run) -> bool:
+        if run.status is Status.QUEUED and run.pending_start is None:
+            return False  # It is not started before it has slots: its launch looks at its pools itself.
+        pools = self._of_run.of(run.job, run.tags)
+        if all(pool in run.pools for pool in pools):
+            return False
+        after = update_with_optimistic_lock(self._runs, run, lambda current: with_pools(current, pools))
+        return after.revision != run.revision
+
+    def _holders(self, key: str) -> list[Run]:
+        """Return the runs that hold slots of a pool in which others wait."""
+        if not self._pools.waiters(key, 1):
+            return []
+        return list(self._runs.get_many([each.run_id for each in self._pools.holders(key)]).values())
+
+    def _overdue(self, holders: Collection[Run]) -> list[Run]:
+        """Return the runs that were not checked for two minutes, the longest ago first."""
+        late = self._clock.now() + OVERDUE_MS - CHECKED_MS
+        found = [run for run in holders if run.status in _STARTED and (run.next_at or late + 1) <= late]
+        return sorted(found, key=lambda run: run.next_at or 0)[:MAX_CHECKED]
+
+
+_STARTED = {Status.STARTING, Status.STARTED, Status.CANCELING}

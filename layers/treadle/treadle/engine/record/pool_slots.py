@@ -1,0 +1,95 @@
+"""The slots of a run's pools: when its attempts wait for them, hold them, and return them, from the record alone."""
+
+from dataclasses import replace
+
+from treadle.definitions.runs import priority_of
+from treadle.definitions.status import FINISHED_STATUSES
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot
+from treadle.model.runs import Run
+
+
+def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | None = None) -> Run:
+    """Return a queued run that waits for slots of its pools, if it has any; nothing checks it meanwhile.
+
+    Args:
+        run: one whose current attempt is to be launched; one that waits already keeps its place.
+        pool: the pool in whose queue it waits; None for the first one.
+        requested: when it was requested, and its position among those requested at the same time; None for the time
+            at which the attempt was queued.
+    """
+    if not run.pools:
+        return run
+    since, position = requested or (run.attempted_at, 0)
+    priority = max(-MAX_PRIORITY, min(MAX_PRIORITY, priority_of(run.tags)))
+    place = f"{MAX_PRIORITY - priority:07d}/{since:015d}/{position:06d}/{run.run_id}"
+    wait = run.waiting or PoolWait("", place, since)
+    return replace(
+        run,
+        waiting=replace(wait, pool=pool or run.pools[0]),
+        slots=tuple(slot for slot in run.slots if slot.attempt != run.attempt),
+        claim=None,
+        pending_start=None,
+        unseen_at=None,
+        next_at=None,
+    )
+
+
+def with_slots(run: Run) -> Run:
+    """Return the record after a report: an attempt that has ended returns its slots, one that waits no longer leaves its queue.
+
+    An end that Treadle only inferred, of an attempt that may have reached its target, returns nothing: the slot is in
+    doubt, until the target reports the end or an operator frees it. An execution that is in progress without slots,
+    such as a redrive, holds slots beyond the limit.
+
+    Args:
+        run: the record after a report.
+    """
+    if not (run.pools or run.slots or run.waiting):
+        return run
+    slots = tuple(slot for slot in run.slots if not _is_over(run, slot.attempt))
+    is_in_progress = run.status is not Status.QUEUED and not run.status.is_finished
+    if is_in_progress and not any(slot.attempt == run.attempt for slot in slots):
+        slots += tuple(Slot(pool, BEYOND, run.attempt) for pool in run.pools)
+    waiting = run.waiting if run.status is Status.QUEUED else None
+    return replace(run, slots=slots, waiting=waiting)
+
+
+def with_pools(run: Run, pools: tuple[str, ...]) -> Run:
+    """Return a run in progress that also is in these pools, which were declared after it had been created.
+
+    It holds slots of theirs beyond the limit.
+
+    Args:
+        run: the record.
+        pools: the keys of the pools.
+    """
+    added = tuple(pool for pool in pools if pool not in run.pools)
+    if not added or run.status.is_finished:
+        return run
+    slots = tuple(Slot(pool, BEYOND, run.attempt) for pool in added)
+    return replace(run, pools=tuple(sorted((*run.pools, *added))), slots=(*run.slots, *slots))
+
+
+def is_in_doubt(run: Run) -> bool:
+    """Return whether an attempt of a run holds slots although it counts as ended."""
+    return any(slot.attempt != run.attempt for slot in run.slots) or (
+        bool(run.slots) and run.status.is_finished
+    )
+
+
+def _is_over(run: Run, attempt: int) -> bool:
+    """Return whether an attempt has certainly ended, or certainly never reached its target."""
+    places = [place for place in run.reached if int(place.split("/")[0]) == attempt]
+    last = max(places, key=lambda place: int(place.split("/")[1]), default=None)
+    times = run.reached[last] if last is not None else {}
+    if any(status in times for status in FINISHED_STATUSES):
+        return True
+    if attempt != run.attempt or not run.status.is_finished:
+        return False
+    was_started = any(status in run.reached[place] for place in places for status in _STARTED)
+    may_have_started = run.pending_start is not None and run.pending_start.target != ""
+    return not (was_started or may_have_started)
+
+
+_STARTED = (Status.STARTING, Status.STARTED, Status.CANCELING)

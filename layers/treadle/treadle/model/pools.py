@@ -1,0 +1,143 @@
+"""Concurrency pools: which runs hold their slots, which wait for one, and how a pool is limited."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+OF_JOB = "job:"
+"""The prefix of the pool of one job, which no declared pool's name can have."""
+
+MAX_LIMIT = 1_000
+"""The maximum limit: each look for a free slot reads all slots of its pool."""
+
+MAX_POOLS = 20
+"""The maximum number of pools of a run: its slots are taken in one transaction."""
+
+MAX_PRIORITY = 1_000_000
+
+BEYOND = 0
+"""The number of a slot that no limit counted: of a run that was under way before it was in the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot of a pool that an attempt of a run holds.
+
+    Attributes:
+        pool: the pool's key.
+        number: from 1 to the limit; `BEYOND` for a run that was under way before it was in the pool.
+        attempt: the number of the attempt that holds it.
+    """
+
+    pool: str
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWait:
+    """The wait of a run's current attempt for a slot.
+
+    Attributes:
+        pool: the key of the pool in whose queue it is: the first one that was full.
+        order: its place in that queue, as text that sorts in the order of starts.
+        since: when it began to wait.
+    """
+
+    pool: str
+    order: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """An entry in a pool's queue.
+
+    Attributes:
+        run_id: the run that waits.
+        order: its place, which is unique.
+    """
+
+    run_id: str
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A slot that is held.
+
+    Attributes:
+        number: as in `Slot`.
+        launch_id: the attempt that holds it.
+    """
+
+    number: int
+    launch_id: str
+
+    @property
+    def run_id(self) -> str:
+        """The run of the attempt."""
+        return self.launch_id.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A declared pool as the engine applies it.
+
+    Attributes:
+        name: the pool's name, or `job:<name>` for the pool of one job.
+        limit: how many runs may be in progress at a time, as declared.
+        limits: the same by value of the pool's tag, for a pool that has a limit per value.
+        override: an operator's limit, instead of the declared ones; None for none.
+        closed_until: no run starts before this time, because jobs have joined the pool; then RECONCILE enters their
+            runs in progress, and opens it. None if it is open.
+    """
+
+    name: str
+    limit: int
+    limits: Mapping[str, int] = field(default_factory=dict)
+    override: int | None = None
+    closed_until: int | None = None
+
+    def limit_of(self, key: str) -> int:
+        """Return the limit of the pool with this key, which may be of one value."""
+        if self.override is not None:
+            return self.override
+        return self.limits.get(key.removeprefix(f"{self.name}="), self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChanges:
+    """What a write of a run record changes in pools, in the same transaction.
+
+    Attributes:
+        taken: the slots that the run takes, each with the id of the attempt.
+        freed: the slots that it returns.
+        parked: the queue that it joins.
+        unparked: the queue that it leaves.
+    """
+
+    taken: tuple[tuple[Slot, str], ...] = ()
+    freed: tuple[tuple[Slot, str], ...] = ()
+    parked: PoolWait | None = None
+    unparked: PoolWait | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.taken or self.freed or self.parked or self.unparked)
+
+
+_MAX_VALUE = 256
+"""The maximum number of bytes of a tag's value in a key; the hash key of an item has at most 2,048."""
+
+
+def pool_key(name: str, value: str | None = None) -> str:
+    """Return the key of a pool, or of the part of it for one value of its tag; a long value is hashed."""
+    if value is None:
+        return name
+    raw = value.encode(errors="surrogatepass")
+    return f"{name}={value if len(raw) <= _MAX_VALUE else hashlib.sha256(raw).hexdigest()}"
+
+
+def pool_name(key: str) -> str:
+    """Return the name of the pool that has a key."""
+    return key.partition("=")[0]

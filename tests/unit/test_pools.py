@@ -1,0 +1,151 @@
+"""Concurrency pools, in the engine in memory: who starts, who waits, and who starts next."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.model.runs import Run
+from treadle.testing import Pool, TreadleInstance
+
+load, clean = JobDefinition("load"), JobDefinition("clean")
+
+
+def requester(*requests: RunRequest, jobs: Sequence[JobDefinition] = (load, clean)) -> SensorDefinition:
+    """Return a sensor that returns one of these batches of requests at its first tick."""
+
+    @sensor(jobs=jobs)
+    def watch(context: SensorEvaluationContext) -> list[RunRequest]:
+        return list(requests)
+
+    return watch
+
+
+def request(key: str, job: str = "load", **tags: str) -> RunRequest:
+    return RunRequest(
+        key, job_name=job, tags={name.replace("__", "/"): value for name, value in tags.items()}
+    )
+
+
+def keys(instance: TreadleInstance, status: Status) -> list[str | None]:
+    return [run.run_key for run in instance.runs(lambda run: run.status is status)]
+
+
+def run_of(instance: TreadleInstance, key: str) -> Run:
+    [run] = instance.runs(lambda run: run.run_key == key)
+    return run
+
+
+def finish(instance: TreadleInstance, key: str, status: Status = Status.SUCCESS) -> None:
+    instance.finish_run(run_of(instance, key), status)
+
+
+def test_third_waits_and_starts_when_one_of_the_first_ends() -> None:
+    watch = requester(*(request(key) for key in "abc"))
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 2, jobs=["load"])])
+
+    instance.tick("watch")
+
+    assert keys(instance, Status.STARTED) == ["a", "b"]
+    waiting = run_of(instance, "c").waiting
+    assert waiting is not None
+    assert waiting.pool == "warehouse"
+
+    finish(instance, "b")
+
+    assert keys(instance, Status.STARTED) == ["a", "c"]
+    assert run_of(instance, "c").waiting is None
+    assert run_of(instance, "b").slots == ()
+
+
+@pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILURE, Status.CANCELED])
+def test_each_end_returns_the_slot(status: Status) -> None:
+    watch = requester(*(request(key) for key in "abc"))
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])
+    instance.tick("watch")
+
+    for key in "abc":
+        assert keys(instance, Status.STARTED) == [key]
+        finish(instance, key, status)
+
+    assert keys(instance, status) == ["a", "b", "c"]
+
+
+def test_highest_priority_starts_first_and_then_the_oldest() -> None:
+    watch = requester(
+        request("a"),
+        request("b"),
+        request("low", dagster__priority="-1"),
+        request("high", dagster__priority="5"),
+        request("c"),
+    )
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, all_jobs=True)])
+    instance.tick("watch")
+    started = []
+
+    for _ in range(5):
+        [key] = keys(instance, Status.STARTED)
+        started.append(key)
+        finish(instance, str(key))
+
+    assert started[0] == "high"
+    assert set(started[1:4]) == {"a", "b", "c"}
+    assert started[4] == "low"
+
+
+def test_limit_is_for_each_value_of_the_tag() -> None:
+    watch = requester(
+        *(request(f"a{number}", customer="acme") for number in range(3)),
+        *(request(f"p{number}", customer="premium") for number in range(3)),
+        *(request(f"n{number}") for number in range(3)),
+    )
+    pool = Pool("customers", 1, tag="customer", per_value=True, limits={"premium": 2})
+    instance = TreadleInstance([watch], pools=[pool])
+
+    instance.tick("watch")
+
+    started = keys(instance, Status.STARTED)
+    assert sorted(str(key)[0] for key in started) == ["a", "n", "n", "n", "p", "p"]
+
+
+def test_run_needs_a_slot_of_each_of_its_pools() -> None:
+    watch = requester(
+        request("x1", "load"),
+        request("y1", "clean"),
+        request("both", "load", dagster__concurrency_key="small"),
+        request("x2", "load"),
+    )
+    pools = [Pool("big", 2, jobs=["load"]), Pool("small", 1, jobs=["clean"])]
+    instance = TreadleInstance([watch], pools=pools)
+
+    instance.tick("watch")
+
+    # x1 and x2 take the slots of big, y1 that of small: `both` waits for both, and holds neither meanwhile.
+    assert keys(instance, Status.STARTED) == ["x1", "y1", "x2"]
+    finish(instance, "x1")
+    assert run_of(instance, "both").status is Status.QUEUED
+    assert run_of(instance, "both").slots == ()
+    finish(instance, "y1")
+    assert keys(instance, Status.STARTED) == ["both", "x2"]
+
+
+def test_retry_waits_behind_the_others() -> None:
+    watch = requester(request("a", dagster__max_retries="1"), request("b"))
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])
+    instance.tick("watch")
+    first, second = ("a", "b") if run_of(instance, "a").status is Status.STARTED else ("b", "a")
+    if first == "b":
+        finish(instance, "b")
+        finish(instance, "a", Status.FAILURE)
+        instance.reconcile()
+        assert run_of(instance, "a").attempt == 2
+        return
+    finish(instance, "a", Status.FAILURE)
+    assert keys(instance, Status.STARTED) == [second]
+    instance.reconcile()
+    retried = run_of(instance, "a")
+    assert (retried.attempt, retried.status, retried.next_at) == (2, Status.QUEUED, None)
+    finish(instance, "b")
+    assert run_of(instance, "a").status is Status.STARTED
