@@ -125,7 +125,7 @@ class Granter:
     def _started_or_moved(self, free: dict[str, list[int]], run: Run) -> Run | None:
         """Give a run slots of all its pools, or move it to the queue of one that is full; None if neither is possible."""
         for _ in range(_TRIES):
-            full = next((pool for pool in run.pools if not self._free(free, pool)), None)
+            full = next((pool for pool in run.pools if not self._has_room(free, pool, run)), None)
             if full is None:
                 changed = _with_slots_of(
                     run, {pool: self._free(free, pool)[0] for pool in run.pools}, self._clock.now()
@@ -147,6 +147,14 @@ class Granter:
                 return None
             run = current
         return None
+
+    def _has_room(self, free: dict[str, list[int]], pool: str, run: Run) -> bool:
+        """Return whether a pool has a free slot for a run: one that no run before it in the pool's own queue needs."""
+        room = len(self._free(free, pool))
+        wait = run.waiting
+        if not room or wait is None or pool == wait.pool:
+            return bool(room)
+        return sum(each.order < wait.order for each in self._pools.waiters(pool, room)) < room
 
     def _free(self, free: dict[str, list[int]], key: str) -> list[int]:
         """Return the free slots of a pool, read once."""
