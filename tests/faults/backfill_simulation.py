@@ -285,11 +285,11 @@ class _WatchedRuns(TracedRuns):
             self._simulation.wrote(None, run)
         return current
 
-    def replace(self, run: Run) -> Run | None:
-        before = self._before(run)
-        current = super().replace(run)
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        known = self._before(run)
+        current = super().replace(run, before)
         if current is None:
-            self._simulation.wrote(before, run)
+            self._simulation.wrote(known, run)
         return current
 
 

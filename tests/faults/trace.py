@@ -119,8 +119,8 @@ class TracedRuns:
             self._wrote(run)
         return run
 
-    def replace(self, run: Run) -> Run | None:
-        current = self._store.replace(run)
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        current = self._store.replace(run, before)
         if current is None:
             self._wrote(run)
         return current
