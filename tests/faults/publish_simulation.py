@@ -172,6 +172,7 @@ class PublishSimulation(Simulation):
             lambda item: self.images[int(item["at"]["S"])][0],
             self._inbox("publish", self.queues["publish"]),
             InMemoryQueue(),
+            self.engine.stores.runs,
         )
 
     def _publish_queue(self, event: dict[str, Any]) -> Any:
