@@ -196,9 +196,9 @@ def test_a_pool_never_has_more_executions_in_progress_than_its_limit(deployed: D
 
     eventually(lambda: len(ended()) == len(keys), "all runs have ended", seconds=3 * PATIENCE, pause=1)
     times = []
-    for run in ended():
-        assert run.pools == (POOL,)
-        found = deployed.client("stepfunctions").describe_execution(executionArn=run.external_id)
+    for each in ended():
+        assert each.pools == (POOL,)
+        found = deployed.client("stepfunctions").describe_execution(executionArn=each.external_id)
         times += [(found["startDate"], 1), (found["stopDate"], -1)]
     in_progress = [sum(change for _, change in sorted(times)[: at + 1]) for at in range(len(times))]
     assert max(in_progress) == LIMIT
