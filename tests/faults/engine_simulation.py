@@ -251,8 +251,9 @@ class EngineSimulation(Simulation):
     def _dispatcher_parts(self) -> DispatcherParts:
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
         inbox = self._inbox("dispatch", self.chunks)
-        backfiller = self.engine.backfiller(self._queue(self.launches), ())
-        return DispatcherParts(dispatcher, backfiller, self.backend.read, InMemoryBus(), inbox)
+        launches = self._queue(self.launches)
+        backfiller, granter = self.engine.backfiller(launches, ()), self.engine.granter(launches)
+        return DispatcherParts(dispatcher, backfiller, granter, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
         images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
