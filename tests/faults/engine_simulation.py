@@ -251,8 +251,8 @@ class EngineSimulation(Simulation):
     def _dispatcher_parts(self) -> DispatcherParts:
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
         inbox = self._inbox("dispatch", self.chunks)
-        launches = self._queue(self.launches)
-        backfiller, granter = self.engine.backfiller(launches, ()), self.engine.granter(launches)
+        backfiller = self.engine.backfiller(self._queue(self.launches), ())
+        granter = self.engine.granter(self._queue(self.launches))
         return DispatcherParts(dispatcher, backfiller, granter, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
