@@ -466,3 +466,44 @@ def test_pool_that_is_no_longer_declared_is_removed(engine: Engine) -> None:
     engine.updated(LOAD, limited())
 
     assert engine.tables.pools == {}
+
+
+@pytest.mark.parametrize("limit", ["5", None])
+def test_limit_that_an_older_change_overwrote_is_stored_by_the_next_listing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, limit: str | None
+) -> None:
+    """Between a process's declaration of pools and its write of the copy, another process changes or removes the pool."""
+    pools = InMemoryPoolStore(engine.tables)
+    engine.updated("pools/warehouse", POOL)
+    pools.set_override("warehouse", 1)
+    replace_copy = engine.store.replace
+    late = [True]
+
+    def after_another_change(copy: RegistryCopy) -> bool:
+        if late.pop() if late else False:
+            engine.parameters.values.pop("pools/warehouse")
+            if limit is not None:
+                engine.parameters.values["pools/warehouse"] = json.dumps({"project": "shop", "limit": limit})
+            engine.clock.advance(1)
+            engine.process().update("pools/warehouse", is_deleted=limit is None)
+            pools.declare([PoolState("warehouse", 3)], ())
+        return replace_copy(copy)
+
+    monkeypatch.setattr(engine.store, "replace", after_another_change)
+    engine.updated("pools/warehouse", json.dumps({"project": "shop", "limit": "3"}))
+    monkeypatch.undo()
+
+    engine.listed()
+
+    states = pools.states()
+    assert {name: state.limit for name, state in states.items()} == ({"warehouse": 5} if limit else {})
+    assert engine.registry.pool_states().keys() == states.keys()
+
+
+def test_pool_that_is_not_stored_is_closed_as_its_runs_are_not_known(engine: Engine) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.tables.pools.clear()
+
+    engine.listed()
+
+    assert engine.tables.pools == {"warehouse": PoolState("warehouse", 2, closed_until=engine.closed_until)}

@@ -114,6 +114,7 @@ class RegistrySync:
         began_at = self._clock.now()
         found = self._source.list()
         changed = self._merge(lambda copy: self._listed(copy, found, began_at))
+        self._correct_pools()
         self._missed = False
         return changed
 
@@ -147,6 +148,21 @@ class RegistrySync:
             if name in joined or known.get(name) != state
         ]
         removed = known.keys() - declared.keys()
+        if changed or removed:
+            self._pools.declare(changed, removed)
+
+    def _correct_pools(self) -> None:
+        """Store pools again that differ from the copy: of two changes at a time, the older one may be stored last."""
+        if self._pools is None:
+            return
+        declared, stored = self._store.copy().registry(self._kinds).pool_states(), self._pools.states()
+        until = self._clock.now() + CLOSED_MS
+        changed = [
+            replace(state, closed_until=None if name in stored else until)
+            for name, state in declared.items()
+            if name not in stored or (stored[name].limit, stored[name].limits) != (state.limit, state.limits)
+        ]
+        removed = stored.keys() - declared.keys()
         if changed or removed:
             self._pools.declare(changed, removed)
 
