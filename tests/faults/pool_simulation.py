@@ -20,9 +20,8 @@ from tests.faults.trace import Trace, TracedRuns
 from tests.support.engine import JOBS, NAMESPACE, RUN_IDS
 from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
-from treadle.adapters.dynamodb.runs import _item, _run
 from treadle.adapters.status_events import parse_status_change
-from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly
@@ -37,7 +36,7 @@ from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
 from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
 from treadle.model.pools import BEYOND, PoolState
-from treadle.model.runs import Run, pool_changes
+from treadle.model.runs import Claim, PendingStart, Run, pool_changes
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.model.ticks import PlannedRun, Tick, TickKind
 from treadle.operate.runs import RunOperations
@@ -57,6 +56,7 @@ RECONCILE_MS = 60_000
 INDEX_LAG_MS = 10_000
 """By how much the simulated indexes lag; those of DynamoDB Local do not."""
 
+NO_FAULTS = TargetFaults()
 SENSOR = "watch"
 JOB_NAMES = ("load", "clean")
 SETTINGS = {name: replace(next(iter(JOBS.values())), job=name) for name in JOB_NAMES}
@@ -101,7 +101,7 @@ class PoolScenario:
     pools: tuple[Pool, ...]
     ticks: tuple[tuple[int, tuple[Requested, ...]], ...]
     commands: tuple[tuple[int, tuple[Any, ...]], ...] = ()
-    target_faults: TargetFaults = TargetFaults()
+    target_faults: TargetFaults = NO_FAULTS
     contract: StartContract = NAMED
     loses: frozenset[str] = frozenset()
     unsure: frozenset[str] = frozenset()
@@ -181,7 +181,9 @@ class PoolTarget(SimulatedTarget):
     def _begun(self, execution: Execution, key: str) -> None:
         self.intervals.append(Interval(execution.launch_id or "", self.clock.now()))
         if key in self.unsure:
-            self.ends.append((self.clock.now() + 120 * MINUTE_MS, next(self._count), execution.external_id, key))
+            self.ends.append(
+                (self.clock.now() + 120 * MINUTE_MS, next(self._count), execution.external_id, key)
+            )
             self.ends.sort()
         else:
             SimulatedTarget._begun(self, execution, key)
@@ -284,7 +286,9 @@ class PoolSimulation(Simulation):
         )
         self.jobs_run.on_start = self._started
         self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
-        self.commands = [(self.began_at + minute * MINUTE_MS, command) for minute, command in scenario.commands]
+        self.commands = [
+            (self.began_at + minute * MINUTE_MS, command) for minute, command in scenario.commands
+        ]
         self.ticks = [(self.began_at + minute * MINUTE_MS, requests) for minute, requests in scenario.ticks]
         self._declare({pool.name: pool for pool in scenario.pools})
 
@@ -295,7 +299,10 @@ class PoolSimulation(Simulation):
         now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
         states = [
             PoolState(
-                pool.name, pool.limit, pool.limits, closed_until=now + CLOSED_MS if pool.name in closed else None
+                pool.name,
+                pool.limit,
+                pool.limits,
+                closed_until=now + CLOSED_MS if pool.name in closed else None,
             )
             for pool in pools.values()
         ]
@@ -397,7 +404,11 @@ class PoolSimulation(Simulation):
     # The engine.
 
     def _dispatch(self, event: dict[str, Any]) -> Any:
-        engine, launches, inbox = self.engine, self._queue(self.launches), self._inbox("dispatch", self.dispatches)
+        engine, launches, inbox = (
+            self.engine,
+            self._queue(self.launches),
+            self._inbox("dispatch", self.dispatches),
+        )
         dispatcher = engine.dispatcher(launches, FixedGrants({SENSOR: frozenset(JOB_NAMES)}), InMemoryBus())
         parts = DispatcherParts(
             dispatcher,
@@ -431,7 +442,13 @@ class PoolSimulation(Simulation):
         engine, inbox = self.engine, self._inbox("publish", self.publishes)
         stores, publisher = engine.stores, engine.publisher(InMemoryBus())
         dispatches = self._queue(self.dispatches)
-        return PublisherParts(publisher, _run, inbox, dispatches, stores.runs, stores.pools, self._tokens)
+        return PublisherParts(
+            publisher, self._read, inbox, dispatches, stores.runs, stores.pools, self._tokens
+        )
+
+    def _read(self, image: dict[str, Any]) -> Run:
+        """Return the run of an image in the stream."""
+        return self.writes[int(image["at"]["N"])][1]
 
     def _publish_again(self, event: dict[str, Any]) -> Any:
         parts = self._publisher()
@@ -508,9 +525,11 @@ class PoolSimulation(Simulation):
         """Check a write of a run, and let the stream deliver it."""
         after = replace(run, revision=run.revision + (before is not None))
         self.writes.append((self.clock.now(), after))
-        images = {"NewImage": _item(after, after.revision)}
+        images = {"NewImage": _image(after, len(self.writes) - 1)}
         if before is not None:
-            images["OldImage"] = _item(before, before.revision)
+            images["OldImage"] = _image(
+                before, next(at for at, (_, run) in enumerate(self.writes) if run == before)
+            )
         record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
         self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
         changed = pool_changes(before, after)
@@ -584,8 +603,19 @@ class PoolSimulation(Simulation):
             if self.stores.tables.runs[each.run_id].status.is_finished
             or each.launch_id != self.stores.tables.runs[each.run_id].launch_id
         ]
-        of_attempts = {each.launch_id for each in in_doubt} | {each.launch_id for each in self.under_way(pool)}
+        of_attempts = {each.launch_id for each in in_doubt} | {
+            each.launch_id for each in self.under_way(pool)
+        }
         return len(of_attempts) < state.limit_of(pool)
+
+    def digest(self) -> tuple[object, ...]:
+        """Return the state of all runs and pools, whichever runs they are and whatever time it is."""
+        runs = sorted(
+            f"{run.job} {run.status} {run.attempt} {run.waiting and run.waiting.pool} {run.claim is None} {len(run.slots)}"
+            for run in self.stores.tables.runs.values()
+        )
+        pools = [str(state) for state in self.stores.pools.states().values()]
+        return (*runs, *pools)
 
     # What indexes show.
 
@@ -601,6 +631,12 @@ class PoolSimulation(Simulation):
 def run_id(key: str) -> str:
     """Return the id of a key's run."""
     return RUN_IDS.keyed(SENSOR, key)
+
+
+def _image(run: Run, number: int) -> dict[str, Any]:
+    """Return what PUBLISH reads of an image, and the number of the write that has the run."""
+    named = {name: {"S": "?"} for name in ("slots", "waiting") if getattr(run, name)}
+    return {"reached": {"S": json.dumps(run.reached)}, "at": {"N": str(number)}, **named}
 
 
 class _WatchedRuns(TracedRuns):
@@ -625,6 +661,14 @@ class _WatchedRuns(TracedRuns):
         if current is None:
             self._simulation.wrote(known, run)
         return current
+
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
+        run = super().claim(run_id, job, attempt, claim, pending_start)
+        if run is not None and run.claim == claim:
+            self._simulation.writes.append((self._simulation.clock.now(), run))
+        return run
 
     def due(self, now: int, limit: int) -> list[str]:
         shown = self._simulation.lagging().values()
@@ -663,7 +707,9 @@ def _of_items(simulation: PoolSimulation) -> Iterator[str]:
     tables = simulation.stores.tables
     held = {(pool, each.number, each.launch_id) for pool, of in tables.slots.items() for each in of}
     named = {
-        (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}") for run in tables.runs.values() for slot in run.slots
+        (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}")
+        for run in tables.runs.values()
+        for slot in run.slots
     }
     if held != named:
         yield f"I12: slots {sorted(held - named)} are held, but {sorted(named - held)} are recorded"

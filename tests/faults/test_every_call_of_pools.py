@@ -1,18 +1,53 @@
-"""One fault injected at every call while runs wait for pools, hold their slots, and return them."""
+"""One fault injected at every call while runs wait for pools, hold their slots, and return them; and many at once."""
 
+import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.faults.injection import CALL_FAULTS
-from tests.faults.pool_scenarios import SCENARIOS
+from tests.faults.pool_scenarios import PAIRED, SCENARIOS, SEVERAL, UNREPORTED
 from tests.faults.pool_simulation import PoolScenario, PoolSimulation, violations
 from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
-from treadle.testing.faults import Call, Fault, Faults
+from treadle.testing.faults import Call, Fault, Faults, PendingCall
 
 # Each test runs many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(600)
+
+NOT_IN_THE_SCENARIOS = {
+    "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
+    "PoolStore.counts": "shown to operators",
+    "PoolStore.remove_waiter": "for what was changed by hand, covered by test_granter.py",
+}
+
+READS = {"get", "get_many", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
+"""The methods that change nothing: a process that is killed there dies as if at its last write."""
+
+
+@dataclass(slots=True)
+class DistinctCalls(Faults):
+    """Notes the first call of each method in each state of the simulation.
+
+    Attributes:
+        simulation: the simulation.
+        distinct: those calls.
+    """
+
+    simulation: PoolSimulation | None = None
+    distinct: list[Call] = field(default_factory=list)
+    _met: set[object] = field(default_factory=set)
+
+    def call(self, call: PendingCall) -> object:
+        """Make a call."""
+        known, state = len(self.calls), self.simulation.digest() if self.simulation else ()
+        answer = Faults.call(self, call)
+        for made in self.calls[known : known + 1]:
+            if (made.step, made.site, state) not in self._met:
+                self._met.add((made.step, made.site, state))
+                self.distinct.append(made)
+        return answer
 
 
 def simulated(scenario: PoolScenario, plan: "dict[int, Fault] | None" = None) -> PoolSimulation:
@@ -21,6 +56,87 @@ def simulated(scenario: PoolScenario, plan: "dict[int, Fault] | None" = None) ->
     return simulation
 
 
+def problems_of(scenario: PoolScenario, plan: dict[int, Fault]) -> Iterator[str]:
+    """Yield what went wrong with these faults."""
+    simulation = PoolSimulation(scenario, Faults(plan))
+    try:
+        simulation.run()
+        found = violations(simulation)
+    except NotQuiescentError as error:
+        found = [str(error)]
+    faults = " and ".join(f"{fault} at {call}" for call, fault in simulation.faults.injected)
+    yield from (f"{faults}: {problem}" for problem in found)
+
+
+def distinct_calls(scenario: PoolScenario, plan: "dict[int, Fault] | None" = None) -> list[Call]:
+    """Return the first call of each method in each state."""
+    faults = DistinctCalls(plan or {})
+    simulation = PoolSimulation(scenario, faults)
+    faults.simulation = simulation
+    simulation.run()
+    return faults.distinct
+
+
+def is_possible(scenario: PoolScenario, fault: Fault, call: Call) -> bool:
+    """Return whether a fault at a call is another than that at the call before it, and can happen."""
+    if call.method in READS:
+        return fault in {Fault.PAUSE, Fault.THROTTLED}
+    # Without a token, a paused LAUNCH would exceed its time limit: another one has the claim by then.
+    return fault is not Fault.PAUSE or call.step != "LAUNCH" or scenario.contract.token_ms is not None
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_limits_hold_and_every_run_ends(scenario: PoolScenario) -> None:
     assert violations(simulated(scenario)) == []
+
+
+def test_scenarios_reach_every_method_of_the_store() -> None:
+    methods = {f"PoolStore.{name}" for name in vars(PoolStore) if not name.startswith("_")}
+    calls = [call for scenario in SCENARIOS.values() for call in simulated(scenario).faults.calls]
+
+    assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
+
+
+ALL_FAULTS = ("ordered", "retried", "several", "joined")
+INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
+    (name, Fault.KILL_AFTER) for name in SCENARIOS if name not in ALL_FAULTS
+]
+
+
+@pytest.mark.parametrize(("name", "fault"), INJECTED)
+def test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot(name: str, fault: Fault) -> None:
+    scenario = SCENARIOS[name]
+    calls = [call for call in distinct_calls(scenario) if is_possible(scenario, fault, call)]
+
+    problems = [problem for call in calls for problem in problems_of(scenario, {call.number: fault})]
+
+    assert calls
+    assert not problems, "\n".join(problems[:20])
+
+
+PAIRS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PAUSE)
+
+
+@pytest.mark.parametrize("first", PAIRS)
+def test_no_two_faults_exceed_a_limit_or_leave_a_slot(first: Fault) -> None:
+    """The second one is injected at each later write of that simulation."""
+    problems: list[str] = []
+    for call in distinct_calls(PAIRED):
+        if not is_possible(PAIRED, first, call):
+            continue
+        later = [each for each in distinct_calls(PAIRED, {call.number: first}) if each.number > call.number]
+        for each in later:
+            if each.method not in READS and each.step != "RECONCILE":
+                problems += problems_of(PAIRED, {call.number: first, each.number: Fault.KILL_AFTER})
+
+    assert not problems, "\n".join(problems[:20])
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("scenario", [SEVERAL, UNREPORTED], ids=["several", "unreported"])
+def test_many_faults_exceed_no_limit_and_leave_no_slot(scenario: PoolScenario, seed: int) -> None:
+    chance = random.Random(seed)
+    faults = [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED]
+    plan = {number: chance.choice(faults) for number in range(1, 2_000) if chance.random() < 0.04}
+
+    assert list(problems_of(scenario, plan)) == []
