@@ -76,15 +76,20 @@ class InMemoryPoolStore:
             for each in declared:
                 known = self._tables.pools.get(each.name, each)
                 closed = known.closed_until if each.closed_until is None else each.closed_until
-                self._tables.pools[each.name] = replace(each, override=known.override, closed_until=closed)
+                self._tables.pools[each.name] = replace(
+                    known, limit=each.limit, limits=each.limits, closed_until=closed
+                )
             for name in removed:
                 self._tables.pools.pop(name, None)
 
-    def set_override(self, name: str, limit: int | None) -> PoolState | None:
+    def set_override(self, name: str, limit: int | None, by: str, at: int) -> PoolState | None:
         """Set or remove an operator's limit."""
+        operator, time = (by, at) if limit is not None else (None, None)
         with self._tables.lock:
             if name in self._tables.pools:
-                self._tables.pools[name] = replace(self._tables.pools[name], override=limit)
+                self._tables.pools[name] = replace(
+                    self._tables.pools[name], override=limit, override_by=operator, override_at=time
+                )
             return self._tables.pools.get(name)
 
     def open(self, state: PoolState) -> bool:
@@ -111,10 +116,6 @@ class InMemoryPoolStore:
         """Remove a waiter."""
         with self._tables.lock:
             self._tables.waiters.get(key, {}).pop(waiter.order, None)
-
-    def counts(self, key: str, limit: int) -> tuple[int, int]:
-        """Count both."""
-        return len(self.holders(key)), len(self.waiters(key, limit))
 
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""
