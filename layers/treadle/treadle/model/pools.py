@@ -103,6 +103,12 @@ class Holder:
         """The run of the attempt."""
         return self.launch_id.rpartition("-")[0]
 
+    @property
+    def attempt(self) -> int:
+        """The attempt's number; 0 if the item was written by hand."""
+        number = self.launch_id.rpartition("-")[2]
+        return int(number) if number.isdecimal() else 0
+
 
 @dataclass(frozen=True, slots=True)
 class PoolState:

@@ -39,15 +39,19 @@ class DeclaredPools:
 
     Args:
         pools: the pools, by name.
+
+    Attributes:
+        entries: the same, as registry entries.
     """
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
+        self.entries = {name: _entry(each) for name, each in pools.items()}
 
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
         named = {each.name for each in self._pools.values() if job in each.jobs}
-        return pools_of({name: _entry(each) for name, each in self._pools.items()}, named, tags)
+        return pools_of(self.entries, named, tags)
 
 
 def _entry(pool: Pool) -> PoolEntry:

@@ -160,7 +160,7 @@ def _state_of(item: Item) -> PoolState:
         limits,
         whole(model.operator_limit),
         whole(model.closed_until),
-        None if model.operator_by is None else text(model.operator_by),
+        model.operator_by and text(model.operator_by),
         whole(model.operator_at),
     )
 
