@@ -10,7 +10,7 @@ from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
 from treadle.engine.record.arns import former_of, full_address
 from treadle.model.contract import PARTS
-from treadle.model.registry import JobEntry, SensorEntry, parse_job, parse_sensor
+from treadle.model.registry import JobEntry, PoolEntry, SensorEntry, parse_job, parse_pool, parse_sensor
 from treadle.model.targets import UNANSWERING
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
 
@@ -83,6 +83,10 @@ class Project:
     def jobs(self) -> dict[str, JobEntry]:
         """Return the jobs that it registers, as the engine reads them."""
         return {name: parse_job(name, text, frozenset(KINDS)) for name, text in self._entries("jobs")}
+
+    def pools(self) -> dict[str, PoolEntry]:
+        """Return the pools that it declares, as the engine reads them."""
+        return {name: parse_pool(name, text) for name, text in self._entries("pools")}
 
     def unkept(self) -> dict[str, list[str]]:
         """Return the former addresses by job that no statement of this project's roles names."""

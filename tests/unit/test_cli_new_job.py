@@ -11,6 +11,7 @@ from tests.support.projects import project as read_project
 from tools.project_copy import copy_of_project
 from treadle.cli.target_kinds import ADDRESS, KINDS, Setting, kind_of
 from treadle.cli.template_edit import jobs
+from treadle.model.registry import PoolEntry
 from treadle.model.targets import UNANSWERING
 
 EXAMPLES = {
@@ -202,3 +203,68 @@ def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     assert done.exit_code == 2
     assert "is not in a Treadle project" in done.stderr
     assert contents(tmp_path) == {}
+
+
+def test_limits_of_a_job_are_in_its_entry(project: Path) -> None:
+    options = ("--pool", "warehouse", "--pool", "nightly", "--max-concurrent-runs", "5")
+
+    done = run("new", "job", "load_orders", *options, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    entry = read_project(project / "template.yaml").jobs()["load_orders"]
+    assert (entry.pools, entry.max_concurrent_runs) == ({"warehouse", "nightly"}, 5)
+
+
+@pytest.mark.parametrize("kind", sorted(UNANSWERING))
+def test_job_whose_runs_do_not_end_has_no_limit(project: Path, kind: str) -> None:
+    options = ("--target", kind, "--max-concurrent-runs", "5")
+
+    done = run("new", "job", "load_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert f"those on {kind} do not report that. Leave them out." in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), PoolEntry("warehouse", "shop", 5)),
+        (("--all-jobs",), PoolEntry("warehouse", "shop", 5, all_jobs=True)),
+        (
+            ("--tag", "customer", "--per-value"),
+            PoolEntry("warehouse", "shop", 5, tag="customer", per_value=True),
+        ),
+        (
+            ("--tag", "dagster/owner", "--value", "data team"),
+            PoolEntry("warehouse", "shop", 5, tag="dagster/owner", value="data team"),
+        ),
+    ],
+)
+def test_pool_is_registered_with_its_limit(
+    project: Path, options: tuple[str, ...], expected: PoolEntry
+) -> None:
+    done = run("new", "pool", "warehouse", "--limit", "5", *options, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    [entry] = read_project(project / "template.yaml").pools().values()
+    assert replace(entry, project="shop") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--per-value",), "add --tag"),
+        (("--value", "acme"), "add --tag"),
+        (("--tag", "customer", "--value", "a", "--per-value"), "exclude each other"),
+        (("--tag", "$customer"), "without quotes"),
+        (("--tag", "customer", "--value", 'a"'), "without quotes"),
+    ],
+)
+def test_pool_with_problems_is_not_written(project: Path, options: tuple[str, ...], problem: str) -> None:
+    before = contents(project)
+
+    done = run("new", "pool", "warehouse", "--limit", "5", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in done.output
+    assert contents(project) == before

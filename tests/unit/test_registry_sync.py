@@ -10,9 +10,11 @@ import pytest
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.engine.registry.registry_cache import CachedRegistry
-from treadle.engine.registry.registry_sync import LIST_MS, RegistrySync
+from treadle.engine.registry.registry_sync import CLOSED_MS, LIST_MS, RegistrySync
+from treadle.model.pools import PoolState
 from treadle.model.registry import Registry, RegistryCopy
 from treadle.model.targets import JobSettings
+from treadle.testing.pools import InMemoryPoolStore
 from treadle.testing.registry import InMemoryParameters, InMemoryRegistryStore, job_text, sensor_text
 from treadle.testing.system import VirtualClock
 from treadle.testing.tables import InMemoryTables
@@ -72,7 +74,13 @@ class Engine:
     def process(self, engine: str = ENGINE) -> RegistrySync:
         """RECONCILE's part in a process of its own."""
         registry = CachedRegistry(self.store, self.clock)
-        return RegistrySync(self.store, self.parameters, registry, engine, set(KINDS), self.clock)
+        pools = InMemoryPoolStore(self.tables)
+        return RegistrySync(self.store, self.parameters, registry, engine, set(KINDS), self.clock, pools)
+
+    @property
+    def closed_until(self) -> int:
+        """Return until when a pool is closed that jobs have joined just now."""
+        return self.clock.now() + CLOSED_MS
 
     def listed(self) -> int:
         """Return a listing, once it is due."""
@@ -374,3 +382,87 @@ def test_entry_that_was_deleted_is_registered_since_it_is_back(engine: Engine) -
     engine.updated(DAILY, text)
 
     assert since(engine) == engine.clock.now()
+
+
+# ---- Concurrency pools
+
+
+def limited(**fields: str) -> str:
+    return job_text("shop", SETTINGS, **fields)
+
+
+POOL = json.dumps({"project": "shop", "limit": "2"})
+
+
+def test_declared_pools_are_stored_before_the_copy_that_has_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(copy: RegistryCopy) -> bool:
+        del copy
+        raise StoreError("no answer")
+
+    monkeypatch.setattr(engine.store, "replace", refuse)
+
+    with pytest.raises(StoreError):
+        engine.updated("pools/warehouse", POOL)
+
+    assert engine.tables.pools == {"warehouse": PoolState("warehouse", 2, closed_until=engine.closed_until)}
+
+
+def test_pool_that_known_jobs_join_is_closed_until_no_function_can_start_runs_outside_of_it(
+    engine: Engine,
+) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.tables.pools["warehouse"] = PoolState("warehouse", 2)
+
+    engine.updated(LOAD, limited(pools="warehouse"))
+
+    assert engine.tables.pools == {"warehouse": PoolState("warehouse", 2, closed_until=engine.closed_until)}
+
+
+@pytest.mark.parametrize("fields", [{"pools": "warehouse"}, {"max_concurrent_runs": "2"}])
+def test_pool_of_a_new_job_is_open_at_once(engine: Engine, fields: dict[str, str]) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.tables.pools["warehouse"] = PoolState("warehouse", 2)
+
+    engine.updated("jobs/clean", job_text("shop", JobSettings("clean", "glue", "clean", "C"), **fields))
+
+    assert {each.closed_until for each in engine.tables.pools.values()} == {None}
+
+
+def test_limit_of_one_job_is_a_pool_of_its_own(engine: Engine) -> None:
+    engine.updated(LOAD, limited(max_concurrent_runs="3"))
+
+    assert engine.tables.pools == {"job:load": PoolState("job:load", 3, closed_until=engine.closed_until)}
+    assert engine.registry.pools_of("load", {}) == ("job:load",)
+
+
+@pytest.mark.parametrize(
+    "members", [{"all_jobs": "true"}, {"tag": "customer"}, {"tag": "customer", "per_value": "true"}]
+)
+def test_pool_whose_members_change_is_closed(engine: Engine, members: dict[str, str]) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.tables.pools["warehouse"] = PoolState("warehouse", 2)
+
+    engine.updated("pools/warehouse", json.dumps({"project": "shop", "limit": "2", **members}))
+
+    assert engine.tables.pools["warehouse"].closed_until == engine.closed_until
+
+
+def test_changed_limit_closes_nothing_and_keeps_the_limit_of_an_operator(engine: Engine) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.tables.pools["warehouse"] = PoolState("warehouse", 2, override=1)
+
+    engine.updated("pools/warehouse", json.dumps({"project": "shop", "limit": "5"}))
+
+    assert engine.tables.pools["warehouse"] == PoolState("warehouse", 5, override=1)
+
+
+def test_pool_that_is_no_longer_declared_is_removed(engine: Engine) -> None:
+    engine.updated("pools/warehouse", POOL)
+    engine.updated(LOAD, limited(max_concurrent_runs="3"))
+
+    engine.deleted("pools/warehouse")
+    engine.updated(LOAD, limited())
+
+    assert engine.tables.pools == {}

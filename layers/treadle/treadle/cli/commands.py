@@ -13,12 +13,12 @@ from treadle.cli.cost import cost
 from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
-from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.fragments import NewJob, NewPool, NewSensor
 from treadle.cli.initialize import init
 from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
 from treadle.cli.move import move
-from treadle.cli.new_sensor import Written, find_root, write_job, write_sensor
+from treadle.cli.new_sensor import Written, find_root, write_job, write_pool, write_sensor
 from treadle.cli.output import scaffold_errors
 from treadle.cli.params import params
 from treadle.cli.partitions import partition
@@ -30,6 +30,7 @@ from treadle.cli.sensors import sensor
 from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
+from treadle.model.pools import MAX_LIMIT
 
 
 def _print_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
@@ -221,6 +222,15 @@ def new_sensor(
     help="The role that the engine assumes, such as one of another account.  [default: a role in its block]",
 )
 @click.option("--observed", is_flag=True, help="Record its executions, whoever starts them.")
+@click.option(
+    "--pool", "pools", metavar="NAME", multiple=True, help="A concurrency pool of its runs; may be repeated."
+)
+@click.option(
+    "--max-concurrent-runs",
+    metavar="N",
+    type=click.IntRange(0, MAX_LIMIT),
+    help="How many of its runs may be in progress at a time.  [default: any number]",
+)
 @by_root
 def new_job(
     *,
@@ -230,6 +240,8 @@ def new_job(
     settings: tuple[str, ...],
     role: str | None,
     observed: bool,
+    pools: tuple[str, ...],
+    max_concurrent_runs: int | None,
     root: Path | None,
 ) -> None:
     """Write a new job: its block of template.yaml, with a role that may start its target and nothing else.
@@ -239,11 +251,47 @@ def new_job(
     The edit of template.yaml only adds lines. If there are problems, all are reported and nothing is written.
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
-    wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role, observed)
+    given |= {ADDRESS: arn} if arn is not None else {}
+    wanted = NewJob(name, target, given, role, observed, pools, max_concurrent_runs)
     with scaffold_errors():
         write_job(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report_job(wanted):
         click.echo(line)
+
+
+@new.command("pool")
+@click.argument("name")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(0, MAX_LIMIT),
+    required=True,
+    help="How many runs may be in progress at a time.",
+)
+@click.option("--all-jobs", is_flag=True, help="Limit the runs of all jobs of the engine.")
+@click.option("--tag", metavar="NAME", default="", help="Limit the runs that have this tag.")
+@click.option("--value", metavar="TEXT", help="Limit only those with this value of the tag.")
+@click.option("--per-value", is_flag=True, help="Limit the runs of each value of the tag by itself.")
+@by_root
+def new_pool(
+    *,
+    name: str,
+    limit: int,
+    all_jobs: bool,
+    tag: str,
+    value: str | None,
+    per_value: bool,
+    root: Path | None,
+) -> None:
+    """Write a new concurrency pool: its block of template.yaml, which limits how many runs are in progress at a time.
+
+    NAME is the pool's name in snake case, such as warehouse. Without --all-jobs and --tag, runs are in it whose job
+    names it (treadle new job --pool), or whose tag dagster/concurrency_key does.
+    """
+    wanted = NewPool(name, limit, all_jobs, tag, value, per_value)
+    with scaffold_errors():
+        write_pool(root.resolve() if root else find_root(Path.cwd()), wanted)
+    click.echo(f"Pool {name} has {limit} slots. Deploy it: sam build && sam deploy")
 
 
 _TO_WRITE = {

@@ -33,6 +33,8 @@ class NewJob:
         given: its settings by name, where they differ from the type's defaults; the address is `arn`.
         role: the ARN of the role that the engine assumes; None for one in its block.
         is_observed: whether executions that Treadle did not start are recorded too.
+        pools: the names of its concurrency pools.
+        max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
     """
 
     name: str
@@ -40,6 +42,8 @@ class NewJob:
     given: Mapping[str, str] = field(default_factory=dict)
     role: str | None = None
     is_observed: bool = False
+    pools: tuple[str, ...] = ()
+    max_concurrent_runs: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -73,6 +77,9 @@ class NewJob:
             "target": self.target,
             "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
             "observed": ',"observed":"true"' if self.is_observed else "",
+            "pools": _fields(
+                {"pools": ",".join(self.pools) or None, "max_concurrent_runs": self.max_concurrent_runs}
+            ),
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
             "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),
             "glue_job": f"arn:${{AWS::Partition}}:glue:${{AWS::Region}}:${{AWS::AccountId}}:job/{values[ADDRESS]}",
@@ -81,6 +88,45 @@ class NewJob:
             "in_cluster": f"ArnEqualsIfExists: {{ ecs:cluster: !Sub '{values.get('cluster', '')}' }}",
         }
         return {**made, "statements": _indented(fill(self.kind.statements, made, set()), 8)}
+
+
+@dataclass(frozen=True, slots=True)
+class NewPool:
+    """A new concurrency pool.
+
+    Attributes:
+        name: the pool's name, in snake case.
+        limit: how many runs may be in progress at a time.
+        all_jobs: whether the runs of all jobs are in it.
+        tag: runs with this tag are in it; "" for none.
+        value: only those with this value of the tag; None for any.
+        per_value: whether each value of the tag has the limit by itself.
+    """
+
+    name: str
+    limit: int
+    all_jobs: bool = False
+    tag: str = ""
+    value: str | None = None
+    per_value: bool = False
+
+    def block(self) -> str:
+        """Return its block of the template."""
+        members = _fields(
+            {
+                "all_jobs": "true" if self.all_jobs else None,
+                "tag": self.tag or None,
+                "value": self.value,
+                "per_value": "true" if self.per_value else None,
+            }
+        )
+        values = {
+            "Pool": f"{pascal(self.name)}Pool",
+            "pool": self.name,
+            "limit": str(self.limit),
+            "members": members,
+        }
+        return fill(_template("pool.yaml"), {**CONTRACT_PARTS, **values}, set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +342,11 @@ def _template(file: str) -> str:
 def _named(text: str, job: str) -> str:
     """Fill the job's name into a default, in the form of names of AWS resources."""
     return text.replace("{{name}}", job.replace("_", "-"))
+
+
+def _fields(values: Mapping[str, str | int | None]) -> str:
+    """Return the fields of an entry's JSON that have a value, each after a comma."""
+    return "".join(f',"{name}":"{value}"' for name, value in values.items() if value is not None)
 
 
 def _indented(text: str, by: int) -> str:

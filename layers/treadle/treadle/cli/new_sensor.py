@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.fragments import NewJob, NewPool, NewSensor
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import ScaffoldError
@@ -125,6 +125,13 @@ def write_job(root: Path, new: NewJob) -> Written:
         ScaffoldError: with all problems at once; nothing is written then.
     """
     problems = [*_unfit("job", new.name, LONGEST_JOB), *new.kind.problems(new.given, new.role)]
+    for pool in new.pools:
+        problems += _unfit("pool", pool, LONGEST_JOB)
+    if (new.pools or new.max_concurrent_runs is not None) and new.target in UNANSWERING:
+        problems.append(
+            f"--pool and --max-concurrent-runs are for jobs whose runs end: those on {new.target} do not report that. "
+            "Leave them out."
+        )
     if new.is_observed and new.target in UNANSWERING:
         observable = ", ".join(kind for kind in KINDS if kind not in UNANSWERING)
         problems.append(
@@ -141,6 +148,40 @@ def write_job(root: Path, new: NewJob) -> Written:
     after = add_blocks(before, [new.block()], [])
     _write_all(root, {NAME: after})
     return Written({NAME: _added(before, after)}, new_job=True)
+
+
+def write_pool(root: Path, new: NewPool) -> Written:
+    """Write a new pool's block into a project's template.
+
+    Args:
+        root: the project's folder.
+        new: the pool.
+
+    Raises:
+        ScaffoldError: with all problems at once; nothing is written then.
+    """
+    problems = [*_unfit("pool", new.name, LONGEST_JOB), *_pool_problems(new)]
+    if not is_root(root):
+        problems.append(_no_root(root))
+    if problems:
+        raise ScaffoldError(problems)
+    before = _template(root)
+    after = add_blocks(before, [new.block()], [])
+    _write_all(root, {NAME: after})
+    return Written({NAME: _added(before, after)}, new_job=False)
+
+
+def _pool_problems(new: NewPool) -> Iterator[str]:
+    if not new.tag and (new.value is not None or new.per_value):
+        yield "--value and --per-value are about a tag: add --tag, such as --tag customer."
+    if new.value is not None and new.per_value:
+        yield "--value and --per-value exclude each other: leave one of them out."
+    for option, text in (("--tag", new.tag), ("--value", new.value or "")):
+        if _POOL_TEXT.fullmatch(text) is None:
+            yield f"{option} is {text!r}, and must be up to 256 characters without quotes, '\\' and '$'."
+
+
+_POOL_TEXT = re.compile(r"[^'\"\\$\x00-\x1f]{0,256}")
 
 
 def _template(root: Path) -> str:

@@ -1,0 +1,237 @@
+"""Jobs that join a pool while runs of theirs are in progress, and what RECONCILE does about pools."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.assembly import Assembly
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.outcomes import Decision
+from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
+from treadle.model.pools import PoolState, Slot
+from treadle.model.runs import Failure, Run
+from treadle.model.targets import JobSettings
+from treadle.testing.pools import DeclaredPools, Pool
+from treadle.testing.stores import InMemoryStores
+from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+JOB = JobSettings("load", "in_memory", "memory:load", "-")
+NAMESPACE = "1/r/n"
+
+
+@dataclass
+class Engine:
+    """An engine with one job."""
+
+    declared: dict[str, Pool] = field(default_factory=dict)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    stores: InMemoryStores = field(default_factory=InMemoryStores)
+
+    def __post_init__(self) -> None:
+        self.launches = InMemoryQueue()
+        self.target = InMemoryTarget(self.clock)
+        pools = DeclaredPools(self.declared)
+        self.assembly = Assembly(self.stores, self.clock, SequentialIds(), NAMESPACE, pools)
+        jobs, targets = {"load": JOB}, {"in_memory": self.target}
+        self.launcher = self.assembly.launcher(self.launches, jobs, targets)
+        dispatcher = self.assembly.dispatcher(self.launches, Any, Any)  # type: ignore[arg-type]
+        self.reconciler = self.assembly.reconciler(dispatcher, self.launches, jobs, targets)
+        self.granter = self.assembly.granter(self.launches)
+
+    def declare(self, limit: int, closed_ms: int | None = None) -> None:
+        """Declare a pool that has the job's runs, closed for some time."""
+        self.declared["warehouse"] = Pool("warehouse", limit, jobs=["load"])
+        until = None if closed_ms is None else self.clock.now() + closed_ms
+        self.stores.pools.declare([PoolState("warehouse", limit, closed_until=until)], ())
+
+    def create(self, *names: str) -> None:
+        """Create queued runs that are in no pool, and send their launch messages."""
+        now = self.clock.now()
+        for name in names:
+            run = Run(
+                name,
+                "load",
+                "watch",
+                name,
+                "t",
+                "{}",
+                {},
+                now,
+                reached={"1/0": {"QUEUED": now}},
+                next_at=now + LAUNCH_DUE_MS,
+            )
+            assert self.stores.runs.create(run) is None
+            self.launches.send([LaunchRequest.of(run).to_json()])
+
+    def launch(self) -> list[Decision]:
+        """Launch what the queue has."""
+        messages = self.launches.drain()
+        return [self.launcher.launch(LaunchRequest.from_json(body), 60.0).decision for body in messages]
+
+    def report(self, name: str, status: Status, **details: Any) -> None:
+        """Record a report of a run's target."""
+        run = self.run(name)
+        folded = fold(run, Report(run.attempt, status, self.clock.now(), **details))
+        assert self.stores.runs.replace(folded, run) is None
+
+    def reconcile(self) -> None:
+        """Let a minute pass, and RECONCILE do its work."""
+        self.clock.advance(60)
+        self.reconciler.reconcile(60.0)
+        self.launch()
+
+    def run(self, name: str) -> Run:
+        """Return a run."""
+        found = self.stores.runs.get(name)
+        assert found is not None
+        return found
+
+    @property
+    def started(self) -> list[str]:
+        """Return the names of the runs in progress."""
+        runs = self.stores.tables.runs.values()
+        return sorted(run.run_id for run in runs if run.status is Status.STARTED)
+
+
+def test_runs_in_progress_of_a_job_that_joins_count_against_the_limit() -> None:
+    engine = Engine()
+    engine.create("a", "b", "c")
+    engine.launch()
+    engine.declare(2, closed_ms=60_000)
+    engine.create("d")
+
+    assert engine.launch() == [Decision.DELAYED]
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+
+    assert engine.run("a").slots == (Slot("warehouse", 0, 1),)
+    engine.report("a", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["b", "c"]
+    engine.report("b", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["c", "d"]
+    assert engine.run("d").slots == (Slot("warehouse", 1, 1),)
+
+
+def test_nothing_starts_while_the_pool_is_closed() -> None:
+    engine = Engine()
+    engine.declare(2, closed_ms=180_000)
+    engine.create("a")
+    assert engine.launch() == [Decision.DELAYED]
+    engine.stores.pools.note_queue("warehouse", "t")
+
+    for _ in range(2):
+        engine.reconcile()
+        assert engine.started == []
+    engine.reconcile()
+    engine.reconcile()
+
+    assert engine.started == ["a"]
+
+
+def test_message_for_a_run_that_waits_changes_nothing() -> None:
+    engine = Engine()
+    engine.declare(0)
+    engine.create("a")
+    engine.launch()
+    before = engine.run("a")
+    assert (before.claim, before.pending_start, before.next_at) == (None, None, None)
+    engine.launches.send([LaunchRequest.of(before).to_json()])
+
+    assert engine.launch() == [Decision.DUPLICATE]
+
+    assert engine.run("a") == before
+
+
+def test_slot_of_an_attempt_in_doubt_is_kept_until_its_target_reports_the_end() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b")
+    engine.launch()
+    engine.granter.grant("warehouse", engine.clock.now() + 1000)
+    engine.launch()
+    assert engine.started == ["a"]
+
+    engine.report("a", Status.FAILURE, failure=Failure("OutcomeUnknownError", "?", assumed=True))
+    engine.reconcile()
+
+    assert engine.started == []
+    assert engine.run("a").slots == (Slot("warehouse", 1, 1),)
+    engine.report("a", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["b"]
+
+
+def test_redrive_holds_a_slot_beyond_the_limit() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b", "c")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    engine.report("a", Status.FAILURE)
+    engine.reconcile()
+    assert engine.started == ["b"]
+
+    engine.report("a", Status.STARTED, retry=1)
+    assert engine.run("a").slots == (Slot("warehouse", 0, 1),)
+    engine.report("b", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["a"]
+
+    engine.report("a", Status.SUCCESS, retry=1)
+    engine.reconcile()
+    assert engine.started == ["c"]
+
+
+def test_lost_end_of_a_run_that_others_wait_for_is_found_within_minutes() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    assert engine.started == ["a"]
+    engine.target.finish(engine.run("a").external_id or "", Status.SUCCESS, None)
+
+    for _ in range(4):
+        engine.reconcile()
+
+    assert engine.run("a").status is Status.SUCCESS
+    assert engine.started == ["b"]
+
+
+def test_note_of_an_empty_queue_is_removed() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.stores.pools.note_queue("warehouse", "t")
+
+    engine.reconcile()
+
+    assert engine.stores.pools.queues() == {}
+
+
+def test_limits_are_lowered_raised_and_removed() -> None:
+    engine = Engine()
+    engine.declare(2)
+    engine.create(*"abcdef")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    assert engine.started == ["a", "b"]
+
+    engine.stores.pools.set_override("warehouse", 1)
+    engine.report("a", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["b"]
+
+    engine.stores.pools.set_override("warehouse", None)
+    engine.reconcile()
+    assert engine.started == ["b", "c"]
+
+    engine.stores.pools.declare([], ["warehouse"])
+    engine.reconcile()
+    assert engine.started == ["b", "c", "d", "e", "f"]
+    assert replace(engine.run("f"), slots=()).waiting is None
