@@ -39,14 +39,15 @@ class DeclaredPools:
 
     Args:
         pools: the pools, by name.
-
-    Attributes:
-        entries: the same, as registry entries.
     """
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
-        self.entries = {name: _entry(each) for name, each in pools.items()}
+
+    @property
+    def entries(self) -> dict[str, PoolEntry]:
+        """Return the pools as registry entries."""
+        return {name: _entry(each) for name, each in self._pools.items()}
 
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
