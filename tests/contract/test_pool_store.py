@@ -206,16 +206,6 @@ def test_claim_of_a_run_that_waits_is_refused(stores: Stores) -> None:
     assert claimed.claim == claim
 
 
-def test_waiter_is_removed_without_its_run(stores: Stores) -> None:
-    create(stores, waiting("r1", "a"))
-    create(stores, waiting("r2", "b"))
-
-    stores.pools.remove_waiter(POOL, Waiter("r1", "a"))
-    stores.pools.remove_waiter(POOL, Waiter("r9", "z"))
-
-    assert stores.pools.waiters(POOL, 9) == [Waiter("r2", "b")]
-
-
 def test_runs_in_progress_are_paged_over_all_shards(stores: Stores) -> None:
     names = {f"run-{number}" for number in range(25)}
     for number, name in enumerate(sorted(names)):

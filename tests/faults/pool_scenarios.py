@@ -70,7 +70,10 @@ UNREPORTED = PoolScenario(
     ONE,
     ((0, requested("silent late a b")),),
     target_faults=TargetFaults(
-        silent=frozenset({"silent"}), late=frozenset({"late"}), unanswered=frozenset({"a"}), busy=frozenset({"b"})
+        silent=frozenset({"silent"}),
+        late=frozenset({"late"}),
+        unanswered=frozenset({"a"}),
+        busy=frozenset({"b"}),
     ),
 )
 """The end of a run is not reported, another one's start is reported after its end, and starts are not answered."""
@@ -78,7 +81,9 @@ UNREPORTED = PoolScenario(
 LOST = PoolScenario(ONE, ((0, requested("a b c")), (4, requested("d"))), loses=frozenset({"launch", "grant"}))
 """The first message of each run and of each pool is lost."""
 
-UNSURE = PoolScenario(ONE, ((0, requested("unsure a b c")),), contract=TOKEN_FOR_AN_HOUR, unsure=frozenset({"unsure"}))
+UNSURE = PoolScenario(
+    ONE, ((0, requested("unsure a b c")),), contract=TOKEN_FOR_AN_HOUR, unsure=frozenset({"unsure"})
+)
 """It is never known whether a run was started, which it was: its slot is in doubt until its end is reported."""
 
 UNFOUND = PoolScenario(

@@ -22,7 +22,7 @@ from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.dynamodb.runs import _item, _run
 from treadle.adapters.status_events import parse_status_change
-from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly
@@ -181,7 +181,9 @@ class PoolTarget(SimulatedTarget):
     def _begun(self, execution: Execution, key: str) -> None:
         self.intervals.append(Interval(execution.launch_id or "", self.clock.now()))
         if key in self.unsure:
-            self.ends.append((self.clock.now() + 120 * MINUTE_MS, next(self._count), execution.external_id, key))
+            self.ends.append(
+                (self.clock.now() + 120 * MINUTE_MS, next(self._count), execution.external_id, key)
+            )
             self.ends.sort()
         else:
             SimulatedTarget._begun(self, execution, key)
@@ -284,7 +286,9 @@ class PoolSimulation(Simulation):
         )
         self.jobs_run.on_start = self._started
         self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
-        self.commands = [(self.began_at + minute * MINUTE_MS, command) for minute, command in scenario.commands]
+        self.commands = [
+            (self.began_at + minute * MINUTE_MS, command) for minute, command in scenario.commands
+        ]
         self.ticks = [(self.began_at + minute * MINUTE_MS, requests) for minute, requests in scenario.ticks]
         self._declare({pool.name: pool for pool in scenario.pools})
 
@@ -295,7 +299,10 @@ class PoolSimulation(Simulation):
         now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
         states = [
             PoolState(
-                pool.name, pool.limit, pool.limits, closed_until=now + CLOSED_MS if pool.name in closed else None
+                pool.name,
+                pool.limit,
+                pool.limits,
+                closed_until=now + CLOSED_MS if pool.name in closed else None,
             )
             for pool in pools.values()
         ]
@@ -397,7 +404,11 @@ class PoolSimulation(Simulation):
     # The engine.
 
     def _dispatch(self, event: dict[str, Any]) -> Any:
-        engine, launches, inbox = self.engine, self._queue(self.launches), self._inbox("dispatch", self.dispatches)
+        engine, launches, inbox = (
+            self.engine,
+            self._queue(self.launches),
+            self._inbox("dispatch", self.dispatches),
+        )
         dispatcher = engine.dispatcher(launches, FixedGrants({SENSOR: frozenset(JOB_NAMES)}), InMemoryBus())
         parts = DispatcherParts(
             dispatcher,
@@ -584,7 +595,9 @@ class PoolSimulation(Simulation):
             if self.stores.tables.runs[each.run_id].status.is_finished
             or each.launch_id != self.stores.tables.runs[each.run_id].launch_id
         ]
-        of_attempts = {each.launch_id for each in in_doubt} | {each.launch_id for each in self.under_way(pool)}
+        of_attempts = {each.launch_id for each in in_doubt} | {
+            each.launch_id for each in self.under_way(pool)
+        }
         return len(of_attempts) < state.limit_of(pool)
 
     # What indexes show.
@@ -663,7 +676,9 @@ def _of_items(simulation: PoolSimulation) -> Iterator[str]:
     tables = simulation.stores.tables
     held = {(pool, each.number, each.launch_id) for pool, of in tables.slots.items() for each in of}
     named = {
-        (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}") for run in tables.runs.values() for slot in run.slots
+        (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}")
+        for run in tables.runs.values()
+        for slot in run.slots
     }
     if held != named:
         yield f"I12: slots {sorted(held - named)} are held, but {sorted(named - held)} are recorded"
