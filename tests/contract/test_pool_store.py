@@ -256,10 +256,10 @@ def test_declaration_keeps_what_is_not_declared(stores: Stores) -> None:
     stores.pools.set_override("p", 1, "ann", NOW)
 
     stores.pools.declare([PoolState("p", 5, {"a": 2})], [])
-    assert stores.pools.state("p") == PoolState("p", 5, {"a": 2}, 1, NOW)
+    assert stores.pools.state("p") == PoolState("p", 5, {"a": 2}, 1, NOW, "ann", NOW)
 
     stores.pools.declare([PoolState("p", 4, closed_until=NOW + 9)], [])
-    assert stores.pools.state("p") == PoolState("p", 4, {}, 1, NOW + 9)
+    assert stores.pools.state("p") == PoolState("p", 4, {}, 1, NOW + 9, "ann", NOW)
 
 
 def test_removed_pool_is_gone_with_the_limit_of_its_operator(stores: Stores) -> None:
@@ -277,7 +277,7 @@ def test_limit_of_an_operator_applies_until_it_is_removed(stores: Stores) -> Non
     stores.pools.declare([PoolState("p", 3, {"a": 5})], [])
 
     limited = stores.pools.set_override("p", 0, "ann", NOW)
-    assert limited == stores.pools.state("p") == PoolState("p", 3, {"a": 5}, 0)
+    assert limited == stores.pools.state("p") == PoolState("p", 3, {"a": 5}, 0, None, "ann", NOW)
     assert [limited.limit_of("p"), limited.limit_of("p=a")] == [0, 0]
 
     assert stores.pools.set_override("p", None, "ann", NOW) == PoolState("p", 3, {"a": 5})
