@@ -202,4 +202,4 @@ def test_a_pool_never_has_more_executions_in_progress_than_its_limit(deployed: D
         times += [(found["startDate"], 1), (found["stopDate"], -1)]
     in_progress = [sum(change for _, change in sorted(times)[: at + 1]) for at in range(len(times))]
     assert max(in_progress) == LIMIT
-    assert deployed.stores.pools.counts(POOL, 1) == (0, 0)
+    assert (deployed.stores.pools.holders(POOL), deployed.stores.pools.waiters(POOL, 1)) == ([], [])

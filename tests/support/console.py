@@ -32,6 +32,7 @@ from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
+from treadle.operate.pools import PoolOperations
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
@@ -95,6 +96,9 @@ class MemoryStack:
             RunIds.of(NAMESPACE),
             made.clock,
         )
+        pools = PoolOperations(
+            made._stores.pools, runs, self.dispatches, lambda: made._declared_pools.entries, made.clock
+        )
         return OperatorParts(
             deployment,
             overview,
@@ -106,13 +110,23 @@ class MemoryStack:
             redriver,
             Replayer(runs, events, {}, NAMESPACE, made.clock),
             Explainer(
-                deployment, sensors, ticks, runs, RunIds.of(NAMESPACE), objects, health, redriver, made.clock
+                deployment,
+                sensors,
+                ticks,
+                runs,
+                RunIds.of(NAMESPACE),
+                objects,
+                health,
+                redriver,
+                made.clock,
+                pools=pools,
             ),
-            Doctor(deployment, health, overview, ticks, runs, made.clock),
+            Doctor(deployment, health, overview, ticks, runs, made.clock, pools=pools),
             TickDrops(ticks, made.clock),
             jobs,
             PartitionOperations(made._stores.partitions, made.clock),
             backfills,
+            pools,
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

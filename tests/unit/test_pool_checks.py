@@ -222,12 +222,12 @@ def test_limits_are_lowered_raised_and_removed() -> None:
     engine.reconcile()
     assert engine.started == ["a", "b"]
 
-    engine.stores.pools.set_override("warehouse", 1)
+    engine.stores.pools.set_override("warehouse", 1, "ada", 0)
     engine.report("a", Status.SUCCESS)
     engine.reconcile()
     assert engine.started == ["b"]
 
-    engine.stores.pools.set_override("warehouse", None)
+    engine.stores.pools.set_override("warehouse", None, "ada", 0)
     engine.reconcile()
     assert engine.started == ["b", "c"]
 

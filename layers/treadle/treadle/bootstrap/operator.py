@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from treadle.operate.invoke import SensorInvoker
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
+    from treadle.operate.pools import PoolOperations
     from treadle.operate.redrive import Redriver
     from treadle.operate.redrive_routes import Destination
     from treadle.operate.replay import Replayer
@@ -59,6 +60,7 @@ class OperatorParts:
         jobs: the names of the registered jobs.
         partitions: reads and repairs dynamic partitions.
         backfills: starts and controls backfills.
+        pools: shows and controls concurrency pools.
     """
 
     deployment: "Deployment"
@@ -76,6 +78,7 @@ class OperatorParts:
     jobs: "Collection[str]"
     partitions: "PartitionOperations"
     backfills: "BackfillOperations"
+    pools: "PoolOperations"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -109,6 +112,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
+    from treadle.operate.pools import PoolOperations
     from treadle.operate.redrive import Redriver
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
@@ -140,18 +144,21 @@ def operator_parts(stack: str) -> OperatorParts:
         queues.dead_letters,
     )
     run_ids = RunIds.of(namespace)
-    objects = SelectedObjects(selections_of(deployment), S3Lister())
+    pools = PoolOperations(
+        stores.pools, stores.runs, SqsQueue(dispatches), lambda: registry.current().pools, clock
+    )
     why = Explainer(
         deployment,
         stores.sensors,
         stores.ticks,
         stores.runs,
         run_ids,
-        objects,
+        SelectedObjects(selections_of(deployment), S3Lister()),
         health,
         redriver,
         clock,
         registrations,
+        pools,
     )
     runs = RunOperations(
         stores.runs,
@@ -184,11 +191,13 @@ def operator_parts(stack: str) -> OperatorParts:
             Addresses(jobs, namespace),
             registrations,
             stores.backfills,
+            pools,
         ),
         TickDrops(stores.ticks, clock),
         jobs,
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
+        pools,
     )
 
 

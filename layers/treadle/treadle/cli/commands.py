@@ -22,6 +22,7 @@ from treadle.cli.new_sensor import Written, find_root, write_job, write_pool, wr
 from treadle.cli.output import scaffold_errors
 from treadle.cli.params import params
 from treadle.cli.partitions import partition
+from treadle.cli.pools import pool
 from treadle.cli.port import port_files
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
@@ -63,6 +64,7 @@ for each in (
     tick,
     run,
     backfill,
+    pool,
     asset,
     partition,
     dlq,

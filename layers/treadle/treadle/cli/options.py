@@ -36,10 +36,13 @@ def statuses_option(
 
 
 def shown_status(run: "Run") -> str:
-    """Return a run's status, and whether a retry follows; for an unreadable record, the reason."""
+    """Return a run's status, and whether a retry follows or it waits for a pool; for an unreadable record, the reason."""
     cause = run.failure.cause if run.failure else ""
-    status = run.status.value + (" (will retry)" if run.retry_at is not None else "")
-    return cause if cause.startswith(UNREADABLE) else status
+    if cause.startswith(UNREADABLE):
+        return cause
+    if run.waiting is not None:
+        return f"{run.status.value} (waits for pool {run.waiting.pool})"
+    return run.status.value + (" (will retry)" if run.retry_at is not None else "")
 
 
 def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[Command], Command]:

@@ -1,4 +1,4 @@
-"""Commands on runs: list, show, rerun, cancel, refresh, and release a run key."""
+"""Commands on runs: list, show, rerun, cancel, refresh, set the priority, and release a run key."""
 
 import math
 from datetime import datetime
@@ -11,9 +11,11 @@ from treadle.cli.output import FAILED, echo, echo_json, echo_lines, json_option,
 from treadle.cli.stack import by_option, caller_name, deployed, if_attempt_option, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.model.pools import MAX_PRIORITY
 
 if TYPE_CHECKING:
     from treadle.model.runs import Run
+    from treadle.operate.pools import PoolWaitView
     from treadle.operate.runs import RunEdit, RunOperations
 
 _CANCELABLE = tuple(
@@ -78,10 +80,11 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         found = parts.runs.get(run_id)
+        waits = None if as_json else parts.pools.waits(found)
     if as_json:
         echo_json(run_json(found))
     else:
-        _print_run(found)
+        _print_run(found, waits)
 
 
 @run.command()
@@ -207,6 +210,20 @@ def refresh(run_id: str, stack: str, as_json: bool) -> None:
         _edited(parts.runs.refresh(run_id), as_json)
 
 
+@run.command("set-priority", context_settings={"ignore_unknown_options": True})
+@click.argument("run_id")
+@click.argument("priority", metavar="N", type=click.IntRange(-MAX_PRIORITY, MAX_PRIORITY))
+@stack_option
+@json_option
+def set_priority(run_id: str, priority: int, stack: str, as_json: bool) -> None:
+    """Set the priority of a run that waits for a pool: the highest starts first, then the one that has waited longest.
+
+    The priority is the run's tag dagster/priority. The length of its wait still counts.
+    """
+    with deployed(stack) as parts:
+        _edited(parts.pools.set_priority(run_id, priority), as_json)
+
+
 @run.command("release-key")
 @click.argument("sensor")
 @click.argument("run_key")
@@ -283,9 +300,11 @@ def _requester(run: "Run") -> str | None:
     return f"backfill {found[0]}" if found else None
 
 
-def _print_run(run: "Run") -> None:
+def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
     from treadle.definitions.runs import assets_of
     from treadle.engine.record.max_runtime import current_cancellation
+    from treadle.engine.record.pool_slots import slots_in_doubt
+    from treadle.operate.explanation import describe_wait
 
     failure, unanswered, assets = run.failure, run.unanswered, assets_of(run.tags)
     cancellation = current_cancellation(run)
@@ -300,6 +319,9 @@ def _print_run(run: "Run") -> None:
             "partition": run.partition_key,
             "assets": None if assets is None else ", ".join(assets) or "none",
             "status": run.status,
+            "waits": describe_wait(run, waits),
+            "pools": ", ".join(run.pools),
+            "slots in doubt": ", ".join(sorted({slot.pool for slot in slots_in_doubt(run)})),
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
             "retried at": run.retry_at and when(run.retry_at),
             "made": when(run.created_at),

@@ -39,7 +39,7 @@ from treadle.entrypoints.handler import (
     instrumented,
     logger,
     process_queue,
-    put_sensor_metrics,
+    put_metric_of,
     remaining_seconds,
     report,
 )
@@ -213,7 +213,7 @@ def scheduled_time(event: Mapping[str, Any]) -> int | None:
 
 def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
     for name, value, unit in outcome.measures:
-        put_sensor_metrics(parts.name, name, value, unit)
+        put_metric_of(("sensor", parts.name), name, value, unit)
     return report(outcome, step="tick", sensor=parts.name, tick_id=outcome.subject)
 
 
@@ -384,7 +384,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     parse = functools.partial(_message, parts)
     answer = process_queue(event, context, handle, parts.inbox, parse, begin)
     if lags:
-        put_sensor_metrics(parts.name, metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
     return answer
 
 

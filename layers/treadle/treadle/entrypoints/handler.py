@@ -176,11 +176,11 @@ def _engine() -> dict[str, str]:
     return {"service": str(metrics().service)} if metrics().service else {}
 
 
-def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
-    """Write a metric with the sensor as a dimension, such as the age of its events.
+def put_metric_of(dimension: tuple[str, str], name: str, value: float, unit: str) -> None:
+    """Write a metric of a sensor or a pool, such as the age of a sensor's events.
 
     Args:
-        sensor: the sensor's name.
+        dimension: `sensor` or `pool`, and its name.
         name: the metric's name.
         value: the value.
         unit: CloudWatch's name of the unit, such as "Seconds".
@@ -193,7 +193,7 @@ def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
         unit=MetricUnit(unit),
         value=value,
         namespace=NAMESPACE,
-        default_dimensions={**_engine(), "sensor": sensor},
+        default_dimensions={**_engine(), **dict([dimension])},
     ):
         pass
 

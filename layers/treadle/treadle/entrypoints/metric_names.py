@@ -1,6 +1,7 @@
 """The names of Treadle's metrics. All are in one namespace, with the engine as the dimension `service`.
 
-Problems are also written with the sensor, job or component that they concern as a second dimension.
+Problems are also written with the sensor, job or component that they concern as a second dimension, and the queues of
+pools with the pool.
 
 What happens each minute for an idle sensor is not counted: CloudWatch charges a metric for each hour in which
 it is written, and Lambda's own metric Invocations shows the same.
@@ -24,6 +25,8 @@ LAUNCHES_RESENT: Final = "LaunchesResent"
 LAUNCH_LATENCY: Final = "LaunchLatency"
 MESSAGES_RETRIED: Final = "MessagesRetried"
 MESSAGES_THROTTLED: Final = "MessagesThrottled"
+POOL_RUNS_WAITING: Final = "PoolRunsWaiting"
+POOL_WAIT_AGE: Final = "PoolWaitAge"
 RECONCILE_FAILURES: Final = "ReconcileFailures"
 REFUSED_REQUESTS: Final = "RefusedRequests"
 REJECTED_REQUESTS: Final = "RejectedRequests"
@@ -35,6 +38,7 @@ RUNS_TIMED_OUT: Final = "RunsTimedOut"
 SENSORS_LATE: Final = "SensorsLate"
 SENSORS_PAUSED: Final = "SensorsPaused"
 SENSOR_LATE: Final = "SensorLate"
+SLOTS_IN_DOUBT: Final = "SlotsInDoubt"
 STATUSES_PUBLISHED: Final = "StatusesPublished"
 TICKS_FAILED: Final = "TicksFailed"
 TICKS_LEASE_LOST: Final = "TicksLeaseLost"
@@ -52,6 +56,7 @@ FOR_A_PERSON = frozenset(
         RUNS_NOT_CANCELED,
         SENSORS_LATE,
         SENSORS_PAUSED,
+        SLOTS_IN_DOUBT,
         UNREADABLE_RECORDS,
     }
 )

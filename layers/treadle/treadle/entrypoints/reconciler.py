@@ -19,7 +19,7 @@ from treadle.entrypoints.handler import (
     count,
     instrumented,
     logger,
-    put_sensor_metrics,
+    put_metric_of,
     remaining_seconds,
 )
 from treadle.ports.deployment import COMMANDS
@@ -46,6 +46,7 @@ _RECONCILED: Mapping[str, str] = {
     "refused": metric_names.REFUSED_REQUESTS,
     "backfilled": metric_names.BACKFILL_RUNS_RECOVERED,
     "blocked": metric_names.BACKFILLS_BLOCKED,
+    "in_doubt": metric_names.SLOTS_IN_DOUBT,
 }
 
 
@@ -97,7 +98,12 @@ def reconciler() -> Handler:
         if found.late:
             count(metric_names.SENSORS_LATE, len(found.late))
             for sensor in found.late:
-                put_sensor_metrics(sensor, metric_names.SENSOR_LATE, 1, "Count")
+                put_metric_of(("sensor", sensor), metric_names.SENSOR_LATE, 1, "Count")
+        for queue in found.queues:
+            put_metric_of(("pool", queue.pool), metric_names.POOL_RUNS_WAITING, queue.waiting, "Count")
+            put_metric_of(
+                ("pool", queue.pool), metric_names.POOL_WAIT_AGE, queue.longest_ms / 1000, "Seconds"
+            )
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

@@ -1,6 +1,7 @@
 """Concurrency pools: which runs hold their slots, which wait for one, and how a pool is limited."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ MAX_POOLS = 20
 """The maximum number of pools of a run: its slots are taken in one transaction."""
 
 MAX_PRIORITY = 1_000_000
+
+MAX_COUNTED = 1_000
+"""The maximum number of runs in a queue that are counted: more only show that they are many."""
 
 BEYOND = 0
 """The number of a slot that no limit counted: of a run that was under way before it was in the pool."""
@@ -61,6 +65,26 @@ class Waiter:
     run_id: str
     order: str
 
+    @property
+    def priority(self) -> int:
+        """The run's priority; 0 if the place was written by hand."""
+        found = _ORDER.match(self.order)
+        return MAX_PRIORITY - int(found[1]) if found else 0
+
+    @property
+    def since(self) -> int | None:
+        """When the run began to wait; None if the place was written by hand."""
+        found = _ORDER.match(self.order)
+        return int(found[2]) if found else None
+
+
+_ORDER = re.compile(r"([0-9]{7})/([0-9]{15})/")
+
+
+def order_of(priority: int, since: int, position: int, run_id: str) -> str:
+    """Return a place in a queue: the highest priority first, then the longest wait, then the request's position."""
+    return f"{MAX_PRIORITY - priority:07d}/{since:015d}/{position:06d}/{run_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -79,6 +103,12 @@ class Holder:
         """The run of the attempt."""
         return self.launch_id.rpartition("-")[0]
 
+    @property
+    def attempt(self) -> int:
+        """The attempt's number; 0 if the item was written by hand."""
+        number = self.launch_id.rpartition("-")[2]
+        return int(number) if number.isdecimal() else 0
+
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
@@ -89,6 +119,8 @@ class PoolState:
         limit: how many runs may be in progress at a time, as declared.
         limits: the same by value of the pool's tag, for a pool that has a limit per value.
         override: an operator's limit, instead of the declared ones; None for none.
+        override_by: the operator.
+        override_at: when it was set.
         closed_until: no run starts before this time, because jobs have joined the pool; then RECONCILE enters their
             runs in progress, and opens it. None if it is open.
     """
@@ -98,12 +130,19 @@ class PoolState:
     limits: Mapping[str, int] = field(default_factory=dict)
     override: int | None = None
     closed_until: int | None = None
+    override_by: str | None = None
+    override_at: int | None = None
 
     def limit_of(self, key: str) -> int:
         """Return the limit of the pool with this key, which may be of one value."""
         if self.override is not None:
             return self.override
-        return self.limits.get(key.removeprefix(f"{self.name}="), self.limit)
+        return self.declared_limit_of(key)
+
+    def declared_limit_of(self, key: str) -> int:
+        """Return the same limit as declared."""
+        value = pool_value(key)
+        return self.limit if value is None else self.limits.get(value, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +180,9 @@ def pool_key(name: str, value: str | None = None) -> str:
 def pool_name(key: str) -> str:
     """Return the name of the pool that has a key."""
     return key.partition("=")[0]
+
+
+def pool_value(key: str) -> str | None:
+    """Return the value in a key, hashed if it is long; None for the key of a whole pool."""
+    _, separator, value = key.partition("=")
+    return value if separator else None

@@ -24,6 +24,8 @@ from treadle.operate.findings import (
     of_denial,
     of_held,
     of_lost,
+    of_pool,
+    of_pools,
     of_switch,
     of_target,
     of_unknown_jobs,
@@ -34,6 +36,7 @@ from treadle.operate.findings import (
 from treadle.operate.moved_jobs import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.policy_holders import of_holders
+from treadle.operate.pools import PoolOperations
 from treadle.operate.problems import ProblemKind
 from treadle.operate.registrations import Registrations
 from treadle.ports.backfills import BackfillStore
@@ -76,6 +79,7 @@ class Doctor:
         addresses: the jobs' current and former targets; None to skip runs in progress.
         registrations: checks the registry; None to skip that.
         backfills: backfills; None to skip them.
+        pools: concurrency pools; None to skip them.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Doctor:
         addresses: Addresses | None = None,
         registrations: Registrations | None = None,
         backfills: BackfillStore | None = None,
+        pools: PoolOperations | None = None,
     ) -> None:
         self._deployment = deployment
         self._health = health
@@ -99,6 +104,7 @@ class Doctor:
         self._addresses = addresses
         self._registrations = registrations
         self._backfills = backfills
+        self._pools = pools
 
     def examine(self) -> list[Finding]:
         """Return all problems, the worst first; then the checks that were skipped; then what is in order.
@@ -114,7 +120,7 @@ class Doctor:
                 findings += self._registrations.findings(self._deployment.sensors().values())
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
-            findings += [*self._under_way(), *self._of_backfills()]
+            findings += [*self._under_way(), *self._of_backfills(), *self._of_pools()]
             snapshot = pending_snapshot.result()
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # A function that does not load also crashes: that is one finding.
@@ -243,6 +249,16 @@ class Doctor:
         if not found:
             says = f"{len(names)} are unfinished, and none of them is paused or blocked."
             yield Finding(BACKFILLS, BACKFILLS, Severity.OK, says)
+
+    def _of_pools(self) -> Iterator[Finding]:
+        """Find what keeps runs from starting that wait for a pool, besides other runs."""
+        if self._pools is None:
+            return
+        views = self._pools.all()
+        found = [finding for view in views for finding in of_pool(view, self._clock.now() - LATE_MS)]
+        yield from found
+        if views and not found:
+            yield of_pools(views)
 
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:

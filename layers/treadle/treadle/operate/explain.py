@@ -17,6 +17,7 @@ from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tic
 from treadle.operate.load_checks import LoadChecks
 from treadle.operate.overview import RECENT as RECENT_TICKS
 from treadle.operate.overview import deployed_sensor, observed
+from treadle.operate.pools import PoolOperations
 from treadle.operate.problems import problems_of
 from treadle.operate.redrive import Redriver
 from treadle.operate.registrations import Registrations
@@ -64,6 +65,7 @@ class Explainer:
         redriver: reads the dead letters.
         clock: the clock.
         registrations: checks the registry; None to skip that.
+        pools: shows what runs wait for; None where there are no pools.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Explainer:
         redriver: Redriver,
         clock: Clock,
         registrations: Registrations | None = None,
+        pools: PoolOperations | None = None,
     ) -> None:
         self._deployment = deployment
         self._sensors = sensors
@@ -85,6 +88,7 @@ class Explainer:
         self._runs = runs
         self._clock = clock
         self._registrations = registrations
+        self._pools = pools
         self._loads = LoadChecks(deployment, clock)
         self._tracer = RequestTracer(deployment, ticks, runs, run_ids, redriver)
         self._of_objects = ObjectExplainer(self._tracer, ticks, runs, sensors, objects, health)
@@ -102,6 +106,8 @@ class Explainer:
         """
         status = self._status(sensor)
         explanation = ExplanationBuilder(status.now, status.stopped_at)
+        if self._pools is not None:
+            explanation.waits = self._pools.waits
         if subject.run_id is not None:
             return self._of_run(explanation, sensor, subject.run_id)
         if subject.object is not None:

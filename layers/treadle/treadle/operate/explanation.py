@@ -1,6 +1,6 @@
 """Explanations of a tick's requests and of a run: steps in causal order, and a one-sentence summary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from treadle.definitions.runs import MAX_RETRIES_TAG
@@ -11,9 +11,11 @@ from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS
 from treadle.engine.record.max_runtime import current_cancellation
 from treadle.engine.record.run_state import ASSUMED
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
+from treadle.model.pools import MAX_COUNTED
 from treadle.model.runs import Claim, Failure, Run, Unanswered
 from treadle.model.sensors import RecordedEdit
 from treadle.model.ticks import PlannedRun, Tick, TickSummary
+from treadle.operate.pools import PoolView, PoolWaitView
 
 MINUTE_MS = 60_000
 
@@ -24,7 +26,7 @@ class Step:
 
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
-        kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
+        kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "pool", "claim", "launch",
             "cancel", "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
@@ -56,11 +58,13 @@ class ExplanationBuilder:
     Attributes:
         now: the time.
         stopped_at: finds the edit that had stopped the sensor at a given time.
+        waits: finds what a run waits for, in the queue of a pool.
         steps: the steps so far.
     """
 
     now: int
     stopped_at: Callable[[int], RecordedEdit | None] = lambda _: None
+    waits: Callable[[Run], PoolWaitView | None] = lambda _: None
     steps: list[Step] = field(default_factory=list)
 
     def add(self, kind: str, at: int | None, detail: str, *, ok: bool = True) -> None:
@@ -105,6 +109,9 @@ def add_run(explanation: ExplanationBuilder, run: Run) -> None:
     explanation.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
     for each in run.allowances:
         explanation.add("allowance", each.at, f"attempt {each.attempts} allowed by {each.by}")
+    if run.waiting is not None:
+        waits = f"attempt {run.attempt} waits for a slot of pool {run.waiting.pool}"
+        explanation.add("pool", run.waiting.since, waits)
     if run.claim is not None and run.status is Status.QUEUED:
         until = f"{_owner(run.claim)} owns attempt {run.attempt} until {timestamp(run.claim.expires_at)}"
         explanation.add("claim", run.pending_start.at if run.pending_start else None, until)
@@ -143,8 +150,16 @@ def _rank(name: str) -> int:
     return Status(name.removesuffix(ASSUMED)).rank
 
 
-def describe_run(run: Run, now: int) -> str:
-    """Describe a run's status in one or two sentences."""
+def describe_run(run: Run, now: int, waits: PoolWaitView | None = None) -> str:
+    """Describe a run's status in one or two sentences.
+
+    Args:
+        run: its record.
+        now: the time.
+        waits: what it waits for, in the queue of a pool; None if that is not known, or it does not.
+    """
+    if run.waiting is not None:
+        return describe_wait(run, waits)
     if run.status is Status.QUEUED:
         return _waits_for_launch(run, now)
     cancellation = current_cancellation(run)
@@ -170,6 +185,57 @@ def describe_run(run: Run, now: int) -> str:
             )
         return f"Run {run.run_id} is {run.status}{since}, as {run.external_id}.{check}"
     return f"{_ended(run)}{_may_follow(run)}"
+
+
+def describe_wait(run: Run, waits: PoolWaitView | None) -> str:
+    """Describe what a run waits for, in the queue of a pool; "" if it does not.
+
+    Args:
+        run: its record.
+        waits: its place in the queue, and the pool; None if that is not known.
+    """
+    if run.waiting is None:
+        return ""
+    pool, since = run.waiting.pool, timestamp(run.waiting.since)
+    text = f"Attempt {run.attempt} of run {run.run_id} has waited for a slot of pool {pool} since {since}"
+    if waits is None:
+        return f"{text}."
+    place = f"number {waits.place}" if waits.place else f"behind the first {MAX_COUNTED}"
+    sentences = [f"{text}: it is {place} in the queue, and {_held(waits.pool)}.", *_blocked(waits)]
+    return " ".join(sentences)
+
+
+def _held(pool: PoolView) -> str:
+    runs = f"{pool.held} run{' holds a slot' if pool.held == 1 else 's hold slots'}"
+    return f"{runs}, which no longer has a limit" if pool.limit is None else f"{runs} of {pool.limit}"
+
+
+def _blocked(waits: PoolWaitView) -> Iterator[str]:
+    """Yield what keeps a pool from starting runs, besides those in progress, and what to do."""
+    pool = waits.pool
+    if pool.closed_until is not None:
+        yield (
+            f"The pool is closed until {timestamp(pool.closed_until)}, because jobs have joined it; RECONCILE then opens it."
+        )
+    if pool.is_paused:
+        by = (
+            f", as {pool.limit_set_by} set it at {timestamp(pool.limit_set_at or 0)}"
+            if pool.is_limit_set
+            else ""
+        )
+        reset = (
+            f", or treadle pool reset-limit {pool.name}" if pool.is_limit_set and pool.declared_limit else ""
+        )
+        yield (
+            f"The limit is 0{by}, so no run starts until it is raised (treadle pool set-limit {pool.name} N{reset})."
+        )
+    if waits.in_doubt:
+        first, more = waits.in_doubt[0], len(waits.in_doubt) - 1
+        others = f" (and {more} others)" if more else ""
+        yield (
+            f"Run {first}{others} holds a slot in doubt: it may or may not have ended. If its execution has ended at its "
+            f"target, free the slot (treadle pool free {first})."
+        )
 
 
 def _waits_for_launch(run: Run, now: int) -> str:

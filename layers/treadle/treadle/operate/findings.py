@@ -21,6 +21,7 @@ from treadle.model.health import (
 )
 from treadle.model.ticks import Tick, TickSummary, TickTrouble
 from treadle.operate.explanation import closed
+from treadle.operate.pools import PoolView
 
 OLD_SECONDS = 300
 """A message that has waited longer is overdue; the alarms on age use the same limit."""
@@ -281,6 +282,7 @@ def of_unread(unread: SkippedCheck) -> Finding:
 
 
 BACKFILLS = "backfills"
+POOLS = "pools"
 
 
 def of_backfill(backfill: Backfill, before: int) -> Iterator[Finding]:
@@ -303,6 +305,52 @@ def of_backfill(backfill: Backfill, before: int) -> Iterator[Finding]:
     if backfill.next_at is not None and backfill.next_at < before:
         says = f"It was due at {timestamp(backfill.next_at)}, and RECONCILE has not reached it; {waiting} partitions wait."
         yield Finding(BACKFILLS, subject, Severity.PROBLEM, says, "Check RECONCILE's schedule and log.")
+
+
+def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
+    """Find what keeps a pool from starting the runs that wait for it, besides runs in progress.
+
+    Args:
+        pool: the pool.
+        before: one that was to be opened before then is overdue.
+    """
+    subject, name = f"pool {pool.key}", pool.name
+    since = f", the oldest since {timestamp(pool.waiting_since)}" if pool.waiting_since is not None else ""
+    if pool.in_doubt:
+        says = (
+            f"Slots in doubt: {pool.in_doubt} of the {pool.held} that are held, by attempts that may or may not have ended. "
+            f"{pool.waiting} runs wait{since}."
+        )
+        value = f" --value {pool.value}" if pool.value is not None else ""
+        advice = (
+            f"treadle pool show {name}{value} names the runs. Check each at its target (treadle run refresh RUN_ID), and if "
+            "its execution has ended: treadle pool free RUN_ID"
+        )
+        yield Finding(POOLS, subject, Severity.PROBLEM, says, advice)
+    if pool.closed_until is not None and pool.closed_until < before:
+        says = f"It was to open at {timestamp(pool.closed_until)}, and RECONCILE has not opened it. {pool.waiting} runs wait{since}."
+        yield Finding(POOLS, subject, Severity.PROBLEM, says, "Check RECONCILE's schedule and log.")
+    if pool.is_paused and pool.waiting:
+        by = (
+            f", as {pool.limit_set_by} set it at {timestamp(pool.limit_set_at or 0)}"
+            if pool.is_limit_set
+            else ""
+        )
+        says = f"Its limit is 0{by}, so nothing starts. {pool.waiting} runs wait{since}."
+        advice = f"treadle pool set-limit {name} N"
+        if pool.is_limit_set:
+            advice += f", or treadle pool reset-limit {name} for the declared limit, {pool.declared_limit}"
+        yield Finding(POOLS, subject, Severity.WARNING, says, advice)
+
+
+def of_pools(pools: Collection[PoolView]) -> Finding:
+    """Report that no pool has a problem."""
+    declared = [each for each in pools if each.declared_limit is not None and each.value is None]
+    changed = sorted(each.name for each in declared if each.is_limit_set)
+    operator = f" Operators' limits apply to {', '.join(changed)}." if changed else ""
+    waiting = sum(each.waiting for each in pools)
+    says = f"{len(declared)} are declared, {waiting} runs wait, and no slot is in doubt.{operator}"
+    return Finding(POOLS, POOLS, Severity.OK, says)
 
 
 def of_unreadable_backfill(name: str, reason: str) -> Finding:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from treadle.engine.identity import timestamp
 from treadle.model.deployment import DeployedSensor
-from treadle.model.registry import CONTRACT, SENSORS, JobEntry, Registry, SensorEntry
+from treadle.model.registry import CONTRACT, POOLS, SENSORS, JobEntry, PoolEntry, Registry, SensorEntry
 from treadle.operate.explanation import closed
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.problems import ProblemKind, SensorProblem
@@ -66,6 +66,7 @@ class Registrations:
             *self._of_age(registry),
             *_of_rejected(registry),
             *_of_outdated(registry),
+            *_of_pools(registry),
             *(
                 Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.message, problem.advice)
                 for each in sensors
@@ -74,7 +75,10 @@ class Registrations:
         ]
         yield from found
         if not found:
-            message = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered and consistent."
+            numbers = (
+                f"{len(registry.sensors)} sensors, {len(registry.jobs)} jobs and {len(registry.pools)} pools"
+            )
+            message = f"{numbers} are registered and consistent."
             yield Finding(CHECK, CHECK, Severity.OK, message)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:
@@ -153,8 +157,8 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
         folder, _, name = path.partition("/")
         if folder == SENSORS and name in registry.sensors:
             continue
-        entries: Mapping[str, SensorEntry | JobEntry] = (
-            registry.sensors if folder == SENSORS else registry.jobs
+        entries: Mapping[str, object] = {SENSORS: registry.sensors, POOLS: registry.pools}.get(
+            folder, registry.jobs
         )
         kept = "so the previous one is in use" if name in entries else "and there is no previous one"
         message = closed(f"Entry {path} is invalid, {kept}: {reason}")
@@ -164,9 +168,9 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
 
 def _of_outdated(registry: Registry) -> Iterator[Finding]:
     """Report projects built for an older contract than the engine's."""
-    behind: dict[str, list[SensorEntry | JobEntry]] = {}
-    entries: list[SensorEntry | JobEntry] = [*registry.sensors.values(), *registry.jobs.values()]
-    for each in entries:
+    behind: dict[str, list[SensorEntry | JobEntry | PoolEntry]] = {}
+    jobs_and_pools: list[JobEntry | PoolEntry] = [*registry.jobs.values(), *registry.pools.values()]
+    for each in (*registry.sensors.values(), *jobs_and_pools):
         if each.contract < CONTRACT:
             behind.setdefault(each.project, []).append(each)
     for project, found in sorted(behind.items()):
@@ -177,6 +181,20 @@ def _of_outdated(registry: Registry) -> Iterator[Finding]:
         )
         advice = f"Deploy project {project} with the engine's version of Treadle before the next upgrade of the engine."
         yield Finding(CHECK, f"project {project}", Severity.WARNING, message, advice)
+
+
+def _of_pools(registry: Registry) -> Iterator[Finding]:
+    """Report pools that jobs name, and that no project declares: they limit nothing."""
+    for name, job in sorted(registry.jobs.items()):
+        unknown = sorted(job.pools - registry.pools.keys())
+        if unknown:
+            names = ", ".join(unknown)
+            message = (
+                f"Its entry names {names}, which no project declares, so its runs are not limited by that. Declared pools: "
+                f"{', '.join(sorted(registry.pools)) or 'none'}."
+            )
+            advice = f"Correct the pools of job {name} in project {job.project}, or deploy the project that declares them."
+            yield Finding(CHECK, f"job {name}", Severity.PROBLEM, message, advice)
 
 
 def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:

@@ -87,8 +87,9 @@ class RequestTracer:
         """Explain a run, from the tick that requested its current attempt."""
         self._add_tick_of(explanation, run)
         add_run(explanation, run)
-        waits = run.status.value == "QUEUED" and run.claim is None
-        return self._end(explanation, describe_run(run, explanation.now), run.run_id if waits else None)
+        # A run that waits for a pool has no message that could be a dead letter.
+        text = describe_run(run, explanation.now, explanation.waits(run))
+        return self._end(explanation, text, run.run_id if run.may_launch else None)
 
     def taken(self, explanation: ExplanationBuilder, run: Run, again: Tick) -> Explanation:
         """Explain that the run key of a request had a run already."""
@@ -103,7 +104,8 @@ class RequestTracer:
         )
         return explanation.end(
             f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run "
-            f"{run.run_id} since {timestamp(run.created_at)}; tick {run.tick_id} requested that run. {describe_run(run, explanation.now)}"
+            f"{run.run_id} since {timestamp(run.created_at)}; tick {run.tick_id} requested that run. "
+            f"{describe_run(run, explanation.now, explanation.waits(run))}"
         )
 
     def _add_tick_of(self, explanation: ExplanationBuilder, run: Run) -> None:

@@ -12,6 +12,7 @@ from treadle.model.sensors import RecordedEdit
 from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.graph import Graph
 from treadle.operate.overview import SensorView
+from treadle.operate.pools import PoolDetails, PoolEdit, PoolView
 from treadle.operate.redrive import RedriveResult
 from treadle.operate.redrive_routes import subject_of
 
@@ -88,6 +89,26 @@ def backfill_json(backfill: Backfill) -> Json:
         "total": backfill.total,
         "counts": {state.name: number for state, number in backfill.counts().items()},
     }
+
+
+def pool_json(pool: PoolView) -> Json:
+    """Return a pool as JSON, with its key."""
+    return {**_object(pool), "key": pool.key, "is_paused": pool.is_paused}
+
+
+def pool_details_json(found: PoolDetails) -> Json:
+    """Return a pool with its runs as JSON."""
+    return {
+        "pool": pool_json(found.pool),
+        "holders": plain_json(found.holders),
+        "waiters": plain_json(found.waiters),
+        "values": [pool_json(each) for each in found.values],
+    }
+
+
+def pool_edit_json(edit: PoolEdit) -> Json:
+    """Return a changed limit as JSON."""
+    return {"is_new": edit.is_new, "reason": edit.reason, "pool": pool_json(edit.pool)}
 
 
 def edit_json(edit: RecordedEdit) -> Json:

@@ -26,8 +26,15 @@ class PoolStore(Protocol):
             removed: the names of pools that are no longer declared.
         """
 
-    def set_override(self, name: str, limit: int | None) -> PoolState | None:
-        """Set an operator's limit, or remove it; return the pool afterwards, None if it is not declared."""
+    def set_override(self, name: str, limit: int | None, by: str, at: int) -> PoolState | None:
+        """Set an operator's limit, or remove it; return the pool afterwards, None if it is not declared.
+
+        Args:
+            name: the pool's name.
+            limit: the limit; None to remove it.
+            by: the operator.
+            at: the time.
+        """
 
     def open(self, state: PoolState) -> bool:
         """Open a pool that is closed until exactly this state's time; return False if that has changed."""
@@ -37,12 +44,6 @@ class PoolStore(Protocol):
 
     def waiters(self, key: str, limit: int) -> list[Waiter]:
         """Return the first runs in the queue, in order."""
-
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Remove a waiter whose run does not wait there."""
-
-    def counts(self, key: str, limit: int) -> tuple[int, int]:
-        """Return how many slots are held, and how many runs wait, up to a limit."""
 
     def note_queue(self, key: str, token: str) -> None:
         """Note that runs wait in a queue, so that RECONCILE looks at it.

@@ -116,7 +116,8 @@ class TreadleInstance(InstanceReader):
         self._default = default_status
         declared = {each.name: each for each in pools}
         self._stores.pools.declare([PoolState(each.name, each.limit, each.limits) for each in pools], ())
-        engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE, DeclaredPools(declared))
+        self._declared_pools = DeclaredPools(declared)
+        engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE, self._declared_pools)
         partitions = StoredPartitions(self._stores.partitions, self._change_time)
         super().__init__(self._stores.runs, NAMESPACE, self._stores.events, lambda: partitions)
         self._bus = BusReader(self._tables, engine)

@@ -44,10 +44,15 @@ class DeclaredPools:
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
 
+    @property
+    def entries(self) -> dict[str, PoolEntry]:
+        """Return the pools as registry entries."""
+        return {name: _entry(each) for name, each in self._pools.items()}
+
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
         named = {each.name for each in self._pools.values() if job in each.jobs}
-        return pools_of({name: _entry(each) for name, each in self._pools.items()}, named, tags)
+        return pools_of(self.entries, named, tags)
 
 
 def _entry(pool: Pool) -> PoolEntry:
@@ -76,15 +81,20 @@ class InMemoryPoolStore:
             for each in declared:
                 known = self._tables.pools.get(each.name, each)
                 closed = known.closed_until if each.closed_until is None else each.closed_until
-                self._tables.pools[each.name] = replace(each, override=known.override, closed_until=closed)
+                self._tables.pools[each.name] = replace(
+                    known, limit=each.limit, limits=each.limits, closed_until=closed
+                )
             for name in removed:
                 self._tables.pools.pop(name, None)
 
-    def set_override(self, name: str, limit: int | None) -> PoolState | None:
+    def set_override(self, name: str, limit: int | None, by: str, at: int) -> PoolState | None:
         """Set or remove an operator's limit."""
+        operator, time = (by, at) if limit is not None else (None, None)
         with self._tables.lock:
             if name in self._tables.pools:
-                self._tables.pools[name] = replace(self._tables.pools[name], override=limit)
+                self._tables.pools[name] = replace(
+                    self._tables.pools[name], override=limit, override_by=operator, override_at=time
+                )
             return self._tables.pools.get(name)
 
     def open(self, state: PoolState) -> bool:
@@ -106,15 +116,6 @@ class InMemoryPoolStore:
         with self._tables.lock:
             waiting = sorted(self._tables.waiters.get(key, {}).items())[:limit]
         return [Waiter(run_id, order) for order, run_id in waiting]
-
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Remove a waiter."""
-        with self._tables.lock:
-            self._tables.waiters.get(key, {}).pop(waiter.order, None)
-
-    def counts(self, key: str, limit: int) -> tuple[int, int]:
-        """Count both."""
-        return len(self.holders(key)), len(self.waiters(key, limit))
 
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""

@@ -262,6 +262,8 @@ class PoolModel(Model):
     slots_limit = NumberAttribute(null=True)
     value_limits = JSONAttribute(null=True)
     operator_limit = NumberAttribute(null=True)
+    operator_by = UnicodeAttribute(null=True)
+    operator_at = NumberAttribute(null=True)
     closed_until = NumberAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
     run_id = UnicodeAttribute(null=True)

@@ -56,12 +56,13 @@ class DynamoPoolStore:
         for name in removed:
             self._database.delete(self._table, (DECLARED, name))
 
-    def set_override(self, name: str, limit: int | None) -> PoolState | None:
-        """Set or remove an operator's limit."""
+    def set_override(self, name: str, limit: int | None, by: str, at: int) -> PoolState | None:
+        """Set an operator's limit with who set it, or remove all of that."""
+        operator, time = (by, at) if limit is not None else (None, None)
         answer = self._database.update(
             self._table,
             (DECLARED, name),
-            changes((Model.operator_limit, limit)),
+            changes((Model.operator_limit, limit), (Model.operator_by, operator), (Model.operator_at, time)),
             Model.slots_limit.exists(),
             returning="ALL_NEW",
         )
@@ -84,14 +85,6 @@ class DynamoPoolStore:
     def waiters(self, key: str, limit: int) -> list[Waiter]:
         """Return the first runs in the queue."""
         return list(each_readable(_waiter, self._items(key, _WAIT, limit)))
-
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Delete the waiter's item."""
-        self._database.delete(self._table, (f"{PREFIX}{key}", f"{_WAIT}{waiter.order}"))
-
-    def counts(self, key: str, limit: int) -> tuple[int, int]:
-        """Count both."""
-        return len(self._items(key, _SLOT)), len(self._items(key, _WAIT, limit))
 
     def _items(self, key: str, kind: str, limit: int | None = None) -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
@@ -163,6 +156,8 @@ def _state_of(item: Item) -> PoolState:
         limits,
         whole(model.operator_limit),
         whole(model.closed_until),
+        model.operator_by and text(model.operator_by),
+        whole(model.operator_at),
     )
 
 

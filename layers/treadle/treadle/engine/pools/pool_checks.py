@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -11,7 +11,7 @@ from treadle.engine.pools.granter import Granter
 from treadle.engine.record.pool_slots import is_in_doubt, with_pools
 from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.registry.registry_cache import Pools
-from treadle.model.pools import PoolState
+from treadle.model.pools import MAX_COUNTED, PoolState, Waiter, pool_name
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
@@ -33,6 +33,26 @@ MAX_CHECKED = 50
 
 
 @dataclass(frozen=True, slots=True)
+class PoolQueue:
+    """The runs that wait for a pool, of all values of its tag.
+
+    Attributes:
+        pool: the pool's name.
+        waiting: how many there are; of each value, at most `MAX_COUNTED` are counted.
+        longest_ms: how long the oldest has waited.
+    """
+
+    pool: str
+    waiting: int = 0
+    longest_ms: int = 0
+
+    def with_waiters(self, waiters: Collection[Waiter], now: int) -> "PoolQueue":
+        """Return it with further runs."""
+        longest = max((now - each.since for each in waiters if each.since is not None), default=0)
+        return replace(self, waiting=self.waiting + len(waiters), longest_ms=max(self.longest_ms, longest))
+
+
+@dataclass(frozen=True, slots=True)
 class PoolsChecked:
     """The result of one pass.
 
@@ -41,6 +61,7 @@ class PoolsChecked:
         entered: runs in progress that were entered as holders of slots beyond the limit.
         in_doubt: slots that others wait for, and whose holder may or may not have ended.
         overdue: runs that hold slots others wait for, and are to be checked at their target.
+        queues: the pools in which runs wait.
         failed: pools that could not be checked, and are checked by the next pass.
     """
 
@@ -48,6 +69,7 @@ class PoolsChecked:
     entered: int = 0
     in_doubt: int = 0
     overdue: tuple[Run, ...] = ()
+    queues: tuple[PoolQueue, ...] = ()
     failed: int = 0
 
 
@@ -86,19 +108,24 @@ class PoolChecks:
         entered = self._open(due, ends_at) if due else 0
         granted = in_doubt = failed = 0
         overdue: list[Run] = []
+        queues: dict[str, PoolQueue] = {}
         for key, token in _rotated(list(self._pools.queues().items()), now // PASS_MS):
             if self._clock.now() >= ends_at:
                 break
             try:
                 granted += self._granter.check_queue(key, token, ends_at)
-                holders = self._holders(key)
+                waiters = self._pools.waiters(key, MAX_COUNTED)
+                holders = self._holders(key) if waiters else []
             except StoreError:
                 logger.exception("Pool %s could not be checked", key)
                 failed += 1
                 continue
+            name = pool_name(key)
+            if waiters:
+                queues[name] = queues.get(name, PoolQueue(name)).with_waiters(waiters, now)
             in_doubt += sum(map(is_in_doubt, holders))
             overdue += self._overdue(holders)
-        return PoolsChecked(granted, entered, in_doubt, tuple(overdue), failed)
+        return PoolsChecked(granted, entered, in_doubt, tuple(overdue), tuple(queues.values()), failed)
 
     def _open(self, due: Collection[PoolState], ends_at: int) -> int:
         """Enter the runs in progress that are in these pools as holders of slots; then open the pools."""
@@ -125,9 +152,7 @@ class PoolChecks:
         return after.revision != run.revision
 
     def _holders(self, key: str) -> list[Run]:
-        """Return the runs that hold slots of a pool in which others wait."""
-        if not self._pools.waiters(key, 1):
-            return []
+        """Return the runs that hold slots of a pool."""
         return list(self._runs.get_many([each.run_id for each in self._pools.holders(key)]).values())
 
     def _overdue(self, holders: Collection[Run]) -> list[Run]:

@@ -22,7 +22,7 @@ from treadle.engine.launch.attempts import attempt_by_policy
 from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
-from treadle.engine.pools.pool_checks import PoolChecks
+from treadle.engine.pools.pool_checks import PoolChecks, PoolQueue
 from treadle.engine.pools.start_timeout import with_wait_ended
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
 from treadle.engine.reconcile.held_ticks import HeldTicks
@@ -95,6 +95,7 @@ class Reconciled:
         granted: runs that a slot of a pool was granted to.
         entered: runs in progress that were entered into pools.
         in_doubt: slots of pools that runs wait for, and whose holders may or may not have ended.
+        queues: the pools in which runs wait.
         late: the sensors that have not ticked for three of their intervals, by name.
         is_complete: False if time ran out, and the next pass continues.
     """
@@ -117,6 +118,7 @@ class Reconciled:
     granted: int = 0
     entered: int = 0
     in_doubt: int = 0
+    queues: tuple[PoolQueue, ...] = ()
     late: tuple[str, ...] = ()
     is_complete: bool = True
 
@@ -142,6 +144,8 @@ class Reconciled:
             (self.in_doubt, "slots of pools in doubt"),
         ):
             text = f"{text}, {number} {what}" if number else text
+        waiting = sum(each.waiting for each in self.queues)
+        text = f"{text}, {waiting} runs waiting for pools" if waiting else text
         if self.late:
             text = f"{text}, late sensors: {', '.join(self.late)}"
         return text if self.is_complete else f"{text}; more work is left"
@@ -343,6 +347,7 @@ class Reconciler:
             granted=checked.granted,
             entered=checked.entered,
             in_doubt=checked.in_doubt,
+            queues=checked.queues,
             failed=found.failed + checked.failed,
         )
         for run in checked.overdue:

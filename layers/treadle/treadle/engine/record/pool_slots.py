@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from treadle.definitions.max_runtime import start_timeout_ms
-from treadle.definitions.runs import priority_of
+from treadle.definitions.runs import PRIORITY_TAG, priority_of
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot
+from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot, order_of
 from treadle.model.runs import Run
 
 
@@ -24,8 +24,7 @@ def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | No
     if not run.pools:
         return run
     since, position = requested or (run.attempted_at, 0)
-    priority = max(-MAX_PRIORITY, min(MAX_PRIORITY, priority_of(run.tags)))
-    place = f"{MAX_PRIORITY - priority:07d}/{since:015d}/{position:06d}/{run.run_id}"
+    place = order_of(_bounded(priority_of(run.tags)), since, position, run.run_id)
     wait = run.waiting or PoolWait("", place, since)
     timeout = start_timeout_ms(run.tags)
     return replace(
@@ -37,6 +36,20 @@ def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | No
         unseen_at=None,
         next_at=None if timeout is None else wait.since + timeout,
     )
+
+
+def with_priority(run: Run, priority: int) -> Run:
+    """Return a waiting run that has moved in its queue, as its priority has changed; the length of its wait still counts."""
+    wait = run.waiting
+    if wait is None:
+        return run
+    position = int(wait.order.split("/")[2])
+    order = order_of(_bounded(priority), wait.since, position, run.run_id)
+    return replace(run, tags={**run.tags, PRIORITY_TAG: str(priority)}, waiting=replace(wait, order=order))
+
+
+def _bounded(priority: int) -> int:
+    return max(-MAX_PRIORITY, min(MAX_PRIORITY, priority))
 
 
 def with_slots(run: Run) -> Run:
@@ -75,11 +88,20 @@ def with_pools(run: Run, pools: tuple[str, ...]) -> Run:
     return replace(run, pools=tuple(sorted((*run.pools, *added))), slots=(*run.slots, *slots))
 
 
+def slots_in_doubt(run: Run) -> tuple[Slot, ...]:
+    """Return the slots that attempts of a run hold although they count as ended."""
+    return tuple(slot for slot in run.slots if slot.attempt != run.attempt or run.status.is_finished)
+
+
 def is_in_doubt(run: Run) -> bool:
     """Return whether an attempt of a run holds slots although it counts as ended."""
-    return any(slot.attempt != run.attempt for slot in run.slots) or (
-        bool(run.slots) and run.status.is_finished
-    )
+    return bool(slots_in_doubt(run))
+
+
+def without_slots_in_doubt(run: Run) -> Run:
+    """Return the run without them, as an operator has decided that those attempts have ended."""
+    doubted = slots_in_doubt(run)
+    return replace(run, slots=tuple(slot for slot in run.slots if slot not in doubted))
 
 
 def _is_over(run: Run, attempt: int) -> bool:
