@@ -75,7 +75,7 @@ def shown(*arguments: str) -> Any:
 
 
 def run_of(stack: MemoryStack, key: str) -> Run:
-    [run] = stack.instance.runs(lambda run: run.run_key == key)
+    [run] = [run for run in stack.instance.runs() if run.run_key == key]
     return run
 
 
@@ -108,8 +108,8 @@ def test_pools_are_listed_with_the_values_for_which_runs_wait(stack: MemoryStack
 
 
 def test_no_pools_are_no_error(monkeypatch: pytest.MonkeyPatch, stack: MemoryStack) -> None:
-    empty = MemoryStack(TreadleInstance([watch]))
-    monkeypatch.setattr(MemoryStack, "parts", property(lambda _, made=empty.parts: made))
+    parts = MemoryStack(TreadleInstance([watch])).parts
+    monkeypatch.setattr(MemoryStack, "parts", property(lambda _: parts))
 
     assert done("pool", "list") == "No pools are declared.\n"
 
