@@ -72,8 +72,8 @@ class _Runs(InMemoryRunStore):
             self._note(claimed)
         return claimed
 
-    def replace(self, run: Run) -> Run | None:
-        current = super().replace(run)
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        current = super().replace(run, before)
         self._note(run)
         return current
 

@@ -17,6 +17,7 @@ from treadle.ports.assets import EventStore
 from treadle.ports.backfills import BackfillStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.partitions import PartitionStore
+from treadle.ports.pools import PoolStore
 from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -42,6 +43,7 @@ class Stores:
     engine: EngineStore
     late_sensors: LateSensorStore
     backfills: BackfillStore
+    pools: PoolStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -84,4 +86,5 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.engine,
         stores.late_sensors,
         stores.backfills,
+        stores.pools,
     )

@@ -1,6 +1,7 @@
 """Operators' changes of the deployed stack by the command line: a rerun, a release, a redrive."""
 
 import json
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -22,6 +23,19 @@ from treadle.model.runs import Run
 
 PATIENCE = 100
 """Seconds for a job from upload to recorded end, on a machine that has much else to do."""
+
+
+POOL, LIMIT = "e2e", 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def declared_pool(deployed: Deployed) -> Iterator[None]:
+    """Declare a pool of runs with a tag. It opens minutes later, as its runs might be in progress: after other tests."""
+    ssm, name = deployed.client("ssm"), f"/treadle/{deployed.contract['engine']}/pools/{POOL}"
+    entry = {"project": deployed.name, "limit": str(LIMIT), "tag": POOL}
+    ssm.put_parameter(Name=name, Value=json.dumps(entry), Type="String")
+    yield
+    ssm.delete_parameter(Name=name)
 
 
 def treadle(deployed: Deployed, *arguments: str) -> Result:
@@ -159,3 +173,33 @@ def test_a_backfill_starts_one_run_per_partition_and_ends(deployed: Deployed) ->
     runs = json.loads(treadle(deployed, "run", "list", "--backfill", name, "--json").stdout)
     assert sorted(each["partition_key"] for each in runs) == keys
     assert {each["attempt"] for each in runs} == {1}
+
+
+def test_a_pool_never_has_more_executions_in_progress_than_its_limit(deployed: Deployed) -> None:
+    """By the target's own times; and by the permissions that the engine's functions have for pools."""
+
+    def is_open() -> bool:
+        state = deployed.stores.pools.state(POOL)
+        return state is not None and state.closed_until is None
+
+    eventually(is_open, "the pool is open", seconds=600, pause=2)
+    keys = [f"pooled-{uuid4().hex[:8]}" for _ in range(4 * LIMIT)]
+    name = f"pooled-{uuid4().hex[:8]}"
+    given = [option for key in keys for option in ("--partition", key)]
+
+    treadle(deployed, "backfill", "start", JOB, *given, "--name", name, "--tag", f"{POOL}=true")
+
+    def ended() -> list[Run]:
+        listed = json.loads(treadle(deployed, "run", "list", "--backfill", name, "--json").stdout)
+        runs = deployed.stores.runs.get_many([each["run_id"] for each in listed]).values()
+        return [run for run in runs if run.status.is_finished]
+
+    eventually(lambda: len(ended()) == len(keys), "all runs have ended", seconds=3 * PATIENCE, pause=1)
+    times = []
+    for each in ended():
+        assert each.pools == (POOL,)
+        found = deployed.client("stepfunctions").describe_execution(executionArn=each.external_id)
+        times += [(found["startDate"], 1), (found["stopDate"], -1)]
+    in_progress = [sum(change for _, change in sorted(times)[: at + 1]) for at in range(len(times))]
+    assert max(in_progress) == LIMIT
+    assert (deployed.stores.pools.holders(POOL), deployed.stores.pools.waiters(POOL, 1)) == ([], [])

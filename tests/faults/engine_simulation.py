@@ -252,7 +252,8 @@ class EngineSimulation(Simulation):
         dispatcher = self._dispatcher(self._engine_of("DISPATCH"))
         inbox = self._inbox("dispatch", self.chunks)
         backfiller = self.engine.backfiller(self._queue(self.launches), ())
-        return DispatcherParts(dispatcher, backfiller, self.backend.read, InMemoryBus(), inbox)
+        granter = self.engine.granter(self._queue(self.launches))
+        return DispatcherParts(dispatcher, backfiller, granter, self.backend.read, InMemoryBus(), inbox)
 
     def _dispatch(self, records: list[StreamRecord]) -> None:
         images = [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]

@@ -172,6 +172,9 @@ class PublishSimulation(Simulation):
             lambda item: self.images[int(item["at"]["S"])][0],
             self._inbox("publish", self.queues["publish"]),
             InMemoryQueue(),
+            self.engine.stores.runs,
+            self.engine.stores.pools,
+            self._tokens,
         )
 
     def _publish_queue(self, event: dict[str, Any]) -> Any:
@@ -232,7 +235,9 @@ class PublishSimulation(Simulation):
             for record in batch:
                 record.deliveries += 1
                 record.next_at = self.clock.now() + MINUTE_MS
-            records = [{"dynamodb": record.image} for record in batch]
+            records = [
+                {"eventID": str(number), "dynamodb": record.image} for number, record in enumerate(batch)
+            ]
             is_done = False
             with suppress(StoreError):
                 is_done = self.faults.run(

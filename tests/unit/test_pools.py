@@ -135,17 +135,55 @@ def test_retry_waits_behind_the_others() -> None:
     watch = requester(request("a", dagster__max_retries="1"), request("b"))
     instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])
     instance.tick("watch")
-    first, second = ("a", "b") if run_of(instance, "a").status is Status.STARTED else ("b", "a")
-    if first == "b":
-        finish(instance, "b")
-        finish(instance, "a", Status.FAILURE)
-        instance.reconcile()
-        assert run_of(instance, "a").attempt == 2
-        return
+
     finish(instance, "a", Status.FAILURE)
-    assert keys(instance, Status.STARTED) == [second]
+
+    assert keys(instance, Status.STARTED) == ["b"]
     instance.reconcile()
     retried = run_of(instance, "a")
     assert (retried.attempt, retried.status, retried.next_at) == (2, Status.QUEUED, None)
     finish(instance, "b")
     assert run_of(instance, "a").status is Status.STARTED
+
+
+def test_run_that_waits_longer_than_its_start_timeout_is_canceled() -> None:
+    watch = requester(request("a"), request("b", treadle__start_timeout="300"), request("c"))
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])
+    instance.tick("watch")
+    instance.clock.advance(299)
+    instance.reconcile()
+    assert run_of(instance, "b").status is Status.QUEUED
+
+    instance.clock.advance(60)
+    instance.reconcile()
+
+    run = run_of(instance, "b")
+    assert run.failure is not None
+    assert (run.status, run.failure.error, run.waiting) == (Status.CANCELED, "StartTimeoutError", None)
+    finish(instance, "a")
+    assert keys(instance, Status.STARTED) == ["c"]
+
+
+def test_start_timeout_counts_only_while_a_run_waits() -> None:
+    watch = requester(request("a", treadle__start_timeout="300"))
+    instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])
+    instance.tick("watch")
+
+    instance.clock.advance(3600)
+    instance.reconcile()
+
+    assert run_of(instance, "a").status is Status.STARTED
+
+
+def test_request_with_an_invalid_start_timeout_or_priority_is_rejected() -> None:
+    watch = requester(
+        request("a", treadle__start_timeout="soon"), request("b", dagster__priority="high"), request("c")
+    )
+    instance = TreadleInstance([watch])
+
+    tick = instance.tick("watch").tick
+
+    assert tick is not None
+    assert [each.run_key for each in tick.rejected] == ["a", "b"]
+    assert "Tag dagster/priority is invalid: 'high' is not a whole number." in tick.rejected[1].reason
+    assert keys(instance, Status.STARTED) == ["c"]

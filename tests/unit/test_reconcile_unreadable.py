@@ -246,7 +246,7 @@ def test_a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick(
     tick = replace(committed(harness, "a", "b"), acted_on=f"{RUN_ID}/1/0/SUCCESS")
 
     class Full(InMemoryRunStore):
-        def replace(self, run: Run) -> Run | None:
+        def replace(self, run: Run, before: Run | None = None) -> Run | None:
             raise StoreRejectedError("Item size has exceeded the maximum allowed size")
 
     dispatcher = harness.dispatcher()

@@ -138,9 +138,9 @@ def test_an_attempt_that_never_was_is_refused(harness: EngineHarness) -> None:
 class LosesResponses(InMemoryRunStore):
     """Writes, and is called again by a client that got no response."""
 
-    def replace(self, run: Run) -> Run | None:
-        super().replace(run)
-        return super().replace(run)
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        super().replace(run, before)
+        return super().replace(run, before)
 
 
 def test_a_write_whose_answer_was_lost_is_one_attempt(harness: EngineHarness) -> None:

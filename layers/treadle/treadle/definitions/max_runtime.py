@@ -1,9 +1,12 @@
-"""The maximum runtime of a run, which its tag `dagster/max_runtime` states in seconds, as in Dagster."""
+"""Time limits of a run in seconds: its maximum runtime, by the tag `dagster/max_runtime` as in Dagster, and its wait."""
 
 import math
 from collections.abc import Mapping
 
 MAX_RUNTIME_TAG = "dagster/max_runtime"
+START_TIMEOUT_TAG = "treadle/start_timeout"
+"""The tag that states how many seconds a run may wait for a slot of a concurrency pool."""
+
 _TAGS = (MAX_RUNTIME_TAG, "dagster/max_runtime_seconds")
 """Dagster reads both, the first one first."""
 
@@ -24,18 +27,29 @@ def max_runtime_ms(tags: Mapping[str, str]) -> int | None:
 
 
 def max_runtime_problem(tags: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the tag; None if nothing is.
+    """Return what is wrong with the tags of time limits; None if nothing is.
 
     Args:
         tags: of a job or a request.
     """
-    for name in _TAGS:
+    for name in (*_TAGS, START_TIMEOUT_TAG):
         if tags.get(name) and _seconds(tags[name]) is None:
             return (
                 f"Tag {name} is invalid: {tags[name]!r} is not a number of seconds. Use a positive number, such as "
                 "3600."
             )
     return None
+
+
+def start_timeout_ms(tags: Mapping[str, str]) -> int | None:
+    """Return how long a run may wait for a slot of a pool, in milliseconds; None for any time, which 0 is, too.
+
+    Args:
+        tags: the run's tags.
+    """
+    stated = tags.get(START_TIMEOUT_TAG)
+    seconds = _seconds(stated) if stated else None
+    return math.ceil(seconds * 1000) or None if seconds is not None else None
 
 
 def _seconds(stated: str) -> float | None:

@@ -208,7 +208,7 @@ class Assembly:
         def make() -> Granter:
             from treadle.engine.pools.granter import Granter
 
-            return Granter(self.stores.pools, self.stores.runs, launches, self.clock, self.ids)
+            return Granter(self.stores.pools, self.stores.runs, launches, self.clock)
 
         return lazy(make)
 

@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
+from treadle.engine.lazy import lazy
 from treadle.engine.messages import GrantRequest, PublishRequest
 from treadle.engine.publish.bus_events import RunStatusChange
 from treadle.engine.publish.publisher import Publisher, backfill_requests, changed_pools, statuses_reached
@@ -27,8 +28,9 @@ from treadle.entrypoints.handler import (
 )
 from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
 from treadle.model.runs import Reached, Run
+from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
-from treadle.ports.system import Queue
+from treadle.ports.system import IdGenerator, Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class PublisherParts:
         inbox: the queue of events to publish later.
         dispatches: DISPATCH's queue, where ends of a backfill's runs and changes of pools are reported.
         runs: stores run records.
+        pools: stores the notes of queues.
+        tokens: generates their tokens.
     """
 
     publisher: Publisher
@@ -48,6 +52,8 @@ class PublisherParts:
     inbox: Inbox
     dispatches: Queue
     runs: RunStore
+    pools: PoolStore
+    tokens: IdGenerator
 
 
 def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
@@ -61,9 +67,9 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     bus = EventBridgeBus(settings.text("TREADLE_BUS_NAME"))
     dispatches = SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL"))
     engine = assembly(settings)
-    return PublisherParts(
-        engine.publisher(bus), engine.stores.runs.read, inbox, dispatches, engine.stores.runs
-    )
+    stores, publisher = engine.stores, engine.publisher(bus)
+    pools = lazy(lambda: stores.pools)
+    return PublisherParts(publisher, stores.runs.read, inbox, dispatches, stores.runs, pools, engine.ids)
 
 
 def publisher() -> Handler:
@@ -88,7 +94,8 @@ def publish_message(parts: PublisherParts, request: PublishRequest) -> None:
     """Publish statuses of a run again."""
     published = parts.publisher.publish_again(request.run_id, request.event_ids)
     run = parts.runs.get(request.run_id)
-    parts.dispatches.send([GrantRequest(key).to_json() for key in (run.pools if run else ())])
+    if run is not None:
+        _report_pools(parts, run.pools, [run.waiting.pool] if run.waiting else ())
     extra = {"step": "publish", "run_id": request.run_id}
     logger().info(f"Published {published} statuses again", extra=extra)
 
@@ -132,36 +139,45 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
 
 def _grant_slots(parts: PublisherParts, records: list[Record]) -> dict[str, Any]:
     """Let DISPATCH grant the slots of pools that runs have returned or wait for."""
-    keys = {record["eventID"]: _changed_pools(parts, record) for record in records}
-    changed = dict.fromkeys(key for each in keys.values() for key in each)
-    if not changed:
+    found = [(record, _changed_pools(parts, record)) for record in records]
+    concerned = [(record, changed) for record, changed in found if any(changed)]
+    if not concerned:
         return {"batchItemFailures": []}
+    freed, joined = ([key for _, changed in concerned for key in changed[place]] for place in (0, 1))
     try:
-        with_tries(lambda: parts.dispatches.send([GrantRequest(key).to_json() for key in changed]))
+        with_tries(lambda: _report_pools(parts, freed, joined))
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing else shows that a new queue exists
         logger().warning(f"Pools will be reported one by one: {error}", extra={"step": "publish"})
 
         def report(record: Record) -> None:
-            requests = [GrantRequest(key) for key in keys[record["eventID"]]]
-            with_tries(lambda: parts.dispatches.send([each.to_json() for each in requests]))
+            with_tries(lambda: _report_pools(parts, *_changed_pools(parts, record)))
 
         def unreported(record: Record) -> object:
             return PublishRequest(parts.read(record["dynamodb"]["NewImage"]).run_id).to_json()
 
-        concerned = [record for record in records if keys[record["eventID"]]]
-        return process_stream(concerned, report, unreported, parts.inbox)
+        return process_stream([record for record, _ in concerned], report, unreported, parts.inbox)
     return {"batchItemFailures": []}
 
 
-def _changed_pools(parts: PublisherParts, record: Record) -> list[str]:
-    """Return the pools that a change of a run concerns, by the images of the run."""
+def _report_pools(parts: PublisherParts, freed: Collection[str], joined: Collection[str]) -> None:
+    """Note the queues that runs have joined, and let DISPATCH grant slots of these pools.
+
+    The notes come first: RECONCILE looks at noted queues each minute, whatever becomes of the messages.
+    """
+    for key in dict.fromkeys(joined):
+        parts.pools.note_queue(key, parts.tokens.new())
+    parts.dispatches.send([GrantRequest(key).to_json() for key in dict.fromkeys((*freed, *joined))])
+
+
+def _changed_pools(parts: PublisherParts, record: Record) -> tuple[list[str], list[str]]:
+    """Return the pools whose slots a change of a run returned, and whose queue it joined, by the images of the run."""
     new, old = (record["dynamodb"].get(name) or {} for name in ("NewImage", "OldImage"))
     if all(name not in image for image in (new, old) for name in ("slots", "waiting")) or not new:
-        return []
+        return [], []
     try:
         before = parts.read(old) if old else None
     except UnreadableRecordError:
-        before = None  # All of its pools are looked at.
+        before = None  # Its queue is noted again.
     return changed_pools(before, parts.read(new))
 
 

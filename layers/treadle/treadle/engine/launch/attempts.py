@@ -72,7 +72,7 @@ def attempt_by_policy(run: Run, now: int) -> Run:
     again = queue_next_attempt(run, now)
     granted = max(run.granted, again.attempt)
     # RECONCILE writes several runs before it sends their messages: if it dies in between, the next pass sends them.
-    due = None if again.waiting else now + MESSAGE_LOST_MS
+    due = again.next_at if again.waiting else now + MESSAGE_LOST_MS
     return replace(again, policy_retries=run.policy_retries + 1, granted=granted, next_at=due)
 
 

@@ -12,7 +12,7 @@ from treadle.model.pools import PoolState, Slot, Waiter, pool_name
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
-from treadle.ports.system import Clock, IdGenerator, Queue
+from treadle.ports.system import Clock, Queue
 
 logger = logging.getLogger(__name__)
 
@@ -34,22 +34,16 @@ class Granter:
         runs: stores run records.
         launches: LAUNCH's queue.
         clock: the clock.
-        tokens: generates the tokens of notes.
     """
 
-    def __init__(
-        self, pools: PoolStore, runs: RunStore, launches: Queue, clock: Clock, tokens: IdGenerator
-    ) -> None:
+    def __init__(self, pools: PoolStore, runs: RunStore, launches: Queue, clock: Clock) -> None:
         self._pools = pools
         self._runs = runs
         self._launches = launches
         self._clock = clock
-        self._tokens = tokens
 
     def grant(self, key: str, ends_at: int) -> int:
         """Grant the free slots of a pool whose slots or queue have changed; return how many runs start.
-
-        Its queue is noted first, so that RECONCILE looks at it each minute until it is empty.
 
         Args:
             key: the pool's key.
@@ -58,10 +52,7 @@ class Granter:
         Raises:
             StoreError: if a store or the queue did not answer; it is safe to retry.
         """
-        if not self._pools.waiters(key, 1):
-            return 0
-        self._pools.note_queue(key, self._tokens.new())
-        return self._grant(key, ends_at)
+        return self._grant(key, ends_at) if self._pools.waiters(key, 1) else 0
 
     def check_queue(self, key: str, token: str, ends_at: int) -> int:
         """Grant a noted queue's free slots, and remove the note of an empty one; return how many runs start.

@@ -25,6 +25,9 @@ PAGE = 100
 CHECKED_MS = 120_000
 """A run that holds a slot others wait for is checked every two minutes, as the report of its end may be lost."""
 
+PASS_MS = 60_000
+"""The time between two passes."""
+
 MAX_CHECKED = 50
 """The maximum number of such runs of a pool in one pass."""
 
@@ -106,7 +109,7 @@ class PoolChecks:
         granted = in_doubt = failed = 0
         overdue: list[Run] = []
         queues: dict[str, PoolQueue] = {}
-        for key, token in self._pools.queues().items():
+        for key, token in _rotated(list(self._pools.queues().items()), now // PASS_MS):
             if self._clock.now() >= ends_at:
                 break
             try:
@@ -159,4 +162,11 @@ class PoolChecks:
         return sorted(found, key=lambda run: run.next_at or 0)[:MAX_CHECKED]
 
 
+def _rotated(queues: list[tuple[str, str]], number: int) -> list[tuple[str, str]]:
+    """Return the queues beginning at another one in each pass, as the time may not suffice for all of them."""
+    first = number * _STRIDE % len(queues) if queues else 0
+    return queues[first:] + queues[:first]
+
+
+_STRIDE = 97
 _STARTED = {Status.STARTING, Status.STARTED, Status.CANCELING}

@@ -52,11 +52,10 @@ def backfill_requests(changes: Collection[RunStatusChange]) -> list[BackfillRequ
     ]
 
 
-def changed_pools(before: Run | None, after: Run) -> list[str]:
-    """Return the keys of pools whose slots a run has returned, or whose queue it has joined."""
+def changed_pools(before: Run | None, after: Run) -> tuple[list[str], list[str]]:
+    """Return the keys of pools whose slots a run has returned, and of those whose queue it has joined."""
     changed = pool_changes(before, after)
-    keys = [slot.pool for slot, _ in changed.freed]
-    return [*keys, changed.parked.pool] if changed.parked else keys
+    return [slot.pool for slot, _ in changed.freed], [changed.parked.pool] if changed.parked else []
 
 
 def _plain(name: str) -> str:

@@ -23,6 +23,7 @@ from treadle.engine.messages import LaunchRequest, TickRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision
 from treadle.engine.pools.pool_checks import PoolChecks, PoolQueue
+from treadle.engine.pools.start_timeout import with_wait_ended
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
 from treadle.engine.reconcile.held_ticks import HeldTicks
 from treadle.engine.reconcile.late_sensors import LateSensors
@@ -431,7 +432,8 @@ class Reconciler:
             # The index may lag: skip those that have changed meanwhile.
             if run and self._is_due(run):
                 due.append(run)
-        queued = [run for run in due if run.status is Status.QUEUED]
+        found = self._end_waits(found, [run for run in due if run.waiting is not None])
+        queued = [run for run in due if run.status is Status.QUEUED and run.waiting is None]
         found = self._send_again(found, queued)
         found = self._retry(found, [run for run in due if run.retry_at is not None])
         for run in due:
@@ -476,6 +478,18 @@ class Reconciler:
             at = run.claim.expires_at + 1 if held and run.claim else now + LAUNCH_DUE_MS
             try:
                 self._check_again(run, at)
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                found = self._set_run_apart(found, run.run_id, error)
+        return found
+
+    def _end_waits(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
+        """Cancel runs that have waited for a slot of a pool as long as they may."""
+        now = self._clock.now()
+        for run in runs:
+            try:
+                update_with_optimistic_lock(self._runs, run, lambda current: with_wait_ended(current, now))
             except Exception as error:
                 if is_passing(error):
                     raise

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from treadle.definitions.max_runtime import start_timeout_ms
 from treadle.definitions.runs import PRIORITY_TAG, priority_of
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -10,7 +11,9 @@ from treadle.model.runs import Run
 
 
 def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | None = None) -> Run:
-    """Return a queued run that waits for slots of its pools, if it has any; nothing checks it meanwhile.
+    """Return a queued run that waits for slots of its pools, if it has any.
+
+    Nothing checks it meanwhile, unless it has a time limit for that.
 
     Args:
         run: one whose current attempt is to be launched; one that waits already keeps its place.
@@ -23,6 +26,7 @@ def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | No
     since, position = requested or (run.attempted_at, 0)
     place = order_of(_bounded(priority_of(run.tags)), since, position, run.run_id)
     wait = run.waiting or PoolWait("", place, since)
+    timeout = start_timeout_ms(run.tags)
     return replace(
         run,
         waiting=replace(wait, pool=pool or run.pools[0]),
@@ -30,7 +34,7 @@ def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | No
         claim=None,
         pending_start=None,
         unseen_at=None,
-        next_at=None,
+        next_at=None if timeout is None else wait.since + timeout,
     )
 
 

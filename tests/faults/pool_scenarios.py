@@ -1,0 +1,108 @@
+"""Scenarios of concurrency pools, each with what makes it difficult."""
+
+from tests.faults.injection import LISTED, TOKEN_FOR_AN_HOUR
+from tests.faults.pool_simulation import PoolScenario, requested
+from tests.faults.simulated_aws import TargetFaults
+from treadle.testing.pools import Pool
+
+ONE = (Pool("p", 2, jobs=["load"]),)
+
+ORDERED = PoolScenario(
+    ONE,
+    (
+        (0, requested("a b") + requested("low", dagster__priority="-1") + requested("c")),
+        (1, requested("high", dagster__priority="5") + requested("outside", "clean")),
+    ),
+)
+"""Runs with priorities wait for a pool, beside one that is in no pool."""
+
+RETRIED = PoolScenario(
+    ONE,
+    ((0, requested("flaky", dagster__max_retries="2") + requested("a b failing canceled")),),
+    ((3, ("cancel", "canceled")), (30, ("rerun", "failing"))),
+    TargetFaults(failing=frozenset({"failing"}), flaky=frozenset({"flaky"})),
+)
+"""A run fails twice and is retried, a run that waits is canceled, and a run that failed is rerun."""
+
+SEVERAL = PoolScenario(
+    (
+        Pool("big", 2, jobs=["load", "clean"]),
+        Pool("small", 1, jobs=["clean"]),
+        Pool("customer", 1, tag="customer", per_value=True),
+    ),
+    (
+        (0, requested("c1 c2", "clean") + requested("l1", customer="acme")),
+        (1, requested("l2", customer="acme", dagster__priority="9") + requested("c3", "clean", customer="b")),
+        (2, requested("l3") + requested("l4", customer="b")),
+    ),
+)
+"""Each run needs slots of several pools, with limits of their own."""
+
+LIMITED = PoolScenario(
+    (Pool("p", 3, jobs=["load"]), Pool("q", 1, jobs=["clean"])),
+    ((0, requested("a b c d e") + requested("x y z", "clean")), (7, requested("f"))),
+    (
+        (1, ("limit", "p", 1)),
+        (6, ("limit", "p", 0)),
+        (12, ("limit", "p", 2)),
+        (13, ("declare", (Pool("p", 3, jobs=["load"]),), ())),
+        (14, ("limit", "p", None)),
+    ),
+)
+"""An operator lowers a limit below the number of runs in progress, to none, raises and removes it; a pool is removed."""
+
+JOINED = PoolScenario(
+    (Pool("p", 2, jobs=["load"]),),
+    ((0, requested("a") + requested("x y z", "clean")), (1, requested("w", "clean")), (3, requested("b c"))),
+    ((1, ("declare", (Pool("p", 2, jobs=["load", "clean"]),), ("p",))), (9, ("limit", "p", 3))),
+)
+"""A job joins a pool while more of its runs are in progress than the pool has slots."""
+
+REDRIVEN = PoolScenario(
+    ONE,
+    ((0, requested("failing")), (6, requested("a b c d"))),
+    ((8, ("redrive", "failing")),),
+    TargetFaults(failing=frozenset({"failing"})),
+)
+"""A run that has ended goes on, without a slot, after an operator has redriven it at the target."""
+
+UNREPORTED = PoolScenario(
+    ONE,
+    ((0, requested("silent late a b")),),
+    target_faults=TargetFaults(
+        silent=frozenset({"silent"}),
+        late=frozenset({"late"}),
+        unanswered=frozenset({"a"}),
+        busy=frozenset({"b"}),
+    ),
+)
+"""The end of a run is not reported, another one's start is reported after its end, and starts are not answered."""
+
+LOST = PoolScenario(ONE, ((0, requested("a b c")), (4, requested("d"))), loses=frozenset({"launch", "grant"}))
+"""The first message of each run and of each pool is lost."""
+
+UNSURE = PoolScenario(
+    ONE, ((0, requested("unsure a b c")),), contract=TOKEN_FOR_AN_HOUR, unsure=frozenset({"unsure"})
+)
+"""It is never known whether a run was started, which it was: its slot is in doubt until its end is reported."""
+
+UNFOUND = PoolScenario(
+    ONE,
+    ((0, requested("lost found a b")),),
+    target_faults=TargetFaults(swallowed=frozenset({"lost"}), unanswered=frozenset({"found"})),
+    contract=LISTED,
+)
+"""The target has no tokens, and only lists what it was asked to start."""
+
+SCENARIOS = {
+    "ordered": ORDERED,
+    "retried": RETRIED,
+    "several": SEVERAL,
+    "limited": LIMITED,
+    "joined": JOINED,
+    "redriven": REDRIVEN,
+    "unreported": UNREPORTED,
+    "lost": LOST,
+    "unsure": UNSURE,
+    "unfound": UNFOUND,
+}

@@ -1,0 +1,698 @@
+"""A simulation of concurrency pools: ticks, runs, their targets and an operator; a fault can be injected at every call."""
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar
+
+from tests.faults.simulated_aws import (
+    VISIBILITY_MS,
+    SimulatedDeadLetters,
+    SimulatedQueue,
+    SimulatedTarget,
+    TargetFaults,
+)
+from tests.faults.simulation import PORTS, Simulation
+from tests.faults.trace import Trace, TracedRuns
+from tests.support.engine import JOBS, NAMESPACE, RUN_IDS
+from tests.support.metrics import discard_metrics
+from tests.support.replaced_stores import ReplacedStores
+from treadle.adapters.dynamodb.runs import _item, _run
+from treadle.adapters.status_events import parse_status_change
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.engine.assembly import Assembly
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
+from treadle.engine.messages import LaunchRequest, PublishRequest, TickRequest, dispatch_request
+from treadle.engine.pools.pool_checks import CHECKED_MS
+from treadle.engine.record.run_state import MESSAGE_LOST_MS
+from treadle.engine.registry.registry_cache import MAX_AGE_MS
+from treadle.engine.registry.registry_sync import CLOSED_MS
+from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
+from treadle.entrypoints.handler import process_queue
+from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
+from treadle.model.pools import BEYOND, PoolState
+from treadle.model.runs import Run, pool_changes
+from treadle.model.targets import Execution, JobSettings, Start, StartContract
+from treadle.model.ticks import PlannedRun, Tick, TickKind
+from treadle.operate.runs import RunOperations
+from treadle.ports.targets import Target
+from treadle.testing.bus import InMemoryBus
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.grants import FixedGrants
+from treadle.testing.pools import DeclaredPools, Pool
+from treadle.testing.stores import InMemoryStores
+from treadle.testing.system import SequentialIds, VirtualClock
+from treadle.testing.targets import NAMED
+
+SECONDS = 60
+PAUSE_SECONDS = 1_200
+MINUTE_MS = 60_000
+RECONCILE_MS = 60_000
+INDEX_LAG_MS = 10_000
+"""By how much the simulated indexes lag; those of DynamoDB Local do not."""
+
+SENSOR = "watch"
+JOB_NAMES = ("load", "clean")
+SETTINGS = {name: replace(next(iter(JOBS.values())), job=name) for name in JOB_NAMES}
+
+REPAIR_MS = max(MESSAGE_LOST_MS, CHECKED_MS, SECONDS * 1000 + TAKEOVER_MARGIN_MS) + 2 * RECONCILE_MS
+"""The time in which a lost message is sent again, a lost end is found, or the claim of a dead launch expires: until
+then, RECONCILE looks once, and once more if the index lags."""
+
+REDELIVERY_MS = VISIBILITY_MS + RECONCILE_MS
+"""The time in which what a killed function was processing is processed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A run that a tick requests."""
+
+    key: str
+    job: str = "load"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def requested(keys: str, job: str = "load", **tags: str) -> tuple[Requested, ...]:
+    """Return a request for each of the keys, which are separated by spaces."""
+    named = {name.replace("__", "/"): value for name, value in tags.items()}
+    return tuple(Requested(key, job, named) for key in keys.split())
+
+
+@dataclass(frozen=True, slots=True)
+class PoolScenario:
+    """What sensors request, and what an operator does.
+
+    Attributes:
+        pools: the declared pools.
+        ticks: the requests of each tick, by the minute.
+        commands: the operator's commands in order, each with the minute and its arguments.
+        target_faults: failures of the target, by run key.
+        contract: the start contract of the target.
+        loses: the message of the queues that are lost, by their kind: the first of each run or pool.
+        unsure: jobs whose start is never answered, by run key; they run for two hours.
+    """
+
+    pools: tuple[Pool, ...]
+    ticks: tuple[tuple[int, tuple[Requested, ...]], ...]
+    commands: tuple[tuple[int, tuple[Any, ...]], ...] = ()
+    target_faults: TargetFaults = TargetFaults()
+    contract: StartContract = NAMED
+    loses: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset()
+
+
+class _Context:
+    """Lambda's context of an invocation that has just begun."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return SECONDS * 1000
+
+
+@dataclass(slots=True)
+class Interval:
+    """The time in which an execution was under way, as its target knows it.
+
+    Attributes:
+        launch_id: the attempt.
+        started_at: its beginning.
+        ended_at: its end; None while it is under way.
+        is_redriven: True if an operator redrove it at the target.
+    """
+
+    launch_id: str
+    started_at: int
+    ended_at: int | None = None
+    is_redriven: bool = False
+
+
+@dataclass(slots=True)
+class LossyQueue(SimulatedQueue):
+    """A queue that loses the first message of each run or pool, of some kinds.
+
+    Attributes:
+        loses: the kinds.
+    """
+
+    loses: frozenset[str] = frozenset()
+    _lost: set[str] = field(default_factory=set)
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+        """Add the messages that are not lost."""
+        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
+        kept = [(body, delay) for body, delay in zip(bodies, delays, strict=True) if not self._loses(body)]
+        SimulatedQueue.send(self, [body for body, _ in kept], delay_seconds=[delay for _, delay in kept])
+
+    def _loses(self, body: Mapping[str, object]) -> bool:
+        name = json.dumps(body, sort_keys=True, default=str)
+        if body.get("treadle") not in self.loses or name in self._lost:
+            return False
+        self._lost.add(name)
+        return True
+
+
+@dataclass(slots=True)
+class PoolTarget(SimulatedTarget):
+    """A target that remembers when each execution was under way.
+
+    Attributes:
+        intervals: in the order of starts.
+        unsure: jobs whose start is never answered, by run key.
+        on_start: called after each start.
+    """
+
+    intervals: list[Interval] = field(default_factory=list)
+    unsure: frozenset[str] = frozenset()
+    on_start: Any = None
+
+    def start(self, start: Start) -> Execution:
+        """Start a job, as often as the contract promises."""
+        execution = SimulatedTarget.start(self, start)
+        if str(json.loads(start.payload)["run_key"]) in self.unsure:
+            msg = "The connection broke."
+            raise LaunchUncertainError(msg)
+        return execution
+
+    def _begun(self, execution: Execution, key: str) -> None:
+        self.intervals.append(Interval(execution.launch_id or "", self.clock.now()))
+        if key in self.unsure:
+            self.ends.append(
+                (self.clock.now() + 120 * MINUTE_MS, next(self._count), execution.external_id, key)
+            )
+            self.ends.sort()
+        else:
+            SimulatedTarget._begun(self, execution, key)
+        self.on_start(self.intervals[-1])
+
+    def end_due(self) -> None:
+        """End the jobs that have run for long enough."""
+        SimulatedTarget.end_due(self)
+        self._note_ends()
+
+    def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
+        """Cancel a job, and report its end."""
+        SimulatedTarget.cancel(self, external_id, role, reason)
+        self._note_ends()
+
+    def _note_ends(self) -> None:
+        for each in self.intervals:
+            executions = [self.inner.executions[name] for name in self.inner.begun.get(each.launch_id, ())]
+            if each.ended_at is None and all(execution.status.is_finished for execution in executions):
+                each.ended_at = self.clock.now()
+
+    def redrive(self, external_id: str, key: str) -> None:
+        """Let an execution that has ended go on, as an operator does at Step Functions, and report it."""
+        redriven = replace(self.inner.executions[external_id], status=Status.STARTED, ended_at=None, retry=1)
+        self.inner.executions[external_id] = redriven
+        self.intervals.append(Interval(redriven.launch_id or "", self.clock.now(), is_redriven=True))
+        self._begun_again(redriven, key)
+
+    def _begun_again(self, execution: Execution, key: str) -> None:
+        end = (self.clock.now() + 10 * MINUTE_MS, next(self._count), execution.external_id, key)
+        self.ends.append(end)
+        self.ends.sort()
+        self._report(execution, "RUNNING", key, 0)
+
+    def _report(
+        self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
+    ) -> None:
+        sent = len(self.events.messages)
+        SimulatedTarget._report(self, execution, status, key, delay, machine)
+        for message in self.events.messages[sent:]:
+            body = json.loads(message.body)
+            redriven = [each for each in self.intervals if each.is_redriven]
+            at = next((each.started_at for each in redriven if each.launch_id == execution.launch_id), None)
+            if at is not None:
+                body["detail"] |= {"redriveCount": 1, "redriveDate": at}
+                message.body = json.dumps(body)
+
+
+@dataclass(slots=True)
+class PoolSimulation(Simulation):
+    """A simulation of an engine with pools.
+
+    Attributes:
+        scenario: what is requested, and what the operator does.
+        faults: injects the faults.
+        problems: what went wrong on the way.
+        longest_idle: the longest time that a slot was free while a run could have started, by pool.
+        has_lag: whether indexes lag.
+    """
+
+    ports: ClassVar[Mapping[str, str]] = {"runs": PORTS["runs"], "pools": "PoolStore"}
+
+    scenario: PoolScenario
+    faults: Faults = field(default_factory=Faults)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    stores: InMemoryStores = field(default_factory=InMemoryStores)
+    trace: Trace = field(default_factory=Trace)
+    dead_letters: SimulatedDeadLetters = field(default_factory=SimulatedDeadLetters)
+    stream: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    longest_idle: dict[str, int] = field(default_factory=dict)
+    limits: list[tuple[int, str, int]] = field(default_factory=list)
+    pools: list[tuple[int, dict[str, Pool]]] = field(default_factory=list)
+    writes: list[tuple[int, Run]] = field(default_factory=list)
+    granted: dict[str, int] = field(default_factory=dict)
+    dispatches: SimulatedQueue = field(init=False)
+    launches: SimulatedQueue = field(init=False)
+    events: SimulatedQueue = field(init=False)
+    publishes: SimulatedQueue = field(init=False)
+    jobs_run: PoolTarget = field(init=False)
+    began_at: int = field(init=False)
+    next_look: int = field(init=False)
+    commands: list[tuple[int, tuple[Any, ...]]] = field(init=False)
+    ticks: list[tuple[int, tuple[Requested, ...]]] = field(init=False)
+    _tokens: SequentialIds = field(default_factory=SequentialIds)
+    _idle_since: dict[str, int] = field(default_factory=dict)
+    _lagging: dict[str, Run] = field(default_factory=dict)
+    _seen: int = 0
+    _steps: int = 0
+
+    def __post_init__(self) -> None:
+        random.seed(0)  # The delay of a throttled message is random.
+        self.began_at = self.clock.now()
+        self.next_look = self.began_at + RECONCILE_MS
+        for name in ("dispatches", "launches", "events", "publishes"):
+            setattr(self, name, LossyQueue(self.clock, self.dead_letters.kept, loses=self.scenario.loses))
+        scenario = self.scenario
+        self.jobs_run = PoolTarget(
+            self.clock, scenario.contract, scenario.target_faults, self.events, unsure=scenario.unsure
+        )
+        self.jobs_run.on_start = self._started
+        self.faults.pause = lambda: self.run(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.commands = [
+            (self.began_at + minute * MINUTE_MS, command) for minute, command in scenario.commands
+        ]
+        self.ticks = [(self.began_at + minute * MINUTE_MS, requests) for minute, requests in scenario.ticks]
+        self._declare({pool.name: pool for pool in scenario.pools})
+
+    # Pools.
+
+    def _declare(self, pools: dict[str, Pool], *, closed: frozenset[str] = frozenset()) -> None:
+        """Declare exactly these pools, as a deployment does."""
+        now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
+        states = [
+            PoolState(
+                pool.name,
+                pool.limit,
+                pool.limits,
+                closed_until=now + CLOSED_MS if pool.name in closed else None,
+            )
+            for pool in pools.values()
+        ]
+        self.stores.pools.declare(states, before.keys() - pools.keys())
+        self.pools.append((now, pools))
+        self._note_limits()
+
+    def _note_limits(self) -> None:
+        for name, state in self.stores.pools.states().items():
+            self.limits.append((self.clock.now(), name, state.limit_of(name)))
+
+    def limit_since(self, name: str, since: int) -> int:
+        """Return the highest limit of a pool since a time."""
+        of_pool = [(at, limit) for at, each, limit in self.limits if each == name]
+        before = [limit for at, limit in of_pool if at <= since][-1:]
+        return max([*before, *(limit for at, limit in of_pool if at > since)])
+
+    def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the pools of a run as a component sees them, whose copy of the registry is as old as it may be."""
+        seen = [pools for at, pools in self.pools if at <= self.clock.now() - MAX_AGE_MS]
+        return DeclaredPools(seen[-1] if seen else self.pools[0][1]).of(job, tags)
+
+    def pools_of(self, launch_id: str) -> tuple[str, ...]:
+        """Return the pools that an attempt's run is in, as declared now."""
+        run = self.stores.tables.runs[launch_id.rpartition("-")[0]]
+        return DeclaredPools(self.pools[-1][1]).of(run.job, run.tags)
+
+    def under_way(self, pool: str, *, redriven: bool = True) -> list[Interval]:
+        """Return the executions of a pool that are under way, as the target knows them."""
+        return [
+            each
+            for each in self.jobs_run.intervals
+            if each.ended_at is None
+            and (redriven or not each.is_redriven)
+            and pool in self.pools_of(each.launch_id)
+        ]
+
+    # The ports.
+
+    def _stores(self) -> Any:
+        return ReplacedStores(self.stores, runs=_WatchedRuns(self))
+
+    @property
+    def engine(self) -> Assembly:
+        """The assembly of the engine's components, with faults at the stores."""
+        return Assembly(self._faulted(), self.clock, self._tokens, NAMESPACE, self)
+
+    def _target(self) -> dict[str, Target]:
+        target: Target = self.jobs_run
+        lost, throttled = LaunchUncertainError, LaunchDelayedError
+        return {"step_functions": faulty(target, "Target", self.faults, lost=lost, throttled=throttled)}
+
+    @property
+    def settings(self) -> Mapping[str, JobSettings]:
+        """The settings of the jobs."""
+        return SETTINGS
+
+    # The operator.
+
+    def _operate(self, name: str, *args: Any) -> None:
+        runs = RunOperations(
+            self.engine.stores.runs,
+            self.stores.sensors,
+            self._queue(self.launches),
+            self.settings,
+            self._target(),
+            RUN_IDS,
+            self.clock,
+        )
+        if name == "limit":
+            self.engine.stores.pools.set_override(*args, "operator", self.engine.clock.now())
+            self._note_limits()
+        elif name == "declare":
+            [pools, closed] = args
+            self._declare({pool.name: pool for pool in pools}, closed=frozenset(closed))
+        elif name == "redrive":
+            [execution] = self.jobs_run.inner.begun[f"{run_id(args[0])}-1"]
+            self.jobs_run.redrive(execution, args[0])
+        else:
+            getattr(runs, name)(run_id(args[0]), "ann")
+
+    def _command(self, at: int, command: tuple[Any, ...]) -> None:
+        """Give a command; if it does not succeed, again a minute later."""
+        is_done = False
+        with suppress(TreadleError):
+            is_done = self.faults.run("COMMAND", lambda: self._operate(*command))
+        if not is_done and self.clock.now() < at + 60 * MINUTE_MS:
+            self.commands.append((self.clock.now() + MINUTE_MS, command))
+            self.commands.sort(key=lambda each: each[0])
+
+    def _commit(self, at: int, requests: tuple[Requested, ...]) -> None:
+        """Commit a tick, and send it to DISPATCH."""
+        tick_id = leased_tick_id(at, len(self.ticks) + 1)
+        planned = tuple(PlannedRun(run_id(r.key), r.key, r.job, "{}", r.tags) for r in requests)
+        tick = Tick(SENSOR, tick_id, TickKind.LEASED, TickStatus.SUCCESS, at, at, at, requests=planned)
+        self.stores.tables.ticks[SENSOR, tick_id] = tick
+        self.dispatches.send([TickRequest(SENSOR, tick_id).to_json()])
+
+    # The engine.
+
+    def _dispatch(self, event: dict[str, Any]) -> Any:
+        engine, launches, inbox = (
+            self.engine,
+            self._queue(self.launches),
+            self._inbox("dispatch", self.dispatches),
+        )
+        dispatcher = engine.dispatcher(launches, FixedGrants({SENSOR: frozenset(JOB_NAMES)}), InMemoryBus())
+        parts = DispatcherParts(
+            dispatcher,
+            engine.backfiller(launches, self.settings),
+            engine.granter(launches),
+            lambda _: Tick("", "", TickKind.LEASED, TickStatus.SUCCESS, 0, 0, 0),
+            InMemoryBus(),
+            inbox,
+        )
+        handle = partial(dispatch_message, parts, self.clock.now() + SECONDS * 1000)
+        return process_queue(event, _Context(), handle, inbox, dispatch_request, kept_in_tables=True)
+
+    def _launch(self, event: dict[str, Any]) -> Any:
+        inbox = self._inbox("launch", self.launches)
+        launcher = self.engine.launcher(inbox.queue, self.settings, self._target())
+
+        def handle(request: LaunchRequest) -> None:
+            launcher.launch(request, SECONDS)
+
+        return process_queue(event, _Context(), handle, inbox, LaunchRequest.from_json, kept_in_tables=True)
+
+    def _record(self, event: dict[str, Any]) -> Any:
+        recorder = self.engine.recorder(self.settings, self._target())
+
+        def handle(body: Any) -> None:
+            recorder.record(parse_status_change(body))
+
+        return process_queue(event, _Context(), handle, self._inbox("record", self.events))
+
+    def _publisher(self) -> PublisherParts:
+        engine, inbox = self.engine, self._inbox("publish", self.publishes)
+        stores, publisher = engine.stores, engine.publisher(InMemoryBus())
+        dispatches = self._queue(self.dispatches)
+        return PublisherParts(publisher, _run, inbox, dispatches, stores.runs, stores.pools, self._tokens)
+
+    def _publish_again(self, event: dict[str, Any]) -> Any:
+        parts = self._publisher()
+        handle = partial(publish_message, parts)
+        return process_queue(event, _Context(), handle, parts.inbox, PublishRequest.from_json)
+
+    def _reconcile(self) -> None:
+        engine, launches = self.engine, self._queue(self.launches)
+        grants = FixedGrants({SENSOR: frozenset(JOB_NAMES)})
+        dispatcher = engine.dispatcher(launches, grants, InMemoryBus())
+        engine.reconciler(dispatcher, launches, self.settings, self._target()).reconcile(SECONDS)
+
+    # Time.
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is not finished, or there is a note of a queue."""
+        tables = self.stores.tables
+        runs = any(run.next_at is not None or run.waiting for run in tables.runs.values())
+        pending = any(tick.is_to_be_dispatched for tick in tables.ticks.values())
+        closed = any(pool.closed_until for pool in tables.pools.values())
+        return runs or pending or bool(tables.queues) or closed
+
+    def _next_times(self) -> Iterator[int]:
+        queues = (self.dispatches, self.launches, self.events, self.publishes)
+        yield from (queue.next_at for queue in queues if queue.next_at is not None)
+        yield from (at for at, _ in self.stream[:1])
+        yield from (end[0] for end in self.jobs_run.ends[:1])
+        yield from (at for at, _ in self.commands[:1])
+        yield from (at for at, _ in self.ticks[:1])
+        if self.is_busy:
+            yield self.next_look
+
+    def _run_due(self) -> None:
+        self.jobs_run.end_due()
+        while self.ticks and self.ticks[0][0] <= self.clock.now():
+            self._commit(*self.ticks.pop(0))
+        while self.commands and self.commands[0][0] <= self.clock.now():
+            self._command(*self.commands.pop(0))
+        before = -1
+        while before != len(self.writes):
+            before = len(self.writes)
+            self._receive("DISPATCH", self.dispatches, self._dispatch)
+            self._receive("LAUNCH", self.launches, self._launch)
+            self._receive("RECORD", self.events, self._record)
+            self._receive("PUBLISH", self.publishes, self._publish_again)
+            self._deliver_stream()
+            self._receive("DISPATCH", self.dispatches, self._dispatch)
+        if self.is_busy and self.next_look <= self.clock.now():
+            self.next_look = self.clock.now() + RECONCILE_MS
+            with suppress(TreadleError):
+                self.faults.run("RECONCILE", self._reconcile)
+        self._look_for_idle_slots()
+        discard_metrics()
+
+    def _deliver_stream(self) -> None:
+        while self.stream and self.stream[0][0] <= self.clock.now():
+            batch, self.stream = self.stream[:4], self.stream[4:]
+            answers: list[dict[str, Any]] = []
+            records = [record for _, record in batch]
+            is_done = self.faults.run(
+                "PUBLISH",
+                lambda: answers.append(publish_stream(self._publisher(), records)),  # noqa: B023
+            )
+            if not is_done or answers[0]["batchItemFailures"]:
+                again = self.clock.now() + MINUTE_MS
+                self.stream = [(again, record) for record in records] + [
+                    (max(at, again), record) for at, record in self.stream
+                ]
+
+    # What is written.
+
+    def wrote(self, before: Run | None, run: Run) -> None:
+        """Check a write of a run, and let the stream deliver it."""
+        after = replace(run, revision=run.revision + (before is not None))
+        self.writes.append((self.clock.now(), after))
+        images = {"NewImage": _item(after, after.revision)}
+        if before is not None:
+            images["OldImage"] = _item(before, before.revision)
+        record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
+        self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
+        changed = pool_changes(before, after)
+        if any(slot.number != BEYOND for slot, _ in changed.taken) and before is not None:
+            self.granted[after.launch_id] = self.clock.now()
+            self._check_order(before, after)
+
+    def _check_order(self, before: Run, after: Run) -> None:
+        """Check that a granted run was the first of those that could start (I13)."""
+        place = before.waiting.order if before.waiting is not None else ""
+        for other in self.stores.tables.runs.values():
+            if before.waiting is None or other.waiting is None or other.waiting.order >= place:
+                continue
+            if other.waiting.pool != before.waiting.pool:
+                continue  # Order holds within a queue.
+            if all(self._has_room(pool, after.launch_id) for pool in other.pools):
+                self.problems.append(f"I13: {after.run_key} was granted before {other.run_key}")
+
+    def _has_room(self, pool: str, without: str = "") -> bool:
+        """Return whether a pool has a free slot, not counting what one attempt holds."""
+        state = self.stores.pools.state(pool.partition("=")[0])
+        held = [each for each in self.stores.pools.holders(pool) if each.launch_id != without]
+        return state is not None and state.closed_until is None and len(held) < state.limit_of(pool)
+
+    def _started(self, begun: Interval) -> None:
+        """Check a start that Treadle requested, by the target's own history (I11)."""
+        run = self.stores.tables.runs[begun.launch_id.rpartition("-")[0]]
+        beyond = {slot.pool for slot in run.slots if slot.number == BEYOND and slot.attempt == run.attempt}
+        # What was granted is started, although the limit may have been lowered since the granter looked.
+        since = self.granted.get(begun.launch_id, self.clock.now()) - MINUTE_MS
+        since -= PAUSE_SECONDS * 1000 if any(fault == "paused" for _, fault in self.faults.injected) else 0
+        for pool in self.pools_of(begun.launch_id):
+            declared = [at for at, pools in self.pools if pool.partition("=")[0] in pools]
+            # A start that was on its way when the pool came into being.
+            if pool in beyond or (len(self.pools) > 1 and self.clock.now() < self.pools[-1][0] + CLOSED_MS):
+                continue
+            del declared
+            others = [
+                each for each in self.under_way(pool) if not (each.is_redriven and each.started_at > since)
+            ]
+            name = pool.partition("=")[0]
+            limit = self.limit_since(name, since) if name == pool else self._value_limit(pool)
+            if len(others) > limit:
+                names = [f"{each.launch_id[-8:]}" for each in others]
+                self.problems.append(f"I11: {len(others)} runs of {pool} are under way, of {limit}: {names}")
+
+    def _value_limit(self, pool: str) -> int:
+        state = self.stores.pools.state(pool.partition("=")[0])
+        return 10**6 if state is None else state.limit_of(pool)
+
+    def _look_for_idle_slots(self) -> None:
+        """Note how long slots are free, by the target's history, although runs that could start wait (I12, I13)."""
+        idle: set[str] = set()
+        for run in self.stores.tables.runs.values():
+            if run.waiting and all(self._is_idle(pool) for pool in run.pools):
+                idle.add(run.waiting.pool)
+        for pool in idle | self._idle_since.keys():
+            if pool not in idle:
+                self._idle_since.pop(pool)
+                continue
+            since = self._idle_since.setdefault(pool, self.clock.now())
+            self.longest_idle[pool] = max(self.longest_idle.get(pool, 0), self.clock.now() - since)
+
+    def _is_idle(self, pool: str) -> bool:
+        state = self.stores.pools.state(pool.partition("=")[0])
+        if state is None or state.closed_until is not None:
+            return state is None
+        in_doubt = [
+            each
+            for each in self.stores.pools.holders(pool)
+            if self.stores.tables.runs[each.run_id].status.is_finished
+            or each.launch_id != self.stores.tables.runs[each.run_id].launch_id
+        ]
+        of_attempts = {each.launch_id for each in in_doubt} | {
+            each.launch_id for each in self.under_way(pool)
+        }
+        return len(of_attempts) < state.limit_of(pool)
+
+    # What indexes show.
+
+    def lagging(self) -> dict[str, Run]:
+        """Return the records as a lagging index shows them."""
+        while self._seen < len(self.writes) and self.writes[self._seen][0] <= self.clock.now() - INDEX_LAG_MS:
+            run = self.writes[self._seen][1]
+            self._lagging[run.run_id] = run
+            self._seen += 1
+        return self._lagging
+
+
+def run_id(key: str) -> str:
+    """Return the id of a key's run."""
+    return RUN_IDS.keyed(SENSOR, key)
+
+
+class _WatchedRuns(TracedRuns):
+    """A `RunStore` that reports each write to the simulation, and whose indexes lag."""
+
+    def __init__(self, simulation: PoolSimulation) -> None:
+        super().__init__(simulation.stores.runs, simulation.trace)
+        self._simulation = simulation
+
+    def _before(self, run: Run) -> Run | None:
+        return self._simulation.stores.tables.runs.get(run.run_id)
+
+    def create(self, run: Run) -> Run | None:
+        current = super().create(run)
+        if current is None:
+            self._simulation.wrote(None, run)
+        return current
+
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        known = self._before(run)
+        current = super().replace(run, before)
+        if current is None:
+            self._simulation.wrote(known, run)
+        return current
+
+    def due(self, now: int, limit: int) -> list[str]:
+        shown = self._simulation.lagging().values()
+        found = sorted(
+            (run.next_at, run.run_id) for run in shown if run.next_at is not None and run.next_at <= now
+        )
+        return [name for _, name in found[:limit]]
+
+    def in_progress(self, limit: int, after: str | None = None) -> tuple[list[str], str | None]:
+        shown = self._simulation.lagging().values()
+        found = sorted(run.run_id for run in shown if run.next_at is not None and run.run_id > (after or ""))
+        return found[:limit], found[limit - 1] if len(found) > limit else None
+
+
+def violations(simulation: PoolSimulation) -> list[str]:
+    """Return what an engine with pools must never do, and did."""
+    return [*simulation.problems, *_of_end(simulation), *_of_items(simulation), *_of_idle_slots(simulation)]
+
+
+def _of_end(simulation: PoolSimulation) -> Iterator[str]:
+    requests = [each for _, requests in simulation.scenario.ticks for each in requests]
+    runs = simulation.stores.tables.runs
+    for request in requests:
+        run = runs.get(run_id(request.key))
+        if run is None or not run.status.is_finished or run.next_at is not None:
+            yield f"I2: {request.key} never ends: {run}"
+    for launch_id, executions in simulation.jobs_run.inner.begun.items():
+        if len(executions) > 1:
+            yield f"I1: {launch_id} was started {len(executions)} times"
+    if simulation.dead_letters.kept:
+        yield f"I10: there are dead letters: {simulation.dead_letters.kept}"
+
+
+def _of_items(simulation: PoolSimulation) -> Iterator[str]:
+    """Check that no slot and no place in a queue is left whose run does not hold it or wait there."""
+    tables = simulation.stores.tables
+    held = {(pool, each.number, each.launch_id) for pool, of in tables.slots.items() for each in of}
+    named = {
+        (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}")
+        for run in tables.runs.values()
+        for slot in run.slots
+    }
+    if held != named:
+        yield f"I12: slots {sorted(held - named)} are held, but {sorted(named - held)} are recorded"
+    if held:
+        yield f"I12: slots are held at the end: {sorted(held)}"
+    left = {pool: of for pool, of in tables.waiters.items() if of}
+    if left or tables.queues:
+        yield f"I12: queues are left: {left}, noted {tables.queues}"
+
+
+def _of_idle_slots(simulation: PoolSimulation) -> Iterator[str]:
+    kinds = {str(fault) for _, fault in simulation.faults.injected}
+    bound = REPAIR_MS + len(simulation.faults.injected) * REDELIVERY_MS
+    bound += PAUSE_SECONDS * 1000 * ("paused" in kinds)
+    for pool, longest in simulation.longest_idle.items():
+        if longest > bound:
+            yield f"I13: a slot of {pool} was free for {longest / 1000:g} s although a run waited"
