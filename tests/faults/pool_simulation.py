@@ -22,7 +22,7 @@ from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.dynamodb.runs import _item, _run
 from treadle.adapters.status_events import parse_status_change
-from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly

@@ -151,8 +151,7 @@ def test_slot_of_an_attempt_in_doubt_is_kept_until_its_target_reports_the_end() 
     engine.create("a", "b")
     engine.launch()
     engine.stores.pools.note_queue("warehouse", "t")
-    engine.granter.grant("warehouse", engine.clock.now() + 1000)
-    engine.launch()
+    engine.reconcile()
     assert engine.started == ["a"]
 
     engine.report("a", Status.FAILURE, failure=Failure("OutcomeUnknownError", "?", assumed=True))

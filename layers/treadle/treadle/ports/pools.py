@@ -45,9 +45,6 @@ class PoolStore(Protocol):
     def waiters(self, key: str, limit: int) -> list[Waiter]:
         """Return the first runs in the queue, in order."""
 
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Remove a waiter whose run does not wait there."""
-
     def note_queue(self, key: str, token: str) -> None:
         """Note that runs wait in a queue, so that RECONCILE looks at it.
 

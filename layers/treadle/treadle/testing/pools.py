@@ -117,11 +117,6 @@ class InMemoryPoolStore:
             waiting = sorted(self._tables.waiters.get(key, {}).items())[:limit]
         return [Waiter(run_id, order) for order, run_id in waiting]
 
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Remove a waiter."""
-        with self._tables.lock:
-            self._tables.waiters.get(key, {}).pop(waiter.order, None)
-
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""
         self._tables.queues[key] = token

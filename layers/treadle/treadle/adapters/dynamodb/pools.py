@@ -86,10 +86,6 @@ class DynamoPoolStore:
         """Return the first runs in the queue."""
         return list(each_readable(_waiter, self._items(key, _WAIT, limit)))
 
-    def remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Delete the waiter's item."""
-        self._database.delete(self._table, (f"{PREFIX}{key}", f"{_WAIT}{waiter.order}"))
-
     def _items(self, key: str, kind: str, limit: int | None = None) -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
         return self._database.query(

@@ -1,10 +1,9 @@
 """Grants slots of concurrency pools to the runs that wait for them, in their order."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from treadle.definitions.errors import SlotTakenError, UnreadableRecordError
+from treadle.definitions.errors import SlotTakenError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
@@ -13,8 +12,6 @@ from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
-
-logger = logging.getLogger(__name__)
 
 BATCH = 100
 """The maximum number of waiting runs that are read at once."""
@@ -88,30 +85,19 @@ class Granter:
     ) -> set[str]:
         """Grant slots to these runs in order; return those that are to be passed over."""
         runs = self._runs.get_many([each.run_id for each in waiters])
+        skipped: set[str] = set()
         for waiter in waiters:
             if not self._free(free, key):
                 break
             run = runs.get(waiter.run_id)
-            if run is None and self._is_unreadable(waiter):
-                return {waiter.run_id}
-            if run is None or not _waits_at(run, key, waiter):
-                # Both change in one transaction: it has left since the queue was read, or was changed by hand.
-                self._pools.remove_waiter(key, waiter)
-                continue
-            changed = self._started_or_moved(free, run)
+            # Both change in one transaction: it has left since the queue was read, or one of them was changed by hand.
+            is_there = run is not None and _waits_at(run, key, waiter)
+            changed = self._started_or_moved(free, run) if run is not None and is_there else None
             if changed is None:
-                return {waiter.run_id}
-            if changed.waiting is None:
+                skipped.add(waiter.run_id)
+            elif changed.waiting is None:
                 granted.append(changed)
-        return set()
-
-    def _is_unreadable(self, waiter: Waiter) -> bool:
-        try:
-            self._runs.get(waiter.run_id)
-        except UnreadableRecordError as error:
-            logger.error("%s", error)  # noqa: TRY400 - its words say all
-            return True
-        return False
+        return skipped
 
     def _started_or_moved(self, free: dict[str, list[int]], run: Run) -> Run | None:
         """Give a run slots of all its pools, or move it to the queue of one that is full; None if neither is possible."""
