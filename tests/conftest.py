@@ -37,7 +37,7 @@ def facts_of_clients_found_once() -> Iterator[None]:
     """Share between tests what botocore finds out for AWS clients; each test makes its clients itself.
 
     What it reads of its files took a third of the time of those tests; the present names of events, and whether their
-    handlers take any arguments, half of what was left; the list of services, which each session makes anew, a fifth.
+    handlers take any arguments, half of what was left; the list of services, which each session makes, a fifth.
     Parsing the same timestamps, by client and moto, was a third of the time of listings of thousands of objects.
     """
     found: dict[tuple[object, ...], dict[Any, Any]] = {}
