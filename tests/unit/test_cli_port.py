@@ -439,7 +439,7 @@ def loaded(code: bytes) -> ModuleType:
 
 
 def found(report: Report, *levels: Level) -> list[tuple[int, str]]:
-    return [(each.line, each.what) for each in report.findings if each.level in levels]
+    return [(each.line, each.subject) for each in report.findings if each.level in levels]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -873,7 +873,7 @@ def watch(context, snowflake: SnowflakeResource) -> dg.Definitions: ...
 
     report = ported(tmp_path, source)
 
-    facts = {each.what: each.fact for each in report.findings if each.level is Level.HAND}
+    facts = {each.subject: each.fact for each in report.findings if each.level is Level.HAND}
     assert facts == {
         "SnowflakeResource": NAMES["*Resource"].fact,
         "Definitions": CODE["Definitions"].fact,
@@ -948,7 +948,7 @@ def test_json_has_each_finding(tmp_path: Path) -> None:
     assert {
         "line": 27,
         "level": "cannot be expressed",
-        "what": "schedule",
+        "subject": "schedule",
         "fact": "only sensors are evaluated",
         "advice": "Start the job by EventBridge Scheduler",
         "link": "docs/guide/coming-from-dagster.md#which-one-to-use",

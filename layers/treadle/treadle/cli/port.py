@@ -107,7 +107,7 @@ def _plain(report: "Report", written: bool) -> dict[str, object]:
             {
                 "line": finding.line,
                 "level": finding.level.value,
-                "what": finding.what,
+                "subject": finding.subject,
                 "fact": finding.fact,
                 "advice": finding.advice or None,
                 "link": finding.link,
