@@ -1076,3 +1076,139 @@ def test_mapping_of_an_input_is_changed_by_hand(tmp_path: Path) -> None:
     ).replace("start_offset=-1))],", "start_offset=-1))},")
 
     assert (14, "ins of weekly_asset") in found(ported(tmp_path, text), Level.HAND)
+
+
+@pytest.mark.parametrize(
+    ("monitored", "mapped", "left"),
+    [
+        ("hourly_asset.key, plain.key", "hourly_asset.key", []),
+        ("hourly_asset.key, plain.key", "key", []),
+        ('hourly_asset.key, dg.AssetKey("elsewhere")', "hourly_asset.key", []),
+        ('hourly_asset.key, dg.AssetKey("elsewhere")', "key", ['dg.AssetKey("elsewhere")']),
+        ('dg.AssetKey("elsewhere")', 'dg.AssetKey("elsewhere")', ['dg.AssetKey("elsewhere")']),
+        ("imported.key", "imported.key", ["imported.key"]),
+    ],
+)
+def test_sensor_that_maps_partitions_needs_those_of_assets_that_are_defined_elsewhere(
+    monitored: str, mapped: str, left: list[str], tmp_path: Path
+) -> None:
+    source = MAPPING.replace("hourly_asset.key, plain.key", monitored)
+    source = source.replace("from_asset_key=hourly_asset.key", f"from_asset_key={mapped}")
+
+    report = ported(tmp_path, source)
+
+    unknown = [each for each in report.findings if each.level is Level.HAND]
+    assert [each.subject for each in unknown] == [f"partitions of {each}" for each in left]
+    assert all(each.advice == "Name it by AssetSpec(key, partitions_def=...)" for each in unknown)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "context"),
+    [
+        ("sensor(job_name='load')", "SensorEvaluationContext"),
+        ("asset_sensor(asset_key=dg.AssetKey('a'), job_name='load')", "SensorEvaluationContext"),
+        ("multi_asset_sensor(monitored_assets=[dg.AssetKey('a')])", "MultiAssetSensorEvaluationContext"),
+        ("run_failure_sensor", "RunFailureSensorContext"),
+    ],
+)
+def test_annotation_with_the_context_of_a_job_becomes_that_of_the_sensor(
+    decorator: str, context: str, tmp_path: Path
+) -> None:
+    source = f"import dagster as dg\n\n\n@dg.{decorator}\ndef watch(context: dg.AssetExecutionContext): ...\n"
+
+    report = ported(tmp_path, source)
+
+    assert (5, "AssetExecutionContext") in found(report, Level.CHANGE)
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert f"def watch(context: dg.{context}): ...\n" in report.changed.decode()
+    assert loaded(report.changed).watch.name == "watch"
+
+
+def test_context_whose_annotation_is_corrected_is_imported_and_its_uses_are_checked(tmp_path: Path) -> None:
+    source = """\
+from dagster import AssetExecutionContext, asset, sensor
+
+
+@asset
+def images(context: AssetExecutionContext): ...
+
+
+@sensor(job_name="load")
+def watch(context: AssetExecutionContext):
+    return context.log_key
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(10, "context.log_key")]
+    assert b"AssetExecutionContext" not in report.changed
+    assert loaded(report.changed).watch.name == "watch"
+
+
+MAIN = """\
+import dagster as dg
+
+
+@dg.asset
+def orders(): ...
+
+
+@dg.sensor(job_name="load")
+def watch():
+    yield dg.SkipReason("nothing")
+
+
+if __name__ == "__main__":
+    {statement}
+{otherwise}"""
+
+
+@pytest.mark.parametrize("statement", ["dg.materialize([orders])", "load.execute_in_process()"])
+def test_program_that_runs_jobs_is_removed(statement: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, MAIN.format(statement=statement, otherwise=""))
+
+    assert (13, 'if __name__ == "__main__"') in found(report, Level.CHANGE)
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert b"__main__" not in report.changed
+    assert loaded(report.changed).handler
+
+
+@pytest.mark.parametrize(
+    ("statement", "otherwise", "levels"),
+    [
+        ("watch()", "", []),
+        ("dg.materialize([orders])", "else:\n    watch()\n", [(14, "materialize"), (14, "orders")]),
+    ],
+)
+def test_other_programs_stay(
+    statement: str, otherwise: str, levels: list[tuple[int, str]], tmp_path: Path
+) -> None:
+    report = ported(tmp_path, MAIN.format(statement=statement, otherwise=otherwise))
+
+    assert found(report, Level.HAND) == levels
+    assert b"__main__" in report.changed
+
+
+def test_what_comes_from_the_package_of_the_file_is_copied_by_hand(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    source = """\
+import dagster as dg
+import shop.times
+import json
+from shop import jobs
+from shop.files import FOLDER, unused
+from other.files import SUFFIX
+
+
+@dg.sensor(job=jobs.load)
+def watch():
+    return json.loads(FOLDER + SUFFIX + shop.times.now())
+"""
+
+    report = ported(package, source)
+    outside = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(2, "import of shop"), (5, "import of FOLDER")]
+    assert not found(outside, Level.HAND)

@@ -223,7 +223,7 @@ class Names:
     # What a name is
 
     def _resolve(self, node: ast.AST) -> Name | None:
-        """Return subject of Dagster an expression names."""
+        """Return what of Dagster an expression names."""
         if isinstance(node, ast.Name) and not any(node.id in names for names in self.hidden):
             return self.imports.names.get(node.id)
         if isinstance(node, ast.Attribute):

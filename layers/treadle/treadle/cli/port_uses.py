@@ -13,8 +13,10 @@ from treadle.cli.port_rules import (
     DROPPED_OPTIONS,
     JOB_ELSEWHERE,
     JOBS_OF_ASSETS,
+    MAPS_PARTITIONS,
     MEMBERS,
     PACKAGES,
+    PARTITIONS_OF_KEY,
     RENAMED_OPTIONS,
     SENSORS,
     TARGETS,
@@ -69,8 +71,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
         }
         first = [*node.args.posonlyargs, *node.args.args][:1]
         for decorator, name in makers.items():
-            if name in CONTEXTS and first and first[0].annotation is None:
-                self.contexts[first[0].arg] = CONTEXTS[name]
+            if name in CONTEXTS and first:
+                self._read_context(first[0], CONTEXTS[name])
             self.decorates[decorator] = node
         for each in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
             self.visit(each)
@@ -83,6 +85,21 @@ class UsesPort(CodePort, ast.NodeVisitor):
         self.contexts = before
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def _read_context(self, parameter: ast.arg, given: type) -> None:
+        """Note what a sensor's function gets, and correct an annotation that names another context."""
+        annotation = parameter.annotation
+        named = self._dagster(annotation) if annotation else ""
+        if annotation and not (named.endswith("Context") and not exists(named)):
+            return
+        self.contexts[parameter.arg] = given
+        if annotation:
+            name = next(each.__name__ for each in given.__mro__ if exists(each.__name__))
+            text = self._spelled(name, annotation.lineno)
+            self.source.replace(annotation, text)
+            self.replaced.add(annotation)
+            fact = "a sensor's function gets another context"
+            self._find(annotation, Level.CHANGE, named, fact, f"Change it to `{text}`")
 
     def _is_context(self, parameter: ast.arg) -> bool:
         name = self._dagster(parameter.annotation) if parameter.annotation else ""
@@ -166,11 +183,28 @@ class UsesPort(CodePort, ast.NodeVisitor):
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
             if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
-                self._replace_partitioned(elements(keyword.value))
+                self._replace_partitioned(elements(keyword.value), self._mapped(self.decorates.get(node)))
 
-    def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
-        """Replace the keys of assets with partitions by their specs, which have these."""
+    def _mapped(self, sensor: Function | None) -> list[ast.expr]:
+        """Return the assets whose partitions a sensor maps."""
+        return [
+            keyword.value
+            for each in (ast.walk(sensor) if sensor else ())
+            if isinstance(each, ast.Call) and getattr(each.func, "attr", "") == MAPS_PARTITIONS
+            for keyword in each.keywords
+            if keyword.arg in {"from_asset_key", "to_asset_key"}
+        ]
+
+    def _replace_partitioned(self, nodes: Sequence[ast.expr], mapped: Sequence[ast.expr]) -> None:
+        """Replace the keys of assets with partitions by their specs, which have these.
+
+        Args:
+            nodes: the monitored assets.
+            mapped: those whose partitions the sensor must know.
+        """
         specs = {key: variable for variable, key in self.partitioned.items()}
+        is_any = any(isinstance(each, ast.Name) for each in mapped)
+        needed = {self._text(each) for each in mapped}
         for each in nodes:
             text: str | None = None
             if isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name):
@@ -181,6 +215,16 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 what, fact = self._text(each), "a sensor knows partitions by specs"
                 self.source.replace(each, text)
                 self._find(each, Level.CHANGE, what, fact, f"Change it to `{text}`")
+            elif (is_any or self._text(each) in needed) and not self._is_defined(each):
+                self._refuse(each, f"partitions of {self._text(each)}", PARTITIONS_OF_KEY)
+
+    def _is_defined(self, node: ast.expr) -> bool:
+        """Return whether an asset, named by its key, is defined in the file."""
+        if isinstance(node, ast.Call):
+            keys = {*self.assets.values(), *self.partitioned.values()}
+            return bool(node.args) and self._text(node.args[0]) in keys
+        name = node.value if isinstance(node, ast.Attribute) else node
+        return isinstance(name, ast.Name) and name.id in {*self.assets, *self.specs}
 
     def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
         for each in nodes:
