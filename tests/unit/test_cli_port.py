@@ -1087,6 +1087,7 @@ def test_mapping_of_an_input_is_changed_by_hand(tmp_path: Path) -> None:
         ('hourly_asset.key, dg.AssetKey("elsewhere")', "key", ['dg.AssetKey("elsewhere")']),
         ('dg.AssetKey("elsewhere")', 'dg.AssetKey("elsewhere")', ['dg.AssetKey("elsewhere")']),
         ("imported.key", "imported.key", ["imported.key"]),
+        ("plain.key, imported.key", "imported.key", ["imported.key"]),
     ],
 )
 def test_sensor_that_maps_partitions_needs_those_of_assets_that_are_defined_elsewhere(
@@ -1212,3 +1213,78 @@ def watch():
 
     assert found(report, Level.HAND) == [(2, "import of shop"), (5, "import of FOLDER")]
     assert not found(outside, Level.HAND)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('f"of {orders.key}"', "f\"of {dg.AssetKey('orders')}\""),
+        ("f'of {orders.key}'", "f'of {dg.AssetKey(\"orders\")}'"),
+        ('rf"""of {orders.key}"""', 'rf"""of {dg.AssetKey("orders")}"""'),
+        ('f"{orders.key!r:>{dg.y}}"', "f\"{dg.AssetKey('orders')!r:>{dg.y}}\""),
+    ],
+)
+def test_quotes_within_an_f_string_differ_from_its_own(before: str, after: str, tmp_path: Path) -> None:
+    source = (
+        f"import dagster as dg\n\n\n@dg.asset\ndef orders(): ...\n\n\ndef message():\n    return {before}\n"
+    )
+
+    report = ported(tmp_path, source)
+
+    assert f"    return {after}\n" in report.changed.decode()
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name", "command"),
+    [
+        (
+            "sensor(job_name='load', minimum_interval_seconds=5)",
+            "watch",
+            "watch --kind schedule --job load --interval 15",
+        ),
+        (
+            "sensor(job_name='load', minimum_interval_seconds=900_000)",
+            "watch",
+            "watch --kind schedule --job load --interval 86400",
+        ),
+        (
+            "sensor(job_name='load', minimum_interval_seconds=60 * 5)",
+            "watch",
+            "watch --kind schedule --job load",
+        ),
+        ("sensor(job_name='load')", "sensor", "NAME --kind schedule --job load"),
+        ("sensor(job_name='load')", "Watch", "NAME --kind schedule --job load"),
+        ("asset_sensor(dg.AssetKey('a'))", "watch", "watch --kind asset --asset a"),
+        (
+            "asset_sensor(asset_key=dg.AssetKey(['shop', 'orders']), job_name='load')",
+            "watch",
+            "watch --kind asset --asset shop/orders --job load",
+        ),
+        (
+            "multi_asset_sensor(monitored_assets=[dg.AssetKey('a')], job_name='load')",
+            "watch",
+            "watch --kind multi-asset --asset a --job load",
+        ),
+    ],
+)
+def test_command_that_comes_next_is_one_that_works(
+    decorator: str, name: str, command: str, tmp_path: Path
+) -> None:
+    source = f"import dagster as dg\n\n\n@dg.{decorator}\ndef {name}(context): ...\n"
+
+    shown = run("port", written(tmp_path, source)).stdout
+
+    assert f"Next: treadle new sensor {command}\n" in shown
+
+
+def test_multi_asset_sensor_may_have_one_asset(tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+
+    done = run("new", "sensor", "one_asset", "--kind", "multi-asset", "--asset", "a", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    app = loaded((project / "functions" / "sensors" / "one_asset" / "app.py").read_bytes())
+    instance = TreadleInstance([app.one_asset])
+    for _ in range(2):
+        instance.report_runless_asset_event(AssetMaterialization("a"))
+    assert len(instance.runs()) == 2

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from treadle.cli.new_sensor import INTERVALS
 from treadle.cli.port_code import CodePort
 from treadle.cli.port_names import Function, Sensor, bound, elements
 from treadle.cli.port_rules import (
@@ -36,6 +37,7 @@ from treadle.cli.port_rules import (
 _OF_ASSETS = {"target", "asset_selection", "request_assets"}
 """Options of sensors that select assets."""
 
+_QUOTE = re.compile(r"\w+(\"{3}|'{3}|[\"'])")
 _TEXT = re.compile(r"[\"']([^\"']+)[\"']")
 
 
@@ -121,6 +123,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if self.hidden or name not in SENSORS or not exists(name):
             return
         keywords = call.keywords if isinstance(call, ast.Call) else []
+        if isinstance(call, ast.Call) and call.args and name in {"asset_sensor", "multi_asset_sensor"}:
+            keywords = [ast.keyword("monitored_assets", call.args[0]), *keywords]
         options = [each for keyword in keywords for each in self._new_options(keyword, SENSORS[name])]
         is_of_failures = any(getattr(each.value, "attr", "") == "FAILURE" for each in keywords)
         kind = "run-failure" if is_of_failures else SENSORS[name]
@@ -141,10 +145,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
         if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
-            keys = (re.findall(_TEXT, self._literal_key(each)) for each in elements(value))
+            is_key = self._dagster(getattr(value, "func", value)) == "AssetKey"
+            keys = (
+                re.findall(_TEXT, self._literal_key(each))
+                for each in ([value] if is_key else elements(value))
+            )
             return [f"--asset {'/'.join(key)}" for key in keys if key]
-        is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
-        return [f"--interval {text}"] if is_interval else []
+        is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text.isdecimal()
+        return [f"--interval {min(max(int(text), INTERVALS[0]), INTERVALS[-1])}"] if is_interval else []
 
     def _literal_key(self, node: ast.expr) -> str:
         """Return the text of an asset's key; "" if it cannot be read."""
@@ -179,11 +187,14 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def _replace_assets(self, node: ast.Call, name: str) -> None:
         """Replace removed assets by their keys, where an asset may be named by its key."""
+        monitored = node.args[:1] if name == "multi_asset_sensor" else []
         for keyword in node.keywords:
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
             if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
-                self._replace_partitioned(elements(keyword.value), self._mapped(self.decorates.get(node)))
+                monitored = [keyword.value]
+        for each in monitored:
+            self._replace_partitioned(elements(each), self._mapped(self.decorates.get(node)))
 
     def _mapped(self, sensor: Function | None) -> list[ast.expr]:
         """Return the assets whose partitions a sensor maps."""
@@ -451,6 +462,18 @@ class UsesPort(CodePort, ast.NodeVisitor):
             is_context = value.value.id in self.contexts
             return f"{value.value.id}.instance", class_of("DagsterInstance") if is_context else None
         return "", None
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Visit an f-string: before Python 3.12, no expression in it may have its own quotes."""
+        before = len(self.source.edits)
+        self.generic_visit(node)
+        quote = _QUOTE.match(self.source.text(node))
+        if quote:
+            other = "'" if quote[1] == '"' else '"'
+            inner = self.source.edits[before:]
+            self.source.edits[before:] = [
+                (start, end, text.replace(quote[1], other)) for start, end, text in inner
+            ]
 
     def visit_Name(self, node: ast.Name) -> None:
         """Visit a name: of Dagster's, or of something that is removed."""
