@@ -1055,8 +1055,9 @@ def hourly_to_weekly(context):
 """
 
 
-def test_assets_whose_partitions_a_sensor_maps_become_specs(tmp_path: Path) -> None:
-    report = ported(tmp_path, MAPPING)
+@pytest.mark.parametrize("option", ["monitored_assets=", ""])
+def test_assets_whose_partitions_a_sensor_maps_become_specs(option: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, MAPPING.replace("monitored_assets=", option))
 
     assert not found(report, Level.HAND, Level.IMPOSSIBLE)
     assert "--asset hourly_asset --asset plain" in " ".join(each.options for each in report.sensors)
@@ -1252,6 +1253,18 @@ def test_quotes_within_an_f_string_differ_from_its_own(before: str, after: str, 
             "watch",
             "watch --kind schedule --job load",
         ),
+        ("sensor(target=jobs.load)", "watch", "watch --kind schedule --job load"),
+        ("sensor(job=dg.define_asset_job('load'))", "watch", "watch --kind schedule --job load"),
+        (
+            "sensor(job=dg.define_asset_job(selection='*', name='load'))",
+            "watch",
+            "watch --kind schedule --job load",
+        ),
+        (
+            "run_failure_sensor(monitored_jobs=[jobs.load, jobs.report])",
+            "watch",
+            "watch --kind run-failure --jobs load,report",
+        ),
         ("sensor(job_name='load')", "sensor", "NAME --kind schedule --job load"),
         ("sensor(job_name='load')", "Watch", "NAME --kind schedule --job load"),
         ("asset_sensor(dg.AssetKey('a'))", "watch", "watch --kind asset --asset a"),
@@ -1270,7 +1283,7 @@ def test_quotes_within_an_f_string_differ_from_its_own(before: str, after: str, 
 def test_command_that_comes_next_is_one_that_works(
     decorator: str, name: str, command: str, tmp_path: Path
 ) -> None:
-    source = f"import dagster as dg\n\n\n@dg.{decorator}\ndef {name}(context): ...\n"
+    source = f"import dagster as dg\nfrom shop import jobs\n\n\n@dg.{decorator}\ndef {name}(context): ...\n"
 
     shown = run("port", written(tmp_path, source)).stdout
 
@@ -1288,3 +1301,24 @@ def test_multi_asset_sensor_may_have_one_asset(tmp_path: Path) -> None:
     for _ in range(2):
         instance.report_runless_asset_event(AssetMaterialization("a"))
     assert len(instance.runs()) == 2
+
+
+def test_library_that_one_of_dagsters_is_named_after_is_not_dagsters(tmp_path: Path) -> None:
+    source = """\
+import dagster as dg
+import pandas as pd
+import snowflake.connector
+from openai import OpenAI
+from dagster_openai import OpenAIResource
+
+
+@dg.sensor(job_name="load")
+def watch(openai: OpenAIResource):
+    client = OpenAI()
+    yield dg.SkipReason(str(pd.DataFrame(client.x, snowflake.connector)))
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND, Level.IMPOSSIBLE) == [(9, "OpenAIResource")]
+    assert not [each for each in found(report, Level.CHANGE) if each[0] in {2, 3, 4}]

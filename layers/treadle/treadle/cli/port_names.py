@@ -140,7 +140,8 @@ def is_preamble(statement: ast.stmt) -> bool:
 def is_dagsters(module: str) -> bool:
     """Return whether a module is Dagster's, or of one of its libraries."""
     package = module.partition(".")[0]
-    return package in PACKAGES or package.removeprefix("dagster_") in LIBRARIES
+    prefix, _, library = package.partition("_")
+    return package in PACKAGES or (prefix == "dagster" and library in LIBRARIES)
 
 
 def bound(body: Sequence[ast.stmt]) -> set[str]:

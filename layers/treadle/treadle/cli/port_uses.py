@@ -138,7 +138,7 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def _given_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         value = keyword.value
         text = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
-        inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
+        inner = map(self._job_name, ast.walk(value))
         names = [*(each.strip("\"'") for each in inner if each), *([text] if text else [])]
         if keyword.arg in {"monitored_jobs", "job_selection"}:
             return [f"--jobs {','.join(names)}"] if names else []
@@ -153,6 +153,15 @@ class UsesPort(CodePort, ast.NodeVisitor):
             return [f"--asset {'/'.join(key)}" for key in keys if key]
         is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text.isdecimal()
         return [f"--interval {min(max(int(text), INTERVALS[0]), INTERVALS[-1])}"] if is_interval else []
+
+    def _job_name(self, node: ast.AST) -> str:
+        """Return the text of the name of the job that a node is; "" if it is none."""
+        if isinstance(node, ast.Attribute):
+            return node.attr if node in self.replaced else ""
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "define_asset_job":
+            given = [each.value for each in node.keywords if each.arg == "name"]
+            return self._text((node.args or given)[0]) if node.args or given else ""
+        return self.jobs.get(node.id, "") if isinstance(node, ast.Name) else ""
 
     def _literal_key(self, node: ast.expr) -> str:
         """Return the text of an asset's key; "" if it cannot be read."""
