@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -175,6 +176,15 @@ def test_file_that_cannot_be_downloaded_says_what_else_to_do(
     with pytest.raises(ToolError, match=r"cannot be downloaded: .*no route.* set CLONES"):
         Example(path="a.py", commit=COMMIT).text(None)
     assert asked == [f"https://raw.githubusercontent.com/dagster-io/dagster/{COMMIT}/a.py"]
+
+
+def test_downloaded_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([BytesIO(b"import dagster\n")])
+    monkeypatch.setattr(files, "KEPT", tmp_path)
+    monkeypatch.setattr(files, "urlopen", lambda _url, **_: next(answers))
+    example = Example(path="docs/a.py", commit=COMMIT)
+
+    assert [example.text(None) for _ in range(2)] == ["import dagster\n"] * 2
 
 
 def test_list_names_commits_and_rows_of_the_guide() -> None:
