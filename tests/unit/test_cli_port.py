@@ -1221,6 +1221,7 @@ def watch():
     [
         ('f"of {orders.key}"', "f\"of {dg.AssetKey('orders')}\""),
         ("f'of {orders.key}'", "f'of {dg.AssetKey(\"orders\")}'"),
+        ('"of " f"{orders.key}"', '"of " f"{dg.AssetKey(\'orders\')}"'),
         ('rf"""of {orders.key}"""', 'rf"""of {dg.AssetKey("orders")}"""'),
         ('f"{orders.key!r:>{dg.y}}"', "f\"{dg.AssetKey('orders')!r:>{dg.y}}\""),
     ],

@@ -54,7 +54,7 @@ def main(chosen: Sequence[str]) -> int:
     """
     every = [Example.of(each) for each in tomllib.loads(LIST.read_text())["example"]]
     examples = [each for each in every if not chosen or any(part in each.path for part in chosen)]
-    clones = Path(os.environ["CLONES"]) if os.environ.get("CLONES") else None
+    clones = Path(os.environ["CLONES"]).expanduser() if os.environ.get("CLONES") else None
     counts: Counter[str] = Counter()
     wrong = 0
     with TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ from treadle.cli.port_rules import (
 _OF_ASSETS = {"target", "asset_selection", "request_assets"}
 """Options of sensors that select assets."""
 
-_QUOTE = re.compile(r"\w+(\"{3}|'{3}|[\"'])")
+_QUOTE = re.compile(r"\w*(\"{3}|'{3}|[\"'])")
 _TEXT = re.compile(r"[\"']([^\"']+)[\"']")
 
 
