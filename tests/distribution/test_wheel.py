@@ -163,7 +163,7 @@ def test_an_engine_is_written_with_the_library_that_its_functions_import(
     written = contents(tmp_path)
     assert written[Path("engine/template.yaml")] == (ROOT / "engine/template.yaml").read_bytes()
     assert Path("layers/treadle/treadle/entrypoints/launcher.py") in written
-    assert not [path for path in written if {"cli", "testing", "distribution"} & set(path.parts)]
+    assert not [path for path in written if {"cli", "dev", "testing", "distribution"} & set(path.parts)]
 
 
 def test_the_settings_of_an_engine_s_deployment_stay(installed: Installed, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from treadle.cli.output import FAILED, plain
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.bootstrap.operator import OperatorParts
     from treadle.console.server import LocalServer
 
@@ -36,7 +38,7 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
     time: whoever has it can do the same.
     """
     with deployed(stack) as parts:
-        server, address = _serving(parts, port, caller_name(by))
+        server, address = serving(lambda: parts, port, caller_name(by))
     click.echo(f"Stack {plain(stack)} at {address}\nPress Ctrl-C to stop it.")
     if not no_browser:
         webbrowser.open(address)
@@ -48,8 +50,14 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
         server.server_close()
 
 
-def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
-    """Create the server, and the URL with the token that opens it."""
+def serving(parts: "Callable[[], OperatorParts]", port: int, by: str) -> "tuple[LocalServer, str]":
+    """Create the server, and the URL with the token that opens it.
+
+    Args:
+        parts: returns what the console uses.
+        port: the port.
+        by: the name under which changes are recorded.
+    """
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
     from treadle.console.app import Console
@@ -57,7 +65,7 @@ def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, 
     from treadle.console.static_token import Caller, Role, StaticTokenAuth
 
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    application = Console(lambda: parts, StaticTokenAuth(token, Caller(by, Role.OPERATOR)), SystemClock())
+    application = Console(parts, StaticTokenAuth(token, Caller(by, Role.OPERATOR)), SystemClock())
     try:
         server = LocalServer(application, port)
     except OSError as error:

@@ -54,7 +54,7 @@ class BusReader:
 
     def fresh(self) -> list[BusRecord]:
         """Return the events of runs and assets since the last call, as sensors receive them."""
-        self._publish()
+        self.publish()
         events, self._delivered = self.bus.events[self._delivered :], len(self.bus.events)
         return [
             bus_record(event) for event in events if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}
@@ -62,11 +62,12 @@ class BusReader:
 
     def run_status_events(self) -> list[RunStatusEvent]:
         """Return all status changes of runs, in order; those not yet delivered are delivered by `fresh`."""
-        self._publish()
+        self.publish()
         records = [bus_record(event) for event in self.bus.events if event.kind == RUN_STATUS_CHANGED]
         return [each for each in records if isinstance(each, RunStatusEvent)]
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Publish the statuses that runs have reached since the last call."""
         for run in list(self._tables.runs.values()):
             before = self._published.get(run.run_id)
             if before is not run:  # Records are immutable: the same object has no new status.

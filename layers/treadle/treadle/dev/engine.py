@@ -1,0 +1,328 @@
+"""The engine of `treadle dev`: its real components, over stores in memory and the system clock."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.dev.functions import SensorFunction
+from treadle.dev.jobs import JobDouble, LocalJobs
+from treadle.dev.queue import LocalQueue, Message
+from treadle.dev.worker import Failed, Response
+from treadle.engine.assembly import Assembly, Stores
+from treadle.engine.identity import timestamp
+from treadle.engine.messages import BackfillRequest, ChunkRequest, LaunchRequest, dispatch_request
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.publish.bus_events import envelope
+from treadle.engine.record.recorder import StatusChange
+from treadle.engine.tick.schedule import MINUTE_MS, minute
+from treadle.model.deployment import EVENT_KINDS
+from treadle.model.targets import Execution, JobSettings
+from treadle.testing.bus import NAMESPACE, BusReader
+from treadle.testing.grants import FixedGrants
+from treadle.testing.stores import InMemoryStores
+from treadle.testing.system import InMemoryDeadLetters
+
+if TYPE_CHECKING:
+    from treadle.ports.system import Queue
+
+KIND = "local"
+"""The target type of jobs."""
+
+PASS_SECONDS = 0.2
+"""Time after which the engine looks at what is due, if nothing has happened."""
+
+RECONCILE_MS = 10_000
+"""More often than on AWS, so that a retry does not wait for a minute."""
+
+LAUNCH_SECONDS = 60.0
+_WORKERS = 32
+_AT_ONCE = 100
+
+Report = Callable[[str, str, Outcome], object]
+"""Takes the outcome of a step, with the step and the sensor or job."""
+
+
+class Locked:
+    """A store whose methods are called one at a time, as several threads use it.
+
+    Args:
+        store: the store.
+        lock: shared by all stores of the same tables.
+    """
+
+    def __init__(self, store: object, lock: threading.RLock) -> None:
+        self._store = store
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                found = method(*args, **kwargs)
+                return iter(list(found)) if isinstance(found, Iterator) else found
+
+        return call
+
+
+def locked(stores: InMemoryStores) -> Stores:
+    """Return stores that several threads may use."""
+    lock = stores.tables.lock
+    names = {name: store for name, store in vars(stores).items() if name != "tables"}
+    return cast("Stores", SimpleNamespace(**{name: Locked(store, lock) for name, store in names.items()}))
+
+
+class Lane:
+    """A sensor's function, with what waits for it.
+
+    Args:
+        function: the function.
+        queue: its queue.
+
+    Attributes:
+        is_busy: whether it is being invoked.
+        ticks: schedules' events that wait.
+    """
+
+    def __init__(self, function: SensorFunction, queue: LocalQueue) -> None:
+        self.function = function
+        self.queue = queue
+        self.is_busy = False
+        self.ticks: list[Mapping[str, object]] = []
+
+    @property
+    def does_tick(self) -> bool:
+        """Return whether a schedule ticks it."""
+        loaded = self.function.loaded
+        return loaded is not None and loaded.kind not in EVENT_KINDS
+
+
+class LocalEngine:
+    """Runs the engine's steps for a project.
+
+    Args:
+        stores: the stores.
+        doubles: returns how each job ends, by name, as of now.
+        folder: the project's.
+        report: takes the outcomes of its steps.
+
+    Attributes:
+        lanes: the sensors, by the names of their folders.
+        jobs: the settings of each job.
+        queues: the queue of each sensor, by its name.
+    """
+
+    def __init__(
+        self,
+        stores: InMemoryStores,
+        doubles: Callable[[], Mapping[str, JobDouble]],
+        folder: Path,
+        report: Report,
+    ) -> None:
+        self.clock = SystemClock()
+        self.stores = locked(stores)
+        self.dead_letters = InMemoryDeadLetters()
+        self.lanes: dict[str, Lane] = {}
+        self.jobs: dict[str, JobSettings] = {}
+        self.queues: dict[str, Queue] = {}
+        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._job_ended)}
+        self._report = report
+        self._tables = stores.tables
+        self._lock = stores.tables.lock
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._ended: list[Execution] = []
+        self._granted: dict[str, frozenset[str]] = {}
+        self.launches, self.dispatches = self.queue(), self.queue()
+        engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE)
+        self._bus = BusReader(stores.tables, engine)
+        grants = FixedGrants(self._granted)
+        self._dispatcher = engine.dispatcher(self.launches, grants, self._bus.bus, chunks=self.dispatches)
+        self._backfiller = engine.backfiller(self.launches, self.jobs)
+        self._launcher = engine.launcher(self.launches, self.jobs, self.targets)
+        self._recorder = engine.recorder(self.jobs, self.targets)
+        self._reconciler = engine.reconciler(
+            self._dispatcher, self.launches, self.jobs, self.targets, dead_letters=self.dead_letters
+        )
+        self._next_minute = minute(self.clock.now()) + MINUTE_MS
+        self._next_check = self.clock.now() + RECONCILE_MS
+        self._pool = ThreadPoolExecutor(_WORKERS)
+
+    def queue(self) -> LocalQueue:
+        """Return a new queue, whose messages wake the engine."""
+        return LocalQueue(self.clock, self._wake.set)
+
+    def add_job(self, name: str) -> None:
+        """Register a job."""
+        self.jobs.setdefault(name, JobSettings(name, KIND, f"local:{name}", "dev.toml"))
+
+    def loaded(self, lane: Lane) -> None:
+        """Take a sensor whose function has loaded: evaluate it now, and what failed before again."""
+        loaded = lane.function.loaded
+        if loaded is None:
+            return
+        for job in loaded.jobs:
+            self.add_job(job)
+        self._granted[loaded.name] = frozenset(loaded.jobs)
+        self.queues[loaded.name] = lane.queue
+        with self._lock:
+            if lane.does_tick:
+                lane.ticks = [{"treadle": "tick", "at_once": True}]
+        lane.queue.redeliver()
+
+    def send(self, event: Mapping[str, object]) -> None:
+        """Send an event to the queues of the sensors; a worker discards what its rule would not send."""
+        for lane in list(self.lanes.values()):
+            loaded = lane.function.loaded
+            if loaded is not None and loaded.takes_messages:
+                lane.queue.send([event])
+
+    def run(self) -> None:
+        """Run the steps until `stop` is called."""
+        while not self._stopped.is_set():
+            self._wake.wait(PASS_SECONDS)
+            self._wake.clear()
+            for step in (
+                self._send_ticks,
+                self._invoke,
+                self._dispatch,
+                self._launch,
+                self._record,
+                self._publish,
+                self._reconcile,
+            ):
+                try:
+                    step()
+                except Exception as error:  # noqa: BLE001 - one step must not stop the others
+                    self._report(step.__name__.strip("_"), "", _failed(error))
+        self._pool.shutdown(cancel_futures=True, wait=False)
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _send_ticks(self) -> None:
+        """Send what EventBridge Scheduler sends each minute."""
+        now = self.clock.now()
+        if now < self._next_minute:
+            return
+        event = {"treadle": "tick", "nominal_time": timestamp(minute(now))}
+        self._next_minute = minute(now) + MINUTE_MS
+        for lane in list(self.lanes.values()):
+            if lane.does_tick:
+                with self._lock:
+                    # A sensor that is still busy gets one tick, not one for each minute.
+                    lane.ticks = [*(each for each in lane.ticks if "at_once" in each), event]
+
+    def _invoke(self) -> None:
+        """Invoke the functions for which something waits, each once at a time."""
+        for lane in list(self.lanes.values()):
+            if lane.is_busy or lane.function.failure is not None:
+                continue
+            with self._lock:
+                tick = lane.ticks.pop(0) if lane.ticks else None
+            messages = [] if tick else lane.queue.receive()
+            if tick or messages:
+                lane.is_busy = True
+                self._pool.submit(self._invoked, lane, tick, messages)
+
+    def invoke(self, lane: Lane, event: Mapping[str, object]) -> Response | Failed:
+        """Invoke a sensor's function.
+
+        After a failure nothing holds the sensor's lease any more: it expires now, and the next tick records what died.
+        """
+        found = lane.function.invoke(event)
+        if isinstance(found, Failed):
+            with self._lock:
+                state = self._tables.sensors.get(lane.function.name)
+                if state is not None and state.lease_owner is not None:
+                    self._tables.sensors[state.sensor] = replace(state, lease_expires=0)
+        self._wake.set()
+        return found
+
+    def _invoked(self, lane: Lane, tick: Mapping[str, object] | None, messages: list[Message]) -> None:
+        try:
+            event = tick or {"Records": [each.record() for each in messages]}
+            found = self.invoke(lane, event)
+            if isinstance(found, Failed):
+                failed = {each.message_id for each in messages}
+                self._report("invoke", lane.function.name, Outcome(Decision.FAILURE, str(found), ""))
+            else:
+                answer = found.value if messages and isinstance(found.value, Mapping) else {}
+                failed = {each["itemIdentifier"] for each in answer.get("batchItemFailures", ())}
+            for each in messages:
+                if each.message_id in failed:
+                    lane.queue.give_back(each)
+        except Exception as error:  # noqa: BLE001 - nobody waits for the result of an invocation
+            self._report("invoke", lane.function.name, _failed(error))
+        finally:
+            lane.is_busy = False
+            self._wake.set()
+
+    def _dispatch(self) -> None:
+        for sensor, tick_id in self.stores.ticks.pending(self.clock.now() + 1, _AT_ONCE):
+            tick = self.stores.ticks.get(sensor, tick_id)
+            if tick is not None:
+                outcome = self._dispatcher.dispatch(tick)
+                if outcome.held or outcome.refused:
+                    self._report("dispatch", sensor, outcome)
+        for message in self.dispatches.receive():
+            request = dispatch_request(json.loads(message.body))
+            if isinstance(request, BackfillRequest):
+                self._advance(request.name)
+            elif isinstance(request, ChunkRequest):
+                self._dispatcher.dispatch_chunk(request)
+            else:
+                self._dispatcher.dispatch(self._dispatcher.committed(request.sensor, request.tick_id))
+
+    def _launch(self) -> None:
+        while messages := self.launches.receive():
+            for message in messages:
+                request = LaunchRequest.from_json(json.loads(message.body))
+                self._report("launch", request.job, self._launcher.launch(request, LAUNCH_SECONDS))
+
+    def _job_ended(self, execution: Execution) -> None:
+        with self._lock:
+            self._ended.append(execution)
+        self._wake.set()
+
+    def _record(self) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, []
+        for each in ended:
+            change = StatusChange(
+                *(KIND, each.launch_id, each.external_id, each.target, each.status),
+                *(each.ended_at or self.clock.now(), each.started_at),
+                failure=each.failure,
+            )
+            self._report("record", each.target.rpartition(":")[2], self._recorder.record(change))
+
+    def _publish(self) -> None:
+        """Publish the statuses that runs have reached, deliver the events, and start what waited for them."""
+        with self._lock:
+            self._bus.publish()
+            events, self._bus.bus.events = self._bus.bus.events, []
+        for event in events:
+            self.send(envelope(event, NAMESPACE))
+        if events:
+            for name in self.stores.backfills.unfinished(_AT_ONCE):
+                self._advance(name)
+
+    def _advance(self, name: str) -> None:
+        self._backfiller.advance(name, self.clock.now() + int(LAUNCH_SECONDS * 1000))
+
+    def _reconcile(self) -> None:
+        if self.clock.now() >= self._next_check:
+            self._next_check = self.clock.now() + RECONCILE_MS
+            self._reconciler.reconcile(LAUNCH_SECONDS)
+
+
+def _failed(error: Exception) -> Outcome:
+    return Outcome(Decision.FAILURE, f"{type(error).__name__}: {error}", "")
