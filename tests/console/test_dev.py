@@ -132,6 +132,25 @@ def test_an_import_error_is_on_the_sensor_s_page_with_its_frames(terminal: Termi
     assert 'app.py", line 2, in read' in text
 
 
+def test_an_event_is_sent_from_the_console(terminal: Terminal, visit: Visit) -> None:
+    terminal.says("failures loaded")
+    visit.go("send-event", "Send an event")
+    assert (visit.faults(), visit.overflow()) == ([], 0)
+    visit.presses("A run of a job")
+    visit.page.get_by_label("Job").select_option("load")
+    visit.page.get_by_label("Ends with").select_option("FAILURE")
+
+    visit.presses("Send")
+
+    visit.sees_status("Started job load, which ends with FAILURE.")
+    terminal.says("ALERT for SNS (Alerts): Run failed: load")
+    visit.presses("An object")
+    visit.page.get_by_label("Key", exact=True).fill("in/orders.csv")
+    visit.presses("Send")
+    visit.sees_status("Stored s3://landing/in/orders.csv.")
+    terminal.says("s3://landing/in/orders.csv stored, 0 bytes")
+
+
 def test_put_says_what_is_wrong(terminal: Terminal, tmp_path: Path) -> None:
     terminal.says("#token=")
     file = tmp_path / "orders.csv"

@@ -1,73 +1,25 @@
 """`treadle dev` over a real project: its functions in processes, its folders as buckets, its jobs as doubles."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.dev_project import FILES, POLLER, eventually, write_project, write_sensor
-from treadle.cli.template_edit import load
+from tests.support.dev_loop import Loop, started_loop
+from tests.support.dev_project import FILES, POLLER, QUICK_JOBS, write_sensor
 from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.dev.operator import LocalDeployment
-from treadle.dev.project import DevProject
-from treadle.model.run_queries import RunQuery
-from treadle.model.runs import Run
-
-if TYPE_CHECKING:
-    from treadle.dev.lines import Line
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Loop:
-    """A `treadle dev` without its server."""
-
-    def __init__(self, root: Path, **buckets: Path) -> None:
-        self.root = root
-        self.lines: list[Line] = []
-        self.project = DevProject(root, load, buckets, self.lines.append)
-        self.deployment = LocalDeployment(self.project.engine, "demo")
-
-    def says(self, *texts: str) -> None:
-        """Wait for a line with all the texts."""
-        eventually(
-            lambda: any(
-                all(text in f"{each.subject} {each.text}" for text in texts) for each in [*self.lines]
-            ),
-            lambda: f"no line with {texts} in {self.lines}",
-        )
-
-    def runs(self, job: str, status: Status | None = None) -> list[Run]:
-        """Return the runs of a job, of a status."""
-        found = self.project.engine.stores.runs.find(RunQuery(job=job))
-        return [each for each in found if status in {None, each.status}]
-
-    def ends(self, job: str, status: Status) -> Run:
-        """Wait for a run of a job that has ended."""
-        eventually(lambda: self.runs(job, status), lambda: f"no run of {job} is at {status}: {self.lines}")
-        return self.runs(job, status)[0]
 
 
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
     """Start `treadle dev` in a project."""
-    started: list[Loop] = []
-
-    def start(dev_toml: str = '[jobs."*"]\nseconds = 0\n') -> Loop:
-        root = write_project(tmp_path / "demo", dev_toml)
-        made = Loop(root, landing=tmp_path / "inbox")
-        started.append(made)
-        made.project.start()
-        for name in ("poller", "files", "chain", "failures"):
-            made.says(name, "loaded")
-        return made
-
-    yield start
-    for each in started:
-        each.project.stop()
+    with contextlib.ExitStack() as stack:
+        yield lambda dev_toml=QUICK_JOBS: stack.enter_context(started_loop(tmp_path, dev_toml))
 
 
 def test_a_sensor_ticks_at_once_with_the_environment_of_the_template(loop: Callable[..., Loop]) -> None:

@@ -77,18 +77,12 @@ def put(root: Path | None, file: Path, address: str) -> None:
         _exit(
             f"The key {key!r} cannot be a file here: a part of it is empty or begins with a dot. Use another key."
         )
-    folders = _running(project)["buckets"]
-    if bucket not in folders:
-        known = ", ".join(folders) or "none"
-        _exit(
-            f"There is no bucket {bucket!r}; there are: {known}. Start `treadle dev` with --bucket {bucket}=DIR."
-        )
-    target = Path(folders[bucket]) / key
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden until it is complete.
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(file, partial)
-    partial.replace(target)
+    # Imported here, as no other command needs it.
+    from treadle.dev.files import store
+
+    folders = {name: Path(folder) for name, folder in _running(project)["buckets"].items()}
+    with exit_on_error():
+        store(folders, bucket, key, lambda path: shutil.copyfile(file, path))
     click.echo(f"Stored {plain(str(file))} as {_SCHEME}{bucket}/{plain(key)}.")
 
 
@@ -119,18 +113,27 @@ def _folders(buckets: tuple[str, ...]) -> "Mapping[str, Path]":
 
 
 def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, opens_browser: bool) -> None:
-    # Imported here, as no other command needs them.
-    from treadle.cli.template_edit import load
-    from treadle.dev.project import DevProject
+    # Imported here, as no other command needs them; the rest while the zygote starts, which takes as long.
+    from treadle.dev.functions import Zygote
 
-    with exit_on_error():
-        project = DevProject(root, load, buckets, _say)
+    zygote = Zygote()
+    from treadle.cli.template_edit import load
+    from treadle.console.routes import OPERATIONS
+    from treadle.dev.operator import operator_parts
+    from treadle.dev.project import DevProject
+    from treadle.dev.sending import EventSender
+
+    try:
+        with exit_on_error():
+            project = DevProject(root, load, buckets, _say, zygote)
+    except SystemExit:
+        zygote.close()
+        raise
     try:
         project.start()
-        from treadle.dev.operator import operator_parts
-
         parts = operator_parts(project.engine, root.name, project.buckets)
-        server, address = serving(lambda: parts, port, getpass.getuser())
+        operations = (*OPERATIONS, *EventSender(project).operations())
+        server, address = serving(lambda: parts, port, getpass.getuser(), operations, {"test_events": "true"})
         with server:
             project.serve_at(address)
             click.echo(f"Project {plain(root.name)} at {address}\nPress Ctrl-C to stop it.")

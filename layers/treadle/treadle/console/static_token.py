@@ -61,12 +61,13 @@ class StaticTokenAuth:
     Args:
         token: a random secret.
         caller: the user who started the console.
+        settings: what the page reads beside its sign-in configuration.
     """
 
-    sign_in: Mapping[str, str] = {"auth": "token"}
     origins: tuple[str, ...] = ()
 
-    def __init__(self, token: str, caller: Caller) -> None:
+    def __init__(self, token: str, caller: Caller, settings: Mapping[str, str] | None = None) -> None:
+        self.sign_in: Mapping[str, str] = {"auth": "token", **(settings or {})}
         self._expected = (BEARER + token).encode()
         self._caller = caller
 

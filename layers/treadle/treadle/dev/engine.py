@@ -5,16 +5,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.errors import CommandRefusedError
 from treadle.dev.functions import SensorFunction
 from treadle.dev.jobs import JobDouble, LocalJobs
+from treadle.dev.messages import Failed, Response
 from treadle.dev.queue import LocalQueue, Message
-from treadle.dev.worker import Failed, Response
 from treadle.engine.assembly import Assembly, Stores
+from treadle.engine.assets.asset_recorder import AssetReport
 from treadle.engine.identity import timestamp
 from treadle.engine.messages import BackfillRequest, ChunkRequest, LaunchRequest, dispatch_request
 from treadle.engine.outcomes import Decision, Outcome
@@ -131,13 +135,13 @@ class LocalEngine:
         self.lanes: dict[str, Lane] = {}
         self.jobs: dict[str, JobSettings] = {}
         self.queues: dict[str, Queue] = {}
-        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._job_ended)}
+        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed)}
         self._report = report
         self._tables = stores.tables
         self._lock = stores.tables.lock
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._ended: list[Execution] = []
+        self._executions: list[Execution] = []
         self._granted: dict[str, frozenset[str]] = {}
         self.launches, self.dispatches = self.queue(), self.queue()
         engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE)
@@ -146,7 +150,9 @@ class LocalEngine:
         self._dispatcher = engine.dispatcher(self.launches, grants, self._bus.bus, chunks=self.dispatches)
         self._backfiller = engine.backfiller(self.launches, self.jobs)
         self._launcher = engine.launcher(self.launches, self.jobs, self.targets)
-        self._recorder = engine.recorder(self.jobs, self.targets)
+        # All jobs are observed, so that a run that nobody requested has a record, too.
+        self._recorder = engine.recorder(self.jobs, self.targets, self.jobs)
+        self._assets = engine.asset_recorder(self._bus.bus)
         self._reconciler = engine.reconciler(
             self._dispatcher, self.launches, self.jobs, self.targets, dead_letters=self.dead_letters
         )
@@ -182,6 +188,32 @@ class LocalEngine:
             loaded = lane.function.loaded
             if loaded is not None and loaded.takes_messages:
                 lane.queue.send([event])
+
+    def start_job(self, name: str, double: JobDouble) -> None:
+        """Start a job as somebody else than a sensor does; its run is recorded as an external one.
+
+        Args:
+            name: the job.
+            double: how it ends.
+
+        Raises:
+            CommandRefusedError: if there is no such job.
+        """
+        settings = self.jobs.get(name)
+        if settings is None:
+            msg = f"There is no job {name!r}. Choose one of the list."
+            raise CommandRefusedError(msg)
+        self._changed(self.targets[KIND].begin(settings, double))
+
+    def report_asset(self, made: AssetMaterialization, at: datetime) -> None:
+        """Report a materialization that no run made.
+
+        Raises:
+            InvalidReportError: if it cannot be stored.
+        """
+        with self._lock:
+            self._assets.record(AssetReport(made, f"test-{RandomTokens().new()}", at))
+        self._wake.set()
 
     def run(self) -> None:
         """Run the steps until `stop` is called."""
@@ -288,18 +320,18 @@ class LocalEngine:
                 request = LaunchRequest.from_json(json.loads(message.body))
                 self._report("launch", request.job, self._launcher.launch(request, LAUNCH_SECONDS))
 
-    def _job_ended(self, execution: Execution) -> None:
+    def _changed(self, execution: Execution) -> None:
         with self._lock:
-            self._ended.append(execution)
+            self._executions.append(execution)
         self._wake.set()
 
     def _record(self) -> None:
         with self._lock:
-            ended, self._ended = self._ended, []
-        for each in ended:
+            changed, self._executions = self._executions, []
+        for each in changed:
             change = StatusChange(
                 *(KIND, each.launch_id, each.external_id, each.target, each.status),
-                *(each.ended_at or self.clock.now(), each.started_at),
+                *(each.ended_at or each.started_at, each.started_at),
                 failure=each.failure,
             )
             self._report("record", each.target.rpartition(":")[2], self._recorder.record(change))

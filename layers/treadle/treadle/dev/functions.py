@@ -18,7 +18,7 @@ from typing import Any, cast
 import treadle
 from treadle.definitions.errors import DeploymentError
 from treadle.dev.calls import Call, answered
-from treadle.dev.worker import Failed, Invoke, Load, Loaded, Response
+from treadle.dev.messages import Failed, Invoke, Load, Loaded, Response
 from treadle.model.deployment import LogLine
 
 KEPT_LINES = 5_000

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.runs import Failure
-from treadle.model.targets import Execution, Start
+from treadle.model.targets import Execution, JobSettings, Start
 from treadle.ports.system import Clock
 from treadle.testing.targets import InMemoryTarget
 
@@ -69,11 +70,26 @@ class LocalJobs(InMemoryTarget):
             if len(self.executions) > known:
                 doubles = self._doubles()
                 double = doubles.get(start.settings.job) or doubles.get(EVERY) or JobDouble()
-                run = threading.Thread(
-                    target=self._run, args=(execution.external_id, double, start.payload), daemon=True
-                )
-                run.start()
+                self._run_later(execution, double, start.payload)
         return execution
+
+    def begin(self, settings: JobSettings, double: JobDouble) -> Execution:
+        """Start an execution as somebody else than the engine does.
+
+        Args:
+            settings: the job.
+            double: how it ends.
+        """
+        external_id = f"{settings.arn}:{uuid.uuid4()}"
+        execution = Execution(external_id, settings.arn, DagsterRunStatus.STARTED, self.clock.now())
+        with self._guard:
+            self.executions[external_id] = execution
+            self._run_later(execution, double, "{}")
+        return execution
+
+    def _run_later(self, execution: Execution, double: JobDouble, payload: str) -> None:
+        arguments = (execution.external_id, double, payload)
+        threading.Thread(target=self._run, args=arguments, daemon=True).start()
 
     def _run(self, external_id: str, double: JobDouble, payload: str) -> None:
         if double.command:

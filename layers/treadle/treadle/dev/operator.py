@@ -7,7 +7,7 @@ from treadle.definitions.errors import CommandRefusedError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.dev.buckets import FolderBuckets
 from treadle.dev.engine import Lane, LocalEngine
-from treadle.dev.worker import Failed
+from treadle.dev.messages import Failed
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, LogLine

@@ -15,9 +15,9 @@ from treadle.dev.config import read_config
 from treadle.dev.engine import Lane, LocalEngine
 from treadle.dev.functions import SensorFunction, Zygote
 from treadle.dev.lines import Line, logged
+from treadle.dev.messages import STORES, Load
 from treadle.dev.template import Template
 from treadle.dev.watch import Snapshot, snapshot
-from treadle.dev.worker import STORES, Load
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.stores import InMemoryStores
@@ -42,6 +42,7 @@ class DevProject:
         parse: parses the text of its template.
         buckets: the folders of buckets, by name; those of dev.toml are added.
         say: takes each line for the terminal.
+        zygote: starts the functions' processes; it is ended with the project.
 
     Attributes:
         engine: the engine.
@@ -54,13 +55,14 @@ class DevProject:
         parse: Callable[[str], Mapping[str, Any]],
         buckets: Mapping[str, Path],
         say: Callable[[Line], object],
+        zygote: Zygote,
     ) -> None:
         self.root = root
         self._parse = parse
         self._say = say
         self._config = read_config(root / CONFIG)
         self._template = self._read_template()
-        self._zygote = Zygote()
+        self._zygote = zygote
         self._stopped = threading.Event()
         self._loaders = ThreadPoolExecutor(_LOADERS)
         self._seen: dict[Path, Snapshot] = {}
@@ -242,7 +244,7 @@ class DevProject:
             self._say(line)
 
     def _report(self, step: str, subject: str, outcome: Outcome) -> None:
-        if outcome.decision in _QUIET:
+        if outcome.decision in _QUIET or self._stopped.is_set():
             return
         failed = outcome.decision is Decision.FAILURE
         self._say(Line(subject or step, f"{outcome.decision.value}: {outcome.reason}", failed))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 from treadle.adapters.events import parse_sensor_event
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -22,6 +22,7 @@ from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.sensors import SensorDefinition
 from treadle.dev.calls import Caller
+from treadle.dev.messages import STORES, Failed, Invoke, Load, Loaded, Response
 from treadle.engine.assembly import Assembly, Stores
 from treadle.entrypoints.evaluator import Infrastructure, SensorHandler
 from treadle.integrations.alerts import channels
@@ -30,88 +31,7 @@ from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.instance import receives
 
-STORES = ("sensors", "ticks", "runs", "events", "partitions")
-"""The stores that an evaluator uses, by their names in `Stores`."""
-
 _PACKAGES = f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib"
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The first message to a worker: which function it is.
-
-    Attributes:
-        folder: with its app.py.
-        shared: the folder of the modules that the project's functions share.
-        environment: its environment.
-        deployed_at: when `treadle dev` began, in milliseconds.
-    """
-
-    folder: Path
-    shared: Path
-    environment: Mapping[str, str]
-    deployed_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A function that has loaded.
-
-    Attributes:
-        name: its sensor.
-        kind: the sensor's kind.
-        description: the sensor's description.
-        jobs: the jobs that the sensor may start.
-        status: its default status.
-        interval: the seconds between its ticks; None if it has none.
-        takes_messages: whether events of the bus or of a bucket reach it.
-        bucket: the bucket that it watches; "" for none.
-    """
-
-    name: str
-    kind: str
-    description: str
-    jobs: tuple[str, ...]
-    status: str
-    interval: int | None
-    takes_messages: bool
-    bucket: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A function that did not load, or an invocation that raised.
-
-    Attributes:
-        reason: the type and the message of the error.
-        frames: the traceback, from the first frame of the author's code.
-    """
-
-    reason: str
-    frames: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason}\n{self.frames}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
-class Invoke:
-    """A message to a worker that has loaded.
-
-    Attributes:
-        event: the event, as Lambda passes it.
-        seconds: the function's timeout.
-    """
-
-    event: Mapping[str, Any]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What an invocation returned."""
-
-    value: Any
 
 
 @dataclass(slots=True)
