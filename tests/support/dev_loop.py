@@ -23,16 +23,17 @@ class Loop:
 
     Args:
         root: the project's folder.
+        keeps: whether it keeps its state.
         buckets: the folder of each bucket.
 
     Attributes:
         lines: what it prints.
     """
 
-    def __init__(self, root: Path, **buckets: Path) -> None:
+    def __init__(self, root: Path, *, keeps: bool = False, **buckets: Path) -> None:
         self.root = root
         self.lines: list[Line] = []
-        self.project = DevProject(root, load, buckets, self.lines.append, Zygote())
+        self.project = DevProject(root, load, buckets, self.lines.append, Zygote(), keeps=keeps)
         self.deployment = LocalDeployment(self.project.engine, "demo")
 
     def says(self, *texts: str) -> None:
@@ -56,9 +57,9 @@ class Loop:
 
 
 @contextlib.contextmanager
-def started_loop(folder: Path, dev_toml: str = QUICK_JOBS) -> Iterator[Loop]:
+def started_loop(folder: Path, dev_toml: str = QUICK_JOBS, *, keeps: bool = False) -> Iterator[Loop]:
     """Start `treadle dev` in a new project, whose bucket "landing" is the folder `inbox`."""
-    made = Loop(write_project(folder / "demo", dev_toml), landing=folder / "inbox")
+    made = Loop(write_project(folder / "demo", dev_toml), keeps=keeps, landing=folder / "inbox")
     try:
         made.project.start()
         for name in ("poller", "files", "chain", "failures"):

@@ -43,10 +43,17 @@ _SCHEME = "s3://"
     show_default=True,
     help="The console's port on this machine; 0 for any free port.",
 )
+@click.option("--keep", is_flag=True, help="Continue with the ticks, runs and cursors of the last --keep.")
 @click.option("--no-browser", is_flag=True, help="Only print the console's address; do not open a browser.")
 @click.pass_context
 def dev(
-    context: click.Context, root: Path | None, buckets: tuple[str, ...], port: int, no_browser: bool
+    context: click.Context,
+    *,
+    root: Path | None,
+    buckets: tuple[str, ...],
+    port: int,
+    keep: bool,
+    no_browser: bool,
 ) -> None:
     """Run the project's sensors on this machine, with the console, until it is interrupted.
 
@@ -54,7 +61,7 @@ def dev(
     is a folder, and jobs are doubles that end as dev.toml says. Nothing is written to AWS; alerts are shown, not sent.
     """
     if context.invoked_subcommand is None:
-        _run(_root(root), _folders(buckets), port, opens_browser=not no_browser)
+        _run(_root(root), _folders(buckets), port, keeps=keep, opens_browser=not no_browser)
     else:
         context.obj = root
 
@@ -112,7 +119,7 @@ def _folders(buckets: tuple[str, ...]) -> "Mapping[str, Path]":
     return folders
 
 
-def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, opens_browser: bool) -> None:
+def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, keeps: bool, opens_browser: bool) -> None:
     # Imported here, as no other command needs them; the rest while the zygote starts, which takes as long.
     from treadle.dev.functions import Zygote
 
@@ -125,7 +132,7 @@ def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, opens_browser:
 
     try:
         with exit_on_error():
-            project = DevProject(root, load, buckets, _say, zygote)
+            project = DevProject(root, load, buckets, _say, zygote, keeps=keeps)
     except SystemExit:
         zygote.close()
         raise

@@ -1,10 +1,11 @@
 """The engine of `treadle dev`: its real components, over stores in memory and the system clock."""
 
 import json
+import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,8 @@ RECONCILE_MS = 10_000
 LAUNCH_SECONDS = 60.0
 _WORKERS = 32
 _AT_ONCE = 100
+MAX_RECEIVES = 5
+"""As on AWS: what fails that often is a dead letter."""
 
 Report = Callable[[str, str, Outcome], object]
 """Takes the outcome of a step, with the step and the sensor or job."""
@@ -115,6 +118,7 @@ class LocalEngine:
         doubles: returns how each job ends, by name, as of now.
         folder: the project's.
         report: takes the outcomes of its steps.
+        kept: the snapshot of an earlier engine, which this one continues.
 
     Attributes:
         lanes: the sensors, by the names of their folders.
@@ -128,6 +132,7 @@ class LocalEngine:
         doubles: Callable[[], Mapping[str, JobDouble]],
         folder: Path,
         report: Report,
+        kept: bytes | None = None,
     ) -> None:
         self.clock = SystemClock()
         self.stores = locked(stores)
@@ -143,7 +148,9 @@ class LocalEngine:
         self._stopped = threading.Event()
         self._executions: list[Execution] = []
         self._granted: dict[str, frozenset[str]] = {}
-        self.launches, self.dispatches = self.queue(), self.queue()
+        state: dict[str, Any] = pickle.loads(kept) if kept else {}  # noqa: S301 - the developer's own file
+        self._kept: Mapping[str, Sequence[Message]] = state.get("queues", {})
+        self.launches, self.dispatches = self.queue("#launch"), self.queue("#dispatch")
         engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE)
         self._bus = BusReader(stores.tables, engine)
         grants = FixedGrants(self._granted)
@@ -159,10 +166,42 @@ class LocalEngine:
         self._next_minute = minute(self.clock.now()) + MINUTE_MS
         self._next_check = self.clock.now() + RECONCILE_MS
         self._pool = ThreadPoolExecutor(_WORKERS)
+        if state:
+            self._restore(state)
 
-    def queue(self) -> LocalQueue:
-        """Return a new queue, whose messages wake the engine."""
-        return LocalQueue(self.clock, self._wake.set)
+    def queue(self, name: str) -> LocalQueue:
+        """Return a queue, with the messages that were kept under its name; its messages wake the engine."""
+        return LocalQueue(self.clock, self._wake.set, self._kept.get(name, ()))
+
+    def snapshot(self) -> bytes:
+        """Return everything that another engine needs to continue."""
+        lanes = {name: lane.queue for name, lane in list(self.lanes.items())}
+        queues = {**lanes, "#launch": self.launches, "#dispatch": self.dispatches}
+        with self._lock:
+            names = [each.name for each in fields(self._tables) if each.name != "lock"]
+            return pickle.dumps(
+                {
+                    "tables": {name: getattr(self._tables, name) for name in names},
+                    "published": self._bus.published,
+                    "events": self._bus.bus.events,
+                    "jobs": self.targets[KIND].snapshot(),
+                    "queues": {name: queue.messages() for name, queue in queues.items()},
+                    "dead_letters": list(self.dead_letters.messages.values()),
+                }
+            )
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        for name, value in state["tables"].items():
+            setattr(self._tables, name, value)
+        for sensor in self._tables.sensors:
+            self._expire_lease(sensor)
+        for run in self._tables.runs.values():
+            self.add_job(run.job)
+        self._bus.published.update(state["published"])
+        self._bus.bus.events += state["events"]
+        self.targets[KIND].restore(state["jobs"])
+        for each in state["dead_letters"]:
+            self.dead_letters.add(each.body, each.attributes, each.source)
 
     def add_job(self, name: str) -> None:
         """Register a job."""
@@ -186,7 +225,8 @@ class LocalEngine:
         """Send an event to the queues of the sensors; a worker discards what its rule would not send."""
         for lane in list(self.lanes.values()):
             loaded = lane.function.loaded
-            if loaded is not None and loaded.takes_messages:
+            # It is not known yet what a sensor takes that has never loaded.
+            if loaded is None or loaded.takes_messages:
                 lane.queue.send([event])
 
     def start_job(self, name: str, double: JobDouble) -> None:
@@ -236,8 +276,9 @@ class LocalEngine:
         self._pool.shutdown(cancel_futures=True, wait=False)
 
     def stop(self) -> None:
-        """Let `run` return."""
+        """Let `run` return, and end the jobs' processes."""
         self._stopped.set()
+        self.targets[KIND].close()
         self._wake.set()
 
     def _send_ticks(self) -> None:
@@ -256,7 +297,7 @@ class LocalEngine:
     def _invoke(self) -> None:
         """Invoke the functions for which something waits, each once at a time."""
         for lane in list(self.lanes.values()):
-            if lane.is_busy or lane.function.failure is not None:
+            if lane.is_busy or not lane.function.is_ready:
                 continue
             with self._lock:
                 tick = lane.ticks.pop(0) if lane.ticks else None
@@ -272,12 +313,15 @@ class LocalEngine:
         """
         found = lane.function.invoke(event)
         if isinstance(found, Failed):
-            with self._lock:
-                state = self._tables.sensors.get(lane.function.name)
-                if state is not None and state.lease_owner is not None:
-                    self._tables.sensors[state.sensor] = replace(state, lease_expires=0)
+            self._expire_lease(lane.function.name)
         self._wake.set()
         return found
+
+    def _expire_lease(self, sensor: str) -> None:
+        with self._lock:
+            state = self._tables.sensors.get(sensor)
+            if state is not None and state.lease_owner is not None:
+                self._tables.sensors[sensor] = replace(state, lease_expires=0)
 
     def _invoked(self, lane: Lane, tick: Mapping[str, object] | None, messages: list[Message]) -> None:
         try:
@@ -292,6 +336,8 @@ class LocalEngine:
             for each in messages:
                 if each.message_id in failed:
                     lane.queue.give_back(each)
+                else:
+                    lane.queue.delete(each)
         except Exception as error:  # noqa: BLE001 - nobody waits for the result of an invocation
             self._report("invoke", lane.function.name, _failed(error))
         finally:
@@ -305,20 +351,40 @@ class LocalEngine:
                 outcome = self._dispatcher.dispatch(tick)
                 if outcome.held or outcome.refused:
                     self._report("dispatch", sensor, outcome)
-        for message in self.dispatches.receive():
-            request = dispatch_request(json.loads(message.body))
-            if isinstance(request, BackfillRequest):
-                self._advance(request.name)
-            elif isinstance(request, ChunkRequest):
-                self._dispatcher.dispatch_chunk(request)
-            else:
-                self._dispatcher.dispatch(self._dispatcher.committed(request.sensor, request.tick_id))
+        self._handle(self.dispatches, "dispatch", self._dispatch_message)
+
+    def _dispatch_message(self, body: Mapping[str, Any]) -> None:
+        request = dispatch_request(body)
+        if isinstance(request, BackfillRequest):
+            self._advance(request.name)
+        elif isinstance(request, ChunkRequest):
+            self._dispatcher.dispatch_chunk(request)
+        else:
+            self._dispatcher.dispatch(self._dispatcher.committed(request.sensor, request.tick_id))
 
     def _launch(self) -> None:
-        while messages := self.launches.receive():
-            for message in messages:
-                request = LaunchRequest.from_json(json.loads(message.body))
-                self._report("launch", request.job, self._launcher.launch(request, LAUNCH_SECONDS))
+        while self._handle(self.launches, "launch", self._launch_message):
+            pass
+
+    def _launch_message(self, body: Mapping[str, Any]) -> None:
+        request = LaunchRequest.from_json(body)
+        self._report("launch", request.job, self._launcher.launch(request, LAUNCH_SECONDS))
+
+    def _handle(self, queue: LocalQueue, origin: str, handle: Callable[[Mapping[str, Any]], object]) -> int:
+        """Handle the messages of a component of the engine; return how many there were."""
+        messages = queue.receive()
+        for message in messages:
+            try:
+                handle(json.loads(message.body))
+            except Exception as error:  # noqa: BLE001 - it concerns this message alone
+                failed = _failed(error)
+                self._report(origin, "", failed)
+                if message.receives < MAX_RECEIVES:
+                    queue.give_back(message)
+                    continue
+                self.dead_letters.send(message.body, origin=origin, reason=failed.reason)
+            queue.delete(message)
+        return len(messages)
 
     def _changed(self, execution: Execution) -> None:
         with self._lock:
@@ -341,8 +407,9 @@ class LocalEngine:
         with self._lock:
             self._bus.publish()
             events, self._bus.bus.events = self._bus.bus.events, []
-        for event in events:
-            self.send(envelope(event, NAMESPACE))
+            # Within the lock, so that a snapshot has an event either on the bus or in the queues.
+            for event in events:
+                self.send(envelope(event, NAMESPACE))
         if events:
             for name in self.stores.backfills.unfinished(_AT_ONCE):
                 self._advance(name)

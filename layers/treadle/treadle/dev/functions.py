@@ -190,6 +190,11 @@ class SensorFunction:
         """Return its sensor's name; that of its folder until it has loaded."""
         return self.loaded.name if self.loaded else self.folder.name
 
+    @property
+    def is_ready(self) -> bool:
+        """Return whether it can be invoked."""
+        return self._worker is not None
+
     def reload(self) -> bool:
         """Load the current code; return whether that succeeded. The previous process ends after its invocation."""
         with self._loading:

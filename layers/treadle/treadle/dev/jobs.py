@@ -60,6 +60,8 @@ class LocalJobs(InMemoryTarget):
         self._folder = folder
         self._ended = ended
         self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._closed = False
+        self._running: dict[str, tuple[JobDouble, str]] = {}
         self._guard = threading.RLock()
 
     def start(self, start: Start) -> Execution:
@@ -87,7 +89,37 @@ class LocalJobs(InMemoryTarget):
             self._run_later(execution, double, "{}")
         return execution
 
+    def close(self) -> None:
+        """Kill what is executed; it has not ended, and `restore` starts it again."""
+        with self._guard:
+            self._closed = True
+            for process in self._processes.values():
+                process.kill()
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Return the executions, and what those that have not ended do."""
+        with self._guard:
+            return {
+                "executions": dict(self.executions),
+                "begun": {name: list(each) for name, each in self.begun.items()},
+                "payloads": dict(self.payloads),
+                "running": dict(self._running),
+            }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take over executions: those that have not ended start from the beginning, the others report their end again."""
+        with self._guard:
+            self.executions |= kept["executions"]
+            self.begun |= kept["begun"]
+            self.payloads |= kept["payloads"]
+            for external_id, execution in self.executions.items():
+                if external_id in kept["running"]:
+                    self._run_later(execution, *kept["running"][external_id])
+                else:
+                    self._ended(execution)
+
     def _run_later(self, execution: Execution, double: JobDouble, payload: str) -> None:
+        self._running[execution.external_id] = double, payload
         arguments = (execution.external_id, double, payload)
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
 
@@ -98,7 +130,7 @@ class LocalJobs(InMemoryTarget):
             threading.Event().wait(double.seconds)
             failure = Failure("DevFailure", "dev.toml says that this job fails.") if double.fails else None
         with self._guard:
-            if not self.executions[external_id].status.is_finished:
+            if not (self._closed or self.executions[external_id].status.is_finished):
                 status = DagsterRunStatus.FAILURE if failure else DagsterRunStatus.SUCCESS
                 self.finish(external_id, status, failure)
 
@@ -127,6 +159,7 @@ class LocalJobs(InMemoryTarget):
         """End an execution, and report that."""
         with self._guard:
             ended = super().finish(external_id, status, failure)
+            self._running.pop(external_id, None)
             process = self._processes.get(external_id)
         if process is not None:
             process.kill()

@@ -16,6 +16,8 @@ from treadle.dev.engine import Lane, LocalEngine
 from treadle.dev.functions import SensorFunction, Zygote
 from treadle.dev.lines import Line, logged
 from treadle.dev.messages import STORES, Load
+from treadle.dev.state import NAME as STATE_FILE
+from treadle.dev.state import read_state, write_state
 from treadle.dev.template import Template
 from treadle.dev.watch import Snapshot, snapshot
 from treadle.engine.outcomes import Decision, Outcome
@@ -23,6 +25,9 @@ from treadle.testing.bus import NAMESPACE
 from treadle.testing.stores import InMemoryStores
 
 WATCH_SECONDS = 0.2
+SAVE_MS = 10_000
+"""How often kept state is saved: a process that is killed loses what happened since."""
+
 STATE = ".treadle"
 """The folder, in the project's, of what belongs to `treadle dev`; no part of the project."""
 
@@ -43,6 +48,7 @@ class DevProject:
         buckets: the folders of buckets, by name; those of dev.toml are added.
         say: takes each line for the terminal.
         zygote: starts the functions' processes; it is ended with the project.
+        keeps: whether the state is that of the last start, and is kept for the next one.
 
     Attributes:
         engine: the engine.
@@ -56,8 +62,11 @@ class DevProject:
         buckets: Mapping[str, Path],
         say: Callable[[Line], object],
         zygote: Zygote,
+        *,
+        keeps: bool = False,
     ) -> None:
         self.root = root
+        self._keeps = keeps
         self._parse = parse
         self._say = say
         self._config = read_config(root / CONFIG)
@@ -68,9 +77,13 @@ class DevProject:
         self._seen: dict[Path, Snapshot] = {}
         self._environments: dict[Path, Mapping[str, str]] = {}
         self._address = ""
-        self.engine = LocalEngine(InMemoryStores(), lambda: self._config.jobs, root, self._report)
+        kept = read_state(self.state / STATE_FILE) if keeps else None
+        snapshot = kept.engine if kept else None
+        self.engine = LocalEngine(InMemoryStores(), lambda: self._config.jobs, root, self._report, snapshot)
         self.buckets = FolderBuckets(self.engine.clock)
-        self._started_at = self.engine.clock.now()
+        # Of kept state, when it began: objects that were stored since then are new to a sensor.
+        self._started_at = kept.started_at if kept else self.engine.clock.now()
+        self._saved_at = self.engine.clock.now()
         self._threads = [
             threading.Thread(target=task, daemon=True) for task in (self.engine.run, self._watch)
         ]
@@ -107,6 +120,8 @@ class DevProject:
         self._zygote.close()
         for thread in self._threads:
             thread.join()
+        if self._keeps:
+            self._save()
         self._place.unlink(missing_ok=True)
 
     def _watch(self) -> None:
@@ -117,9 +132,15 @@ class DevProject:
                     stored = event.object
                     self._say(Line(f"s3://{stored.bucket}/{stored.key}", f"stored, {stored.size} bytes"))
                     self.engine.send(object_event(event))
+                if self._keeps and self.engine.clock.now() - self._saved_at > SAVE_MS:
+                    self._save()
             except Exception as error:  # noqa: BLE001 - the next change is to be noticed
                 self._fail("treadle dev", error)
             self._stopped.wait(WATCH_SECONDS)
+
+    def _save(self) -> None:
+        write_state(self.state / STATE_FILE, self._started_at, self.engine.snapshot())
+        self._saved_at = self.engine.clock.now()
 
     def _note_all(self) -> None:
         """Load the functions whose code or environment has changed, or that are new; forget those that are gone."""
@@ -186,7 +207,7 @@ class DevProject:
         self._loaders.submit(self._loaded, self.engine.lanes[name])
 
     def _lane(self, folder: Path) -> Lane:
-        engine, queue = self.engine, self.engine.queue()
+        engine, queue = self.engine, self.engine.queue(folder.name)
         stores = {name: getattr(engine.stores, name) for name in STORES}
         objects = {**stores, "objects": self.buckets.objects, "queue": queue}
         objects["dead_letters"] = engine.dead_letters

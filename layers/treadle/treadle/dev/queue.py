@@ -1,9 +1,9 @@
 """A queue in this process, with delays and redeliveries as SQS has them."""
 
-import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from treadle.ports.system import Clock
@@ -12,7 +12,6 @@ VISIBILITY_SECONDS = 30
 """The delay of a message that failed, unless the function has postponed it."""
 
 BATCH = 10
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,15 @@ class LocalQueue:
     Args:
         clock: the clock.
         changed: called after messages were sent.
+        messages: what it contains at first.
     """
 
-    def __init__(self, clock: Clock, changed: Callable[[], object]) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[], object], messages: Sequence[Message] = ()) -> None:
         self._clock = clock
         self._changed = changed
         self._lock = threading.Lock()
-        self._waiting: list[Message] = []
+        self._waiting = list(messages)
+        self._received: dict[str, Message] = {}
         self._postponed: dict[str, int] = {}
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
@@ -66,7 +67,7 @@ class LocalQueue:
         now = self._clock.now()
         with self._lock:
             self._waiting += [
-                Message(f"m{next(_numbers)}", json.dumps(body), now + delay * 1000)
+                Message(str(uuid.uuid4()), json.dumps(body), now + delay * 1000)
                 for body, delay in zip(bodies, delays, strict=True)
             ]
         self._changed()
@@ -75,8 +76,13 @@ class LocalQueue:
         """Defer the redelivery of a received message."""
         self._postponed[handle] = seconds
 
+    def messages(self) -> list[Message]:
+        """Return all messages, also those that were received and not deleted."""
+        with self._lock:
+            return [*self._received.values(), *self._waiting]
+
     def receive(self, limit: int = BATCH) -> list[Message]:
-        """Receive messages that are due; each is deleted unless it is given back."""
+        """Receive messages that are due; each is to be deleted or given back."""
         now = self._clock.now()
         with self._lock:
             due = sorted((each for each in self._waiting if each.due <= now), key=lambda each: each.due)[
@@ -84,12 +90,21 @@ class LocalQueue:
             ]
             taken = {each.message_id for each in due}
             self._waiting = [each for each in self._waiting if each.message_id not in taken]
-        return [replace(each, receives=each.receives + 1) for each in due]
+            received = [replace(each, receives=each.receives + 1) for each in due]
+            self._received |= {each.message_id: each for each in received}
+        return received
+
+    def delete(self, message: Message) -> None:
+        """Delete a received message."""
+        with self._lock:
+            self._received.pop(message.message_id, None)
+            self._postponed.pop(message.message_id, None)
 
     def give_back(self, message: Message) -> None:
         """Let a received message be delivered again, later."""
-        seconds = self._postponed.pop(message.message_id, VISIBILITY_SECONDS)
         with self._lock:
+            seconds = self._postponed.pop(message.message_id, VISIBILITY_SECONDS)
+            self._received.pop(message.message_id, None)
             self._waiting.append(replace(message, due=self._clock.now() + seconds * 1000))
 
     def redeliver(self) -> None:

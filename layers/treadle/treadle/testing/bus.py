@@ -43,11 +43,15 @@ class BusReader:
     Args:
         tables: contain the runs.
         engine: builds the publisher.
+
+    Attributes:
+        published: each run as it was when its statuses were last published, by its id.
+        bus: the bus.
     """
 
     def __init__(self, tables: InMemoryTables, engine: Assembly) -> None:
         self._tables = tables
-        self._published: dict[str, Run] = {}
+        self.published: dict[str, Run] = {}
         self.bus = InMemoryBus()
         self._delivered = 0
         self._publisher = engine.publisher(self.bus)
@@ -69,9 +73,9 @@ class BusReader:
     def publish(self) -> None:
         """Publish the statuses that runs have reached since the last call."""
         for run in list(self._tables.runs.values()):
-            before = self._published.get(run.run_id)
+            before = self.published.get(run.run_id)
             if before is not run:  # Records are immutable: the same object has no new status.
-                self._published[run.run_id] = run
+                self.published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
 
 
