@@ -1,5 +1,6 @@
 """What `treadle dev --keep` continues with."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def test_without_keep_it_begins_anew(tmp_path: Path) -> None:
     with started_loop(tmp_path, keeps=True) as made:
         (tmp_path / "inbox" / "first.csv").write_text("a")
         made.ends("report", Status.SUCCESS)
+    # A bucket's times are whole seconds: in the second of the start it would be new.
+    os.utime(tmp_path / "inbox" / "first.csv", (1_700_000_000, 1_700_000_000))
 
     with started_loop(tmp_path) as made:
         made.says("files", "SKIPPED: 1 objects listed, 0 of them new")

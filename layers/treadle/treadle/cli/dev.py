@@ -120,6 +120,8 @@ def _folders(buckets: tuple[str, ...]) -> "Mapping[str, Path]":
 
 
 def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, keeps: bool, opens_browser: bool) -> None:
+    if not hasattr(os, "fork"):
+        _exit("`treadle dev` starts processes as Linux and macOS do. On Windows, run it in WSL.")
     # Imported here, as no other command needs them; the rest while the zygote starts, which takes as long.
     from treadle.dev.functions import Zygote
 

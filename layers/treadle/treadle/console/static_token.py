@@ -76,6 +76,6 @@ class StaticTokenAuth:
         del context
         given = headers.get("authorization", "").encode(errors="replace")
         if not secrets.compare_digest(given, self._expected):
-            msg = "The token is missing or outdated: open the address that `treadle console` printed."
+            msg = "The token is missing or outdated: open the address that `treadle console` or `treadle dev` printed."
             raise UnauthorizedError(msg)
         return self._caller

@@ -15,7 +15,8 @@ export class ApiError extends Error {
   }
 }
 
-const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
+const NO_ANSWER =
+  'The server does not respond. Check that the command that serves it is running, and check the network.';
 
 /**
  * @param {string} method

@@ -181,7 +181,8 @@ function SignIn({error}) {
       auth.hasSignIn()
         ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
         : html`<p>
-          This tab does not have the token of this console. Open the address that <code>treadle console</code> printed.
+          This tab does not have the token of this console. Open the address that <code>treadle console</code> or
+          ${' '}<code>treadle dev</code> printed.
         </p>`
     }
   </main>`;
