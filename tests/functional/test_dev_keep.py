@@ -56,7 +56,7 @@ def test_an_event_that_waited_for_its_sensor_is_not_lost(tmp_path: Path) -> None
         made.ends("report", Status.SUCCESS)
 
 
-def test_without_keep_it_begins_anew(tmp_path: Path) -> None:
+def test_without_keep_it_begins_without_runs(tmp_path: Path) -> None:
     with started_loop(tmp_path, keeps=True) as made:
         (tmp_path / "inbox" / "first.csv").write_text("a")
         made.ends("report", Status.SUCCESS)
