@@ -140,6 +140,20 @@ def test_a_function_that_kills_its_process_hurts_no_other(loop: Callable[..., Lo
     assert died.status is TickStatus.FAILURE
 
 
+@pytest.mark.parametrize("place", ["the import", "the evaluation"])
+def test_code_that_does_not_end_is_replaced_by_what_is_saved(loop: Callable[..., Loop], place: str) -> None:
+    made = loop()
+    code = "print('begun')\nwhile True:\n    pass\n"
+    if place == "the evaluation":
+        code = POLLER.replace("return Skip", "print('begun')\n    while True:\n        pass\n    return Skip")
+    write_sensor(made.root, "poller", code)
+    made.says("poller", "begun")
+
+    write_sensor(made.root, "poller", POLLER.replace("first version", "last version"))
+
+    made.says("poller", "SKIPPED: hello from the last version")
+
+
 def test_sensors_appear_and_disappear_with_their_folders(loop: Callable[..., Loop]) -> None:
     made = loop()
 

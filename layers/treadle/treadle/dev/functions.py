@@ -86,13 +86,12 @@ class _Worker:
 
     Args:
         zygote: starts it.
-        load: the function.
         objects: what it calls, by name.
         print_line: takes each line of its output.
     """
 
     def __init__(
-        self, zygote: Zygote, load: Load, objects: Mapping[str, Any], print_line: Callable[[str], object]
+        self, zygote: Zygote, objects: Mapping[str, Any], print_line: Callable[[str], object]
     ) -> None:
         self._objects = objects
         self._print_line = print_line
@@ -101,7 +100,10 @@ class _Worker:
         self._reader.start()
         self.lock = threading.Lock()
         self.has_ended = False
-        self.loaded = cast("Loaded | Failed", self._answer(LOAD_SECONDS, load))
+
+    def load(self, load: Load) -> Loaded | Failed:
+        """Load a function."""
+        return cast("Loaded | Failed", self._answer(LOAD_SECONDS, load))
 
     def invoke(self, event: Mapping[str, Any], seconds: float) -> Response | Failed:
         """Execute one invocation."""
@@ -179,6 +181,7 @@ class SensorFunction:
         self._now = now
         self._on_line = on_line
         self._worker: _Worker | None = None
+        self._starting: _Worker | None = None
         self._loading = threading.Lock()
         self.loaded: Loaded | None = None
         self.failure: Failed | None = None
@@ -197,13 +200,18 @@ class SensorFunction:
 
     def reload(self) -> bool:
         """Load the current code; return whether that succeeded. The previous process ends after its invocation."""
+        starting = self._starting
+        if starting is not None:
+            starting.kill()  # It loads former code.
         with self._loading:
             former = self._worker
-            worker = _Worker(self._zygote, self._load(), self._objects, self._print_line)
-            if isinstance(worker.loaded, Loaded):
-                self.loaded, self.failure, self._worker = worker.loaded, None, worker
+            worker = self._starting = _Worker(self._zygote, self._objects, self._print_line)
+            found = worker.load(self._load())
+            self._starting = None
+            if isinstance(found, Loaded):
+                self.loaded, self.failure, self._worker = found, None, worker
             else:
-                self.failure, self._worker = worker.loaded, None
+                self.failure, self._worker = found, None
                 worker.close()
             self.changed_at = self._now()
         if former is not None:

@@ -209,7 +209,7 @@ def evaluator(
 
 
 class SensorHandler:
-    """The Lambda handler of a sensor.
+    """The Lambda handler of a sensor: the runtime calls whatever app.handler is (`_get_handler` in awslambdaric).
 
     Args:
         definition: the sensor.
@@ -232,6 +232,8 @@ class SensorHandler:
             lambda: evaluator_parts(definition, resources, os.environ, infrastructure)
         )
         self._handle = instrumented(self._evaluate)
+        # With the name of a function, which wrappers such as tracers read.
+        functools.update_wrapper(self, self._handle)
 
     def on(self, infrastructure: Infrastructure) -> "SensorHandler":
         """Return the handler of the same sensor on another infrastructure."""
