@@ -94,6 +94,22 @@ def test_changed_environment_of_the_template_loads_only_the_functions_that_have_
     assert not [each for each in made.lines if each.text == "reloaded" and each.subject != "poller"]
 
 
+def test_a_template_that_cannot_be_used_is_reported_and_the_loop_goes_on(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    template = made.root / "template.yaml"
+    text = template.read_text()
+
+    template.write_text("")
+    made.says("treadle dev", "cannot be read as a template", "still apply")
+    template.write_text(text.replace("GREETING: hello", "GREETING: !If [Unknown, a, b]"))
+    made.says(
+        "poller", "does not load: SettingsError: The variable GREETING in template.yaml cannot be resolved"
+    )
+    template.write_text(text.replace("GREETING: hello", "GREETING: welcome"))
+
+    made.says("poller", "SKIPPED: welcome from the first version")
+
+
 def test_a_module_that_does_not_import_is_shown_with_its_frames_and_the_others_go_on(
     loop: Callable[..., Loop], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from treadle.cli.template_edit import load
+from treadle.definitions.errors import SettingsError
 from treadle.dev.template import Template
 
 ROOT = Path(__file__).parents[3]
@@ -76,6 +77,12 @@ def test_the_project_s_own_template_is_resolved() -> None:
     assert alert["TREADLE_ALERT_SNS_TOPIC"] == "arn:aws:sns:local:000000000000:Alerts"
     assert sorted(found.jobs()) == ["process_file", "process_large_file"]
     assert found.timeout == 60
+
+
+@pytest.mark.parametrize("value", ["!If [Unknown, a, b]", "!Select [9, [a]]", "!Join [a]", "!Sub []"])
+def test_value_that_cannot_be_resolved_is_named(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"The variable VALUE in template.yaml cannot be resolved"):
+        template(f"VALUE: {value}").environment("functions/sensors/one")
 
 
 def test_unknown_parameters_are_named() -> None:

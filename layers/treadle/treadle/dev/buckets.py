@@ -1,11 +1,14 @@
 """Buckets that are folders: a file in one is an object, and a new or changed file is its event."""
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from treadle.definitions.objects import ObjectCreated
+from treadle.dev.locking import Locked
 from treadle.dev.template import ACCOUNT, REGION
 from treadle.ports.system import Clock
 from treadle.testing.objects import InMemoryObjects
@@ -25,7 +28,9 @@ class FolderBuckets:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.objects = InMemoryObjects(clock)
+        self._lock = threading.RLock()
+        self._objects = InMemoryObjects(clock)
+        self.objects = cast("InMemoryObjects", Locked(self._objects, self._lock))
         self.folders: dict[str, Path] = {}
         self._known: dict[str, dict[str, Stamp]] = {}
         self._unsettled: dict[tuple[str, str], Stamp] = {}
@@ -33,18 +38,23 @@ class FolderBuckets:
     def add(self, bucket: str, folder: Path) -> None:
         """Let a folder be a bucket; the files in it are objects without an event."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folders[bucket] = folder
-        self._known[bucket] = {}
-        for key, stamp in _files(folder):
-            self._put(bucket, key, stamp, datetime.fromtimestamp(stamp[0] / 1e9, UTC))
+        with self._lock:
+            self.folders[bucket] = folder
+            self._known[bucket] = {}
+            for key, stamp in _files(folder):
+                self._put(bucket, key, stamp, datetime.fromtimestamp(stamp[0] / 1e9, UTC))
 
-    def poll(self) -> Iterator[ObjectCreated]:
-        """Yield the events of files that are new or changed, and complete: unchanged since the last call."""
+    def poll(self) -> list[ObjectCreated]:
+        """Return the events of files that are new or changed, and complete: unchanged since the last call."""
+        with self._lock:
+            return list(self._changes())
+
+    def _changes(self) -> Iterator[ObjectCreated]:
         for bucket, folder in self.folders.items():
             known, found = self._known[bucket], dict(_files(folder))
             for key in known.keys() - found.keys():
                 del known[key]
-                self.objects.delete(bucket, key)
+                self._objects.delete(bucket, key)
             for key, stamp in found.items():
                 if known.get(key) == stamp:
                     self._unsettled.pop((bucket, key), None)
@@ -64,7 +74,7 @@ class FolderBuckets:
             return None  # It is gone, or cannot be read yet.
         self._known[bucket][key] = stamp
         self._unsettled.pop((bucket, key), None)
-        return self.objects.put(bucket, key, body, modified=modified)
+        return self._objects.put(bucket, key, body, modified=modified)
 
 
 def object_event(event: ObjectCreated) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import datetime
@@ -16,6 +16,7 @@ from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
 from treadle.dev.functions import SensorFunction
 from treadle.dev.jobs import JobDouble, LocalJobs
+from treadle.dev.locking import Locked
 from treadle.dev.messages import Failed, Response
 from treadle.dev.queue import LocalQueue, Message
 from treadle.engine.assembly import Assembly, Stores
@@ -53,29 +54,6 @@ MAX_RECEIVES = 5
 
 Report = Callable[[str, str, Outcome], object]
 """Takes the outcome of a step, with the step and the sensor or job."""
-
-
-class Locked:
-    """A store whose methods are called one at a time, as several threads use it.
-
-    Args:
-        store: the store.
-        lock: shared by all stores of the same tables.
-    """
-
-    def __init__(self, store: object, lock: threading.RLock) -> None:
-        self._store = store
-        self._lock = lock
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with self._lock:
-                found = method(*args, **kwargs)
-                return iter(list(found)) if isinstance(found, Iterator) else found
-
-        return call
 
 
 def locked(stores: InMemoryStores) -> Stores:
@@ -136,7 +114,8 @@ class LocalEngine:
     ) -> None:
         self.clock = SystemClock()
         self.stores = locked(stores)
-        self.dead_letters = InMemoryDeadLetters()
+        self._dead_letters = InMemoryDeadLetters()
+        self.dead_letters = cast("InMemoryDeadLetters", Locked(self._dead_letters, stores.tables.lock))
         self.lanes: dict[str, Lane] = {}
         self.jobs: dict[str, JobSettings] = {}
         self.queues: dict[str, Queue] = {}
@@ -186,7 +165,7 @@ class LocalEngine:
                     "events": self._bus.bus.events,
                     "jobs": self.targets[KIND].snapshot(),
                     "queues": {name: queue.messages() for name, queue in queues.items()},
-                    "dead_letters": list(self.dead_letters.messages.values()),
+                    "dead_letters": list(self._dead_letters.messages.values()),
                 }
             )
 
@@ -346,11 +325,13 @@ class LocalEngine:
 
     def _dispatch(self) -> None:
         for sensor, tick_id in self.stores.ticks.pending(self.clock.now() + 1, _AT_ONCE):
-            tick = self.stores.ticks.get(sensor, tick_id)
-            if tick is not None:
-                outcome = self._dispatcher.dispatch(tick)
-                if outcome.held or outcome.refused:
-                    self._report("dispatch", sensor, outcome)
+            try:
+                outcome = self._dispatcher.dispatch(self._dispatcher.committed(sensor, tick_id))
+            except Exception as error:  # noqa: BLE001 - one tick must not stop the others
+                outcome = _failed(error)
+                self.stores.ticks.postpone(sensor, tick_id, self.clock.now() + MINUTE_MS, outcome.reason)
+            if outcome.held or outcome.refused or outcome.decision is Decision.FAILURE:
+                self._report("dispatch", sensor, outcome)
         self._handle(self.dispatches, "dispatch", self._dispatch_message)
 
     def _dispatch_message(self, body: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import treadle
-from treadle.definitions.errors import DeploymentError
+from treadle.definitions.errors import DeploymentError, TreadleError
 from treadle.dev.calls import Call, answered
 from treadle.dev.messages import Failed, Invoke, Load, Loaded, Response
 from treadle.model.deployment import LogLine
@@ -204,15 +204,20 @@ class SensorFunction:
         if starting is not None:
             starting.kill()  # It loads former code.
         with self._loading:
-            former = self._worker
-            worker = self._starting = _Worker(self._zygote, self._objects, self._print_line)
-            found = worker.load(self._load())
+            former, worker = self._worker, None
+            try:
+                load = self._load()
+                worker = self._starting = _Worker(self._zygote, self._objects, self._print_line)
+                found = worker.load(load)
+            except TreadleError as error:
+                found = Failed(f"{type(error).__name__}: {error}")
             self._starting = None
             if isinstance(found, Loaded):
                 self.loaded, self.failure, self._worker = found, None, worker
             else:
                 self.failure, self._worker = found, None
-                worker.close()
+                if worker is not None:
+                    worker.close()
             self.changed_at = self._now()
         if former is not None:
             former.close()

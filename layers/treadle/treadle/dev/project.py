@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from treadle.definitions.errors import TreadleError
+from treadle.definitions.errors import SettingsError, TreadleError
 from treadle.dev.buckets import FolderBuckets, object_event
 from treadle.dev.config import NAME as CONFIG
 from treadle.dev.config import read_config
@@ -119,7 +119,8 @@ class DevProject:
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._zygote.close()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
         if self._keeps:
             self._save()
         self._place.unlink(missing_ok=True)
@@ -186,11 +187,20 @@ class DevProject:
             self.engine.add_job(name)
         for lane in list(self.engine.lanes.values()):
             folder = lane.function.folder
-            if self._environments.get(folder) != self._environment(folder):
+            try:
+                is_changed = self._environments.get(folder) != self._environment(folder)
+            except SettingsError:
+                is_changed = True  # Loading it shows the reason.
+            if is_changed:
                 self._load(folder)
 
     def _read_template(self) -> Template:
-        return Template(self._parse((self.root / _TEMPLATE).read_text()), self._config.parameters)
+        path = self.root / _TEMPLATE
+        try:
+            return Template(self._parse(path.read_text()), self._config.parameters)
+        except (OSError, ValueError, AttributeError) as error:
+            msg = f"{path} cannot be read as a template: {error}. Correct it."
+            raise SettingsError(msg) from error
 
     def _environment(self, folder: Path) -> Mapping[str, str]:
         found = self._template.environment(folder.relative_to(self.root).as_posix()) or {}

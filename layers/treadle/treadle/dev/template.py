@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from treadle.definitions.errors import SettingsError
+
 REGION, ACCOUNT = "local", "000000000000"
 _OMITTED = object()
 _VARIABLE = re.compile(r"\$\{(!?)([\w:.]+)\}")
@@ -38,15 +40,25 @@ class Template:
 
         Args:
             folder: its CodeUri, relative to the project.
+
+        Raises:
+            SettingsError: if a value cannot be resolved.
         """
         shared = self._variables(self._template.get("Globals", {}).get("Function", {}))
         for resource in self._resources.values():
             properties = resource.get("Properties") or {}
             if str(properties.get("CodeUri", "")).rstrip("/") == folder:
                 given = {**shared, **self._variables(properties)}
-                found = {name: self._value(value) for name, value in given.items()}
+                found = {name: self._resolved(name, value) for name, value in given.items()}
                 return {name: _text(value) for name, value in found.items() if value is not _OMITTED}
         return None
+
+    def _resolved(self, name: str, value: Any) -> Any:
+        try:
+            return self._value(value)
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            msg = f"The variable {name} in template.yaml cannot be resolved: {error!r}. Correct its value there."
+            raise SettingsError(msg) from error
 
     @property
     def timeout(self) -> float:
