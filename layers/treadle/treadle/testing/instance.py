@@ -17,6 +17,7 @@ from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -450,3 +451,12 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
     return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition))
+
+
+def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
+    """Return whether a deployed sensor's rule sends it an event."""
+    if isinstance(event, ObjectCreated):
+        return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
+    if definition.is_woken:
+        return definition.is_woken_by(event)
+    return isinstance(definition, _OF_THE_BUS) and definition.monitors(event)

@@ -15,7 +15,8 @@ export class ApiError extends Error {
   }
 }
 
-const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
+const NO_ANSWER =
+  'The server does not respond. Check that the command that serves it is running, and check the network.';
 
 /**
  * @param {string} method
@@ -136,3 +137,12 @@ export const why = (query, signal) => get('why', signal, query);
 export const doctor = (signal) => get('doctor', signal);
 /** @type {(signal: AbortSignal) => Promise<Api.Graph>} */
 export const graph = (signal) => get('graph', signal);
+
+// ---- Of `treadle dev` alone
+
+/** @typedef {{buckets: string[], jobs: string[], deadlines: string[]}} EventTargets */
+
+/** @type {(signal: AbortSignal) => Promise<EventTargets>} */
+export const eventTargets = (signal) => get('test-events', signal);
+/** @type {(event: Record<string, unknown>) => Promise<{sent: string}>} */
+export const sendEvent = (event) => post('test-events', event);
