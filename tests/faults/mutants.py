@@ -889,7 +889,7 @@ MUTANTS = (
     Mutant(
         "assets published as they are stored",
         "engine/assets/asset_recorder.py",
-        "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
+        "stored = [recorded(kept) for kept in self._events.append([asset_event(each) for each in made])]",
         "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
     ),

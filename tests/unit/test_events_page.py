@@ -15,7 +15,7 @@ from treadle.engine.publish.bus_events import (
     SENSOR_HEALTH_CHANGED,
     SOURCE,
     RunStatusChange,
-    asset_materialized,
+    asset_recorded,
     published_tags,
     run_status_changed,
     sensor_health_changed,
@@ -100,7 +100,7 @@ def test_asset_example_is_what_is_reported_and_each_field_is_explained() -> None
     recorded = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
     [example] = re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL)
 
-    detail = asset_materialized(recorded, namespace).detail
+    detail = asset_recorded(recorded, namespace).detail
 
     assert json.loads(example) == detail
     assert set(re.findall(r"`detail\.(\w+)`", section)) == set(detail)

@@ -71,9 +71,9 @@ def test_the_state_machine_reports_under_its_launch_id() -> None:
 
     report = reported(MACHINE["States"]["Report"], given)
 
-    assert report.materialization.asset_key == AssetKey(["tables", "orders"])
-    assert report.materialization.plain_metadata == {"rows": 3}
-    assert (report.materialization.partition, report.event_id, report.run_id) == (
+    assert report.reported.asset_key == AssetKey(["tables", "orders"])
+    assert report.reported.plain_metadata == {"rows": 3}
+    assert (report.reported.partition, report.event_id, report.run_id) == (
         "2026-11-22",
         LAUNCH_ID,
         LAUNCH_ID,
@@ -103,9 +103,9 @@ def test_the_examples_state_machine_reports_its_summary() -> None:
         "$.report",
         "$.result.Payload",
     )
-    assert report.materialization.asset_key == AssetKey("summaries")
-    assert report.materialization.partition == "in/a.csv"
-    assert report.materialization.plain_metadata == {
+    assert report.reported.asset_key == AssetKey("summaries")
+    assert report.reported.partition == "in/a.csv"
+    assert report.reported.plain_metadata == {
         "rows": 3,
         "bytes": 70,
         "summary": "s3://raw/summaries/a.csv/summary.json",
@@ -131,8 +131,8 @@ def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: 
     assert isinstance(first, AssetReport)
     assert isinstance(second, AssetReport)
     assert (first.event_id, second.event_id, first.run_id) == (LAUNCH_ID, LAUNCH_ID, LAUNCH_ID)
-    assert first.materialization == second.materialization
-    assert (first.materialization.plain_metadata, first.materialization.partition) == (
+    assert first.reported == second.reported
+    assert (first.reported.plain_metadata, first.reported.partition) == (
         {"rows": 3},
         "2026-11-22",
     )

@@ -475,7 +475,8 @@ def _print_preview(found: Mapping[str, Any]) -> None:
     for each in tick["rejected"]:
         echo(f"rejected {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
-        echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
+        verb = "observes" if each["kind"] == "ASSET_OBSERVATION" else "materializes"
+        echo(f"{verb} {each['asset_key']} {each['partition'] or ''}")
     for each in tick["dynamic_partitions_request_results"]:
         echo_partitions(each)
     for name, number in tick.get("left_out", {}).items():

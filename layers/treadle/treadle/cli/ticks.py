@@ -203,7 +203,8 @@ def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
     for refusal in tick.refusals:
         echo(f"refused: {refusal}")
     for made in tick.asset_events:
-        echo(f"materializes {made.asset_key.to_escaped_user_string()} {made.partition or ''}")
+        verb = "observes" if made.kind == "ASSET_OBSERVATION" else "materializes"
+        echo(f"{verb} {made.asset_key.to_escaped_user_string()} {made.partition or ''}")
     for partitions in tick.dynamic_partitions_request_results:
         echo_partitions(plain_json(partitions))
     if tick.dropped:
