@@ -22,7 +22,7 @@ _observations = click.option(
 @_observations
 @json_option
 def list_assets(stack: str, observations: bool, as_json: bool) -> None:
-    """List the materialized assets, each with its newest materialization, newest first."""
+    """List the assets with their newest materialization, newest first."""
     from treadle.operate.views import asset_event_json
 
     with deployed(stack) as parts:
@@ -42,7 +42,7 @@ def list_assets(stack: str, observations: bool, as_json: bool) -> None:
 @_observations
 @json_option
 def show(key: str, stack: str, limit: int, observations: bool, as_json: bool) -> None:
-    """Show the materializations of the asset KEY, such as shop/orders, newest first."""
+    """Show the materializations of the asset KEY, such as shop/orders."""
     from treadle.operate.views import asset_event_json
 
     with deployed(stack) as parts:
