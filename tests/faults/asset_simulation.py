@@ -107,8 +107,8 @@ def scheduled() -> SensorDefinition:
         day = int(context.cursor or 0) + 1
         if day > TICKS:
             return SensorResult(skip_reason="no more days")
-        kinds = {"orders": AssetMaterialization, "customers": AssetMaterialization, "seen": AssetObservation}
-        made = [kinds[key](key, partition=str(day)) for key in ("orders", "seen", "customers", "orders")]
+        orders, customers = (AssetMaterialization(key, partition=str(day)) for key in ("orders", "customers"))
+        made = [orders, AssetObservation("seen", partition=str(day)), customers, orders]
         return SensorResult([RunRequest(str(day))], cursor=str(day), asset_events=made)
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, job=JobDefinition(JOB))

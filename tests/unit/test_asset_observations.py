@@ -72,7 +72,9 @@ class TestValue:
         )
 
     def test_is_no_materialization(self) -> None:
-        assert AssetObservation("a") != AssetMaterialization("a")
+        materialization: object = AssetMaterialization("a")
+
+        assert AssetObservation("a") != materialization
         assert not isinstance(AssetObservation("a"), AssetMaterialization)
         assert not hasattr(AssetObservation, "file")
 
