@@ -13,7 +13,7 @@ from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import JOB, JOBS, NAMESPACE, RUN_IDS
 from tests.support.metrics import discard_metrics
-from treadle.definitions.assets import AssetMaterialization, AssetObservation
+from treadle.definitions.assets import AssetMaterialization, AssetObservation, ReportedEvent
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -108,7 +108,8 @@ def scheduled() -> SensorDefinition:
         if day > TICKS:
             return SensorResult(skip_reason="no more days")
         orders, customers = (AssetMaterialization(key, partition=str(day)) for key in ("orders", "customers"))
-        made = [orders, AssetObservation("seen", partition=str(day)), customers, orders]
+        seen = AssetObservation("seen", partition=str(day))
+        made: list[ReportedEvent] = [orders, seen, customers, orders]
         return SensorResult([RunRequest(str(day))], cursor=str(day), asset_events=made)
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, job=JobDefinition(JOB))
