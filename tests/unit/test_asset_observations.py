@@ -28,13 +28,14 @@ from treadle import (
     multi_asset_sensor,
     report_asset_materialization,
     report_asset_observation,
+    s3_sensor,
     sensor,
 )
 from treadle.adapters import clients
 from treadle.adapters.asset_reports import parse_asset_event
 from treadle.adapters.events import parse_sensor_event
 from treadle.definitions.assets import AssetObserved
-from treadle.definitions.errors import InvalidReportError, UnknownEventError
+from treadle.definitions.errors import InvalidReportError, UnknownEventError, UnreadableRecordError
 from treadle.engine.assets.asset_events import asset_event, materialized, recorded
 from treadle.engine.assets.asset_recorder import AssetReport, RemoteAssetEvent
 from treadle.engine.publish.bus_events import asset_recorded, envelope
@@ -103,7 +104,7 @@ class TestValue:
 
         assert recorded(asset_event(event)) == event
         assert asset_event(event).asset_key == r"#observed/a/b\/c"
-        with pytest.raises(AssertionError):
+        with pytest.raises(UnreadableRecordError, match="it is an observation"):
             materialized(asset_event(event))
 
 
@@ -193,7 +194,13 @@ class TestSensors:
             raise AssertionError(context)
 
         batch = assets_updated("batch", any_of=[ORDERS], request_job=LOAD)
-        instance = TreadleInstance([each_update, several, batch])
+
+        @s3_sensor("bucket", job=LOAD)
+        def objects(context: Any, stored: Any) -> None:
+            raise AssertionError(context, stored)
+
+        sensors = [each_update, several, batch, objects]
+        instance = TreadleInstance(sensors, settings={"objects": {"TREADLE_S3_BUCKET": "bucket"}})
 
         observed = instance.report_runless_asset_event(AssetObservation(ORDERS))
 
@@ -201,6 +208,8 @@ class TestSensors:
         assert instance.runs() == ()
         assert [instance.ticks(each) for each in ("each_update", "several", "batch")] == [[], [], []]
         assert instance.undelivered == []
+        delivered: Any = observed
+        assert instance.send(delivered) == {}
 
     def test_none_evaluates_its_event(self) -> None:
         """Not even if its rule lets such events through."""

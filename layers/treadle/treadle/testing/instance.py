@@ -15,6 +15,7 @@ from treadle.definitions.assets import (
     AssetMaterialized,
     AssetObservation,
     AssetObserved,
+    RecordedAssetEvent,
     RecordedEvent,
     ReportedEvent,
     recorded_as,
@@ -467,7 +468,7 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a sensor's rule or schedule would deliver such an event."""
     if isinstance(event, RunStatusEvent):
         return isinstance(definition, RunStatusSensorDefinition)
-    if isinstance(event, AssetMaterialized):
+    if isinstance(event, RecordedAssetEvent):
         return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)

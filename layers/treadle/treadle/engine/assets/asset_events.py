@@ -4,6 +4,7 @@ import json
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import (
+    ASSET_OBSERVATION,
     AssetMaterialization,
     AssetMaterialized,
     AssetObservation,
@@ -12,8 +13,9 @@ from treadle.definitions.assets import (
     recorded_as,
 )
 from treadle.definitions.canonical import canonical_json
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import from_millis
-from treadle.model.assets import AssetEvent, asset_of, check_readable, is_observed_key, observed_key
+from treadle.model.assets import AssetEvent, asset_of, check_readable, observed_key
 from treadle.model.records import integer, reader, text, text_or_none
 
 
@@ -49,20 +51,21 @@ def recorded(kept: AssetEvent) -> RecordedEvent:
 
 
 def materialized(kept: AssetEvent) -> AssetMaterialized:
-    """Return the materialization that an event under an asset's own key stores.
+    """Return the materialization that an event stores.
 
     Raises:
         UnreadableRecordError: if it stores none.
     """
     event = _read(kept)
-    assert isinstance(event, AssetMaterialized)
+    if not isinstance(event, AssetMaterialized):
+        raise UnreadableRecordError(_name(kept), "it is an observation, and not a materialization")
     return event
 
 
 def _recorded(kept: AssetEvent) -> RecordedEvent:
     check_readable(kept)
     body = json.loads(kept.body)
-    kind = AssetObservation if is_observed_key(kept.asset_key) else AssetMaterialization
+    kind = AssetObservation if kept.kind == ASSET_OBSERVATION else AssetMaterialization
     reported = kind.stored(
         AssetKey.from_escaped_user_string(asset_of(kept.asset_key)),
         body["description"],
@@ -82,4 +85,8 @@ def _recorded(kept: AssetEvent) -> RecordedEvent:
     )
 
 
-_read = reader(_recorded, lambda kept: f"event {kept.storage_id} of asset {kept.asset_key}")
+def _name(kept: AssetEvent) -> str:
+    return f"event {kept.storage_id} of asset {kept.asset_key}"
+
+
+_read = reader(_recorded, _name)
