@@ -324,6 +324,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.rejected],
         "asset_events": [
             {
+                "kind": made.kind,
                 "asset_key": made.asset_key.to_escaped_user_string(),
                 "partition": made.partition,
                 "metadata": made.plain_metadata,

@@ -123,8 +123,8 @@ export const backfillRuns = (name, query, signal) => get(backfill(name, 'runs'),
 export const changeBackfill = (name, action) => post(backfill(name, action));
 /** @type {(name: string, body: Api.Body<'resume_backfill'>) => Promise<Api.Response<'resume_backfill'>>} */
 export const resumeBackfill = (name, body) => post(backfill(name, 'resume'), body);
-/** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
-export const assets = (signal) => get('assets', signal);
+/** @type {(query: Api.Query<'assets'>, signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
+export const assets = (query, signal) => get('assets', signal, query);
 /** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */
 export const assetEvents = (query, signal) => get('assets/events', signal, query);
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'dead_letters'>>} */
