@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import Stores
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation
 from treadle.definitions.status import TickStatus
 from treadle.model.ticks import (
     ChunkProgress,
@@ -39,7 +39,12 @@ FULL = Tick(
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
-    asset_events=(AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
+    asset_events=(
+        AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),
+        AssetObservation(["a", "b/c"], "text", {"rows": 3}, "p", {"dagster/data_version": "7"}),
+        AssetObservation("d"),
+        AssetMaterialization("d"),
+    ),
     dynamic_partitions_request_results=(
         DynamicPartitionsRequestResult("fruits", ("äpfel", "b|c"), None, ("pear",)),
         DynamicPartitionsRequestResult("fruits", None, ("kiwi",)),

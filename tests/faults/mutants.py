@@ -889,9 +889,30 @@ MUTANTS = (
     Mutant(
         "assets published as they are stored",
         "engine/assets/asset_recorder.py",
-        "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
+        "stored = [recorded(kept) for kept in self._events.append([asset_event(each) for each in made])]",
         "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations numbered apart from materializations",
+        "engine/assets/asset_events.py",
+        "observed_key(key) if isinstance(event, AssetObserved) else key",
+        "key",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations published as what they are",
+        "engine/publish/bus_events.py",
+        "ASSET_OBSERVED if isinstance(event, AssetObserved) else ASSET_MATERIALIZED",
+        "ASSET_MATERIALIZED",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations of ticks stored as what they are",
+        "adapters/dynamodb/outcomes.py",
+        '{"kind": made.kind} if isinstance(made, AssetObservation) else {}',
+        "{}",
+        ("tests/contract/test_tick_store.py::test_a_record_comes_back_as_it_was_put",),
     ),
     Mutant(
         "assets that passed through a stack",

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.adapters.dynamodb.tables import DynamoStores
-from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
 
@@ -91,14 +88,16 @@ def operator_parts(stack: str) -> OperatorParts:
         DeploymentError: if the stack cannot be read.
         SettingsError: if its functions are not configured as by the template.
     """
-    # Imported here because no Lambda function needs them.
+    # Imported here because no Lambda function needs them, and `treadle dev` needs no AWS.
     from treadle.adapters.blobs import S3BlobStore
     from treadle.adapters.deployment import StackDeployment
+    from treadle.adapters.dynamodb.tables import DynamoStores
     from treadle.adapters.engine import EngineFunction
     from treadle.adapters.health.stack_health import StackHealth
-    from treadle.adapters.queues import SqsDeadLetterQueue
+    from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
     from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
+    from treadle.adapters.targets.registry import LazyTargets
     from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.inspection import SelectedObjects, selections_of
@@ -130,7 +129,7 @@ def operator_parts(stack: str) -> OperatorParts:
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
-    jobs = RegisteredJobs(registry)
+    jobs, run_ids = RegisteredJobs(registry), RunIds.of(namespace)
     # The last part of the ARN, which the template passes to evaluators.
     environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
     registrations = Registrations(registry.current, environment, clock)
@@ -143,17 +142,17 @@ def operator_parts(stack: str) -> OperatorParts:
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
     )
-    run_ids = RunIds.of(namespace)
     pools = PoolOperations(
         stores.pools, stores.runs, SqsQueue(dispatches), lambda: registry.current().pools, clock
     )
+    objects = SelectedObjects(selections_of(deployment), S3Lister())
     why = Explainer(
         deployment,
         stores.sensors,
         stores.ticks,
         stores.runs,
         run_ids,
-        SelectedObjects(selections_of(deployment), S3Lister()),
+        objects,
         health,
         redriver,
         clock,
@@ -203,6 +202,7 @@ def operator_parts(stack: str) -> OperatorParts:
 
 def _of_engine(stack: "DeployedStack") -> "list[Destination]":
     """Return the queues of the engine's components, to which dead letters can be redriven."""
+    from treadle.adapters.queues import SqsQueue
     from treadle.operate.redrive_routes import Destination
 
     return [

@@ -475,12 +475,19 @@ def _print_preview(found: Mapping[str, Any]) -> None:
     for each in tick["rejected"]:
         echo(f"rejected {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
-        echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
+        # A function of an earlier version says no kind.
+        echo_asset_event(each.get("kind"), each["asset_key"], each["partition"])
     for each in tick["dynamic_partitions_request_results"]:
         echo_partitions(each)
     for name, number in tick.get("left_out", {}).items():
         echo(f"{number} more {name.replace('_', ' ')} are omitted: the response has no room for them.")
     echo_lines([f"log: {line}" for line in tick["log"]], "")
+
+
+def echo_asset_event(kind: str | None, asset_key: str, partition: str | None) -> None:
+    """Print that a tick materializes or observes an asset."""
+    verb = "observes" if kind == "ASSET_OBSERVATION" else "materializes"
+    echo(f"{verb} {asset_key} {partition or ''}")
 
 
 def echo_partitions(result: Mapping[str, Any]) -> None:

@@ -7,16 +7,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import (
+    AssetMaterialization,
+    AssetMaterialized,
+    AssetObservation,
+    AssetObserved,
+    RecordedAssetEvent,
+    RecordedEvent,
+    ReportedEvent,
+    recorded_as,
+)
 from treadle.definitions.bounds import shown
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -25,14 +35,14 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
-from treadle.engine.assets.asset_events import materialized
+from treadle.engine.assets.asset_events import recorded
 from treadle.engine.identity import RunIds
 from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
-from treadle.engine.publish.bus_events import asset_materialized
+from treadle.engine.publish.bus_events import asset_recorded
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.preview import STORED, Preview
@@ -235,31 +245,45 @@ class TreadleInstance(InstanceReader):
         """Return all status changes of runs, in order: what `evaluate_tick` of a run status sensor reads."""
         return self._bus.run_status_events()
 
+    @overload
     def report_runless_asset_event(
         self, asset_event: AssetMaterialization, *, run_id: str | None = None, event_id: str | None = None
-    ) -> AssetMaterialized:
-        """Report a materialization of an asset; asset sensors react to it immediately.
+    ) -> AssetMaterialized: ...
+
+    @overload
+    def report_runless_asset_event(
+        self, asset_event: AssetObservation, *, run_id: str | None = None, event_id: str | None = None
+    ) -> AssetObserved: ...
+
+    def report_runless_asset_event(
+        self, asset_event: ReportedEvent, *, run_id: str | None = None, event_id: str | None = None
+    ) -> RecordedEvent:
+        """Report an event of an asset; asset sensors react to a materialization immediately.
 
         Args:
-            asset_event: the materialization.
+            asset_event: a materialization or an observation.
             run_id: the run that made it.
             event_id: an id that was reported before changes nothing, and is published again.
 
         Returns:
-            The event that sensors receive; `send` delivers it again.
+            The event of a materialization that sensors receive, which `send` delivers again; or that of an
+            observation, which no sensor receives.
 
         Raises:
-            InvalidReportError: if it is no materialization, as nothing else is recorded.
+            InvalidReportError: if it is neither, as nothing else is recorded.
         """
         given: object = asset_event
-        if not isinstance(given, AssetMaterialization):
-            msg = f"Only materializations are recorded, not {shown(given)}. Report an AssetMaterialization."
+        if not isinstance(given, AssetMaterialization | AssetObservation):
+            msg = (
+                f"Only materializations and observations are recorded, not {shown(given)}. Report an "
+                "AssetMaterialization or an AssetObservation."
+            )
             raise InvalidReportError(msg)
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
-        reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
+        reported = recorded_as(given)(given, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._stores.events.append([as_kept(reported)])
-        reported = materialized(kept)
-        self._bus.bus.publish([asset_materialized(reported, NAMESPACE)])
+        reported = recorded(kept)
+        self._bus.bus.publish([asset_recorded(reported, NAMESPACE)])
         self._deliver_events()
         return reported
 
@@ -462,8 +486,17 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a sensor's rule or schedule would deliver such an event."""
     if isinstance(event, RunStatusEvent):
         return isinstance(definition, RunStatusSensorDefinition)
-    if isinstance(event, AssetMaterialized):
+    if isinstance(event, RecordedAssetEvent):
         return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
     return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition))
+
+
+def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
+    """Return whether a deployed sensor's rule sends it an event."""
+    if isinstance(event, ObjectCreated):
+        return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
+    if definition.is_woken:
+        return definition.is_woken_by(event)
+    return isinstance(definition, _OF_THE_BUS) and definition.monitors(event)

@@ -15,7 +15,8 @@ export class ApiError extends Error {
   }
 }
 
-const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
+const NO_ANSWER =
+  'The server does not respond. Check that the command that serves it is running, and check the network.';
 
 /**
  * @param {string} method
@@ -139,8 +140,8 @@ export const resetLimit = (name) => post(pool(name, 'reset-limit'));
 export const freeSlots = (runId) => post(run(runId, 'free-slots'));
 /** @type {(runId: string, priority: number) => Promise<Api.Response<'set_priority'>>} */
 export const setPriority = (runId, priority) => post(run(runId, 'priority'), {priority});
-/** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
-export const assets = (signal) => get('assets', signal);
+/** @type {(query: Api.Query<'assets'>, signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
+export const assets = (query, signal) => get('assets', signal, query);
 /** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */
 export const assetEvents = (query, signal) => get('assets/events', signal, query);
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'dead_letters'>>} */
@@ -153,3 +154,12 @@ export const why = (query, signal) => get('why', signal, query);
 export const doctor = (signal) => get('doctor', signal);
 /** @type {(signal: AbortSignal) => Promise<Api.Graph>} */
 export const graph = (signal) => get('graph', signal);
+
+// ---- Of `treadle dev` alone
+
+/** @typedef {{buckets: string[], jobs: string[], deadlines: string[]}} EventTargets */
+
+/** @type {(signal: AbortSignal) => Promise<EventTargets>} */
+export const eventTargets = (signal) => get('test-events', signal);
+/** @type {(event: Record<string, unknown>) => Promise<{sent: string}>} */
+export const sendEvent = (event) => post('test-events', event);
