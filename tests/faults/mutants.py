@@ -698,15 +698,15 @@ MUTANTS = (
     Mutant(
         "run record's condition at its creation",
         RUNS,
-        "_item(run, run.revision), Model.run_id.does_not_exist()",
-        "_item(run, run.revision), Model.run_id.does_not_exist() | Model.run_id.exists()",
+        "self._put(run, run.revision, Model.run_id.does_not_exist(),",
+        "self._put(run, run.revision, Model.run_id.does_not_exist() | Model.run_id.exists(),",
         (f"{OF_RUNS}a_second_put_writes_nothing_and_shows_what_stands[moto]",),
     ),
     Mutant(
         "run record's condition at later writes",
         RUNS,
-        "unchanged = Model.revision == run.revision",
-        "unchanged = Model.run_id.exists()",
+        "self._put(run, run.revision + 1, Model.revision == run.revision, changed)",
+        "self._put(run, run.revision + 1, Model.run_id.exists(), changed)",
         (f"{OF_RUNS}a_write_over_another_is_refused_and_shows_what_stands[moto]",),
     ),
     Mutant(
