@@ -5,6 +5,7 @@ SCHEDULED = "Scheduler uses it, and the local cloud's own scheduler assumes no r
 OF_THE_MACHINE = "Step Functions uses it, and the local cloud's own assumes no role"
 READS_RUNS = "for a function that requests further runs, which this one does not"
 BACKFILL = "for a backfill, as in test_operations.py"
+POOL = "for runs of a pool, as in test_operations.py"
 READS_PARTITIONS = "for a sensor with dynamic partitions, which the example is not"
 READS_ASSETS = "for a sensor that reads more than its event, which the example does not"
 THROTTLED = "for a message that met a throttled table, which the local cloud does not have"
@@ -43,6 +44,17 @@ UNPROVEN = {
     ): "without it nothing fails: objects count from the first sweep, and the tick says so",
     **{(role, "Runs", "dynamodb:BatchGetItem"): BACKFILL for role in ("DispatchRole", "ReconcileRole")},
     ("PublishRole", "DispatchQueue", "sqs:SendMessage"): BACKFILL,
+    ("PublishRole", "Queues", "dynamodb:PutItem"): POOL,
+    **{
+        (role, "Pools", f"dynamodb:{action}"): POOL
+        for role, others in (
+            ("DispatchRole", ("GetItem", "Query")),
+            ("LaunchRole", ()),
+            ("RecordRole", ()),
+            ("ReconcileRole", ("GetItem", "Query", "UpdateItem")),
+        )
+        for action in ("PutItem", "DeleteItem", *others)
+    },
     **{
         ("EvaluatorPolicy", "Partitions", f"dynamodb:{action}"): READS_PARTITIONS
         for action in ("BatchGetItem", "Query")

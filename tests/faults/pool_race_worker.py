@@ -209,7 +209,7 @@ class PoolWorker:
     def limit(self) -> None:
         """Lower or restore a limit, as an operator does."""
         pool = random.choice([POOLS["p"], POOLS["q"]])
-        self._stores.pools.set_override(pool.name, random.choice([None, *range(pool.limit)]))
+        self._stores.pools.set_override(pool.name, random.choice([None, *range(pool.limit)]), "ann", 0)
 
     def reconcile(self) -> None:
         """Run RECONCILE, once a second in all processes."""

@@ -103,7 +103,7 @@ def test_processes_that_are_killed_never_exceed_a_limit_and_leave_no_slot(
         # Again and again, as a process may be about to create a run, or to change a limit.
         shared.note_queues()
         for name in POOLS:
-            stores.pools.set_override(name, None)
+            stores.pools.set_override(name, None, "ann", 0)
         assert not problems.exists(), problems.read_text()
         assert time.monotonic() - began - raced < MAX_EXTRA_SECONDS, f"{len(left)} runs are left: {left[0]}"
         refill(shared, processes, seeds)

@@ -89,7 +89,7 @@ def test_run_says_what_it_waits_for_and_moves_by_its_priority(stack: MemoryStack
     steps = {each["kind"]: each["detail"] for each in shown["explanation"]["steps"]}
     assert steps["pool"] == "attempt 1 waits for a slot of pool customers=acme"
     assert shown["waits"] == shown["explanation"]["summary"]
-    assert "it is number 1 in the queue, and 1 run holds a slot of 1." in shown["waits"]
+    assert "it is number 1 in the queue, and 1 of 1 slots are held." in shown["waits"]
     assert moved == {"is_new": True, "reason": f"The priority of run {run.run_id} is 4."}
     assert run_of(stack, "b").tags["dagster/priority"] == "4"
     started = run_of(stack, "a").run_id

@@ -101,7 +101,7 @@ def test_run_moves_ahead_by_its_priority_in_one_write(pool: Deployment) -> None:
     assert treadle("run", "show", second).stdout.count("it is number 1 in the queue") == 1
     why = treadle("why", "new_objects", "--run", first).stdout
     assert "has waited for a slot of pool warehouse since" in why
-    assert "it is number 2 in the queue, and 1 run holds a slot of 1." in why
+    assert "it is number 2 in the queue, and 1 of 1 slots are held." in why
 
 
 def test_slot_in_doubt_is_counted_and_freed(pool: Deployment, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from treadle.engine.messages import ChunkRequest, TickRequest
 from treadle.engine.reconcile.external_run_poller import ExternalRunPoller
 from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.engine.record.recorder import Recorder, StatusChange
+from treadle.engine.registry.registry_cache import NO_POOLS
 from treadle.engine.tick.evaluation import Evaluator
 from treadle.engine.tick.event_ticks import EventTicks
 from treadle.engine.tick.planning import Planner
@@ -126,7 +127,8 @@ class EngineHarness:
         found = self.stores
         for name, store in stores.items():
             setattr(found, name, store)
-        return Assembly(found, self.clock, self.tokens, NAMESPACE)
+        # The pools are fixed as the jobs are: a deployed engine reads the registry for both, once a minute.
+        return Assembly(found, self.clock, self.tokens, NAMESPACE, NO_POOLS)
 
     @property
     def targets(self) -> dict[str, Target]:

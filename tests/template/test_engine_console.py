@@ -184,10 +184,27 @@ def test_it_starts_no_job_and_assumes_no_role() -> None:
         "sts:AssumeRole",
         "events:PutEvents",
         "s3:PutObject",
-        "dynamodb:DeleteItem",
         "dynamodb:Scan",
     }
     assert not [action for action in allowed if "*" in action or action.endswith("MessageBatch")]
+
+
+def test_it_deletes_nothing_but_slots_and_places_in_queues() -> None:
+    events, others = (
+        [f"arn:aws:dynamodb:{ACCOUNT}:table/{name}" for name in names]
+        for names in (("EventsTable",), ("SensorsTable", "TicksTable", "RunsTable"))
+    )
+
+    def of_key(action: str, key: str, table: str = events[0]) -> str:
+        return decided(f"dynamodb:{action}", table, **{"dynamodb:LeadingKeys": [key]})
+
+    written = ("PutItem", "UpdateItem", "DeleteItem")
+    assert {of_key(action, "#pool/warehouse=acme") for action in written} == {"allowed"}
+    assert of_key("UpdateItem", "#pools") == "allowed"
+    assert {of_key(action, key) for action in written for key in ("orders", "#pools/queues")} == {
+        "implicitDeny"
+    }
+    assert {of_key("DeleteItem", "#pool/warehouse", table) for table in others} == {"implicitDeny"}
 
 
 def test_it_writes_neither_the_registry_nor_the_engines_id() -> None:

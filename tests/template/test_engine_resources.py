@@ -317,7 +317,7 @@ def test_reconcile_runs_at_once_when_a_project_changes_the_registry() -> None:
     pattern = FUNCTIONS["ReconcileFunction"]["Events"]["Registry"]["Properties"]["Pattern"]
     names_ = [deployed().value(each["prefix"]) for each in pattern["detail"]["name"]]
 
-    assert names_ == ["/treadle/main/sensors/", "/treadle/main/jobs/"]
+    assert names_ == ["/treadle/main/sensors/", "/treadle/main/jobs/", "/treadle/main/pools/"]
     event = samples()["reconcile-registry"]
     assert (pattern["source"], pattern["detail-type"]) == ([event["source"]], [event["detail-type"]])
     assert set(pattern["detail"]["operation"]) == CHANGES

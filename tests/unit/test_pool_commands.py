@@ -278,7 +278,15 @@ def test_runs_say_that_they_wait_for_a_pool(stack: MemoryStack) -> None:
     assert "QUEUED (waits for pool warehouse)" in done("run", "list", "--job", "load")
     text = done("run", "show", run.run_id)
     assert f"Attempt 1 of run {run.run_id} has waited for a slot of pool warehouse since" in text
-    assert "it is number 2 in the queue, and 2 runs hold slots of 2." in text
+    assert "it is number 2 in the queue, and 2 of 2 slots are held." in text
+
+
+def test_lowered_limit_is_said_with_the_runs_beyond_it(stack: MemoryStack) -> None:
+    done("pool", "set-limit", "warehouse", "1")
+
+    text = done("run", "show", run_of(stack, "b").run_id)
+
+    assert "2 slots are held, more than the limit of 1." in text
 
 
 def test_why_says_that_a_pool_is_closed(stack: MemoryStack) -> None:
@@ -300,7 +308,7 @@ def test_pool_that_is_no_longer_declared_is_listed_until_its_queue_is_empty(stac
 
     assert (found["limit"], found["waiting"]) == (None, 2)
     assert "none: no longer declared" in done("pool", "list")
-    assert "which no longer has a limit" in done("run", "show", run_of(stack, "b").run_id)
+    assert "the pool is no longer declared" in done("run", "show", run_of(stack, "b").run_id)
 
 
 def test_why_says_when_a_run_that_waits_is_canceled(stack: MemoryStack) -> None:

@@ -109,8 +109,7 @@ def _list(found: "list[PoolView] | tuple[PoolView, ...]", nothing: str) -> None:
         (
             each.key,
             _limit(each),
-            each.held,
-            _waiting(each),
+            *((None, None) if _is_empty(each) else (each.held, _waiting(each))),
             when(each.waiting_since),
             _note(each),
         )
@@ -124,6 +123,11 @@ def _limit(pool: "PoolView") -> str:
         return "none: no longer declared"
     text = "0 (paused)" if pool.is_paused else str(pool.limit)
     return f"{text} for each value" if pool.is_per_value and pool.value is None else text
+
+
+def _is_empty(pool: "PoolView") -> bool:
+    """Return whether a row stands only for the values of a pool, which have rows of their own."""
+    return pool.is_per_value and pool.value is None and not (pool.held or pool.waiting)
 
 
 def _waiting(pool: "PoolView") -> str:

@@ -213,8 +213,11 @@ def _times_out(at: int) -> str:
 
 
 def _held(pool: PoolView) -> str:
-    runs = f"{pool.held} run{' holds a slot' if pool.held == 1 else 's hold slots'}"
-    return f"{runs}, which no longer has a limit" if pool.limit is None else f"{runs} of {pool.limit}"
+    if pool.limit is None:
+        return "the pool is no longer declared, so it starts in its turn"
+    if pool.held > pool.limit:
+        return f"{pool.held} slots are held, more than the limit of {pool.limit}"
+    return f"{pool.held} of {pool.limit} slots are held"
 
 
 def _blocked(waits: PoolWaitView) -> Iterator[str]:

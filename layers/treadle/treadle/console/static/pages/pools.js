@@ -28,6 +28,13 @@ const limitOf = ({limit, is_paused, is_per_value, value}) => {
  */
 const waitingOf = ({waiting}) => (waiting === MOST ? `${MOST} or more` : String(waiting));
 
+/**
+ * Whether a row stands only for the values of a pool, which have rows of their own.
+ *
+ * @param {Api.Pool} pool
+ */
+const isEmpty = ({is_per_value, value, held, waiting}) => is_per_value && value === null && held + waiting === 0;
+
 /** @type {Column<Api.Pool>[]} */
 const COLUMNS = [
   {
@@ -42,8 +49,8 @@ const COLUMNS = [
       ${each.is_limit_set && html`<small class="faint"> declared: ${each.declared_limit}</small>`}
     `,
   },
-  {name: 'Held', kind: 'number', of: (each) => each.held},
-  {name: 'Waiting', kind: 'number', of: waitingOf},
+  {name: 'Held', kind: 'number', of: (each) => (isEmpty(each) ? '–' : each.held)},
+  {name: 'Waiting', kind: 'number', of: (each) => (isEmpty(each) ? '–' : waitingOf(each))},
   {name: 'Oldest waits since', of: (each) => html`<${Time} at=${each.waiting_since} />`},
   {name: 'State', of: (each) => html`<${State} pool=${each} />`},
 ];
