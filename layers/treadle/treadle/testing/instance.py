@@ -40,6 +40,7 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
+from treadle.model.registry import SensorEntry
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
@@ -122,7 +123,10 @@ class TreadleInstance(InstanceReader):
         sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
         settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
-        grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
+        grants = FixedGrants(
+            {each.name: frozenset(each.job_names) for each in sensors},
+            {each.name: SensorEntry(each.name, "", "", each.kind) for each in sensors},
+        )
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
