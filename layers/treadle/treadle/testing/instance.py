@@ -46,6 +46,7 @@ from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
+from treadle.operate.loops import LoopReleases
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
@@ -120,6 +121,7 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        self._loops = LoopReleases(self._stores.ticks, self._stores.sensors, self.clock)
         sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
         settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
@@ -417,6 +419,18 @@ class TreadleInstance(InstanceReader):
     def stop_sensor(self, sensor: str) -> SensorState:
         """Stop a sensor, as an operator does."""
         return self._operations.stop(sensor, _OPERATOR)
+
+    def release_sensor(self, sensor: str) -> None:
+        """Release a sensor that is held as a loop, as an operator does; the engine starts what it requested.
+
+        Args:
+            sensor: the sensor's name.
+
+        Raises:
+            CommandRefusedError: if the sensor is not held as a loop.
+        """
+        self._loops.release(sensor, _OPERATOR)
+        self.reconcile()
 
     def reset_sensor(self, sensor: str) -> SensorState:
         """Return a sensor to its default status, as an operator does."""

@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
@@ -279,7 +279,7 @@ class DynamoTickStore:
     def _change_loop(
         self,
         sensor: str,
-        actions: list[Action],
+        actions: Sequence[Action],
         condition: Condition,
         is_done: Callable[[LoopHold], bool],
     ) -> bool:
