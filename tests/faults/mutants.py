@@ -462,14 +462,14 @@ MUTANTS = (
     Mutant(
         "held request taken for started",
         "engine/dispatch/dispatcher.py",
-        "        if request.job not in granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
+        "        if request.job not in admission.granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
     Mutant(
         "held request ended with the others",
         "engine/dispatch/dispatcher.py",
-        "        if applied.held:\n            held = self._hold(tick, applied, granted)\n            if held is not None:\n                return held\n",
+        "        if applied.held:\n            held = self._hold(tick, applied, admission)\n            if held is not None:\n                return held\n",
         "        if False:\n",
         (f"{HELD}granted_requests_of_the_same_tick_start_at_once_and_once",),
     ),
