@@ -283,8 +283,8 @@ class TreadleInstance(InstanceReader):
         self._apply(sensor, outcome)
         self._deliver_events()
         tick = self._stores.ticks.get(sensor, outcome.subject)
-        tick_id = tick.tick_id if tick else None
-        started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
+        requested = (self._tables.runs.get(each.run_id) for each in tick.requests) if tick else ()
+        started = tuple(run for run in requested if run and tick and run.tick_id == tick.tick_id)
         return TickResult(outcome, tick, started)
 
     def _apply(self, sensor: str, outcome: Outcome) -> None:

@@ -15,11 +15,11 @@ LINKS = 30
 NAMED_LINKS = 10
 """This many objects in a row, each with the id of the run of the one before in its key, are a loop."""
 
-WRITERS = 4
+WRITERS = 10
 """With more runs in progress when an object is created, nothing shows which of them may have created it."""
 
 GROWTH = 32.0
-"""A tree of objects is a loop once it has grown by this factor, at the rate of its last generation."""
+"""A tree of objects is a loop if it grows by this factor in its generations, at the rate of the last one."""
 
 GENERATIONS = 3
 """The least number of generations that such a tree has."""
@@ -139,7 +139,7 @@ def find_loop(objects: Iterable[WatchedObject], last: WatchedObject) -> Evidence
             f"{tree} generations of objects were created during the runs of the generation before, and grow"
         )
     is_whole = 0 < links == sum(each.created is not None for each in ordered) - 1
-    needs_more = not loop and (is_whole or named > 0 or _growth(ordered) >= 2)
+    needs_more = not loop and (is_whole or named > 0 or _may_grow(ordered))
     return Evidence(loop, links, needs_more, not _writers(ordered, len(ordered) - 1))
 
 
@@ -226,22 +226,19 @@ def _named_links(ordered: Sequence[WatchedObject]) -> int:
     return max(lengths.values(), default=0)
 
 
-def _growth(ordered: Sequence[WatchedObject]) -> float:
-    """Return by which factor the number of objects has grown since the last one whose runs have ended was created."""
-    time, before = ordered[-1].created or 0, len(ordered) - 1
-    over = sum(each.is_over(time) for each in ordered[:-1])
-    return before / over if over else float(before)
+def _may_grow(ordered: Sequence[WatchedObject]) -> bool:
+    """Return whether as many objects are open as are over, as where each run creates two: tells what to read."""
+    time, before = (ordered[-1].created or 0) - LAG_MS, len(ordered) - 1
+    return before > 2 * sum(each.ended is not None and each.ended < time for each in ordered[:-1])
 
 
 def _generations(ordered: Sequence[WatchedObject]) -> int:
     """Count the generations of a growing tree of objects; 0 if they are none.
 
-    An object belongs to the generation after the earliest one that may have created it. Where the number of objects
-    grows by a factor in the time that a run takes, it does so in each generation. What others create seldom
-    grows like that for so long.
+    An object belongs to the generation after the earliest one that may have created it. Where each run creates
+    several, each generation adds more objects than there were before it. What others create seldom grows like that.
     """
-    growth = _growth(ordered)
-    if len(ordered) < GROWTH or growth < 2:
+    if len(ordered) < GROWTH or not _may_grow(ordered):
         return 0
     generations: list[int] = []
     for index in range(len(ordered)):
@@ -249,5 +246,9 @@ def _generations(ordered: Sequence[WatchedObject]) -> int:
         if generation == 0 and any(generations):
             return 0  # Something else creates objects, too.
         generations.append(generation)
-    deepest = max(generations)
-    return deepest if deepest >= GENERATIONS and growth**deepest >= GROWTH else 0
+    last = max(generations)
+    if last < GENERATIONS:
+        return 0
+    # The last generation may be incomplete.
+    grown = sum(each < last for each in generations) / sum(each < last - 1 for each in generations)
+    return last if grown**last >= GROWTH else 0

@@ -112,7 +112,10 @@ class LoopGuard:
         evidence, objects, size = self._of(last, hold, tick.sensor)
         if evidence.is_outside and all(each.is_over(tick.time) for each in objects):
             evidence = self._through_another(last, hold, tick.sensor) or evidence
-        self._due_in[tick.sensor] = EVERY_SUSPECT if 2 * evidence.links >= LINKS else max(EVERY, size // 4)
+        if not evidence.loop:
+            self._due_in[tick.sensor] = (
+                EVERY_SUSPECT if 2 * evidence.links >= LINKS else max(EVERY, size // 4)
+            )
         return evidence
 
     def _of(
