@@ -306,7 +306,9 @@ def test_unreadable_hold_holds_the_sensor_with_the_command_that_repairs_it(senso
 
     held = sensors.arrive(START).held
 
-    assert held.startswith("Whether sensor files is a loop cannot be read: held_at is not a number.")
+    assert held.startswith(
+        "Whether sensor files is a loop cannot be read: unreadable: held_at is not a number."
+    )
     assert held.endswith("treadle sensor release files")
 
 

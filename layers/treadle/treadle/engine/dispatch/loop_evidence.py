@@ -1,9 +1,8 @@
 """Evidence that a sensor's runs create the objects that the sensor watches. Pure; performs no I/O."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from treadle.engine.identity import event_tick_time
 from treadle.model.runs import Run
@@ -15,8 +14,11 @@ LINKS = 30
 NAMED_LINKS = 10
 """This many objects in a row, each with the id of the run of the one before in its key, are a loop."""
 
-WRITERS = 10
-"""With more runs in progress when an object is created, nothing shows which of them may have created it."""
+WIDTH = 10
+"""The most chains at once that are found, of thirty links each; with more runs in progress, nothing shows who writes."""
+
+STEADY = 0.6
+"""Where several chains are in progress, at least this part of the most runs is in progress at each object."""
 
 GROWTH = 32.0
 """A tree of objects is a loop if it grows by this factor in its generations, at the rate of the last one."""
@@ -124,43 +126,66 @@ def find_loop(objects: Iterable[WatchedObject], last: WatchedObject) -> Evidence
         objects: the objects before it, in any order.
         last: the last object, which has no runs yet.
     """
-    ordered = [*sorted(objects, key=_order), last]
-    chain = _chain(ordered)
-    links = 0 if _has_another_cause(chain) else len(chain)
-    named = _named_links(ordered)
-    tree = _generations(ordered)
+    seen = _Seen([*sorted(objects, key=_order), last])
+    chains = [_chain(seen, width) for width in range(1, WIDTH + 1)]
+    links, width = max((len(chain) // width, -width) for width, chain in enumerate(chains, 1))
+    named = _named_links(seen.objects)
+    tree = _generations(seen)
     loop = ""
     if named >= NAMED_LINKS:
         loop = f"{named} objects in a row have the id of the run of the one before in their keys"
     elif links >= LINKS:
-        loop = f"{links} objects in a row were created while the run of the one before was in progress"
+        chain = f"{links} objects in a row were created while the run of the one before was in progress"
+        loop = chain if width == -1 else f"in {-width} chains at once, {chain}"
     elif tree:
         loop = (
             f"{tree} generations of objects were created during the runs of the generation before, and grow"
         )
-    is_whole = 0 < links == sum(each.created is not None for each in ordered) - 1
-    needs_more = not loop and (is_whole or named > 0 or _may_grow(ordered))
-    return Evidence(loop, links, needs_more, not _writers(ordered, len(ordered) - 1))
+    known = sum(each.created is not None for each in seen.objects)
+    is_whole = any(0 < len(chain) == known - width for width, chain in enumerate(chains, 1))
+    needs_more = not loop and (is_whole or named > 0 or _may_grow(seen.objects))
+    return Evidence(loop, links, needs_more, not seen.writers(len(seen.objects) - 1))
 
 
 def _order(each: WatchedObject) -> tuple[int, int]:
     return (each.requested if each.created is None else each.created, each.requested)
 
 
-def _writers(ordered: Sequence[WatchedObject], index: int) -> list[int]:
-    """Return the indexes of the earlier objects whose runs may have created an object."""
-    time = ordered[index].created
-    if time is None:
-        return []
-    found = [at for at in range(index) if ordered[at].may_write_at(time)]
-    if found:
-        return found
-    just_ended = [
-        (each.ended, at)
-        for at, each in enumerate(ordered[:index])
-        if each.started is not None and each.ended is not None and each.started <= time <= each.ended + LAG_MS
-    ]
-    return [max(just_ended)[1]] if just_ended else []
+class _Seen:
+    """Objects in their order, and the runs that may have created them.
+
+    Attributes:
+        objects: the objects.
+    """
+
+    def __init__(self, objects: Sequence[WatchedObject]) -> None:
+        self.objects = objects
+        self._writers: dict[int, list[int]] = {}
+
+    def writers(self, index: int) -> list[int]:
+        """Return the indexes of the earlier objects whose runs may have created an object."""
+        if index not in self._writers:
+            self._writers[index] = list(self._found(index))
+        return self._writers[index]
+
+    def _found(self, index: int) -> Iterator[int]:
+        time = self.objects[index].created
+        if time is None:
+            return
+        found, just_ended = [], []
+        for at, each in enumerate(self.objects[:index]):
+            if each.may_write_at(time):
+                found.append(at)
+            elif (
+                each.started is not None
+                and each.ended is not None
+                and each.started <= time <= each.ended + LAG_MS
+            ):
+                just_ended.append((each.ended, at))
+        if found:
+            yield from found
+        elif just_ended:
+            yield max(just_ended)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +203,33 @@ class _Link:
     writers: int
 
 
-def _chain(ordered: Sequence[WatchedObject]) -> list[_Link]:
-    """Return the links, from the last object back, in which the run of the object before may have created the next."""
+def _chain(seen: _Seen, width: int) -> list[_Link]:
+    """Return the links, from the last object back, of a number of chains at once; none if something else explains them.
+
+    Where one chain is in progress, the run of the object before may have created the next one. Where there are
+    several, each object is created while the run of the object as many before is in progress.
+    """
     chain: list[_Link] = []
-    known = [at for at, each in enumerate(ordered) if each.created is not None]
-    for before, at in reversed(list(pairwise(known))):
-        writers = _writers(ordered, at)
-        if len(chain) == LINKS or before not in writers or len(writers) > WRITERS:
+    known = [at for at, each in enumerate(seen.objects) if each.created is not None]
+    for before, at in zip(reversed(known[:-width]), reversed(known), strict=False):
+        writers = seen.writers(at)
+        if len(chain) == LINKS * width or before not in writers or len(writers) > WIDTH:
             break
-        created, earlier = ordered[at].created or 0, ordered[before]
+        created, earlier = seen.objects[at].created or 0, seen.objects[before]
         interval, phase = created - (earlier.created or 0), created - (earlier.started or 0)
         chain.append(_Link(interval, phase, len(writers)))
-    return chain
+    is_long = len(chain) >= LINKS
+    return (
+        []
+        if is_long and (_has_another_cause(chain) or (width > 1 and not _is_steady(chain, width)))
+        else chain
+    )
+
+
+def _is_steady(chain: Sequence[_Link], width: int) -> bool:
+    """Return whether about as many runs are always in progress as there are chains: what others store varies."""
+    writers = [each.writers for each in chain]
+    return width <= max(writers) and min(writers) >= STEADY * max(writers)
 
 
 def _has_another_cause(chain: Sequence[_Link]) -> bool:
@@ -232,17 +272,17 @@ def _may_grow(ordered: Sequence[WatchedObject]) -> bool:
     return before > 2 * sum(each.ended is not None and each.ended < time for each in ordered[:-1])
 
 
-def _generations(ordered: Sequence[WatchedObject]) -> int:
+def _generations(seen: _Seen) -> int:
     """Count the generations of a growing tree of objects; 0 if they are none.
 
     An object belongs to the generation after the earliest one that may have created it. Where each run creates
     several, each generation adds more objects than there were before it. What others create seldom grows like that.
     """
-    if len(ordered) < GROWTH or not _may_grow(ordered):
+    if len(seen.objects) < GROWTH or not _may_grow(seen.objects):
         return 0
     generations: list[int] = []
-    for index in range(len(ordered)):
-        generation = 1 + min((generations[at] for at in _writers(ordered, index)), default=-1)
+    for index in range(len(seen.objects)):
+        generation = 1 + min((generations[at] for at in seen.writers(index)), default=-1)
         if generation == 0 and any(generations):
             return 0  # Something else creates objects, too.
         generations.append(generation)
