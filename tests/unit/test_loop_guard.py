@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from treadle.engine.dispatch.loop_evidence import (
 from treadle.engine.dispatch.loop_guard import EVERY, EVERY_SUSPECT, FREE, LoopGuard, Standing
 from treadle.engine.identity import event_tick_id, leased_tick_id
 from treadle.model.registry import SensorEntry
+from treadle.model.run_queries import RunPage
 from treadle.model.runs import Run
 from treadle.model.ticks import PlannedRun, Tick, TickKind
 from treadle.testing.grants import FixedGrants
@@ -103,10 +106,13 @@ class _Read(InMemoryRunStore):
         super().__init__(tables)
         self._looks = looks
 
-    def page(self, **options: object) -> object:  # type: ignore[override]
-        """Note which page is read."""
-        self._looks.append((str(options["sensor"]), int(str(options["limit"]))))
-        return super().page(**options)  # type: ignore[arg-type]
+    def page(self, **options: object) -> RunPage:  # type: ignore[override]
+        """Return the last runs of a sensor, without a look at the others; note which page is read."""
+        sensor, limit = str(options["sensor"]), int(str(options["limit"]))
+        self._looks.append((sensor, limit))
+        newest = (run for run in reversed(self._tables.runs.values()) if run.sensor == sensor)
+        found = tuple(islice(newest, limit + 1))
+        return RunPage(found[:limit], "more" if len(found) > limit else None)
 
 
 @pytest.fixture
@@ -158,7 +164,7 @@ def test_object_that_no_run_can_have_created_breaks_the_chain(sensors: Sensors, 
 
 
 def test_target_that_reports_no_end_counts_as_in_progress_for_ten_seconds() -> None:
-    of_lambda = {"target": "arn:aws:lambda:us-east-1:123456789012:function:load"}
+    of_lambda: dict[str, Any] = {"target": "arn:aws:lambda:us-east-1:123456789012:function:load"}
 
     assert Sensors().loop(step=UNREPORTED_MS, lasts=None, **of_lambda) == LINKS
     assert Sensors().loop(step=UNREPORTED_MS + LAG_MS + 1, lasts=None, **of_lambda) == 100
@@ -289,7 +295,7 @@ def test_release_while_a_process_judges_older_evidence_wins(sensors: Sensors) ->
     ticks = InMemoryTickStore(sensors.tables)
 
     class Released(_Read):
-        def page(self, **options: object) -> object:  # type: ignore[override]
+        def page(self, **options: object) -> RunPage:  # type: ignore[override]
             if ticks.hold_loop(SENSOR, 1, "found by another process", 0):
                 assert ticks.release_loop(SENSOR, sensors.clock.now(), "ann")
             return super().page(**options)

@@ -182,10 +182,7 @@ class _Seen:
                 and each.started <= time <= each.ended + LAG_MS
             ):
                 just_ended.append((each.ended, at))
-        if found:
-            yield from found
-        elif just_ended:
-            yield max(just_ended)[1]
+        yield from found or [at for _, at in sorted(just_ended)[-WIDTH:]]
 
 
 @dataclass(frozen=True, slots=True)
