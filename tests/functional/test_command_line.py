@@ -569,7 +569,7 @@ def test_sensor_that_is_held_as_a_loop_is_listed_and_released(stack: Deployment)
     assert (
         released == f"Sensor {SENSOR} is released, and 1 of its ticks are dispatched within about a minute.\n"
     )
-    stack.dispatch_pending()
+    stack.invoke("engine/reconcile", {})
     assert len(stack.stores.runs.list_by_sensor(SENSOR, 5)) == 1
     assert [(each["by"], each["action"]) for each in output_of("sensor", "show", SENSOR)["edits"]] == [
         ("ben", "release_loop")

@@ -173,7 +173,7 @@ OPERATIONS = (
     _change("start", "Start a sensor; its cursor is kept.", start),
     _change("stop", "Stop a sensor; its cursor is kept.", stop),
     _change("reset", "Reset a sensor to the status that its code or deployment declares.", reset),
-    _change("release", "Release a sensor that is held as a loop.", release, _NOT_HELD),
+    _change("release-loop", "Release a sensor that is held as a loop.", release, _NOT_HELD),
     Operation(
         "POST",
         "/api/sensors/bulk",

@@ -215,12 +215,9 @@ def _chain(seen: _Seen, width: int) -> list[_Link]:
         created, earlier = seen.objects[at].created or 0, seen.objects[before]
         interval, phase = created - (earlier.created or 0), created - (earlier.started or 0)
         chain.append(_Link(interval, phase, len(writers)))
-    is_long = len(chain) >= LINKS
-    return (
-        []
-        if is_long and (_has_another_cause(chain) or (width > 1 and not _is_steady(chain, width)))
-        else chain
-    )
+    if len(chain) >= LINKS and (_has_another_cause(chain) or (width > 1 and not _is_steady(chain, width))):
+        return []
+    return chain
 
 
 def _is_steady(chain: Sequence[_Link], width: int) -> bool:
@@ -235,8 +232,6 @@ def _has_another_cause(chain: Sequence[_Link]) -> bool:
     What comes at regular times, whenever the runs start, is not created by them. And where several runs may have
     created an object, those that did have done it at about the same time after their start.
     """
-    if len(chain) < LINKS:
-        return False
     phases = [each.phase for each in chain]
     varies = _variance(phases)
     is_periodic = varies > STEADY_MS**2 and _variance([each.interval for each in chain]) * PERIODIC < varies
@@ -280,7 +275,7 @@ def _generations(seen: _Seen) -> int:
     generations: list[int] = []
     for index in range(len(seen.objects)):
         generation = 1 + min((generations[at] for at in seen.writers(index)), default=-1)
-        if generation == 0 and any(generations):
+        if generation == 0 and any(generations) and seen.objects[index].created is not None:
             return 0  # Something else creates objects, too.
         generations.append(generation)
     last = max(generations)
