@@ -56,6 +56,7 @@ def test_a_sensor_that_is_held_as_a_loop_is_shown_and_released(stack: MemoryStac
     assert "held since 2026-11-22T18:00:00.000Z: 30 objects in a row" in held["problems"][0]["message"]
     assert (well["problems"], released.json["problems"]) == ([], [])
     assert edits(stack, "a") == [("release_loop", ANN)]
+    stack.instance.clock.advance(1)
     assert operator.post("/api/sensors/a/release-loop", {}).status == 409
 
 

@@ -70,7 +70,7 @@ function Actions({sensor, done, onTest}) {
   const isLoop = (sensor.problems ?? []).some((each) => each.kind === 'LOOP');
   const release = () =>
     run(async () => {
-      done(await api.change(sensor.name, 'release-loop'));
+      done(await api.releaseLoop(sensor.name));
       notify(`${sensor.name} is released: what is held starts within about a minute.`);
     });
   const tick = () =>
