@@ -22,7 +22,7 @@ class LoopReleases:
         self._clock = clock
 
     def release(self, sensor: str, by: str) -> int:
-        """Let a sensor's held requests start, and count the evidence of a loop anew.
+        """Let a sensor's held requests start, and take no evidence of a loop from before.
 
         RECONCILE dispatches the held ticks at its next pass, within about a minute.
 

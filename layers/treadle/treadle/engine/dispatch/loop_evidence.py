@@ -259,7 +259,7 @@ def _named_links(ordered: Sequence[WatchedObject]) -> int:
 
 
 def _may_grow(ordered: Sequence[WatchedObject]) -> bool:
-    """Return whether as many objects are open as are over, as where each run creates two: tells what to read."""
+    """Return whether as many objects are open as are over, as where each run creates two; decides what to read."""
     time, before = (ordered[-1].created or 0) - LAG_MS, len(ordered) - 1
     return before > 2 * sum(each.ended is not None and each.ended < time for each in ordered[:-1])
 

@@ -88,7 +88,7 @@ function Actions({sensor, done, onTest}) {
       isLoop &&
       html`<button
         disabled=${busy || forbidden !== null}
-        title=${forbidden ?? 'Start what is held, and look for a loop anew'}
+        title=${forbidden ?? 'Start what is held; runs from before are no evidence any more'}
         onclick=${release}
       >
         Release
