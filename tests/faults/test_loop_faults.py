@@ -143,12 +143,12 @@ OF_LOOPS = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_loop_is_held_and_released_wherever_a_process_dies(fault: Fault) -> None:
-    for number in CALLS.values():
+    for number in sorted({*OF_LOOPS, *list(CALLS.values())[::7]}):
         assert play({number: fault}).injected
 
 
 @pytest.mark.parametrize("first", FAULTS)
 @pytest.mark.parametrize("second", FAULTS)
 def test_loop_is_held_and_released_after_two_faults_at_its_own_calls(first: Fault, second: Fault) -> None:
-    for one, other in list(combinations(OF_LOOPS, 2))[::29]:
+    for one, other in list(combinations(OF_LOOPS, 2))[::61]:
         play({one: first, other: second})

@@ -106,7 +106,7 @@ class _Read(InMemoryRunStore):
         super().__init__(tables)
         self._looks = looks
 
-    def page(self, **options: object) -> RunPage:  # type: ignore[override]
+    def page(self, **options: object) -> RunPage:
         """Return the last runs of a sensor, without a look at the others; note which page is read."""
         sensor, limit = str(options["sensor"]), int(str(options["limit"]))
         self._looks.append((sensor, limit))
@@ -295,12 +295,12 @@ def test_release_while_a_process_judges_older_evidence_wins(sensors: Sensors) ->
     ticks = InMemoryTickStore(sensors.tables)
 
     class Released(_Read):
-        def page(self, **options: object) -> RunPage:  # type: ignore[override]
+        def page(self, **options: object) -> RunPage:
             if ticks.hold_loop(SENSOR, 1, "found by another process", 0):
                 assert ticks.release_loop(SENSOR, sensors.clock.now(), "ann")
             return super().page(**options)
 
-    guard = LoopGuard(ticks, Released(sensors.tables, []), FixedGrants({}, WATCHED), sensors.clock)  # type: ignore[arg-type]
+    guard = LoopGuard(ticks, Released(sensors.tables, []), FixedGrants({}, WATCHED), sensors.clock)
 
     assert guard.check(tick) is FREE
     assert sensors.tables.loop_holds[SENSOR].held_at is None
@@ -324,7 +324,7 @@ def test_store_that_does_not_answer_fails_the_dispatch_and_the_look_is_made_agai
     fails: list[Callable[[], None]] = []
 
     class Failing(InMemoryTickStore):
-        def hold_loop(self, *arguments: object) -> bool:  # type: ignore[override]
+        def hold_loop(self, *arguments: object) -> bool:
             if not fails:
                 fails.append(lambda: None)
                 raise StoreError("no answer")
