@@ -282,10 +282,10 @@ def test_new_process_looks_at_its_first_object(sensors: Sensors) -> None:
 
 def test_runs_before_a_release_are_no_evidence(sensors: Sensors) -> None:
     first = sensors.loop()
-    ticks = InMemoryTickStore(sensors.tables)
-    assert ticks.release_loop(SENSOR, sensors.clock.now(), "ann")
+    assert InMemoryTickStore(sensors.tables).release_loop(SENSOR, sensors.clock.now() - 1, "ann")
 
-    assert sensors.loop(since=sensors.clock.now() + MINUTE) == first + LINKS
+    # The object that was held, and so on: all of them in one chain with those before.
+    assert sensors.loop(since=START + LINKS * (MINUTE + LATENCY)) == first + LINKS
     assert sensors.tables.loop_holds[SENSOR].released_by == "ann"
 
 
