@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.redrive import Redriver
@@ -53,6 +54,7 @@ class OperatorParts:
         why: explains why something did or did not run.
         doctor: finds problems.
         drops: drops the requests for which ticks wait.
+        loops: releases sensors that are held as a loop.
         jobs: the names of the registered jobs.
         partitions: reads and repairs dynamic partitions.
         backfills: starts and controls backfills.
@@ -70,6 +72,7 @@ class OperatorParts:
     why: "Explainer"
     doctor: "Doctor"
     drops: "TickDrops"
+    loops: "LoopReleases"
     jobs: "Collection[str]"
     partitions: "PartitionOperations"
     backfills: "BackfillOperations"
@@ -105,6 +108,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
@@ -184,6 +188,7 @@ def operator_parts(stack: str) -> OperatorParts:
             stores.backfills,
         ),
         TickDrops(stores.ticks, clock),
+        LoopReleases(stores.ticks, stores.sensors, clock),
         jobs,
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
