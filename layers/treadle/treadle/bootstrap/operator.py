@@ -125,35 +125,22 @@ def operator_parts(stack: str) -> OperatorParts:
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     dispatches = settings.text("TREADLE_DISPATCH_QUEUE_URL")
-    dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    dead_letters = SqsDeadLetterQueue(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
     jobs, run_ids = RegisteredJobs(registry), RunIds.of(namespace)
     # The last part of the ARN, which the template passes to evaluators.
-    environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
-    registrations = Registrations(registry.current, environment, clock)
+    engine_id = {"TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
+    registrations = Registrations(registry.current, {**deployed.environment, **engine_id}, clock)
     queues = SensorQueues(registry.current, deployed)
     deployment = StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
-        SqsDeadLetterQueue(dead_letter_url),
+        dead_letters,
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
-    )
-    objects = SelectedObjects(selections_of(deployment), S3Lister())
-    why = Explainer(
-        deployment,
-        stores.sensors,
-        stores.ticks,
-        stores.runs,
-        run_ids,
-        objects,
-        health,
-        redriver,
-        clock,
-        registrations,
     )
     runs = RunOperations(
         stores.runs,
@@ -175,7 +162,18 @@ def operator_parts(stack: str) -> OperatorParts:
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
-        why,
+        Explainer(
+            deployment,
+            stores.sensors,
+            stores.ticks,
+            stores.runs,
+            run_ids,
+            SelectedObjects(selections_of(deployment), S3Lister()),
+            health,
+            redriver,
+            clock,
+            registrations,
+        ),
         Doctor(
             deployment,
             health,
