@@ -576,3 +576,28 @@ def test_every_command_on_a_stack_can_print_json() -> None:
     ]
 
     assert without == ["console"]
+
+
+def test_sensor_that_is_held_as_a_loop_is_listed_and_released(stack: Deployment) -> None:
+    stack.stores.ticks.hold_loop(SENSOR, 1_795_370_400_000, "30 objects in a row", 0)
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+    [held] = stack.stores.ticks.page(SENSOR, limit=5).ticks
+    listed = treadle("sensor", "list").stdout
+
+    released = treadle("sensor", "release", SENSOR, "--by", "ben").stdout
+
+    assert "looks like a loop: 30 objects in a row" in (held.held or "")
+    assert stack.stores.runs.list_by_sensor(SENSOR, 5) == []
+    assert "RUNNING, held as a loop" in listed
+    assert f"What is held starts with: treadle sensor release {SENSOR}" in listed
+    assert (
+        released == f"Sensor {SENSOR} is released, and 1 of its ticks are dispatched within about a minute.\n"
+    )
+    stack.invoke("engine/reconcile", {})
+    assert len(stack.stores.runs.list_by_sensor(SENSOR, 5)) == 1
+    assert [(each["by"], each["action"]) for each in output_of("sensor", "show", SENSOR)["edits"]] == [
+        ("ben", "release_loop")
+    ]
+    assert output_of("sensor", "show", SENSOR)["problems"] == []
+    assert "is not held as a loop" in treadle("sensor", "release", SENSOR).stderr

@@ -30,6 +30,7 @@ from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
+from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
@@ -123,6 +124,7 @@ class MemoryStack:
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock, pools=pools),
             TickDrops(ticks, made.clock),
+            LoopReleases(ticks, sensors, made.clock),
             jobs,
             PartitionOperations(made._stores.partitions, made.clock),
             backfills,

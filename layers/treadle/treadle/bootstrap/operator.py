@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.pools import PoolOperations
@@ -54,6 +55,7 @@ class OperatorParts:
         why: explains why something did or did not run.
         doctor: finds problems.
         drops: drops the requests for which ticks wait.
+        loops: releases sensors that are held as a loop.
         jobs: the names of the registered jobs.
         partitions: reads and repairs dynamic partitions.
         backfills: starts and controls backfills.
@@ -72,6 +74,7 @@ class OperatorParts:
     why: "Explainer"
     doctor: "Doctor"
     drops: "TickDrops"
+    loops: "LoopReleases"
     jobs: "Collection[str]"
     partitions: "PartitionOperations"
     backfills: "BackfillOperations"
@@ -108,6 +111,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
@@ -121,11 +125,12 @@ def operator_parts(stack: str) -> OperatorParts:
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
-    tables = settings.tables()
-    namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
-    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
-    dispatches = settings.text("TREADLE_DISPATCH_QUEUE_URL")
-    dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    launches, dispatches = (
+        SqsQueue(settings.text(f"TREADLE_{name}_QUEUE_URL")) for name in ("LAUNCH", "DISPATCH")
+    )
+    dead_letters = SqsDeadLetterQueue(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
@@ -138,31 +143,15 @@ def operator_parts(stack: str) -> OperatorParts:
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
-        SqsDeadLetterQueue(dead_letter_url),
+        dead_letters,
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
     )
-    pools = PoolOperations(
-        stores.pools, stores.runs, SqsQueue(dispatches), lambda: registry.current().pools, clock
-    )
-    objects = SelectedObjects(selections_of(deployment), S3Lister())
-    why = Explainer(
-        deployment,
-        stores.sensors,
-        stores.ticks,
-        stores.runs,
-        run_ids,
-        objects,
-        health,
-        redriver,
-        clock,
-        registrations,
-        pools,
-    )
+    pools = PoolOperations(stores.pools, stores.runs, dispatches, lambda: registry.current().pools, clock)
     runs = RunOperations(
         stores.runs,
         stores.sensors,
-        SqsQueue(launches),
+        launches,
         jobs,
         LazyTargets(),
         run_ids,
@@ -179,7 +168,19 @@ def operator_parts(stack: str) -> OperatorParts:
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
-        why,
+        Explainer(
+            deployment,
+            stores.sensors,
+            stores.ticks,
+            stores.runs,
+            run_ids,
+            SelectedObjects(selections_of(deployment), S3Lister()),
+            health,
+            redriver,
+            clock,
+            registrations,
+            pools,
+        ),
         Doctor(
             deployment,
             health,
@@ -193,9 +194,10 @@ def operator_parts(stack: str) -> OperatorParts:
             pools,
         ),
         TickDrops(stores.ticks, clock),
+        LoopReleases(stores.ticks, stores.sensors, clock),
         jobs,
         PartitionOperations(stores.partitions, clock),
-        BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
+        BackfillOperations(stores.backfills, dispatches, jobs, runs, run_ids, clock),
         pools,
     )
 

@@ -17,6 +17,7 @@ from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
+from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
@@ -127,6 +128,7 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
         ),
         Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
         TickDrops(stores.ticks, clock),
+        LoopReleases(stores.ticks, stores.sensors, clock),
         engine.jobs,
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),

@@ -216,7 +216,7 @@ class TickBase:
         dispatched: the results of its requests; None until it is dispatched.
         paused: why the sensor was paused by it, if it was.
         held: why its dispatch waits, if it does.
-        held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched
+        held_requests: how many requests wait; of a tick that is dispatched
             in chunks, those of the chunk that was processed last.
     """
 

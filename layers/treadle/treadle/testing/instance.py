@@ -51,11 +51,13 @@ from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
 from treadle.model.pools import PoolState
+from treadle.model.registry import SensorEntry
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
+from treadle.operate.loops import LoopReleases
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
@@ -136,10 +138,14 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        self._loops = LoopReleases(self._stores.ticks, self._stores.sensors, self.clock)
         sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
         settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
-        grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
+        grants = FixedGrants(
+            {each.name: frozenset(each.job_names) for each in sensors},
+            {each.name: SensorEntry(each.name, "", "", each.kind) for each in sensors},
+        )
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
@@ -309,8 +315,8 @@ class TreadleInstance(InstanceReader):
         self._apply(sensor, outcome)
         self._deliver_events()
         tick = self._stores.ticks.get(sensor, outcome.subject)
-        tick_id = tick.tick_id if tick else None
-        started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
+        requested = (self._tables.runs.get(each.run_id) for each in tick.requests) if tick else ()
+        started = tuple(run for run in requested if run and tick and run.tick_id == tick.tick_id)
         return TickResult(outcome, tick, started)
 
     def _apply(self, sensor: str, outcome: Outcome) -> None:
@@ -454,6 +460,18 @@ class TreadleInstance(InstanceReader):
     def stop_sensor(self, sensor: str) -> SensorState:
         """Stop a sensor, as an operator does."""
         return self._operations.stop(sensor, _OPERATOR)
+
+    def release_sensor(self, sensor: str) -> None:
+        """Release a sensor that is held as a loop, as an operator does; the engine starts what it requested.
+
+        Args:
+            sensor: the sensor's name.
+
+        Raises:
+            CommandRefusedError: if the sensor is not held as a loop.
+        """
+        self._loops.release(sensor, _OPERATOR)
+        self.reconcile()
 
     def reset_sensor(self, sensor: str) -> SensorState:
         """Return a sensor to its default status, as an operator does."""

@@ -93,6 +93,8 @@ export const overview = (signal) => get('overview', signal);
 export const oneSensor = (name, signal) => get(sensor(name), signal);
 /** @type {(name: string, action: Api.Body<'bulk'>['action']) => Promise<Api.Sensor>} */
 export const change = (name, action) => post(sensor(name, action));
+/** @type {(name: string) => Promise<Api.Sensor>} */
+export const releaseLoop = (name) => post(sensor(name, 'release-loop'));
 /** @type {(action: Api.Body<'bulk'>['action'], sensors: string[]) => Promise<Api.Response<'bulk'>>} */
 export const changeAll = (action, sensors) => post('sensors/bulk', {action, sensors});
 /** @type {(name: string, cursor: string | null, ifEpoch: number) => Promise<Api.Sensor>} */
