@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import random
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from tests.faults.race_worker import LIMIT_SECONDS, time_limit
 from tests.support.hooks import hooked
 from tests.support.shared_directory import DirectoryQueue, SharedTarget, append, lines, now_ms
 from tests.support.throttling import CONFLICT
@@ -42,11 +42,13 @@ POOLS = {
     "customer": Pool("customer", 1, tag="customer", per_value=True),
 }
 KEYS = ("p", "q", "customer=a", "customer=b")
-CREATED = 3
+CREATED = 5
 """How many runs a process creates."""
 
 CONFLICT_RATE = 0.1
 IDLE_SECONDS = 0.02
+LIMIT_SECONDS = 6.0
+"""The time limit of a launch, as of a function; the kernel ends a process that exceeds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,9 @@ class PoolWorker:
             time.sleep(IDLE_SECONDS)
             return
         receipt, body = found
-        with time_limit():
-            self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+        self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._shared.launches.delete(receipt)
 
     def end(self) -> None:
@@ -209,7 +212,7 @@ class PoolWorker:
     def limit(self) -> None:
         """Lower or restore a limit, as an operator does."""
         pool = random.choice([POOLS["p"], POOLS["q"]])
-        self._stores.pools.set_override(pool.name, random.choice([None, *range(pool.limit)]))
+        self._stores.pools.set_override(pool.name, random.choice([None, *range(pool.limit)]), "ann", 0)
 
     def reconcile(self) -> None:
         """Run RECONCILE, once a second in all processes."""

@@ -373,7 +373,7 @@ class PoolSimulation(Simulation):
             self.clock,
         )
         if name == "limit":
-            self.engine.stores.pools.set_override(*args)
+            self.engine.stores.pools.set_override(*args, "ann", self.clock.now())
             self._note_limits()
         elif name == "declare":
             [pools, closed] = args

@@ -18,8 +18,6 @@ pytestmark = pytest.mark.timeout(600)
 
 NOT_IN_THE_SCENARIOS = {
     "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
-    "PoolStore.counts": "shown to operators",
-    "PoolStore.remove_waiter": "for what was changed by hand, covered by test_granter.py",
 }
 
 READS = {"get", "get_many", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}

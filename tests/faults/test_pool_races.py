@@ -18,7 +18,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Run
 from treadle.testing.pools import DeclaredPools
 
-PROCESSES = 16
+PROCESSES = 8
 SECONDS = float(os.environ.get("TREADLE_POOL_RACES_SECONDS", "6"))
 MAX_EXTRA_SECONDS = 120.0
 """The additional time for a slow machine to begin, and to finish all work."""
@@ -103,7 +103,7 @@ def test_processes_that_are_killed_never_exceed_a_limit_and_leave_no_slot(
         # Again and again, as a process may be about to create a run, or to change a limit.
         shared.note_queues()
         for name in POOLS:
-            stores.pools.set_override(name, None)
+            stores.pools.set_override(name, None, "ann", 0)
         assert not problems.exists(), problems.read_text()
         assert time.monotonic() - began - raced < MAX_EXTRA_SECONDS, f"{len(left)} runs are left: {left[0]}"
         refill(shared, processes, seeds)
