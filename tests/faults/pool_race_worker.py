@@ -42,7 +42,7 @@ POOLS = {
     "customer": Pool("customer", 1, tag="customer", per_value=True),
 }
 KEYS = ("p", "q", "customer=a", "customer=b")
-CREATED = 5
+CREATED = 3
 """How many runs a process creates."""
 
 CONFLICT_RATE = 0.1
@@ -182,8 +182,9 @@ class PoolWorker:
         self._stores.pools.note_queue(waiting.waiting.pool, uuid4().hex)
 
     def grant(self) -> None:
-        """Grant the free slots of any pool."""
-        self._granter.grant(random.choice(KEYS), self._clock.now() + 500)
+        """Grant the free slots of all pools, in any order."""
+        for key in random.sample(KEYS, len(KEYS)):
+            self._granter.grant(key, self._clock.now() + 500)
 
     def launch(self) -> None:
         """Launch an attempt."""
@@ -199,11 +200,13 @@ class PoolWorker:
 
     def end(self) -> None:
         """End an execution, and record it unless the report is lost."""
-        holders = self._stores.pools.holders(random.choice(KEYS))
-        run = self._stores.runs.get(random.choice(holders).run_id) if holders else None
-        if run is None or run.status is not Status.STARTED:
+        holders = [each for key in KEYS for each in self._stores.pools.holders(key)]
+        runs = self._stores.runs.get_many({each.run_id for each in holders}).values()
+        started = [run for run in runs if run.status is Status.STARTED]
+        if not started:
             time.sleep(IDLE_SECONDS)
             return
+        run = random.choice(started)
         self._target.end(run.launch_id)
         if random.random() < 0.9:
             report = Report(run.attempt, Status.SUCCESS, self._clock.now())
@@ -224,10 +227,10 @@ class PoolWorker:
     def step(self) -> None:
         """Run a random component."""
         steps = [
-            (6, self.grant),
+            (4, self.grant),
             (8, self.launch),
             (6, self.end),
-            (2, self.reconcile),
+            (1, self.reconcile),
         ]
         if not self._shared.has("closing"):
             steps += [(4, self.create), (1, self.limit)] if self._left else [(1, self.limit)]
