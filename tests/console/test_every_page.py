@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,6 +22,7 @@ APPEARANCES: dict[str, dict[str, Any]] = {
 
 def places(world: World) -> Iterator[tuple[str, str]]:
     """Yield every page, with its title."""
+    world.fill_pool()
     failed, tick_id = world.failed_run, world.failed_tick.tick_id
     yield from [
         ("sensors", "Sensors"),
@@ -35,6 +37,8 @@ def places(world: World) -> Iterator[tuple[str, str]]:
         (f"runs/{world.backfill_runs()[0].run_id}", f"Run {world.backfill_runs()[0].run_id[:8]}"),
         ("backfills", "Backfills"),
         ("backfills/october", "Backfill october"),
+        ("pools", "Pools"),
+        (f"pools/people?value={quote(AWKWARD)}", f"Pool people={AWKWARD}"),
         ("assets", "Assets"),
         ("assets?key=orders%2Fdaily", "orders/daily"),
         ("map", "Map"),

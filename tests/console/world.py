@@ -35,6 +35,7 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import Edit, SensorState
 from treadle.model.ticks import Tick
+from treadle.testing import Pool
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.stores import InMemorySensorStore
 
@@ -67,7 +68,10 @@ class World:
 
     def __init__(self, sensors: Sequence[SensorDefinition], plan: deque[str], age: timedelta) -> None:
         settings = {each.name: {"TREADLE_S3_BUCKET": BUCKET} for each in sensors if each.name == "new_files"}
-        self.instance = TreadleInstance(sensors, start=datetime.now(UTC) - age, settings=settings)
+        pool = Pool("people", 50, tag="who", per_value=True)
+        self.instance = TreadleInstance(
+            sensors, start=datetime.now(UTC) - age, settings=settings, pools=[pool]
+        )
         self.stack = MemoryStack(self.instance)
         self.operator = ANN
         self._plan = plan
@@ -146,6 +150,26 @@ class World:
         for status, failure in ((Status.SUCCESS, None), (Status.FAILURE, Failure("Error", AWKWARD))):
             run = next(each for each in self.backfill_runs() if not each.status.is_finished)
             self.instance.finish_run(run, status, failure)
+
+    def fill_pool(self) -> list[Run]:
+        """Let two runs wait for the pool `people`, and return them in the order of its queue."""
+        held = len(self.instance._stores.pools.holders(f"people={AWKWARD}"))
+        declared = self.instance._tables.pools["people"]
+        self.instance._tables.pools["people"] = replace(declared, limit=held)
+        self.request_runs()
+        return self.waiting()
+
+    def waiting(self) -> list[Run]:
+        """Return the runs that wait for the pool, in the order of its queue."""
+        waiters = self.instance._stores.pools.waiters(f"people={AWKWARD}", 10)
+        return [self.run(each.run_id) for each in waiters]
+
+    def doubt(self) -> Run:
+        """Let a run that holds a slot end with an unknown result, and return it."""
+        failure = Failure("LaunchOutcomeUnknownError", AWKWARD, assumed=True)
+        ended = replace(self.started_run, status=Status.FAILURE, failure=failure)
+        self.instance._tables.runs[ended.run_id] = ended
+        return ended
 
     def store_silently(self, key: str) -> None:
         """Store an object that no event reports."""

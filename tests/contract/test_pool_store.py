@@ -8,10 +8,10 @@ import pytest
 
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.runs import DynamoRunStore
-from treadle.definitions.errors import SlotTakenError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.pools import BEYOND, Holder, PoolState, PoolWait, Slot, Waiter
 from treadle.model.runs import Claim, PendingStart, Run
+from treadle.ports.pools import SlotTakenError
 
 NOW = 1_795_348_800_000
 POOL = "warehouse"

@@ -121,7 +121,13 @@ def api(deployed: Deployed, issuer: str) -> Iterator[ConsoleClient]:
 
 def address(operation: Operation) -> str:
     """Return an address of an operation."""
-    names = {"<sensor>": SENSOR, "<run_id>": RUN_ID, "<tick_id>": TICK_ID, "<backfill>": "none"}
+    names = {
+        "<sensor>": SENSOR,
+        "<run_id>": RUN_ID,
+        "<tick_id>": TICK_ID,
+        "<backfill>": "none",
+        "<pool>": "none",
+    }
     path = operation.path
     for name, value in names.items():
         path = path.replace(name, value)
@@ -230,7 +236,7 @@ def test_the_functions_rights_suffice_for_all_there_is_to_see(
 
     status, content, _ = api.send("GET", f"{path}{query}", token(issuer=api.issuer))
 
-    missing = operation.path.endswith(("<run_id>", "<tick_id>")) or "<backfill>" in operation.path
+    missing = any(each in operation.path for each in ("<run_id>", "<tick_id>", "<backfill>", "<pool>"))
     assert status == (404 if missing else 200), content
     denied = re.findall(r"[^{}]*not authorized[^{}]*", json.dumps(content))
     assert [message for message in denied if not any(each in message for each in UNSEEN)] == []

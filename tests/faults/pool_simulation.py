@@ -379,7 +379,8 @@ class PoolSimulation(Simulation):
             self.clock,
         )
         if name == "limit":
-            self.engine.stores.pools.set_override(*args, "ann", self.clock.now())
+            [pool, limit] = args
+            self.engine.stores.pools.set_override(pool, limit, "ann", self.clock.now())
             self._note_limits()
         elif name == "declare":
             [pools, closed] = args

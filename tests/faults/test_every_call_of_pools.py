@@ -88,6 +88,11 @@ def test_limits_hold_and_every_run_ends(scenario: PoolScenario) -> None:
     assert violations(simulated(scenario)) == []
 
 
+@pytest.mark.parametrize("name", ["ordered", "several", "limited"])
+def test_slot_is_granted_in_the_moment_in_which_it_is_free(name: str) -> None:
+    assert set(simulated(SCENARIOS[name]).longest_idle.values()) <= {0}
+
+
 def test_scenarios_reach_every_method_of_the_store() -> None:
     methods = {f"PoolStore.{name}" for name in vars(PoolStore) if not name.startswith("_")}
     calls = [call for scenario in SCENARIOS.values() for call in simulated(scenario).faults.calls]

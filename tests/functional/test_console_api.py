@@ -1,6 +1,7 @@
 """The console's API: what it takes, what it refuses and with which message, and that a read changes nothing."""
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,9 +69,8 @@ def refusal_of(answer: Answer) -> tuple[int, str]:
 
 def example(operation: Operation) -> str:
     """Return an address of an operation."""
-    return (
-        operation.path.replace("<sensor>", "watch").replace("<run_id>", RUN_ID).replace("<backfill>", "may")
-    )
+    names = {"<sensor>": "watch", "<run_id>": RUN_ID, "<backfill>": "may", "<pool>": "warehouse"}
+    return re.sub(r"<\w+>", lambda found: names.get(found[0], found[0]), operation.path)
 
 
 def test_a_run_is_started_once_more_by_whoever_requested_it(stack: MemoryStack, operator: Client) -> None:

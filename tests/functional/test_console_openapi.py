@@ -17,6 +17,7 @@ from treadle import AssetMaterialization, RunRequest, SensorDefinition
 from treadle.console.openapi import document
 from treadle.console.routes import OPERATIONS
 from treadle.console.server import LocalServer
+from treadle.testing import Pool
 from treadle.testing.instance import TreadleInstance
 
 pytest_plugins = ("schemathesis.pytest.plugin",)
@@ -33,7 +34,10 @@ def watch(context: Any) -> RunRequest:
 @functools.cache
 def stack() -> MemoryStack:
     """Return a deployment with something of everything."""
-    instance = TreadleInstance([SensorDefinition("watch", evaluation_fn=watch, job_name="load")])
+    instance = TreadleInstance(
+        [SensorDefinition("watch", evaluation_fn=watch, job_name="load")],
+        pools=[Pool("warehouse", 2, jobs=["load"])],
+    )
     for _ in range(3):
         instance.tick("watch")
     instance.report_runless_asset_event(AssetMaterialization("orders"))
@@ -52,7 +56,13 @@ def known() -> dict[str, Any]:
     del described["security"]
     [run, *_] = stack().instance.runs()
     [tick, *_] = stack().instance.ticks("watch")
-    names = {"sensor": "watch", "run_id": run.run_id, "tick_id": tick.tick_id, "backfill": "may"}
+    names = {
+        "sensor": "watch",
+        "run_id": run.run_id,
+        "tick_id": tick.tick_id,
+        "backfill": "may",
+        "pool": "warehouse",
+    }
     for operation in (each for path in described["paths"].values() for each in path.values()):
         operation["parameters"] = [each for each in operation["parameters"] if each["in"] != "header"]
         for parameter in operation["parameters"]:

@@ -34,6 +34,10 @@ NOTHING = {
     "not_canceled": 0,
     "backfilled": 0,
     "blocked": 0,
+    "granted": 0,
+    "entered": 0,
+    "in_doubt": 0,
+    "queues": (),
     "late": (),
     "is_complete": True,
 }
@@ -224,7 +228,7 @@ def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deploymen
         answers.append(reconcile(deployment))
 
     assert answers == [NOTHING, NOTHING]
-    every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS + 1)  # One for unfinished backfills.
+    every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS + 3)  # One for unfinished backfills, two for pools.
     once = ["PutItem", "BatchGetItem", "GetItem"]
     assert first == ["GetItem", *once, *["Query"] * TICK_SHARDS, "GetItem", *every_time]
     assert [call.operation for call in meter.calls][len(first) :] == every_time

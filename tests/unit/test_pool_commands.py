@@ -75,7 +75,7 @@ def shown(*arguments: str) -> Any:
 
 
 def run_of(stack: MemoryStack, key: str) -> Run:
-    [run] = stack.instance.runs(lambda run: run.run_key == key)
+    [run] = [run for run in stack.instance.runs() if run.run_key == key]
     return run
 
 
@@ -108,8 +108,8 @@ def test_pools_are_listed_with_the_values_for_which_runs_wait(stack: MemoryStack
 
 
 def test_no_pools_are_no_error(monkeypatch: pytest.MonkeyPatch, stack: MemoryStack) -> None:
-    empty = MemoryStack(TreadleInstance([watch]))
-    monkeypatch.setattr(MemoryStack, "parts", property(lambda _, made=empty.parts: made))
+    parts = MemoryStack(TreadleInstance([watch])).parts
+    monkeypatch.setattr(MemoryStack, "parts", property(lambda _: parts))
 
     assert done("pool", "list") == "No pools are declared.\n"
 
@@ -301,3 +301,15 @@ def test_pool_that_is_no_longer_declared_is_listed_until_its_queue_is_empty(stac
     assert (found["limit"], found["waiting"]) == (None, 2)
     assert "none: no longer declared" in done("pool", "list")
     assert "which no longer has a limit" in done("run", "show", run_of(stack, "b").run_id)
+
+
+def test_why_says_when_a_run_that_waits_is_canceled(stack: MemoryStack) -> None:
+    run = run_of(stack, "b")
+    tags = {**run.tags, "treadle/start_timeout": "600"}
+    stack.instance._tables.runs[run.run_id] = replace(run, tags=tags)
+    assert run.waiting is not None
+    ends_at = timestamp(run.waiting.since + 600_000)
+
+    why = shown("why", "watch", "--run", run.run_id)["summary"]
+
+    assert f"It is canceled if it has not started by {ends_at}" in why

@@ -475,7 +475,7 @@ def test_limit_that_an_older_change_overwrote_is_stored_by_the_next_listing(
     """Between a process's declaration of pools and its write of the copy, another process changes or removes the pool."""
     pools = InMemoryPoolStore(engine.tables)
     engine.updated("pools/warehouse", POOL)
-    pools.set_override("warehouse", 1)
+    pools.set_override("warehouse", 1, "ann", 0)
     replace_copy = engine.store.replace
     late = [True]
 

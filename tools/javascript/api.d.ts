@@ -31,6 +31,10 @@ declare namespace Api {
   type Backfill = Response<'backfill'>;
   type BackfillRuns = Response<'backfill_runs'>;
   type BackfillRun = BackfillRuns['runs'][number];
+  type PoolDetails = Response<'pool'>;
+  type Pool = PoolDetails['pool'];
+  type PoolHolder = PoolDetails['holders'][number];
+  type PoolWaiter = PoolDetails['waiters'][number];
   type AssetEvent = Response<'assets'>['assets'][number];
   type DeadLetter = Response<'dead_letters'>['dead_letters'][number];
   type Finding = Response<'doctor'>['findings'][number];

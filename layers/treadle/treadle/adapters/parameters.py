@@ -1,4 +1,4 @@
-"""Parameter Store, where projects register sensors and jobs."""
+"""Parameter Store, where projects register sensors, jobs and pools."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
-from treadle.model.registry import JOBS, SENSORS, path_of
+from treadle.model.registry import JOBS, POOLS, SENSORS, path_of
 
 CHANGES = frozenset({"Create", "Update", "Delete"})
 """Operations in a "Parameter Store Change" that affect the value; labels of versions do not.
@@ -29,7 +29,7 @@ class ParameterStore:
     def list(self) -> Mapping[str, str]:
         """Return all values by path below the engine's; ten per page, the maximum (GetParametersByPath)."""
         found: dict[str, str] = {}
-        for folder in (SENSORS, JOBS):
+        for folder in (SENSORS, JOBS, POOLS):
             pages = client("ssm").get_paginator("get_parameters_by_path")
             try:
                 for page in pages.paginate(Path=f"{self._path}{folder}", Recursive=False):
@@ -68,5 +68,5 @@ def changed_entry(event: Mapping[str, Any], engine: str) -> tuple[str, bool] | N
     # A parameter's fully qualified name begins with a slash (Systems Manager, "Parameter name requirements").
     path = name.removeprefix(path_of(engine))
     folder, _, rest = path.partition("/")
-    is_entry = path != name and folder in {SENSORS, JOBS} and rest and "/" not in rest
+    is_entry = path != name and folder in {SENSORS, JOBS, POOLS} and rest and "/" not in rest
     return (path, operation == "Delete") if is_entry else None

@@ -25,7 +25,7 @@ _CANCELABLE = tuple(
 
 @click.group()
 def run() -> None:
-    """List, show, rerun and cancel job runs, and release run keys."""
+    """List, show, rerun and cancel job runs, set priorities, and release run keys."""
 
 
 @run.command("list")

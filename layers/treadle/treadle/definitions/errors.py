@@ -242,10 +242,6 @@ class StoreRejectedError(StoreError):
     retryable = False
 
 
-class SlotTakenError(TreadleError):
-    """Another run holds a slot of a pool that a write was to take; nothing was written."""
-
-
 class StoreThrottledError(StoreError):
     """A store is throttled; the same call is safe to repeat any number of times."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from treadle.definitions.max_runtime import START_TIMEOUT_TAG, start_timeout_ms
 from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -198,11 +199,17 @@ def describe_wait(run: Run, waits: PoolWaitView | None) -> str:
         return ""
     pool, since = run.waiting.pool, timestamp(run.waiting.since)
     text = f"Attempt {run.attempt} of run {run.run_id} has waited for a slot of pool {pool} since {since}"
+    timeout = start_timeout_ms(run.tags)
+    canceled = [] if timeout is None else [_times_out(run.waiting.since + timeout)]
     if waits is None:
-        return f"{text}."
+        return " ".join([f"{text}.", *canceled])
     place = f"number {waits.place}" if waits.place else f"behind the first {MAX_COUNTED}"
     sentences = [f"{text}: it is {place} in the queue, and {_held(waits.pool)}.", *_blocked(waits)]
-    return " ".join(sentences)
+    return " ".join([*sentences, *canceled])
+
+
+def _times_out(at: int) -> str:
+    return f"It is canceled if it has not started by {timestamp(at)}, as its tag {START_TIMEOUT_TAG} says."
 
 
 def _held(pool: PoolView) -> str:

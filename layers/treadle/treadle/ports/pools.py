@@ -9,6 +9,10 @@ from typing import Protocol
 from treadle.model.pools import Holder, PoolState, Waiter
 
 
+class SlotTakenError(Exception):
+    """Another run holds a slot that a write was to take; nothing was written."""
+
+
 class PoolStore(Protocol):
     """Stores pools; all reads are strongly consistent."""
 

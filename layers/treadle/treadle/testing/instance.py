@@ -301,6 +301,7 @@ class TreadleInstance(InstanceReader):
         """Launch the runs that are queued, and those that pools have free slots for."""
         while True:
             for key in [key for key, waiting in self._tables.waiters.items() if waiting]:
+                self._stores.pools.note_queue(key, self._tokens.new())
                 self._granter.grant(key, self.clock.now() + 60_000)
             messages = self._launches.drain()
             if not messages:

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from treadle.definitions.errors import SlotTakenError
 from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Waiter
 from treadle.model.registry import PoolEntry, pools_of
+from treadle.ports.pools import SlotTakenError
 from treadle.testing.tables import InMemoryTables
 
 

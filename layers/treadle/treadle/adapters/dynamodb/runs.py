@@ -24,7 +24,7 @@ from treadle.adapters.dynamodb.fields import (
 )
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import SlotTakenError, StoreError, UnreadableRecordError
+from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import PoolChanges, PoolWait, Slot
 from treadle.model.records import each_readable, integer, reader, text, texts
@@ -45,6 +45,7 @@ from treadle.model.runs import (
     pool_changes,
     unreadable_run,
 )
+from treadle.ports.pools import SlotTakenError
 from treadle.ports.system import IdGenerator
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,10 @@ from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, recor
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.record.pool_slots import slots_in_doubt
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.operate.explain import Subject
-from treadle.operate.explanation import Explanation
+from treadle.operate.explanation import Explanation, describe_wait
 from treadle.operate.runs import DEFAULT_LIMIT, RunEdit
 from treadle.operate.views import plain_json, run_json
 
@@ -62,7 +63,10 @@ def run(request: ApiRequest) -> Json:
     """Return a run in full."""
     with not_found():
         found = request.parts.runs.get(request.path["run_id"])
-    return {**run_json(found), "explanation": _explanation(request, found)}
+    waits = describe_wait(found, request.parts.pools.waits(found)) or None
+    in_doubt = sorted({slot.pool for slot in slots_in_doubt(found)})
+    explanation = _explanation(request, found)
+    return {**run_json(found), "explanation": explanation, "waits": waits, "pools_in_doubt": in_doubt}
 
 
 def _explanation(request: ApiRequest, run: Run) -> Json | None:
@@ -108,6 +112,8 @@ _FULL = with_properties(
     claim={"anyOf": [shape(Claim, without={"token"}), {"type": "null"}]},
     pending_start={"anyOf": [shape(PendingStart, without={"token"}), {"type": "null"}]},
     explanation={"anyOf": [shape(Explanation), {"type": "null"}]},
+    waits={**MAYBE_TEXT, "description": "What it waits for, if it waits for a pool."},
+    pools_in_doubt={**list_of(TEXT), "description": "Pools of which it holds slots in doubt."},
     **_ALSO,
 )
 

@@ -68,6 +68,11 @@ const run = (runId, ...rest) => ['runs', runId, ...rest].map(encodeURIComponent)
  * @param {string[]} rest
  */
 const backfill = (name, ...rest) => ['backfills', name, ...rest].map(encodeURIComponent).join('/');
+/**
+ * @param {string} name
+ * @param {string[]} rest
+ */
+const pool = (name, ...rest) => ['pools', name, ...rest].map(encodeURIComponent).join('/');
 
 /**
  * @param {string} path
@@ -122,6 +127,18 @@ export const backfillRuns = (name, query, signal) => get(backfill(name, 'runs'),
 export const changeBackfill = (name, action) => post(backfill(name, action));
 /** @type {(name: string, body: Api.Body<'resume_backfill'>) => Promise<Api.Response<'resume_backfill'>>} */
 export const resumeBackfill = (name, body) => post(backfill(name, 'resume'), body);
+/** @type {(signal: AbortSignal) => Promise<Api.Response<'pools'>>} */
+export const pools = (signal) => get('pools', signal);
+/** @type {(name: string, query: Api.Query<'pool'>, signal: AbortSignal) => Promise<Api.PoolDetails>} */
+export const onePool = (name, query, signal) => get(pool(name), signal, query);
+/** @type {(name: string, limit: number) => Promise<Api.Response<'set_limit'>>} */
+export const setLimit = (name, limit) => post(pool(name, 'limit'), {limit});
+/** @type {(name: string) => Promise<Api.Response<'reset_limit'>>} */
+export const resetLimit = (name) => post(pool(name, 'reset-limit'));
+/** @type {(runId: string) => Promise<Api.Response<'free_slots'>>} */
+export const freeSlots = (runId) => post(run(runId, 'free-slots'));
+/** @type {(runId: string, priority: number) => Promise<Api.Response<'set_priority'>>} */
+export const setPriority = (runId, priority) => post(run(runId, 'priority'), {priority});
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
 export const assets = (signal) => get('assets', signal);
 /** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */

@@ -15,6 +15,7 @@ import {Doctor} from './pages/doctor.js';
 import {DeadLetters} from './pages/dead_letters.js';
 import {SensorMap} from './pages/map.js';
 import {Overview} from './pages/overview.js';
+import {Pool, Pools} from './pages/pools.js';
 import {Run, Runs} from './pages/runs.js';
 import {Sensor} from './pages/sensor.js';
 import {Tick} from './pages/ticks.js';
@@ -26,6 +27,7 @@ const PAGES = [
   ['sensors', 'Sensors'],
   ['runs', 'Runs'],
   ['backfills', 'Backfills'],
+  ['pools', 'Pools'],
   ['assets', 'Assets'],
   ['map', 'Map'],
   ['why', 'Why?'],
@@ -43,11 +45,14 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
   if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
   if (place === 'backfills' && name) return html`<${Backfill} key=${name} name=${name} query=${query} />`;
+  if (place === 'pools' && name)
+    return html`<${Pool} key=${`${name}=${query.value ?? ''}`} name=${name} value=${query.value} />`;
   /** @type {Record<string, () => Content>} */
   const pages = {
     sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
     runs: () => html`<${Runs} query=${query} />`,
     backfills: () => html`<${Backfills} query=${query} />`,
+    pools: () => html`<${Pools} />`,
     assets: () => html`<${Assets} query=${query} />`,
     map: () => html`<${SensorMap} />`,
     why: () => html`<${Why} query=${query} />`,

@@ -95,5 +95,10 @@ export const tickAddress = (sensor, tickId) => address(['sensors', sensor, 'tick
 export const runAddress = (runId) => address(['runs', runId]);
 /** @param {string} name */
 export const backfillAddress = (name) => address(['backfills', name]);
+/**
+ * @param {string} name
+ * @param {string | null} [value]
+ */
+export const poolAddress = (name, value) => address(['pools', name], {value: value ?? undefined});
 /** @param {string} key */
 export const assetAddress = (key) => address(['assets'], {key});

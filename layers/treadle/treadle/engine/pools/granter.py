@@ -3,13 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from treadle.definitions.errors import SlotTakenError
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
 from treadle.model.pools import PoolState, Slot, Waiter, pool_name
 from treadle.model.runs import Run
-from treadle.ports.pools import PoolStore
+from treadle.ports.pools import PoolStore, SlotTakenError
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
 

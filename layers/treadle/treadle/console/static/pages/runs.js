@@ -5,7 +5,15 @@ import * as api from '../api.js';
 import {useDeployment, useForbidden} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
-import {address, backfillAddress, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
+import {
+  address,
+  backfillAddress,
+  poolAddress,
+  replaceQuery,
+  runAddress,
+  sensorAddress,
+  tickAddress,
+} from '../router.js';
 import {
   Badge,
   Choice,
@@ -24,6 +32,7 @@ import {
 } from '../components.js';
 import {Confirm} from '../dialogs.js';
 import {Release} from '../release.js';
+import {Free, Priority} from './pools.js';
 import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
 
@@ -36,6 +45,7 @@ const STATUSES = [
   ['FAILURE', 'Failure'],
   ['CANCELED', 'Canceled'],
 ];
+const PRIORITY = 'dagster/priority';
 const ENDED = ['SUCCESS', 'FAILURE', 'CANCELED'];
 
 /** @param {{query: Query}} props */
@@ -122,7 +132,13 @@ export function RunRows({runs, empty, showsSensor = false}) {
           ${run.attempt > 1 && html`<small class="faint"> attempt ${run.attempt}</small>`}
         `,
     },
-    {name: 'Status', of: (run) => html`<${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />`},
+    {
+      name: 'Status',
+      of: (run) => html`
+        <${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />
+        ${run.waiting && html` <small class="faint">waits for ${poolLink(run.waiting.pool)}</small>`}
+      `,
+    },
     {name: 'Job', of: (run) => run.job},
     showsSensor && {
       name: 'Sensor',
@@ -169,7 +185,9 @@ export function Run({runId}) {
     above=${above}
     actions=${run.data && html`<${Actions} run=${run.data} done=${run.refresh} />`}
   >
-    <${Loaded} of=${run} what="the run">${(found) => html`<${RunDetail} run=${found} />`}<//>
+    <${Loaded} of=${run} what="the run">
+      ${(found) => html`<${RunDetail} run=${found} done=${run.refresh} />`}
+    <//>
   <//>`;
 }
 
@@ -250,8 +268,18 @@ function backfillLink(run) {
   return !run.sensor && kind === 'backfill' ? html`<a href=${backfillAddress(name)}>backfill ${name}</a>` : null;
 }
 
-/** @param {{run: Api.Run}} props */
-function RunDetail({run}) {
+/**
+ * A link to a pool, or to the part of it for a value of its tag.
+ *
+ * @param {string} key
+ */
+function poolLink(key) {
+  const [name, ...value] = key.split('=');
+  return html`<a href=${poolAddress(name, value.length > 0 ? value.join('=') : null)}>pool ${key}</a>`;
+}
+
+/** @param {{run: Api.Run, done: () => void}} props */
+function RunDetail({run, done}) {
   return html`
     <${Facts}
       facts=${[
@@ -278,6 +306,27 @@ function RunDetail({run}) {
             ${run.attempts_allowed > 1 && html` <span class="faint">of ${run.attempts_allowed}</span>`}
           `,
         ],
+        run.waiting && [
+          'Waits for',
+          html`
+            ${poolLink(run.waiting.pool)}, since <${Time} at=${run.waiting.since} />
+            <${Priority} runId=${run.run_id} priority=${run.tags[PRIORITY] ?? 0} done=${done} />
+          `,
+          'wide',
+        ],
+        run.pools.length > 0 && [
+          'Pools',
+          run.pools.map((key) => html`<span key=${key}>${poolLink(key)} </span>`),
+          'wide',
+        ],
+        run.pools_in_doubt.length > 0 && [
+          'Slots in doubt',
+          html`
+            <span class="bad-text">${run.pools_in_doubt.join(', ')}</span>
+            <${Free} runId=${run.run_id} done=${done} />
+          `,
+          'wide',
+        ],
         ['Created', html`<${Time} at=${run.created_at} />`],
         ['Started', html`<${Time} at=${run.started_at} none="not yet" />`],
         ['Ended', html`<${Time} at=${run.ended_at} none="not yet" />`],
@@ -292,6 +341,7 @@ function RunDetail({run}) {
       ]}
     />
     <${Failure} failure=${run.failure} />
+    ${run.waits && !run.explanation && html`<section class="card"><h2>What it waits for</h2><p>${run.waits}</p></section>`}
     ${
       run.explanation &&
       html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.explanation} /></section>`

@@ -1,0 +1,139 @@
+"""`treadle doctor`: what keeps a pool from starting the runs that wait for it, and pools that nobody declares."""
+
+from dataclasses import replace
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.identity import timestamp
+from treadle.engine.record.pool_slots import with_wait
+from treadle.model.pools import PoolState, Slot
+from treadle.model.registry import CONTRACT, JobEntry, PoolEntry, Registry
+from treadle.model.runs import Run
+from treadle.model.targets import JobSettings
+from treadle.operate.doctor import LATE_MS, Doctor
+from treadle.operate.findings import Finding, Severity
+from treadle.operate.overview import Overview
+from treadle.operate.pools import PoolOperations
+from treadle.operate.registrations import Registrations
+from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
+from treadle.testing.stores import InMemoryStores
+from treadle.testing.system import InMemoryQueue, VirtualClock
+
+CLOCK = VirtualClock()
+NOW = CLOCK.now()
+POOL = "warehouse"
+SETTINGS = JobSettings("load", "step_functions", "arn:machine", "-")
+
+
+def run(run_id: str, *slots: Slot, status: Status = Status.STARTED) -> Run:
+    started = {"1/0": {"QUEUED": NOW, "STARTED": NOW + 1}}
+    made = Run(
+        run_id, "load", "watch", run_id, "t", "{}", {}, NOW, pools=(POOL,), slots=slots, reached=started
+    )
+    return replace(made, status=status)
+
+
+def waiting(run_id: str) -> Run:
+    return with_wait(replace(run(run_id), status=Status.QUEUED, reached={"1/0": {"QUEUED": NOW}}))
+
+
+def examined(state: PoolState, *runs: Run) -> list[Finding]:
+    """Return the findings on pools."""
+    stores, deployment = InMemoryStores(), InMemoryDeployment([], {})
+    stores.tables.pools[state.name] = state
+    for each in runs:
+        assert stores.runs.create(each) is None
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, CLOCK)
+    pools = PoolOperations(stores.pools, stores.runs, InMemoryQueue(), dict, CLOCK)
+    doctor = Doctor(deployment, InMemoryHealth(), overview, stores.ticks, stores.runs, CLOCK, pools=pools)
+    return [each for each in doctor.examine() if each.check == "pools"]
+
+
+def registered(registry: Registry) -> list[Finding]:
+    """Return the findings on a registry."""
+    return list(Registrations(lambda: registry, {}, CLOCK).findings([]))
+
+
+def test_pool_with_waiting_runs_is_in_order() -> None:
+    holder = run("a", Slot(POOL, 1, 1))
+
+    [found] = examined(PoolState(POOL, 1, override=2), holder, waiting("b"))
+
+    assert (found.severity, found.subject) == (Severity.OK, "pools")
+    assert found.message == (
+        "1 are declared, 1 runs wait, and no slot is in doubt. Operators' limits apply to warehouse."
+    )
+
+
+def test_slot_in_doubt_is_a_problem_that_names_the_commands() -> None:
+    [found] = examined(PoolState(POOL, 1), run("a", Slot(POOL, 1, 1), status=Status.FAILURE), waiting("b"))
+
+    assert (found.severity, found.subject) == (Severity.PROBLEM, "pool warehouse")
+    assert found.message == (
+        "Slots in doubt: 1 of the 1 that are held, by attempts that may or may not have ended. "
+        f"1 runs wait, the oldest since {timestamp(NOW)}."
+    )
+    assert "treadle pool show warehouse names the runs" in found.advice
+    assert found.advice.endswith("treadle pool free RUN_ID")
+
+
+def test_pool_that_was_not_opened_is_a_problem() -> None:
+    closed = PoolState(POOL, 1, closed_until=NOW - LATE_MS)
+
+    assert examined(closed)[0].severity is Severity.OK
+    [found] = examined(replace(closed, closed_until=NOW - LATE_MS - 1))
+
+    assert found.severity is Severity.PROBLEM
+    assert "RECONCILE has not opened it. 0 runs wait." in found.message
+
+
+def test_limit_of_zero_is_a_warning_while_runs_wait() -> None:
+    paused = PoolState(POOL, 3, override=0, override_by="ada", override_at=NOW)
+
+    assert examined(paused)[0].severity is Severity.OK
+    [found] = examined(paused, waiting("b"))
+    [declared] = examined(PoolState(POOL, 0), waiting("b"))
+
+    assert found.severity is Severity.WARNING
+    assert (
+        f"Its limit is 0, as ada set it at {timestamp(NOW)}, so nothing starts. 1 runs wait" in found.message
+    )
+    assert found.advice == (
+        "treadle pool set-limit warehouse N, or treadle pool reset-limit warehouse for the declared limit, 3"
+    )
+    assert (declared.severity, declared.advice) == (Severity.WARNING, "treadle pool set-limit warehouse N")
+
+
+def test_no_pools_are_no_finding() -> None:
+    stores, deployment = InMemoryStores(), InMemoryDeployment([], {})
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, CLOCK)
+    pools = PoolOperations(stores.pools, stores.runs, InMemoryQueue(), dict, CLOCK)
+    doctor = Doctor(deployment, InMemoryHealth(), overview, stores.ticks, stores.runs, CLOCK, pools=pools)
+
+    assert [each for each in doctor.examine() if each.check == "pools"] == []
+
+
+def test_pool_that_a_job_names_and_nobody_declares_is_a_problem() -> None:
+    job = JobEntry("load", "shop", SETTINGS, pools=frozenset({"warehouse", "depot"}))
+    registry = Registry({}, {"load": job}, listed_at=NOW, pools={"depot": PoolEntry("depot", "shop", 1)})
+
+    [found] = registered(registry)
+
+    assert (found.subject, found.severity) == ("job load", Severity.PROBLEM)
+    assert "Its entry names warehouse, which no project declares" in found.message
+    assert "Declared pools: depot." in found.message
+    assert "project shop" in found.advice
+
+
+def test_entries_of_pools_are_checked_and_counted() -> None:
+    pools = {"depot": PoolEntry("depot", "shop", 1)}
+    whole = Registry({}, {}, listed_at=NOW, pools=pools)
+    rejected = replace(whole, problems={"pools/depot": "it has no limit", "pools/other": "no limit either"})
+    outdated = replace(whole, pools={"depot": replace(pools["depot"], contract=CONTRACT - 1)})
+
+    assert registered(whole)[0].message == "0 sensors, 0 jobs and 1 pools are registered and consistent."
+    assert [each.message.split(":")[0] for each in registered(rejected)] == [
+        "Entry pools/depot is invalid, so the previous one is in use",
+        "Entry pools/other is invalid, and there is no previous one",
+    ]
+    assert registered(outdated)[0].subject == "project shop"
