@@ -60,7 +60,8 @@ BACKFILLER = "engine/backfills/backfiller.py"
 POOLS = "adapters/dynamodb/pools.py"
 OF_POOLS = "tests/contract/test_pool_store.py::test_"
 POOL_CHECKS = "tests/unit/test_pool_checks.py::test_"
-POOL_FLOW = "tests/faults/test_every_call_of_pools.py::test_limits_hold_and_every_run_ends"
+POOL_FAULTS = "tests/faults/test_every_call_of_pools.py::test_"
+POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -1295,10 +1296,7 @@ MUTANTS = (
         "entrypoints/publisher.py",
         "for key in dict.fromkeys((*freed, *joined))",
         "for key in dict.fromkeys(joined)",
-        (
-            "tests/faults/test_every_call_of_pools.py::"
-            "test_slot_is_granted_in_the_moment_in_which_it_is_free[ordered]",
-        ),
+        (f"{POOL_FAULTS}slot_is_granted_in_the_moment_in_which_it_is_free[ordered]",),
     ),
     Mutant(
         "pools of a launch not compared",
@@ -1326,10 +1324,7 @@ MUTANTS = (
         "engine/reconcile/reconciler.py",
         "due_ms = MESSAGE_LOST_MS if run.slots else LAUNCH_DUE_MS",
         "due_ms = LAUNCH_DUE_MS",
-        (
-            "tests/faults/test_every_call_of_pools.py::"
-            "test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot[lost-killed after]",
-        ),
+        (f"{POOL_FAULTS}no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot[lost-killed after]",),
     ),
     Mutant(
         "stored pools never corrected",
