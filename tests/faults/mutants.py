@@ -58,6 +58,11 @@ IN_ANY_ORDER = (
 BACKFILLS = "tests/unit/test_backfills.py::test_"
 OF_BACKFILLS = "tests/contract/test_backfill_store.py::test_"
 BACKFILLER = "engine/backfills/backfiller.py"
+POOLS = "adapters/dynamodb/pools.py"
+OF_POOLS = "tests/contract/test_pool_store.py::test_"
+POOL_CHECKS = "tests/unit/test_pool_checks.py::test_"
+POOL_FAULTS = "tests/faults/test_every_call_of_pools.py::test_"
+POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -1300,6 +1305,139 @@ MUTANTS = (
         "if changes and not was_held:",
         "if changes:",
         (f"{PARTITION_TICKS}held_tick_does_not_apply_its_changes_again",),
+    ),
+    Mutant(
+        "run claimed that waits for a pool",
+        RUNS,
+        "            & Model.waiting.does_not_exist()\n",
+        "",
+        (f"{OF_POOLS}claim_of_a_run_that_waits_is_refused[moto]",),
+    ),
+    Mutant(
+        "slot taken that another run holds",
+        POOLS,
+        "is_free = Model.launch_id.does_not_exist() if slot.number != BEYOND else None",
+        "is_free = None",
+        (f"{OF_POOLS}slot_that_another_run_holds_is_not_taken_and_nothing_is_written[moto]",),
+    ),
+    Mutant(
+        "slot returned that another run holds",
+        POOLS,
+        "is_own = Model.launch_id.does_not_exist() | (Model.launch_id == launch_id)",
+        "is_own = None",
+        (f"{OF_POOLS}slot_is_returned_only_by_its_holder[moto]",),
+    ),
+    Mutant(
+        "launch id as the token of a transaction",
+        RUNS,
+        "failed = self._database.transact(writes, self._tokens.new())",
+        'failed = self._database.transact(writes, f"{run.run_id}-{run.attempt}")',
+        (f"{OF_POOLS}same_attempt_is_granted_a_slot_again_after_it_returned_to_the_queue[dynamodb-local]",),
+    ),
+    Mutant(
+        "note of a queue forgotten that was made again",
+        POOLS,
+        "self._database.delete(self._table, (QUEUES, key), Model.token == token)",
+        "self._database.delete(self._table, (QUEUES, key))",
+        (f"{OF_POOLS}note_of_a_queue_is_forgotten_only_with_its_token[moto]",),
+    ),
+    Mutant(
+        "pool opened that was closed again",
+        POOLS,
+        "            Model.closed_until == state.closed_until,\n",
+        "            Model.closed_until.exists(),\n",
+        (f"{OF_POOLS}pool_is_opened_only_if_it_was_not_closed_again[moto]",),
+    ),
+    Mutant(
+        "slot in doubt returned",
+        "engine/record/pool_slots.py",
+        "    return not (was_started or may_have_started)\n",
+        "    return True\n",
+        (f"{POOL_FLOW}[unsure]",),
+    ),
+    Mutant(
+        "redrive without a slot",
+        "engine/record/pool_slots.py",
+        "if is_in_progress and not any(slot.attempt == run.attempt for slot in slots):",
+        "if False:",
+        (f"{POOL_CHECKS}redrive_holds_a_slot_beyond_the_limit",),
+    ),
+    Mutant(
+        "canceled run left in its queue",
+        "engine/record/pool_slots.py",
+        "waiting = run.waiting if run.status is Status.QUEUED else None",
+        "waiting = run.waiting",
+        (f"{POOL_FLOW}[retried]",),
+    ),
+    Mutant(
+        "runs beyond the limit not counted",
+        "engine/pools/granter.py",
+        "max(0, limit - len(held))",
+        "max(0, limit - len(set(held) - {0}))",
+        (f"{POOL_FLOW}[joined]",),
+    ),
+    Mutant(
+        "closed pool that starts runs",
+        "engine/pools/granter.py",
+        "if state is not None and state.closed_until is not None:",
+        "if False:",
+        (f"{POOL_CHECKS}nothing_starts_while_the_pool_is_closed",),
+    ),
+    Mutant(
+        "queue that is not noted",
+        "entrypoints/publisher.py",
+        "        parts.pools.note_queue(key, parts.tokens.new())\n",
+        "        pass\n",
+        (f"{POOL_FLOW}[lost]",),
+    ),
+    Mutant(
+        "slot that is returned without a message",
+        "entrypoints/publisher.py",
+        "for key in dict.fromkeys((*freed, *joined))",
+        "for key in dict.fromkeys(joined)",
+        (f"{POOL_FAULTS}slot_is_granted_in_the_moment_in_which_it_is_free[ordered]",),
+    ),
+    Mutant(
+        "pools of a launch not compared",
+        "engine/launch/launcher.py",
+        "if joined and not _is_in_doubt(run):",
+        "if False:",
+        (f"{POOL_CHECKS}nothing_starts_while_the_pool_is_closed",),
+    ),
+    Mutant(
+        "runs in progress not entered",
+        "engine/pools/pool_checks.py",
+        "                entered += self._enter(run)\n",
+        "                pass\n",
+        (f"{POOL_CHECKS}runs_in_progress_of_a_job_that_joins_count_against_the_limit",),
+    ),
+    Mutant(
+        "lost end not looked for",
+        "engine/pools/pool_checks.py",
+        "            overdue += self._overdue(holders)\n",
+        "",
+        (f"{POOL_FLOW}[unreported]",),
+    ),
+    Mutant(
+        "idle slots of a lost message",
+        "engine/reconcile/reconciler.py",
+        "due_ms = MESSAGE_LOST_MS if run.slots else LAUNCH_DUE_MS",
+        "due_ms = LAUNCH_DUE_MS",
+        (f"{POOL_FAULTS}no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot[lost-killed after]",),
+    ),
+    Mutant(
+        "stored pools never corrected",
+        "engine/registry/registry_sync.py",
+        "        self._correct_pools()\n",
+        "",
+        (f"{SYNCED}pool_that_is_not_stored_is_closed_as_its_runs_are_not_known",),
+    ),
+    Mutant(
+        "joined pool left open",
+        "engine/registry/registry_sync.py",
+        "closed_until=until if name in joined else None",
+        "closed_until=None",
+        (f"{SYNCED}pool_that_known_jobs_join_is_closed_until_no_function_can_start_runs_outside_of_it",),
     ),
 )
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import random
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from tests.faults.race_worker import LIMIT_SECONDS, time_limit
 from tests.support.hooks import hooked
 from tests.support.shared_directory import DirectoryQueue, SharedTarget, append, lines, now_ms
 from tests.support.throttling import CONFLICT
@@ -47,6 +47,8 @@ CREATED = 3
 
 CONFLICT_RATE = 0.1
 IDLE_SECONDS = 0.02
+LIMIT_SECONDS = 6.0
+"""The time limit of a launch, as of a function; the kernel ends a process that exceeds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,9 @@ class PoolWorker:
         self._stores.pools.note_queue(waiting.waiting.pool, uuid4().hex)
 
     def grant(self) -> None:
-        """Grant the free slots of any pool."""
-        self._granter.grant(random.choice(KEYS), self._clock.now() + 500)
+        """Grant the free slots of all pools, in any order."""
+        for key in random.sample(KEYS, len(KEYS)):
+            self._granter.grant(key, self._clock.now() + 500)
 
     def launch(self) -> None:
         """Launch an attempt."""
@@ -190,17 +193,20 @@ class PoolWorker:
             time.sleep(IDLE_SECONDS)
             return
         receipt, body = found
-        with time_limit():
-            self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+        self._launcher.launch(LaunchRequest.from_json(body), LIMIT_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._shared.launches.delete(receipt)
 
     def end(self) -> None:
         """End an execution, and record it unless the report is lost."""
-        holders = self._stores.pools.holders(random.choice(KEYS))
-        run = self._stores.runs.get(random.choice(holders).run_id) if holders else None
-        if run is None or run.status is not Status.STARTED:
+        holders = [each for key in KEYS for each in self._stores.pools.holders(key)]
+        runs = self._stores.runs.get_many({each.run_id for each in holders}).values()
+        started = [run for run in runs if run.status is Status.STARTED]
+        if not started:
             time.sleep(IDLE_SECONDS)
             return
+        run = random.choice(started)
         self._target.end(run.launch_id)
         if random.random() < 0.9:
             report = Report(run.attempt, Status.SUCCESS, self._clock.now())
@@ -221,10 +227,10 @@ class PoolWorker:
     def step(self) -> None:
         """Run a random component."""
         steps = [
-            (6, self.grant),
+            (4, self.grant),
             (8, self.launch),
             (6, self.end),
-            (2, self.reconcile),
+            (1, self.reconcile),
         ]
         if not self._shared.has("closing"):
             steps += [(4, self.create), (1, self.limit)] if self._left else [(1, self.limit)]

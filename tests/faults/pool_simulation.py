@@ -21,7 +21,13 @@ from tests.support.engine import JOBS, NAMESPACE, RUN_IDS
 from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
 from treadle.adapters.status_events import parse_status_change
-from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, TreadleError
+from treadle.definitions.errors import (
+    CommandRefusedError,
+    LaunchDelayedError,
+    LaunchUncertainError,
+    StoreError,
+    TreadleError,
+)
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly
@@ -385,12 +391,15 @@ class PoolSimulation(Simulation):
         else:
             getattr(runs, name)(run_id(args[0]), "ann")
 
-    def _command(self, at: int, command: tuple[Any, ...]) -> None:
+    def _command(self, command: tuple[Any, ...]) -> None:
         """Give a command; if it does not succeed, again a minute later."""
         is_done = False
-        with suppress(TreadleError):
-            is_done = self.faults.run("COMMAND", lambda: self._operate(*command))
-        if not is_done and self.clock.now() < at + 60 * MINUTE_MS:
+        with suppress(StoreError):
+            try:
+                is_done = self.faults.run("COMMAND", lambda: self._operate(*command))
+            except CommandRefusedError:
+                is_done = True  # The run has ended meanwhile.
+        if not is_done:
             self.commands.append((self.clock.now() + MINUTE_MS, command))
             self.commands.sort(key=lambda each: each[0])
 
@@ -488,7 +497,7 @@ class PoolSimulation(Simulation):
         while self.ticks and self.ticks[0][0] <= self.clock.now():
             self._commit(*self.ticks.pop(0))
         while self.commands and self.commands[0][0] <= self.clock.now():
-            self._command(*self.commands.pop(0))
+            self._command(self.commands.pop(0)[1])
         before = -1
         while before != len(self.writes):
             before = len(self.writes)

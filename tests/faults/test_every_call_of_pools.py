@@ -18,8 +18,6 @@ pytestmark = pytest.mark.timeout(600)
 
 NOT_IN_THE_SCENARIOS = {
     "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
-    "PoolStore.counts": "shown to operators",
-    "PoolStore.remove_waiter": "for what was changed by hand, covered by test_granter.py",
 }
 
 READS = {"get", "get_many", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
@@ -88,6 +86,11 @@ def is_possible(scenario: PoolScenario, fault: Fault, call: Call) -> bool:
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_limits_hold_and_every_run_ends(scenario: PoolScenario) -> None:
     assert violations(simulated(scenario)) == []
+
+
+@pytest.mark.parametrize("name", ["ordered", "several", "limited"])
+def test_slot_is_granted_in_the_moment_in_which_it_is_free(name: str) -> None:
+    assert set(simulated(SCENARIOS[name]).longest_idle.values()) <= {0}
 
 
 def test_scenarios_reach_every_method_of_the_store() -> None:

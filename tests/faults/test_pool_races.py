@@ -18,13 +18,13 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Run
 from treadle.testing.pools import DeclaredPools
 
-PROCESSES = 16
+PROCESSES = 8
 SECONDS = float(os.environ.get("TREADLE_POOL_RACES_SECONDS", "6"))
 MAX_EXTRA_SECONDS = 120.0
 """The additional time for a slow machine to begin, and to finish all work."""
 
 KILLS = 3
-MIN_RUNS = 20
+MIN_RUNS = 12
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_processes_that_are_killed_never_exceed_a_limit_and_leave_no_slot(
         killed += refill(shared, processes, seeds)
         time.sleep(0.5)
         starts = len(shared.target.started())
-        if time.monotonic() - began > SECONDS and starts >= MIN_RUNS and killed == KILLS:
+        if time.monotonic() - began > SECONDS and starts >= MIN_RUNS and killed >= KILLS:
             break
         # Not before it has begun: the first ones are still importing their modules.
-        if killed < KILLS and starts > 5 * (killed + 1):
+        if killed < KILLS and starts > 3 * (killed + 1):
             random.choice(processes).kill()
     raced = time.monotonic() - began
     (shared.folder / "closing").touch()

@@ -37,6 +37,7 @@ from treadle.engine.record.max_runtime import (
 )
 from treadle.engine.record.run_state import (
     LAUNCH_DUE_MS,
+    MESSAGE_LOST_MS,
     OVERDUE_MS,
     Report,
     fold,
@@ -480,7 +481,9 @@ class Reconciler:
             found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
-            at = run.claim.expires_at + 1 if held and run.claim else now + LAUNCH_DUE_MS
+            # The slots of a run that no message starts are idle: others wait for them.
+            due_ms = MESSAGE_LOST_MS if run.slots else LAUNCH_DUE_MS
+            at = run.claim.expires_at + 1 if held and run.claim else now + due_ms
             try:
                 self._check_again(run, at)
             except Exception as error:
