@@ -283,7 +283,8 @@ class PoolSimulation(Simulation):
     def __post_init__(self) -> None:
         random.seed(0)  # The delay of a throttled message is random.
         self.began_at = self.clock.now()
-        self.next_look = self.began_at + RECONCILE_MS
+        # Not in the moments in which runs end, so that it grants no slot before the message about it is there.
+        self.next_look = self.began_at + RECONCILE_MS // 2
         for name in ("dispatches", "launches", "events", "publishes"):
             setattr(self, name, LossyQueue(self.clock, self.dead_letters.kept, loses=self.scenario.loses))
         scenario = self.scenario
@@ -542,6 +543,8 @@ class PoolSimulation(Simulation):
             )
         record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
         self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
+        if after.waiting is not None and after.status is not Status.QUEUED:
+            self.problems.append(f"I13: {after.run_key} waits although it is {after.status}")
         changed = pool_changes(before, after)
         if any(slot.number != BEYOND for slot, _ in changed.taken) and before is not None:
             self.granted[after.launch_id] = self.clock.now()
