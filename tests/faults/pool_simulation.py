@@ -382,7 +382,6 @@ class PoolSimulation(Simulation):
         if name == "limit":
             [pool, limit] = args
             self.engine.stores.pools.set_override(pool, limit, "ann", self.clock.now())
-            self._note_limits()
         elif name == "declare":
             [pools, closed] = args
             self._declare({pool.name: pool for pool in pools}, closed=frozenset(closed))
@@ -400,6 +399,7 @@ class PoolSimulation(Simulation):
                 is_done = self.faults.run("COMMAND", lambda: self._operate(*command))
             except CommandRefusedError:
                 is_done = True  # The run has ended meanwhile.
+        self._note_limits()  # Also if the process was killed after it had changed one.
         if not is_done:
             self.commands.append((self.clock.now() + MINUTE_MS, command))
             self.commands.sort(key=lambda each: each[0])
