@@ -68,7 +68,7 @@ REDRIVEN = PoolScenario(
 
 UNREPORTED = PoolScenario(
     ONE,
-    ((0, requested("silent late a b")),),
+    ((0, requested("silent late a b c d")),),
     target_faults=TargetFaults(
         silent=frozenset({"silent"}),
         late=frozenset({"late"}),
@@ -82,7 +82,10 @@ LOST = PoolScenario(ONE, ((0, requested("a b c")), (4, requested("d"))), loses=f
 """The first message of each run and of each pool is lost."""
 
 UNSURE = PoolScenario(
-    ONE, ((0, requested("unsure a b c")),), contract=TOKEN_FOR_AN_HOUR, unsure=frozenset({"unsure"})
+    ONE,
+    ((0, requested("unsure a b")), (80, requested("c d e"))),
+    contract=TOKEN_FOR_AN_HOUR,
+    unsure=frozenset({"unsure"}),
 )
 """It is never known whether a run was started, which it was: its slot is in doubt until its end is reported."""
 

@@ -283,7 +283,8 @@ class PoolSimulation(Simulation):
     def __post_init__(self) -> None:
         random.seed(0)  # The delay of a throttled message is random.
         self.began_at = self.clock.now()
-        self.next_look = self.began_at + RECONCILE_MS
+        # Not in the moments in which runs end, so that it grants no slot before the message about it is there.
+        self.next_look = self.began_at + RECONCILE_MS // 2
         for name in ("dispatches", "launches", "events", "publishes"):
             setattr(self, name, LossyQueue(self.clock, self.dead_letters.kept, loses=self.scenario.loses))
         scenario = self.scenario
@@ -381,7 +382,6 @@ class PoolSimulation(Simulation):
         if name == "limit":
             [pool, limit] = args
             self.engine.stores.pools.set_override(pool, limit, "ann", self.clock.now())
-            self._note_limits()
         elif name == "declare":
             [pools, closed] = args
             self._declare({pool.name: pool for pool in pools}, closed=frozenset(closed))
@@ -399,6 +399,7 @@ class PoolSimulation(Simulation):
                 is_done = self.faults.run("COMMAND", lambda: self._operate(*command))
             except CommandRefusedError:
                 is_done = True  # The run has ended meanwhile.
+        self._note_limits()  # Also if the process was killed after it had changed one.
         if not is_done:
             self.commands.append((self.clock.now() + MINUTE_MS, command))
             self.commands.sort(key=lambda each: each[0])
@@ -542,6 +543,8 @@ class PoolSimulation(Simulation):
             )
         record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
         self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
+        if after.waiting is not None and after.status is not Status.QUEUED:
+            self.problems.append(f"I13: {after.run_key} waits although it is {after.status}")
         changed = pool_changes(before, after)
         if any(slot.number != BEYOND for slot, _ in changed.taken) and before is not None:
             self.granted[after.launch_id] = self.clock.now()

@@ -189,7 +189,7 @@ def test_passes_make_as_many_requests_for_a_thousand_waiting_runs_as_for_one(met
     for body in engine.launches.drain():
         engine.launcher.launch(LaunchRequest.from_json(body), 60.0)
     passes(engine, meter, 2)  # Reads what the process caches.
-    few = passes(engine, meter, 60)
+    few = passes(engine, meter, 10)
     assert engine.launches.drain() == []
 
     waits(engine, range(2, 1_001))
@@ -197,7 +197,7 @@ def test_passes_make_as_many_requests_for_a_thousand_waiting_runs_as_for_one(met
 
     assert engine.launches.drain() == []
     assert len(engine.stores.pools.waiters("warehouse", 2_000)) == 1_000
-    assert sorted(map(len, many)) == sorted(map(len, few))
+    assert set(map(len, many)) <= set(map(len, few))
     assert max(map(len, many)) <= 40
     assert many.count([]) == 0
     first: Any = engine.stores.runs.get("r0")
