@@ -11,6 +11,7 @@ from treadle.definitions.assets import AssetMaterialization as AssetMaterializat
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
 from treadle.definitions.batching import Batch as Batch
+from treadle.definitions.bus_event import EventBridgeEvent as EventBridgeEvent
 from treadle.definitions.configurable_resources import ConfigurableResource as ConfigurableResource
 from treadle.definitions.contexts import SensorEvaluationContext as SensorEvaluationContext
 from treadle.definitions.contexts import build_sensor_context as build_sensor_context
@@ -27,6 +28,10 @@ from treadle.definitions.event_log import EventLogEntry as EventLogEntry
 from treadle.definitions.event_log import EventLogRecord as EventLogRecord
 from treadle.definitions.event_log import EventRecordsFilter as EventRecordsFilter
 from treadle.definitions.event_log import EventRecordsResult as EventRecordsResult
+from treadle.definitions.event_sensor import EventSensorContext as EventSensorContext
+from treadle.definitions.event_sensor import EventSensorDefinition as EventSensorDefinition
+from treadle.definitions.event_sensor import build_event_sensor_context as build_event_sensor_context
+from treadle.definitions.event_sensor import event_sensor as event_sensor
 from treadle.definitions.instance import DagsterInstance as DagsterInstance
 from treadle.definitions.jobs import JobDefinition as JobDefinition
 from treadle.definitions.multi_asset_contexts import (

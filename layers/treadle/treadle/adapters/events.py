@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import unicode_text
+from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
@@ -38,6 +39,18 @@ def parse_sensor_event(event: Json) -> SensorEvent:
     return parse(event, parsers)
 
 
+def parse_any_event(event: Json) -> EventBridgeEvent:
+    """Parse an event whose sensor takes events of any source and detail-type.
+
+    Args:
+        event: an EventBridge envelope.
+
+    Raises:
+        UnknownEventError: if a field is missing or has another form.
+    """
+    return _parsed(event, _any_event)
+
+
 def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
     """Apply the parser of the event's source and detail-type.
 
@@ -49,12 +62,16 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
         UnknownEventError: if there is no parser, or a field is missing or has another form.
         InvalidReportError: if a parser finds the content of a report invalid.
     """
-    source, kind = f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+    source, kind = _type_of(event)
     parser = parsers.get((source, kind))
     if parser is None:
         known = ", ".join(f"{a} / {b}" for a, b in parsers)
         msg = f"Unknown event type {source} / {kind}; known types: {known}."
         raise UnknownEventError(unicode_text(msg))
+    return _parsed(event, parser)
+
+
+def _parsed(event: Json, parser: Callable[[Json], T]) -> T:
     try:
         return parser(event)
     except (UnknownEventError, InvalidReportError):
@@ -62,8 +79,32 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     except Exception as error:
         # A parser reads values of any shape: the errors it may raise cannot be listed.
         error_text = f"{error!r:.300}".encode(errors="backslashreplace").decode()
+        source, kind = _type_of(event)
         msg = f"An event of type {source} / {kind} has a missing or malformed field: {error_text}."
-        raise UnknownEventError(msg) from error
+        raise UnknownEventError(unicode_text(msg)) from error
+
+
+def _type_of(event: Json) -> tuple[str, str]:
+    return f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+
+
+def _any_event(event: Json) -> EventBridgeEvent:
+    detail, resources = event["detail"], event.get("resources", [])
+    if not isinstance(detail, dict):
+        msg = f"detail is {detail!r:.80}; it must be an object"
+        raise TypeError(msg)
+    names = ("source", "detail-type", "id", "account", "region")
+    source, detail_type, event_id, account, region = (unicode_text(text(event[name])) for name in names)
+    return EventBridgeEvent(
+        source,
+        detail_type,
+        detail,
+        event_id,
+        time_of(event["time"]),
+        account,
+        region,
+        tuple(text(each) for each in resources),
+    )
 
 
 def _object_created(event: Json) -> ObjectCreated:

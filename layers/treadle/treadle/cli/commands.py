@@ -1,8 +1,10 @@
 """Defines the commands; their implementation is elsewhere."""
 
+import json
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +15,7 @@ from treadle.cli.cost import cost
 from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
-from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, NewJob, NewSensor
 from treadle.cli.initialize import init
 from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
@@ -29,6 +31,7 @@ from treadle.cli.sensors import sensor
 from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
+from treadle.definitions.bounds import shown
 
 
 def _print_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
@@ -139,6 +142,19 @@ by_root = click.option(
     help="The time zone of its deadlines, such as Europe/Berlin.  [default: UTC]",
 )
 @click.option(
+    "--pattern",
+    metavar="JSON",
+    default="",
+    help="Which events it watches, for kind event: an EventBridge event pattern.",
+)
+@click.option(
+    "--bus",
+    metavar="NAME",
+    default=DEFAULT_BUS,
+    show_default=True,
+    help=f"The event bus for kind event, by name or ARN; {ENGINES_BUS} for the engine's.",
+)
+@click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
@@ -164,6 +180,8 @@ def new_sensor(
     wildcard: bool,
     deadlines: str,
     time_zone: str,
+    pattern: str,
+    bus: str,
     target: str | None,
     interval: int | None,
     reads_runs: bool,
@@ -181,7 +199,7 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        *(bucket, prefix, suffix, wildcard, deadlines, time_zone, _pattern(pattern), bus),
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
@@ -189,6 +207,19 @@ def new_sensor(
         click.echo(line)
     for warning in written.warnings:
         click.echo(f"treadle: warning: {warning}", err=True)
+
+
+def _pattern(text: str) -> dict[str, Any]:
+    """Parse an event pattern; its content is checked with the other options."""
+    if not text:
+        return {}
+    try:
+        pattern = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--pattern is not JSON: {error}.") from error
+    if not isinstance(pattern, dict):
+        raise click.UsageError(f"--pattern is {shown(pattern)}, and must be a JSON object.")
+    return pattern
 
 
 @new.command("job")
@@ -251,6 +282,7 @@ _TO_WRITE = {
     "all_succeeded": "Define in {} the time within which they must have succeeded",
     "deadline": "Define in {} what to do, and the time within which a success counts",
     "asset": "Define in {} the run config for a materialization",
+    "event": "Define in {} the run config for an event",
     "multi_asset": "Define in {} which of them must be new",
 }
 

@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
+from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.model.contract import PARTS
@@ -13,6 +15,9 @@ from treadle.model.registry import CONTRACT
 
 MINUTE = 60
 """Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""
+
+DEFAULT_BUS, ENGINES_BUS = "default", "engine"
+"""The bus of each account and Region to which AWS's services send, and the engine's own."""
 
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
@@ -102,6 +107,8 @@ class NewSensor:
         wildcard: whether its rule filters by both prefix and suffix.
         deadlines: its deadlines, as a cron expression of EventBridge Scheduler.
         time_zone: the time zone of the deadlines.
+        pattern: the pattern of the events that it watches, as parsed JSON.
+        bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
     """
 
     name: str
@@ -118,6 +125,8 @@ class NewSensor:
     wildcard: bool = False
     deadlines: str = "cron(0 6 * * ? *)"
     time_zone: str = "UTC"
+    pattern: Mapping[str, Any] = field(default_factory=dict)
+    bus: str = DEFAULT_BUS
 
     @property
     def prefix(self) -> str:
@@ -169,6 +178,9 @@ class NewSensor:
             "queue": self.has_queue,
             "rule": self.has_rule,
             "s3": kind.has_objects,
+            "event": kind.has_pattern,
+            "selective": kind.has_pattern and is_selective(self.pattern),
+            "bus": self.bus != DEFAULT_BUS,
             "prefix": bool(self.key_prefix),
             "job": self.job is not None,
             "upstream": bool(self.upstream),
@@ -207,6 +219,16 @@ class NewSensor:
             "deadlines": self.deadlines,
             "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
+            "pattern_code": literal(self.pattern),
+            **self._sample(),
+        }
+
+    def _sample(self) -> Mapping[str, str]:
+        """Return an event that it watches, as JSON and in parts as code."""
+        event = sample_event(self.pattern)
+        return {
+            "event": json.dumps(event, indent=2, ensure_ascii=False),
+            "event_code": literal(arguments_of(event, self.pattern)),
         }
 
     def _resources(self) -> Mapping[str, str]:
@@ -225,6 +247,8 @@ class NewSensor:
             "tags": tags,
             "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
             "variables": _flow(self._variables(), 10),
+            "event_pattern": json.dumps(self.pattern, ensure_ascii=False),
+            "event_bus": CONTRACT_PARTS["bus"] if self.bus == ENGINES_BUS else f"'{self.bus}'",
             "source": "aws.s3" if kind.has_objects else "treadle",
             "detail_type": kind.detail_type,
             "detail": self._detail(),

@@ -408,7 +408,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
         return _Message(body)
     if parts.sensor.definition.is_woken:
         if body.get("treadle") != WAKE["treadle"]:
-            _event(body)  # An invalid event becomes a dead letter, and wakes nothing.
+            _event(parts, body)  # An invalid event becomes a dead letter, and wakes nothing.
         return _Message(body)
     from treadle.engine.tick.event_ticks import tick_id_of
 
@@ -450,11 +450,11 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     parts.inbox.queue.send([body], delay_seconds=min(wait, MAX_DELAY_SECONDS))
 
 
-def _event(body: Mapping[str, Any]) -> SensorEvent:
+def _event(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     # Imported here because scheduled ticks do not need it.
-    from treadle.adapters.events import parse_sensor_event
+    from treadle.adapters.events import parse_any_event, parse_sensor_event
 
-    return parse_sensor_event(body)
+    return (parse_any_event if parts.sensor.definition.takes_any_event else parse_sensor_event)(body)
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
@@ -462,7 +462,7 @@ def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     if not isinstance(given, Mapping):
         msg = f"The event is {shown(given)}; it must be a JSON object as a rule or a queue sends it."
         raise UnknownEventError(msg)
-    return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
+    return _event(parts, body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
 
 def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:

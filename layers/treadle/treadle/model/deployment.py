@@ -8,7 +8,7 @@ from treadle.definitions.status import DefaultSensorStatus
 UNKNOWN_KIND = "unknown"
 """The kind of a sensor whose deployment does not state one."""
 
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event"})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
@@ -37,8 +37,8 @@ class DeployedSensor:
 
     Attributes:
         name: the sensor's name.
-        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated" or
-            "deadline", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
+        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated",
+            "deadline" or "event", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
             state it.
         description: its description for operators.
         jobs: the names of the jobs it may start.

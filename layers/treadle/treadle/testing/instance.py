@@ -3,6 +3,7 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and inspects runs, ticks and cursors.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import shown
+from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
-from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
+from treadle.definitions.errors import InvalidReportError, SensorEvaluationError, UnknownEventError
+from treadle.definitions.event_sensor import EventSensorDefinition
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
@@ -273,6 +276,51 @@ class TreadleInstance(InstanceReader):
         """
         return self.send(self.objects.put(bucket, key, body))
 
+    def put_event(
+        self,
+        source: str,
+        detail_type: str,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        event_id: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+        resources: Sequence[str] = (),
+    ) -> dict[str, TickResult]:
+        """Put an event on a bus, as PutEvents does; event sensors whose pattern it matches evaluate it immediately.
+
+        Args:
+            source: of the event, such as "shop.orders".
+            detail_type: its detail-type.
+            detail: its content, which must be JSON.
+            event_id: its id, to deliver one event several times; each event has its own by default.
+            account: the account that it comes from; this deployment's by default.
+            region: the Region that it comes from; this deployment's by default.
+            resources: ARNs of what it is about.
+
+        Raises:
+            UnknownEventError: if the detail is not JSON.
+            SensorEvaluationError: if a sensor's function failed; its tick records that.
+        """
+        try:
+            sent = json.loads(json.dumps(detail or {}, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            msg = f"The detail of an event must be JSON: {error}."
+            raise UnknownEventError(msg) from error
+        own_account, own_region, _ = NAMESPACE.split("/")
+        time = from_millis(self.clock.now()).replace(microsecond=0)
+        event = EventBridgeEvent(
+            source,
+            detail_type,
+            sent,
+            event_id or f"event-{self._tokens.new()}",
+            time,
+            account or own_account,
+            region or own_region,
+            tuple(resources),
+        )
+        return self.send(event)
+
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
         self._deliver_events()
@@ -449,4 +497,6 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
         return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
-    return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition))
+    if isinstance(event, EventBridgeEvent):
+        return isinstance(definition, EventSensorDefinition) and definition.monitors(event)
+    return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition, EventSensorDefinition))
