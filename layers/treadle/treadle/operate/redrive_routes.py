@@ -100,6 +100,12 @@ def _origin(dead_letter: DeadLetter) -> str:
     return dead_letter.attributes.get("origin") or UNKNOWN
 
 
+def is_about(dead_letter: DeadLetter, about: str) -> bool:
+    """Return whether a dead letter is about a run, a tick, an object's key or an event's id."""
+    subject = subject_of(dead_letter)
+    return about in {subject, *subject.split(), _parsed(dead_letter.body)[0].get("id")}
+
+
 def subject_of(dead_letter: DeadLetter) -> str:
     """Return the key of a dead letter's subject, such as a run id or a tick id; "" if it names none."""
     body, _ = _parsed(dead_letter.body)
