@@ -64,13 +64,14 @@ def _fields(pattern: Mapping[str, Any]) -> set[str]:
     return {*pattern, *(name for each in pattern.get(OR, ()) for name in _fields(each))}
 
 
-def _object(pattern: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _object(pattern: Mapping[str, Any], begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return an object with the fields of a pattern, beside those that another part of it has given."""
+    found = dict(begun or {})
     for name, expected in pattern.items():
         if name == OR:
-            found |= _object(expected[0])
+            found = _object(expected[0], found)
         elif isinstance(expected, Mapping):
-            found[name] = _object(expected)
+            found[name] = _object(expected, found.get(name))
         elif expected[0] != {"exists": False}:
             value = _value(expected[0])
             found[name] = [value] if name == "resources" else value
