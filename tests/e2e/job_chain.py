@@ -25,6 +25,7 @@ from treadle.model.ticks import Tick
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
+ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 SENSORS: dict[str, tuple[str, ...]] = {
     # They are there for their jobs, and stay stopped.
     "loading": ("--job", LOAD),
@@ -34,8 +35,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
     "load_is_late": ("--kind", "deadline", "--jobs", LOAD, "--deadlines", DEADLINES, "--time-zone", ZONE),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
+    "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", EXTRACT),
 }
-RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both")
+RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -35,10 +36,12 @@ from tests.e2e.job_chain import (
     status_ids,
     ticks_of,
 )
+from tests.support.project import run as command
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.model.run_queries import RunQuery
 from treadle.model.runs import Failure, Run
+from treadle.model.ticks import Tick
 
 LOST = 0.2
 MANY = 500
@@ -54,6 +57,51 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert any("DataError" in line for line in tick.log)
     [noted] = eventually(lambda: now(following, [run])[0].reactions, "the run has the reaction")
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
+
+
+def put_order(following: Deployed, **detail: object) -> str:
+    """Put an event on the default bus, as an application does, and return its id."""
+    entry = {"Source": "shop.orders", "DetailType": "Order Placed", "Detail": json.dumps(detail)}
+    [put] = following.client("events").put_events(Entries=[entry])["Entries"]
+    return str(put["EventId"])
+
+
+def test_any_event_starts_one_run_however_often_it_is_delivered(following: Deployed) -> None:
+    unwatched, event_id = (put_order(following, id="A-17", total=total) for total in (10, 11))
+
+    def ticks() -> list[Tick]:
+        return following.stores.ticks.latest("placed_orders", 100)
+
+    [tick] = eventually(ticks, "the event was evaluated")
+    assert (tick.status, tick.trigger) == (TickStatus.SUCCESS, f"Order Placed of shop.orders: {event_id}")
+    [request] = tick.requests
+    account, region, *_ = following.contract["namespace"].split("/")
+    assert request.run_key == f"{account}/{region}/shop.orders/{event_id}"
+    body = {
+        "version": "0",
+        "id": event_id,
+        "detail-type": "Order Placed",
+        "source": "shop.orders",
+        "account": account,
+        "time": datetime.fromtimestamp(tick.time / 1000, UTC).isoformat(),
+        "region": region,
+        "resources": [],
+        "detail": {"id": "A-17", "total": 11},
+    }
+    following.send("PlacedOrders", json.dumps(body), json.dumps(body))
+    following.send("PlacedOrders", json.dumps({**body, "id": "sentinel"}))
+    eventually(lambda: len(ticks()) == 2, "what was sent after the second deliveries was evaluated")
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("placed_orders", 10)
+
+    eventually(lambda: len(runs()) == 2, "both events have a run")
+    [run] = [each for each in runs() if each.run_key == request.run_key]
+    assert [each.status for each in ended(following, runs())] == [Status.SUCCESS] * 2
+    why = command("why", "placed_orders", "--event", event_id, "--stack", following.name)
+    assert (why.exit_code, run.run_id in why.output) == (0, True), why.output
+    none = command("why", "placed_orders", "--event", unwatched, "--stack", following.name)
+    assert "compare the event with the pattern" in none.output
 
 
 def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Unpack
 from treadle.definitions.bounds import shown
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-from treadle.definitions.errors import InvalidResultError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError
 from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.options import SensorOptions, check_options
@@ -59,7 +59,11 @@ class EventSensorDefinition(SensorDefinition):
     ) -> None:
         check_options(EventSensorDefinition.__init__, options)
         super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
-        self._pattern = None if pattern is None else EventPattern(pattern)
+        try:
+            self._pattern = None if pattern is None else EventPattern(pattern)
+        except DagsterInvalidDefinitionError as error:
+            msg = f"Sensor {self.name!r} cannot work: {error}"
+            raise DagsterInvalidDefinitionError(msg) from error
         self._identity = identity
 
     def monitors(self, event: SensorEvent) -> bool:
