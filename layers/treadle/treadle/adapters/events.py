@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import unicode_text
-from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
@@ -17,6 +16,9 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp_of
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
 from treadle.model.records import integer, text, text_or_none, texts
+
+if TYPE_CHECKING:
+    from treadle.definitions.bus_event import EventBridgeEvent
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -39,7 +41,7 @@ def parse_sensor_event(event: Json) -> SensorEvent:
     return parse(event, parsers)
 
 
-def parse_any_event(event: Json) -> EventBridgeEvent:
+def parse_any_event(event: Json) -> "EventBridgeEvent":
     """Parse an event whose sensor takes events of any source and detail-type.
 
     Args:
@@ -88,7 +90,10 @@ def _type_of(event: Json) -> tuple[str, str]:
     return f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
 
 
-def _any_event(event: Json) -> EventBridgeEvent:
+def _any_event(event: Json) -> "EventBridgeEvent":
+    # Imported here because most sensors watch no such events.
+    from treadle.definitions.bus_event import EventBridgeEvent
+
     detail, resources = event["detail"], event.get("resources", [])
     if not isinstance(detail, dict):
         msg = f"detail is {detail!r:.80}; it must be an object"
