@@ -44,6 +44,11 @@ from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition as
 from treadle.definitions.multi_asset_sensor import multi_asset_sensor as multi_asset_sensor
 from treadle.definitions.objects import ObjectIdentity as ObjectIdentity
 from treadle.definitions.objects import S3Object as S3Object
+from treadle.definitions.queue_message import QueueMessage as QueueMessage
+from treadle.definitions.queue_sensor import QueueSensorContext as QueueSensorContext
+from treadle.definitions.queue_sensor import QueueSensorDefinition as QueueSensorDefinition
+from treadle.definitions.queue_sensor import build_queue_sensor_context as build_queue_sensor_context
+from treadle.definitions.queue_sensor import queue_sensor as queue_sensor
 from treadle.definitions.resources import InitResourceContext as InitResourceContext
 from treadle.definitions.resources import ResourceDefinition as ResourceDefinition
 from treadle.definitions.resources import ResourceParam as ResourceParam

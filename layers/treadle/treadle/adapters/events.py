@@ -1,7 +1,7 @@
 """Parses AWS events into the engine's values."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.asset_key import AssetKey
@@ -19,6 +19,7 @@ from treadle.model.records import integer, text, text_or_none, texts
 
 if TYPE_CHECKING:
     from treadle.definitions.bus_event import EventBridgeEvent
+    from treadle.definitions.queue_message import QueueMessage
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -51,6 +52,18 @@ def parse_any_event(event: Json) -> "EventBridgeEvent":
         UnknownEventError: if a field is missing or has another form.
     """
     return _parsed(event, _any_event)
+
+
+def parse_message_record(record: Json) -> "QueueMessage":
+    """Parse a message of a queue, as Lambda receives it; its body may be any text.
+
+    Args:
+        record: one of the records of SQS's event ("Using Lambda with Amazon SQS" in the Lambda developer guide).
+
+    Raises:
+        UnknownEventError: if a field is missing or has another form.
+    """
+    return _parsed(record, _message_record)
 
 
 def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
@@ -88,6 +101,25 @@ def _parsed(event: Json, parser: Callable[[Json], T]) -> T:
 
 def _type_of(event: Json) -> tuple[str, str]:
     return f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+
+
+def _message_record(record: Json) -> "QueueMessage":
+    # Imported here because most sensors take no messages.
+    from treadle.definitions.queue_message import QueueMessage
+
+    attributes = record["attributes"]
+    sent = datetime.fromtimestamp(integer(int(attributes["SentTimestamp"])) / 1000, UTC)
+    given = record.get("messageAttributes", {}).items()
+    return QueueMessage(
+        text(record["messageId"]),
+        text(record["body"]),
+        text(record["eventSourceARN"]).rpartition(":")[2],
+        sent,
+        int(attributes.get("ApproximateReceiveCount", 1)),
+        {name: each["stringValue"] for name, each in given if each.get("stringValue") is not None},
+        text_or_none(attributes.get("MessageGroupId")),
+        text_or_none(attributes.get("MessageDeduplicationId")),
+    )
 
 
 def _any_event(event: Json) -> "EventBridgeEvent":

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
-from treadle.definitions.bounds import shown
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError
+from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.options import SensorOptions, check_options
-from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult
+from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.run_keys import with_run_key
 from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
 
 EventIdentity = Callable[[EventBridgeEvent], str]
@@ -103,46 +103,10 @@ class EventSensorDefinition(SensorDefinition):
             return SensorExecutionData((), reason)
         seen = EventSensorContext.extending(context.without_cursor(), event=event)
         values = flatten(self._called(seen), self.name)
-        requests = [each for value in values for each in _requests(value)]
-        keyless = sum(not each.run_key for each in requests)
-        if keyless > 1:
-            msg = (
-                f"Sensor {self.name} asked for {keyless} runs without run key for one event: only one of them can "
-                "have the event's. Give each its own run_key."
-            )
-            raise InvalidResultError(msg)
-        if keyless:
-            key = self._run_key(event)
-            values = [_with_run_key(value, key) for value in values]
+        identity = self._identity
+        key_of = (lambda: event.run_key) if identity is None else (lambda: identity(event))
+        values = with_run_key(values, key_of, self.name, event.summary)
         return replace(combine(values, seen, self.job_names), cursor=None)
-
-    def _run_key(self, event: EventBridgeEvent) -> str:
-        """Return the run key of a request without one.
-
-        Raises:
-            InvalidResultError: if the identity function returned no text.
-        """
-        key: object = event.run_key if self._identity is None else self._identity(event)
-        if not isinstance(key, str) or not key:
-            msg = (
-                f"Sensor {self.name}: identity returned {shown(key)} for {event.summary}. Return a text that is the "
-                "same for all events that are to start one run."
-            )
-            raise InvalidResultError(msg)
-        return key
-
-
-def _requests(value: Any) -> list[RunRequest]:
-    if isinstance(value, SensorResult):
-        return list(value.run_requests or ())
-    return [value] if isinstance(value, RunRequest) else []
-
-
-def _with_run_key(value: Any, key: str) -> Any:
-    """Return what the function returned, with a run key for the request that has none."""
-    if isinstance(value, SensorResult):
-        return replace(value, run_requests=[_with_run_key(each, key) for each in value.run_requests or ()])
-    return replace(value, run_key=key) if isinstance(value, RunRequest) and not value.run_key else value
 
 
 def event_sensor(

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from treadle.definitions.bus_event import EventBridgeEvent
     from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
+    from treadle.definitions.queue_message import QueueMessage
     from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.timed import DeadlineReached
 
 SensorEvent: TypeAlias = (
-    "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent"
+    "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent | QueueMessage"
 )
 SensorFunction = Callable[..., SensorReturnType]
 
@@ -86,6 +87,7 @@ class SensorDefinition:
     kind: ClassVar[str] = "schedule"
     takes_events: ClassVar[bool] = False
     takes_any_event: ClassVar[bool] = False
+    consumes_queue: ClassVar[bool] = False
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)

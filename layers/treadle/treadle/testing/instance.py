@@ -20,6 +20,8 @@ from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError, UnknownEventError
 from treadle.definitions.event_sensor import EventSensorDefinition
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.queue_message import QueueMessage
+from treadle.definitions.queue_sensor import QueueSensorDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -34,7 +36,7 @@ from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.outcomes import Outcome
+from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import asset_materialized
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.evaluation import Budget
@@ -302,11 +304,7 @@ class TreadleInstance(InstanceReader):
             UnknownEventError: if the detail is not JSON.
             SensorEvaluationError: if a sensor's function failed; its tick records that.
         """
-        try:
-            sent = json.loads(json.dumps(detail or {}, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            msg = f"The detail of an event must be JSON: {error}."
-            raise UnknownEventError(msg) from error
+        sent = _as_json(detail or {}, "The detail of an event")
         own_account, own_region, _ = NAMESPACE.split("/")
         time = from_millis(self.clock.now()).replace(microsecond=0)
         event = EventBridgeEvent(
@@ -320,6 +318,47 @@ class TreadleInstance(InstanceReader):
             tuple(resources),
         )
         return self.send(event)
+
+    def send_message(
+        self,
+        queue: str,
+        body: str | Mapping[str, Any] | Sequence[Any],
+        *,
+        message_id: str | None = None,
+        group: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+    ) -> dict[str, TickResult]:
+        """Send a message to a queue; the queue's sensor evaluates it immediately.
+
+        A message that cannot be evaluated stays in the queue: `undelivered` has it for another delivery by `send`.
+
+        Args:
+            queue: the queue's name.
+            body: its text, or what is sent as JSON.
+            message_id: its id, to deliver one message several times; each message has its own by default.
+            group: its message group, on a FIFO queue.
+            attributes: its message attributes.
+
+        Raises:
+            UnknownEventError: if the body is neither text nor JSON.
+            SensorEvaluationError: if the sensor's function failed; its tick records that.
+        """
+        message = QueueMessage(
+            message_id or f"message-{self._tokens.new()}",
+            body if isinstance(body, str) else json.dumps(_as_json(body, "The body of a message")),
+            queue,
+            from_millis(self.clock.now()),
+            attributes=attributes or {},
+            group=group,
+        )
+        try:
+            results = self.send(message)
+        except SensorEvaluationError:
+            self.undelivered.append(message)
+            raise
+        if any(each.outcome.decision is Decision.STOPPED for each in results.values()):
+            self.undelivered.append(message)
+        return results
 
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
@@ -488,6 +527,18 @@ def instance_for_test() -> Iterator[TreadleInstance]:
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)
 """Sensors that subscribe to events of runs and assets."""
 
+_OF_OTHER_SOURCES = (DeadlineSensorDefinition, EventSensorDefinition, QueueSensorDefinition)
+"""Sensors that take neither objects nor these."""
+
+
+def _as_json(value: Any, what: str) -> Any:
+    """Return a value as it is after it was sent as JSON."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        msg = f"{what} must be JSON: {error}."
+        raise UnknownEventError(msg) from error
+
 
 def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a sensor's rule or schedule would deliver such an event."""
@@ -499,4 +550,6 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
         return isinstance(definition, DeadlineSensorDefinition)
     if isinstance(event, EventBridgeEvent):
         return isinstance(definition, EventSensorDefinition) and definition.monitors(event)
-    return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition, EventSensorDefinition))
+    if isinstance(event, QueueMessage):
+        return isinstance(definition, QueueSensorDefinition) and definition.monitors(event)
+    return not isinstance(definition, (*_OF_THE_BUS, *_OF_OTHER_SOURCES))

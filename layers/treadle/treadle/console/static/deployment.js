@@ -29,6 +29,7 @@ export const KINDS = {
   assets_updated: 'Assets updated',
   deadline: 'Deadline',
   event: 'EventBridge events',
+  queue: 'Queue messages',
   unknown: 'Unknown',
 };
 
@@ -75,7 +76,7 @@ export const isFailing = (sensor) => has(sensor, 'failing');
  */
 export const isLate = (sensor) => has(sensor, 'late');
 
-const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event'];
+const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue'];
 
 /**
  * Whether a sensor evaluates ticks; others evaluate events alone.

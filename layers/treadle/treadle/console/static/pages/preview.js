@@ -31,6 +31,7 @@ const WAYS = {
   asset: [WITH_ASSET, WITH_EVENT],
   deadline: [WITH_DEADLINE, WITH_EVENT],
   event: [WITH_EVENT],
+  queue: [WITH_EVENT],
 };
 
 /**
