@@ -154,6 +154,7 @@ by_root = click.option(
     show_default=True,
     help=f"The event bus for kind event, by name or ARN; {ENGINES_BUS} for the engine's.",
 )
+@click.option("--queue", metavar="NAME", default="", help="The SQS queue, for kind queue.")
 @click.option(
     "--target",
     metavar="KIND",
@@ -182,6 +183,7 @@ def new_sensor(
     time_zone: str,
     pattern: str,
     bus: str,
+    queue: str,
     target: str | None,
     interval: int | None,
     reads_runs: bool,
@@ -199,7 +201,10 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard, deadlines, time_zone, _pattern(pattern), bus),
+        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        pattern=_pattern(pattern),
+        bus=bus,
+        queue=queue,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
@@ -283,6 +288,7 @@ _TO_WRITE = {
     "deadline": "Define in {} what to do, and the time within which a success counts",
     "asset": "Define in {} the run config for a materialization",
     "event": "Define in {} the run config for an event",
+    "queue": "Define in {} the run config for a message",
     "multi_asset": "Define in {} which of them must be new",
 }
 
@@ -297,6 +303,9 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
     yield f"       .venv/bin/python -m pytest tests/sensors/test_{wanted.name}.py"
     yield "     `make check` checks the whole project."
     yield "  2. Deploy it, and start it; until then it is stopped:"
+    if wanted.sensor_kind.consumes:
+        yield "     First its queue must be tagged as the sensor's, and have a redrive policy, which `treadle doctor` checks:"
+        yield f"       aws sqs tag-queue --queue-url URL_OF_{wanted.queue} --tags treadle:sensor={wanted.name}"
     yield f"       sam build && sam deploy && treadle sensor start {wanted.name}"
     if written.new_job and wanted.new_job is not None:
         yield from _report_job(wanted.new_job, 3)

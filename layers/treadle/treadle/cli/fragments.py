@@ -19,6 +19,9 @@ MINUTE = 60
 DEFAULT_BUS, ENGINES_BUS = "default", "engine"
 """The bus of each account and Region to which AWS's services send, and the engine's own."""
 
+QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
+"""The beginning of the URL of a queue in the project's account and Region."""
+
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
 
@@ -109,6 +112,7 @@ class NewSensor:
         time_zone: the time zone of the deadlines.
         pattern: the pattern of the events that it watches, as parsed JSON.
         bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
+        queue: the name of the queue whose messages it takes.
     """
 
     name: str
@@ -127,6 +131,7 @@ class NewSensor:
     time_zone: str = "UTC"
     pattern: Mapping[str, Any] = field(default_factory=dict)
     bus: str = DEFAULT_BUS
+    queue: str = ""
 
     @property
     def prefix(self) -> str:
@@ -179,6 +184,8 @@ class NewSensor:
             "rule": self.has_rule,
             "s3": kind.has_objects,
             "event": kind.has_pattern,
+            "consumes": kind.consumes,
+            "simple": not (kind.has_objects or kind.consumes),
             "selective": kind.has_pattern and is_selective(self.pattern),
             "bus": self.bus != DEFAULT_BUS,
             "prefix": bool(self.key_prefix),
@@ -219,6 +226,7 @@ class NewSensor:
             "deadlines": self.deadlines,
             "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
+            "queue": self.queue,
             "pattern_code": literal(self.pattern),
             **self._sample(),
         }
@@ -241,10 +249,12 @@ class NewSensor:
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
         entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
         entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
+        entry += f',"queue":"{QUEUE_URL}{self.queue}"' if kind.consumes else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
         return {
             "policies": ", ".join(policies),
             "tags": tags,
+            "queue_arn": f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{self.queue}",
             "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
             "variables": _flow(self._variables(), 10),
             "event_pattern": json.dumps(self.pattern, ensure_ascii=False),
@@ -260,6 +270,7 @@ class NewSensor:
         found = [f"TREADLE_KIND: {kind.kind}", "TREADLE_DEFAULT_STATUS: STOPPED"]
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
+        found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
         if kind.watches:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
         found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []

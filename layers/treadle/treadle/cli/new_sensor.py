@@ -41,6 +41,7 @@ _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
 _BUS = re.compile(
     r"[/._A-Za-z0-9-]{1,256}|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/._A-Za-z0-9-]{1,256}"
 )
+_QUEUE = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
@@ -52,7 +53,7 @@ _RESERVED = {
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
-    *("event_sensor", "put"),
+    *("event_sensor", "queue_sensor", "message", "queue"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -193,6 +194,8 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
+    if kind.consumes:
+        files[f"{event}-message.json"] = (_text(new, "message.json"), "a message, as the queue delivers it")
     if kind.has_pattern:
         files[f"{event}-event.json"] = (_queued_event(new, "event"), "an event that it watches")
     if kind.subscribes_to_assets:
@@ -239,6 +242,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _asset_problems(new)
     yield from _object_problems(new)
     yield from _pattern_problems(new)
+    yield from _queue_problems(new)
 
 
 def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
@@ -266,6 +270,17 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
             )
     if new.wildcard and not (new.key_prefix and new.key_suffix):
         yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
+
+
+def _queue_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.consumes:
+        if new.queue:
+            yield f"--queue is for a sensor of kind queue, and this one is of kind {new.made}."
+    elif _QUEUE.fullmatch(new.queue) is None:
+        yield (
+            f"--queue is {new.queue!r}, and must be the name of a queue in this account and Region: up to 80 letters, "
+            "digits, '-' and '_', with .fifo at the end for a FIFO queue."
+        )
 
 
 def _pattern_problems(new: NewSensor) -> Iterator[str]:

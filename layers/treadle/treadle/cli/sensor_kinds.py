@@ -20,6 +20,7 @@ class SensorKind:
         has_deadlines: whether it has a schedule of deadlines, of exactly one job.
         has_objects: whether it watches a bucket.
         has_pattern: whether it watches the events that a pattern matches.
+        consumes: whether it takes the messages of a queue that belongs to somebody else.
         does: what it does with its job, as a phrase that follows its name.
         does_without_job: same without a job.
     """
@@ -37,6 +38,7 @@ class SensorKind:
     has_deadlines: bool = False
     has_objects: bool = False
     has_pattern: bool = False
+    consumes: bool = False
 
     @property
     def kind(self) -> str:
@@ -118,6 +120,11 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("event", "event", None, False, False, True, 0),
             "starts {{job}} for each event",
             has_pattern=True,
+        ),
+        SensorKind(
+            *("queue", "queue", None, False, False, True, 0),
+            "starts {{job}} for each message of a queue",
+            consumes=True,
         ),
     )
 }
