@@ -44,6 +44,7 @@ def sensor(kind: str, number: int = 0) -> NewSensor:
         *(assets.get(kind, ()), *objects, kind == "s3"),
         pattern={"source": ["shop.orders"], "detail-type": ["Order Placed"]} if kind == "event" else {},
         bus="shop" if kind == "event" else DEFAULT_BUS,
+        queue="orders" if kind == "queue" else "",
     )
 
 

@@ -42,6 +42,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "each_object": ("--kind", "s3", "--bucket", "my-orders", "--prefix", "in/", "--suffix", ".csv"),
     "each_order": ("--kind", "event", "--pattern", ORDERS, "--bus", "shop"),
     "each_of_all": ("--kind", "event", "--pattern", ANYTHING, "--bus", "engine"),
+    "each_message": ("--kind", "queue", "--queue", "orders.fifo"),
 }
 TESTS = {
     "on_success": 2,
@@ -58,6 +59,7 @@ TESTS = {
     "each_object": 2,
     "each_order": 3,
     "each_of_all": 2,
+    "each_message": 3,
 }
 LONGEST_ASSET = "/".join([*["a"] * 7, "z" * 46])
 LONGEST_JOBS = f"{'k' * 40},{'l' * 40}"
@@ -108,6 +110,7 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
         ("asset", ("--asset", LONGEST_ASSET)),
         ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
         ("s3", ("--bucket", "b" * 63)),
+        ("queue", ("--queue", "q" * 80)),
         ("event", ("--pattern", json.dumps({"source": ["s" * 256], "detail": {"d" * 100: ["x"]}}))),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
-from treadle.adapters.events import parse_any_event, parse_sensor_event
+from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import jobs, load
 from treadle.definitions.assets import AssetMaterialized
@@ -569,3 +569,52 @@ def test_sample_event_of_a_pattern_is_one_that_the_sensor_watches(project: Path)
     event = parse_any_event(json.loads(record["body"]))
     assert EventPattern(pattern).matches(event.envelope)
     assert (event.source, event.detail) == ("shop.", {"total": 11})
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "queue"), "--queue is '', and must be the name of a queue"),
+        (("--kind", "queue", "--queue", "https://sqs/1/orders"), "and must be the name of a queue"),
+        (("--kind", "queue", "--queue", "o" * 76 + ".fifo"), "and must be the name of a queue"),
+        (("--queue", "orders"), "--queue is for a sensor of kind queue"),
+    ],
+)
+def test_queue_that_cannot_work_is_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "queued_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before
+
+
+def test_sensor_of_a_queue_takes_messages_from_it_and_may_send_none(project: Path) -> None:
+    done = run("new", "sensor", "queued_orders", "--kind", "queue", "--queue", "orders", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert "--tags treadle:sensor=queued_orders" in done.stdout
+    resources = load((project / "template.yaml").read_text())["Resources"]
+    queue = {"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:orders"}
+    function = resources["QueuedOrders"]["Properties"]
+    assert function["Policies"][1] == {
+        "Statement": [{"Effect": "Deny", "Action": "sqs:SendMessage", "Resource": queue}]
+    }
+    assert function["Events"]["Messages"]["Properties"] == {
+        "Queue": queue,
+        "Enabled": False,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    assert "QueuedOrdersQueue" not in resources
+
+
+def test_sample_message_is_one_of_the_sensors_queue(project: Path) -> None:
+    run("new", "sensor", "queued_orders", "--kind", "queue", "--queue", "orders", "--root", project)
+
+    [record] = json.loads((project / "events/queued_orders-message.json").read_text())["Records"]
+    message = parse_message_record(record)
+    assert (message.queue, message.json()) == ("orders", {"order": 17})
+    assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]

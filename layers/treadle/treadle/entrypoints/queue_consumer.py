@@ -56,7 +56,7 @@ def consume(
     return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
 
 
-def _parsed(record: _Record, parse: Callable[[_Record], SensorEvent]) -> SensorEvent | TreadleError:
+def _parsed(record: _Record, parse: Callable[[_Record], SensorEvent]) -> "SensorEvent | TreadleError":
     try:
         return parse(record)
     except TreadleError as error:
@@ -65,7 +65,7 @@ def _parsed(record: _Record, parse: Callable[[_Record], SensorEvent]) -> SensorE
 
 def _is_done(
     record: _Record,
-    message: SensorEvent | TreadleError,
+    message: "SensorEvent | TreadleError",
     handle: Callable[[SensorEvent], Outcome],
     inbox: Inbox,
 ) -> bool:
@@ -84,7 +84,7 @@ def _is_done(
     return False
 
 
-def _handled(message: SensorEvent | TreadleError, handle: Callable[[SensorEvent], Outcome]) -> Outcome:
+def _handled(message: "SensorEvent | TreadleError", handle: Callable[[SensorEvent], Outcome]) -> Outcome:
     if isinstance(message, TreadleError):
         raise message
     return handle(message)

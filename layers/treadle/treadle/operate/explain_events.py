@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from treadle.engine.identity import timestamp
 from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
-from treadle.operate.findings import Finding, Severity, of_backlog, of_switch
+from treadle.operate.findings import Finding, Severity, of_backlog, of_consumed, of_switch
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
 from treadle.ports.health import Health
@@ -48,7 +48,8 @@ class EventExplainer:
                 f"None of the last {MOST_READ:,} ticks evaluated event {event_id}, and there are more: use its run key, "
                 "or the time of the event, instead."
             )
-        text = f"No event {event_id} was evaluated"
+        what = "message" if status.deployed.consumes_queue else "event"
+        text = f"No {what} {event_id} was evaluated"
         dead_letter = self._tracer.dead_letter(explanation, event_id)
         if dead_letter is not None:
             return explanation.end(f"{text}. {dead_letter}")
@@ -57,13 +58,16 @@ class EventExplainer:
                 explanation.add("sensor", None, problem, ok=False)
                 return explanation.end(f"{text}: {closed(problem)}")
         found = self.faults(status.name)
+        deployed = status.deployed
         for each in found:
             explanation.add(each.check, None, f"{each.message} {each.advice}", ok=False)
-        why = (
-            f": {with_advice(found[0])}"
-            if found
-            else ", and the delivery of events is in order: compare the event with the pattern of the sensor's rule."
-        )
+        if found:
+            why = f": {with_advice(found[0])}"
+        elif deployed.consumes_queue:
+            queue = (deployed.queue or "").rpartition("/")[2]
+            why = f", and messages are delivered: find out whether it was sent to queue {queue}, or has gone to its dead-letter queue."
+        else:
+            why = ", and the delivery of events is in order: compare the event with the pattern of the sensor's rule."
         return explanation.end(f"{text}{why}")
 
     def _tick_of(self, sensor: str, event_id: str) -> tuple[TickSummary | None, bool]:
@@ -128,6 +132,8 @@ class EventExplainer:
         found = list(known)
         for switch in snapshot.switches:
             found += of_switch(switch)
+        for queue in snapshot.queues:
+            found += of_consumed(queue)
         for backlog in snapshot.backlogs:
             found += of_backlog(backlog)
             if backlog.waiting and not found:

@@ -113,9 +113,9 @@ class StackHealth:
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """Return the current snapshot: about eighty requests, two dozen at a time; a few for one component."""
-        probes = [*self._switches(owner), *self._queues(owner)]
+        probes = [*self._switches(owner), *self._queues(owner), *self._consumed(owner)]
         if owner is None:
-            probes += [*self._buckets(), *self._consumed(), *self._targets(), *self._alarms()]
+            probes += [*self._buckets(), *self._targets(), *self._alarms()]
             probes += [*self._permissions(), *self._policies(), *self._logs(), *self._alerts()]
         found = run_probes(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
@@ -260,9 +260,9 @@ class StackHealth:
                     what, check = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
                     yield Probe("buckets", what, "s3:GetBucketVersioning", check)
 
-    def _consumed(self) -> Iterator[Probe]:
+    def _consumed(self, owner: str | None) -> Iterator[Probe]:
         """Yield the probes of the queues of others whose messages sensors take."""
-        for sensor in self._sensors():
+        for sensor in self._sensors(owner):
             if sensor.consumes_queue and sensor.queue and not sensor.problem:
                 what = f"queue {sensor.queue.rpartition('/')[2]}"
                 yield Probe("queues", what, "sqs:ListQueueTags", _consumed_queue(sensor, sensor.queue))
