@@ -27,6 +27,7 @@ from tests.e2e.job_chain import (
     DEADLINES,
     EXTRACT,
     LOAD,
+    QUEUE,
     REPORT,
     STATUSES,
     ended,
@@ -102,6 +103,64 @@ def test_any_event_starts_one_run_however_often_it_is_delivered(following: Deplo
     assert (why.exit_code, run.run_id in why.output) == (0, True), why.output
     none = command("why", "placed_orders", "--event", unwatched, "--stack", following.name)
     assert "compare the event with the pattern" in none.output
+
+
+def in_queue(following: Deployed) -> int:
+    """Return how many messages are in the queue of others, being received or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = following.client("sqs").get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    found = following.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(found[name]) for name in names)
+
+
+def send_order(following: Deployed, body: str) -> str:
+    """Send a message to the queue of others, and return its id."""
+    url = following.client("sqs").get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    return str(following.client("sqs").send_message(QueueUrl=url, MessageBody=body)["MessageId"])
+
+
+def operated(following: Deployed, *arguments: str) -> str:
+    """Run a command of an operator."""
+    done = command("sensor", *arguments, "--stack", following.name)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_each_message_starts_one_run_and_is_gone_after_its_tick(following: Deployed) -> None:
+    operated(following, "start", "queued_orders")
+    stored = {"bucket": {"name": "landing"}, "object": {"key": "in/a+b.csv", "eTag": "1", "size": 3}}
+    s3 = {
+        "Records": [{"eventName": "ObjectCreated:Put", "eventTime": "2026-01-22T18:00:05.000Z", "s3": stored}]
+    }
+    sns = {"Type": "Notification", "TopicArn": "arn", "Message": "inside"}
+
+    texts = {
+        send_order(following, body): text
+        for body, text in (
+            ("any text", "any text"),
+            (json.dumps(sns), "inside"),
+            (json.dumps(s3), json.dumps(s3)),
+        )
+    }
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("queued_orders", 10)
+
+    eventually(lambda: len(runs()) == 3, "each message has a run", seconds=90)
+    assert {run.run_key: json.loads(run.run_config) for run in runs()} == {
+        name: {"message": text} for name, text in texts.items()
+    }
+    eventually(lambda: in_queue(following) == 0, "the messages are gone")
+    assert len(following.stores.ticks.latest("queued_orders", 10)) == 3
+
+    operated(following, "stop", "queued_orders")
+    later = send_order(following, "later")
+    time.sleep(10)
+    assert in_queue(following) == 1
+    assert len(following.stores.ticks.latest("queued_orders", 10)) == 3
+    operated(following, "start", "queued_orders")
+    eventually(lambda: later in {run.run_key for run in runs()}, "the message is evaluated", seconds=90)
+    eventually(lambda: in_queue(following) == 0, "it is gone, too")
 
 
 def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) -> None:

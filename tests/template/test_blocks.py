@@ -300,7 +300,10 @@ def test_a_sensor_is_registered_with_what_it_consists_of(kind: str) -> None:
         frozenset({"load_0"}),
     )
     assert entry.function == found.deployed._ref(new.prefix)
-    assert entry.queue == (found.deployed._ref(f"{new.prefix}Queue") if new.has_queue else "")
+    if new.sensor_kind.consumes:
+        assert entry.queue.endswith(f"/123456789012/{new.queue}")
+    else:
+        assert entry.queue == (found.deployed._ref(f"{new.prefix}Queue") if new.has_queue else "")
     assert entry.rule == (found.deployed._ref(f"{new.prefix}Rule") if new.has_rule else "")
     assert entry.log_group == f"/treadle/{ENGINE}/{'s' * 32}"
 

@@ -13,8 +13,9 @@ from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.model.deployment import DeployedSensor
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.deployment import InMemoryDeployment
-from treadle.testing.stores import InMemorySensorStore, InMemoryTables
+from treadle.testing.stores import InMemorySensorStore
 from treadle.testing.system import VirtualClock
+from treadle.testing.tables import InMemoryTables
 
 MAPPING = "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
 STOPPED, RUNNING = DefaultSensorStatus.STOPPED, DefaultSensorStatus.RUNNING
