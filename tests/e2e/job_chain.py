@@ -97,8 +97,11 @@ def _create_queue(endpoint: str) -> None:
     dead = sqs.create_queue(QueueName=f"{QUEUE}-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
-    attributes = {"VisibilityTimeout": "60", "RedrivePolicy": redrive}
-    sqs.create_queue(QueueName=QUEUE, Attributes=attributes, tags={"treadle:sensor": "queued_orders"})
+    sqs.create_queue(
+        QueueName=QUEUE,
+        Attributes={"VisibilityTimeout": "60", "RedrivePolicy": redrive},
+        tags={"treadle:sensor": "queued_orders"},
+    )
 
 
 def _watch_every_status(project: Path) -> None:

@@ -54,6 +54,7 @@ IN_ANY_ORDER = (
     "tests/faults/test_every_call_of_partitions.py::"
     "test_last_committed_change_applies_however_often_and_in_whatever_order_ticks_are_dispatched"
 )
+OF_MESSAGES = "tests/unit/test_queue_sensors.py::test_"
 OF_EVENTS = "tests/unit/test_event_sensors.py::test_"
 BACKFILLS = "tests/unit/test_backfills.py::test_"
 OF_BACKFILLS = "tests/contract/test_backfill_store.py::test_"
@@ -80,6 +81,27 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "message of a stopped sensor is deleted",
+        "entrypoints/queue_consumer.py",
+        "is not Decision.STOPPED",
+        "is not None",
+        (f"{OF_MESSAGES}message_of_a_stopped_sensor_returns_after_a_while",),
+    ),
+    Mutant(
+        "message that was not evaluated is deleted",
+        "entrypoints/queue_consumer.py",
+        "    return False\n",
+        "    return True\n",
+        (f"{OF_MESSAGES}message_that_was_not_evaluated_returns_and_nothing_else_is_done_with_it",),
+    ),
+    Mutant(
+        "later message of a failed group is evaluated",
+        "entrypoints/queue_consumer.py",
+        "broken.add(group)",
+        "broken.discard(group)",
+        (f"{OF_MESSAGES}later_messages_of_a_failed_group_return_without_being_evaluated",),
+    ),
     Mutant(
         "events of two sources share their ticks",
         "definitions/bus_event.py",

@@ -1009,3 +1009,17 @@ def test_only_queues_of_sensors_that_consume_them_are_read() -> None:
 
     assert [probe.what for probe in health._consumed(None)] == ["queue q"]
     assert [*health._consumed("sensor event")] == []
+
+
+@pytest.mark.parametrize(("kind", "sends"), [("queue", False), ("event", True)])
+def test_sensor_of_a_queue_of_others_needs_to_take_from_it_and_not_to_send(kind: str, sends: bool) -> None:
+    sensor = replace(SENSOR, kind=kind, role=ROLE, queue="https://host/123456789012/orders")
+
+    of_queue = next(each for each in needs(stack(), [sensor], []) if each.resource.endswith(":orders"))
+
+    assert {"sqs:ReceiveMessage", "sqs:DeleteMessage"} < set(of_queue.actions)
+    assert ("sqs:SendMessage" in of_queue.actions, "sqs:ChangeMessageVisibility" in of_queue.actions) == (
+        sends,
+        not sends,
+    )
+    assert of_queue.context["aws:ResourceTag/treadle:sensor"] == ["new_objects"]
