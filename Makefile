@@ -241,6 +241,11 @@ peers: .venv/.ready .tools/dagster-suites/.ready ## Run Dagster's own tests of s
 dagster-names: .venv/.ready .tools/peers/.ready ## Compare Dagster's public names with Treadle's, and with what the guide lists
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.dagster_names $(ARGS)
 
+# The files, each at a commit, are downloaded from GitHub, or are taken from clones in the folder CLONES.
+.PHONY: dagster-examples
+dagster-examples: .venv/.ready ## Port the sensors of Dagster's documentation and example projects, and evaluate each: CLONES=folder
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tests.peers.examples $(ARGS)
+
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must fail
 	@$(PYTHON) -m tests.faults.mutants

@@ -13,7 +13,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.metrics import discard_metrics
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
 from tests.support.streams import as_record
@@ -189,8 +188,6 @@ def registered(machine: str) -> dict[str, str]:
 
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    # What other tests counted in this process without a handler that writes it at its end.
-    discard_metrics()
     for handler in logging.getLogger("treadle").handlers:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]

@@ -432,7 +432,7 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
         ),
         (["--kind", "asset"], "--asset must name one asset"),
         (["--kind", "asset", "--asset", "a", "--asset", "b"], "--asset must name one asset"),
-        (["--kind", "multi-asset", "--asset", "a"], "--asset must name 2 to 20 assets"),
+        (["--kind", "multi-asset"], "--asset must name 1 to 20 assets"),
         (["--kind", "multi-asset", "--asset", "a", "--asset", "a"], "--asset names an asset twice"),
         (["--kind", "asset", "--asset", "a/"], "'a/' cannot name an asset here"),
         (["--kind", "asset", "--asset", "it's"], "cannot name an asset here"),

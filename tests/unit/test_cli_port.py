@@ -439,7 +439,7 @@ def loaded(code: bytes) -> ModuleType:
 
 
 def found(report: Report, *levels: Level) -> list[tuple[int, str]]:
-    return [(each.line, each.what) for each in report.findings if each.level in levels]
+    return [(each.line, each.subject) for each in report.findings if each.level in levels]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -873,7 +873,7 @@ def watch(context, snowflake: SnowflakeResource) -> dg.Definitions: ...
 
     report = ported(tmp_path, source)
 
-    facts = {each.what: each.fact for each in report.findings if each.level is Level.HAND}
+    facts = {each.subject: each.fact for each in report.findings if each.level is Level.HAND}
     assert facts == {
         "SnowflakeResource": NAMES["*Resource"].fact,
         "Definitions": CODE["Definitions"].fact,
@@ -948,7 +948,7 @@ def test_json_has_each_finding(tmp_path: Path) -> None:
     assert {
         "line": 27,
         "level": "cannot be expressed",
-        "what": "schedule",
+        "subject": "schedule",
         "fact": "only sensors are evaluated",
         "advice": "Start the job by EventBridge Scheduler",
         "link": "docs/guide/coming-from-dagster.md#which-one-to-use",
@@ -1055,8 +1055,9 @@ def hourly_to_weekly(context):
 """
 
 
-def test_assets_whose_partitions_a_sensor_maps_become_specs(tmp_path: Path) -> None:
-    report = ported(tmp_path, MAPPING)
+@pytest.mark.parametrize("option", ["monitored_assets=", ""])
+def test_assets_whose_partitions_a_sensor_maps_become_specs(option: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, MAPPING.replace("monitored_assets=", option))
 
     assert not found(report, Level.HAND, Level.IMPOSSIBLE)
     assert "--asset hourly_asset --asset plain" in " ".join(each.options for each in report.sensors)
@@ -1076,3 +1077,249 @@ def test_mapping_of_an_input_is_changed_by_hand(tmp_path: Path) -> None:
     ).replace("start_offset=-1))],", "start_offset=-1))},")
 
     assert (14, "ins of weekly_asset") in found(ported(tmp_path, text), Level.HAND)
+
+
+@pytest.mark.parametrize(
+    ("monitored", "mapped", "left"),
+    [
+        ("hourly_asset.key, plain.key", "hourly_asset.key", []),
+        ("hourly_asset.key, plain.key", "key", []),
+        ('hourly_asset.key, dg.AssetKey("elsewhere")', "hourly_asset.key", []),
+        ('hourly_asset.key, dg.AssetKey("elsewhere")', "key", ['dg.AssetKey("elsewhere")']),
+        ('dg.AssetKey("elsewhere")', 'dg.AssetKey("elsewhere")', ['dg.AssetKey("elsewhere")']),
+        ("imported.key", "imported.key", ["imported.key"]),
+        ("plain.key, imported.key", "imported.key", ["imported.key"]),
+    ],
+)
+def test_sensor_that_maps_partitions_needs_those_of_assets_that_are_defined_elsewhere(
+    monitored: str, mapped: str, left: list[str], tmp_path: Path
+) -> None:
+    source = MAPPING.replace("hourly_asset.key, plain.key", monitored)
+    source = source.replace("from_asset_key=hourly_asset.key", f"from_asset_key={mapped}")
+
+    report = ported(tmp_path, source)
+
+    unknown = [each for each in report.findings if each.level is Level.HAND]
+    assert [each.subject for each in unknown] == [f"partitions of {each}" for each in left]
+    assert all(each.advice == "Name it by AssetSpec(key, partitions_def=...)" for each in unknown)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "context"),
+    [
+        ("sensor(job_name='load')", "SensorEvaluationContext"),
+        ("asset_sensor(asset_key=dg.AssetKey('a'), job_name='load')", "SensorEvaluationContext"),
+        ("multi_asset_sensor(monitored_assets=[dg.AssetKey('a')])", "MultiAssetSensorEvaluationContext"),
+        ("run_failure_sensor", "RunFailureSensorContext"),
+    ],
+)
+def test_annotation_with_the_context_of_a_job_becomes_that_of_the_sensor(
+    decorator: str, context: str, tmp_path: Path
+) -> None:
+    source = f"import dagster as dg\n\n\n@dg.{decorator}\ndef watch(context: dg.AssetExecutionContext): ...\n"
+
+    report = ported(tmp_path, source)
+
+    assert (5, "AssetExecutionContext") in found(report, Level.CHANGE)
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert f"def watch(context: dg.{context}): ...\n" in report.changed.decode()
+    assert loaded(report.changed).watch.name == "watch"
+
+
+def test_context_whose_annotation_is_corrected_is_imported_and_its_uses_are_checked(tmp_path: Path) -> None:
+    source = """\
+from dagster import AssetExecutionContext, asset, sensor
+
+
+@asset
+def images(context: AssetExecutionContext): ...
+
+
+@sensor(job_name="load")
+def watch(context: AssetExecutionContext):
+    return context.log_key
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(10, "context.log_key")]
+    assert b"AssetExecutionContext" not in report.changed
+    assert loaded(report.changed).watch.name == "watch"
+
+
+MAIN = """\
+import dagster as dg
+
+
+@dg.asset
+def orders(): ...
+
+
+@dg.sensor(job_name="load")
+def watch():
+    yield dg.SkipReason("nothing")
+
+
+if __name__ == "__main__":
+    {statement}
+{otherwise}"""
+
+
+@pytest.mark.parametrize("statement", ["dg.materialize([orders])", "load.execute_in_process()"])
+def test_program_that_runs_jobs_is_removed(statement: str, tmp_path: Path) -> None:
+    report = ported(tmp_path, MAIN.format(statement=statement, otherwise=""))
+
+    assert (13, 'if __name__ == "__main__"') in found(report, Level.CHANGE)
+    assert not found(report, Level.HAND, Level.IMPOSSIBLE)
+    assert b"__main__" not in report.changed
+    assert loaded(report.changed).handler
+
+
+@pytest.mark.parametrize(
+    ("statement", "otherwise", "levels"),
+    [
+        ("watch()", "", []),
+        ("dg.materialize([orders])", "else:\n    watch()\n", [(14, "materialize"), (14, "orders")]),
+    ],
+)
+def test_other_programs_stay(
+    statement: str, otherwise: str, levels: list[tuple[int, str]], tmp_path: Path
+) -> None:
+    report = ported(tmp_path, MAIN.format(statement=statement, otherwise=otherwise))
+
+    assert found(report, Level.HAND) == levels
+    assert b"__main__" in report.changed
+
+
+def test_what_comes_from_the_package_of_the_file_is_copied_by_hand(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    source = """\
+import dagster as dg
+import shop.times
+import json
+from shop import jobs
+from shop.files import FOLDER, unused
+from other.files import SUFFIX
+
+
+@dg.sensor(job=jobs.load)
+def watch():
+    return json.loads(FOLDER + SUFFIX + shop.times.now())
+"""
+
+    report = ported(package, source)
+    outside = ported(tmp_path, source)
+
+    assert found(report, Level.HAND) == [(2, "import of shop"), (5, "import of FOLDER")]
+    assert not found(outside, Level.HAND)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('f"of {orders.key}"', "f\"of {dg.AssetKey('orders')}\""),
+        ("f'of {orders.key}'", "f'of {dg.AssetKey(\"orders\")}'"),
+        ('"of " f"{orders.key}"', '"of " f"{dg.AssetKey(\'orders\')}"'),
+        ('rf"""of {orders.key}"""', 'rf"""of {dg.AssetKey("orders")}"""'),
+        ('f"{orders.key!r:>{dg.y}}"', "f\"{dg.AssetKey('orders')!r:>{dg.y}}\""),
+    ],
+)
+def test_quotes_within_an_f_string_differ_from_its_own(before: str, after: str, tmp_path: Path) -> None:
+    source = (
+        f"import dagster as dg\n\n\n@dg.asset\ndef orders(): ...\n\n\ndef message():\n    return {before}\n"
+    )
+
+    report = ported(tmp_path, source)
+
+    assert f"    return {after}\n" in report.changed.decode()
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name", "command"),
+    [
+        (
+            "sensor(job_name='load', minimum_interval_seconds=5)",
+            "watch",
+            "watch --kind schedule --job load --interval 15",
+        ),
+        (
+            "sensor(job_name='load', minimum_interval_seconds=900_000)",
+            "watch",
+            "watch --kind schedule --job load --interval 86400",
+        ),
+        (
+            "sensor(job_name='load', minimum_interval_seconds=60 * 5)",
+            "watch",
+            "watch --kind schedule --job load",
+        ),
+        ("sensor(target=jobs.load)", "watch", "watch --kind schedule --job load"),
+        ("sensor(job=dg.define_asset_job('load'))", "watch", "watch --kind schedule --job load"),
+        (
+            "sensor(job=dg.define_asset_job(selection='*', name='load'))",
+            "watch",
+            "watch --kind schedule --job load",
+        ),
+        (
+            "run_failure_sensor(monitored_jobs=[jobs.load, jobs.report])",
+            "watch",
+            "watch --kind run-failure --jobs load,report",
+        ),
+        ("sensor(job_name='load')", "sensor", "NAME --kind schedule --job load"),
+        ("sensor(job_name='load')", "Watch", "NAME --kind schedule --job load"),
+        ("asset_sensor(dg.AssetKey('a'))", "watch", "watch --kind asset --asset a"),
+        (
+            "asset_sensor(asset_key=dg.AssetKey(['shop', 'orders']), job_name='load')",
+            "watch",
+            "watch --kind asset --asset shop/orders --job load",
+        ),
+        (
+            "multi_asset_sensor(monitored_assets=[dg.AssetKey('a')], job_name='load')",
+            "watch",
+            "watch --kind multi-asset --asset a --job load",
+        ),
+    ],
+)
+def test_command_that_comes_next_is_one_that_works(
+    decorator: str, name: str, command: str, tmp_path: Path
+) -> None:
+    source = f"import dagster as dg\nfrom shop import jobs\n\n\n@dg.{decorator}\ndef {name}(context): ...\n"
+
+    shown = run("port", written(tmp_path, source)).stdout
+
+    assert f"Next: treadle new sensor {command}\n" in shown
+
+
+def test_multi_asset_sensor_may_have_one_asset(tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+
+    done = run("new", "sensor", "one_asset", "--kind", "multi-asset", "--asset", "a", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    app = loaded((project / "functions" / "sensors" / "one_asset" / "app.py").read_bytes())
+    instance = TreadleInstance([app.one_asset])
+    for _ in range(2):
+        instance.report_runless_asset_event(AssetMaterialization("a"))
+    assert len(instance.runs()) == 2
+
+
+def test_library_that_one_of_dagsters_is_named_after_is_not_dagsters(tmp_path: Path) -> None:
+    source = """\
+import dagster as dg
+import pandas as pd
+import snowflake.connector
+from openai import OpenAI
+from dagster_openai import OpenAIResource
+
+
+@dg.sensor(job_name="load")
+def watch(openai: OpenAIResource):
+    client = OpenAI()
+    yield dg.SkipReason(str(pd.DataFrame(client.x, snowflake.connector)))
+"""
+
+    report = ported(tmp_path, source)
+
+    assert found(report, Level.HAND, Level.IMPOSSIBLE) == [(9, "OpenAIResource")]
+    assert not [each for each in found(report, Level.CHANGE) if each[0] in {2, 3, 4}]

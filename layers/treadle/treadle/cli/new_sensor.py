@@ -245,6 +245,11 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _queue_problems(new)
 
 
+def is_sensor_name(name: str) -> bool:
+    """Return whether `treadle new sensor` accepts a name."""
+    return not any(_unfit("sensor", name, LONGEST))
+
+
 def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
     if SNAKE_CASE.fullmatch(name) is None:
         yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."

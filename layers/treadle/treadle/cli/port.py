@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.new_sensor import LONGEST, SHORTEST, SNAKE_CASE
+from treadle.cli.new_sensor import is_sensor_name
 from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_json, json_option, scaffold_errors
 from treadle.definitions.errors import ScaffoldError
 
@@ -93,8 +93,7 @@ def _show(reports: list["Report"], counts: "Counter[Level]", written: bool) -> N
     for report in reports:
         for sensor in report.sensors:
             options = f" {sensor.options}" if sensor.options else ""
-            fits = SNAKE_CASE.fullmatch(sensor.variable) and SHORTEST <= len(sensor.variable) <= LONGEST
-            name = sensor.variable if fits else "NAME"
+            name = sensor.variable if is_sensor_name(sensor.variable) else "NAME"
             echo(f"Next: treadle new sensor {name} --kind {sensor.kind}{options}")
             echo(f"      then put {sensor.variable} into functions/sensors/{name}/app.py.")
 
@@ -107,7 +106,7 @@ def _plain(report: "Report", written: bool) -> dict[str, object]:
             {
                 "line": finding.line,
                 "level": finding.level.value,
-                "what": finding.what,
+                "subject": finding.subject,
                 "fact": finding.fact,
                 "advice": finding.advice or None,
                 "link": finding.link,

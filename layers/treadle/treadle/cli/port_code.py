@@ -11,10 +11,12 @@ from treadle.cli.port_rules import (
     CODE,
     CONFIG_OF_JOB,
     MAPPING_OF_INPUT,
+    MAPS_PARTITIONS,
     READS_PARTITIONS,
     RESOURCES,
     SENSORS,
     Level,
+    exists,
     options_of,
 )
 
@@ -54,7 +56,7 @@ class CodePort(Names):
                         self.specs.add(variable)
                     else:
                         self.assets[variable] = key
-        self.selects = "get_downstream_partition_keys" in attributes or any(
+        self.selects = MAPS_PARTITIONS in attributes or any(
             isinstance(each, ast.Call)
             and any(keyword.arg == "asset_selection" for keyword in each.keywords)
             and self._dagster(each.func) not in SENSORS
@@ -86,8 +88,24 @@ class CodePort(Names):
 
     def _replace(self, statement: ast.stmt, *, is_alone: bool) -> None:
         name, variable, call = self._code(statement)
-        if name == "to_job" or name in CODE:
+        if self._runs_jobs(statement):
+            self.kept[statement] = []
+            self.source.replace_statement(statement, "", is_alone=is_alone)
+            fact = "it runs jobs on this machine"
+            self._find(statement, Level.CHANGE, f"if {self._text(statement.test)}", fact, "Remove it")  # type: ignore[attr-defined]
+        elif name == "to_job" or name in CODE:
             self._replace_code(statement, name, variable, call, is_alone)
+
+    def _runs_jobs(self, statement: ast.stmt) -> bool:
+        """Return whether a statement is what a file does as a program, and uses what does not exist outside of jobs."""
+        if not isinstance(statement, ast.If) or statement.orelse:
+            return False
+        if not self._text(statement.test).startswith("__name__ =="):
+            return False
+        names = {self._dagster(each) for each in ast.walk(statement)} - {""}
+        return any(not exists(name) for name in names) or any(
+            getattr(each, "attr", "") == "execute_in_process" for each in ast.walk(statement)
+        )
 
     def _replace_code(
         self, statement: ast.stmt, name: str, variable: str, call: ast.Call | None, is_alone: bool

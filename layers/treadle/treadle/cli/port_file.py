@@ -101,7 +101,7 @@ class _Port(UsesPort):
             if found is None or not isinstance(statement, ast.Import):
                 if (local in self.before and local not in self.used) or (local in self.jobs):
                     unused.append(alias)
-                elif isinstance(statement, ast.ImportFrom) and statement.level and local in self.used:
+                elif local in self.used and self._is_own(statement, alias):
                     self._refuse(statement, f"import of {local}", RELATIVE)
             elif found.package in PACKAGES or found.package == "dagster_aws.s3":
                 name = self.module[local]
@@ -124,6 +124,17 @@ class _Port(UsesPort):
             if names:
                 what = f"import of {', '.join(names)}"
                 self._find(statement, Level.CHANGE, what, "nothing that remains uses it", "Remove it")
+
+    def _is_own(self, statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> bool:
+        """Return whether an import is from the package that the file itself belongs to."""
+        module = alias.name
+        if isinstance(statement, ast.ImportFrom):
+            if statement.level:
+                return True
+            module = statement.module or ""
+        package = module.partition(".")[0]
+        folders = self.source.path.absolute().parents
+        return any(each.name == package and (each / "__init__.py").exists() for each in folders)
 
     def _remove_names(
         self, statement: ast.Import | ast.ImportFrom, names: list[ast.AST], is_alone: bool

@@ -21,7 +21,7 @@ class Finding:
     Attributes:
         line: its number.
         level: what becomes of it.
-        what: the thing.
+        subject: the thing that it is about.
         fact: about it.
         advice: what to do; "" if nothing.
         section: of the guide; "" for none.
@@ -29,7 +29,7 @@ class Finding:
 
     line: int
     level: Level
-    what: str
+    subject: str
     fact: str
     advice: str = ""
     section: str = ""
@@ -39,7 +39,7 @@ class Finding:
         advice = (
             f"By hand: {self.advice[0].lower()}{self.advice[1:]}" if self.level is Level.HAND else self.advice
         )
-        sentences = [f"{self.what}: {fact}", advice, f"See {self.link}" if self.section else ""]
+        sentences = [f"{self.subject}: {fact}", advice, f"See {self.link}" if self.section else ""]
         return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
     @property
@@ -140,7 +140,8 @@ def is_preamble(statement: ast.stmt) -> bool:
 def is_dagsters(module: str) -> bool:
     """Return whether a module is Dagster's, or of one of its libraries."""
     package = module.partition(".")[0]
-    return package in PACKAGES or package.removeprefix("dagster_") in LIBRARIES
+    prefix, _, library = package.partition("_")
+    return package in PACKAGES or (prefix == "dagster" and library in LIBRARIES)
 
 
 def bound(body: Sequence[ast.stmt]) -> set[str]:
@@ -211,14 +212,14 @@ class Names:
         """Local names of packages, with their names after the port."""
 
     def _find(
-        self, at: ast.AST | int, level: Level, what: str, fact: str, advice: str = "", section: str = ""
+        self, at: ast.AST | int, level: Level, subject: str, fact: str, advice: str = "", section: str = ""
     ) -> None:
         line = at if isinstance(at, int) else int(getattr(at, "lineno", 1))
         section = section or (DIFFERENT if level is Level.HAND else "")
-        self.findings.append(Finding(line, level, what, fact, advice, section))
+        self.findings.append(Finding(line, level, subject, fact, advice, section))
 
-    def _refuse(self, at: ast.AST, what: str, rule: Rule) -> None:
-        self._find(at, rule.level, what, rule.fact, rule.advice, rule.section)
+    def _refuse(self, at: ast.AST, subject: str, rule: Rule) -> None:
+        self._find(at, rule.level, subject, rule.fact, rule.advice, rule.section)
 
     # What a name is
 

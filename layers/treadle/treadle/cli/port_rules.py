@@ -156,9 +156,12 @@ RENAMED_OPTIONS: Mapping[str, str] = {
 DROPPED_OPTIONS = frozenset({"repository_def", "definitions"})
 """Options that name what does not exist, and mean nothing here."""
 
+MAPS_PARTITIONS = "get_downstream_partition_keys"
+"""The method of a multi-asset sensor's context that needs the partitions of both assets."""
+
 READS_PARTITIONS = frozenset(
     {
-        "get_downstream_partition_keys",
+        MAPS_PARTITIONS,
         "all_partitions_materialized",
         "latest_materialization_records_by_partition",
         "latest_materialization_records_by_partition_and_asset",
@@ -226,6 +229,12 @@ ASSETS_OF_JOB = Rule(
 JOBS_OF_ASSETS = Rule(
     "it selects among the assets of jobs",
     "Give the handler the jobs that make them: evaluator(sensor, jobs=[JobDefinition(..., assets=[...])])",
+    DIFFERENT,
+    Level.HAND,
+)
+PARTITIONS_OF_KEY = Rule(
+    "the asset is not defined in this file, and its partitions are mapped",
+    "Name it by AssetSpec(key, partitions_def=...)",
     DIFFERENT,
     Level.HAND,
 )

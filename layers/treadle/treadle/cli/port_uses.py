@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from treadle.cli.new_sensor import INTERVALS
 from treadle.cli.port_code import CodePort
 from treadle.cli.port_names import Function, Sensor, bound, elements
 from treadle.cli.port_rules import (
@@ -13,8 +14,10 @@ from treadle.cli.port_rules import (
     DROPPED_OPTIONS,
     JOB_ELSEWHERE,
     JOBS_OF_ASSETS,
+    MAPS_PARTITIONS,
     MEMBERS,
     PACKAGES,
+    PARTITIONS_OF_KEY,
     RENAMED_OPTIONS,
     SENSORS,
     TARGETS,
@@ -34,6 +37,7 @@ from treadle.cli.port_rules import (
 _OF_ASSETS = {"target", "asset_selection", "request_assets"}
 """Options of sensors that select assets."""
 
+_QUOTE = re.compile(r"\w*(\"{3}|'{3}|[\"'])")
 _TEXT = re.compile(r"[\"']([^\"']+)[\"']")
 
 
@@ -69,8 +73,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
         }
         first = [*node.args.posonlyargs, *node.args.args][:1]
         for decorator, name in makers.items():
-            if name in CONTEXTS and first and first[0].annotation is None:
-                self.contexts[first[0].arg] = CONTEXTS[name]
+            if name in CONTEXTS and first:
+                self._read_context(first[0], CONTEXTS[name])
             self.decorates[decorator] = node
         for each in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
             self.visit(each)
@@ -83,6 +87,21 @@ class UsesPort(CodePort, ast.NodeVisitor):
         self.contexts = before
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def _read_context(self, parameter: ast.arg, given: type) -> None:
+        """Note what a sensor's function gets, and correct an annotation that names another context."""
+        annotation = parameter.annotation
+        named = self._dagster(annotation) if annotation else ""
+        if annotation and not (named.endswith("Context") and not exists(named)):
+            return
+        self.contexts[parameter.arg] = given
+        if annotation:
+            name = next(each.__name__ for each in given.__mro__ if exists(each.__name__))
+            text = self._spelled(name, annotation.lineno)
+            self.source.replace(annotation, text)
+            self.replaced.add(annotation)
+            fact = "a sensor's function gets another context"
+            self._find(annotation, Level.CHANGE, named, fact, f"Change it to `{text}`")
 
     def _is_context(self, parameter: ast.arg) -> bool:
         name = self._dagster(parameter.annotation) if parameter.annotation else ""
@@ -104,6 +123,8 @@ class UsesPort(CodePort, ast.NodeVisitor):
         if self.hidden or name not in SENSORS or not exists(name):
             return
         keywords = call.keywords if isinstance(call, ast.Call) else []
+        if isinstance(call, ast.Call) and call.args and name in {"asset_sensor", "multi_asset_sensor"}:
+            keywords = [ast.keyword("monitored_assets", call.args[0]), *keywords]
         options = [each for keyword in keywords for each in self._new_options(keyword, SENSORS[name])]
         is_of_failures = any(getattr(each.value, "attr", "") == "FAILURE" for each in keywords)
         kind = "run-failure" if is_of_failures else SENSORS[name]
@@ -117,17 +138,30 @@ class UsesPort(CodePort, ast.NodeVisitor):
     def _given_options(self, keyword: ast.keyword, kind: str) -> list[str]:
         value = keyword.value
         text = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
-        inner = (self.jobs.get(each.id, "") for each in ast.walk(value) if isinstance(each, ast.Name))
+        inner = map(self._job_name, ast.walk(value))
         names = [*(each.strip("\"'") for each in inner if each), *([text] if text else [])]
         if keyword.arg in {"monitored_jobs", "job_selection"}:
             return [f"--jobs {','.join(names)}"] if names else []
         if keyword.arg in {*TARGETS, "job_name"}:
             return [f"--job {names[0]}"] if names else []
         if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) in {"asset_key", "monitored_assets"}:
-            keys = (re.findall(_TEXT, self._literal_key(each)) for each in elements(value))
+            is_key = self._dagster(getattr(value, "func", value)) == "AssetKey"
+            keys = (
+                re.findall(_TEXT, self._literal_key(each))
+                for each in ([value] if is_key else elements(value))
+            )
             return [f"--asset {'/'.join(key)}" for key in keys if key]
-        is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text
-        return [f"--interval {text}"] if is_interval else []
+        is_interval = keyword.arg == "minimum_interval_seconds" and kind == "schedule" and text.isdecimal()
+        return [f"--interval {min(max(int(text), INTERVALS[0]), INTERVALS[-1])}"] if is_interval else []
+
+    def _job_name(self, node: ast.AST) -> str:
+        """Return the text of the name of the job that a node is; "" if it is none."""
+        if isinstance(node, ast.Attribute):
+            return node.attr if node in self.replaced else ""
+        if isinstance(node, ast.Call) and self._dagster(node.func) == "define_asset_job":
+            given = [each.value for each in node.keywords if each.arg == "name"]
+            return self._text((node.args or given)[0]) if node.args or given else ""
+        return self.jobs.get(node.id, "") if isinstance(node, ast.Name) else ""
 
     def _literal_key(self, node: ast.expr) -> str:
         """Return the text of an asset's key; "" if it cannot be read."""
@@ -162,15 +196,35 @@ class UsesPort(CodePort, ast.NodeVisitor):
 
     def _replace_assets(self, node: ast.Call, name: str) -> None:
         """Replace removed assets by their keys, where an asset may be named by its key."""
+        monitored = node.args[:1] if name == "multi_asset_sensor" else []
         for keyword in node.keywords:
             if (name, keyword.arg) == ("AssetSpec", "deps"):
                 self._replace_keys(elements(keyword.value))
             if RENAMED_OPTIONS.get(str(keyword.arg), keyword.arg) == "monitored_assets":
-                self._replace_partitioned(elements(keyword.value))
+                monitored = [keyword.value]
+        for each in monitored:
+            self._replace_partitioned(elements(each), self._mapped(self.decorates.get(node)))
 
-    def _replace_partitioned(self, nodes: Sequence[ast.expr]) -> None:
-        """Replace the keys of assets with partitions by their specs, which have these."""
+    def _mapped(self, sensor: Function | None) -> list[ast.expr]:
+        """Return the assets whose partitions a sensor maps."""
+        return [
+            keyword.value
+            for each in (ast.walk(sensor) if sensor else ())
+            if isinstance(each, ast.Call) and getattr(each.func, "attr", "") == MAPS_PARTITIONS
+            for keyword in each.keywords
+            if keyword.arg in {"from_asset_key", "to_asset_key"}
+        ]
+
+    def _replace_partitioned(self, nodes: Sequence[ast.expr], mapped: Sequence[ast.expr]) -> None:
+        """Replace the keys of assets with partitions by their specs, which have these.
+
+        Args:
+            nodes: the monitored assets.
+            mapped: those whose partitions the sensor must know.
+        """
         specs = {key: variable for variable, key in self.partitioned.items()}
+        is_any = any(isinstance(each, ast.Name) for each in mapped)
+        needed = {self._text(each) for each in mapped}
         for each in nodes:
             text: str | None = None
             if isinstance(each, ast.Attribute) and each.attr == "key" and isinstance(each.value, ast.Name):
@@ -181,6 +235,16 @@ class UsesPort(CodePort, ast.NodeVisitor):
                 what, fact = self._text(each), "a sensor knows partitions by specs"
                 self.source.replace(each, text)
                 self._find(each, Level.CHANGE, what, fact, f"Change it to `{text}`")
+            elif (is_any or self._text(each) in needed) and not self._is_defined(each):
+                self._refuse(each, f"partitions of {self._text(each)}", PARTITIONS_OF_KEY)
+
+    def _is_defined(self, node: ast.expr) -> bool:
+        """Return whether an asset, named by its key, is defined in the file."""
+        if isinstance(node, ast.Call):
+            keys = {*self.assets.values(), *self.partitioned.values()}
+            return bool(node.args) and self._text(node.args[0]) in keys
+        name = node.value if isinstance(node, ast.Attribute) else node
+        return isinstance(name, ast.Name) and name.id in {*self.assets, *self.specs}
 
     def _replace_keys(self, nodes: Sequence[ast.expr]) -> None:
         for each in nodes:
@@ -407,6 +471,18 @@ class UsesPort(CodePort, ast.NodeVisitor):
             is_context = value.value.id in self.contexts
             return f"{value.value.id}.instance", class_of("DagsterInstance") if is_context else None
         return "", None
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Visit an f-string: before Python 3.12, no expression in it may have its own quotes."""
+        before = len(self.source.edits)
+        self.generic_visit(node)
+        quote = _QUOTE.match(self.source.text(node))
+        if quote:
+            other = "'" if quote[1] == '"' else '"'
+            inner = self.source.edits[before:]
+            self.source.edits[before:] = [
+                (start, end, text.replace(quote[1], other)) for start, end, text in inner
+            ]
 
     def visit_Name(self, node: ast.Name) -> None:
         """Visit a name: of Dagster's, or of something that is removed."""

@@ -103,7 +103,7 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
         SensorKind(
             *("multi-asset", "multi_asset", None, True, False, True, 0),
             "starts {{job}} when all of several assets are materialized",
-            assets=(2, 20),
+            assets=(1, 20),
         ),
         SensorKind(
             *("deadline", "deadline", None, False, False, False, 1),

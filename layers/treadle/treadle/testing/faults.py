@@ -143,7 +143,7 @@ class Faults:
         raise call.lost(f"{call.port}.{call.method} gave no answer.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PendingCall:
     """A call that is about to be made.
 
@@ -188,7 +188,7 @@ def faulty(
     return cast("P", _Faulty(port, name, faults, lost, throttled, only))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Faulty:
     _port: Any
     _name: str

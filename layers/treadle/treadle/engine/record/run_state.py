@@ -84,6 +84,9 @@ def fold(run: Run, report: Report) -> Run:
     times = reached[place]
     status = _highest(times)
     observed_at = report.time if report.observed_at is None else report.observed_at
+    attempt = _order(place)[0]
+    # A late report of an earlier retry does not change the execution's id.
+    latest = report.place == place or (report.attempt == attempt and run.external_id is None)
     folded = replace(
         run,
         reached=reached,
@@ -91,19 +94,15 @@ def fold(run: Run, report: Report) -> Run:
         status=status,
         delayed=run.delayed if status is Status.QUEUED else None,
         unanswered=None if status.is_finished else run.unanswered,
-        attempt=_order(place)[0],
+        attempt=attempt,
         started_at=times.get(Status.STARTED),
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
         next_at=run.next_at if reached == run.reached else _next_check(status, times),
+        external_id=(report.external_id if latest else None) or run.external_id,
+        target=(report.target if latest else None) or run.target,
+        failure=_failure(run, report, status, reached),
     )
-    # A late report of an earlier retry does not change the execution's id.
-    if report.place == place or (report.attempt == folded.attempt and run.external_id is None):
-        folded = replace(
-            folded,
-            external_id=report.external_id or run.external_id,
-            target=report.target or run.target,
-        )
-    return with_retry(replace(folded, failure=_failure(run, report, folded)))
+    return with_retry(folded)
 
 
 def with_early_check(run: Run, place: str, now: int) -> Run:
@@ -178,14 +177,16 @@ def _next_check(status: Status, times: Mapping[str, int]) -> int | None:
     return min(times.values()) + LAUNCH_DUE_MS if started is None else started + OVERDUE_MS
 
 
-def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
-    if folded.status not in {Status.FAILURE, Status.CANCELED}:
+def _failure(
+    run: Run, report: Report, status: Status, reached: Mapping[str, Mapping[str, int]]
+) -> Failure | None:
+    if status not in {Status.FAILURE, Status.CANCELED}:
         return None
-    top = max(folded.reached, key=_order)
-    stands = run.status is folded.status and max(run.reached, key=_order) == top
-    is_reported = folded.status in folded.reached[top]
+    top = max(reached, key=_order)
+    stands = run.status is status and max(run.reached, key=_order) == top
+    is_reported = status in reached[top]
     known = [run.failure] if stands else []
-    new = [report.failure] if report.place == top and report.status is folded.status else []
+    new = [report.failure] if report.place == top and report.status is status else []
     # An inferred reason counts only until the end is reported.
     reasons = [each for each in known + new if each is not None and not (each.assumed and is_reported)]
     return max(reasons, key=_weight, default=None)

@@ -79,5 +79,5 @@ def capture(logger_name: str) -> Iterator[list[str]]:
             captures, level = _levels.pop(logger_name)
             if captures > 1:
                 _levels[logger_name] = captures - 1, level
-            else:
+            elif logger.level != level:  # Each change of a level empties the caches of all loggers.
                 logger.setLevel(level)

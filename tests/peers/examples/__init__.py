@@ -1,0 +1,1 @@
+"""The sensors of Dagster's documentation and example projects, ported and evaluated."""
