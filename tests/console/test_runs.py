@@ -142,6 +142,21 @@ def test_assets_are_shown_with_their_events(visit: Visit) -> None:
     visit.sees(AWKWARD, within=visit.page.locator("tbody"))
 
 
+def test_observations_are_shown_apart(visit: Visit) -> None:
+    visit.go("assets", "Assets")
+    expect(visit.page.get_by_role("link", name="orders/daily")).to_be_visible()
+    expect(visit.page.get_by_role("link", name="stock")).to_have_count(0)
+
+    visit.page.get_by_role("link", name="Observations").click()
+    visit.page.get_by_role("link", name="stock").click()
+
+    visit.sees_title("stock")
+    visit.page.get_by_text("Show").first.click()
+    visit.sees(AWKWARD, within=visit.page.locator("tbody"))
+    visit.page.get_by_role("link", name="Materializations").click()
+    expect(visit.page.get_by_text("No event of this kind")).to_be_visible()
+
+
 def test_the_map_connects_jobs_by_sensors(visit: Visit) -> None:
     visit.go("map", "Map")
 

@@ -11,6 +11,7 @@ from tests.support.console import ANN, MemoryStack, console_of
 from treadle import (
     AssetKey,
     AssetMaterialization,
+    AssetObservation,
     DeadlineSensorContext,
     JobDefinition,
     RetryPolicy,
@@ -225,7 +226,10 @@ def _sensors(plan: deque[str]) -> list[SensorDefinition]:
         requests = [RunRequest(key, {"order": AWKWARD}, tags={"who": AWKWARD}) for key in keys]
         made = AssetMaterialization(DAILY, AWKWARD, {"rows": number, "file": AWKWARD}, AWKWARD)
         cursor = {**state, "seen": number, "lost": 0, "note": "as text"}
-        return SensorResult(requests, cursor=json.dumps(cursor, separators=(",", ":")), asset_events=[made])
+        seen = AssetObservation("stock", AWKWARD, {"rows": number}, AWKWARD)
+        return SensorResult(
+            requests, cursor=json.dumps(cursor, separators=(",", ":")), asset_events=[made, seen]
+        )
 
     @s3_sensor(BUCKET, prefix="in/", job_name="process_file", start_from="beginning")
     def new_files(context: SensorEvaluationContext, stored: S3Object) -> RunRequest:

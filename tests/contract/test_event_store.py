@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
-from treadle.model.assets import AssetEvent
+from treadle.model.assets import AssetEvent, observed_key
 
 EVENT = AssetEvent("tables/orders", "e1", "ASSET_MATERIALIZATION", 1, '{"rows":3}')
 
@@ -105,6 +105,17 @@ def test_events_are_found_by_their_numbers_in_order(stores: Stores) -> None:
 
     assert stores.events.numbered("tables/orders", [4, 2, 99, 4]) == [stored[1], stored[3]]
     assert stores.events.numbered("tables/orders", []) == []
+
+
+def test_observations_have_numbers_and_ids_of_their_own(stores: Stores) -> None:
+    seen = replace(EVENT, asset_key=observed_key("tables/orders"), kind="ASSET_OBSERVATION")
+
+    stored = stores.events.append([EVENT, seen, replace(seen, event_id="e2"), replace(EVENT, event_id="e3")])
+
+    assert [each.storage_id for each in stored] == [1, 1, 2, 2]
+    assert stores.events.append([seen]) == [stored[1]]
+    assert stores.events.after("tables/orders", 0, 9) == [stored[0], stored[3]]
+    assert list(stores.events.between(observed_key("tables/orders"), 0)) == stored[1:3]
 
 
 def test_newest_event_of_each_key_is_found(stores: Stores) -> None:

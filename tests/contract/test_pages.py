@@ -9,10 +9,11 @@ import pytest
 from tests.contract.conftest import Stores
 from tests.contract.test_run_queries import put, run
 from tests.contract.test_tick_store import FAILED, FULL
+from treadle.definitions.asset_key import MAX_KEY
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.model.assets import AssetEvent, ended_runs_key
+from treadle.model.assets import AssetEvent, ended_runs_key, observed_key
 from treadle.model.run_queries import parse_place
 from treadle.model.ticks import DispatchCounts, RejectedRequest, Tick, TickPage, TickTrouble, outline
 
@@ -200,7 +201,19 @@ def test_assets_are_found_by_their_keys_in_order_and_page_by_page(stores: Stores
     assert stores.events.asset_keys("shop/items", 2) == ["shop/orders"]
 
 
+def test_observed_assets_are_listed_apart_from_materialized_ones(stores: Stores) -> None:
+    longest = "a" * MAX_KEY
+    for key in ("orders", observed_key("orders"), observed_key("prices"), observed_key(longest)):
+        stores.events.append([AssetEvent(key, str(number), "any", number, "{}") for number in (1, 2)])
+
+    assert stores.events.asset_keys("", 10) == ["orders"]
+    assert stores.events.asset_keys("", 10, observed=True) == [longest, "orders", "prices"]
+    assert stores.events.asset_keys("orders", 10, observed=True) == ["prices"]
+    assert stores.events.asset_keys("", 2, observed=True) == [longest, "orders"]
+
+
 def test_ended_runs_are_no_assets(stores: Stores) -> None:
     stores.events.append([event(ended_runs_key("load"))])
 
     assert stores.events.asset_keys("", 10) == []
+    assert stores.events.asset_keys("", 10, observed=True) == []

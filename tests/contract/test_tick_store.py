@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import Stores
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation
 from treadle.definitions.status import TickStatus
+from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
@@ -39,7 +40,12 @@ FULL = Tick(
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
-    asset_events=(AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
+    asset_events=(
+        AssetMaterialization(["a", "b/c"], "text", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),
+        AssetObservation(["a", "b/c"], "text", {"rows": 3}, "p", {"dagster/data_version": "7"}),
+        AssetObservation("d"),
+        AssetMaterialization("d"),
+    ),
     dynamic_partitions_request_results=(
         DynamicPartitionsRequestResult("fruits", ("äpfel", "b|c"), None, ("pear",)),
         DynamicPartitionsRequestResult("fruits", None, ("kiwi",)),
@@ -304,3 +310,38 @@ def test_runs_are_admitted_up_to_the_limit_of_each_sensor_and_hour(stores: Store
     assert stores.ticks.admit("others", hour, 4, 10) == 4
     assert stores.ticks.admit("files", 2 * hour, 40, 10) == 10
     assert stores.ticks.latest("files", 10) == []
+
+
+def test_sensor_is_held_as_a_loop_once_and_released_once(stores: Stores) -> None:
+    ticks = stores.ticks
+    assert (ticks.loop_hold("files"), ticks.loop_holds(["files"])) == (NEVER_HELD, {})
+
+    assert ticks.hold_loop("files", 10, "a loop", 0)
+    assert ticks.hold_loop("files", 10, "a loop", 0)
+    assert not ticks.hold_loop("files", 20, "another look", 0)
+    assert ticks.loop_hold("files") == LoopHold(10, "a loop")
+
+    assert ticks.release_loop("files", 30, "ann")
+    assert ticks.release_loop("files", 30, "ann")
+    assert not ticks.release_loop("files", 40, "bob")
+    assert ticks.loop_hold("files") == LoopHold(released_at=30, released_by="ann")
+    assert ticks.latest("files", 10) == []
+
+
+def test_sensor_is_not_held_by_evidence_from_before_its_release(stores: Stores) -> None:
+    ticks = stores.ticks
+    ticks.hold_loop("files", 10, "a loop", 0)
+    ticks.release_loop("files", 30, "ann")
+
+    assert not ticks.hold_loop("files", 35, "judged before the release", 0)
+    assert ticks.loop_hold("files").held_at is None
+    assert ticks.hold_loop("files", 40, "a loop again", 30)
+
+    again = LoopHold(40, "a loop again", 30, "ann")
+    assert ticks.loop_holds(["files", "others"]) == {"files": again}
+
+
+def test_sensor_that_is_not_held_is_not_released(stores: Stores) -> None:
+    assert not stores.ticks.release_loop("files", 30, "ann")
+
+    assert stores.ticks.loop_hold("files") == NEVER_HELD

@@ -199,7 +199,7 @@ def test_a_count_of_an_hour_that_cannot_be_read_lets_the_runs_wait_for_the_next_
     key = {"sensor": {"S": "watch#fuse"}, "tick_id": {"S": timestamp(hour)}}
     put(stores.ticks, {**key, "admitted": {"N": "1" + "0" * 30}})
     clock = VirtualClock(NOON)
-    fuse = RunRateLimiter(stores.ticks, clock, 10)
+    fuse = RunRateLimiter(stores.ticks, clock, lambda _: 10)
 
     assert not fuse.take("watch")
     clock.advance(HOUR_MS / 1000)

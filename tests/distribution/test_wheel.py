@@ -1,6 +1,7 @@
 """The built wheel, and what its commands write outside of this repository."""
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -119,6 +120,38 @@ def test_the_files_that_are_treadle_s_are_named_in_the_project_s_readme(project:
         assert f"`{folder}`" in text if folder in whole else f"`{name}`" in text
 
 
+def test_a_new_project_runs_on_this_machine_from_the_wheel_alone(
+    installed: Installed, project: Path, tmp_path: Path
+) -> None:
+    (project / "dev.toml").write_text('[jobs."*"]\nseconds = 0\nstatus = "failure"\n')
+    (tmp_path / "cities.csv").write_text("name\n")
+    environment = clean_environment(PYTHONPATH=str(installed.folder), PYTHONUNBUFFERED="1")
+    command = [
+        sys.executable,
+        "-c",
+        "from treadle.cli import main; main()",
+        "dev",
+        "--no-browser",
+        "--port",
+        "0",
+    ]
+
+    with subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) as loop:
+        assert loop.stdout is not None
+        for line in loop.stdout:
+            if "new_objects SKIPPED: 0 objects listed" in line:
+                break
+        stored = installed.treadle("dev", "put", tmp_path / "cities.csv", "s3://bucket/in/", cwd=project)
+        for line in loop.stdout:
+            if "failure_alert ALERT for SNS (Alerts): Run failed: process_file" in line:
+                break
+        loop.send_signal(signal.SIGINT)
+        rest = loop.stdout.read()
+
+    assert (stored.returncode, stored.stderr) == (0, "")
+    assert (loop.returncode, rest.splitlines()[-1]) == (0, "Ended.")
+
+
 def test_a_folder_with_files_of_a_project_is_left_alone(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text("mine\n")
 
@@ -163,7 +196,7 @@ def test_an_engine_is_written_with_the_library_that_its_functions_import(
     written = contents(tmp_path)
     assert written[Path("engine/template.yaml")] == (ROOT / "engine/template.yaml").read_bytes()
     assert Path("layers/treadle/treadle/entrypoints/launcher.py") in written
-    assert not [path for path in written if {"cli", "testing", "distribution"} & set(path.parts)]
+    assert not [path for path in written if {"cli", "dev", "testing", "distribution"} & set(path.parts)]
 
 
 def test_the_settings_of_an_engine_s_deployment_stay(installed: Installed, tmp_path: Path) -> None:

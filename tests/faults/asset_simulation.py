@@ -13,7 +13,7 @@ from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import JOB, JOBS, NAMESPACE, RUN_IDS
 from tests.support.metrics import discard_metrics
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation, ReportedEvent
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
@@ -48,13 +48,15 @@ SCHEDULED, EVENTS = "days", "runs"
 RUNNING = DefaultSensorStatus.RUNNING
 
 
-def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[str, object]:
+def report(
+    event_id: str | None, *, kind: str = "Materialization", version: int = 1, **detail: object
+) -> dict[str, object]:
     """Return a report, as EventBridge delivers it."""
     fields: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
     return {
         "id": "made by eventbridge",
         "source": "treadle.report",
-        "detail-type": "Asset Materialization Report",
+        "detail-type": f"Asset {kind} Report",
         "account": "123456789012",
         "region": "us-east-1",
         "time": "2026-11-22T18:00:09Z",
@@ -62,7 +64,7 @@ def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[
     }
 
 
-def published_elsewhere(namespace: str) -> dict[str, object]:
+def published_elsewhere(namespace: str, kind: str = "Materialized") -> dict[str, object]:
     """Return an asset event of another stack."""
     made: dict[str, object] = {
         "partition": None,
@@ -74,7 +76,7 @@ def published_elsewhere(namespace: str) -> dict[str, object]:
     detail = {"version": 1, "id": "e1", "namespace": namespace, "origin": OTHER, "storage_id": 7, **made}
     return {
         "source": "treadle",
-        "detail-type": "Asset Materialized",
+        "detail-type": f"Asset {kind}",
         "account": "210987654321",
         "region": "eu-west-1",
         "detail": {**detail, "asset_key": "orders", "time": "2026-11-22T18:00:09Z"},
@@ -91,17 +93,23 @@ REPORTS = (
     published_elsewhere(OTHER),
     published_elsewhere("210987654321/eu-west-1/third"),
     report("e1"),
+    report("e1", kind="Observation", metadata={"rows": 5}),
+    report("o1", kind="Observation"),
+    published_elsewhere(OTHER, "Observed"),
+    report("e1", kind="Observation", metadata={"rows": 6}),
 )
 
 
 def scheduled() -> SensorDefinition:
-    """Return a sensor that reports two assets and requests a run on each of two days."""
+    """Return a sensor that reports events of two assets and requests a run on each of two days."""
 
     def function(context: SensorEvaluationContext) -> SensorResult:
         day = int(context.cursor or 0) + 1
         if day > TICKS:
             return SensorResult(skip_reason="no more days")
-        made = [AssetMaterialization(key, partition=str(day)) for key in ("orders", "customers", "orders")]
+        orders, customers = (AssetMaterialization(key, partition=str(day)) for key in ("orders", "customers"))
+        seen = AssetObservation("seen", partition=str(day))
+        made: list[ReportedEvent] = [orders, seen, customers, orders]
         return SensorResult([RunRequest(str(day))], cursor=str(day), asset_events=made)
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, job=JobDefinition(JOB))
@@ -242,11 +250,17 @@ def recorded_wrong(simulation: AssetSimulation) -> list[str]:
 
 
 def _expected(simulation: AssetSimulation) -> dict[str, set[str]]:
-    """Return the ids of all events, by asset."""
-    found = {"orders": {"e1", "made by eventbridge", f"{OTHER}/e1"}, "customers": {"e2"}}
+    """Return the ids of all events, by the key under which they are to be stored."""
+    found = {
+        "orders": {"e1", "made by eventbridge", f"{OTHER}/e1"},
+        "customers": {"e2"},
+        "#observed/orders": {"e1", "o1", f"{OTHER}/e1"},
+        "#observed/seen": set(),
+    }
     for (sensor, tick_id), tick in simulation.tables.ticks.items():
         for index, made in enumerate(tick.asset_events):
-            found[made.asset_key.to_user_string()].add(f"{sensor}/{tick_id}/{index}")
+            key = made.asset_key.to_user_string()
+            found["#observed/seen" if key == "seen" else key].add(f"{sensor}/{tick_id}/{index}")
     return found
 
 
@@ -255,8 +269,12 @@ def _misnumbered(simulation: AssetSimulation) -> Iterator[str]:
     if {key: len(ids) for key, ids in expected.items()} != {
         "orders": 3 + 2 * TICKS + RUNS,
         "customers": 1 + TICKS,
+        "#observed/orders": 3,
+        "#observed/seen": TICKS,
     }:
         yield f"I4: ticks committed {expected}"
+    if extra := simulation.tables.events.keys() - expected.keys():
+        yield f"I8: events under {extra}"
     for key, ids in expected.items():
         kept = simulation.tables.events.get(key, [])
         if [event.storage_id for event in kept] != list(range(1, len(kept) + 1)):
@@ -272,7 +290,8 @@ def _mispublished(simulation: AssetSimulation) -> Iterator[str]:
     published: dict[tuple[str, str], set[str]] = {}
     for event in simulation.bus.events:
         detail = cast("dict[str, Any]", event.detail)
-        published.setdefault((detail["asset_key"], detail["id"]), set()).add(json.dumps(detail))
+        key = {"Asset Materialized": "", "Asset Observed": "#observed/"}[event.kind] + detail["asset_key"]
+        published.setdefault((key, detail["id"]), set()).add(json.dumps(detail))
     if published.keys() != kept.keys():
         yield f"I8: {sorted(published.keys() ^ kept.keys())} were not published, or never kept"
     for name, forms in published.items():
@@ -284,7 +303,7 @@ def _mispublished(simulation: AssetSimulation) -> Iterator[str]:
         for name, forms in published.items()
         for form in forms
     }
-    wanted = {"e2": 3, SCHEDULED: 1, EVENTS: 2}
+    wanted = {"e2": 3, "o1": 3, SCHEDULED: 1, EVENTS: 2}
     if any(depths.get(name) != depth for name, depth in wanted.items()):
         yield f"the depths are {depths}"
 

@@ -27,6 +27,7 @@ WATCHING = "tests/unit/test_external_run_poller.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
 HELD = "tests/unit/test_held_ticks.py::test_"
 HOPS = "tests/unit/test_message_hops.py::test_"
+LOOPS, GUARD = "tests/functional/test_loops.py::test_", "tests/unit/test_loop_guard.py::test_"
 ATTEMPTS = "tests/unit/test_dispatch_attempts.py::test_"
 BATCHES = "tests/unit/test_batches_in_any_order.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
@@ -504,16 +505,93 @@ MUTANTS = (
         ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others",),
     ),
     Mutant(
+        "loop held by nothing",
+        "engine/dispatch/dispatcher.py",
+        "        if admission.loop.held:\n            return self._existing(tick, request, _SkipCause.LOOPING)\n",
+        "",
+        (f"{LOOPS}job_that_writes_where_its_sensor_watches_is_held[steady-end]",),
+    ),
+    Mutant(
+        "look for a loop not repeated",
+        "engine/dispatch/loop_guard.py",
+        "            self._due_in[sensor] -= number\n",
+        "            pass\n",
+        (f"{GUARD}loop_is_held_after_thirty_links",),
+    ),
+    Mutant(
+        "held sensor forgotten until the next look",
+        "engine/dispatch/loop_guard.py",
+        "        if not evidence.loop:\n            self._due_in",
+        "        if True:\n            self._due_in",
+        (f"{GUARD}only_the_look_that_finds_the_loop_is_new_and_the_sensor_stays_held",),
+    ),
+    Mutant(
+        "hold by evidence from before the release",
+        TICKS,
+        "            Model.held_at.does_not_exist() & unreleased,\n",
+        "            Model.held_at.does_not_exist(),\n",
+        (f"{OF_TICKS}sensor_is_not_held_by_evidence_from_before_its_release[moto]",),
+    ),
+    Mutant(
+        "hold overwritten by another look",
+        TICKS,
+        "            Model.held_at.does_not_exist() & unreleased,\n",
+        "            unreleased,\n",
+        (f"{OF_TICKS}sensor_is_held_as_a_loop_once_and_released_once[moto]",),
+    ),
+    Mutant(
+        "sensor released that is not held",
+        TICKS,
+        "sensor, actions, Model.held_at.exists(), lambda",
+        "sensor, actions, Model.sensor.exists() | Model.sensor.does_not_exist(), lambda",
+        (f"{OF_TICKS}sensor_that_is_not_held_is_not_released[moto]",),
+    ),
+    Mutant(
+        "runs from before the release taken for evidence",
+        "engine/dispatch/loop_evidence.py",
+        "        if run.created_at > since:\n",
+        "        if True:\n",
+        (f"{GUARD}runs_before_a_release_are_no_evidence",),
+    ),
+    Mutant(
+        "busy bucket taken for a loop",
+        "engine/dispatch/loop_evidence.py",
+        " or before not in writers or len(writers) > WIDTH:",
+        " or not writers:",
+        (f"{GUARD}ten_thousand_objects_of_others_while_twenty_runs_are_always_in_progress_are_not_held",),
+    ),
+    Mutant(
+        "object of somebody else taken for a link",
+        "engine/dispatch/loop_evidence.py",
+        " or before not in writers or len(writers) > WIDTH:",
+        ":",
+        (f"{GUARD}objects_that_come_after_the_run_before_has_ended_are_no_loop[60000]",),
+    ),
+    Mutant(
+        "regular objects taken for a loop",
+        "engine/dispatch/loop_evidence.py",
+        "    return is_periodic or ",
+        "    return ",
+        (f"{LOOPS}objects_that_come_at_regular_times_are_not_held[300-360]",),
+    ),
+    Mutant(
+        "sensor's own limit ignored",
+        "engine/dispatch/dispatcher.py",
+        "        return self._limits.runs_per_hour if own is None else own\n",
+        "        return self._limits.runs_per_hour\n",
+        (f"{HELD}hourly_limit_of_a_sensor_replaces_that_of_the_engine",),
+    ),
+    Mutant(
         "held request taken for started",
         "engine/dispatch/dispatcher.py",
-        "        if request.job not in granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
+        "        if request.job not in admission.granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
     Mutant(
         "held request ended with the others",
         "engine/dispatch/dispatcher.py",
-        "        if applied.held:\n            held = self._hold(tick, applied, granted)\n            if held is not None:\n                return held\n",
+        "        if applied.held:\n            held = self._hold(tick, applied, admission)\n            if held is not None:\n                return held\n",
         "        if False:\n",
         (f"{HELD}granted_requests_of_the_same_tick_start_at_once_and_once",),
     ),
@@ -933,9 +1011,30 @@ MUTANTS = (
     Mutant(
         "assets published as they are stored",
         "engine/assets/asset_recorder.py",
-        "stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
+        "stored = [recorded(kept) for kept in self._events.append([asset_event(each) for each in made])]",
         "stored = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations numbered apart from materializations",
+        "engine/assets/asset_events.py",
+        "observed_key(key) if isinstance(event, AssetObserved) else key",
+        "key",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations published as what they are",
+        "engine/publish/bus_events.py",
+        "ASSET_OBSERVED if isinstance(event, AssetObserved) else ASSET_MATERIALIZED",
+        "ASSET_MATERIALIZED",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_published_once",),
+    ),
+    Mutant(
+        "observations of ticks stored as what they are",
+        "adapters/dynamodb/outcomes.py",
+        '{"kind": made.kind} if isinstance(made, AssetObservation) else {}',
+        "{}",
+        ("tests/contract/test_tick_store.py::test_a_record_comes_back_as_it_was_put",),
     ),
     Mutant(
         "assets that passed through a stack",

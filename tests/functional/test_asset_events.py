@@ -73,6 +73,26 @@ def test_the_sample_of_another_stack_is_numbered_again_and_reported_here(
     assert detail["id"] == f"{other}/prices-2026-11-22"
 
 
+def test_observation_is_recorded_once_apart_from_materializations(
+    deployment: Deployment, bus_queue: str
+) -> None:
+    made = body_of("record-asset-report")
+    seen = {**body_of("record-asset-report", metadata={"rows": 7}), "detail-type": "Asset Observation Report"}
+    other = {**body_of("record-asset-of-another-stack"), "detail-type": "Asset Observed"}
+
+    assert record(deployment, made, seen, other, seen) == {"batchItemFailures": []}
+
+    events = [json.loads(message["Body"]) for message in deployment.messages("bus")]
+    assert sorted((each["detail-type"], each["detail"]["storage_id"]) for each in events) == [
+        ("Asset Materialized", 1),
+        *[("Asset Observed", 1)] * 3,
+    ]
+    assert len(deployment.stores.events.after("tables/orders", 0, 9)) == 1
+    [kept] = deployment.stores.events.after("#observed/tables/orders", 0, 9)
+    assert (kept.kind, kept.event_id) == ("ASSET_OBSERVATION", f"{RUN_ID}-1")
+    assert json.loads(kept.body)["metadata"] == {"rows": 7}
+
+
 def test_redelivery_and_a_second_report_are_reported_as_the_first(
     deployment: Deployment, bus_queue: str
 ) -> None:

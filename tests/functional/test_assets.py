@@ -25,7 +25,7 @@ from treadle import (
 )
 from treadle.definitions.assets import AssetMaterialized
 from treadle.engine.assets.asset_events import asset_event, materialized
-from treadle.engine.publish.bus_events import asset_materialized, envelope
+from treadle.engine.publish.bus_events import asset_recorded, envelope
 from treadle.model.ticks import Tick
 
 NAMESPACE = "123456789012/us-east-1/test"
@@ -64,7 +64,7 @@ def recorded(deployment: Deployment, key: AssetKey, *rows: int) -> list[dict[str
         for number in rows
     ]
     stored = deployment.stores.events.append([asset_event(each) for each in materializations])
-    return [envelope(asset_materialized(materialized(each), NAMESPACE), NAMESPACE) for each in stored]
+    return [envelope(asset_recorded(materialized(each), NAMESPACE), NAMESPACE) for each in stored]
 
 
 def deliver(deployment: Deployment, definition: SensorDefinition, events: Sequence[dict[str, Any]]) -> Any:

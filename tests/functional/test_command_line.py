@@ -14,6 +14,7 @@ from tests.functional.conftest import OWN, STACK, Deployment, object_created
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
+from treadle.definitions.assets import AssetMaterialization, AssetObservation
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.model.assets import AssetEvent
@@ -273,6 +274,23 @@ def test_preview_that_fails_shows_the_stack_and_ends_with_1(stack: Deployment, s
     assert "\x1b" not in done.stdout
 
 
+def test_preview_and_tick_show_what_happens_to_assets(stack: Deployment, stacks: Stacks) -> None:
+    earlier = {"asset_key": "old", "partition": None}
+    seen = {"kind": "ASSET_OBSERVATION", "asset_key": "seen", "partition": "mon"}
+    answer = {"decision": "SUCCESS", "requests": [], "asset_events": [earlier, seen]}
+    stacks.functions[f"{STACK}-NewObjectsFunction-1X"] = lambda event: answer
+    made = (AssetMaterialization("made"), AssetObservation(["shop", "seen"], partition="tue"))
+    tick_id = "2026-11-22T18:00:05.000Z-1"
+    tick = Tick(SENSOR, tick_id, TickKind.LEASED, TickStatus.SUCCESS, 1, 1, 1, asset_events=made, owner="1")
+    assert stack.stores.ticks.put(tick)
+
+    previewed = treadle("sensor", "preview", SENSOR).stdout
+    shown = treadle("tick", "show", SENSOR, tick_id).stdout
+
+    assert [line for line in ("materializes old", "observes seen mon") if line not in previewed] == []
+    assert [line for line in ("materializes made", "observes shop/seen tue") if line not in shown] == []
+
+
 def test_preview_says_how_much_of_a_long_answer_is_left_out(stack: Deployment, stacks: Stacks) -> None:
     del stack
     answer = {"decision": "SUCCESS", "requests": [], "left_out": {"existing_keys": 8}}
@@ -387,13 +405,20 @@ def test_assets_are_listed_and_shown(stack: Deployment) -> None:
     events = [
         AssetEvent("shop/orders", f"e{n}", "ASSET_MATERIALIZATION", n * 1_000, '{"rows":3}') for n in (1, 2)
     ]
-    stack.stores.events.append(events)
+    observed = AssetEvent("#observed/prices", "e1", "ASSET_OBSERVATION", 5_000, '{"rows":9}')
+    stack.stores.events.append([*events, observed])
 
     assert [each["storage_id"] for each in output_of("asset", "list")] == [2]
     assert [each["storage_id"] for each in output_of("asset", "show", "shop/orders")] == [2, 1]
     assert "shop/orders" in treadle("asset", "list").stdout
     assert "1970-01-01T00:00:02Z" in treadle("asset", "show", "shop/orders").stdout
-    assert "The asset has no events." in treadle("asset", "show", "other").stdout
+    assert "The asset has no materializations." in treadle("asset", "show", "prices").stdout
+    assert [each["asset_key"] for each in output_of("asset", "list", "--observations")] == ["prices"]
+    assert [each["body"] for each in output_of("asset", "show", "prices", "--observations")] == ['{"rows":9}']
+    assert "ASSET_OBSERVATION" in treadle("asset", "show", "prices", "--observations").stdout
+    assert (
+        "The asset has no observations." in treadle("asset", "show", "shop/orders", "--observations").stdout
+    )
 
 
 def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
@@ -551,3 +576,28 @@ def test_every_command_on_a_stack_can_print_json() -> None:
     ]
 
     assert without == ["console"]
+
+
+def test_sensor_that_is_held_as_a_loop_is_listed_and_released(stack: Deployment) -> None:
+    stack.stores.ticks.hold_loop(SENSOR, 1_795_370_400_000, "30 objects in a row", 0)
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+    [held] = stack.stores.ticks.page(SENSOR, limit=5).ticks
+    listed = treadle("sensor", "list").stdout
+
+    released = treadle("sensor", "release", SENSOR, "--by", "ben").stdout
+
+    assert "looks like a loop: 30 objects in a row" in (held.held or "")
+    assert stack.stores.runs.list_by_sensor(SENSOR, 5) == []
+    assert "RUNNING, held as a loop" in listed
+    assert f"What is held starts with: treadle sensor release {SENSOR}" in listed
+    assert (
+        released == f"Sensor {SENSOR} is released, and 1 of its ticks are dispatched within about a minute.\n"
+    )
+    stack.invoke("engine/reconcile", {})
+    assert len(stack.stores.runs.list_by_sensor(SENSOR, 5)) == 1
+    assert [(each["by"], each["action"]) for each in output_of("sensor", "show", SENSOR)["edits"]] == [
+        ("ben", "release_loop")
+    ]
+    assert output_of("sensor", "show", SENSOR)["problems"] == []
+    assert "is not held as a loop" in treadle("sensor", "release", SENSOR).stderr

@@ -46,6 +46,20 @@ def test_a_sensor_is_stopped_started_and_reset_by_name(stack: MemoryStack, opera
     assert edits(stack, "b") == []
 
 
+def test_a_sensor_that_is_held_as_a_loop_is_shown_and_released(stack: MemoryStack, operator: Client) -> None:
+    stack.instance._stores.ticks.hold_loop("a", stack.instance.clock.now(), "30 objects in a row", 0)
+    (held, well, _) = operator.get("/api/overview").json["sensors"]
+
+    released = operator.post("/api/sensors/a/release-loop", {})
+
+    assert [each["kind"] for each in held["problems"]] == ["LOOP"]
+    assert "held since 2026-11-22T18:00:00.000Z: 30 objects in a row" in held["problems"][0]["message"]
+    assert (well["problems"], released.json["problems"]) == ([], [])
+    assert edits(stack, "a") == [("release_loop", ANN)]
+    stack.instance.clock.advance(1)
+    assert operator.post("/api/sensors/a/release-loop", {}).status == 409
+
+
 def test_several_are_changed_and_of_each_it_is_reported(stack: MemoryStack, operator: Client) -> None:
     body = {"action": "stop", "sensors": ["a", "unknown", "c", "a"]}
 
@@ -128,7 +142,7 @@ def test_a_cursor_that_does_not_fit_is_refused(
     assert edits(stack, "a") == []
 
 
-@pytest.mark.parametrize("action", ["start", "stop", "reset"])
+@pytest.mark.parametrize("action", ["start", "stop", "reset", "release-loop"])
 def test_a_sensor_that_there_is_not_is_not_made(stack: MemoryStack, operator: Client, action: str) -> None:
     answer = operator.post(f"/api/sensors/unknown/{action}")
 

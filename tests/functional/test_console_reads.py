@@ -10,6 +10,7 @@ import pytest
 from tests.support.console import ANN, Client, MemoryStack, console_of
 from treadle import (
     AssetMaterialization,
+    AssetObservation,
     DynamicPartitionsDefinition,
     RunRequest,
     SensorDefinition,
@@ -154,7 +155,8 @@ def test_a_tick_is_shown_with_its_requests_log_and_runs(
 ) -> None:
     made = AssetMaterialization("orders", metadata={"rows": 7})
     changes = [DynamicPartitionsDefinition(name="fruits").build_add_request(["a", AWKWARD])]
-    source.found = SensorResult([RunRequest(run_key=AWKWARD)], None, "7", changes, [made])
+    seen = AssetObservation("prices", partition="mon")
+    source.found = SensorResult([RunRequest(run_key=AWKWARD)], None, "7", changes, [made, seen])
     tick = stack.instance.tick("watch").tick
     assert tick is not None
 
@@ -163,8 +165,9 @@ def test_a_tick_is_shown_with_its_requests_log_and_runs(
     assert [each["run_key"] for each in shown["requests"]] == [AWKWARD]
     assert (shown["requests_count"], shown["cursor"], shown["dispatched"]["started"]) == (1, "7", 1)
     assert [(each["run_key"], each["status"]) for each in shown["runs"]] == [(AWKWARD, "STARTED")]
-    assert [(each["asset_key"], each["metadata"]) for each in shown["asset_events"]] == [
-        ("orders", {"rows": 7})
+    assert [(each["kind"], each["asset_key"], each["metadata"]) for each in shown["asset_events"]] == [
+        ("ASSET_MATERIALIZATION", "orders", {"rows": 7}),
+        ("ASSET_OBSERVATION", "prices", {}),
     ]
     assert shown["dynamic_partitions_request_results"] == [
         {
@@ -267,6 +270,22 @@ def test_assets_are_shown_with_their_newest_event_and_those_before(
     assert [each["storage_id"] for each in rest["events"]] == [1]
     assert rest["next"] is None
     assert viewer.get("/api/assets/events").status == 400
+
+
+def test_observations_are_shown_apart_from_materializations(stack: MemoryStack, viewer: Client) -> None:
+    for rows in range(3):
+        stack.instance.report_runless_asset_event(AssetObservation("prices", metadata={"rows": rows}))
+    stack.instance.report_runless_asset_event(AssetMaterialization("orders"))
+    kind = "ASSET_OBSERVATION"
+
+    [newest] = viewer.get("/api/assets", kind=kind).json["assets"]
+    page = viewer.get("/api/assets/events", key="prices", limit=2, kind=kind).json
+
+    assert (newest["asset_key"], newest["storage_id"], newest["kind"]) == ("prices", 3, kind)
+    assert [each["storage_id"] for each in page["events"]] == [3, 2]
+    assert [each["asset_key"] for each in viewer.get("/api/assets").json["assets"]] == ["orders"]
+    assert viewer.get("/api/assets/events", key="prices").json["events"] == []
+    assert viewer.get("/api/assets", kind="ASSET_CHECK").status == 400
 
 
 def test_the_map_shows_what_each_sensor_may_start(viewer: Client) -> None:

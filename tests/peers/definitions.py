@@ -69,10 +69,10 @@ class Job(tr.JobDefinition):
     steps: Sequence[Op]
 
     def run(self, instance: Any, run_id: str, partition_key: str | None) -> None:
-        """Run the code, and report to the instance which assets it updates."""
+        """Run the code, and report to the instance which assets it updates or observes."""
         for step in self.steps:
             for event in _events(step.function, {}):
-                if isinstance(event, tr.AssetMaterialization):
+                if isinstance(event, tr.AssetMaterialization | tr.AssetObservation):
                     instance.report_runless_asset_event(event, run_id=run_id)
         run_assets(
             [each for each in self.asset_specs if isinstance(each, Asset)], instance, run_id, partition_key

@@ -30,6 +30,7 @@ from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
+from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.redrive import Redriver
@@ -110,6 +111,7 @@ class MemoryStack:
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock),
             TickDrops(ticks, made.clock),
+            LoopReleases(ticks, sensors, made.clock),
             jobs,
             PartitionOperations(made._stores.partitions, made.clock),
             backfills,

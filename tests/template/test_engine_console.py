@@ -9,6 +9,7 @@ from tests.support.policies import Deployed, decision
 from tests.template.engine_model import FOLDER, ROLE, deployed, read_engine, template_at
 from tests.template.model import actions
 from tests.template.shared import accepts
+from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, ASSET_OBSERVED, RUN_STATUS_CHANGED
 from treadle.model.contract import PARTS
 from treadle.operate.limits import INLINE, PARAMETERS, exceeded, measure
 
@@ -227,6 +228,7 @@ def test_what_others_have_sent_is_not_forwarded() -> None:
 
     assert pattern["detail"] == {"namespace": [own], "origin": [own, {"exists": False}]}
     assert pattern["source"] == ["treadle"]
+    assert pattern["detail-type"] == [RUN_STATUS_CHANGED, ASSET_MATERIALIZED, ASSET_OBSERVED]
 
 
 def test_engine_lets_roles_that_forward_speak_for_other_engines() -> None:

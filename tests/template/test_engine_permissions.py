@@ -207,12 +207,18 @@ def test_launch_publishes_nothing() -> None:
     assert published([SOURCE], "Launch") == "implicitDeny"
 
 
-def on_bus(sources: list[str], principal: str, account: str = "123456789012", **given: str) -> str:
+def on_bus(
+    sources: list[str],
+    principal: str,
+    account: str = "123456789012",
+    kind: str = "Asset Materialized",
+    **given: str,
+) -> str:
     """Return the decision of the bus's own policy."""
     policy = deployed(**given).value(template.resources("AWS::Events::EventBus")["Bus"]["Policy"])
     context = {
         "events:source": sources,
-        "events:detail-type": ["Asset Materialized"],
+        "events:detail-type": [kind],
         "aws:PrincipalArn": [principal],
         "aws:PrincipalAccount": [account],
     }
@@ -243,6 +249,8 @@ def test_joined_accounts_publish_as_treadle_and_as_nobody_else() -> None:
     role = f"arn:aws:iam::{joined}:role/any"
 
     assert on_bus([SOURCE, SOURCE], role, joined, JoinedAccounts=joined) == "allowed"
+    assert on_bus([SOURCE], role, joined, "Asset Observed", JoinedAccounts=joined) == "allowed"
+    assert on_bus([SOURCE], role, joined, "Sensor Paused", JoinedAccounts=joined) == "implicitDeny"
     assert on_bus([SOURCE, "treadle.report"], role, joined, JoinedAccounts=joined) == "implicitDeny"
     assert (
         on_bus([SOURCE], f"arn:aws:iam::{stranger}:role/any", stranger, JoinedAccounts=joined)

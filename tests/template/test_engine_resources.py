@@ -12,6 +12,15 @@ from tests.template.shared import KEYS, names, written_metrics
 from tests.template.shared import transformed as handed_on
 from treadle.adapters.parameters import CHANGES, changed_entry
 from treadle.adapters.status_events import parse_status_change
+from treadle.engine.publish.bus_events import (
+    ASSET_MATERIALIZATION_REPORT,
+    ASSET_MATERIALIZED,
+    ASSET_OBSERVATION_REPORT,
+    ASSET_OBSERVED,
+    REPORT_SOURCE,
+    RUN_STATUS_REPORT,
+    SOURCE,
+)
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import MAX_DELAY_SECONDS, MAX_RECEIVES, RETRY_SECONDS
 from treadle.operate import cost
@@ -174,6 +183,18 @@ def test_record_reads_what_a_status_rule_hands_on(name: str, body: dict[str, Any
     assert body["detail-type"] in RULES[name]["EventPattern"]["detail-type"]
     assert parse_status_change(sent) == parse_status_change(body)
     assert sent["detail"].keys() <= body["detail"].keys() | {"responsePayload"}
+
+
+def test_record_receives_what_is_reported_and_what_other_engines_publish_of_assets() -> None:
+    reports, joined = (RULES[name]["EventPattern"] for name in ("ReportsRule", "JoinedAssetsRule"))
+
+    assert (reports["source"], joined["source"]) == ([REPORT_SOURCE], [SOURCE])
+    assert reports["detail-type"] == [
+        RUN_STATUS_REPORT,
+        ASSET_MATERIALIZATION_REPORT,
+        ASSET_OBSERVATION_REPORT,
+    ]
+    assert joined["detail-type"] == [ASSET_MATERIALIZED, ASSET_OBSERVED]
 
 
 def test_each_kind_of_target_that_reports_has_a_rule() -> None:

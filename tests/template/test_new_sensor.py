@@ -111,7 +111,7 @@ def test_layer_goes_without_the_command_line_and_the_testing_kit(tmp_path: Path)
     layer = tmp_path / "python"
     check(ROOT / "layers" / "treadle", "make", "build-TreadleLayer", f"ARTIFACTS_DIR={tmp_path}")
 
-    assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "testing"}
+    assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "dev", "testing"}
     assert list((layer / "treadle").glob(f"__pycache__/__init__.{sys.implementation.cache_tag}.pyc"))
     code = (
         f"import sys; sys.path.insert(0, {str(layer)!r}); import treadle.entrypoints as e; print(e.__file__)"

@@ -17,7 +17,7 @@ from treadle.engine.assets.asset_recorder import (
     MAX_EVENT_ID,
     MAX_NAMESPACE,
     AssetReport,
-    RemoteMaterialization,
+    RemoteAssetEvent,
 )
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision
@@ -83,7 +83,7 @@ def test_a_second_report_of_an_id_is_reported_as_the_first_whatever_it_says(harn
 
 def test_an_id_is_of_its_asset_alone(harness: EngineHarness) -> None:
     harness.assets.record(REPORT)
-    harness.assets.record(replace(REPORT, materialization=AssetMaterialization("customers")))
+    harness.assets.record(replace(REPORT, reported=AssetMaterialization("customers")))
 
     assert numbers(harness) == [1, 1]
 
@@ -125,7 +125,7 @@ def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(
     harness: EngineHarness,
 ) -> None:
     harness.assets.record(REPORT)
-    outcome = harness.assets.record(RemoteMaterialization(PUBLISHED, OTHER))
+    outcome = harness.assets.record(RemoteAssetEvent(PUBLISHED, OTHER))
 
     own, foreign = published(harness)
     assert own["storage_id"] == 1
@@ -152,7 +152,7 @@ def test_what_another_stack_reports_is_numbered_here_and_says_where_it_is_from(
 def test_what_went_through_a_stack_is_not_recorded_again(
     harness: EngineHarness, namespace: str, origin: str
 ) -> None:
-    outcome = harness.assets.record(RemoteMaterialization(replace(PUBLISHED, location=origin), namespace))
+    outcome = harness.assets.record(RemoteAssetEvent(replace(PUBLISHED, location=origin), namespace))
 
     assert outcome.decision is Decision.FOREIGN
     assert namespace in outcome.reason
@@ -216,9 +216,9 @@ def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
 
 def test_what_is_reported_to_be_made_far_ahead_was_made_now_and_stays_so(harness: EngineHarness) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
-    reports: list[AssetReport | RemoteMaterialization] = [
+    reports: list[AssetReport | RemoteAssetEvent] = [
         replace(REPORT, time=far),
-        RemoteMaterialization(replace(PUBLISHED, time=far), OTHER),
+        RemoteAssetEvent(replace(PUBLISHED, time=far), OTHER),
     ]
     now = timestamp(harness.clock.now())
     for report in reports:
@@ -249,7 +249,7 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
         replace(REPORT, time=time)
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
-        RemoteMaterialization(replace(PUBLISHED, time=time), OTHER)
+        RemoteAssetEvent(replace(PUBLISHED, time=time), OTHER)
 
 
 @pytest.mark.parametrize(
@@ -264,16 +264,16 @@ def test_what_another_stack_reports_and_cannot_be_kept_is_refused(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidReportError, match=message):
-        RemoteMaterialization(replace(PUBLISHED, **changes), OTHER)
+        RemoteAssetEvent(replace(PUBLISHED, **changes), OTHER)
     with pytest.raises(InvalidReportError, match="namespace is"):
-        RemoteMaterialization(PUBLISHED, f"{OTHER}{'x' * 300}")
+        RemoteAssetEvent(PUBLISHED, f"{OTHER}{'x' * 300}")
 
 
 def test_the_longest_ids_of_the_longest_stack_fit_into_a_key_of_the_table(harness: EngineHarness) -> None:
     namespace = f"{OTHER}{'x' * (MAX_NAMESPACE - len(OTHER))}"
     foreign = replace(PUBLISHED, event_id="e" * MAX_EVENT_ID, location=namespace)
 
-    harness.assets.record(RemoteMaterialization(foreign, namespace))
+    harness.assets.record(RemoteAssetEvent(foreign, namespace))
 
     [kept] = harness.tables.events["tables/orders"]
     assert len(f"id#{kept.event_id}".encode()) <= 1_024

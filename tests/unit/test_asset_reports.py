@@ -15,7 +15,7 @@ from treadle import AssetKey, AssetMaterialization, MetadataValue, report_asset_
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.clients import client
 from treadle.definitions.errors import InvalidReportError, SettingsError, UnknownEventError
-from treadle.engine.assets.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.assets.asset_recorder import AssetReport, RemoteAssetEvent
 from treadle.engine.publish.bus_events import envelope
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_least_that_can_be_said_takes_id_and_time_from_eventbridge() -> None:
     ],
 )
 def test_key_is_a_text_or_its_parts(reported: Any, parts: list[str]) -> None:
-    assert read(asset_key=reported).materialization.asset_key == AssetKey(parts)
+    assert read(asset_key=reported).reported.asset_key == AssetKey(parts)
 
 
 def test_all_that_is_said_is_read() -> None:
@@ -177,9 +177,9 @@ def asset_event_of(harness: EngineHarness, namespace: str = NAMESPACE) -> dict[s
 def test_what_another_stack_reports_is_read_as_it_was_reported(harness: EngineHarness) -> None:
     parsed = parse_asset_event(asset_event_of(harness))
 
-    assert isinstance(parsed, RemoteMaterialization)
+    assert isinstance(parsed, RemoteAssetEvent)
     assert (parsed.namespace, parsed.event.location, parsed.event.storage_id) == (NAMESPACE, NAMESPACE, 1)
-    assert parsed.event.materialization.plain_metadata == {"rows": 3}
+    assert parsed.event.reported.plain_metadata == {"rows": 3}
 
 
 def test_a_stack_speaks_of_its_own_account_only(harness: EngineHarness) -> None:
@@ -228,7 +228,7 @@ def test_a_materialization_says_all_itself() -> None:
     parsed = parse_asset_event(event)
 
     assert isinstance(parsed, AssetReport)
-    assert parsed.materialization == made
+    assert parsed.reported == made
     others: list[dict[str, Any]] = [{"metadata": {}}, {"partition": "p"}, {"description": "d"}]
     for more in others:
         with pytest.raises(InvalidReportError, match="give them there"):
@@ -291,7 +291,7 @@ def test_pages_example_is_read_and_its_table_names_every_field() -> None:
     report = parse_asset_event({**ENVELOPE, "detail": detail})
 
     assert isinstance(report, AssetReport)
-    assert report.materialization.plain_metadata == detail["metadata"]
+    assert report.reported.plain_metadata == detail["metadata"]
     assert set(re.findall(r"^\| `detail\.(\w+)` \|", SECTION, flags=re.MULTILINE)) == set(detail)
     made = AssetMaterialization("a", "d", {"a": MetadataValue.path("b")}, "p", {"v": "1"})
     _, event = sent(lambda: report_asset_materialization(made, run_id="r", bus="stack-bus"))
@@ -303,7 +303,7 @@ def test_every_sample_is_read() -> None:
     [foreign] = bodies("record-asset-of-another-stack")
 
     assert isinstance(parse_asset_event(own), AssetReport)
-    assert isinstance(parse_asset_event(foreign), RemoteMaterialization)
+    assert isinstance(parse_asset_event(foreign), RemoteAssetEvent)
 
 
 def bodies(name: str) -> list[dict[str, Any]]:

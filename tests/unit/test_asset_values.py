@@ -28,7 +28,7 @@ from treadle.definitions.metadata import (
 from treadle.definitions.partitions.multi import MultiPartitionKey
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.assets.asset_events import asset_event, materialized
-from treadle.engine.publish.bus_events import asset_materialized, envelope
+from treadle.engine.publish.bus_events import asset_recorded, envelope
 from treadle.model.messages import BusEvent
 
 HERE = "123456789012/eu-west-1/treadle"
@@ -125,12 +125,12 @@ def test_metadata_value_has_dagsters_accessor_also_after_storage(
     value: MetadataValue, accessor: str, expected: object
 ) -> None:
     made = AssetMaterialization("a", metadata={"it": value})
-    event = replace(recorded(), materialization=made)
+    event = replace(recorded(), reported=made)
 
     for again in (
         made,
         materialized(asset_event(event)).materialization,
-        parsed(asset_materialized(event, HERE)).materialization,
+        parsed(asset_recorded(event, HERE)).materialization,
     ):
         assert again.metadata["it"] == value
         assert getattr(again.metadata["it"], accessor) == again.metadata["it"].value == expected
@@ -182,11 +182,11 @@ def test_metadata_of_another_type_is_refused_in_dagsters_words(
 
 def test_tags_of_a_materialization_are_stored_and_published() -> None:
     made = AssetMaterialization("a", tags={"v": "1", "dagster/data_version": "any text at all"})
-    event = replace(recorded(), materialization=made)
+    event = replace(recorded(), reported=made)
 
     assert AssetMaterialization("a").tags is None
     assert materialized(asset_event(event)).materialization.tags == made.tags
-    assert parsed(asset_materialized(event, HERE)).materialization.tags == made.tags
+    assert parsed(asset_recorded(event, HERE)).materialization.tags == made.tags
 
 
 @pytest.mark.parametrize("tags", [{"a": 1}, {"a b": "1"}, {"a": "x" * 64}, {1: "a"}, {"a": "b c"}])
@@ -224,11 +224,11 @@ def parsed(event: BusEvent) -> AssetMaterialized:
 
 def test_what_is_kept_and_what_is_reported_are_the_same_materialization() -> None:
     assert materialized(asset_event(recorded())) == recorded()
-    assert parse_sensor_event(envelope(asset_materialized(recorded(), HERE), HERE)) == recorded()
+    assert parse_sensor_event(envelope(asset_recorded(recorded(), HERE), HERE)) == recorded()
 
 
 def test_an_event_of_another_account_than_it_says_is_none() -> None:
-    event = envelope(asset_materialized(recorded(), HERE), "999999999999/eu-west-1/treadle")
+    event = envelope(asset_recorded(recorded(), HERE), "999999999999/eu-west-1/treadle")
 
     with pytest.raises(UnknownEventError, match="comes from 999999999999"):
         parse_sensor_event(event)

@@ -129,7 +129,7 @@ def test_member_of_a_string_enum_is_its_text() -> None:
         ({"asset_events": [AssetKey("a")]}, "asset_events must be a list of AssetMaterialization"),
         (
             {"asset_events": AssetMaterialization("a")},
-            "asset_events must be a list of AssetMaterialization, not",
+            "asset_events must be a list of AssetMaterialization and AssetObservation, not",
         ),
     ],
 )

@@ -5,17 +5,23 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import (
+    AssetMaterialization,
+    AssetMaterialized,
+    AssetObservation,
+    recorded_as,
+)
 from treadle.definitions.metadata import MetadataValue
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZED,
+    ASSET_OBSERVED,
     MAX_PUBLISHED_TAGS,
     RUN_STATUS_CHANGED,
     SENSOR_HEALTH_CHANGED,
     SOURCE,
     RunStatusChange,
-    asset_materialized,
+    asset_recorded,
     published_tags,
     run_status_changed,
     sensor_health_changed,
@@ -100,10 +106,28 @@ def test_asset_example_is_what_is_reported_and_each_field_is_explained() -> None
     recorded = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
     [example] = re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL)
 
-    detail = asset_materialized(recorded, namespace).detail
+    detail = asset_recorded(recorded, namespace).detail
 
     assert json.loads(example) == detail
     assert set(re.findall(r"`detail\.(\w+)`", section)) == set(detail)
+
+
+def test_event_of_an_observation_has_the_fields_of_one_of_a_materialization() -> None:
+    tags, namespace = {"source": "shop"}, "123456789012/eu-west-1/main"
+    metadata = {"source": MetadataValue.path("s3://raw/orders/2026-11-22.csv")}
+    made, seen = (
+        kind("orders", None, metadata, None, tags) for kind in (AssetMaterialization, AssetObservation)
+    )
+    time = datetime(2026, 11, 22, 18, 0, 9, 250_000, UTC)
+
+    events = [asset_recorded(recorded_as(each)(each, "e", 1, time), namespace) for each in (made, seen)]
+
+    assert events[0].detail == events[1].detail
+    assert [event.kind for event in events] == [ASSET_MATERIALIZED, ASSET_OBSERVED]
+    assert (
+        f"has the fields of `{ASSET_MATERIALIZED}`"
+        in PAGE.split(f"## {ASSET_OBSERVED}\n")[1].split("\n## ")[0]
+    )
 
 
 HEALTH = PAGE.split(f"## {SENSOR_HEALTH_CHANGED}")[1].split("\n## ")[0]

@@ -15,6 +15,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.held_ticks import AGAIN_MS
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, Reconciled, Reconciler
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
+from treadle.model.registry import SensorEntry
 from treadle.model.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.operate.drops import TickDrops
 from treadle.testing.event_store import InMemoryEventStore
@@ -512,3 +513,27 @@ def test_what_a_new_process_refuses_of_held_ticks_is_counted(harness: EngineHarn
     dispatch(harness, tick)
 
     assert reconciler(harness, OTHER).reconcile(50) == Reconciled(dispatched=1, refused=1)
+
+
+@pytest.mark.parametrize(
+    ("of_engine", "of_sensor", "starts", "named"),
+    [
+        (1, 2, 2, "the 2 runs that runs_per_hour of its registry entry allows"),
+        (1, 0, 3, None),
+        (0, 1, 1, "the 1 runs that runs_per_hour of its registry entry allows"),
+        (1, None, 1, "the 1 runs that parameter RunsPerHour allows"),
+    ],
+)
+def test_hourly_limit_of_a_sensor_replaces_that_of_the_engine(
+    harness: EngineHarness, of_engine: int, of_sensor: int | None, starts: int, named: str | None
+) -> None:
+    entry = SensorEntry("watch", "shop", "", "schedule", runs_per_hour=of_sensor)
+    grants = FixedGrants({"watch": frozenset({JOB})}, {"watch": entry})
+    limits = Limits(runs_per_hour=of_engine)
+
+    outcome = harness.engine.dispatcher(harness.launches, grants, harness.bus, limits=limits).dispatch(
+        committed(harness, "a", "b", "c")
+    )
+
+    assert len(harness.tables.runs) == starts
+    assert (named in outcome.reason) if named else outcome.decision is Decision.SUCCESS

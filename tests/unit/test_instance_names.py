@@ -107,18 +107,20 @@ def test_result_of_a_run_has_the_newer_names_of_its_events() -> None:
         done.get_run_failure_event()
 
 
-def test_only_materializations_are_recorded() -> None:
-    """Dagster's observations are not; sensors do not react to them there either."""
-    observation: Any = object()
+def test_only_events_of_assets_are_recorded() -> None:
+    other: Any = object()
 
     with pytest.raises(
-        InvalidReportError, match=r"Only materializations are recorded, not <object .*AssetMaterial"
+        InvalidReportError,
+        match=r"Only materializations and observations are recorded, not <object .*AssetObservation",
     ):
-        TreadleInstance([]).report_runless_asset_event(observation)
-    with pytest.raises(InvalidResultError, match="asset_events must be a list of AssetMaterialization"):
-        SensorResult(asset_events=[observation])
-    with pytest.raises(AttributeError, match=r"'AssetObservation'. docs/guide/coming-from-dagster.md lists"):
-        _ = treadle.AssetObservation  # type: ignore[attr-defined]
+        TreadleInstance([]).report_runless_asset_event(other)
+    with pytest.raises(
+        InvalidResultError, match="asset_events must be a list of AssetMaterialization and AssetObs"
+    ):
+        SensorResult(asset_events=[other])
+    with pytest.raises(AttributeError, match=r"'AssetCheckResult'. docs/guide/coming-from-dagster.md lists"):
+        _ = treadle.AssetCheckResult  # type: ignore[attr-defined]
 
 
 def test_each_sensor_of_an_instance_is_running() -> None:

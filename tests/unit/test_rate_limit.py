@@ -32,7 +32,7 @@ def clock() -> VirtualClock:
 
 
 def limiter(tables: InMemoryTables, clock: VirtualClock, limit: int) -> RunRateLimiter:
-    return RunRateLimiter(InMemoryTickStore(tables), clock, limit)
+    return RunRateLimiter(InMemoryTickStore(tables), clock, lambda _: limit)
 
 
 def test_one_percent_of_the_limit_is_reserved_at_once(tables: InMemoryTables, clock: VirtualClock) -> None:

@@ -29,6 +29,36 @@ def test_sensor_is_read() -> None:
     )
 
 
+def test_limits_of_a_sensor_are_read() -> None:
+    plain, own = (
+        parse_sensor("daily", json.dumps(SENSOR | more))
+        for more in ({}, {"runs_per_hour": "200", "loops": "ALLOW"})
+    )
+
+    assert (plain.runs_per_hour, plain.holds_loops) == (None, True)
+    assert (own.runs_per_hour, own.holds_loops) == (200, False)
+    assert parse_sensor("daily", json.dumps(SENSOR | {"runs_per_hour": "0"})).runs_per_hour == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"runs_per_hour": "many"}, "its runs_per_hour is 'many'; it must be a whole number of runs"),
+        ({"loops": "NEVER"}, "its loops is 'NEVER'; it must be HOLD or ALLOW"),
+    ],
+)
+def test_limit_that_is_none_is_a_problem_of_the_entry(field: dict[str, str], message: str) -> None:
+    with pytest.raises(RegistryEntryError, match=message):
+        parse_sensor("daily", json.dumps(SENSOR | field))
+
+
+@pytest.mark.parametrize(("kind", "is_watched"), [("s3", True), ("schedule", False)])
+def test_only_sensors_over_buckets_are_watched_for_loops(kind: str, is_watched: bool) -> None:
+    entry = parse_sensor("daily", json.dumps(SENSOR | {"kind": kind}))
+
+    assert entry.is_watched_for_loops is is_watched
+
+
 def test_job_is_read() -> None:
     more = {
         "role": "arn:aws:iam::1:role/r",

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from tests.template.model import read
-from treadle import AssetKey, SensorDefinition
+from treadle import AssetKey, AssetMaterialization, AssetObservation, SensorDefinition
 from treadle.adapters import clients
 from treadle.adapters.asset_reports import parse_asset_event
 from treadle.engine.assets.asset_recorder import MAX_EVENT_ID, AssetReport
@@ -19,7 +19,7 @@ from treadle.engine.tick.planning import MAX_ASSET_EVENTS
 from treadle.testing import TreadleInstance
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "report-assets.md").read_text()
-JOB, SENSOR = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+JOB, SENSOR, OBSERVER = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 [MACHINE] = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, flags=re.DOTALL))
 LAUNCH_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e-1"
 CONTEXT = {"Execution.Name": LAUNCH_ID}
@@ -71,9 +71,9 @@ def test_the_state_machine_reports_under_its_launch_id() -> None:
 
     report = reported(MACHINE["States"]["Report"], given)
 
-    assert report.materialization.asset_key == AssetKey(["tables", "orders"])
-    assert report.materialization.plain_metadata == {"rows": 3}
-    assert (report.materialization.partition, report.event_id, report.run_id) == (
+    assert report.reported.asset_key == AssetKey(["tables", "orders"])
+    assert report.reported.plain_metadata == {"rows": 3}
+    assert (report.reported.partition, report.event_id, report.run_id) == (
         "2026-11-22",
         LAUNCH_ID,
         LAUNCH_ID,
@@ -103,9 +103,9 @@ def test_the_examples_state_machine_reports_its_summary() -> None:
         "$.report",
         "$.result.Payload",
     )
-    assert report.materialization.asset_key == AssetKey("summaries")
-    assert report.materialization.partition == "in/a.csv"
-    assert report.materialization.plain_metadata == {
+    assert report.reported.asset_key == AssetKey("summaries")
+    assert report.reported.partition == "in/a.csv"
+    assert report.reported.plain_metadata == {
         "rows": 3,
         "bytes": 70,
         "summary": "s3://raw/summaries/a.csv/summary.json",
@@ -113,10 +113,11 @@ def test_the_examples_state_machine_reports_its_summary() -> None:
     assert report.run_id == report.event_id == LAUNCH_ID
 
 
-def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def reports_of(code: str, monkeypatch: pytest.MonkeyPatch, **names: Any) -> list[AssetReport]:
+    """Return what RECORD reads if the code of the page runs twice."""
     module = ModuleType("app")
-    exec(JOB, module.__dict__)
-    module.__dict__["load"] = lambda _: 3
+    exec(code, module.__dict__)
+    module.__dict__.update(names)
     monkeypatch.setenv("TREADLE_BUS_NAME", "treadle")
     with mock_aws():
         clients.forget()
@@ -127,15 +128,26 @@ def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: 
         clients.forget()
 
     events = [json.loads(message["Body"]) for message in messages]
-    first, second = (parse_asset_event({**event, "account": "1", "region": "r"}) for event in events)
-    assert isinstance(first, AssetReport)
-    assert isinstance(second, AssetReport)
+    reports = [parse_asset_event({**event, "account": "1", "region": "r"}) for event in events]
+    assert len(reports) == 2
+    return [each for each in reports if isinstance(each, AssetReport)]
+
+
+def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = reports_of(JOB, monkeypatch, load=lambda _: 3)
+
     assert (first.event_id, second.event_id, first.run_id) == (LAUNCH_ID, LAUNCH_ID, LAUNCH_ID)
-    assert first.materialization == second.materialization
-    assert (first.materialization.plain_metadata, first.materialization.partition) == (
-        {"rows": 3},
-        "2026-11-22",
-    )
+    assert first.reported == second.reported
+    assert first.reported == AssetMaterialization(["tables", "orders"], None, {"rows": 3}, "2026-11-22")
+
+
+def test_the_observer_reports_under_its_launch_id_however_often_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = reports_of(OBSERVER, monkeypatch, count_rows=lambda: 3)
+
+    assert (first.event_id, second.event_id) == (LAUNCH_ID, LAUNCH_ID)
+    assert first.reported == second.reported == AssetObservation(["vendor", "prices"], metadata={"rows": 3})
 
 
 def bus_queue() -> str:

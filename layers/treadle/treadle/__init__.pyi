@@ -8,6 +8,7 @@ from treadle.definitions.asset_sensor import asset_sensor as asset_sensor
 from treadle.definitions.asset_specs import AssetDep as AssetDep
 from treadle.definitions.asset_specs import AssetSpec as AssetSpec
 from treadle.definitions.assets import AssetMaterialization as AssetMaterialization
+from treadle.definitions.assets import AssetObservation as AssetObservation
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
 from treadle.definitions.batching import Batch as Batch
@@ -109,6 +110,7 @@ from treadle.integrations.alerts.webhook import (
     make_webhook_on_run_failure_sensor as make_webhook_on_run_failure_sensor,
 )
 from treadle.integrations.reporting import report_asset_materialization as report_asset_materialization
+from treadle.integrations.reporting import report_asset_observation as report_asset_observation
 from treadle.integrations.reporting import report_run_status as report_run_status
 from treadle.integrations.s3 import FileCount as FileCount
 from treadle.integrations.s3 import Marker as Marker

@@ -1,22 +1,25 @@
-"""Parses what RECORD receives about assets: reports, and materializations from other engines."""
+"""Parses what RECORD receives about assets: reports, and events from other engines."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from treadle.adapters.events import Json, asset_materialization, parse, time_of
+from treadle.adapters.events import Json, asset_materialization, asset_observation, parse, time_of
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation, RecordedEvent, ReportedEvent
 from treadle.definitions.canonical import canonical_json
-from treadle.engine.assets.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.assets.asset_recorder import AssetReport, RemoteAssetEvent
 from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZATION_REPORT,
     ASSET_MATERIALIZED,
+    ASSET_OBSERVATION_REPORT,
+    ASSET_OBSERVED,
     REPORT_SOURCE,
     SOURCE,
     VERSION,
 )
 
-Reported = AssetReport | RemoteMaterialization
+Reported = AssetReport | RemoteAssetEvent
 
 
 def is_about_an_asset(event: Json) -> bool:
@@ -25,7 +28,7 @@ def is_about_an_asset(event: Json) -> bool:
     Args:
         event: an EventBridge envelope.
     """
-    return str(event.get("detail-type")) in {ASSET_MATERIALIZATION_REPORT, ASSET_MATERIALIZED}
+    return str(event.get("detail-type")) in {kind for _, kind in _PARSERS}
 
 
 def parse_asset_event(event: Json) -> Reported:
@@ -38,16 +41,12 @@ def parse_asset_event(event: Json) -> Reported:
         UnknownEventError: if no parser accepts it, or a field is missing.
         InvalidReportError: if its content is invalid.
     """
-    parsers: Mapping[tuple[str, str], Callable[[Json], Reported]] = {
-        (REPORT_SOURCE, ASSET_MATERIALIZATION_REPORT): _report,
-        (SOURCE, ASSET_MATERIALIZED): _foreign,
-    }
-    return parse(event, parsers)
+    return parse(event, _PARSERS)
 
 
-def _report(event: Json) -> AssetReport:
+def _report(kind: type[ReportedEvent], event: Json) -> AssetReport:
     detail = _detail(event)
-    made = AssetMaterialization.stored(
+    reported = kind.stored(
         _key(detail["asset_key"]),
         detail.get("description"),
         _metadata(detail.get("metadata")),
@@ -56,12 +55,12 @@ def _report(event: Json) -> AssetReport:
         detail.get("tags"),
     )
     time = time_of(detail.get("time") or event["time"])
-    return AssetReport(made, detail.get("event_id") or event["id"], time, detail.get("run_id"))
+    return AssetReport(reported, detail.get("event_id") or event["id"], time, detail.get("run_id"))
 
 
-def _foreign(event: Json) -> RemoteMaterialization:
+def _foreign(parsed: Callable[[Json], RecordedEvent], event: Json) -> RemoteAssetEvent:
     detail = _detail(event)
-    return RemoteMaterialization(asset_materialization(event), detail["namespace"])
+    return RemoteAssetEvent(parsed(event), detail["namespace"])
 
 
 def _detail(event: Json) -> Json:
@@ -90,3 +89,11 @@ def _text(value: object) -> str:
         msg = f"{value!r} must be a string"
         raise TypeError(msg)
     return value
+
+
+_PARSERS: Mapping[tuple[str, str], Callable[[Json], Reported]] = {
+    (REPORT_SOURCE, ASSET_MATERIALIZATION_REPORT): partial(_report, AssetMaterialization),
+    (REPORT_SOURCE, ASSET_OBSERVATION_REPORT): partial(_report, AssetObservation),
+    (SOURCE, ASSET_MATERIALIZED): partial(_foreign, asset_materialization),
+    (SOURCE, ASSET_OBSERVED): partial(_foreign, asset_observation),
+}

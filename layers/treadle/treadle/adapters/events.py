@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import (
+    AssetMaterialization,
+    AssetMaterialized,
+    AssetObservation,
+    AssetObserved,
+)
 from treadle.definitions.bounds import unicode_text
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
@@ -188,7 +193,12 @@ def _run_status(event: Json) -> RunStatusEvent:
 
 
 def asset_materialization(event: Json) -> AssetMaterialized:
-    """Parse the materialization of a bus event.
+    """Parse the materialization of a bus event; raises as `asset_observation` does."""
+    return AssetMaterialized(*_asset_event(event, AssetMaterialization))
+
+
+def asset_observation(event: Json) -> AssetObserved:
+    """Parse the observation of a bus event.
 
     Args:
         event: an EventBridge envelope.
@@ -197,10 +207,17 @@ def asset_materialization(event: Json) -> AssetMaterialized:
         KeyError, TypeError, ValueError, AttributeError: if a field is missing or has another form.
         InvalidReportError: if the description of the asset is invalid.
     """
+    return AssetObserved(*_asset_event(event, AssetObservation))
+
+
+Kind = TypeVar("Kind", AssetMaterialization, AssetObservation)
+
+
+def _asset_event(event: Json, kind: type[Kind]) -> tuple[Kind, str, int, datetime, str | None, int, str]:
     detail = event["detail"]
     _namespace(event)
     key = AssetKey.from_escaped_user_string(text(detail["asset_key"]))
-    made = AssetMaterialization.stored(
+    reported = kind.stored(
         key,
         detail["description"],
         detail["metadata"],
@@ -208,8 +225,8 @@ def asset_materialization(event: Json) -> AssetMaterialized:
         detail.get("metadata_types"),
         detail.get("tags"),
     )
-    return AssetMaterialized(
-        made,
+    return (
+        reported,
         text(detail["id"]),
         integer(detail["storage_id"]),
         time_of(detail["time"]),

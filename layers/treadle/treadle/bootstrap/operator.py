@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.adapters.dynamodb.tables import DynamoStores
-from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.redrive import Redriver
@@ -56,6 +54,7 @@ class OperatorParts:
         why: explains why something did or did not run.
         doctor: finds problems.
         drops: drops the requests for which ticks wait.
+        loops: releases sensors that are held as a loop.
         jobs: the names of the registered jobs.
         partitions: reads and repairs dynamic partitions.
         backfills: starts and controls backfills.
@@ -73,6 +72,7 @@ class OperatorParts:
     why: "Explainer"
     doctor: "Doctor"
     drops: "TickDrops"
+    loops: "LoopReleases"
     jobs: "Collection[str]"
     partitions: "PartitionOperations"
     backfills: "BackfillOperations"
@@ -88,15 +88,17 @@ def operator_parts(stack: str) -> OperatorParts:
         DeploymentError: if the stack cannot be read.
         SettingsError: if its functions are not configured as by the template.
     """
-    # Imported here because no Lambda function needs them.
+    # Imported here because no Lambda function needs them, and `treadle dev` needs no AWS.
     from treadle.adapters.blobs import S3BlobStore
     from treadle.adapters.deployment import StackDeployment
+    from treadle.adapters.dynamodb.tables import DynamoStores
     from treadle.adapters.engine import EngineFunction
     from treadle.adapters.event_sources import QueueMappings
     from treadle.adapters.health.stack_health import StackHealth
-    from treadle.adapters.queues import SqsDeadLetterQueue
+    from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
     from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
+    from treadle.adapters.targets.registry import LazyTargets
     from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.inspection import SelectedObjects, selections_of
@@ -107,6 +109,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.drops import TickDrops
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.loops import LoopReleases
     from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
@@ -123,36 +126,22 @@ def operator_parts(stack: str) -> OperatorParts:
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     dispatches = settings.text("TREADLE_DISPATCH_QUEUE_URL")
-    dead_letter_url = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    dead_letters = SqsDeadLetterQueue(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
-    jobs = RegisteredJobs(registry)
+    jobs, run_ids = RegisteredJobs(registry), RunIds.of(namespace)
     # The last part of the ARN, which the template passes to evaluators.
-    environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
-    registrations = Registrations(registry.current, environment, clock)
+    engine_id = {"TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
+    registrations = Registrations(registry.current, {**deployed.environment, **engine_id}, clock)
     queues = SensorQueues(registry.current, deployed)
     deployment = StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
-        SqsDeadLetterQueue(dead_letter_url),
+        dead_letters,
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
-    )
-    run_ids = RunIds.of(namespace)
-    objects = SelectedObjects(selections_of(deployment), S3Lister())
-    why = Explainer(
-        deployment,
-        stores.sensors,
-        stores.ticks,
-        stores.runs,
-        run_ids,
-        objects,
-        health,
-        redriver,
-        clock,
-        registrations,
     )
     runs = RunOperations(
         stores.runs,
@@ -174,7 +163,18 @@ def operator_parts(stack: str) -> OperatorParts:
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
-        why,
+        Explainer(
+            deployment,
+            stores.sensors,
+            stores.ticks,
+            stores.runs,
+            run_ids,
+            SelectedObjects(selections_of(deployment), S3Lister()),
+            health,
+            redriver,
+            clock,
+            registrations,
+        ),
         Doctor(
             deployment,
             health,
@@ -187,6 +187,7 @@ def operator_parts(stack: str) -> OperatorParts:
             stores.backfills,
         ),
         TickDrops(stores.ticks, clock),
+        LoopReleases(stores.ticks, stores.sensors, clock),
         jobs,
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, SqsQueue(dispatches), jobs, runs, run_ids, clock),
@@ -195,6 +196,7 @@ def operator_parts(stack: str) -> OperatorParts:
 
 def _of_engine(stack: "DeployedStack") -> "list[Destination]":
     """Return the queues of the engine's components, to which dead letters can be redriven."""
+    from treadle.adapters.queues import SqsQueue
     from treadle.operate.redrive_routes import Destination
 
     return [

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
-from treadle.adapters.dynamodb.tables import TableNames
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.jobs import names_in
 
 if TYPE_CHECKING:
+    from treadle.adapters.dynamodb.tables import TableNames
     from treadle.engine.dispatch.dispatcher import Limits
 
 
@@ -58,8 +58,11 @@ class Settings:
             self.problems.append(f"{name} is {value!r}; it must be a time zone such as Europe/Berlin")
             return UTC
 
-    def tables(self) -> TableNames:
+    def tables(self) -> "TableNames":
         """Return the tables' names."""
+        # Imported here, as `treadle dev` has no tables.
+        from treadle.adapters.dynamodb.tables import TableNames
+
         names = (self.text(f"TREADLE_{table}_TABLE") for table in ("SENSORS", "TICKS", "RUNS", "EVENTS"))
         return TableNames(*names)
 

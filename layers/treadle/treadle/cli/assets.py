@@ -1,4 +1,4 @@
-"""Commands on assets: list, and show one asset's events."""
+"""Commands on assets: list, and show the materializations or observations of one."""
 
 import click
 
@@ -9,38 +9,47 @@ from treadle.cli.stack import deployed, stack_option
 
 @click.group()
 def asset() -> None:
-    """List materialized assets and show their events."""
+    """List assets and show their materializations and observations."""
+
+
+_observations = click.option(
+    "--observations", is_flag=True, help="Show observations in place of materializations."
+)
 
 
 @asset.command("list")
 @stack_option
+@_observations
 @json_option
-def list_assets(stack: str, as_json: bool) -> None:
-    """List the assets, each with its newest event, newest first."""
+def list_assets(stack: str, observations: bool, as_json: bool) -> None:
+    """List the assets with their newest materialization, newest first."""
     from treadle.operate.views import asset_event_json
 
     with deployed(stack) as parts:
-        found = parts.assets.newest()
+        found = parts.assets.newest(observed=observations)
     if as_json:
         echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.asset_key, each.storage_id, when(each.time), each.body) for each in found]
-    table(("ASSET", "EVENTS", "LAST", "WITH"), rows, "No assets have been materialized yet.")
+    done = "observed" if observations else "materialized"
+    table(("ASSET", "EVENTS", "LAST", "WITH"), rows, f"No assets have been {done} yet.")
 
 
 @asset.command()
 @click.argument("key")
 @stack_option
 @limit_option(1_000)
+@_observations
 @json_option
-def show(key: str, stack: str, limit: int, as_json: bool) -> None:
-    """Show the events of the asset KEY, such as shop/orders, newest first."""
+def show(key: str, stack: str, limit: int, observations: bool, as_json: bool) -> None:
+    """Show the materializations of the asset KEY, such as shop/orders."""
     from treadle.operate.views import asset_event_json
 
     with deployed(stack) as parts:
-        found = parts.assets.events(key, limit=limit).events
+        found = parts.assets.events(key, limit=limit, observed=observations).events
     if as_json:
         echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.storage_id, when(each.time), each.kind, each.body) for each in found]
-    table(("NUMBER", "AT", "WHAT", "WITH"), rows, "The asset has no events.")
+    kind = "observations" if observations else "materializations"
+    table(("NUMBER", "AT", "WHAT", "WITH"), rows, f"The asset has no {kind}.")

@@ -12,6 +12,7 @@ from treadle.cli.assets import asset
 from treadle.cli.backfills import backfill
 from treadle.cli.console import console
 from treadle.cli.cost import cost
+from treadle.cli.dev import dev
 from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
@@ -21,6 +22,7 @@ from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
 from treadle.cli.move import move
 from treadle.cli.new_sensor import Written, find_root, write_job, write_sensor
+from treadle.cli.options import by_root
 from treadle.cli.output import scaffold_errors
 from treadle.cli.params import params
 from treadle.cli.partitions import partition
@@ -59,6 +61,7 @@ def treadle() -> None:
 
 for each in (
     init,
+    dev,
     engine,
     move,
     sensor,
@@ -84,14 +87,6 @@ for each in (
 @treadle.group()
 def new() -> None:
     """Add a sensor or a job to the project."""
-
-
-by_root = click.option(
-    "--root",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The project's folder.  [default: the nearest one with a template.yaml]",
-)
 
 
 @new.command("sensor")

@@ -10,7 +10,10 @@ from treadle.cli.output import FAILED, plain
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from treadle.bootstrap.operator import OperatorParts
+    from treadle.console.api import Operation
     from treadle.console.server import LocalServer
 
 PORT = 8787
@@ -36,7 +39,7 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
     time: whoever has it can do the same.
     """
     with deployed(stack) as parts:
-        server, address = _serving(parts, port, caller_name(by))
+        server, address = serving(lambda: parts, port, caller_name(by))
     click.echo(f"Stack {plain(stack)} at {address}\nPress Ctrl-C to stop it.")
     if not no_browser:
         webbrowser.open(address)
@@ -48,16 +51,32 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
         server.server_close()
 
 
-def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
-    """Create the server, and the URL with the token that opens it."""
+def serving(
+    parts: "Callable[[], OperatorParts]",
+    port: int,
+    by: str,
+    operations: "Sequence[Operation] | None" = None,
+    settings: "Mapping[str, str] | None" = None,
+) -> "tuple[LocalServer, str]":
+    """Create the server, and the URL with the token that opens it.
+
+    Args:
+        parts: returns what the console uses.
+        port: the port.
+        by: the name under which changes are recorded.
+        operations: the operations of the API; None for those of a deployed engine.
+        settings: what the page reads beside its sign-in configuration.
+    """
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
     from treadle.console.app import Console
+    from treadle.console.routes import OPERATIONS
     from treadle.console.server import LocalServer
     from treadle.console.static_token import Caller, Role, StaticTokenAuth
 
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    application = Console(lambda: parts, StaticTokenAuth(token, Caller(by, Role.OPERATOR)), SystemClock())
+    access = StaticTokenAuth(token, Caller(by, Role.OPERATOR), settings or {})
+    application = Console(parts, access, SystemClock(), operations or OPERATIONS)
     try:
         server = LocalServer(application, port)
     except OSError as error:

@@ -25,7 +25,7 @@ ENGINE_TEMPLATES = (
 )
 ENGINE_SETTINGS = "engine/samconfig.toml"
 """The engine's deployment settings: the operator's own once it is written."""
-LEFT_OUT = ("__pycache__", CARRIED, "cli", "testing", "*.dist-info")
+LEFT_OUT = ("__pycache__", CARRIED, "cli", "dev", "testing", "*.dist-info")
 """Parts of the library that no function imports."""
 
 OWNED = (

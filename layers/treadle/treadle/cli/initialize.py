@@ -29,9 +29,10 @@ def init(directory: Path, update: bool) -> None:
     )
     click.echo("")
     click.echo("Next:")
-    click.echo(f"  1. cd {directory} && make check")
-    click.echo("  2. Deploy an engine, if this account and Region has none: treadle engine deploy --guided")
-    click.echo("  3. Deploy the project: sam build && sam deploy --guided")
+    click.echo(f"  1. Run it on this machine: cd {directory} && treadle dev")
+    click.echo("  2. Check it: make check")
+    click.echo("  3. Deploy an engine, if this account and Region has none: treadle engine deploy --guided")
+    click.echo("  4. Deploy the project: sam build && sam deploy --guided")
 
 
 def _number(paths: list[str], what: str) -> str:

@@ -1,7 +1,8 @@
-"""Shared parts of list commands: status and limit options, and placeholders for unreadable records."""
+"""Options that several commands share, and placeholders for unreadable records."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from treadle.model.runs import Run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+by_root = click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The project's folder.  [default: the nearest one with a template.yaml]",
+)
 
 
 def statuses_option(

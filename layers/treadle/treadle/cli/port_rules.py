@@ -267,7 +267,6 @@ _EVENTS = Rule(
     "React to the status of runs or to materializations",
     LISTED,
 )
-_OBSERVATION = Rule("only materializations are recorded", "Report a materialization")
 _NO_STATUS = Rule("no run has this status or event", "Leave it out", DIFFERENT, Level.HAND)
 _READ_ONLY = Rule(
     "a sensor only reads the instance",
@@ -302,7 +301,6 @@ NAMES: Mapping[str, Rule] = {
     **dict.fromkeys(("*Resource", "*_resource"), _CLIENT),
     "get_dagster_logger": Rule("it logs to Dagster", "Use context.log", DIFFERENT, Level.HAND),
     "AssetsDefinition": _DEFINITION,
-    "AssetObservation": _OBSERVATION,
     **dict.fromkeys(("AssetCheckResult", "AssetCheckEvaluation", "AssetCheckKey", "AssetJobKey"), _CHECKS),
     **dict.fromkeys(("AssetOrCheckKey", "ResolvedAssetKey", "SensorReturnTypesUnion"), _TYPES_ONLY),
     "PipesExecutionResult": _TYPES_ONLY,
@@ -360,7 +358,6 @@ MEMBERS: Mapping[str, Rule] = {
     **dict.fromkeys(("is_handled_output", "is_loaded_input", "is_resource_init_failure"), _EVENTS),
     **dict.fromkeys(("is_successful_output", "is_asset_materialization_planned"), _EVENTS),
     **dict.fromkeys(("step_handle", "step_kind_value", "node_handle", "logging_tags", "pid"), _EVENTS),
-    **dict.fromkeys(("ASSET_OBSERVATION", "is_asset_observation", "fetch_observations"), _OBSERVATION),
     "ASSET_CHECK_*": _CHECKS,
     **dict.fromkeys(("NOT_STARTED", "MANAGED", "SUSPENDED"), _NO_STATUS),
     **dict.fromkeys(("RUN_DEQUEUED", "RUN_SUSPENDED", "RUN_RESUMED"), _NO_STATUS),

@@ -1,4 +1,4 @@
-"""Commands on sensors: list, show, start, stop, reset, preview, tick, cursor, replay."""
+"""Commands on sensors: list, show, start, stop, reset, release, preview, tick, cursor, replay."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -36,6 +36,7 @@ _HEALTH = {
     "UNREADABLE": "not found",
     "REGISTRATION": "misregistered",
     "OWNERSHIP": "another project's",
+    "LOOP": "held as a loop",
     "NOT_LOADING": "does not load",
     "FAILING": "failing",
     "LATE": "late",
@@ -73,7 +74,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors with their status, and below them the problems and how to fix them.
 
     STATUS also names the problem: not found (its function or rule is missing or cannot be read), misregistered (its
-    registry entry is inconsistent), another project's (its state is), does not load (its function), failing, late,
+    registry entry is inconsistent), another project's (its state is), held as a loop, does not load (its function), failing, late,
     blocked (by its stored state), no events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     consecutive skips; H if requests are held, R if some were refused, X if some were rejected.
@@ -196,6 +197,27 @@ def adopt(names: tuple[str, ...], fresh: bool, stack: str, by: str | None, as_js
 
     result = "belongs to project {project}" + (" and has no cursor" if fresh else "")
     _change(tuple(dict.fromkeys(names)), stack, by, change, result, as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@by_option
+@json_option
+def release(name: str, stack: str, by: str | None, as_json: bool) -> None:
+    """Release a sensor that is held as a loop: what is held starts within about a minute.
+
+    The runs before the release are no evidence any more; if the sensor is a loop, it is held again after as many runs.
+    """
+    from treadle.operate.views import sensor_json
+
+    with deployed(stack) as parts:
+        _check(parts, name)
+        held = parts.loops.release(name, caller_name(by))
+        if as_json:
+            echo_json(sensor_json(parts.overview.sensor(name)))
+            return
+    echo(f"Sensor {name} is released, and {held} of its ticks are dispatched within about a minute.")
 
 
 @sensor.command()
@@ -475,12 +497,19 @@ def _print_preview(found: Mapping[str, Any]) -> None:
     for each in tick["rejected"]:
         echo(f"rejected {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
-        echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
+        # A function of an earlier version says no kind.
+        echo_asset_event(each.get("kind"), each["asset_key"], each["partition"])
     for each in tick["dynamic_partitions_request_results"]:
         echo_partitions(each)
     for name, number in tick.get("left_out", {}).items():
         echo(f"{number} more {name.replace('_', ' ')} are omitted: the response has no room for them.")
     echo_lines([f"log: {line}" for line in tick["log"]], "")
+
+
+def echo_asset_event(kind: str | None, asset_key: str, partition: str | None) -> None:
+    """Print that a tick materializes or observes an asset."""
+    verb = "observes" if kind == "ASSET_OBSERVATION" else "materializes"
+    echo(f"{verb} {asset_key} {partition or ''}")
 
 
 def echo_partitions(result: Mapping[str, Any]) -> None:

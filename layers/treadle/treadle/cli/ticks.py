@@ -7,7 +7,7 @@ import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
-from treadle.cli.sensors import echo_partitions, echo_problems
+from treadle.cli.sensors import echo_asset_event, echo_partitions, echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
@@ -203,7 +203,7 @@ def _print_tick(tick: "Tick", runs: "dict[str, Run]") -> None:
     for refusal in tick.refusals:
         echo(f"refused: {refusal}")
     for made in tick.asset_events:
-        echo(f"materializes {made.asset_key.to_escaped_user_string()} {made.partition or ''}")
+        echo_asset_event(made.kind, made.asset_key.to_escaped_user_string(), made.partition)
     for partitions in tick.dynamic_partitions_request_results:
         echo_partitions(plain_json(partitions))
     if tick.dropped:

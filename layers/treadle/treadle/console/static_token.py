@@ -61,12 +61,13 @@ class StaticTokenAuth:
     Args:
         token: a random secret.
         caller: the user who started the console.
+        settings: what the page reads beside its sign-in configuration.
     """
 
-    sign_in: Mapping[str, str] = {"auth": "token"}
     origins: tuple[str, ...] = ()
 
-    def __init__(self, token: str, caller: Caller) -> None:
+    def __init__(self, token: str, caller: Caller, settings: Mapping[str, str] | None = None) -> None:
+        self.sign_in: Mapping[str, str] = {"auth": "token", **(settings or {})}
         self._expected = (BEARER + token).encode()
         self._caller = caller
 
@@ -75,6 +76,6 @@ class StaticTokenAuth:
         del context
         given = headers.get("authorization", "").encode(errors="replace")
         if not secrets.compare_digest(given, self._expected):
-            msg = "The token is missing or outdated: open the address that `treadle console` printed."
+            msg = "The token is missing or outdated: open the address that `treadle console` or `treadle dev` printed."
             raise UnauthorizedError(msg)
         return self._caller

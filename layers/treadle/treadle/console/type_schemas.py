@@ -8,12 +8,12 @@ from enum import Enum
 from typing import Any
 
 from treadle.console.api import Schema
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation
 from treadle.definitions.runs import StepFailure
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
-_NAMED = {each.__name__: each for each in (AssetMaterialization, StepFailure)}
+_NAMED = {each.__name__: each for each in (AssetMaterialization, AssetObservation, StepFailure)}
 """Types that the records' modules import for type checking only."""
 
 

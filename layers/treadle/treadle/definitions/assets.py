@@ -1,10 +1,10 @@
-"""Materializations of assets, in Dagster's form."""
+"""Materializations and observations of assets, in Dagster's form."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
@@ -13,26 +13,19 @@ from treadle.definitions.metadata import MetadataValue, normalized_metadata, pla
 from treadle.definitions.values import json_text, tag_texts, unicode_problem
 
 ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
+ASSET_OBSERVATION = "ASSET_OBSERVATION"
 
 MAX_METADATA = 64 * 1_024
 """Bytes of UTF-8: an asset event with all of its metadata fits into one EventBridge event."""
 
 
 @dataclass(frozen=True)
-class AssetMaterialization:
-    """The event that an asset was updated.
+class EventWithMetadata:
+    """What a materialization and an observation have in common."""
 
-    Args:
-        asset_key: the asset; a string or several stand for the key of these parts.
-        description: free text.
-        metadata: by name, plain JSON, a path, an `AssetKey` or a `MetadataValue`; at most 64 KiB in total, with the
-            description and the tags.
-        partition: its partition that was updated.
-        tags: of the materialization.
-
-    Raises:
-        InvalidReportError: if the key, the metadata or a tag is invalid or too large.
-    """
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+    _no_tags: ClassVar[Mapping[str, str] | None] = None
 
     asset_key: AssetKey
     description: str | None = None
@@ -64,18 +57,10 @@ class AssetMaterialization:
             raise InvalidReportError(msg)
         object.__setattr__(self, "metadata", values)
         object.__setattr__(self, "partition", partition)
-        object.__setattr__(self, "tags", None if tags is None else _checked_tags(tags, self._of("tags")))
+        given_tags = self._no_tags if tags is None else tags
+        checked = None if given_tags is None else _checked_tags(given_tags, self._of("tags"))
+        object.__setattr__(self, "tags", checked)
         self._check()
-        dimensions = {
-            name.removeprefix(_DIMENSION): value
-            for name, value in (tags or {}).items()
-            if name.startswith(_DIMENSION)
-        }
-        if dimensions:
-            # Imported here, as most assets have no partitions of several dimensions.
-            from treadle.definitions.partitions.multi import MultiPartitionKey
-
-            object.__setattr__(self, "partition", MultiPartitionKey(dimensions))
 
     def _of(self, what: str) -> str:
         return f"{what} of asset {self.asset_key.to_escaped_user_string()}"
@@ -115,8 +100,8 @@ class AssetMaterialization:
         partition: str | None,
         metadata_types: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> "AssetMaterialization":
-        """Return a materialization as it was before it was stored or sent as plain JSON.
+    ) -> Self:
+        """Return an event as it was before it was stored or sent as plain JSON.
 
         Args:
             asset_key: the asset.
@@ -124,31 +109,16 @@ class AssetMaterialization:
             metadata: from `plain_metadata`.
             partition: its partition.
             metadata_types: from `optional_fields`, as `tags`.
-            tags: of the materialization.
+            tags: of the event.
 
         Raises:
             InvalidReportError: if a part is invalid or too large.
         """
         return cls(asset_key, description, typed_metadata(metadata, metadata_types), partition, tags)
 
-    @staticmethod
-    def file(
-        path: str,
-        description: str | None = None,
-        asset_key: AssetKey | str | Sequence[str] | None = None,
-    ) -> "AssetMaterialization":
-        """Return the materialization of a file.
-
-        Args:
-            path: its path, also the asset's key unless one is given.
-            description: free text.
-            asset_key: the asset.
-        """
-        return AssetMaterialization(asset_key or path, description, {"path": MetadataValue.path(path)})
-
-    def with_metadata(self, metadata: Mapping[str, Any] | None) -> "AssetMaterialization":
-        """Return the same materialization with other metadata."""
-        return AssetMaterialization(self.asset_key, self.description, metadata, self.partition, self.tags)
+    def with_metadata(self, metadata: Mapping[str, Any] | None) -> Self:
+        """Return the same event with other metadata."""
+        return type(self)(self.asset_key, self.description, metadata, self.partition, self.tags)
 
     @property
     def label(self) -> str:
@@ -166,8 +136,83 @@ class AssetMaterialization:
         types = plain_types(self.metadata)
         return {
             **({"metadata_types": types} if types else {}),
-            **({} if self.tags is None else {"tags": dict(self.tags)}),
+            **({} if self.tags is None or self.tags == self._no_tags else {"tags": dict(self.tags)}),
         }
+
+
+class AssetMaterialization(EventWithMetadata):
+    """The event that an asset was updated.
+
+    Args:
+        asset_key: the asset; a string or several stand for the key of these parts.
+        description: free text.
+        metadata: by name, plain JSON, a path, an `AssetKey` or a `MetadataValue`; at most 64 KiB in total, with the
+            description and the tags.
+        partition: its partition that was updated.
+        tags: of the materialization.
+
+    Raises:
+        InvalidReportError: if the key, the metadata or a tag is invalid or too large.
+    """
+
+    kind = ASSET_MATERIALIZATION
+    noun = "materialization"
+
+    def _check(self) -> None:
+        super()._check()
+        dimensions = {
+            name.removeprefix(_DIMENSION): value
+            for name, value in (self.tags or {}).items()
+            if name.startswith(_DIMENSION)
+        }
+        if dimensions:
+            # Imported here, as most assets have no partitions of several dimensions.
+            from treadle.definitions.partitions.multi import MultiPartitionKey
+
+            object.__setattr__(self, "partition", MultiPartitionKey(dimensions))
+
+    @staticmethod
+    def file(
+        path: str,
+        description: str | None = None,
+        asset_key: AssetKey | str | Sequence[str] | None = None,
+    ) -> "AssetMaterialization":
+        """Return the materialization of a file.
+
+        Args:
+            path: its path, also the asset's key unless one is given.
+            description: free text.
+            asset_key: the asset.
+        """
+        return AssetMaterialization(asset_key or path, description, {"path": MetadataValue.path(path)})
+
+
+class AssetObservation(EventWithMetadata):
+    """The event that something was noticed about an asset, such as its number of rows, without an update of it.
+
+    It is recorded and can be queried, and triggers no sensor.
+
+    Args:
+        asset_key: the asset; a string or several stand for the key of these parts.
+        description: free text.
+        metadata: by name, plain JSON, a path, an `AssetKey` or a `MetadataValue`; at most 64 KiB in total, with the
+            description and the tags.
+        partition: its partition that was observed.
+        tags: of the observation.
+
+    Raises:
+        InvalidReportError: if the key, the metadata or a tag is invalid or too large.
+    """
+
+    kind = ASSET_OBSERVATION
+    noun = "observation"
+    _no_tags: ClassVar[Mapping[str, str] | None] = {}
+    tags: Mapping[str, str]
+
+    @property
+    def data_version(self) -> str | None:
+        """The version of the data that was observed: the tag `dagster/data_version`."""
+        return self.tags.get(DATA_VERSION_TAG)
 
 
 def _checked_tags(given: object, what: str) -> dict[str, str]:
@@ -188,10 +233,11 @@ def _is_tag(name: str, value: str) -> bool:
     return _TAG_NAME.fullmatch(name) is not None and _TAG_VALUE.fullmatch(value) is not None
 
 
+DATA_VERSION_TAG = "dagster/data_version"
 _DIMENSION = "dagster/partition/"
 _SYSTEM_TAGS = {
     "dagster/code_version",
-    "dagster/data_version",
+    DATA_VERSION_TAG,
     "dagster/logical_version",
     "dagster/reporting_user",
 }
@@ -205,21 +251,25 @@ _TAG_NAME = re.compile(r"([A-Za-z0-9_.-]{1,63}/|dagster/kind/)?[A-Za-z0-9_.-]{1,
 _TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
 
+ReportedEvent = AssetMaterialization | AssetObservation
+
+
 @dataclass(frozen=True, slots=True)
-class AssetMaterialized:
-    """The event that an asset's materialization was recorded; published once for each event id.
+class RecordedAssetEvent:
+    """The event that a materialization or an observation was recorded; published once for each event id.
 
     Attributes:
-        materialization: what was updated.
+        reported: what was reported.
         event_id: the same in a redelivery.
-        storage_id: its number among the events of its asset, in the order of recording.
-        time: when the asset was updated.
-        run_id: the run that updated it, if known.
+        storage_id: its number among the materializations, or the observations, of its asset, in the order of
+            recording.
+        time: when it happened.
+        run_id: the run that did it, if known.
         depth: the number of runs, and ticks that reported assets, that led to it, one after the other.
         location: the engine to which it was reported, as `account/region/namespace`.
     """
 
-    materialization: AssetMaterialization
+    reported: ReportedEvent
     event_id: str
     storage_id: int
     time: datetime
@@ -230,16 +280,43 @@ class AssetMaterialized:
     @property
     def asset_key(self) -> AssetKey:
         """The asset."""
-        return self.materialization.asset_key
+        return self.reported.asset_key
+
+    @property
+    def summary(self) -> str:
+        """The event in one line, for operators."""
+        partition = self.reported.partition
+        of = f" of partition {partition}" if partition else ""
+        return f"Asset {self.asset_key.to_escaped_user_string()}: {self.reported.noun} {self.storage_id}{of}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetMaterialized(RecordedAssetEvent):
+    """The event that a materialization was recorded. Sensors evaluate it."""
+
+    reported: AssetMaterialization
+
+    @property
+    def materialization(self) -> AssetMaterialization:
+        """The materialization."""
+        return self.reported
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What is the same in a redelivery of the event."""
         return ("asset", self.asset_key.to_escaped_user_string(), self.event_id)
 
-    @property
-    def summary(self) -> str:
-        """The event in one line, for operators."""
-        partition = self.materialization.partition
-        of = f" of partition {partition}" if partition else ""
-        return f"Asset {self.asset_key.to_escaped_user_string()}: materialization {self.storage_id}{of}"
+
+@dataclass(frozen=True, slots=True)
+class AssetObserved(RecordedAssetEvent):
+    """The event that an observation was recorded. No sensor evaluates it."""
+
+    reported: AssetObservation
+
+
+RecordedEvent = AssetMaterialized | AssetObserved
+
+
+def recorded_as(event: ReportedEvent) -> Callable[..., RecordedEvent]:
+    """Return the class of a recorded event."""
+    return AssetMaterialized if isinstance(event, AssetMaterialization) else AssetObserved

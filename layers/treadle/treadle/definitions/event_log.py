@@ -1,11 +1,17 @@
-"""Recorded events in Dagster's form: materializations as a sensor's function reads them, and filters."""
+"""Recorded events of assets in Dagster's form, as a sensor's function reads them, and filters."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.assets import ASSET_MATERIALIZATION, AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import (
+    AssetMaterialization,
+    AssetMaterialized,
+    AssetObservation,
+    RecordedEvent,
+    ReportedEvent,
+)
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.run_events import (
     DagsterEvent,
@@ -20,10 +26,10 @@ class EventLogEntry:
     """A recorded event.
 
     Attributes:
-        error_info: why something failed; None for a materialization.
+        error_info: why something failed; None for an event of an asset.
         level: of the log.
         user_message: as text.
-        run_id: the run that made the asset; "" if none is known, as for Dagster's runless events.
+        run_id: the run that updated or observed the asset; "" if none is known, as for Dagster's runless events.
         timestamp: seconds since the epoch.
         step_key: for compatibility with Dagster.
         job_name: likewise.
@@ -40,18 +46,16 @@ class EventLogEntry:
     dagster_event: DagsterEvent | None = None
 
     @classmethod
-    def of(cls, materialized: AssetMaterialized) -> "EventLogEntry":
-        """Make the entry of a materialization."""
-        made, run_id, time = (
-            materialized.materialization,
-            materialized.run_id or "",
-            materialized.time.timestamp(),
-        )
-        message = made.description or f"Materialized value {materialized.asset_key.to_escaped_user_string()}."
-        data = EventSpecificData(materialization=made)
-        event = DagsterEvent(
-            ASSET_MATERIALIZATION, "", message, run_id, timestamp=time, event_specific_data=data
-        )
+    def of(cls, recorded: RecordedEvent) -> "EventLogEntry":
+        """Make the entry of a materialization or an observation."""
+        run_id, time = recorded.run_id or "", recorded.time.timestamp()
+        key, description = recorded.asset_key.to_escaped_user_string(), recorded.reported.description
+        if isinstance(recorded, AssetMaterialized):
+            message, data = f"Materialized value {key}.", EventSpecificData(materialization=recorded.reported)
+        else:
+            message, data = f"Observed {key}.", EventSpecificData(asset_observation=recorded.reported)
+        message, kind = description or message, recorded.reported.kind
+        event = DagsterEvent(kind, "", message, run_id, timestamp=time, event_specific_data=data)
         return cls(None, logging.INFO, message, run_id, time, dagster_event=event)
 
     @property
@@ -82,8 +86,19 @@ class EventLogEntry:
 
     @property
     def asset_materialization(self) -> AssetMaterialization | None:
-        """The materialization."""
+        """The materialization; None if it is an observation."""
         return self.dagster_event.event_specific_data.materialization if self.dagster_event else None
+
+    @property
+    def asset_observation(self) -> AssetObservation | None:
+        """The observation; None if it is a materialization."""
+        return self.dagster_event.event_specific_data.asset_observation if self.dagster_event else None
+
+    @property
+    def tags(self) -> Mapping[str, str] | None:
+        """The tags of the materialization or observation."""
+        reported = self.dagster_event.event_specific_data.asset_event if self.dagster_event else None
+        return reported.tags if reported else None
 
     @property
     def asset_key(self) -> AssetKey | None:
@@ -101,7 +116,8 @@ class EventLogRecord:
     """A recorded event with its storage id.
 
     Attributes:
-        storage_id: its number among the events of its asset, in the order of recording, from 1.
+        storage_id: its number among the materializations, or the observations, of its asset, in the order of
+            recording, from 1.
         event_log_entry: the event.
         depth: the number of runs that led to it, one after the other.
     """
@@ -111,13 +127,13 @@ class EventLogRecord:
     depth: int = 0
 
     @classmethod
-    def of(cls, event: AssetMaterialized) -> "EventLogRecord":
-        """Make the record of a materialization."""
+    def of(cls, event: RecordedEvent) -> "EventLogRecord":
+        """Make the record of a materialization or an observation."""
         return cls(event.storage_id, EventLogEntry.of(event), event.depth)
 
     @property
     def run_id(self) -> str:
-        """The run that made the asset."""
+        """The run that updated or observed the asset."""
         return self.event_log_entry.run_id
 
     @property
@@ -137,8 +153,23 @@ class EventLogRecord:
 
     @property
     def asset_materialization(self) -> AssetMaterialization | None:
-        """The materialization."""
+        """The materialization; None if it is an observation."""
         return self.event_log_entry.asset_materialization
+
+    @property
+    def asset_observation(self) -> AssetObservation | None:
+        """The observation; None if it is a materialization."""
+        return self.event_log_entry.asset_observation
+
+    @property
+    def asset_event(self) -> ReportedEvent | None:
+        """The materialization or the observation."""
+        return self.asset_materialization or self.asset_observation
+
+    @property
+    def event_type(self) -> DagsterEventType:
+        """The type of the event."""
+        return self.event_log_entry.get_dagster_event().event_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +210,9 @@ class AssetRecord:
     asset_entry: AssetEntry
 
 
+_RECORDED = (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION)
+
+
 @dataclass(frozen=True, slots=True)
 class EventRecordsFilter:
     """A filter of events; conditions that are left out are not applied.
@@ -187,7 +221,8 @@ class EventRecordsFilter:
     time excludes are read too, so `after_cursor` is what bounds the cost.
 
     Args:
-        event_type: `DagsterEventType.ASSET_MATERIALIZATION`, as no other event of an asset is recorded.
+        event_type: `DagsterEventType.ASSET_MATERIALIZATION` or `ASSET_OBSERVATION`, as no other event of an asset
+            is recorded.
         asset_key: the asset.
         asset_partitions: any of these partitions of it.
         after_cursor: recorded after this storage id.
@@ -211,8 +246,8 @@ class EventRecordsFilter:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.event_type is not DagsterEventType.ASSET_MATERIALIZATION:
-            problems.append(f"event_type is {self.event_type}: only ASSET_MATERIALIZATION is recorded")
+        if self.event_type not in _RECORDED:
+            problems.append(f"event_type is {self.event_type}: only {' and '.join(_RECORDED)} are recorded")
         _check(self, problems, "after_cursor", "before_cursor")
 
     @property
@@ -234,7 +269,7 @@ class EventRecordsFilter:
 
 @dataclass(frozen=True, slots=True)
 class AssetRecordsFilter:
-    """A filter of an asset's materializations, as `EventRecordsFilter` in Dagster's newer terms.
+    """A filter of an asset's materializations or observations, as `EventRecordsFilter` in Dagster's newer terms.
 
     Args:
         asset_key: the asset.
@@ -260,10 +295,13 @@ class AssetRecordsFilter:
     def __post_init__(self) -> None:
         _check(self, [], "after_storage_id", "before_storage_id")
 
-    def beyond(self, place: int | None, *, ascending: bool) -> EventRecordsFilter:
+    def beyond(
+        self, event_type: DagsterEventType, place: int | None, *, ascending: bool
+    ) -> EventRecordsFilter:
         """Return the filter of the next page.
 
         Args:
+            event_type: of the events that are read.
             place: the storage id at which the previous page ended; None for the first page.
             ascending: whether pages go from the first record to the last.
         """
@@ -273,7 +311,7 @@ class AssetRecordsFilter:
         elif place is not None:
             before = place if before is None else min(place, before)
         return EventRecordsFilter(
-            DagsterEventType.ASSET_MATERIALIZATION,
+            event_type,
             self.asset_key,
             asset_partitions=self.asset_partitions,
             after_cursor=after,

@@ -48,7 +48,7 @@ class DagsterInstance(Protocol):
         """
 
     def get_asset_records(self, asset_keys: Sequence[AssetKey]) -> list[AssetRecord]:
-        """Return the records of those of the assets that were ever materialized, read strongly.
+        """Return the records of those of the assets that were ever materialized or observed, read strongly.
 
         Args:
             asset_keys: the assets.
@@ -97,7 +97,7 @@ class DagsterInstance(Protocol):
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
     ) -> list[EventLogRecord]:
-        """Return the materializations of an asset that match, latest first.
+        """Return the materializations or observations of an asset that match, latest first.
 
         Args:
             event_records_filter: the conditions.
@@ -116,6 +116,25 @@ class DagsterInstance(Protocol):
 
         Args:
             records_filter: the asset, or a filter of its materializations.
+            limit: the maximum number.
+            cursor: the previous page's `cursor`; None for the first page.
+            ascending: True for the earliest first.
+
+        Raises:
+            DagsterInvariantViolationError: if the limit is less than one, or the cursor is malformed.
+        """
+
+    def fetch_observations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """Return a page of an asset's observations, as `fetch_materializations` does of its materializations.
+
+        Args:
+            records_filter: the asset, or a filter of its observations.
             limit: the maximum number.
             cursor: the previous page's `cursor`; None for the first page.
             ascending: True for the earliest first.

@@ -14,7 +14,7 @@ from treadle.definitions.values import json_text, tag_texts, text_value
 
 if TYPE_CHECKING:
     from treadle.definitions.asset_key import AssetKey
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import ReportedEvent
     from treadle.definitions.partitions.requests import DynamicPartitionsRequest
     from treadle.definitions.runs import DagsterRun
 
@@ -145,7 +145,8 @@ class SensorResult:
         cursor: the new cursor; None and "" leave it unchanged.
         dynamic_partitions_requests: keys to add to and delete from stored sets of partitions; applied once, with
             the tick. The run requests are checked against the sets after these changes.
-        asset_events: materializations that the evaluation made or detected; recorded once, with the tick.
+        asset_events: materializations and observations that the evaluation made or detected; recorded once, with the
+            tick.
 
     Raises:
         InvalidResultError: if both run_requests and skip_reason are given, or one of the values has another
@@ -157,7 +158,7 @@ class SensorResult:
     skip_reason: str | SkipReason | None = None
     cursor: str | None = None
     dynamic_partitions_requests: "Sequence[DynamicPartitionsRequest] | None" = None
-    asset_events: "Sequence[AssetMaterialization] | None" = None
+    asset_events: "Sequence[ReportedEvent] | None" = None
 
     def __post_init__(self) -> None:
         if self.run_requests is not None:
@@ -210,9 +211,9 @@ def _listed(given: object, what: str, *kinds: type) -> Sequence[Any]:
 
 def _asset_events(given: object) -> Sequence[Any]:
     # Imported here, as most sensors report no assets.
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import AssetMaterialization, AssetObservation
 
-    return _listed(given, "asset_events", AssetMaterialization)
+    return _listed(given, "asset_events", AssetMaterialization, AssetObservation)
 
 
 def _partitions_requests(given: object) -> Sequence[Any]:
@@ -284,7 +285,7 @@ class SensorExecutionData:
         acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
         depth: the chain depth, if it is not that of its event.
         dynamic_partitions_requests: keys to add to and delete from stored sets of partitions.
-        asset_events: materializations to record.
+        asset_events: materializations and observations to record.
         wait_seconds: after how many seconds the event is to be evaluated again, as it is too early to decide.
         measures: values that an operator may want to monitor.
         dagster_run_reactions: what a run status sensor returned or yielded as its reaction.
@@ -297,7 +298,7 @@ class SensorExecutionData:
     acted_on: str | None = None
     depth: int = 0
     dynamic_partitions_requests: "Sequence[DynamicPartitionsRequest]" = ()
-    asset_events: "Sequence[AssetMaterialization]" = ()
+    asset_events: "Sequence[ReportedEvent]" = ()
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
     dagster_run_reactions: Sequence[DagsterRunReaction] = ()

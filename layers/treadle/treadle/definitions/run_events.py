@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation, ReportedEvent
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.runs import DagsterRun, RunFailure, depth_of
 from treadle.definitions.status import DagsterRunStatus
@@ -33,6 +33,7 @@ class DagsterEventType(StrEnum):
     PIPELINE_CANCELED = "PIPELINE_CANCELED"
     STEP_FAILURE = "STEP_FAILURE"
     ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
+    ASSET_OBSERVATION = "ASSET_OBSERVATION"
 
 
 EVENT_TYPES: Mapping[DagsterRunStatus, DagsterEventType] = {
@@ -80,11 +81,18 @@ class EventSpecificData:
 
     Attributes:
         error: the cause of a failure.
-        materialization: of an asset's event.
+        materialization: of the event that an asset was updated.
+        asset_observation: of the event that an asset was observed.
     """
 
     error: SerializableErrorInfo | None = None
     materialization: AssetMaterialization | None = None
+    asset_observation: AssetObservation | None = None
+
+    @property
+    def asset_event(self) -> ReportedEvent | None:
+        """The materialization or observation, of an asset's event."""
+        return self.materialization or self.asset_observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +130,14 @@ class DagsterEvent:
     @property
     def asset_key(self) -> AssetKey | None:
         """The asset, for an event of an asset."""
-        made = self.event_specific_data.materialization
-        return made.asset_key if made else None
+        reported = self.event_specific_data.asset_event
+        return reported.asset_key if reported else None
 
     @property
     def partition(self) -> str | None:
         """The asset's partition, for an event of an asset."""
-        made = self.event_specific_data.materialization
-        return made.partition if made else None
+        reported = self.event_specific_data.asset_event
+        return reported.partition if reported else None
 
     @property
     def materialization(self) -> AssetMaterialization:
@@ -148,9 +156,29 @@ class DagsterEvent:
         return made
 
     @property
+    def asset_observation_data(self) -> EventSpecificData:
+        """The details of an observation.
+
+        Raises:
+            DagsterInvariantViolationError: for another event.
+        """
+        if not self.is_asset_observation:
+            msg = (
+                f"The event has no observation: it is of type {self.event_type_value}. Look at event_type first; "
+                "ASSET_OBSERVATION has one."
+            )
+            raise DagsterInvariantViolationError(msg)
+        return self.event_specific_data
+
+    @property
     def is_step_materialization(self) -> bool:
         """Whether an asset was materialized."""
         return self.event_type is DagsterEventType.ASSET_MATERIALIZATION
+
+    @property
+    def is_asset_observation(self) -> bool:
+        """Whether an asset was observed."""
+        return self.event_type is DagsterEventType.ASSET_OBSERVATION
 
     @property
     def is_failure(self) -> bool:

@@ -12,6 +12,7 @@ from treadle.definitions.clocks import can_be_kept
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")
+_DIGEST = 24
 LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
 
 
@@ -55,7 +56,7 @@ def event_tick_id(time: int, identity: Sequence[str]) -> str:
     # A lone surrogate can occur in any JSON, and must not fail the whole batch.
     text = canonical_json(list(identity)).encode(errors="surrogatepass")
     digest = hashlib.sha256(text).hexdigest()
-    return f"{timestamp(time)}-{digest[:24]}"
+    return f"{timestamp(time)}-{digest[:_DIGEST]}"
 
 
 def tick_time(tick_id: str) -> int | None:
@@ -65,6 +66,11 @@ def tick_time(tick_id: str) -> int | None:
     except ValueError:
         return None
     return round(time.timestamp() * 1000) if time.tzinfo else None
+
+
+def event_tick_time(tick_id: str) -> int | None:
+    """Return the time of the event of an event tick, in milliseconds; None if it is not the id of such a tick."""
+    return tick_time(tick_id) if len(tick_id) == _TIMESTAMP + 1 + _DIGEST else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Outcome:
         count: how many runs were requested or started.
         trigger: what triggered it, in one line.
         rejected: the number of rejected requests.
-        held: how many requests wait for a grant, or for the next hour.
+        held: how many requests wait: for a grant, the next hour, or the release of a loop.
+        loops: 1 if it has found that the sensor looks like a loop.
         refused: how many requests and asset events were refused, not counting those that an operator dropped.
         paused: why the sensor was paused by it, if it was.
         latency: of a start, milliseconds since the tick's event or scheduled time; None for a later attempt.
@@ -52,6 +53,7 @@ class Outcome:
     trigger: str | None = None
     rejected: int = 0
     held: int = 0
+    loops: int = 0
     refused: int = 0
     paused: str | None = None
     latency: int | None = None

@@ -25,7 +25,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.assembly import SensorParts
+from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.identity import timestamp, timestamp_of
 from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
@@ -35,7 +35,6 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     MAX_DELAY_SECONDS,
-    Handler,
     instrumented,
     logger,
     process_queue,
@@ -95,8 +94,38 @@ class EvaluatorParts:
         return self.sensor.definition.name
 
 
+class Infrastructure:
+    """What an evaluator is built on: AWS. `treadle dev` has its own."""
+
+    def configured(self, definition: SensorDefinition, environment: Mapping[str, str]) -> SensorDefinition:
+        """Return the sensor as its function's environment configures it.
+
+        Raises:
+            SettingsError: with all problems at once.
+        """
+        return definition.configured(environment)
+
+    def inbox(self, origin: str, settings: Settings, *, is_needed: bool) -> Inbox:
+        """Return the sensor's queue, with the dead-letter queue."""
+        return Inbox.of(origin, settings, "TREADLE_QUEUE_URL", is_needed=is_needed)
+
+    def assembly(self, settings: Settings) -> Assembly:
+        """Return the assembly of the engine's components, once all settings are valid.
+
+        Raises:
+            SettingsError: with all problems at once.
+        """
+        return assembly(settings, S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET")))
+
+
+AWS = Infrastructure()
+
+
 def evaluator_parts(
-    definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
+    definition: SensorDefinition,
+    resources: Mapping[str, Any],
+    environment: Mapping[str, str],
+    infrastructure: Infrastructure = AWS,
 ) -> EvaluatorParts:
     """Create the objects of an evaluator.
 
@@ -104,17 +133,18 @@ def evaluator_parts(
         definition: the sensor.
         resources: what it may use, by key.
         environment: the function's environment.
+        infrastructure: where its state, its messages and its objects are.
 
     Raises:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
     try:
-        definition = definition.configured(environment)
+        definition = infrastructure.configured(definition, environment)
     except SettingsError as error:
         settings.problems.append(str(error).rstrip("."))
     interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
-    inbox = _inbox(definition, settings, interval or 0)
+    inbox = _inbox(definition, settings, interval or 0, infrastructure)
     pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
@@ -125,7 +155,7 @@ def evaluator_parts(
         settings.problems.append(problem)
     zone, granted = settings.zone("TREADLE_TIME_ZONE"), settings.granted()
     engine_id, project = environment.get("TREADLE_ENGINE_ID", ""), environment.get("TREADLE_PROJECT", "")
-    engine = assembly(settings, S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET")))
+    engine = infrastructure.assembly(settings)
     millis = (interval or 0) * 1000
     # A paused sensor drops events, so one that takes them is only slowed down.
     pauses = 0 if definition.takes_events else pause_after or 0
@@ -146,7 +176,9 @@ def evaluator_parts(
     )
 
 
-def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> Inbox:
+def _inbox(
+    definition: SensorDefinition, settings: Settings, interval: int, infrastructure: Infrastructure
+) -> Inbox:
     """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
     takes_messages = definition.takes_events or definition.is_woken
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
@@ -156,7 +188,7 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
             f"most once a minute: give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or "
             "more"
         )
-    return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
+    return infrastructure.inbox(f"sensor {definition.name}", settings, is_needed=takes_messages)
 
 
 def evaluator(
@@ -164,7 +196,7 @@ def evaluator(
     resources: Mapping[str, Any] | None = None,
     *,
     jobs: Sequence[JobDefinition] | None = None,
-) -> Handler:
+) -> "SensorHandler":
     """Return the Lambda handler that evaluates a sensor.
 
     It accepts a schedule's tick, a batch of queued events, or a single event; and, only in a direct
@@ -179,24 +211,54 @@ def evaluator(
     Raises:
         DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
     """
-    definition = definition.with_deployed_jobs(jobs)
+    return SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
 
-    @functools.cache
-    def parts() -> EvaluatorParts:
-        return evaluator_parts(definition, resources or {}, os.environ)
 
-    def handler(event: dict[str, Any], context: Any) -> Any:
-        logger().append_keys(sensor=definition.name)
+class SensorHandler:
+    """The Lambda handler of a sensor: the runtime calls whatever app.handler is (`_get_handler` in awslambdaric).
+
+    Args:
+        definition: the sensor.
+        resources: what it may use, by key.
+        infrastructure: where its state, its messages and its objects are.
+
+    Attributes:
+        parts: returns what it is built from, made on first use.
+    """
+
+    def __init__(
+        self,
+        definition: SensorDefinition,
+        resources: Mapping[str, Any],
+        infrastructure: Infrastructure = AWS,
+    ) -> None:
+        self._definition = definition
+        self._resources = resources
+        self.parts = functools.cache(
+            lambda: evaluator_parts(definition, resources, os.environ, infrastructure)
+        )
+        self._handle = instrumented(self._evaluate)
+        # With the name of a function, which wrappers such as tracers read.
+        functools.update_wrapper(self, self._handle)
+
+    def on(self, infrastructure: Infrastructure) -> "SensorHandler":
+        """Return the handler of the same sensor on another infrastructure."""
+        return SensorHandler(self._definition, self._resources, infrastructure)
+
+    def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        """Handle an invocation."""
+        return self._handle(event, context)
+
+    def _evaluate(self, event: dict[str, Any], context: Any) -> Any:
+        logger().append_keys(sensor=self._definition.name)
         if "Records" in event:
-            if definition.consumes_queue:
-                return _consume(parts(), event, context)
-            return _evaluate_batch(parts(), event, context)
+            if self._definition.consumes_queue:
+                return _consume(self.parts(), event, context)
+            return _evaluate_batch(self.parts(), event, context)
         command = _COMMANDS.get(str(event.get("treadle")))
         if command is not None:
-            return command(parts(), event, Budget(remaining_seconds(context)))
-        return _evaluate_one(parts(), event, context)
-
-    return instrumented(handler)
+            return command(self.parts(), event, Budget(remaining_seconds(context)))
+        return _evaluate_one(self.parts(), event, context)
 
 
 def scheduled_time(event: Mapping[str, Any]) -> int | None:
@@ -270,6 +332,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.rejected],
         "asset_events": [
             {
+                "kind": made.kind,
                 "asset_key": made.asset_key.to_escaped_user_string(),
                 "partition": made.partition,
                 "metadata": made.plain_metadata,

@@ -136,6 +136,7 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         (metric_names.TICKS_FAILED, outcome.recorded_failures),
         (metric_names.REJECTED_REQUESTS, outcome.rejected),
         (metric_names.HELD_REQUESTS, outcome.held),
+        (metric_names.LOOPS_DETECTED, outcome.loops),
         (metric_names.REFUSED_REQUESTS, outcome.refused),
     ):
         if number:

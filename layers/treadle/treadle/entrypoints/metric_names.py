@@ -22,6 +22,7 @@ INVALID_ENTRIES: Final = "InvalidEntries"
 LAUNCHES_FAILED: Final = "LaunchesFailed"
 LAUNCHES_RESENT: Final = "LaunchesResent"
 LAUNCH_LATENCY: Final = "LaunchLatency"
+LOOPS_DETECTED: Final = "LoopsDetected"
 MESSAGES_RETRIED: Final = "MessagesRetried"
 MESSAGES_THROTTLED: Final = "MessagesThrottled"
 RECONCILE_FAILURES: Final = "ReconcileFailures"
@@ -47,6 +48,7 @@ FOR_A_PERSON = frozenset(
         HELD_REQUESTS,
         INVALID_ENTRIES,
         LAUNCHES_FAILED,
+        LOOPS_DETECTED,
         REFUSED_REQUESTS,
         REJECTED_REQUESTS,
         RUNS_NOT_CANCELED,

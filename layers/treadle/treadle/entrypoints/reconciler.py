@@ -43,6 +43,7 @@ _RECONCILED: Mapping[str, str] = {
     "registered": metric_names.ENTRIES_REGISTERED,
     "invalid": metric_names.INVALID_ENTRIES,
     "held": metric_names.HELD_REQUESTS,
+    "loops": metric_names.LOOPS_DETECTED,
     "refused": metric_names.REFUSED_REQUESTS,
     "backfilled": metric_names.BACKFILL_RUNS_RECOVERED,
     "blocked": metric_names.BACKFILLS_BLOCKED,

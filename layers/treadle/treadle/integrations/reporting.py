@@ -1,14 +1,14 @@
-"""Reports from jobs: a run's start and end where the target emits no events, and materializations."""
+"""Reports from jobs: a run's start and end where the target emits no events, and events of assets."""
 
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
 from treadle.definitions.asset_key import AssetKey
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.assets import AssetMaterialization, AssetObservation, ReportedEvent
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import check_time, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
@@ -19,7 +19,7 @@ from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.publish.bus_events import (
     REPORT_SOURCE,
     REPORTED_STATUSES,
-    asset_materialization_report,
+    asset_report,
     run_status_report,
 )
 from treadle.model.messages import BusEvent
@@ -91,27 +91,76 @@ def report_asset_materialization(
         SettingsError: if no bus is named.
         StoreError: if the bus did not accept the report.
     """
-    made = _made(asset_key, description, metadata, partition)
+    made = _made(AssetMaterialization, asset_key, description, metadata, partition)
+    return _report_asset_event(made, run_id, event_id, time, bus)
+
+
+def report_asset_observation(
+    asset_key: AssetObservation | AssetKey | str | Sequence[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    partition: str | None = None,
+    description: str | None = None,
+    run_id: str | None = None,
+    event_id: str | None = None,
+    time: datetime | None = None,
+    bus: str | None = None,
+) -> str:
+    """Report what was noticed about an asset without an update of it, and return the event's id.
+
+    It is recorded once for each asset and event id. No sensor is triggered by it; sensors read it with
+    `context.instance.fetch_observations`.
+
+    Args:
+        asset_key: the asset, or an `AssetObservation` with all details.
+        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in total.
+        partition: the partition that was observed.
+        description: free text.
+        run_id: the run that observed it, or the launch id of the job.
+        event_id: at most 512 bytes; a job that may run twice passes an id of its own, such as its launch id,
+            so that a second report has no effect. By default each call makes a new report.
+        time: when it was observed, with a time zone; now if None.
+        bus: the name or ARN of Treadle's bus; the environment's `TREADLE_BUS_NAME` if None.
+
+    Raises:
+        InvalidReportError: if an argument is invalid.
+        SettingsError: if no bus is named.
+        StoreError: if the bus did not accept the report.
+    """
+    made = _made(AssetObservation, asset_key, description, metadata, partition)
+    return _report_asset_event(made, run_id, event_id, time, bus)
+
+
+Kind = TypeVar("Kind", AssetMaterialization, AssetObservation)
+
+
+def _made(
+    kind: type[Kind],
+    given: Kind | AssetKey | str | Sequence[str],
+    description: str | None,
+    metadata: Mapping[str, Any] | None,
+    partition: str | None,
+) -> Kind:
+    if not isinstance(given, AssetMaterialization | AssetObservation):
+        return kind(given, description, metadata, partition)
+    if not isinstance(given, kind):
+        msg = f"report_asset_{kind.noun} reports no {type(given).__name__}. Use report_asset_{given.noun}."
+        raise InvalidReportError(msg)
+    if description is not None or metadata is not None or partition is not None:
+        msg = f"metadata, partition and description are in the {kind.__name__} already: give them there."
+        raise InvalidReportError(msg)
+    return given
+
+
+def _report_asset_event(
+    made: ReportedEvent, run_id: str | None, event_id: str | None, time: datetime | None, bus: str | None
+) -> str:
     # Always with an id, as a request to the bus may be sent again.
     named = str(uuid4()) if event_id is None else event_id
     report = AssetReport(made, named, _checked_time(time), run_id)
     reported_at = timestamp(int(report.time.timestamp() * 1000))
-    _send(asset_materialization_report(made, named, reported_at, run_id=run_id), bus)
+    _send(asset_report(made, named, reported_at, run_id=run_id), bus)
     return named
-
-
-def _made(
-    given: AssetMaterialization | AssetKey | str | Sequence[str],
-    description: str | None,
-    metadata: Mapping[str, Any] | None,
-    partition: str | None,
-) -> AssetMaterialization:
-    if not isinstance(given, AssetMaterialization):
-        return AssetMaterialization(given, description, metadata, partition)
-    if description is not None or metadata is not None or partition is not None:
-        msg = "metadata, partition and description are in the AssetMaterialization already: give them there."
-        raise InvalidReportError(msg)
-    return given
 
 
 def _checked_time(time: datetime | None) -> datetime:

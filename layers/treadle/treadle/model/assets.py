@@ -10,7 +10,8 @@ class AssetEvent:
     """An event of an asset, or of a job's completed run.
 
     Attributes:
-        asset_key: the asset's key, its parts joined by "/"; for a job's runs, the job's `ended_runs_key`.
+        asset_key: the asset's key, its parts joined by "/"; of an observation, the asset's `observed_key`; for a
+            job's runs, the job's `ended_runs_key`.
         event_id: the same on a redelivery.
         kind: such as "ASSET_MATERIALIZATION".
         time: when it happened.
@@ -50,6 +51,24 @@ def check_readable(event: AssetEvent) -> None:
 def ended_runs_key(job: str) -> str:
     """Return the key under which the completed runs of a job are stored; no asset key has this prefix."""
     return f"#ended/{job}"
+
+
+_OBSERVED = "#observed/"
+
+
+def observed_key(asset_key: str) -> str:
+    """Return the key under which the observations of an asset are stored; no asset key has this prefix."""
+    return f"{_OBSERVED}{asset_key}"
+
+
+def is_observed_key(key: str) -> bool:
+    """Return whether a key is that of an asset's observations."""
+    return key.startswith(_OBSERVED)
+
+
+def asset_of(key: str) -> str:
+    """Return the asset's key of a key of its materializations or observations."""
+    return key.removeprefix(_OBSERVED)
 
 
 def is_ended_runs_key(key: str) -> bool:

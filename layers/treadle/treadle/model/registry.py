@@ -20,7 +20,7 @@ SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
 ROOT = "/treadle"
 
 _MOST_DIGITS = 9
-"""The maximum number of digits of an interval in seconds: about thirty years."""
+"""The maximum number of digits of a number, such as an interval in seconds: about thirty years."""
 
 SENSORS, JOBS = "sensors", "jobs"
 """The folders of an engine's path."""
@@ -49,6 +49,8 @@ class SensorEntry:
         interval_seconds: the interval between two ticks; its function has the same value. 0 where the
             template gives none.
         dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
+        runs_per_hour: how many runs it may start per hour, 0 for no limit; None for the engine's own limit.
+        holds_loops: False if its requests are started although they look like a loop through its bucket.
         registered_at: when the engine first read this value of the entry, in milliseconds.
     """
 
@@ -64,6 +66,8 @@ class SensorEntry:
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED
     interval_seconds: int = 0
     dead_letters: str = ""
+    runs_per_hour: int | None = None
+    holds_loops: bool = True
     # Not part of its identity: the same entry, registered again, compares equal.
     registered_at: int = field(default=0, compare=False)
 
@@ -71,6 +75,11 @@ class SensorEntry:
     def is_ticked(self) -> bool:
         """True if a schedule ticks it."""
         return self.kind not in EVENT_KINDS
+
+    @property
+    def is_watched_for_loops(self) -> bool:
+        """True if its requests are held once its runs create the objects that it watches."""
+        return self.kind == "s3" and self.holds_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +247,8 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
         text: the value, a JSON object of strings: `project`, `function` and `kind`; and optionally `jobs`
             (names separated by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or
             STOPPED: the status until an operator sets another one; default STOPPED), `interval` (seconds
-            between two ticks) and `dead_letters` (the URL of the project's dead-letter queue).
+            between two ticks), `dead_letters` (the URL of the project's dead-letter queue), `runs_per_hour` (how
+            many runs it may start per hour; 0 for no limit) and `loops` (HOLD or ALLOW; default HOLD).
 
     Raises:
         RegistryEntryError: if it is malformed.
@@ -255,8 +265,10 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
         _text(fields, "log_group"),
         _contract(fields),
         _status(fields),
-        _seconds(fields, "interval"),
+        _whole(fields, "interval", "seconds") or 0,
         _text(fields, "dead_letters"),
+        _whole(fields, "runs_per_hour", "runs"),
+        _holds_loops(fields),
     )
 
 
@@ -398,15 +410,25 @@ def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
     return DefaultSensorStatus(text)
 
 
-def _seconds(fields: Mapping[str, Any], name: str) -> int:
+def _whole(fields: Mapping[str, Any], name: str, unit: str) -> int | None:
     text = _text(fields, name)
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
         msg = (
-            f"its {name} is {text!r}; it must be a whole number of seconds. Correct it in its project's "
+            f"its {name} is {text!r}; it must be a whole number of {unit}. Correct it in its project's "
             "template."
         )
         raise RegistryEntryError(msg)
-    return int(text or 0)
+    return int(text)
+
+
+def _holds_loops(fields: Mapping[str, Any]) -> bool:
+    text = _text(fields, "loops") or "HOLD"
+    if text not in {"HOLD", "ALLOW"}:
+        msg = f"its loops is {text!r}; it must be HOLD or ALLOW. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return text == "HOLD"
 
 
 def _contract(fields: Mapping[str, Any]) -> int:

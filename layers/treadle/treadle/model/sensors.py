@@ -193,6 +193,7 @@ class Edit:
         cursor: the new cursor, if it is.
         if_epoch: the epoch that the operator saw; None to apply the edit unconditionally.
         freed_key: a run key of the sensor to release; nothing else is changed then.
+        releases_loop: True if the sensor is released that was held as a loop; nothing else is changed then.
         project: the project that the state belongs to from now on. If the cursor is changed with it, the last run
             key, a pause and the backoff after failures end, too: the sensor starts over.
     """
@@ -204,6 +205,7 @@ class Edit:
     cursor: str | None = None
     if_epoch: int | None = None
     freed_key: str | None = None
+    releases_loop: bool = False
     project: str | None = None
 
     @property
@@ -225,7 +227,7 @@ class RecordedEdit:
     Attributes:
         at: when it was made.
         by: the operator, truncated.
-        action: "start", "stop", "reset", "set_cursor", "release", "adopt" or
+        action: "start", "stop", "reset", "set_cursor", "release" of a run key, "release_loop", "adopt" or
             "adopt_fresh".
         before: the status before it, PAUSED where Treadle had paused the sensor; or the cursor, truncated; or
             the project, with the cursor if that was cleared.
@@ -264,6 +266,8 @@ def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit
     by, epoch = fit(edit.by, _SHOWN), state.epoch + 1
     if edit.freed_key is not None:
         return RecordedEdit(edit.at, by, "release", None, _shown(edit.freed_key), epoch)
+    if edit.releases_loop:
+        return RecordedEdit(edit.at, by, "release_loop", None, None, epoch)
     if edit.project is not None:
         before, action = state.project or "no project", "adopt"
         if edit.starts_over:

@@ -24,7 +24,7 @@ from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import TickStatus
 
 if TYPE_CHECKING:
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import AssetMaterialization, AssetObservation
     from treadle.model.partitions import ChangeTime, PartitionChange
 
 
@@ -216,7 +216,7 @@ class TickBase:
         dispatched: the results of its requests; None until it is dispatched.
         paused: why the sensor was paused by it, if it was.
         held: why its dispatch waits, if it does.
-        held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched
+        held_requests: how many requests wait; of a tick that is dispatched
             in chunks, those of the chunk that was processed last.
     """
 
@@ -255,7 +255,7 @@ class Tick(TickBase):
         depth: its chain depth, the number of Treadle's runs that led to it, one after the other.
         dropped: an operator's decision to drop the requests that still wait.
         acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
-        asset_events: materializations that DISPATCH is to record.
+        asset_events: materializations and observations that DISPATCH is to record.
         dynamic_partitions_request_results: keys of dynamic partitions that DISPATCH is to add or delete.
     """
 
@@ -271,7 +271,7 @@ class Tick(TickBase):
     depth: int = 0
     dropped: Drop | None = None
     acted_on: str | None = None
-    asset_events: "tuple[AssetMaterialization, ...]" = ()
+    asset_events: "tuple[AssetMaterialization | AssetObservation, ...]" = ()
     dynamic_partitions_request_results: tuple[DynamicPartitionsRequestResult, ...] = ()
 
     def __post_init__(self) -> None:

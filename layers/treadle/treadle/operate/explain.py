@@ -11,6 +11,7 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.identity import RunIds, timestamp
 from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.model.backfills import backfill_of
+from treadle.model.loops import NEVER_HELD
 from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explain_events import EventExplainer
 from treadle.operate.explain_objects import ObjectExplainer
@@ -122,7 +123,8 @@ class Explainer:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
         failed = self._last_failure(sensor) if state.failure_streak else None
         edits, now = self._sensors.edits(sensor), self._clock.now()
-        seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now)
+        loop = self._ticks.loop_holds([sensor]).get(sensor, NEVER_HELD)
+        seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now, loop)
         registered = self._registrations.of_sensors([deployed]) if self._registrations else {}
         problems = problems_of(
             seen, self._loads.check(deployed) if seen.is_unproven else None, registered.get(sensor, ())

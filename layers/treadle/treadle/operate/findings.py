@@ -98,7 +98,7 @@ def of_switch(switch: EventTrigger) -> Iterator[Finding]:
 
 
 def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
-    """Report requests of a sensor that wait for a grant, or for the next hour.
+    """Report requests of a sensor that wait for a grant, the next hour, or the release of a loop.
 
     Args:
         sensor: the sensor's name.
@@ -106,7 +106,7 @@ def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
         is_all: False if there may be more.
     """
     message = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held; the first is {ticks[0].tick_id}: {ticks[0].held}"
-    advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
+    advice = "Grant the job or raise the limit, and deploy; or release a loop: treadle sensor release. Or drop them: treadle tick drop."
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, message, advice)
 
 

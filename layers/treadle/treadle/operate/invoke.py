@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.assets.asset_events import materialized
-from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
+from treadle.engine.publish.bus_events import asset_recorded, envelope, run_status_changed
 from treadle.engine.publish.publisher import statuses_reached
 from treadle.engine.tick.preview import STORED
 from treadle.model.assets import AssetEvent
@@ -58,7 +58,7 @@ def event_of_run(run: Run, namespace: str) -> Mapping[str, object]:
 
 def event_of_asset(event: AssetEvent, namespace: str) -> Mapping[str, object]:
     """Build the event of a materialization, as EventBridge delivers it."""
-    return envelope(asset_materialized(materialized(event), namespace), namespace)
+    return envelope(asset_recorded(materialized(event), namespace), namespace)
 
 
 class SensorInvoker:

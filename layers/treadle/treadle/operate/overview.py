@@ -8,6 +8,7 @@ from treadle.definitions.errors import CommandRefusedError, UnreadableRecordErro
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.tick.schedule import MINUTE_MS, phase_of, slot
 from treadle.model.deployment import DeployedSensor
+from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.sensors import SensorState
 from treadle.model.ticks import TickSummary, TickTrouble
 from treadle.operate.load_checks import LoadChecks
@@ -133,7 +134,7 @@ class Overview:
         self.loads = LoadChecks(deployment, clock)
 
     def sensors(self) -> list[SensorView]:
-        """Return all sensors by name; costs one request per hundred, plus three each, sixteen at a time.
+        """Return all sensors by name; costs two requests per hundred, plus three each, sixteen at a time.
 
         The function of a sensor that has not evaluated since its deployment, or when due, is invoked to check
         that it loads, at most once a minute.
@@ -155,11 +156,18 @@ class Overview:
     def _views(self, deployed: list[DeployedSensor]) -> list[SensorView]:
         now = self._clock.now()
         states = self._sensors.get_many([each.name for each in deployed])
+        loops = self._ticks.loop_holds([each.name for each in deployed])
         registered = self._registrations.of_sensors(deployed) if self._registrations else {}
         with ThreadPoolExecutor(_WORKERS) as pool:
             return list(
                 pool.map(
-                    lambda each: self._view(each, states[each.name], now, registered.get(each.name, ())),
+                    lambda each: self._view(
+                        each,
+                        states[each.name],
+                        loops.get(each.name, NEVER_HELD),
+                        now,
+                        registered.get(each.name, ()),
+                    ),
                     deployed,
                 )
             )
@@ -168,6 +176,7 @@ class Overview:
         self,
         deployed: DeployedSensor,
         state: SensorState,
+        loop: LoopHold,
         now: int,
         registration: Sequence[SensorProblem],
     ) -> SensorView:
@@ -178,7 +187,7 @@ class Overview:
         runs = self._runs.counts(deployed.name, now - DAY_MS, COUNTED)
         status = effective_status(deployed, state)
         is_running = status == InstigatorStatus.RUNNING
-        seen = observed(deployed, state, ticks, now)
+        seen = observed(deployed, state, ticks, now, loop)
         return SensorView(
             name=deployed.name,
             kind=deployed.kind,
@@ -235,7 +244,7 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
 
 
 def observed(
-    deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickSummary], now: int
+    deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickSummary], now: int, loop: LoopHold
 ) -> Observation:
     """Collect what `problems_of` needs about a sensor.
 
@@ -244,11 +253,12 @@ def observed(
         state: its stored state.
         ticks: its last ticks.
         now: the time.
+        loop: whether it is held as a loop.
     """
     is_running = state.is_running(deployed.default_status)
     due = _due(deployed, state) if is_running else None
     lag = None if not due else max(0, now - due) / 1000
-    return Observation(deployed, state, ticks, is_running, lag, now)
+    return Observation(deployed, state, ticks, is_running, lag, now, loop)
 
 
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:

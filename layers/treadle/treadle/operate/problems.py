@@ -10,6 +10,7 @@ from treadle.engine.reconcile.late_sensors import patience
 from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.model.deployment import DeployedSensor
+from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.sensors import SensorState
 from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explanation import closed, error_summary
@@ -40,6 +41,7 @@ class ProblemKind(StrEnum):
     UNREADABLE = "UNREADABLE"
     REGISTRATION = "REGISTRATION"
     OWNERSHIP = "OWNERSHIP"
+    LOOP = "LOOP"
     NOT_LOADING = "NOT_LOADING"
     FAILING = "FAILING"
     LATE = "LATE"
@@ -54,7 +56,7 @@ class SensorProblem:
 
     Attributes:
         kind: UNREADABLE: its function or rule cannot be read; REGISTRATION: its registry entry is inconsistent with
-            the registry, or its function with the engine; OWNERSHIP: its state belongs to another project;
+            the registry, or its function with the engine; OWNERSHIP: its state belongs to another project; LOOP: its requests are held, as it looks like a loop;
             NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it did
             not tick when due; BLOCKED: its stored state prevents ticks; NO_EVENTS: its rule is disabled; UNCHECKED:
             whether its function loads is unknown.
@@ -78,6 +80,7 @@ class Observation:
         is_running: whether it evaluates.
         lag_seconds: how long ago its next tick was due; None if none is due.
         now: the time.
+        loop: whether it is held as a loop.
     """
 
     deployed: DeployedSensor
@@ -86,6 +89,7 @@ class Observation:
     is_running: bool
     lag_seconds: float | None
     now: int
+    loop: LoopHold = NEVER_HELD
 
     @property
     def has_never_ticked(self) -> bool:
@@ -148,6 +152,8 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     elif load is not None and load.unchecked:
         message = f"It is unknown whether its function loads: {load.unchecked}"
         yield SensorProblem(ProblemKind.UNCHECKED, closed(message), load.advice)
+    if seen.loop.held_at is not None:
+        yield _looping(seen.deployed.name, seen.loop.held_at, seen.loop.reason)
     if seen.state.is_foreign(seen.deployed.project):
         yield _foreign(seen)
         if seen.deployed.settings.get("TREADLE_PROJECT"):
@@ -165,6 +171,15 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
         yield SensorProblem(
             ProblemKind.NO_EVENTS, message, "treadle doctor prints the command that enables it."
         )
+
+
+def _looping(name: str, since: int, reason: str) -> SensorProblem:
+    message = f"It looks like a loop, so that its requests are held since {timestamp(since)}: {reason}."
+    advice = (
+        "Find out whether its job writes where it watches, and correct that or its prefix. What is held starts with: "
+        f"treadle sensor release {name}"
+    )
+    return SensorProblem(ProblemKind.LOOP, message, advice)
 
 
 def _foreign(seen: Observation) -> SensorProblem:

@@ -8,7 +8,7 @@ from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.engine.assets.asset_events import materialized
-from treadle.engine.publish.bus_events import asset_materialized, envelope, run_status_changed
+from treadle.engine.publish.bus_events import asset_recorded, envelope, run_status_changed
 from treadle.engine.publish.publisher import statuses_reached
 from treadle.model.records import each_readable
 from treadle.model.run_queries import RunQuery
@@ -123,7 +123,7 @@ class Replayer:
             kept = self._assets.between(key, after)
             made = each_readable(materialized, (each for each in kept if not 0 < each.time < begin))
             bus_events = [
-                asset_materialized(each, self._namespace)
+                asset_recorded(each, self._namespace)
                 for each in made
                 if begin <= int(each.time.timestamp() * 1000) < end
             ]

@@ -51,6 +51,7 @@ def tick_json(tick: Tick) -> Json:
     """Return a complete tick as JSON, without the token of its evaluation."""
     made = [
         {
+            "kind": each.kind,
             "asset_key": each.asset_key.to_escaped_user_string(),
             "partition": each.partition,
             "description": each.description,

@@ -56,12 +56,13 @@ class EventStore(RecordedEvents, Protocol):
             StoreError: if the store did not answer; some events may have been stored.
         """
 
-    def asset_keys(self, after: str, limit: int) -> list[str]:
-        """List the keys of assets with any event, in order, strongly consistent, from a separate directory.
+    def asset_keys(self, after: str, limit: int, *, observed: bool = False) -> list[str]:
+        """List the keys of materialized assets, in order, strongly consistent, from a separate directory.
 
         Args:
             after: only keys that sort after this one; empty for all.
             limit: the maximum number.
+            observed: True for the keys of observed assets.
         """
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:

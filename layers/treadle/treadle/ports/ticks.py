@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from treadle.definitions.status import TickStatus
+from treadle.model.loops import LoopHold
 from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, Tick, TickPage, TickTrouble
 
 MOST_READ = 1_000
@@ -158,6 +159,51 @@ class TickStore(Protocol):
 
         Returns:
             How many of them may start: all, fewer, or none.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def loop_hold(self, sensor: str) -> LoopHold:
+        """Return whether a sensor's requests are held as a loop, strongly consistent.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def loop_holds(self, sensors: Collection[str]) -> dict[str, LoopHold]:
+        """Return the same of several sensors; those that never were held, or whose item is unreadable, are left out.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def hold_loop(self, sensor: str, held_at: int, reason: str, released_at: int) -> bool:
+        """Record that a sensor's requests are held as a loop, unless they are held, or were released meanwhile.
+
+        Args:
+            sensor: the sensor's name.
+            held_at: since when.
+            reason: what looks like a loop, for an operator.
+            released_at: when they were released last, as the evidence was judged; 0 if they never were.
+
+        Returns:
+            Whether this call, or an earlier one of the same time and reason, has recorded it.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def release_loop(self, sensor: str, at: int, by: str) -> bool:
+        """Record that an operator has released a sensor's requests, if they are held.
+
+        Args:
+            sensor: the sensor's name.
+            at: when.
+            by: the operator.
+
+        Returns:
+            Whether this call, or an earlier one of the same time and operator, has released them.
 
         Raises:
             StoreError: if the store did not answer.

@@ -43,18 +43,22 @@ class BusReader:
     Args:
         tables: contain the runs.
         engine: builds the publisher.
+
+    Attributes:
+        published: each run as it was when its statuses were last published, by its id.
+        bus: the bus.
     """
 
     def __init__(self, tables: InMemoryTables, engine: Assembly) -> None:
         self._tables = tables
-        self._published: dict[str, Run] = {}
+        self.published: dict[str, Run] = {}
         self.bus = InMemoryBus()
         self._delivered = 0
         self._publisher = engine.publisher(self.bus)
 
     def fresh(self) -> list[BusRecord]:
         """Return the events of runs and assets since the last call, as sensors receive them."""
-        self._publish()
+        self.publish()
         events, self._delivered = self.bus.events[self._delivered :], len(self.bus.events)
         return [
             bus_record(event) for event in events if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}
@@ -62,15 +66,16 @@ class BusReader:
 
     def run_status_events(self) -> list[RunStatusEvent]:
         """Return all status changes of runs, in order; those not yet delivered are delivered by `fresh`."""
-        self._publish()
+        self.publish()
         records = [bus_record(event) for event in self.bus.events if event.kind == RUN_STATUS_CHANGED]
         return [each for each in records if isinstance(each, RunStatusEvent)]
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Publish the statuses that runs have reached since the last call."""
         for run in list(self._tables.runs.values()):
-            before = self._published.get(run.run_id)
+            before = self.published.get(run.run_id)
             if before is not run:  # Records are immutable: the same object has no new status.
-                self._published[run.run_id] = run
+                self.published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
 
 

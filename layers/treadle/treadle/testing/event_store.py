@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from treadle.model.assets import AssetEvent, is_ended_runs_key
+from treadle.model.assets import AssetEvent, asset_of, is_ended_runs_key, is_observed_key
 from treadle.ports.assets import AT_ONCE
 from treadle.testing.tables import InMemoryTables
 
@@ -27,10 +27,11 @@ class InMemoryEventStore:
             stored.append(known)
         return known
 
-    def asset_keys(self, after: str, limit: int) -> list[str]:
+    def asset_keys(self, after: str, limit: int, *, observed: bool = False) -> list[str]:
         """Return asset keys."""
-        found = (key for key, events in self._tables.events.items() if events and not is_ended_runs_key(key))
-        return sorted(key for key in found if key > after)[:limit]
+        found = [key for key, events in self._tables.events.items() if events and not is_ended_runs_key(key)]
+        of_kind = (asset_of(key) for key in found if is_observed_key(key) == observed)
+        return sorted(key for key in of_kind if key > after)[:limit]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """Return the events with higher numbers."""

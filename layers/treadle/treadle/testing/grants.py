@@ -1,6 +1,11 @@
 """Which sensor may start which jobs, without a registry."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+
+from treadle.model.registry import SensorEntry
+
+_NONE: Mapping[str, SensorEntry] = MappingProxyType({})
 
 
 class FixedGrants:
@@ -8,10 +13,14 @@ class FixedGrants:
 
     Args:
         jobs: the names of the jobs that each sensor may start.
+        sensors: the entries of registered sensors.
     """
 
-    def __init__(self, jobs: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self, jobs: Mapping[str, frozenset[str]], sensors: Mapping[str, SensorEntry] = _NONE
+    ) -> None:
         self._jobs = jobs
+        self._sensors = sensors
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
         """Return whether a sensor may start a job, at any time."""
@@ -22,3 +31,7 @@ class FixedGrants:
         """Return "": only the sensor's own list restricts it."""
         del sensor, job
         return ""
+
+    def sensors(self) -> Mapping[str, SensorEntry]:
+        """Return the entries."""
+        return self._sensors

@@ -8,10 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import (
+    AssetMaterialization,
+    AssetMaterialized,
+    AssetObservation,
+    AssetObserved,
+    RecordedAssetEvent,
+    RecordedEvent,
+    ReportedEvent,
+    recorded_as,
+)
 from treadle.definitions.bounds import shown
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.canonical import canonical_json
@@ -20,6 +29,7 @@ from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import InvalidReportError, SensorEvaluationError, UnknownEventError
 from treadle.definitions.event_sensor import EventSensorDefinition
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.queue_message import QueueMessage
 from treadle.definitions.queue_sensor import QueueSensorDefinition
 from treadle.definitions.run_events import RunStatusEvent
@@ -30,14 +40,14 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
-from treadle.engine.assets.asset_events import materialized
+from treadle.engine.assets.asset_events import recorded
 from treadle.engine.identity import RunIds
 from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.publish.bus_events import asset_materialized
+from treadle.engine.publish.bus_events import asset_recorded
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.preview import STORED, Preview
@@ -45,11 +55,13 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
+from treadle.model.registry import SensorEntry
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
 from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
+from treadle.operate.loops import LoopReleases
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
@@ -124,10 +136,14 @@ class TreadleInstance(InstanceReader):
         self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
+        self._loops = LoopReleases(self._stores.ticks, self._stores.sensors, self.clock)
         sensors = [each.with_deployed_jobs(jobs) for each in sensors]
         names = {job for each in sensors for job in each.job_names}
         settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
-        grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
+        grants = FixedGrants(
+            {each.name: frozenset(each.job_names) for each in sensors},
+            {each.name: SensorEntry(each.name, "", "", each.kind) for each in sensors},
+        )
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
@@ -232,31 +248,45 @@ class TreadleInstance(InstanceReader):
         """Return all status changes of runs, in order: what `evaluate_tick` of a run status sensor reads."""
         return self._bus.run_status_events()
 
+    @overload
     def report_runless_asset_event(
         self, asset_event: AssetMaterialization, *, run_id: str | None = None, event_id: str | None = None
-    ) -> AssetMaterialized:
-        """Report a materialization of an asset; asset sensors react to it immediately.
+    ) -> AssetMaterialized: ...
+
+    @overload
+    def report_runless_asset_event(
+        self, asset_event: AssetObservation, *, run_id: str | None = None, event_id: str | None = None
+    ) -> AssetObserved: ...
+
+    def report_runless_asset_event(
+        self, asset_event: ReportedEvent, *, run_id: str | None = None, event_id: str | None = None
+    ) -> RecordedEvent:
+        """Report an event of an asset; asset sensors react to a materialization immediately.
 
         Args:
-            asset_event: the materialization.
+            asset_event: a materialization or an observation.
             run_id: the run that made it.
             event_id: an id that was reported before changes nothing, and is published again.
 
         Returns:
-            The event that sensors receive; `send` delivers it again.
+            The event of a materialization that sensors receive, which `send` delivers again; or that of an
+            observation, which no sensor receives.
 
         Raises:
-            InvalidReportError: if it is no materialization, as nothing else is recorded.
+            InvalidReportError: if it is neither, as nothing else is recorded.
         """
         given: object = asset_event
-        if not isinstance(given, AssetMaterialization):
-            msg = f"Only materializations are recorded, not {shown(given)}. Report an AssetMaterialization."
+        if not isinstance(given, AssetMaterialization | AssetObservation):
+            msg = (
+                f"Only materializations and observations are recorded, not {shown(given)}. Report an "
+                "AssetMaterialization or an AssetObservation."
+            )
             raise InvalidReportError(msg)
         time, name = from_millis(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
-        reported = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
+        reported = recorded_as(given)(given, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._stores.events.append([as_kept(reported)])
-        reported = materialized(kept)
-        self._bus.bus.publish([asset_materialized(reported, NAMESPACE)])
+        reported = recorded(kept)
+        self._bus.bus.publish([asset_recorded(reported, NAMESPACE)])
         self._deliver_events()
         return reported
 
@@ -364,8 +394,8 @@ class TreadleInstance(InstanceReader):
         self._apply(sensor, outcome)
         self._deliver_events()
         tick = self._stores.ticks.get(sensor, outcome.subject)
-        tick_id = tick.tick_id if tick else None
-        started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
+        requested = (self._tables.runs.get(each.run_id) for each in tick.requests) if tick else ()
+        started = tuple(run for run in requested if run and tick and run.tick_id == tick.tick_id)
         return TickResult(outcome, tick, started)
 
     def _apply(self, sensor: str, outcome: Outcome) -> None:
@@ -501,6 +531,18 @@ class TreadleInstance(InstanceReader):
         """Stop a sensor, as an operator does."""
         return self._operations.stop(sensor, _OPERATOR)
 
+    def release_sensor(self, sensor: str) -> None:
+        """Release a sensor that is held as a loop, as an operator does; the engine starts what it requested.
+
+        Args:
+            sensor: the sensor's name.
+
+        Raises:
+            CommandRefusedError: if the sensor is not held as a loop.
+        """
+        self._loops.release(sensor, _OPERATOR)
+        self.reconcile()
+
     def reset_sensor(self, sensor: str) -> SensorState:
         """Return a sensor to its default status, as an operator does."""
         return self._operations.reset(sensor, _OPERATOR)
@@ -544,7 +586,7 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a sensor's rule or schedule would deliver such an event."""
     if isinstance(event, RunStatusEvent):
         return isinstance(definition, RunStatusSensorDefinition)
-    if isinstance(event, AssetMaterialized):
+    if isinstance(event, RecordedAssetEvent):
         return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
@@ -553,3 +595,14 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     if isinstance(event, QueueMessage):
         return isinstance(definition, QueueSensorDefinition) and definition.monitors(event)
     return not isinstance(definition, (*_OF_THE_BUS, *_OF_OTHER_SOURCES))
+
+
+def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
+    """Return whether a deployed sensor's rule or queue sends it an event."""
+    if isinstance(event, ObjectCreated):
+        return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
+    if isinstance(event, EventBridgeEvent | QueueMessage):
+        return _takes(definition, event)
+    if definition.is_woken:
+        return definition.is_woken_by(event)
+    return isinstance(definition, _OF_THE_BUS) and definition.monitors(event)

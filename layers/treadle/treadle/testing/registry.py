@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from treadle.adapters.targets.registry import KINDS
 from treadle.model.registry import Registry, RegistryCopy
 from treadle.model.targets import JobSettings
 from treadle.testing.tables import InMemoryTables
@@ -19,6 +18,9 @@ class InMemoryRegistryStore:
 
     def read(self) -> Registry:
         """Return the copy, parsed at the first read."""
+        # Imported here, as it loads botocore, and few deployments in memory have a registry.
+        from treadle.adapters.targets.registry import KINDS
+
         copy = self._tables.registry
         if self._parsed is None or self._parsed[0] is not copy:
             self._parsed = copy, copy.registry(KINDS)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
+from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
 from treadle.model.sensors import (
@@ -331,6 +332,38 @@ class InMemoryTickStore:
             granted = max(0, min(number, limit - before))
             self._tables.admitted[sensor, hour] = before + granted
             return granted
+
+    def loop_hold(self, sensor: str) -> LoopHold:
+        """Return whether a sensor is held as a loop."""
+        self._tables.check(f"{sensor}#loop", "loop")
+        return self._tables.loop_holds.get(sensor, NEVER_HELD)
+
+    def loop_holds(self, sensors: Collection[str]) -> dict[str, LoopHold]:
+        """Return the same of several sensors."""
+        known = self._tables.loop_holds
+        return {
+            sensor: known[sensor]
+            for sensor in sensors
+            if sensor in known and (f"{sensor}#loop", "loop") not in self._tables.unreadable
+        }
+
+    def hold_loop(self, sensor: str, held_at: int, reason: str, released_at: int) -> bool:
+        """Hold a sensor, unless it is held, or was released meanwhile."""
+        with self._tables.lock:
+            before = self._tables.loop_holds.get(sensor, NEVER_HELD)
+            after = replace(before, held_at=held_at, reason=reason)
+            if before.held_at is None and before.released_at == released_at:
+                self._tables.loop_holds[sensor] = after
+            return self._tables.loop_holds.get(sensor) == after
+
+    def release_loop(self, sensor: str, at: int, by: str) -> bool:
+        """Release a sensor, if it is held."""
+        with self._tables.lock:
+            released = LoopHold(released_at=at, released_by=by)
+            before = self._tables.loop_holds.get(sensor, NEVER_HELD)
+            if before.held_at is not None:
+                self._tables.loop_holds[sensor] = released
+            return self._tables.loop_holds.get(sensor) == released
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Record the results of the requests."""

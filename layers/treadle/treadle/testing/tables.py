@@ -7,6 +7,7 @@ from treadle.definitions.errors import UnreadableRecordError
 from treadle.model.assets import AssetEvent
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.engine_state import EngineRecord, LateSensor
+from treadle.model.loops import LoopHold
 from treadle.model.partitions import ChangeTime
 from treadle.model.registry import RegistryCopy
 from treadle.model.runs import PollCheckpoint, Run
@@ -39,6 +40,7 @@ class InMemoryTables:
         unreadable: why a record cannot be read, by its key; set by tests.
         marked: when ticks and runs marked as unreadable are due again, by their keys.
         admitted: runs counted against each sensor's limit, by sensor and hour.
+        loop_holds: whether sensors are held as loops, by name.
         registry: the engine's copy of the registry.
         engine: the engine that owns the tables.
         late: the sensors reported as late.
@@ -59,6 +61,7 @@ class InMemoryTables:
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
+    loop_holds: dict[str, LoopHold] = field(default_factory=dict)
     registry: RegistryCopy = field(default_factory=RegistryCopy)
     engine: EngineRecord | None = None
     late: dict[str, LateSensor] = field(default_factory=dict)

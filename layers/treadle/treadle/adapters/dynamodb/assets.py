@@ -9,14 +9,21 @@ from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.adapters.dynamodb.models import named, read_number
 from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
-from treadle.model.assets import AssetEvent, is_ended_runs_key, unreadable_event
+from treadle.model.assets import (
+    AssetEvent,
+    asset_of,
+    is_ended_runs_key,
+    is_observed_key,
+    unreadable_event,
+)
 from treadle.model.records import each_readable, integer, reader, text
 from treadle.ports.assets import AT_ONCE, OLD_EVENTS
 from treadle.ports.system import IdGenerator
 
 _COUNTER = "counter"
-_DIRECTORY = "#assets"
-"""Partition with one item for each asset key."""
+_MATERIALIZED = "#assets"
+_OBSERVED = "#observed"
+"""Partitions with one item for the key of each asset that was ever materialized, or observed."""
 _TRIES = 20
 _END = 10**14
 _CHUNK = 45
@@ -99,15 +106,17 @@ class DynamoEventStore:
             ]
         moved = [Model.storage_id.set(last + len(numbered))]
         if not is_listed:
-            entry = Model(asset_key=_DIRECTORY, item=key, storage_id=0)
-            writes.append(Write(self._table, (_DIRECTORY, key), item=entry.serialize()))
+            directory, asset = _OBSERVED if is_observed_key(key) else _MATERIALIZED, asset_of(key)
+            entry = Model(asset_key=directory, item=asset, storage_id=0)
+            writes.append(Write(self._table, (directory, asset), item=entry.serialize()))
             moved.append(Model.listed.set(True))
         return [*writes, Write(self._table, (key, _COUNTER), actions=moved, condition=unmoved)]
 
-    def asset_keys(self, after: str, limit: int) -> list[str]:
+    def asset_keys(self, after: str, limit: int, *, observed: bool = False) -> list[str]:
         """Return asset keys, from the directory."""
+        directory = _OBSERVED if observed else _MATERIALIZED
         options: dict[str, Any] = {"range_key_condition": Model.item > after} if after else {}
-        pages = self._database.pages(self._table, _DIRECTORY, consistent_read=True, limit=limit, **options)
+        pages = self._database.pages(self._table, directory, consistent_read=True, limit=limit, **options)
         return [item["item"]["S"] for item in islice(chain.from_iterable(pages), limit)]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:

@@ -77,7 +77,8 @@ class LateSensorsModel(Model):
 class TickModel(Model):
     """A tick record; `pending` exists until dispatch, and `expires_at` only after it.
 
-    `<sensor>#fuse` has the number of runs that were `admitted`, for each hour.
+    `<sensor>#fuse` has the number of runs that were `admitted`, for each hour. `<sensor>#loop` says since when the sensor
+    is `held_at`, why it is `held`, and by whom it was released last.
     """
 
     sensor = UnicodeAttribute(hash_key=True)
@@ -109,6 +110,9 @@ class TickModel(Model):
     rejected = NumberAttribute(null=True, attr_name="set_aside")
     depth = NumberAttribute(null=True)
     admitted = NumberAttribute(null=True)
+    held_at = NumberAttribute(null=True)
+    released_at = NumberAttribute(null=True)
+    released_by = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
     dispatched = JSONAttribute(null=True)
     refusals = JSONAttribute(null=True)

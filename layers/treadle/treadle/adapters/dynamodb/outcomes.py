@@ -15,7 +15,7 @@ from treadle.model.ticks import DynamicPartitionsRequestResult, PlannedRun, Reje
 from treadle.ports.system import BlobStore
 
 if TYPE_CHECKING:
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import ReportedEvent
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Unpacked:
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
     rejected: tuple[RejectedRequest, ...] = ()
-    asset_events: "tuple[AssetMaterialization, ...]" = ()
+    asset_events: "tuple[ReportedEvent, ...]" = ()
     partitions: tuple[DynamicPartitionsRequestResult, ...] = ()
 
 
@@ -205,7 +205,7 @@ def _content(tick: Tick) -> bytes:
             for made in tick.asset_events
         ],
     }
-    optional = [made.optional_fields for made in tick.asset_events]
+    optional = [_optional_fields(made) for made in tick.asset_events]
     if any(optional):
         content["assets_optional"] = optional  # Beside the list, whose four fields earlier versions read.
     if tick.dynamic_partitions_request_results:
@@ -239,13 +239,27 @@ def _planned_run(
     return PlannedRun(run_id, run_key, job, run_config, tags, partition_key, retries)
 
 
-def _listed_asset_event(record: Any) -> "AssetMaterialization":
+def _optional_fields(made: "ReportedEvent") -> dict[str, Any]:
+    """Return an asset event's fields beside the list; earlier versions reject one that has a kind."""
+    from treadle.definitions.assets import AssetObservation
+
+    kind = {"kind": made.kind} if isinstance(made, AssetObservation) else {}
+    return {**made.optional_fields, **kind}
+
+
+def _listed_asset_event(record: Any) -> "ReportedEvent":
     # Imported here, as most ticks have none.
     from treadle.definitions.asset_key import AssetKey
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import AssetMaterialization, AssetObservation
 
     (key, *fields), optional = record
-    return AssetMaterialization.stored(AssetKey.from_escaped_user_string(key), *fields, **(optional or {}))
+    optional = dict(optional or {})
+    kinds: dict[str | None, type[ReportedEvent]] = {
+        None: AssetMaterialization,
+        AssetObservation.kind: AssetObservation,
+    }
+    kind = kinds[optional.pop("kind", None)]
+    return kind.stored(AssetKey.from_escaped_user_string(key), *fields, **optional)
 
 
 _read_asset_event = reader(_listed_asset_event, lambda _: "one asset event of a tick")

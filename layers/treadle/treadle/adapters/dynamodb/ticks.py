@@ -2,11 +2,14 @@
 
 import logging
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes, item_bytes
 from treadle.adapters.dynamodb.fields import Field, all_text, decoded, encoded, one, or_none, whole_or_zero
@@ -17,6 +20,7 @@ from treadle.definitions.bounds import MAX_REASON, MAX_REFUSAL, MAX_REFUSALS, fi
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import tick_time, timestamp
+from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.records import each_readable, integer, reader, text
 from treadle.model.ticks import (
     ChunkProgress,
@@ -41,6 +45,8 @@ RETENTION_SECONDS = 90 * 86_400
 
 FUSE_SECONDS = 2 * 86_400
 """The number of runs of an hour expires one to two days later."""
+
+_LOOP = "#loop"
 
 logger = logging.getLogger(__name__)
 
@@ -238,6 +244,51 @@ class DynamoTickStore:
             number = min(number, limit - used)
         return 0
 
+    def loop_hold(self, sensor: str) -> LoopHold:
+        """Read whether a sensor is held, strongly."""
+        item = self._database.get(self._table, *_loop_key(sensor))
+        return _read_loop_hold(item) if item else NEVER_HELD
+
+    def loop_holds(self, sensors: Collection[str]) -> dict[str, LoopHold]:
+        """Read whether sensors are held, a hundred at a time."""
+        items = self._database.batch_get(self._table, [_loop_key(each) for each in sensors], strongly=True)
+        return dict(each_readable(reader(_named_loop_hold, _NAME), items))
+
+    def hold_loop(self, sensor: str, held_at: int, reason: str, released_at: int) -> bool:
+        """Hold a sensor, unless it is held, or was released meanwhile, in one conditional write."""
+        hold = LoopHold(held_at, reason)
+        unreleased = Model.released_at == released_at if released_at else Model.released_at.does_not_exist()
+        return self._change_loop(
+            sensor,
+            [Model.held_at.set(held_at), Model.held.set(hold.reason)],
+            Model.held_at.does_not_exist() & unreleased,
+            lambda current: (current.held_at, current.reason) == (hold.held_at, hold.reason),
+        )
+
+    def release_loop(self, sensor: str, at: int, by: str) -> bool:
+        """Release a sensor, if it is held, in one conditional write."""
+        released = LoopHold(released_at=at, released_by=by)
+        actions = [
+            Model.held_at.remove(),
+            Model.held.remove(),
+            Model.released_at.set(at),
+            Model.released_by.set(released.released_by),
+        ]
+        return self._change_loop(sensor, actions, Model.held_at.exists(), lambda current: current == released)
+
+    def _change_loop(
+        self,
+        sensor: str,
+        actions: Sequence[Action],
+        condition: Condition,
+        is_done: Callable[[LoopHold], bool],
+    ) -> bool:
+        """Write a sensor's hold; return whether it was written now, or by an earlier call without an answer."""
+        answer = self._database.update(self._table, _loop_key(sensor), actions, condition)
+        if not isinstance(answer, ConditionFailed):
+            return True
+        return answer.current is not None and is_done(_read_loop_hold(answer.current))
+
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Record the results of the requests; the record expires from then on."""
         actions = changes(
@@ -376,6 +427,21 @@ _OUTLINED = [
 """The stored names of the attributes of a summary."""
 
 
+def _loop_key(sensor: str) -> tuple[str, str]:
+    return (f"{sensor}{_LOOP}", "loop")
+
+
+def _loop_hold(item: Item) -> LoopHold:
+    model = Model.from_raw_data(item)
+    return LoopHold(
+        whole(model.held_at), model.held or "", whole_or_zero(model.released_at), model.released_by or ""
+    )
+
+
+def _named_loop_hold(item: Item) -> tuple[str, LoopHold]:
+    return item["sensor"]["S"].removesuffix(_LOOP), _loop_hold(item)
+
+
 def _attempts(item: Item) -> tuple[str, TickStatus, int]:
     return item["tick_id"]["S"], TickStatus(item["status"]["S"]), read_number(item, "attempts")
 
@@ -383,6 +449,7 @@ def _attempts(item: Item) -> tuple[str, TickStatus, int]:
 _NAME = named("the tick of sensor", "sensor", "tick_id")
 _read_alone = reader(lambda item: _tick(Model.from_raw_data(item), Unpacked()), _NAME)
 _read_dropped = reader(lambda item: _DROPPED.decode(Model.from_raw_data(item).dropped), _NAME)
+_read_loop_hold = reader(_loop_hold, _NAME)
 _read_admitted = reader(lambda item: read_number(item, "admitted"), _NAME)
 _read_attempts = reader(_attempts, _NAME)
 _read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)

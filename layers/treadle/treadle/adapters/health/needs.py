@@ -182,6 +182,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
     yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
+    for step in ("dispatch", "reconcile"):
+        of_sensor = f"{arns.table('RUNS')}/index/by_sensor"
+        yield Need(step, f"{step.title()}Role", of_sensor, ("dynamodb:Query",))
     partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
     for step in ("dispatch", "reconcile"):
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), ("dynamodb:UpdateItem",), partitions)

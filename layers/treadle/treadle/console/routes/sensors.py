@@ -26,6 +26,7 @@ EDITS = 20
 _WORKERS = 8
 _VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK, {"type": "null"}]})
 _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
+_NOT_HELD = {**_MISSING, HTTPStatus.CONFLICT: "The sensor is not held as a loop."}
 
 
 def overview(request: ApiRequest) -> Json:
@@ -62,6 +63,11 @@ def stop(request: ApiRequest) -> Json:
 def reset(request: ApiRequest) -> Json:
     """Return a sensor to its declared status."""
     return _changed(request, _reset)
+
+
+def release(request: ApiRequest) -> Json:
+    """Release a sensor that is held as a loop."""
+    return _changed(request, lambda request, name: request.parts.loops.release(name, request.caller.name))
 
 
 def bulk(request: ApiRequest) -> Json:
@@ -125,9 +131,14 @@ def _changed(request: ApiRequest, change: Callable[[ApiRequest, str], object]) -
     return sensor_json(request.parts.overview.sensor(name))
 
 
-def _change(action: str, summary: str, act: Callable[[ApiRequest], Json]) -> Operation:
+def _change(
+    action: str,
+    summary: str,
+    act: Callable[[ApiRequest], Json],
+    refusals: Mapping[HTTPStatus, str] = _MISSING,
+) -> Operation:
     path = f"/api/sensors/<sensor>/{action}"
-    return Operation("POST", path, summary, act, _VIEW, body=record({}), refusals=_MISSING)
+    return Operation("POST", path, summary, act, _VIEW, body=record({}), refusals=refusals)
 
 
 _RESULT: Schema = record({"sensor": TEXT, "ok": {"type": "boolean"}, "message": TEXT})
@@ -163,6 +174,7 @@ OPERATIONS = (
     _change("start", "Start a sensor; its cursor is kept.", start),
     _change("stop", "Stop a sensor; its cursor is kept.", stop),
     _change("reset", "Reset a sensor to the status that its code or deployment declares.", reset),
+    _change("release-loop", "Release a sensor that is held as a loop.", release, _NOT_HELD),
     Operation(
         "POST",
         "/api/sensors/bulk",

@@ -10,6 +10,7 @@ from treadle.console.routes.errors import not_found
 from treadle.console.routes.runs import OUTLINE, outline
 from treadle.console.schemas import MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.type_schemas import shape, with_properties
+from treadle.definitions.assets import ASSET_MATERIALIZATION, ASSET_OBSERVATION
 from treadle.definitions.status import TickStatus
 from treadle.model.ticks import DynamicPartitionsRequestResult, Tick, TickSummary, TickTrouble
 from treadle.operate.drops import MAX_REASON
@@ -99,6 +100,7 @@ OUTLINE_OF_TICK = with_properties(shape(TickSummary), trouble=_TROUBLE)
 
 _ASSET_EVENT: Schema = record(
     {
+        "kind": {"enum": [ASSET_MATERIALIZATION, ASSET_OBSERVATION]},
         "asset_key": {"type": "string"},
         "partition": MAYBE_TEXT,
         "description": MAYBE_TEXT,

@@ -15,7 +15,8 @@ export class ApiError extends Error {
   }
 }
 
-const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
+const NO_ANSWER =
+  'The server does not respond. Check that the command that serves it is running, and check the network.';
 
 /**
  * @param {string} method
@@ -87,6 +88,8 @@ export const overview = (signal) => get('overview', signal);
 export const oneSensor = (name, signal) => get(sensor(name), signal);
 /** @type {(name: string, action: Api.Body<'bulk'>['action']) => Promise<Api.Sensor>} */
 export const change = (name, action) => post(sensor(name, action));
+/** @type {(name: string) => Promise<Api.Sensor>} */
+export const releaseLoop = (name) => post(sensor(name, 'release-loop'));
 /** @type {(action: Api.Body<'bulk'>['action'], sensors: string[]) => Promise<Api.Response<'bulk'>>} */
 export const changeAll = (action, sensors) => post('sensors/bulk', {action, sensors});
 /** @type {(name: string, cursor: string | null, ifEpoch: number) => Promise<Api.Sensor>} */
@@ -122,8 +125,8 @@ export const backfillRuns = (name, query, signal) => get(backfill(name, 'runs'),
 export const changeBackfill = (name, action) => post(backfill(name, action));
 /** @type {(name: string, body: Api.Body<'resume_backfill'>) => Promise<Api.Response<'resume_backfill'>>} */
 export const resumeBackfill = (name, body) => post(backfill(name, 'resume'), body);
-/** @type {(signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
-export const assets = (signal) => get('assets', signal);
+/** @type {(query: Api.Query<'assets'>, signal: AbortSignal) => Promise<Api.Response<'assets'>>} */
+export const assets = (query, signal) => get('assets', signal, query);
 /** @type {(query: Api.Query<'asset_events'>, signal: AbortSignal) => Promise<Api.Response<'asset_events'>>} */
 export const assetEvents = (query, signal) => get('assets/events', signal, query);
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'dead_letters'>>} */
@@ -136,3 +139,12 @@ export const why = (query, signal) => get('why', signal, query);
 export const doctor = (signal) => get('doctor', signal);
 /** @type {(signal: AbortSignal) => Promise<Api.Graph>} */
 export const graph = (signal) => get('graph', signal);
+
+// ---- Of `treadle dev` alone
+
+/** @typedef {{buckets: string[], jobs: string[], deadlines: string[]}} EventTargets */
+
+/** @type {(signal: AbortSignal) => Promise<EventTargets>} */
+export const eventTargets = (signal) => get('test-events', signal);
+/** @type {(event: Record<string, unknown>) => Promise<{sent: string}>} */
+export const sendEvent = (event) => post('test-events', event);

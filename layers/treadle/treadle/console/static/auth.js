@@ -9,7 +9,7 @@ const EXPIRY_MARGIN = 30_000;
 // Taken before anything else happens: what is in the address bar can be seen, and the next address replaces it.
 storeStartToken();
 
-/** @typedef {{auth: string, issuer: string, client_id: string, scope?: string}} Config */
+/** @typedef {{auth: string, issuer: string, client_id: string, scope?: string, test_events?: string}} Config */
 
 let config = /** @type {Config} */ ({auth: 'token'});
 let onSignedOut = () => {};
@@ -30,6 +30,9 @@ export async function initialize(signedOut) {
 
 /** Whether people sign in and out here. */
 export const hasSignIn = () => config.auth === 'oidc';
+
+/** Whether events can be sent to the sensors, as with `treadle dev`. */
+export const takesTestEvents = () => config.test_events === 'true';
 
 /**
  * The headers that authenticate a request.

@@ -46,6 +46,7 @@ const PROBLEMS = {
   LATE: ['late', 'Late'],
   BLOCKED: ['late', 'Blocked'],
   NO_EVENTS: ['late', 'No events'],
+  LOOP: ['failing', 'Held as a loop'],
   UNCHECKED: ['unchecked', 'Not checked'],
 };
 

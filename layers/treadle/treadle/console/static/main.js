@@ -12,6 +12,7 @@ import {Theme} from './theme.js';
 import {Assets} from './pages/assets.js';
 import {Backfill, Backfills} from './pages/backfills.js';
 import {Doctor} from './pages/doctor.js';
+import {SendEvent} from './pages/send_event.js';
 import {DeadLetters} from './pages/dead_letters.js';
 import {SensorMap} from './pages/map.js';
 import {Overview} from './pages/overview.js';
@@ -22,6 +23,7 @@ import {Why, WhyBox} from './pages/why.js';
 
 const MARK = new URL('mark.svg', import.meta.url).href;
 
+/** @type {[place: string, name: string][]} */
 const PAGES = [
   ['sensors', 'Sensors'],
   ['runs', 'Runs'],
@@ -32,6 +34,9 @@ const PAGES = [
   ['dead-letters', 'Dead letters'],
   ['doctor', 'Doctor'],
 ];
+
+/** @type {[place: string, name: string]} */
+const SEND_EVENT = ['send-event', 'Send an event'];
 
 /**
  * @param {import('./router.js').Route} route
@@ -53,6 +58,7 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     why: () => html`<${Why} query=${query} />`,
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
     doctor: () => html`<${Doctor} />`,
+    ...(auth.takesTestEvents() && {'send-event': () => html`<${SendEvent} />`}),
   };
   return pages[place]
     ? pages[place]()
@@ -114,7 +120,7 @@ function Shell({signOut}) {
           <span>Treadle<small>${stack || ' '}</small></span>
         </a>
         <nav aria-label="Pages">
-          ${PAGES.map(
+          ${[...PAGES, ...(auth.takesTestEvents() ? [SEND_EVENT] : [])].map(
             ([each, name]) =>
               html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>
                 ${name}
@@ -175,7 +181,8 @@ function SignIn({error}) {
       auth.hasSignIn()
         ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
         : html`<p>
-          This tab does not have the token of this console. Open the address that <code>treadle console</code> printed.
+          This tab does not have the token of this console. Open the address that <code>treadle console</code> or
+          ${' '}<code>treadle dev</code> printed.
         </p>`
     }
   </main>`;

@@ -1,1 +1,1 @@
-"""Materializations of assets: record and publish them."""
+"""Materializations and observations of assets: record and publish them."""

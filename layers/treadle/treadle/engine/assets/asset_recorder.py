@@ -1,4 +1,4 @@
-"""The recorder of materializations: each event id is stored once, numbered, and published on the bus."""
+"""The recorder of asset events: each event id is stored once, numbered, and published on the bus."""
 
 import logging
 import re
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import RecordedEvent, ReportedEvent, recorded_as
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.clocks import check_time, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
-from treadle.engine.assets.asset_events import asset_event, materialized
+from treadle.engine.assets.asset_events import asset_event, recorded
 from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.publish.bus_events import asset_materialized
+from treadle.engine.publish.bus_events import asset_recorded
 from treadle.model.ticks import Tick
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
@@ -40,19 +40,19 @@ _OWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AssetReport:
-    """A report of a materialization.
+    """A report of a materialization or an observation.
 
     Attributes:
-        materialization: what was materialized.
+        reported: what is reported.
         event_id: the same when it is reported again.
-        time: when it was materialized.
+        time: when it happened.
         run_id: the id or launch id of the run that did it.
 
     Raises:
         InvalidReportError: if an id or the time is invalid.
     """
 
-    materialization: AssetMaterialization
+    reported: ReportedEvent
     event_id: str
     time: datetime
     run_id: str | None = None
@@ -65,18 +65,18 @@ class AssetReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteMaterialization:
-    """A materialization that another stack published.
+class RemoteAssetEvent:
+    """A materialization or an observation that another stack published.
 
     Attributes:
-        event: the materialization, with the other stack's sequence number.
+        event: the event, with the other stack's sequence number.
         namespace: the stack that published it.
 
     Raises:
         InvalidReportError: if it cannot be stored.
     """
 
-    event: AssetMaterialized
+    event: RecordedEvent
     namespace: str
 
     def __post_init__(self) -> None:
@@ -91,13 +91,13 @@ class RemoteMaterialization:
 
 
 class AssetRecorder:
-    """Records materializations.
+    """Records materializations and observations.
 
     Args:
         events: stores and numbers them.
         bus: publishes them.
         namespace: the engine's, as `account/region/namespace`.
-        runs: provides the chain depth of the run that materialized something.
+        runs: provides the chain depth of the run that reported something.
         clock: the clock; None where nothing comes from outside.
     """
 
@@ -110,7 +110,7 @@ class AssetRecorder:
         self._runs = runs
         self._clock = clock
 
-    def record(self, reported: AssetReport | RemoteMaterialization) -> Outcome:
+    def record(self, reported: AssetReport | RemoteAssetEvent) -> Outcome:
         """Record a report, or what another stack published; a repeated one is published as it was at first.
 
         A time far in the future is replaced by the current time, because sensors rely on the order of the
@@ -131,7 +131,7 @@ class AssetRecorder:
         return self._recorded(replace(event, event_id=f"{namespace}/{event.event_id}", storage_id=0))
 
     def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
-        """Record the materializations of a tick; repeated ones are published as they were at first.
+        """Record the asset events of a tick; repeated ones are published as they were at first.
 
         Their chain depth is one more than the tick's, so that sensors that trigger each other only by assets
         stop as well.
@@ -148,7 +148,7 @@ class AssetRecorder:
             StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         made = [
-            AssetMaterialized(
+            recorded_as(each)(
                 each,
                 f"{tick.sensor}/{tick.tick_id}/{index}",
                 0,
@@ -168,7 +168,7 @@ class AssetRecorder:
             return [refusal for refusal in refusals if refusal]
         return []
 
-    def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
+    def _refusal(self, made: RecordedEvent, *, publishes: bool) -> str | None:
         """Record an event; return why that is impossible, or None."""
         try:
             self._append([made], publishes=publishes)
@@ -178,12 +178,12 @@ class AssetRecorder:
             return f"Event {made.event_id} of asset {made.asset_key.to_escaped_user_string()} is not recorded: {error}"
         return None
 
-    def _reported(self, report: AssetReport) -> AssetMaterialized:
+    def _reported(self, report: AssetReport) -> RecordedEvent:
         launch = parse_launch_id(report.run_id or "")
         run_id = launch[0] if launch else report.run_id
         run = self._runs.get(run_id) if run_id else None
-        return AssetMaterialized(
-            report.materialization,
+        return recorded_as(report.reported)(
+            report.reported,
             report.event_id,
             0,
             report.time,
@@ -192,31 +192,29 @@ class AssetRecorder:
             self._namespace,
         )
 
-    def _recorded(self, made: AssetMaterialized) -> Outcome:
-        [recorded] = self._append([made])
-        return Outcome(Decision.RECORDED, recorded.summary, recorded.event_id)
+    def _recorded(self, made: RecordedEvent) -> Outcome:
+        [kept] = self._append([made])
+        return Outcome(Decision.RECORDED, kept.summary, kept.event_id)
 
-    def _believed(self, made: AssetMaterialized) -> AssetMaterialized:
+    def _believed(self, made: RecordedEvent) -> RecordedEvent:
         if self._clock is None:
             return made
         now, time = self._clock.now(), int(made.time.timestamp() * 1000)
         if not is_ahead(time, now):
             return made
         logger.warning(
-            "%s is reported to have been made at %s, which is in the future: recorded with the current time",
+            "%s is reported to have happened at %s, which is in the future: recorded with the current time",
             made.summary,
             timestamp(time),
         )
         return replace(made, time=from_millis(now))
 
-    def _append(
-        self, made: Sequence[AssetMaterialized], *, publishes: bool = True
-    ) -> list[AssetMaterialized]:
+    def _append(self, made: Sequence[RecordedEvent], *, publishes: bool = True) -> list[RecordedEvent]:
         """Store the events, then publish them; after a crash in between, both are repeated."""
         made = [self._believed(each) for each in made]
-        stored = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
+        stored = [recorded(kept) for kept in self._events.append([asset_event(each) for each in made])]
         if publishes:
-            self._bus.publish([asset_materialized(each, self._namespace) for each in stored])
+            self._bus.publish([asset_recorded(each, self._namespace) for each in stored])
         return stored
 
 

@@ -17,6 +17,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count, partition_chunk_count
+from treadle.engine.dispatch.loop_guard import FREE, LoopGuard, Standing
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
@@ -62,7 +63,7 @@ class Limits:
 
     Attributes:
         depth: the maximum chain depth.
-        runs_per_hour: how many runs one sensor may start per clock hour; 0 for no limit.
+        runs_per_hour: how many runs a sensor without a limit of its own may start per clock hour; 0 for no limit.
     """
 
     depth: int = DEFAULT_DEPTH
@@ -78,17 +79,32 @@ class _Applied:
         refusals: why some were refused.
         ungranted: those that wait for a grant.
         limited: how many wait for the next hour.
+        looping: how many wait until an operator releases the sensor.
     """
 
     counts: DispatchCounts
     refusals: list[str] = field(default_factory=list)
     ungranted: list[PlannedRun] = field(default_factory=list)
     limited: int = 0
+    looping: int = 0
 
     @property
     def held(self) -> int:
         """How many requests wait."""
-        return len(self.ungranted) + self.limited
+        return len(self.ungranted) + self.limited + self.looping
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """What a tick's sensor may start.
+
+    Attributes:
+        granted: the jobs among those requested that it may start.
+        loop: whether it is held as a loop.
+    """
+
+    granted: Set[str]
+    loop: Standing
 
 
 class Dispatcher:
@@ -129,7 +145,8 @@ class Dispatcher:
         self._assets = assets
         self._partitions = partitions
         self._limits = limits
-        self._rate_limiter = RunRateLimiter(ticks, clock, limits.runs_per_hour)
+        self._rate_limiter = RunRateLimiter(ticks, clock, self._runs_per_hour)
+        self._loops = LoopGuard(ticks, runs, grants, clock)
         self._chunks = chunks
         self._workers = workers
 
@@ -155,10 +172,10 @@ class Dispatcher:
             return self._fan_out_chunks(tick, self._chunks)
         if changes and not was_held:
             self._partitions.apply(tick.partition_changes, tick.changed_partitions_at)
-        granted = self._granted(tick)
-        applied = self._apply(tick, tick.requests, granted)
+        admission = self._admission(tick)
+        applied = self._apply(tick, tick.requests, admission)
         if applied.held:
-            held = self._hold(tick, applied, granted)
+            held = self._hold(tick, applied, admission)
             if held is not None:
                 return held
             # Another dispatch completed it meanwhile. If that was because an operator dropped it, it is
@@ -170,7 +187,7 @@ class Dispatcher:
                     "The tick was dispatched by another invocation meanwhile.",
                     tick.tick_id,
                 )
-            applied = self._apply(tick, tick.requests, granted)
+            applied = self._apply(tick, tick.requests, admission)
         if was_held:
             refusals = self._record_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(refusals))
@@ -253,12 +270,12 @@ class Dispatcher:
             return Outcome(Decision.DUPLICATE, f"{name} was already dispatched.", tick.tick_id)
         if changes_partitions:
             return self._change_partitions(tick, request, before, name)
-        granted = self._granted(tick)
+        admission = self._admission(tick)
         requests = chunk(tick.requests, request.index - before, request.of - before)
-        applied = self._apply(tick, requests, granted)
+        applied = self._apply(tick, requests, admission)
         counts = applied.counts
         if applied.held:
-            held = self._hold(tick, applied, granted)
+            held = self._hold(tick, applied, admission)
             return held or Outcome(
                 Decision.DUPLICATE, f"{name} was dispatched by another invocation meanwhile.", tick.tick_id
             )
@@ -313,13 +330,15 @@ class Dispatcher:
         self._ticks.mark_dispatched(tick, counts, [*refusals, *slicing.refusals][:SHOWN_REFUSALS])
         return len(refusals)
 
-    def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
+    def _hold(self, tick: Tick, applied: _Applied, admission: _Admission) -> Outcome | None:
         """Defer the tick; runs already started stay so. Return None if it is not pending any more."""
         reasons = []
         until = self._rate_limiter.window_end()
+        if applied.looping:
+            reasons.append(admission.loop.held)
         if applied.ungranted:
             reasons.append(self._ungranted(tick, applied.ungranted))
-        if not all(request.job in granted for request in tick.requests):
+        if applied.looping or not all(request.job in admission.granted for request in tick.requests):
             # All chunks of a tick share one time: the last of them must not delay requests that wait for a
             # grant.
             again = self._clock.now() + UNGRANTED_MS
@@ -327,12 +346,30 @@ class Dispatcher:
         if applied.limited:
             reasons.append(
                 f"{applied.limited} of {len(tick.requests)} requests wait for the next hour: sensor {tick.sensor} "
-                f"has started the {self._limits.runs_per_hour} runs that parameter RunsPerHour allows."
+                f"has started the {self._runs_per_hour(tick.sensor)} runs that {self._limit_named(tick.sensor)} allows."
             )
         reason = " ".join(reasons)
         if not self._ticks.postpone(tick.sensor, tick.tick_id, until, reason, held=applied.held):
             return None
-        return Outcome(Decision.HELD, reason, tick.tick_id, applied.counts.started, held=applied.held)
+        return Outcome(
+            Decision.HELD,
+            reason,
+            tick.tick_id,
+            applied.counts.started,
+            held=applied.held,
+            loops=int(admission.loop.is_new),
+        )
+
+    def _runs_per_hour(self, sensor: str) -> int:
+        """Return a sensor's own limit, or the engine's; 0 for none."""
+        entry = self._grants.sensors().get(sensor)
+        own = None if entry is None else entry.runs_per_hour
+        return self._limits.runs_per_hour if own is None else own
+
+    def _limit_named(self, sensor: str) -> str:
+        entry = self._grants.sensors().get(sensor)
+        is_own = entry is not None and entry.runs_per_hour is not None
+        return "runs_per_hour of its registry entry" if is_own else "parameter RunsPerHour"
 
     def _ungranted(self, tick: Tick, requests: Sequence[PlannedRun]) -> str:
         jobs = sorted({request.job for request in requests})
@@ -349,24 +386,26 @@ class Dispatcher:
             f"treadle tick drop {tick.sensor} {tick.tick_id}"
         )
 
-    def _granted(self, tick: Tick) -> Set[str]:
-        """Return the jobs that the tick's sensor may start, among those requested.
+    def _admission(self, tick: Tick) -> _Admission:
+        """Return what the tick's sensor may start; what an operator dropped needs no check.
 
         A refusal is never older than the tick's commit: entries that a deployment of the sensor registered
         before it are known.
         """
         jobs = sorted({request.job for request in tick.requests})
         since = min(tick.ended_at, self._clock.now())
-        return frozenset(job for job in jobs if self._grants.may_start(tick.sensor, job, since))
+        granted = frozenset(job for job in jobs if self._grants.may_start(tick.sensor, job, since))
+        loop = self._loops.check(tick) if granted and tick.dropped is None else FREE
+        return _Admission(granted, loop)
 
-    def _apply(self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]) -> _Applied:
+    def _apply(self, tick: Tick, requests: Sequence[PlannedRun], admission: _Admission) -> _Applied:
         """Process the requests and return the results."""
         refusals: dict[int, str] = {}
         for index, request in enumerate(requests):
-            if request.job in granted and tick.depth >= self._limits.depth:
+            if request.job in admission.granted and tick.depth >= self._limits.depth:
                 refusals[index] = self._too_deep(tick, f"add one (run key {request.run_key!r})")
         left = [request for index, request in enumerate(requests) if index not in refusals]
-        records = self._recorded(tick, left, granted)
+        records = self._recorded(tick, left, admission)
         reasons = list(refusals.values())
         if tick.dropped is not None:
             reasons += [
@@ -379,6 +418,7 @@ class Dispatcher:
         for reason in (*refusals.values(), *unrecorded):
             logger.error(reason)
         started = [record for record in records if isinstance(record, Run)]
+        self._loops.created(tick.sensor, len(started))
         waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
         self._launches.send([LaunchRequest.of(run).to_json() for run in waiting])
         broken = next((record for record in records if isinstance(record, Exception)), None)
@@ -389,23 +429,24 @@ class Dispatcher:
             [fit(reason, MAX_REFUSAL) for reason in reasons],
             [request for request, record in zip(left, records, strict=True) if record is _SkipCause.GRANTED],
             records.count(_SkipCause.NOW),
+            records.count(_SkipCause.LOOPING),
         )
 
     def _recorded(
-        self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]
+        self, tick: Tick, requests: Sequence[PlannedRun], admission: _Admission
     ) -> "list[Run | _SkipCause | str | Exception]":
         """Return, for each request, the run that the tick started, or a cause, refusal or error."""
         if self._workers == 1:
-            return [self._tried(tick, request, granted) for request in requests]
+            return [self._tried(tick, request, admission) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
-            return list(pool.map(lambda request: self._tried(tick, request, granted), requests))
+            return list(pool.map(lambda request: self._tried(tick, request, admission), requests))
 
     def _tried(
-        self, tick: Tick, request: PlannedRun, granted: Set[str]
+        self, tick: Tick, request: PlannedRun, admission: _Admission
     ) -> "Run | _SkipCause | str | Exception":
         """Return the result of one request, independent of those before it."""
         try:
-            return self._record(tick, request, granted)
+            return self._record(tick, request, admission)
         except (UnreadableRecordError, StoreRejectedError) as error:
             return (
                 f"The request for run key {request.run_key!r} of sensor {tick.sensor} was not recorded "
@@ -424,11 +465,13 @@ class Dispatcher:
             "RECONCILE."
         )
 
-    def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
+    def _record(self, tick: Tick, request: PlannedRun, admission: _Admission) -> "Run | _SkipCause":
         if tick.dropped is not None:
             return self._existing(tick, request, _SkipCause.WANTED)
-        if request.job not in granted:
+        if request.job not in admission.granted:
             return self._existing(tick, request, _SkipCause.GRANTED)
+        if admission.loop.held:
+            return self._existing(tick, request, _SkipCause.LOOPING)
         hour = self._rate_limiter.take(tick.sensor)
         if hour is None:
             return self._existing(tick, request, _SkipCause.NOW)
@@ -481,6 +524,7 @@ class _SkipCause(Enum):
 
     FREE = "its key was already taken"
     NOW = "the sensor has started all the runs that it may start in this hour"
+    LOOPING = "the sensor looks like a loop"
     GRANTED = "the sensor has no grant to start its job"
     WANTED = "an operator dropped it"
 

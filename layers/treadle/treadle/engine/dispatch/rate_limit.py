@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
 from treadle.ports.system import Clock
@@ -21,13 +22,13 @@ class RunRateLimiter:
     Args:
         ticks: stores the count that all processes share.
         clock: the clock.
-        limit: runs per hour; 0 for no limit.
+        limit: returns a sensor's runs per hour; 0 for no limit.
     """
 
-    def __init__(self, ticks: TickStore, clock: Clock, limit: int) -> None:
+    def __init__(self, ticks: TickStore, clock: Clock, limit: Callable[[str], int]) -> None:
         self._ticks = ticks
         self._clock = clock
-        self._limit = limit
+        self.limit = limit
         self._left: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
@@ -37,8 +38,8 @@ class RunRateLimiter:
         Raises:
             StoreError: if the store did not answer.
         """
-        hour = self._hour()
-        if not self._limit:
+        hour, limit = self._hour(), self.limit(sensor)
+        if not limit:
             return hour
         with self._lock:
             left = self._left.get((sensor, hour))
@@ -46,15 +47,14 @@ class RunRateLimiter:
                 if left is None:
                     # Earlier hours are not needed any more.
                     self._left = {key: rest for key, rest in self._left.items() if key[1] == hour}
-                share = max(1, self._limit // SHARE)
-                left = self._admitted(sensor, hour, share)
+                left = self._admitted(sensor, hour, max(1, limit // SHARE), limit)
             self._left[sensor, hour] = max(0, left - 1)
             return hour if left > 0 else None
 
-    def _admitted(self, sensor: str, hour: int, share: int) -> int:
+    def _admitted(self, sensor: str, hour: int, share: int, limit: int) -> int:
         """Return how many more runs may start; 0 if the count is unreadable, until the next hour's count."""
         try:
-            return self._ticks.admit(sensor, hour, share, self._limit)
+            return self._ticks.admit(sensor, hour, share, limit)
         except (UnreadableRecordError, StoreRejectedError):
             logger.exception(
                 "The runs of sensor %s in this hour cannot be counted: its requests wait", sensor

@@ -16,9 +16,10 @@ from treadle.definitions.event_log import (
     EventRecordsResult,
 )
 from treadle.definitions.instance import DagsterInstance
-from treadle.engine.assets.asset_events import materialized
+from treadle.definitions.run_events import DagsterEventType
+from treadle.engine.assets.asset_events import materialized, recorded
 from treadle.engine.instance.run_reader import DEFAULT_LIMIT, RunReader
-from treadle.model.assets import AssetEvent
+from treadle.model.assets import AssetEvent, observed_key
 from treadle.model.records import each_readable
 from treadle.ports.assets import AT_ONCE, RecordedEvents
 from treadle.ports.runs import RunStore
@@ -34,7 +35,7 @@ class InstanceReader(RunReader, DagsterInstance):
     Args:
         runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
-        events: stores the materializations of each asset.
+        events: stores the materializations and observations of each asset.
         partitions: returns the dynamic partitions: those of the current tick, or the stored ones.
     """
 
@@ -52,7 +53,7 @@ class InstanceReader(RunReader, DagsterInstance):
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
     ) -> list[EventLogRecord]:
-        """Return the materializations of an asset that match a filter."""
+        """Return the materializations or observations of an asset that match a filter."""
         wanted = event_records_filter
         most = DEFAULT_LIMIT if limit is None else limit
         if most < 1:
@@ -69,12 +70,32 @@ class InstanceReader(RunReader, DagsterInstance):
         ascending: bool = False,
     ) -> EventRecordsResult:
         """Return a page of an asset's materializations."""
+        return self._page(DagsterEventType.ASSET_MATERIALIZATION, records_filter, limit, cursor, ascending)
+
+    def fetch_observations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """Return a page of an asset's observations."""
+        return self._page(DagsterEventType.ASSET_OBSERVATION, records_filter, limit, cursor, ascending)
+
+    def _page(
+        self,
+        event_type: DagsterEventType,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None,
+        ascending: bool,
+    ) -> EventRecordsResult:
         if limit < 1:
             msg = f"limit is {limit}: it must be 1 or more."
             raise DagsterInvariantViolationError(msg)
         if isinstance(records_filter, AssetKey):
             records_filter = AssetRecordsFilter(records_filter)
-        wanted = records_filter.beyond(_place(cursor), ascending=ascending)
+        wanted = records_filter.beyond(event_type, _place(cursor), ascending=ascending)
         records = self.get_event_records(wanted, limit, ascending)
         # After an empty page there is nothing yet; in descending order there never will be.
         end = str(records[-1].storage_id) if records else cursor or "0"
@@ -82,6 +103,8 @@ class InstanceReader(RunReader, DagsterInstance):
 
     def _candidates(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
         key, after = wanted.asset_key.to_escaped_user_string(), max(wanted.after_cursor or 0, 0)
+        if wanted.event_type is DagsterEventType.ASSET_OBSERVATION:
+            key = observed_key(key)
         if wanted.storage_ids is None:
             size = at_once if wanted.takes_all else AT_ONCE
             return self._events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
@@ -110,16 +133,20 @@ class InstanceReader(RunReader, DagsterInstance):
         return {key: records.get(key) for key in asset_keys}
 
     def get_asset_records(self, asset_keys: Sequence[AssetKey]) -> list[AssetRecord]:
-        """Return the records of those of the assets that were ever materialized."""
+        """Return the records of those of the assets that were ever materialized or observed."""
         given: object = asset_keys
         if given is None:
             msg = "get_asset_records needs asset_keys: assets are read by key, and never listed."
             raise DagsterInvariantViolationError(msg)
         records = self.get_latest_materialization_records(asset_keys)
+        others = {
+            observed_key(key.to_escaped_user_string()): key for key, record in records.items() if not record
+        }
+        observed = {others[key] for key in self._events.newest(others)} if others else ()
         return [
-            AssetRecord(AssetEntry(key, record, record.run_id or None))
+            AssetRecord(AssetEntry(key, record, record.run_id or None if record else None))
             for key, record in records.items()
-            if record is not None
+            if record or key in observed
         ]
 
     def get_materialized_partitions(
@@ -175,4 +202,4 @@ def _place(cursor: str | None) -> int | None:
 
 
 def _record(event: AssetEvent) -> EventLogRecord:
-    return EventLogRecord.of(materialized(event))
+    return EventLogRecord.of(recorded(event))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.assets import AssetObservation, AssetObserved, RecordedEvent, ReportedEvent
 from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
 from treadle.definitions.runs import WILL_RETRY_TAG
 from treadle.definitions.status import DagsterRunStatus
@@ -19,10 +19,12 @@ VERSION = 1
 RUN_STATUS_CHANGED = "Run Status Changed"
 SENSOR_HEALTH_CHANGED = "Sensor Health Changed"
 ASSET_MATERIALIZED = "Asset Materialized"
+ASSET_OBSERVED = "Asset Observed"
 
 REPORT_SOURCE = f"{SOURCE}.report"
 RUN_STATUS_REPORT = "Run Status Report"
 ASSET_MATERIALIZATION_REPORT = "Asset Materialization Report"
+ASSET_OBSERVATION_REPORT = "Asset Observation Report"
 REPORTED_STATUSES = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.SUCCESS,
@@ -155,16 +157,16 @@ def run_status_changed(reached: RunStatusChange, namespace: str, number: int) ->
     )
 
 
-def asset_materialized(event: AssetMaterialized, namespace: str) -> BusEvent:
-    """Return the event that a materialization was recorded.
+def asset_recorded(event: RecordedEvent, namespace: str) -> BusEvent:
+    """Return the event that a materialization or an observation was recorded.
 
     Args:
-        event: the materialization, with its sequence number.
+        event: what was recorded, with its sequence number.
         namespace: the stack that recorded it.
     """
-    made = event.materialization
+    made = event.reported
     return BusEvent(
-        ASSET_MATERIALIZED,
+        ASSET_OBSERVED if isinstance(event, AssetObserved) else ASSET_MATERIALIZED,
         {
             "version": VERSION,
             "id": event.event_id,
@@ -217,13 +219,11 @@ def run_status_report(
     return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in texts.items() if text}})
 
 
-def asset_materialization_report(
-    made: AssetMaterialization, event_id: str, time: str, *, run_id: str | None
-) -> BusEvent:
-    """Return the event, of source `REPORT_SOURCE`, that reports a materialization.
+def asset_report(made: ReportedEvent, event_id: str, time: str, *, run_id: str | None) -> BusEvent:
+    """Return the event, of source `REPORT_SOURCE`, that reports a materialization or an observation.
 
     Args:
-        made: the materialization.
+        made: what is reported.
         event_id: the same when it is reported again.
         time: ISO 8601.
         run_id: the id or launch id of the run that did it.
@@ -241,9 +241,8 @@ def asset_materialization_report(
         "event_id": event_id,
         "time": time,
     }
-    return BusEvent(
-        ASSET_MATERIALIZATION_REPORT, {**detail, **{name: each for name, each in optional.items() if each}}
-    )
+    kind = ASSET_OBSERVATION_REPORT if isinstance(made, AssetObservation) else ASSET_MATERIALIZATION_REPORT
+    return BusEvent(kind, {**detail, **{name: each for name, each in optional.items() if each}})
 
 
 _FAILED = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}

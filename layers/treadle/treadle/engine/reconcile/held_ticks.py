@@ -31,6 +31,7 @@ class HeldTicksResult:
         dispatched: ticks that no longer wait.
         failed: ticks that could not be dispatched; they are retried when they are due.
         held: requests that still wait.
+        loops: sensors that were found to look like a loop.
         refused: requests and asset events that were refused.
         is_complete: False if time ran out, and the next check continues.
     """
@@ -38,12 +39,13 @@ class HeldTicksResult:
     dispatched: int = 0
     failed: int = 0
     held: int = 0
+    loops: int = 0
     refused: int = 0
     is_complete: bool = True
 
 
 class HeldTicks:
-    """Dispatches every tick that waits for a grant or for the next hour, regardless of when it is due.
+    """Dispatches every tick whose requests are held, regardless of when it is due.
 
     New settings come with a new process: Lambda starts no invocation in a process whose environment is from
     before an update. So each process does this first, and once more a little later; and again when the
@@ -108,5 +110,5 @@ class HeldTicks:
             logger.exception("Held tick %s of sensor %s could not be dispatched", tick_id, sensor)
             return replace(found, failed=found.failed + 1)
         if outcome.decision is Decision.HELD:
-            return replace(found, held=found.held + outcome.held)
+            return replace(found, held=found.held + outcome.held, loops=found.loops + outcome.loops)
         return replace(found, dispatched=found.dispatched + 1, refused=found.refused + outcome.refused)

@@ -85,6 +85,7 @@ class Reconciled:
         failed: ticks and runs that could not be repaired, and are retried later.
         unreadable: those of them whose record cannot be read.
         held: requests that still wait, of ticks that were checked.
+        loops: sensors that were found to look like a loop.
         refused: requests and asset events that were refused, of such ticks.
         registered: registry entries that have changed.
         invalid: registry entries that are invalid.
@@ -104,6 +105,7 @@ class Reconciled:
     failed: int = 0
     unreadable: int = 0
     held: int = 0
+    loops: int = 0
     refused: int = 0
     registered: int = 0
     invalid: int = 0
@@ -125,6 +127,7 @@ class Reconciled:
             (self.timed_out, "runs over their maximum runtime"),
             (self.not_canceled, "of which their targets did not end"),
             (self.held, "requests held"),
+            (self.loops, "sensors held as a loop"),
             (self.registered, "registry entries changed"),
             (self.invalid, "registry entries invalid"),
             (self.backfilled, "runs created for backfills"),
@@ -285,6 +288,7 @@ class Reconciler:
             dispatched=found.dispatched + checked.dispatched,
             failed=found.failed + checked.failed,
             held=found.held + checked.held,
+            loops=found.loops + checked.loops,
             refused=found.refused + checked.refused,
             is_complete=checked.is_complete,
         )
@@ -326,7 +330,8 @@ class Reconciler:
                 outcome = self._dispatcher.dispatch(tick)
                 done = found.dispatched + (outcome.decision is not Decision.HELD)
                 held, refused = found.held + outcome.held, found.refused + outcome.refused
-                found = replace(found, dispatched=done, held=held, refused=refused)
+                loops = found.loops + outcome.loops
+                found = replace(found, dispatched=done, held=held, loops=loops, refused=refused)
             except UnreadableRecordError as error:
                 # The dead letter first: after a crash in between it is sent twice, but never lost.
                 found = self._set_apart(

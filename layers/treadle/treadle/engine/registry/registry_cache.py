@@ -6,7 +6,7 @@ from collections.abc import Collection, ItemsView, Iterator, KeysView, Mapping, 
 from typing import Protocol
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.model.registry import JobEntry, Registry
+from treadle.model.registry import JobEntry, Registry, SensorEntry
 from treadle.model.targets import JobSettings
 from treadle.ports.registry import RegistryStore
 from treadle.ports.system import Clock
@@ -42,6 +42,13 @@ class Grants(Protocol):
 
     def obstacle(self, sensor: str, job: str) -> str:
         """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
+
+    def sensors(self) -> Mapping[str, SensorEntry]:
+        """Return the registered sensors by name, at most a minute old.
+
+        Raises:
+            StoreError: if they are not known.
+        """
 
 
 class CachedRegistry:
@@ -114,6 +121,10 @@ class CachedRegistry:
     def obstacle(self, sensor: str, job: str) -> str:
         """Return why a sensor may not start a job, and the remedy; "" if only the sensor's list lacks it."""
         return self.current().obstacle(sensor, job)
+
+    def sensors(self) -> Mapping[str, SensorEntry]:
+        """Return the registered sensors by name."""
+        return self.current().sensors
 
 
 class RegisteredJobs(Mapping[str, JobSettings]):

@@ -35,7 +35,7 @@ from treadle.engine.tick.run_key_cache import RunKeyCache
 from treadle.model.ticks import PlannedRun, RejectedRequest
 
 if TYPE_CHECKING:
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import ReportedEvent
     from treadle.definitions.jobs import JobDefinition
     from treadle.ports.runs import RunStore
 
@@ -419,15 +419,16 @@ def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
     return tuple(bounded)
 
 
-def _checked_again(made: "AssetMaterialization") -> "AssetMaterialization":
-    """Validate a materialization again, which the author's code may have changed since it was created."""
+def _checked_again(made: "ReportedEvent") -> "ReportedEvent":
+    """Validate an asset event again, which the author's code may have changed since it was created."""
     # Imported here because most sensors report none.
-    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.assets import AssetMaterialization, AssetObservation
 
-    return AssetMaterialization(made.asset_key, made.description, made.metadata, made.partition, made.tags)
+    kind = AssetObservation if isinstance(made, AssetObservation) else AssetMaterialization
+    return kind(made.asset_key, made.description, made.metadata, made.partition, made.tags)
 
 
-def _event_size(made: "AssetMaterialization") -> int:
+def _event_size(made: "ReportedEvent") -> int:
     key = made.asset_key.to_escaped_user_string()
     texts = (key, made.description, made.partition, made.plain_metadata, made.optional_fields)
     return len(canonical_json(texts).encode()) + OVERHEAD_BYTES

@@ -44,6 +44,15 @@ def unless_retried(context: RunFailureSensorContext) -> bool:
     return context.dagster_run.tags.get(WILL_RETRY_TAG, "").lower() != "true"
 
 
+def _send(channel: Channel, context: RunFailureSensorContext) -> str:
+    channel.send(context, lambda: context.remaining_seconds)
+    return f"Alert sent by {channel.name}."
+
+
+deliver: Callable[[Channel, RunFailureSensorContext], str] = _send
+"""Delivers an alert, and returns what the tick's log says about that; `treadle dev` shows alerts instead."""
+
+
 def alert_function(
     channel: Channel, alert_if: AlertIf | None
 ) -> Callable[[RunFailureSensorContext], SkipReason | None]:
@@ -58,8 +67,7 @@ def alert_function(
         if alert_if is not None and not alert_if(context):
             run = context.dagster_run
             return SkipReason(f"No alert for run {run.run_id} of {run.job_name}: alert_if returned False.")
-        channel.send(context, lambda: context.remaining_seconds)
-        context.log.info("Alert sent by %s.", channel.name)
+        context.log.info("%s", deliver(channel, context))
         return None
 
     return alert

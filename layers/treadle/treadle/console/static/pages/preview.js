@@ -178,7 +178,7 @@ function headline(tick) {
   if (tick.status === 'FAILURE') return 'Failed';
   const requested = tick.requests?.length ?? 0;
   if (requested) return count(requested, 'run request');
-  if (tick.asset_events?.length) return count(tick.asset_events.length, 'materialization');
+  if (tick.asset_events?.length) return count(tick.asset_events.length, 'asset event');
   return tick.dynamic_partitions_request_results?.length ? 'Changes partitions' : 'Skipped';
 }
 

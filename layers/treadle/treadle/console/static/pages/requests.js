@@ -2,7 +2,7 @@
 
 import {html} from '../vendor/htm-preact.js';
 import {count} from '../format.js';
-import {assetAddress, runAddress} from '../router.js';
+import {address, runAddress} from '../router.js';
 import {Badge, Mono, Table, Text} from '../components.js';
 
 /**
@@ -66,12 +66,15 @@ export function Requests({tick, action, isPreview = false}) {
     ${
       made.length > 0 &&
       html`<section class="card">
-        <h2>${count(made.length, 'materialization')}</h2>
+        <h2>${count(made.length, 'asset event')}</h2>
         <ul class="keys">
           ${made.map(
             (each, index) =>
               html`<li key=${index}>
-                <a href=${assetAddress(keyText(each.asset_key))}>${keyText(each.asset_key)}</a>
+                <a href=${address(['assets'], {key: keyText(each.asset_key), kind: each.kind})}
+                  >${keyText(each.asset_key)}</a
+                >
+                ${each.kind === 'ASSET_OBSERVATION' && html` <span class="faint">observed</span>`}
                 ${each.partition && html` <span class="faint">partition</span> <${Mono}>${each.partition}<//>`}
               </li>`,
           )}

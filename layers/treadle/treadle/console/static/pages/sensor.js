@@ -67,6 +67,12 @@ function Actions({sensor, done, onTest}) {
           `(default: ${sensor.default_status}).`,
       );
     });
+  const isLoop = (sensor.problems ?? []).some((each) => each.kind === 'LOOP');
+  const release = () =>
+    run(async () => {
+      done(await api.releaseLoop(sensor.name));
+      notify(`${sensor.name} is released: what is held starts within about a minute.`);
+    });
   const tick = () =>
     run(async () => {
       const result = await api.tickNow(sensor.name);
@@ -78,6 +84,16 @@ function Actions({sensor, done, onTest}) {
     });
   return html`
     <${Switch} sensor=${sensor} done=${done} />
+    ${
+      isLoop &&
+      html`<button
+        disabled=${busy || forbidden !== null}
+        title=${forbidden ?? 'Start what is held; runs from before are no evidence any more'}
+        onclick=${release}
+      >
+        Release
+      </button>`
+    }
     <button
       disabled=${forbidden !== null}
       title=${forbidden ?? 'See what it would do, and commit nothing'}
@@ -210,6 +226,7 @@ const EDITS = {
   reset: 'Reset',
   set_cursor: 'Set the cursor',
   release: 'Released a key',
+  release_loop: 'Released the sensor, which was held as a loop',
   adopt: 'Gave to a project',
   adopt_fresh: 'Gave to a project, cursor cleared',
 };

@@ -1,0 +1,140 @@
+"""What the console and an operator's commands use of `treadle dev`."""
+
+from collections.abc import Iterator, Mapping
+
+from treadle.bootstrap.operator import OperatorParts
+from treadle.definitions.errors import CommandRefusedError, InvocationError
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.dev.buckets import FolderBuckets
+from treadle.dev.engine import Lane, LocalEngine
+from treadle.dev.messages import Failed
+from treadle.engine.identity import RunIds
+from treadle.integrations.s3.inspection import SelectedObjects, selections_of
+from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, LogLine
+from treadle.operate.assets import AssetCatalogue
+from treadle.operate.backfills import BackfillOperations
+from treadle.operate.doctor import Doctor
+from treadle.operate.drops import TickDrops
+from treadle.operate.explain import Explainer
+from treadle.operate.invoke import SensorInvoker
+from treadle.operate.loops import LoopReleases
+from treadle.operate.overview import Overview
+from treadle.operate.partitions import PartitionOperations
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import Destination
+from treadle.operate.replay import Replayer
+from treadle.operate.runs import RunOperations
+from treadle.operate.sensors import SensorOperations
+from treadle.operate.ticks import TickHistory
+from treadle.testing.bus import NAMESPACE
+from treadle.testing.health import InMemoryHealth
+
+
+class LocalDeployment:
+    """A `Deployment` on this machine.
+
+    Args:
+        engine: the engine.
+        name: the project's name.
+    """
+
+    def __init__(self, engine: LocalEngine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    def sensors(self) -> Mapping[str, DeployedSensor]:
+        """Return the sensors by name."""
+        found = (_deployed(lane) for lane in list(self._engine.lanes.values()))
+        return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+    def invoke(
+        self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
+    ) -> Mapping[str, object]:
+        """Invoke the sensor's function."""
+        del seconds  # The function's own timeout is as short as any.
+        found = self._engine.invoke(self._lane(sensor), event)
+        if isinstance(found, Failed):
+            msg = f"The function of sensor {sensor} failed: {found}"
+            raise InvocationError(msg, reason=str(found))
+        answer: Mapping[str, object] = found.value
+        return answer
+
+    def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
+        """Yield the lines of the sensor's log."""
+        for line in list(self._lane(sensor).function.lines):
+            if line.at >= since and (until is None or line.at <= until):
+                yield line
+
+    def _lane(self, sensor: str) -> Lane:
+        found = next((each for each in self._engine.lanes.values() if each.function.name == sensor), None)
+        if found is None:
+            known = ", ".join(self.sensors()) or "none"
+            msg = f"Project {self.name!r} has no sensor {sensor!r}; it has: {known}."
+            raise CommandRefusedError(msg)
+        return found
+
+
+def _deployed(lane: Lane) -> DeployedSensor:
+    function, loaded = lane.function, lane.function.loaded
+    changed_at = function.changed_at
+    if loaded is None:
+        status = DefaultSensorStatus.STOPPED
+        return DeployedSensor(function.name, UNKNOWN_KIND, "", (), status, deployed_at=changed_at)
+    settings = {"TREADLE_NAMESPACE": NAMESPACE}
+    if loaded.bucket:
+        settings["TREADLE_S3_BUCKET"] = loaded.bucket
+    return DeployedSensor(
+        loaded.name,
+        loaded.kind,
+        loaded.description,
+        loaded.jobs,
+        DefaultSensorStatus(loaded.status),
+        loaded.interval,
+        settings=settings,
+        deployed_at=changed_at,
+    )
+
+
+def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> OperatorParts:
+    """Make the objects that the console uses.
+
+    Args:
+        engine: the engine.
+        name: the project's name.
+        buckets: the buckets.
+    """
+    stores, clock, run_ids = engine.stores, engine.clock, RunIds.of(NAMESPACE)
+    deployment, health = LocalDeployment(engine, name), InMemoryHealth()
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
+    redriver = Redriver(engine.dead_letters, lambda: _destinations(engine), dict)
+    runs = RunOperations(
+        stores.runs, stores.sensors, engine.launches, engine.jobs, engine.targets, run_ids, clock
+    )
+    objects = SelectedObjects(selections_of(deployment), buckets.objects)
+    return OperatorParts(
+        deployment,
+        overview,
+        SensorOperations(stores.sensors, clock),
+        TickHistory(stores.sensors, stores.ticks, stores.runs),
+        SensorInvoker(deployment),
+        runs,
+        AssetCatalogue(stores.events),
+        redriver,
+        Replayer(stores.runs, stores.events, engine.queues, NAMESPACE, clock),
+        Explainer(
+            *(deployment, stores.sensors, stores.ticks, stores.runs, run_ids),
+            *(objects, health, redriver, clock),
+        ),
+        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
+        TickDrops(stores.ticks, clock),
+        LoopReleases(stores.ticks, stores.sensors, clock),
+        engine.jobs,
+        PartitionOperations(stores.partitions, clock),
+        BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),
+    )
+
+
+def _destinations(engine: LocalEngine) -> list[Destination]:
+    return [
+        Destination(f"sensor {name}", f"local:{name}", queue, name) for name, queue in engine.queues.items()
+    ]

@@ -1,0 +1,207 @@
+"""`treadle dev` over a real project: its functions in processes, its folders as buckets, its jobs as doubles."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.dev_loop import Loop, started_loop
+from tests.support.dev_project import FILES, POLLER, QUICK_JOBS, write_sensor
+from treadle.definitions.errors import InvocationError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
+    """Start `treadle dev` in a project."""
+    with contextlib.ExitStack() as stack:
+        yield lambda dev_toml=QUICK_JOBS: stack.enter_context(started_loop(tmp_path, dev_toml))
+
+
+def test_a_sensor_ticks_at_once_with_the_environment_of_the_template(loop: Callable[..., Loop]) -> None:
+    made = loop()
+
+    made.says("poller", "SKIPPED: hello from the first version")
+
+
+def test_a_file_in_a_folder_is_an_object_with_a_run_and_the_chain_goes_on(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    made = loop()
+
+    (tmp_path / "inbox" / "in").mkdir()
+    (tmp_path / "inbox" / "in" / "orders.csv").write_text("a,b\n")
+
+    run = made.ends("load", Status.SUCCESS)
+    assert '"key":"in/orders.csv"' in run.run_config
+    assert made.ends("report", Status.SUCCESS).sensor == "chain"
+    assert len(made.runs("load")) == 1
+
+
+def test_a_failed_job_shows_the_alert_instead_of_sending_it(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    made = loop('[jobs.load]\nseconds = 0\nstatus = "failure"\n')
+
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+
+    made.ends("load", Status.FAILURE)
+    made.says("failures", "ALERT for SNS (Alerts)", "Run failed: load", "dev.toml says that this job fails")
+    made.says("failures", "shown, not sent")
+    assert not made.runs("report")
+
+
+def test_a_job_may_be_a_command_or_a_function_that_receives_the_payload(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "doubles.py").write_text(
+        "def load(payload):\n    open('received', 'w').write(payload['run_config']['key'])\n"
+    )
+    command = """["sh", "-c", "echo no report today >&2; exit 3"]"""
+    made = loop(f'[jobs.load]\nfunction = "doubles:load"\n[jobs.report]\ncommand = {command}\n')
+
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+
+    made.ends("load", Status.SUCCESS)
+    assert (made.root / "received").read_text() == "orders.csv"
+    failure = made.ends("report", Status.FAILURE).failure
+    assert failure is not None
+    assert (failure.error, failure.cause) == ("ExitStatus3", "no report today")
+
+
+def test_a_saved_file_is_loaded_and_evaluated_at_once(loop: Callable[..., Loop]) -> None:
+    made = loop()
+
+    write_sensor(made.root, "poller", POLLER.replace("first version", "second version"))
+
+    made.says("poller", "SKIPPED: hello from the second version")
+
+
+def test_changed_environment_of_the_template_loads_only_the_functions_that_have_it(
+    loop: Callable[..., Loop],
+) -> None:
+    made = loop()
+    template = made.root / "template.yaml"
+
+    template.write_text(template.read_text().replace("GREETING: hello", "GREETING: good evening"))
+
+    made.says("poller", "SKIPPED: good evening from the first version")
+    assert not [each for each in made.lines if each.text == "reloaded" and each.subject != "poller"]
+
+
+def test_a_template_that_cannot_be_used_is_reported_and_the_loop_goes_on(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    template = made.root / "template.yaml"
+    text = template.read_text()
+
+    template.write_text("")
+    made.says("treadle dev", "cannot be read as a template", "still apply")
+    template.write_text(text.replace("GREETING: hello", "GREETING: !If [Unknown, a, b]"))
+    made.says(
+        "poller", "does not load: SettingsError: The variable GREETING in template.yaml cannot be resolved"
+    )
+    template.write_text(text.replace("GREETING: hello", "GREETING: welcome"))
+
+    made.says("poller", "SKIPPED: welcome from the first version")
+
+
+def test_a_module_that_does_not_import_is_shown_with_its_frames_and_the_others_go_on(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    made = loop()
+
+    write_sensor(made.root, "poller", "import shop_common_that_is_missing\n")
+
+    made.says(
+        "poller",
+        "does not load: ModuleNotFoundError: No module named 'shop_common_that_is_missing'",
+        'functions/sensors/poller/app.py", line 1, in <module>',
+    )
+    with pytest.raises(InvocationError, match=r"app.py\", line 1"):
+        made.deployment.invoke("poller", {"treadle": "describe"})
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+    made.ends("load", Status.SUCCESS)
+    write_sensor(made.root, "poller", POLLER.replace("first version", "corrected version"))
+    made.says("poller", "SKIPPED: hello from the corrected version")
+
+
+def test_events_wait_for_a_sensor_that_does_not_load(loop: Callable[..., Loop], tmp_path: Path) -> None:
+    made = loop()
+    write_sensor(made.root, "files", "def\n")
+    made.says("files", "does not load: SyntaxError")
+
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+    made.says("s3://landing/orders.csv", "stored")
+    write_sensor(made.root, "files", FILES)
+
+    made.ends("load", Status.SUCCESS)
+
+
+def test_a_function_that_kills_its_process_hurts_no_other(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    code = POLLER.replace('return SkipReason(f"', 'os._exit(3) if os.environ["GREETING"] else SkipReason(f"')
+
+    write_sensor(made.root, "poller", code)
+
+    made.says("poller", "FAILURE: Runtime.ExitError: the process of the function ended")
+    write_sensor(made.root, "poller", POLLER.replace("first version", "last version"))
+    # It records that the tick before it died.
+    made.says("poller", "SKIPPED: hello from the last version")
+    [died, *_] = made.project.engine.stores.ticks.latest("poller", 10)
+    assert died.status is TickStatus.FAILURE
+
+
+@pytest.mark.parametrize("place", ["the import", "the evaluation"])
+def test_code_that_does_not_end_is_replaced_by_what_is_saved(loop: Callable[..., Loop], place: str) -> None:
+    made = loop()
+    code = "print('begun')\nwhile True:\n    pass\n"
+    if place == "the evaluation":
+        code = POLLER.replace("return Skip", "print('begun')\n    while True:\n        pass\n    return Skip")
+    write_sensor(made.root, "poller", code)
+    made.says("poller", "begun")
+
+    write_sensor(made.root, "poller", POLLER.replace("first version", "last version"))
+
+    made.says("poller", "SKIPPED: hello from the last version")
+
+
+def test_sensors_appear_and_disappear_with_their_folders(loop: Callable[..., Loop]) -> None:
+    made = loop()
+
+    write_sensor(
+        made.root, "newcomer", POLLER.replace("def poller", "def newcomer").replace("(poller)", "(newcomer)")
+    )
+    made.says("newcomer", "loaded")
+    (made.root / "functions/sensors/newcomer/app.py").unlink()
+
+    made.says("newcomer", "removed")
+    assert list(made.deployment.sensors()) == ["chain", "failures", "files", "poller"]
+
+
+def test_each_function_has_its_own_environment_and_modules(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    for name in ("poller", "other"):
+        code = POLLER.replace("def poller", f"def {name}").replace("evaluator(poller)", f"evaluator({name})")
+        code = code.replace("{os.environ['GREETING']}", "{os.environ.get('GREETING')}, {helper.NAME}")
+        write_sensor(made.root, name, f"import helper\n{code}")
+        (made.root / f"functions/sensors/{name}/helper.py").write_text(f"NAME = 'helper of {name}'\n")
+
+    made.says("other", "SKIPPED: None, helper of other")
+    made.says("poller", "SKIPPED: hello, helper of poller")
+
+
+def test_a_wrong_dev_toml_is_reported_and_the_former_one_applies(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    made = loop()
+
+    (made.root / "dev.toml").write_text('[jobs.load]\nstatus = "late"\n')
+
+    made.says("dev.toml", "[jobs.load]: status is 'late'; it must be success or failure", "still apply")
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+    made.ends("load", Status.SUCCESS)

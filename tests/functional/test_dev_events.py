@@ -1,0 +1,150 @@
+"""Test events that a developer sends to the sensors of `treadle dev`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.console import ANN, TOKEN, Client
+from tests.support.dev_loop import Loop, started_loop
+from tests.support.dev_project import write_sensor
+from treadle.console.app import Console
+from treadle.console.static_token import Caller, Role, StaticTokenAuth
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.dev.operator import operator_parts
+from treadle.dev.sending import EventSender
+
+pytestmark = pytest.mark.timeout(240)
+
+ASSETS = """
+from treadle import AssetKey, DefaultSensorStatus, RunRequest, asset_sensor, evaluator
+
+
+@asset_sensor(AssetKey(["shop", "orders"]), job_name="report", default_status=DefaultSensorStatus.RUNNING)
+def assets(context, event):
+    made = event.asset_materialization
+    return RunRequest(run_config={"rows": made.plain_metadata["rows"]}, tags={"day": event.partition_key})
+
+
+handler = evaluator(assets)
+"""
+
+DEADLINES = """
+from datetime import timedelta
+
+from treadle import DefaultSensorStatus, JobDefinition, SkipReason, deadline_sensor, evaluator
+
+
+@deadline_sensor(job=JobDefinition("load"), within=timedelta(hours=1), default_status=DefaultSensorStatus.RUNNING)
+def deadlines(context):
+    return SkipReason(f"missed at {context.deadline.isoformat()}")
+
+
+handler = evaluator(deadlines)
+"""
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Loop]:
+    """A running `treadle dev`, with a sensor of an asset and one of deadlines besides the others."""
+    write_sensor(tmp_path / "demo", "assets", ASSETS)
+    write_sensor(tmp_path / "demo", "deadlines", DEADLINES)
+    with started_loop(tmp_path) as made:
+        for name in ("assets", "deadlines"):
+            made.says(name, "loaded")
+        yield made
+
+
+@pytest.fixture
+def send(loop: Loop) -> Callable[..., Any]:
+    """Send an event as the console's page does."""
+    sender = EventSender(loop.project)
+    parts = operator_parts(loop.project.engine, "demo", loop.project.buckets)
+    access = StaticTokenAuth(TOKEN, Caller(ANN, Role.OPERATOR))
+    client = Client(Console(lambda: parts, access, loop.project.engine.clock, sender.operations()))
+    assert client.get("/api/test-events").json == {
+        "buckets": ["landing"],
+        "jobs": ["load", "report"],
+        "deadlines": ["deadlines"],
+    }
+
+    def post(**event: object) -> Any:
+        return client.post("/api/test-events", event)
+
+    return post
+
+
+def test_an_object_is_a_file_of_its_bucket_with_its_event(
+    send: Callable[..., Any], loop: Loop, tmp_path: Path
+) -> None:
+    answer = send(object={"bucket": "landing", "key": "in/a.csv", "content": "a,b"})
+
+    assert answer.json == {"sent": "Stored s3://landing/in/a.csv."}
+    assert (tmp_path / "inbox" / "in" / "a.csv").read_text() == "a,b"
+    assert loop.ends("load", Status.SUCCESS).sensor == "files"
+
+
+def test_a_job_that_is_started_by_hand_has_a_run_that_sensors_follow(
+    send: Callable[..., Any], loop: Loop
+) -> None:
+    assert send(run={"job": "load", "status": "SUCCESS"}).status == 200
+
+    assert loop.ends("load", Status.SUCCESS).sensor == ""
+    assert loop.ends("report", Status.SUCCESS).sensor == "chain"
+    assert send(run={"job": "load", "status": "FAILURE"}).status == 200
+    loop.says("failures", "ALERT for SNS (Alerts): Run failed: load")
+
+
+def test_a_materialization_reaches_the_sensors_of_its_asset(send: Callable[..., Any], loop: Loop) -> None:
+    made = {"asset_key": "shop/orders", "partition": "2026-11-30", "metadata": {"rows": 7}}
+
+    assert send(asset=made).json == {"sent": "Reported asset shop/orders."}
+
+    run = loop.ends("report", Status.SUCCESS)
+    assert (run.run_config, run.tags["day"]) == ('{"rows":7}', "2026-11-30")
+
+
+def test_a_deadline_reaches_its_sensor_alone(send: Callable[..., Any], loop: Loop) -> None:
+    assert send(deadline={"sensor": "deadlines", "at": "2026-11-30T06:00:00Z"}).status == 200
+
+    loop.says("deadlines", "SKIPPED: missed at 2026-11-30T06:00:00+00:00")
+
+
+def test_any_event_is_delivered_as_its_rule_would(send: Callable[..., Any], loop: Loop) -> None:
+    detail = {"bucket": {"name": "landing"}, "object": {"key": "x.csv", "size": 1, "etag": "e"}}
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": "2026-11-30T05:00:00Z",
+        "detail": detail,
+    }
+
+    answer = send(event=event)
+
+    assert answer.json == {"sent": "Sent Object Created s3://landing/x.csv (1 bytes)."}
+    assert loop.ends("load", Status.SUCCESS).sensor == "files"
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({"object": {"bucket": "elsewhere", "key": "a"}}, "There is no bucket 'elsewhere'"),
+        ({"object": {"bucket": "landing", "key": "../a"}}, "a part of it is empty or begins with a dot"),
+        ({"run": {"job": "unknown", "status": "SUCCESS"}}, "There is no job 'unknown'"),
+        ({"deadline": {"sensor": "unknown", "at": "2026-11-30T06:00:00Z"}}, "There is no sensor 'unknown'"),
+        ({"event": {"source": "aws.s3"}}, "Unknown event type aws.s3"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else next(iter(each)),
+)
+def test_what_cannot_be_sent_is_refused_with_the_reason(
+    send: Callable[..., Any], event: dict[str, object], message: str
+) -> None:
+    answer = send(**event)
+
+    assert answer.status == 409
+    assert message in answer.json["message"]
+
+
+def test_an_event_is_of_one_kind(send: Callable[..., Any]) -> None:
+    assert send().status == send(event={}, object={"bucket": "landing", "key": "a"}).status == 400
