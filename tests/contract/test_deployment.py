@@ -383,7 +383,7 @@ def test_sensor_whose_log_is_gone_is_reported_as_a_deployment_that_cannot_be_rea
         clients.forget()
 
 
-def subscription_of(rule: str, *, bus: str | None = None) -> Subscription | None:
+def subscription_of(rule: str, *, bus: str | None = None, kind: str = "s3") -> Subscription | None:
     """Return the subscription that is found for the sensor when its rule, of a bus, is registered by this name."""
     with mock_aws():
         clients.forget()
@@ -394,6 +394,8 @@ def subscription_of(rule: str, *, bus: str | None = None) -> Subscription | None
         if bus is not None:
             events.delete_rule(Name=RULE)
             pattern = {"detail": {"job": ["load"], "asset_key": ["a/b"], "status": ["FAILURE"]}}
+            if kind == "event":
+                pattern["detail"]["bucket"] = ["of water"]
             events.put_rule(
                 Name=RULE,
                 EventPattern=json.dumps(pattern),
@@ -403,7 +405,7 @@ def subscription_of(rule: str, *, bus: str | None = None) -> Subscription | None
         stacks.resources["shop"] = {
             "Bus": ("AWS::Events::EventBus", "shop-treadle"),
         }
-        entry = replace(REGISTRY.sensors["new_files"], rule=rule)
+        entry = replace(REGISTRY.sensors["new_files"], rule=rule, kind=kind)
         registered = Registry({"new_files": entry})
         found = (
             StackDeployment(read_stack("shop", ()), lambda: registered).sensors()["new_files"].subscription
@@ -417,6 +419,10 @@ def test_rule_of_the_stacks_own_bus_is_read_there(rule: str) -> None:
     assert subscription_of(rule, bus="shop-treadle") == Subscription(
         ("load",), ("a/b",), ("FAILURE",), (), is_on=False
     )
+
+
+def test_pattern_of_others_events_is_no_subscription_to_jobs_or_assets() -> None:
+    assert subscription_of(RULE, bus="shop-treadle", kind="event") == Subscription(is_on=False)
 
 
 def test_sensor_whose_rule_is_gone_is_found_all_the_same() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boto3
+
 from tests.e2e.deployment import (
     Deployed,
     deploy_beside,
@@ -25,6 +27,8 @@ from treadle.model.ticks import Tick
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
+ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
+QUEUE = "orders-of-others"
 SENSORS: dict[str, tuple[str, ...]] = {
     # They are there for their jobs, and stay stopped.
     "loading": ("--job", LOAD),
@@ -34,8 +38,11 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
     "load_is_late": ("--kind", "deadline", "--jobs", LOAD, "--deadlines", DEADLINES, "--time-zone", ZONE),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
+    "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", EXTRACT),
+    # Its test starts it.
+    "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", EXTRACT),
 }
-RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both")
+RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",
@@ -75,12 +82,26 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     _watch_every_status(project)
     running(project, *RUNNING)
     stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE), MACHINE)
+    _create_queue(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
     for function in ("Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
         made.schedule(function, enabled=False)
     made.knows_jobs(LOAD, EXTRACT, REPORT, COMBINE)
     return made
+
+
+def _create_queue(endpoint: str) -> None:
+    """Create the queue that belongs to nobody's stack, as its owner does for the sensor."""
+    sqs = boto3.client("sqs", endpoint_url=endpoint)
+    dead = sqs.create_queue(QueueName=f"{QUEUE}-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    sqs.create_queue(
+        QueueName=QUEUE,
+        Attributes={"VisibilityTimeout": "60", "RedrivePolicy": redrive},
+        tags={"treadle:sensor": "queued_orders"},
+    )
 
 
 def _watch_every_status(project: Path) -> None:

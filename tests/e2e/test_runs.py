@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -26,6 +27,7 @@ from tests.e2e.job_chain import (
     DEADLINES,
     EXTRACT,
     LOAD,
+    QUEUE,
     REPORT,
     STATUSES,
     ended,
@@ -35,10 +37,12 @@ from tests.e2e.job_chain import (
     status_ids,
     ticks_of,
 )
+from tests.support.project import run as command
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.model.run_queries import RunQuery
 from treadle.model.runs import Failure, Run
+from treadle.model.ticks import Tick
 
 LOST = 0.2
 MANY = 500
@@ -54,6 +58,109 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert any("DataError" in line for line in tick.log)
     [noted] = eventually(lambda: now(following, [run])[0].reactions, "the run has the reaction")
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
+
+
+def put_order(following: Deployed, **detail: object) -> str:
+    """Put an event on the default bus, as an application does, and return its id."""
+    entry = {"Source": "shop.orders", "DetailType": "Order Placed", "Detail": json.dumps(detail)}
+    [put] = following.client("events").put_events(Entries=[entry])["Entries"]
+    return str(put["EventId"])
+
+
+def test_any_event_starts_one_run_however_often_it_is_delivered(following: Deployed) -> None:
+    unwatched, event_id = (put_order(following, id="A-17", total=total) for total in (10, 11))
+
+    def ticks() -> list[Tick]:
+        return following.stores.ticks.latest("placed_orders", 100)
+
+    [tick] = eventually(ticks, "the event was evaluated")
+    assert (tick.status, tick.trigger) == (TickStatus.SUCCESS, f"Order Placed of shop.orders: {event_id}")
+    [request] = tick.requests
+    account, region, *_ = following.contract["namespace"].split("/")
+    assert request.run_key == f"{account}/{region}/shop.orders/{event_id}"
+    body = {
+        "version": "0",
+        "id": event_id,
+        "detail-type": "Order Placed",
+        "source": "shop.orders",
+        "account": account,
+        "time": datetime.fromtimestamp(tick.time / 1000, UTC).isoformat(),
+        "region": region,
+        "resources": [],
+        "detail": {"id": "A-17", "total": 11},
+    }
+    following.send("PlacedOrders", json.dumps(body), json.dumps(body))
+    following.send("PlacedOrders", json.dumps({**body, "id": "sentinel"}))
+    eventually(lambda: len(ticks()) == 2, "what was sent after the second deliveries was evaluated")
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("placed_orders", 10)
+
+    eventually(lambda: len(runs()) == 2, "both events have a run")
+    [run] = [each for each in runs() if each.run_key == request.run_key]
+    assert [each.status for each in ended(following, runs())] == [Status.SUCCESS] * 2
+    why = command("why", "placed_orders", "--event", event_id, "--stack", following.name)
+    assert (why.exit_code, run.run_id in why.output) == (0, True), why.output
+    none = command("why", "placed_orders", "--event", unwatched, "--stack", following.name)
+    assert "compare the event with the pattern" in none.output
+
+
+def in_queue(following: Deployed) -> int:
+    """Return how many messages are in the queue of others, being received or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = following.client("sqs").get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    found = following.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(found[name]) for name in names)
+
+
+def send_order(following: Deployed, body: str) -> str:
+    """Send a message to the queue of others, and return its id."""
+    url = following.client("sqs").get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    return str(following.client("sqs").send_message(QueueUrl=url, MessageBody=body)["MessageId"])
+
+
+def operated(following: Deployed, *arguments: str) -> str:
+    """Run a command of an operator."""
+    done = command("sensor", *arguments, "--stack", following.name)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_each_message_starts_one_run_and_is_gone_after_its_tick(following: Deployed) -> None:
+    operated(following, "start", "queued_orders")
+    stored = {"bucket": {"name": "landing"}, "object": {"key": "in/a+b.csv", "eTag": "1", "size": 3}}
+    s3 = {
+        "Records": [{"eventName": "ObjectCreated:Put", "eventTime": "2026-01-22T18:00:05.000Z", "s3": stored}]
+    }
+    sns = {"Type": "Notification", "TopicArn": "arn", "Message": "inside"}
+
+    texts = {
+        send_order(following, body): text
+        for body, text in (
+            ("any text", "any text"),
+            (json.dumps(sns), "inside"),
+            (json.dumps(s3), json.dumps(s3)),
+        )
+    }
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("queued_orders", 10)
+
+    eventually(lambda: len(runs()) == 3, "each message has a run", seconds=90)
+    assert {run.run_key: json.loads(run.run_config) for run in runs()} == {
+        name: {"message": text} for name, text in texts.items()
+    }
+    eventually(lambda: in_queue(following) == 0, "the messages are gone")
+    assert len(following.stores.ticks.latest("queued_orders", 10)) == 3
+
+    operated(following, "stop", "queued_orders")
+    later = send_order(following, "later")
+    time.sleep(10)
+    assert in_queue(following) == 1
+    assert len(following.stores.ticks.latest("queued_orders", 10)) == 3
+    operated(following, "start", "queued_orders")
+    eventually(lambda: later in {run.run_key for run in runs()}, "the message is evaluated", seconds=90)
+    eventually(lambda: in_queue(following) == 0, "it is gone, too")
 
 
 def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) -> None:

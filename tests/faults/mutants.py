@@ -55,6 +55,8 @@ IN_ANY_ORDER = (
     "tests/faults/test_every_call_of_partitions.py::"
     "test_last_committed_change_applies_however_often_and_in_whatever_order_ticks_are_dispatched"
 )
+OF_MESSAGES = "tests/unit/test_queue_sensors.py::test_"
+OF_EVENTS = "tests/unit/test_event_sensors.py::test_"
 BACKFILLS = "tests/unit/test_backfills.py::test_"
 OF_BACKFILLS = "tests/contract/test_backfill_store.py::test_"
 BACKFILLER = "engine/backfills/backfiller.py"
@@ -85,6 +87,48 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "message of a stopped sensor is deleted",
+        "entrypoints/queue_consumer.py",
+        "is not Decision.STOPPED",
+        "is not None",
+        (f"{OF_MESSAGES}message_of_a_stopped_sensor_returns_after_a_while",),
+    ),
+    Mutant(
+        "message that was not evaluated is deleted",
+        "entrypoints/queue_consumer.py",
+        "    return False\n",
+        "    return True\n",
+        (f"{OF_MESSAGES}message_that_was_not_evaluated_returns_and_nothing_else_is_done_with_it",),
+    ),
+    Mutant(
+        "later message of a failed group is evaluated",
+        "entrypoints/queue_consumer.py",
+        "broken.add(group)",
+        "broken.discard(group)",
+        (f"{OF_MESSAGES}later_messages_of_a_failed_group_return_without_being_evaluated",),
+    ),
+    Mutant(
+        "events of two sources share their ticks",
+        "definitions/bus_event.py",
+        '("event", self.account, self.region, self.source, self.id)',
+        '("event", self.account, self.region, self.id)',
+        (f"{OF_EVENTS}each_part_of_the_identity_counts",),
+    ),
+    Mutant(
+        "events of two accounts share their run keys",
+        "definitions/bus_event.py",
+        'f"{self.account}/{self.region}/{self.source}/{self.id}"',
+        'f"{self.region}/{self.source}/{self.id}"',
+        (f"{OF_EVENTS}each_event_starts_one_run_however_often_it_is_delivered",),
+    ),
+    Mutant(
+        "event that the pattern excludes is evaluated",
+        "definitions/event_sensor.py",
+        "if not self.monitors(event):",
+        "if not self.name:",
+        (f"{OF_EVENTS}event_that_does_not_match_is_skipped_and_the_tick_says_so",),
+    ),
     Mutant(
         "backfill written over an operator's edit",
         "adapters/dynamodb/backfills.py",

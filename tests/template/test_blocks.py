@@ -11,7 +11,7 @@ from tests.support.projects import CONTRACT, ENGINE, GIVEN, Project, project
 from tests.support.sam import PYTHON, translated
 from tools.project import ROOT
 from treadle.adapters.health.job_targets import CHECKS
-from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.fragments import DEFAULT_BUS, NewJob, NewSensor
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import add_blocks, load
@@ -42,6 +42,9 @@ def sensor(kind: str, number: int = 0) -> NewSensor:
     return NewSensor(
         *(name, f"load_{number}", 300, None, kind, jobs.get(kind, ()), kind == "schedule"),
         *(assets.get(kind, ()), *objects, kind == "s3"),
+        pattern={"source": ["shop.orders"], "detail-type": ["Order Placed"]} if kind == "event" else {},
+        bus="shop" if kind == "event" else DEFAULT_BUS,
+        queue="orders" if kind == "queue" else "",
     )
 
 
@@ -56,6 +59,7 @@ LONGEST = [
             "n" * 36, "j" * 40, 86_400, *(None, "s3", (), True, ()), *("b" * 63, "p" * 90, "." + "s" * 20)
         ),
     ),
+    ("event", NewSensor("n" * 36, "j" * 40, 60, None, "event", pattern={"detail": {"a": ["x" * 2_000]}})),
     ("event", NewSensor("n" * 36, "j" * 40, 60, *(None, "all-succeeded", ("k" * 40, "l" * 40), True))),
     ("event", NewSensor("n" * 36, "j" * 40, 60, *(None, "multi-asset", (), True, ("a" * 60, "b" * 60)))),
     ("job", NewJob("j" * 40, "ecs", {"subnets": "subnet-0123456789abcdef0", "arguments": "day,region"})),
@@ -296,7 +300,10 @@ def test_a_sensor_is_registered_with_what_it_consists_of(kind: str) -> None:
         frozenset({"load_0"}),
     )
     assert entry.function == found.deployed._ref(new.prefix)
-    assert entry.queue == (found.deployed._ref(f"{new.prefix}Queue") if new.has_queue else "")
+    if new.sensor_kind.consumes:
+        assert entry.queue.endswith(f"/123456789012/{new.queue}")
+    else:
+        assert entry.queue == (found.deployed._ref(f"{new.prefix}Queue") if new.has_queue else "")
     assert entry.rule == (found.deployed._ref(f"{new.prefix}Rule") if new.has_rule else "")
     assert entry.log_group == f"/treadle/{ENGINE}/{'s' * 32}"
 

@@ -1,5 +1,6 @@
 """What `treadle new sensor` writes for kinds that receive runs and assets passes the project's own checks."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,21 @@ from tests.template.test_new_sensor import MINUTES, cfn_lint, own_tests, python,
 from tools.project_copy import copy_of_project
 
 pytestmark = pytest.mark.treadle
+
+ORDERS = json.dumps(
+    {
+        "source": ["shop.orders", {"prefix": "aws.partner/shop"}],
+        "account": ["111122223333"],
+        "resources": [{"suffix": ":orders"}],
+        "$or": [{"detail": {"total": [{"numeric": [">", 10, "<=", 20]}]}}, {"detail-type": ['Said "yes"']}],
+        "detail": {
+            "rush": [True, None],
+            "address": {"ip": [{"cidr": "10.0.0.0/24"}], "country": [{"anything-but": ["us", "ca"]}]},
+            "code": [{"wildcard": "a*\\*"}, "x" * 70],
+        },
+    }
+)
+ANYTHING = '{"source":[{"prefix":""}]}'
 
 SENSORS: dict[str, tuple[str, ...]] = {
     "on_success": ("--kind", "run-status"),
@@ -24,6 +40,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "on_prices": ("--kind", "asset", "--asset", "prices"),
     "when_fresh": ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"),
     "each_object": ("--kind", "s3", "--bucket", "my-orders", "--prefix", "in/", "--suffix", ".csv"),
+    "each_order": ("--kind", "event", "--pattern", ORDERS, "--bus", "shop"),
+    "each_of_all": ("--kind", "event", "--pattern", ANYTHING, "--bus", "engine"),
+    "each_message": ("--kind", "queue", "--queue", "orders.fifo"),
 }
 TESTS = {
     "on_success": 2,
@@ -38,6 +57,9 @@ TESTS = {
     "on_prices": 2,
     "when_fresh": 2,
     "each_object": 2,
+    "each_order": 3,
+    "each_of_all": 2,
+    "each_message": 3,
 }
 LONGEST_ASSET = "/".join([*["a"] * 7, "z" * 46])
 LONGEST_JOBS = f"{'k' * 40},{'l' * 40}"
@@ -88,6 +110,8 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
         ("asset", ("--asset", LONGEST_ASSET)),
         ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
         ("s3", ("--bucket", "b" * 63)),
+        ("queue", ("--queue", "q" * 80)),
+        ("event", ("--pattern", json.dumps({"source": ["s" * 256], "detail": {"d" * 100: ["x"]}}))),
     ],
 )
 def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str, watched: tuple[str, ...]) -> None:

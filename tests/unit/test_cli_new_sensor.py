@@ -11,10 +11,11 @@ import pytest
 from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
-from treadle.adapters.events import parse_sensor_event
+from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import jobs, load
 from treadle.definitions.assets import AssetMaterialized
+from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure
 from treadle.definitions.status import DagsterRunStatus
@@ -492,3 +493,128 @@ def test_a_sensor_that_starts_nothing_brings_no_job(project: Path) -> None:
     assert jobs((project / "template.yaml").read_text()) == known
     assert "stateMachine" not in done.stdout
     assert "Sensor scaffolded_orders, which reacts to runs that have failed:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "event"), "--pattern must name the events to watch"),
+        (("--kind", "event", "--pattern", "{"), "--pattern is not JSON"),
+        (("--kind", "event", "--pattern", "[]"), "--pattern is [], and must be a JSON object"),
+        (("--kind", "event", "--pattern", '{"source":"shop"}'), "source is 'shop', and must be a list"),
+        (("--kind", "event", "--pattern", '{"id":["1"]}'), "no sample event can be derived from it"),
+        (
+            ("--kind", "event", "--pattern", json.dumps({"source": ["s" * 2_048]})),
+            "more than 2048 characters",
+        ),
+        (
+            ("--kind", "event", "--pattern", '{"source":["shop"]}', "--bus", "a bus"),
+            "--bus is 'a bus', and must be",
+        ),
+        (("--pattern", '{"source":["shop"]}'), "--pattern is for a sensor of kind event"),
+        (("--bus", "shop"), "--bus is for a sensor of kind event"),
+    ],
+)
+def test_pattern_and_bus_that_cannot_work_are_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "placed_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize(
+    ("bus", "expected"),
+    [
+        ("default", None),
+        ("engine", {"Fn::Select": [8, {"Ref": "Engine"}]}),
+        ("shop", "shop"),
+        ("aws.partner/example.com/1", "aws.partner/example.com/1"),
+        (
+            "arn:aws:events:us-east-1:123456789012:event-bus/shop",
+            "arn:aws:events:us-east-1:123456789012:event-bus/shop",
+        ),
+    ],
+)
+def test_rule_of_events_is_on_their_bus_with_their_pattern(project: Path, bus: str, expected: object) -> None:
+    pattern = {"source": ["shop.orders"], "detail": {"name": ["Zoë: \\ 'x' # {}"]}}
+    given = ("--kind", "event", "--pattern", json.dumps(pattern), "--bus", bus)
+
+    done = run("new", "sensor", "placed_orders", *given, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    rule = load((project / "template.yaml").read_text())["Resources"]["PlacedOrdersRule"]["Properties"]
+    assert (rule["EventPattern"], rule.get("EventBusName")) == (pattern, expected)
+
+
+def test_sample_event_of_a_pattern_is_one_that_the_sensor_watches(project: Path) -> None:
+    pattern = {"source": [{"prefix": "shop."}], "detail": {"total": [{"numeric": [">", 10, "<", 12]}]}}
+    run(
+        "new",
+        "sensor",
+        "placed_orders",
+        "--kind",
+        "event",
+        "--pattern",
+        json.dumps(pattern),
+        "--root",
+        project,
+    )
+
+    [record] = json.loads((project / "events/placed_orders-event.json").read_text())["Records"]
+    event = parse_any_event(json.loads(record["body"]))
+    assert EventPattern(pattern).matches(event.envelope)
+    assert (event.source, event.detail) == ("shop.", {"total": 11})
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "queue"), "--queue is '', and must be the name of a queue"),
+        (("--kind", "queue", "--queue", "https://sqs/1/orders"), "and must be the name of a queue"),
+        (("--kind", "queue", "--queue", "o" * 76 + ".fifo"), "and must be the name of a queue"),
+        (("--queue", "orders"), "--queue is for a sensor of kind queue"),
+    ],
+)
+def test_queue_that_cannot_work_is_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "queued_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before
+
+
+def test_sensor_of_a_queue_takes_messages_from_it_and_may_send_none(project: Path) -> None:
+    done = run("new", "sensor", "queued_orders", "--kind", "queue", "--queue", "orders", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert "--tags treadle:sensor=queued_orders" in done.stdout
+    resources = load((project / "template.yaml").read_text())["Resources"]
+    queue = {"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:orders"}
+    function = resources["QueuedOrders"]["Properties"]
+    assert function["Policies"][1] == {
+        "Statement": [{"Effect": "Deny", "Action": "sqs:SendMessage", "Resource": queue}]
+    }
+    assert function["Events"]["Messages"]["Properties"] == {
+        "Queue": queue,
+        "Enabled": False,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    assert "QueuedOrdersQueue" not in resources
+
+
+def test_sample_message_is_one_of_the_sensors_queue(project: Path) -> None:
+    run("new", "sensor", "queued_orders", "--kind", "queue", "--queue", "orders", "--root", project)
+
+    [record] = json.loads((project / "events/queued_orders-message.json").read_text())["Records"]
+    message = parse_message_record(record)
+    assert (message.queue, message.json()) == ("orders", {"order": 17})
+    assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]

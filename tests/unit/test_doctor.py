@@ -19,6 +19,7 @@ from treadle.model.health import (
     AlertChannel,
     Backlog,
     Bucket,
+    ConsumedQueue,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -75,6 +76,26 @@ def examined(
     return doctor.examine()
 
 
+def test_queue_of_others_waits_for_a_stopped_sensor_and_that_is_no_fault(harness: EngineHarness) -> None:
+    """Its mapping is off and its messages grow old, as they should; of a running one both are."""
+    found = {}
+    for status in (DefaultSensorStatus.STOPPED, DefaultSensorStatus.RUNNING):
+        sensor = DeployedSensor("watch", "queue", "", ("load",), status)
+        deployment = InMemoryDeployment([sensor], {"watch": lambda event: {"name": "watch"}})
+        overview = Overview(deployment, harness.sensors, harness.ticks, harness.runs, harness.clock)
+        snapshot = replace(
+            HEALTHY,
+            switches=(EventTrigger("mapping", OWNER, "m", is_on=False),),
+            backlogs=(Backlog(OWNER, "orders", 3, oldest_seconds=90_000),),
+            queues=(ConsumedQueue("watch", "orders", "watch", True, 60, 60),),
+        )
+        health = InMemoryHealth(snapshot)
+        doctor = Doctor(deployment, health, overview, harness.ticks, harness.runs, harness.clock)
+        found[status] = [each.check for each in wrong(doctor.examine())]
+
+    assert found == {DefaultSensorStatus.STOPPED: [], DefaultSensorStatus.RUNNING: ["mappings", "queues"]}
+
+
 def wrong(findings: list[Finding]) -> list[Finding]:
     return [each for each in findings if each.severity is not Severity.OK]
 
@@ -117,6 +138,11 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "It has 2 messages."),
     ("buckets", {"buckets": (Bucket("watch", "b", announces=False, remedy="aws s3api"),)}, OWNER, "sends no events"),
     ("buckets", {"buckets": (Bucket("watch", "b", has_versions=False, versioning_remedy="aws s3api"),)}, OWNER, "The versioning of bucket b is not enabled"),
+    ("queues", {"queues": (ConsumedQueue("watch", "orders", "", True, 360, 60),)}, OWNER, "has no tag treadle:sensor"),
+    ("queues", {"queues": (ConsumedQueue("watch", "orders", "other", True, 360, 60),)}, OWNER, "is tagged for sensor other"),
+    ("queues", {"queues": (ConsumedQueue("watch", "orders", "watch", False, 360, 60),)}, OWNER, "has no redrive policy"),
+    ("queues", {"queues": (ConsumedQueue("watch", "orders", "watch", True, 59, 60),)}, OWNER, "The visibility timeout of queue orders is 59 s"),
+    ("queues", {"queues": (ConsumedQueue("watch", "orders", error="Queue orders does not exist"),)}, OWNER, "Queue orders does not exist."),
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "The job has no target address, so its runs fail."),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "Its target does not exist: arn."),

@@ -132,6 +132,18 @@ def test_input_and_output_of_an_execution_stay_out_of_queues(stack: Stack) -> No
 
 
 @pytest.mark.parametrize(
+    "event", [{**EXECUTION, "detail": {"name": "r-1", "input": "s"}}, ENTRY], ids=["states", "ssm"]
+)
+def test_an_event_of_a_sensor_that_watches_any_goes_to_it_as_it_was(
+    stack: Stack, event: dict[str, object]
+) -> None:
+    """Whatever the engine does with such events."""
+    stack.add(event, RULE_ARN="rule", TARGET_ARN=PREFIX + "sensor new_objects")
+
+    assert (stack.only().origin, stack.sent()) == ("sensor new_objects", {"sensor new_objects": [event]})
+
+
+@pytest.mark.parametrize(
     ("body", "attributes", "origin"),
     [
         (TICK, {"SCHEDULE_ARN": "s", "ERROR_CODE": "e"}, "schedule"),

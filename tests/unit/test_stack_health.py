@@ -14,8 +14,8 @@ from treadle.adapters import clients
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
-from treadle.adapters.health.probes import Vital, run_probes
-from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
+from treadle.adapters.health.probes import Probe, Vital, run_probes
+from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, Subscription
@@ -25,6 +25,7 @@ from treadle.model.health import (
     AlertChannel,
     Backlog,
     Bucket,
+    ConsumedQueue,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -970,3 +971,55 @@ def test_dead_letters_of_projects_are_checked_once_each() -> None:
         ("", f"{URL}files"),
     ]
     assert list(health._queues_of("sensor a")) == []
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"RedrivePolicy": "{}", "VisibilityTimeout": "360"}, {"VisibilityTimeout": "30"}]
+)
+def test_queue_of_others_is_read_with_its_tag_and_the_functions_timeout(attributes: dict[str, str]) -> None:
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/orders"
+    with Stubber(clients.client("sqs")) as sqs, Stubber(clients.client("lambda")) as lambdas:
+        wanted = {"QueueUrl": url, "AttributeNames": ["RedrivePolicy", "VisibilityTimeout"]}
+        sqs.add_response("get_queue_attributes", {"Attributes": attributes}, wanted)
+        sqs.add_response("list_queue_tags", {"Tags": {"treadle:sensor": "new_objects"}}, {"QueueUrl": url})
+        lambdas.add_response("get_function_configuration", {"Timeout": 60}, {"FunctionName": FUNCTION})
+
+        [found] = probed(Probe("queues", "", "", _consumed_queue(replace(SENSOR, kind="queue"), url)))
+
+    visibility = int(attributes["VisibilityTimeout"])
+    assert found == ConsumedQueue(
+        "new_objects", "orders", "new_objects", "RedrivePolicy" in attributes, visibility, 60
+    )
+
+
+def test_queue_of_others_that_is_gone_is_reported_as_such() -> None:
+    with Stubber(clients.client("sqs")) as sqs:
+        sqs.add_client_error("get_queue_attributes", "AWS.SimpleQueueService.NonExistentQueue")
+
+        [found] = probed(Probe("queues", "", "", _consumed_queue(SENSOR, "https://host/1/orders")))
+
+    assert found == ConsumedQueue("new_objects", "orders", error="Queue orders does not exist")
+
+
+def test_only_queues_of_sensors_that_consume_them_are_read() -> None:
+    deployed = [
+        replace(SENSOR, name=kind, kind=kind, queue="https://host/1/q") for kind in ("queue", "event")
+    ]
+    health = StackHealth(stack(), InMemoryDeployment(deployed), {})
+
+    assert [probe.what for probe in health._consumed(None)] == ["queue q"]
+    assert [*health._consumed("sensor event")] == []
+
+
+@pytest.mark.parametrize(("kind", "sends"), [("queue", False), ("event", True)])
+def test_sensor_of_a_queue_of_others_needs_to_take_from_it_and_not_to_send(kind: str, sends: bool) -> None:
+    sensor = replace(SENSOR, kind=kind, role=ROLE, queue="https://host/123456789012/orders")
+
+    of_queue = next(each for each in needs(stack(), [sensor], []) if each.resource.endswith(":orders"))
+
+    assert {"sqs:ReceiveMessage", "sqs:DeleteMessage"} < set(of_queue.actions)
+    assert ("sqs:SendMessage" in of_queue.actions, "sqs:ChangeMessageVisibility" in of_queue.actions) == (
+        sends,
+        not sends,
+    )
+    assert of_queue.context["aws:ResourceTag/treadle:sensor"] == ["new_objects"]

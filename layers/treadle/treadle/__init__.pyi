@@ -12,6 +12,7 @@ from treadle.definitions.assets import AssetObservation as AssetObservation
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
 from treadle.definitions.batching import Batch as Batch
+from treadle.definitions.bus_event import EventBridgeEvent as EventBridgeEvent
 from treadle.definitions.configurable_resources import ConfigurableResource as ConfigurableResource
 from treadle.definitions.contexts import SensorEvaluationContext as SensorEvaluationContext
 from treadle.definitions.contexts import build_sensor_context as build_sensor_context
@@ -28,6 +29,10 @@ from treadle.definitions.event_log import EventLogEntry as EventLogEntry
 from treadle.definitions.event_log import EventLogRecord as EventLogRecord
 from treadle.definitions.event_log import EventRecordsFilter as EventRecordsFilter
 from treadle.definitions.event_log import EventRecordsResult as EventRecordsResult
+from treadle.definitions.event_sensor import EventSensorContext as EventSensorContext
+from treadle.definitions.event_sensor import EventSensorDefinition as EventSensorDefinition
+from treadle.definitions.event_sensor import build_event_sensor_context as build_event_sensor_context
+from treadle.definitions.event_sensor import event_sensor as event_sensor
 from treadle.definitions.instance import DagsterInstance as DagsterInstance
 from treadle.definitions.jobs import JobDefinition as JobDefinition
 from treadle.definitions.multi_asset_contexts import (
@@ -40,6 +45,11 @@ from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition as
 from treadle.definitions.multi_asset_sensor import multi_asset_sensor as multi_asset_sensor
 from treadle.definitions.objects import ObjectIdentity as ObjectIdentity
 from treadle.definitions.objects import S3Object as S3Object
+from treadle.definitions.queue_message import QueueMessage as QueueMessage
+from treadle.definitions.queue_sensor import QueueSensorContext as QueueSensorContext
+from treadle.definitions.queue_sensor import QueueSensorDefinition as QueueSensorDefinition
+from treadle.definitions.queue_sensor import build_queue_sensor_context as build_queue_sensor_context
+from treadle.definitions.queue_sensor import queue_sensor as queue_sensor
 from treadle.definitions.resources import InitResourceContext as InitResourceContext
 from treadle.definitions.resources import ResourceDefinition as ResourceDefinition
 from treadle.definitions.resources import ResourceParam as ResourceParam

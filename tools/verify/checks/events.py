@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tools.verify.account import Account, client_of
+from tools.verify.event_patterns import CASES, EVENT
 from tools.verify.lab import DidNotHoldError, Lab, is_denial
 from tools.verify.model import Check
 from tools.verify.templates import (
@@ -48,6 +49,11 @@ PARAMETER_EVENTS = (
 QUOTAS = (
     "Amazon EventBridge user guide, Amazon EventBridge quotas: "
     "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"
+)
+
+PATTERNS = (
+    "Amazon EventBridge user guide, Comparison operators for use in event patterns: "
+    "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html"
 )
 
 BUS = {"Type": "AWS::Events::EventBus", "Properties": {"Name": ref("AWS::StackName")}}
@@ -239,6 +245,17 @@ def parameter_change(lab: Lab) -> str:
     return "Parameter Store Change came for creation, update and deletion"
 
 
+def patterns(lab: Lab) -> str:
+    """Let EventBridge evaluate the patterns that Treadle's tests evaluate."""
+    events = lab.client("events")
+    for pattern, detail, expected in CASES:
+        event = json.dumps({**EVENT, "detail": detail})
+        found = events.test_event_pattern(EventPattern=json.dumps(pattern), Event=event)["Result"]
+        if found is not expected:
+            raise DidNotHoldError(f"{json.dumps(pattern)} matches {json.dumps(detail)}: {found}")
+    return f"all {len(CASES)} patterns and events as expected"
+
+
 def wildcard_rules(_: Account) -> Part:
     """Return a bus with the maximum number of rules with wildcards."""
     rules = {f"Rule{number}": wildcard_rule(ref("Bus")) for number in range(WILDCARD_RULES)}
@@ -330,6 +347,15 @@ CHECKS = (
         parameter_change,
         parameter_events,
         not_local="the local cloud announces no changes of parameters",
+    ),
+    Check(
+        "event-patterns",
+        "Event patterns match as Treadle evaluates them",
+        "event sensors, which evaluate their pattern themselves as well",
+        PATTERNS,
+        patterns,
+        not_local="the local cloud evaluates patterns in its own way",
+        dollars=0,
     ),
     Check(
         "wildcard-quota",

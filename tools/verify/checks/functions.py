@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tools.verify.account import Account
 from tools.verify.lab import DidNotHoldError, Lab
 from tools.verify.model import Check
@@ -17,6 +19,7 @@ from tools.verify.templates import (
     statement,
     template,
 )
+from treadle.adapters.aws_errors import code_of
 
 LOOPS = (
     "AWS Lambda developer guide, Use Lambda recursive loop detection to prevent infinite loops: "
@@ -30,6 +33,13 @@ QUOTAS = (
     "AWS Lambda developer guide, Lambda quotas (new accounts have reduced concurrency): "
     "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 )
+
+MAPPINGS = (
+    "AWS Lambda developer guide, Creating and configuring an Amazon SQS event source mapping: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+)
+
+VISIBILITY_SECONDS = 30
 
 HOPS, LIMIT = 24, 16
 LOOP_SECONDS = 180
@@ -216,7 +226,46 @@ def executions(lab: Lab) -> str:
     return observed
 
 
+def short_visibility(_: Account) -> Part:
+    """Return a function whose timeout exceeds the visibility timeout of a queue."""
+    taking = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+    return template(
+        {
+            "Queue": queue(VisibilityTimeout=VISIBILITY_SECONDS),
+            "Role": role_of_functions(statement(taking, arn_of("Queue"))),
+            "Function": function(NOTHING, "Role", Timeout=2 * VISIBILITY_SECONDS),
+        },
+        {"Queue": arn_of("Queue"), "Function": ref("Function")},
+    )
+
+
+def refused_mapping(lab: Lab) -> str:
+    """Create a mapping from the queue to the function, which Lambda should refuse."""
+    functions = lab.client("lambda")
+    try:
+        made = functions.create_event_source_mapping(
+            EventSourceArn=lab.outputs["Queue"], FunctionName=lab.outputs["Function"], Enabled=False
+        )
+    except ClientError as error:
+        if code_of(error) != "InvalidParameterValueException":
+            raise
+        return f"refused: {error}"
+    functions.delete_event_source_mapping(UUID=made["UUID"])
+    raise DidNotHoldError(
+        "Lambda accepted a mapping from a queue whose messages return before the function ends"
+    )
+
+
 CHECKS = (
+    Check(
+        "queue-visibility",
+        "Lambda refuses a queue whose visibility timeout is below the function's timeout",
+        "queue sensors: a message is not received again while it is evaluated",
+        MAPPINGS,
+        refused_mapping,
+        short_visibility,
+        not_local="the local cloud does not compare the timeouts",
+    ),
     Check(
         "loop-terminated",
         f"Without RecursiveLoop: Allow, Lambda ends a chain through a queue after about {LIMIT} invocations",

@@ -132,7 +132,7 @@ class StackDeployment:
         try:
             function = client("lambda").get_function_configuration(FunctionName=entry.function)
             what = f"rule {entry.rule}"
-            subscription = self._subscription(entry.rule) if entry.rule else None
+            subscription = self._subscription(entry) if entry.rule else None
         except (ClientError, BotoCoreError) as error:
             problem = f"Its {what} cannot be read: {error}"
             return replace(registered, problem=problem, remedy=_remedy(entry, error))
@@ -149,11 +149,14 @@ class StackDeployment:
             deployed_at=_millis(function.get("LastModified", "")),
         )
 
-    def _subscription(self, rule: str) -> Subscription | None:
-        """Return what a rule matches; None if the rule does not exist."""
-        response = describe_rule(self._stack, rule)
+    def _subscription(self, entry: SensorEntry) -> Subscription | None:
+        """Return what a sensor's rule matches; None if the rule does not exist."""
+        response = describe_rule(self._stack, entry.rule)
         if response is None:
             return None
+        if entry.kind == "event":
+            # Its pattern is of others' events, whose fields may have the same names.
+            return Subscription(is_on=response.get("State") != "DISABLED")
         pattern = json.loads(response.get("EventPattern") or "{}")
         detail = pattern.get("detail", {})
         return Subscription(

@@ -1,8 +1,8 @@
 """Parses AWS events into the engine's values."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import (
@@ -21,6 +21,10 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp_of
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
 from treadle.model.records import integer, text, text_or_none, texts
+
+if TYPE_CHECKING:
+    from treadle.definitions.bus_event import EventBridgeEvent
+    from treadle.definitions.queue_message import QueueMessage
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -43,6 +47,30 @@ def parse_sensor_event(event: Json) -> SensorEvent:
     return parse(event, parsers)
 
 
+def parse_any_event(event: Json) -> "EventBridgeEvent":
+    """Parse an event whose sensor takes events of any source and detail-type.
+
+    Args:
+        event: an EventBridge envelope.
+
+    Raises:
+        UnknownEventError: if a field is missing or has another form.
+    """
+    return _parsed(event, _any_event)
+
+
+def parse_message_record(record: Json) -> "QueueMessage":
+    """Parse a message of a queue, as Lambda receives it; its body may be any text.
+
+    Args:
+        record: one of the records of SQS's event ("Using Lambda with Amazon SQS" in the Lambda developer guide).
+
+    Raises:
+        UnknownEventError: if a field is missing or has another form.
+    """
+    return _parsed(record, _message_record)
+
+
 def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
     """Apply the parser of the event's source and detail-type.
 
@@ -54,12 +82,16 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
         UnknownEventError: if there is no parser, or a field is missing or has another form.
         InvalidReportError: if a parser finds the content of a report invalid.
     """
-    source, kind = f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+    source, kind = _type_of(event)
     parser = parsers.get((source, kind))
     if parser is None:
         known = ", ".join(f"{a} / {b}" for a, b in parsers)
         msg = f"Unknown event type {source} / {kind}; known types: {known}."
         raise UnknownEventError(unicode_text(msg))
+    return _parsed(event, parser)
+
+
+def _parsed(event: Json, parser: Callable[[Json], T]) -> T:
     try:
         return parser(event)
     except (UnknownEventError, InvalidReportError):
@@ -67,8 +99,54 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     except Exception as error:
         # A parser reads values of any shape: the errors it may raise cannot be listed.
         error_text = f"{error!r:.300}".encode(errors="backslashreplace").decode()
+        source, kind = _type_of(event)
         msg = f"An event of type {source} / {kind} has a missing or malformed field: {error_text}."
-        raise UnknownEventError(msg) from error
+        raise UnknownEventError(unicode_text(msg)) from error
+
+
+def _type_of(event: Json) -> tuple[str, str]:
+    return f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+
+
+def _message_record(record: Json) -> "QueueMessage":
+    # Imported here because most sensors take no messages.
+    from treadle.definitions.queue_message import QueueMessage
+
+    attributes = record["attributes"]
+    sent = datetime.fromtimestamp(integer(int(attributes["SentTimestamp"])) / 1000, UTC)
+    given = record.get("messageAttributes", {}).items()
+    return QueueMessage(
+        text(record["messageId"]),
+        text(record["body"]),
+        text(record["eventSourceARN"]).rpartition(":")[2],
+        sent,
+        int(attributes.get("ApproximateReceiveCount", 1)),
+        {name: each["stringValue"] for name, each in given if each.get("stringValue") is not None},
+        text_or_none(attributes.get("MessageGroupId")),
+        text_or_none(attributes.get("MessageDeduplicationId")),
+    )
+
+
+def _any_event(event: Json) -> "EventBridgeEvent":
+    # Imported here because most sensors watch no such events.
+    from treadle.definitions.bus_event import EventBridgeEvent
+
+    detail, resources = event["detail"], event.get("resources", [])
+    if not isinstance(detail, dict):
+        msg = f"detail is {detail!r:.80}; it must be an object"
+        raise TypeError(msg)
+    names = ("source", "detail-type", "id", "account", "region")
+    source, detail_type, event_id, account, region = (unicode_text(text(event[name])) for name in names)
+    return EventBridgeEvent(
+        source,
+        detail_type,
+        detail,
+        event_id,
+        time_of(event["time"]),
+        account,
+        region,
+        tuple(text(each) for each in resources),
+    )
 
 
 def _object_created(event: Json) -> ObjectCreated:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
 from treadle.adapters.stack import DeployedStack
+from treadle.model.deployment import QUEUE_KIND
 from treadle.model.registry import Registry, SensorEntry
 from treadle.operate.redrive_routes import Destination
 from treadle.ports.system import DeadLetterQueue, Queue
 
 
 class SensorQueues(Mapping[str, Queue]):
-    """Each sensor's queue, by name; read at each use, as a project may register another sensor at any time.
+    """The queue of each sensor that has its own, by name; read at each use, as a project may register another sensor at any time.
 
     Args:
         registered: returns the current registry.
@@ -56,4 +57,6 @@ class SensorQueues(Mapping[str, Queue]):
 
     def _entries(self) -> dict[str, SensorEntry]:
         sensors = self._registered().sensors
-        return {name: sensors[name] for name in sorted(sensors) if sensors[name].queue}
+        # To a queue that belongs to somebody else, Treadle sends nothing.
+        own = {name: each for name, each in sensors.items() if each.queue and each.kind != QUEUE_KIND}
+        return dict(sorted(own.items()))

@@ -96,6 +96,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.deployment import StackDeployment
     from treadle.adapters.dynamodb.tables import DynamoStores
     from treadle.adapters.engine import EngineFunction
+    from treadle.adapters.event_sources import QueueMappings
     from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
     from treadle.adapters.sensor_queues import SensorQueues
@@ -161,7 +162,7 @@ def operator_parts(stack: str) -> OperatorParts:
     return OperatorParts(
         deployment,
         overview,
-        SensorOperations(stores.sensors, clock),
+        SensorOperations(stores.sensors, clock, QueueMappings(deployed, deployment)),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         SensorInvoker(deployment),
         runs,

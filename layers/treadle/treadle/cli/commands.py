@@ -1,8 +1,10 @@
 """Defines the commands; their implementation is elsewhere."""
 
+import json
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +16,7 @@ from treadle.cli.dev import dev
 from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
-from treadle.cli.fragments import NewJob, NewPool, NewSensor
+from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, NewJob, NewPool, NewSensor
 from treadle.cli.initialize import init
 from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
@@ -32,6 +34,7 @@ from treadle.cli.sensors import sensor
 from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
+from treadle.definitions.bounds import shown
 from treadle.model.pools import MAX_LIMIT
 
 
@@ -137,6 +140,20 @@ def new() -> None:
     help="The time zone of its deadlines, such as Europe/Berlin.  [default: UTC]",
 )
 @click.option(
+    "--pattern",
+    metavar="JSON",
+    default="",
+    help="Which events it watches, for kind event: an EventBridge event pattern.",
+)
+@click.option(
+    "--bus",
+    metavar="NAME",
+    default=DEFAULT_BUS,
+    show_default=True,
+    help=f"The event bus for kind event, by name or ARN; {ENGINES_BUS} for the engine's.",
+)
+@click.option("--queue", metavar="NAME", default="", help="The SQS queue, for kind queue.")
+@click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
@@ -162,6 +179,9 @@ def new_sensor(
     wildcard: bool,
     deadlines: str,
     time_zone: str,
+    pattern: str,
+    bus: str,
+    queue: str,
     target: str | None,
     interval: int | None,
     reads_runs: bool,
@@ -180,6 +200,9 @@ def new_sensor(
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
         *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        pattern=_pattern(pattern),
+        bus=bus,
+        queue=queue,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
@@ -187,6 +210,19 @@ def new_sensor(
         click.echo(line)
     for warning in written.warnings:
         click.echo(f"treadle: warning: {warning}", err=True)
+
+
+def _pattern(text: str) -> dict[str, Any]:
+    """Parse an event pattern; its content is checked with the other options."""
+    if not text:
+        return {}
+    try:
+        pattern = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--pattern is not JSON: {error}.") from error
+    if not isinstance(pattern, dict):
+        raise click.UsageError(f"--pattern is {shown(pattern)}, and must be a JSON object.")
+    return pattern
 
 
 @new.command("job")
@@ -296,6 +332,8 @@ _TO_WRITE = {
     "all_succeeded": "Define in {} the time within which they must have succeeded",
     "deadline": "Define in {} what to do, and the time within which a success counts",
     "asset": "Define in {} the run config for a materialization",
+    "event": "Define in {} the run config for an event",
+    "queue": "Define in {} the run config for a message",
     "multi_asset": "Define in {} which of them must be new",
 }
 
@@ -310,6 +348,9 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
     yield f"       .venv/bin/python -m pytest tests/sensors/test_{wanted.name}.py"
     yield "     `make check` checks the whole project."
     yield "  2. Deploy it, and start it; until then it is stopped:"
+    if wanted.sensor_kind.consumes:
+        yield "     First its queue must be tagged as the sensor's, and have a redrive policy, which `treadle doctor` checks:"
+        yield f"       aws sqs tag-queue --queue-url URL_OF_{wanted.queue} --tags treadle:sensor={wanted.name}"
     yield f"       sam build && sam deploy && treadle sensor start {wanted.name}"
     if written.new_job and wanted.new_job is not None:
         yield from _report_job(wanted.new_job, 3)

@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
+from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.model.contract import PARTS
@@ -13,6 +15,12 @@ from treadle.model.registry import CONTRACT
 
 MINUTE = 60
 """Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""
+
+DEFAULT_BUS, ENGINES_BUS = "default", "engine"
+"""The bus of each account and Region to which AWS's services send, and the engine's own."""
+
+QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
+"""The beginning of the URL of a queue in the project's account and Region."""
 
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
@@ -148,6 +156,9 @@ class NewSensor:
         wildcard: whether its rule filters by both prefix and suffix.
         deadlines: its deadlines, as a cron expression of EventBridge Scheduler.
         time_zone: the time zone of the deadlines.
+        pattern: the pattern of the events that it watches, as parsed JSON.
+        bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
+        queue: the name of the queue whose messages it takes.
     """
 
     name: str
@@ -164,6 +175,9 @@ class NewSensor:
     wildcard: bool = False
     deadlines: str = "cron(0 6 * * ? *)"
     time_zone: str = "UTC"
+    pattern: Mapping[str, Any] = field(default_factory=dict)
+    bus: str = DEFAULT_BUS
+    queue: str = ""
 
     @property
     def prefix(self) -> str:
@@ -215,6 +229,11 @@ class NewSensor:
             "queue": self.has_queue,
             "rule": self.has_rule,
             "s3": kind.has_objects,
+            "event": kind.has_pattern,
+            "consumes": kind.consumes,
+            "simple": not (kind.has_objects or kind.consumes),
+            "selective": kind.has_pattern and is_selective(self.pattern),
+            "bus": self.bus != DEFAULT_BUS,
             "prefix": bool(self.key_prefix),
             "job": self.job is not None,
             "upstream": bool(self.upstream),
@@ -253,6 +272,17 @@ class NewSensor:
             "deadlines": self.deadlines,
             "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
+            "queue": self.queue,
+            "pattern_code": literal(self.pattern),
+            **self._sample(),
+        }
+
+    def _sample(self) -> Mapping[str, str]:
+        """Return an event that it watches, as JSON and in parts as code."""
+        event = sample_event(self.pattern)
+        return {
+            "event": json.dumps(event, indent=2, ensure_ascii=False),
+            "event_code": literal(arguments_of(event, self.pattern)),
         }
 
     def _resources(self) -> Mapping[str, str]:
@@ -265,12 +295,16 @@ class NewSensor:
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
         entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
         entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
+        entry += f',"queue":"{QUEUE_URL}{self.queue}"' if kind.consumes else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
         return {
             "policies": ", ".join(policies),
             "tags": tags,
+            "queue_arn": f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{self.queue}",
             "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
             "variables": _flow(self._variables(), 10),
+            "event_pattern": json.dumps(self.pattern, ensure_ascii=False),
+            "event_bus": CONTRACT_PARTS["bus"] if self.bus == ENGINES_BUS else f"'{self.bus}'",
             "source": "aws.s3" if kind.has_objects else "treadle",
             "detail_type": kind.detail_type,
             "detail": self._detail(),
@@ -282,6 +316,7 @@ class NewSensor:
         found = [f"TREADLE_KIND: {kind.kind}", "TREADLE_DEFAULT_STATUS: STOPPED"]
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
+        found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
         if kind.watches:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
         found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from treadle.cli.fragments import NewJob, NewPool, NewSensor
+from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, NewJob, NewPool, NewSensor
+from treadle.cli.sample_event import is_derivable
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
-from treadle.definitions.errors import ScaffoldError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, ScaffoldError
+from treadle.definitions.event_pattern import EventPattern
 from treadle.model.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
+LONGEST_PATTERN = 2_048
+"""Characters of an event pattern, of EventBridge's quotas ("Event pattern size")."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
 """Same for an asset's key."""
 INTERVALS = range(15, 86_401)
@@ -34,6 +38,10 @@ _DEADLINES = re.compile(
 EventBridge Scheduler requires all six, and ? for one of the days.
 """
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
+_BUS = re.compile(
+    r"[/._A-Za-z0-9-]{1,256}|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/._A-Za-z0-9-]{1,256}"
+)
+_QUEUE = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
@@ -45,6 +53,7 @@ _RESERVED = {
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
+    *("event_sensor", "queue_sensor", "message", "queue"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -226,6 +235,10 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
+    if kind.consumes:
+        files[f"{event}-message.json"] = (_text(new, "message.json"), "a message, as the queue delivers it")
+    if kind.has_pattern:
+        files[f"{event}-event.json"] = (_queued_event(new, "event"), "an event that it watches")
     if kind.subscribes_to_assets:
         queued = _queued_event(new, "asset-materialized")
         files[f"{event}-asset-materialized.json"] = (queued, "an asset's materialization")
@@ -269,6 +282,8 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _upstream_problems(new)
     yield from _asset_problems(new)
     yield from _object_problems(new)
+    yield from _pattern_problems(new)
+    yield from _queue_problems(new)
 
 
 def is_sensor_name(name: str) -> bool:
@@ -301,6 +316,42 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
             )
     if new.wildcard and not (new.key_prefix and new.key_suffix):
         yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
+
+
+def _queue_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.consumes:
+        if new.queue:
+            yield f"--queue is for a sensor of kind queue, and this one is of kind {new.made}."
+    elif _QUEUE.fullmatch(new.queue) is None:
+        yield (
+            f"--queue is {new.queue!r}, and must be the name of a queue in this account and Region: up to 80 letters, "
+            "digits, '-' and '_', with .fifo at the end for a FIFO queue."
+        )
+
+
+def _pattern_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.has_pattern:
+        for option, is_given in (("--pattern", new.pattern), ("--bus", new.bus != DEFAULT_BUS)):
+            if is_given:
+                yield f"{option} is for a sensor of kind event, and this one is of kind {new.made}."
+        return
+    if not new.pattern:
+        yield """--pattern must name the events to watch, such as '{"source":["shop.orders"]}'."""
+    elif len(json.dumps(new.pattern)) > LONGEST_PATTERN:
+        yield f"--pattern has more than {LONGEST_PATTERN} characters, the most that EventBridge accepts."
+    else:
+        try:
+            EventPattern(new.pattern)
+        except DagsterInvalidDefinitionError as error:
+            yield f"--pattern: {error}"
+        else:
+            if not is_derivable(new.pattern):
+                yield (
+                    "--pattern: no sample event can be derived from it. Leave out what excludes or combines values, and "
+                    "add it later to both the sensor's code and its rule."
+                )
+    if _BUS.fullmatch(new.bus) is None:
+        yield f"--bus is {new.bus!r}, and must be the name or ARN of an event bus, or {ENGINES_BUS} for the engine's."
 
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:

@@ -19,6 +19,8 @@ class SensorKind:
         assets: the minimum and maximum number of assets that it subscribes to.
         has_deadlines: whether it has a schedule of deadlines, of exactly one job.
         has_objects: whether it watches a bucket.
+        has_pattern: whether it watches the events that a pattern matches.
+        consumes: whether it takes the messages of a queue that belongs to somebody else.
         does: what it does with its job, as a phrase that follows its name.
         does_without_job: same without a job.
     """
@@ -35,6 +37,8 @@ class SensorKind:
     assets: tuple[int, int] = (0, 0)
     has_deadlines: bool = False
     has_objects: bool = False
+    has_pattern: bool = False
+    consumes: bool = False
 
     @property
     def kind(self) -> str:
@@ -49,7 +53,7 @@ class SensorKind:
     @property
     def subscribes(self) -> bool:
         """Return whether events trigger it."""
-        return self.status is not None or self.subscribes_to_assets or self.has_objects
+        return self.status is not None or self.subscribes_to_assets or self.has_objects or self.has_pattern
 
     @property
     def detail_type(self) -> str:
@@ -111,6 +115,16 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("s3", "s3", None, True, False, True, 0),
             "starts {{job}} for each object in a bucket",
             has_objects=True,
+        ),
+        SensorKind(
+            *("event", "event", None, False, False, True, 0),
+            "starts {{job}} for each event",
+            has_pattern=True,
+        ),
+        SensorKind(
+            *("queue", "queue", None, False, False, True, 0),
+            "starts {{job}} for each message of a queue",
+            consumes=True,
         ),
     )
 }

@@ -172,7 +172,7 @@ def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
     """Reset sensors to the status that their code or deployment declares. Ends a pause."""
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
-        return parts.sensors.reset(each.name, who)
+        return parts.sensors.reset(each.name, who, each.default_status)
 
     _change(_named(names, every), stack, by, change, "has the status that its deployment declares", as_json)
 

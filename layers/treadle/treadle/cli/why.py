@@ -23,6 +23,7 @@ _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 @stack_option
 @click.option("--key", metavar="KEY", help="A run key of the sensor.")
 @click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
+@click.option("--event", "event_id", metavar="ID", help="An EventBridge event or a message, by its id.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor requested.")
 @click.option("--at", metavar="TIME", type=TIME, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
 @json_option
@@ -31,20 +32,21 @@ def why(
     stack: str,
     key: str | None,
     location: str | None,
+    event_id: str | None,
     run_id: str | None,
     at: datetime | None,
     as_json: bool,
 ) -> None:
     """Explain why something of SENSOR did or did not run: what happened, step by step, and where it stopped.
 
-    Give one of: a run key, an object, a run, a time. Nothing is changed.
+    Give one of: a run key, an object, an event, a run, a time. Nothing is changed.
     """
     from treadle.operate.explain import Subject
     from treadle.operate.views import plain_json
 
-    if sum(each is not None for each in (key, location, run_id, at)) != 1:
-        raise click.UsageError("Give one of --key, --object, --run and --at.")
-    subject = Subject(key, location, run_id, None if at is None else millis(at))
+    if sum(each is not None for each in (key, location, event_id, run_id, at)) != 1:
+        raise click.UsageError("Give one of --key, --object, --event, --run and --at.")
+    subject = Subject(key, location, run_id, None if at is None else millis(at), event_id)
     with deployed(stack) as parts:
         explanation = parts.why.explain(sensor, subject)
     if as_json:

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from treadle.definitions.asset_selection import AssetSelection, CoercibleToAssetSelection
     from treadle.definitions.asset_targets import AssetTargets
     from treadle.definitions.assets import AssetMaterialized
+    from treadle.definitions.bus_event import EventBridgeEvent
     from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
+    from treadle.definitions.queue_message import QueueMessage
     from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.timed import DeadlineReached
 
-SensorEvent: TypeAlias = "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached"
+SensorEvent: TypeAlias = (
+    "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent | QueueMessage"
+)
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = MAX_REQUESTS
@@ -82,6 +86,8 @@ class SensorDefinition:
     sensor_type: ClassVar[SensorType] = SensorType.STANDARD
     kind: ClassVar[str] = "schedule"
     takes_events: ClassVar[bool] = False
+    takes_any_event: ClassVar[bool] = False
+    consumes_queue: ClassVar[bool] = False
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)

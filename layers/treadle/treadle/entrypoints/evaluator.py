@@ -162,7 +162,13 @@ def evaluator_parts(
     phase = phase_of(definition.name, millis)
     ticking = TickSettings(millis, DefaultSensorStatus(status), pauses, phase, project)
     return EvaluatorParts(
-        engine.sensor(definition, ticking, resources=resources, queue=inbox.queue, granted=granted),
+        engine.sensor(
+            definition,
+            ticking,
+            resources=resources,
+            queue=None if definition.consumes_queue else inbox.queue,
+            granted=granted,
+        ),
         inbox,
         engine.clock,
         zone,
@@ -246,6 +252,8 @@ class SensorHandler:
     def _evaluate(self, event: dict[str, Any], context: Any) -> Any:
         logger().append_keys(sensor=self._definition.name)
         if "Records" in event:
+            if self._definition.consumes_queue:
+                return _consume(self.parts(), event, context)
             return _evaluate_batch(self.parts(), event, context)
         command = _COMMANDS.get(str(event.get("treadle")))
         if command is not None:
@@ -451,6 +459,31 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     return answer
 
 
+def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Evaluate messages of a queue that belongs to somebody else."""
+    # Imported here because most sensors take no messages.
+    from treadle.entrypoints.queue_consumer import consume
+
+    known: list[SensorEvent] = []
+
+    @functools.cache
+    def batch_state() -> "EventBatchState":
+        return parts.sensor.events.load_batch_state(known)
+
+    def handle(message: SensorEvent) -> Outcome:
+        _check_engine(parts)
+        budget = Budget(remaining_seconds(context))
+        put_sensor_metrics(
+            parts.name,
+            metric_names.EVENT_AGE,
+            max(0.0, parts.clock.now() / 1000 - message.time.timestamp()),
+            "Seconds",
+        )
+        return _evaluated(parts, message, batch_state(), budget)[0]
+
+    return consume(event["Records"], functools.partial(_happened, parts), known.extend, handle, parts.inbox)
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     """A message of a sensor's queue.
@@ -471,7 +504,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
         return _Message(body)
     if parts.sensor.definition.is_woken:
         if body.get("treadle") != WAKE["treadle"]:
-            _event(body)  # An invalid event becomes a dead letter, and wakes nothing.
+            _event(parts, body)  # An invalid event becomes a dead letter, and wakes nothing.
         return _Message(body)
     from treadle.engine.tick.event_ticks import tick_id_of
 
@@ -513,11 +546,14 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     parts.inbox.queue.send([body], delay_seconds=min(wait, MAX_DELAY_SECONDS))
 
 
-def _event(body: Mapping[str, Any]) -> SensorEvent:
+def _event(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     # Imported here because scheduled ticks do not need it.
-    from treadle.adapters.events import parse_sensor_event
+    from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
 
-    return parse_sensor_event(body)
+    if parts.sensor.definition.consumes_queue:
+        # A sample event has a list of one message, as Lambda receives it.
+        return parse_message_record(body["Records"][0] if body.get("Records") else body)
+    return (parse_any_event if parts.sensor.definition.takes_any_event else parse_sensor_event)(body)
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
@@ -525,7 +561,7 @@ def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     if not isinstance(given, Mapping):
         msg = f"The event is {shown(given)}; it must be a JSON object as a rule or a queue sends it."
         raise UnknownEventError(msg)
-    return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
+    return _event(parts, body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
 
 def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:

@@ -8,7 +8,10 @@ from treadle.definitions.status import DefaultSensorStatus
 UNKNOWN_KIND = "unknown"
 """The kind of a sensor whose deployment does not state one."""
 
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
+QUEUE_KIND = "queue"
+"""The kind of a sensor that takes the messages of a queue that belongs to somebody else."""
+
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
@@ -37,8 +40,8 @@ class DeployedSensor:
 
     Attributes:
         name: the sensor's name.
-        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated" or
-            "deadline", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
+        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated",
+            "deadline", "event" or "queue", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
             state it.
         description: its description for operators.
         jobs: the names of the jobs it may start.
@@ -87,6 +90,11 @@ class DeployedSensor:
         if self.kind == UNKNOWN_KIND:
             return self.interval_seconds is not None
         return self.kind not in EVENT_KINDS
+
+    @property
+    def consumes_queue(self) -> bool:
+        """True if its queue belongs to somebody else, so that it only takes messages from it."""
+        return self.kind == QUEUE_KIND
 
     @property
     def has_schedule(self) -> bool:

@@ -70,6 +70,29 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumedQueue:
+    """A queue of somebody else whose messages a sensor takes.
+
+    Attributes:
+        sensor: the sensor's name.
+        name: the queue's name.
+        owner: the sensor that its tag `treadle:sensor` names; "" if it has no such tag.
+        has_redrive_policy: True if it limits how often a message is received.
+        visibility_seconds: its visibility timeout.
+        function_seconds: the timeout of the sensor's function.
+        error: why it cannot be read; "" if it can.
+    """
+
+    sensor: str
+    name: str
+    owner: str = ""
+    has_redrive_policy: bool = False
+    visibility_seconds: int = 0
+    function_seconds: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobTarget:
     """The target of a job.
 
@@ -224,6 +247,7 @@ class HealthSnapshot:
         activities: the functions' invocations in the last 15 minutes.
         clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS returned no time.
         unread: what could not be checked.
+        queues: the queues of others whose messages sensors take.
     """
 
     switches: tuple[EventTrigger, ...] = ()
@@ -237,3 +261,4 @@ class HealthSnapshot:
     activities: tuple[Activity, ...] = ()
     clock_ahead_ms: int | None = None
     unread: tuple[SkippedCheck, ...] = ()
+    queues: tuple[ConsumedQueue, ...] = ()

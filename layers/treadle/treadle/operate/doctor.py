@@ -1,7 +1,8 @@
 """Checks a deployment: what is wrong, what to do about it, and what is in order."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
 from treadle.engine.identity import timestamp
@@ -21,6 +22,7 @@ from treadle.operate.findings import (
     of_bucket,
     of_channel,
     of_clock,
+    of_consumed,
     of_denial,
     of_held,
     of_lost,
@@ -125,9 +127,9 @@ class Doctor:
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # A function that does not load also crashes: that is one finding.
         broken = {each.subject for each in findings if each.check == "configuration"}
-        found = _of_snapshot(snapshot, in_use)
-        findings += [each for each in found if each.check != "functions" or each.subject not in broken]
         sensors = self._deployment.sensors().values()
+        found = _of_snapshot(_without_resting(snapshot, views, sensors), in_use)
+        findings += [each for each in found if each.check != "functions" or each.subject not in broken]
         findings += [*of_unknown_jobs(sensors, snapshot), *of_holders(snapshot.holders, sensors)]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(snapshot) if each.check not in wrong]
@@ -298,6 +300,19 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             yield Finding("sensors", owner, Severity.PROBLEM, each.message, each.advice)
 
 
+def _without_resting(
+    snapshot: HealthSnapshot, views: Sequence[SensorView], sensors: Iterable[DeployedSensor]
+) -> HealthSnapshot:
+    """Return the snapshot without what waits for a stopped sensor in a queue of somebody else, as it should."""
+    running = {view.name for view in views if view.status == "RUNNING"}
+    resting = {f"sensor {each.name}" for each in sensors if each.consumes_queue and each.name not in running}
+    return replace(
+        snapshot,
+        switches=tuple(each for each in snapshot.switches if each.is_on or each.owner not in resting),
+        backlogs=tuple(each for each in snapshot.backlogs if each.owner not in resting),
+    )
+
+
 def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[Finding]:
     for switch in snapshot.switches:
         yield from of_switch(switch)
@@ -305,6 +320,8 @@ def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[
         yield from of_backlog(backlog)
     for bucket in snapshot.buckets:
         yield from of_bucket(bucket)
+    for queue in snapshot.queues:
+        yield from of_consumed(queue)
     for target in snapshot.targets:
         yield from of_target(target, in_use)
     yield from map(of_denial, snapshot.denials)

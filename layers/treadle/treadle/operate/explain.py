@@ -13,6 +13,7 @@ from treadle.engine.tick.schedule import MINUTE_MS
 from treadle.model.backfills import backfill_of
 from treadle.model.loops import NEVER_HELD
 from treadle.model.ticks import TickKind, TickSummary
+from treadle.operate.explain_events import EventExplainer
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
 from treadle.operate.load_checks import LoadChecks
@@ -44,12 +45,14 @@ class Subject:
         object: `s3://bucket/key`.
         run_id: a run.
         at: a time, in milliseconds.
+        event: the id of an EventBridge event.
     """
 
     run_key: str | None = None
     object: str | None = None
     run_id: str | None = None
     at: int | None = None
+    event: str | None = None
 
 
 class Explainer:
@@ -92,10 +95,11 @@ class Explainer:
         self._pools = pools
         self._loads = LoadChecks(deployment, clock)
         self._tracer = RequestTracer(deployment, ticks, runs, run_ids, redriver)
-        self._of_objects = ObjectExplainer(self._tracer, ticks, runs, sensors, objects, health)
+        self._of_events = EventExplainer(self._tracer, ticks, health)
+        self._of_objects = ObjectExplainer(self._tracer, ticks, runs, sensors, objects, self._of_events)
 
     def explain(self, sensor: str, subject: Subject) -> Explanation:
-        """Explain what happened to a run key, an object or a run, or what a sensor did at a time.
+        """Explain what happened to a run key, an object, an event or a run, or what a sensor did at a time.
 
         Args:
             sensor: the sensor's name.
@@ -113,11 +117,13 @@ class Explainer:
             return self._of_run(explanation, sensor, subject.run_id)
         if subject.object is not None:
             return self._of_objects.explain(explanation, status, subject.object)
+        if subject.event is not None:
+            return self._of_events.explain(explanation, status, subject.event)
         if subject.run_key is not None:
             return self._of_key(explanation, status, subject.run_key)
         if subject.at is not None:
             return self._of_time(explanation, status, subject.at)
-        raise CommandRefusedError("Nothing to explain: name a run key, an object, a run or a time.")
+        raise CommandRefusedError("Nothing to explain: name a run key, an object, an event, a run or a time.")
 
     def _status(self, sensor: str) -> SensorStatus:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)

@@ -4,12 +4,12 @@ from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
 from treadle.model.health import Bucket
 from treadle.model.objects import ObjectInspection
-from treadle.model.ticks import Tick, TickSummary
-from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
-from treadle.operate.findings import Finding, Severity, of_backlog, of_bucket, of_switch
+from treadle.model.ticks import TickSummary
+from treadle.operate.explain_events import EventExplainer, with_advice
+from treadle.operate.explanation import Explanation, ExplanationBuilder, closed
+from treadle.operate.findings import Finding, of_bucket
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
-from treadle.ports.health import Health
 from treadle.ports.objects import ObjectLookup
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -38,7 +38,7 @@ class ObjectExplainer:
         runs: run records.
         sensors: the sensors' state.
         objects: inspects objects as the sensors do.
-        health: checks the resources that deliver events.
+        events: explains the evaluation and the delivery of an event.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class ObjectExplainer:
         runs: RunStore,
         sensors: SensorStore,
         objects: ObjectLookup,
-        health: Health,
+        events: EventExplainer,
     ) -> None:
         self._tracer = tracer
         self._ticks = ticks
         self._runs = runs
         self._sensors = sensors
         self._objects = objects
-        self._health = health
+        self._events = events
 
     def explain(self, explanation: ExplanationBuilder, status: SensorStatus, location: str) -> Explanation:
         """Explain what happened to an object.
@@ -75,7 +75,8 @@ class ObjectExplainer:
         sighting = self._inspected(explanation, status, bucket, key)
         ticks, is_complete = self._event_ticks(status.name, location, sighting)
         if ticks:
-            return self._of_events(explanation, status, ticks)
+            key = location.removeprefix(_PREFIX).partition("/")[2]
+            return self._events.of_tick(explanation, status, ticks[-1], key)
         found = self._without_event(explanation, status.name, location, sighting)
         if found is not None:
             return found
@@ -136,38 +137,6 @@ class ObjectExplainer:
                 return found[::-1], True
         return found[::-1], False
 
-    def _of_events(
-        self, explanation: ExplanationBuilder, status: SensorStatus, ticks: list[TickSummary]
-    ) -> Explanation:
-        """Explain the evaluation of the newest event."""
-        tick = self._ticks.get(status.name, ticks[-1].tick_id)
-        if tick is None:
-            return explanation.end(f"Tick {ticks[-1].tick_id} evaluated it; its record has expired.")
-        if tick.requests:
-            return self._tracer.of_request(explanation, tick, tick.requests[0])
-        if tick.existing_keys:
-            found = self._tracer.by_key(explanation, status.name, tick.existing_keys[0])
-            if found is not None:
-                return found
-        add_tick(explanation, tick)
-        if tick.error is not None:
-            return self._failed(explanation, status, tick)
-        if tick.rejected:
-            return explanation.end(f"Its request was rejected: {closed(tick.rejected[0].reason)}")
-        return explanation.end(
-            f"Its event was evaluated, but no run was requested: {closed(tick.reason or 'no reason given')}"
-        )
-
-    def _failed(self, explanation: ExplanationBuilder, status: SensorStatus, tick: Tick) -> Explanation:
-        error = closed(error_summary(tick.error.type, tick.error.message)) if tick.error else ""
-        tries = f"{tick.attempts} times" if tick.attempts > 1 else "once"
-        text = f"The function of sensor {status.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
-        key = (tick.trigger or "").partition(f"{_PREFIX}")[2].partition("/")[2].rpartition(" (")[0]
-        dead_letter = self._tracer.dead_letter(explanation, key)
-        return explanation.end(
-            f"{text} {dead_letter or 'The event is delivered again automatically, five times in all.'}"
-        )
-
     def _without_event(
         self, explanation: ExplanationBuilder, sensor: str, location: str, sighting: ObjectInspection | None
     ) -> Explanation | None:
@@ -204,7 +173,7 @@ class ObjectExplainer:
         for each in found:
             explanation.add(each.check, None, f"{each.message} {each.advice}", ok=False)
         dropped = _before_start(status, sighting)
-        events = [_with_advice(each) for each in found if each.check != "schedules"]
+        events = [with_advice(each) for each in found if each.check != "schedules"]
         why = (
             f": {dropped or events[0]}" if dropped or events else "; the delivery of its events is in order."
         )
@@ -213,23 +182,9 @@ class ObjectExplainer:
 
     def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
         """Return the faults in what delivers the object's events."""
-        snapshot = self._health.snapshot(f"sensor {sensor}")
         bucket = sighting.watched.removeprefix(_PREFIX).partition("/")[0]
-        found = list(of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy)))
-        for switch in snapshot.switches:
-            found += of_switch(switch)
-        for backlog in snapshot.backlogs:
-            found += of_backlog(backlog)
-            if backlog.waiting and not found:
-                message = f"{backlog.waiting} messages wait in its queue {backlog.name}; the event may be one of them."
-                found.append(Finding("queues", backlog.owner, Severity.WARNING, message))
-        return found
-
-
-def _with_advice(finding: Finding) -> str:
-    """Format a finding as a sentence, with its advice in parentheses."""
-    message = f"{finding.message[0].lower()}{finding.message[1:].rstrip('.')}"
-    return f"{message} ({finding.advice.rstrip('.')})." if finding.advice else f"{message}."
+        found = of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy))
+        return self._events.faults(sensor, found)
 
 
 def _too_old(sighting: ObjectInspection) -> str:
@@ -263,7 +218,7 @@ def _sweep(status: SensorStatus, sighting: ObjectInspection, off: Finding | None
             f"function requested no run; otherwise the sweep due at {status.next_tick or 'the next minute'} finds it."
         )
     if off is not None:
-        return f"The sweep does not reach it: {_with_advice(off)}"
+        return f"The sweep does not reach it: {with_advice(off)}"
     if status.failing:
         return f"The sweep does not reach it: {closed(status.failing)}"
     due = status.next_tick or "the next minute"

@@ -13,6 +13,7 @@ from treadle.model.health import (
     AlertChannel,
     Backlog,
     Bucket,
+    ConsumedQueue,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -180,6 +181,30 @@ def of_bucket(bucket: Bucket) -> Iterator[Finding]:
         )
         advice = f"Enable it: {bucket.versioning_remedy} Or deploy the sensor with identity etag."
         yield Finding("buckets", owner, Severity.PROBLEM, message, advice)
+
+
+def of_consumed(queue: ConsumedQueue) -> Iterator[Finding]:
+    """Find queues of others whose messages a sensor cannot take, or may lose."""
+    owner, name = f"sensor {queue.sensor}", queue.name
+    tag = f"aws sqs tag-queue --queue-url URL_OF_{name} --tags treadle:sensor={queue.sensor}"
+    found = []
+    if queue.error:
+        found.append((f"{queue.error}.", "Correct the queue in the sensor's block, and deploy."))
+    elif queue.owner != queue.sensor:
+        whose = f"is tagged for sensor {queue.owner}" if queue.owner else "has no tag treadle:sensor"
+        message = f"Queue {name} {whose}, so the sensor may not receive from it."
+        found.append((message, f"Take messages of another queue, or let its owner tag it: {tag}"))
+    if not queue.error and not queue.has_redrive_policy:
+        message = f"Queue {name} has no redrive policy: a message that cannot be evaluated is received again until it expires, and is lost then."
+        found.append((message, "Let its owner add a dead-letter queue, with a maxReceiveCount of 5 or more."))
+    if not queue.error and queue.visibility_seconds < queue.function_seconds:
+        message = (
+            f"The visibility timeout of queue {name} is {queue.visibility_seconds} s, and the sensor's function may take "
+            f"{queue.function_seconds} s: a message is received again while it is being evaluated."
+        )
+        found.append((message, f"Let its owner set it to {6 * queue.function_seconds} s."))
+    for message, advice in found:
+        yield Finding("queues", owner, Severity.PROBLEM, message, advice)
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:

@@ -100,6 +100,12 @@ def _origin(dead_letter: DeadLetter) -> str:
     return dead_letter.attributes.get("origin") or UNKNOWN
 
 
+def is_about(dead_letter: DeadLetter, about: str) -> bool:
+    """Return whether a dead letter is about a run, a tick, an object's key or an event's id."""
+    subject = subject_of(dead_letter)
+    return about in {subject, *subject.split(), _parsed(dead_letter.body)[0].get("id")}
+
+
 def subject_of(dead_letter: DeadLetter) -> str:
     """Return the key of a dead letter's subject, such as a run id or a tick id; "" if it names none."""
     body, _ = _parsed(dead_letter.body)
@@ -109,9 +115,8 @@ def subject_of(dead_letter: DeadLetter) -> str:
         stored = detail.get("object")
         asset = detail.get("asset_key", "")
         key = stored.get("key", "") if isinstance(stored, dict) else ""
-        return str(
-            detail.get("name") or key or ("/".join(map(str, asset)) if isinstance(asset, list) else asset)
-        )
+        named_by = "/".join(map(str, asset)) if isinstance(asset, list) else asset
+        return str(detail.get("name") or key or named_by or body.get("id", ""))
     parts = [
         named.get(name)
         for name in ("sensor", "tick_id", "slice", "backfill", "run_id", "attempt", "nominal_time")
@@ -159,8 +164,9 @@ def _buried(dead_letter: DeadLetter, body: Json, destinations: Sequence[Destinat
 
 def _changed_entry(dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
     """Route a registry event that could not be delivered, or that Lambda gave up after delivery."""
-    del destinations
     payload = body.get("requestPayload") if "requestContext" in body else body
+    if any(each.arn == dead_letter.attributes.get("TARGET_ARN") for each in destinations):
+        return None  # Of a sensor that watches such events.
     is_events = "RULE_ARN" in dead_letter.attributes or payload is not body
     if not (is_events and isinstance(payload, dict) and payload.get("source") == _REGISTRY):
         return None
@@ -275,7 +281,8 @@ def _to(destination: Destination, body: Json) -> Route:
             f"It is not a JSON object, and {destination.origin} accepts only JSON objects.",
         )
     reason = f"To the queue of {destination.origin}."
-    return Route(destination.origin, reason, destination, _without_secrets(body))
+    is_sensors = destination.origin.startswith("sensor ")
+    return Route(destination.origin, reason, destination, body if is_sensors else _without_secrets(body))
 
 
 def _without_secrets(body: Json) -> Json:

@@ -13,8 +13,8 @@ from treadle.operate.explanation import (
     describe_request,
     describe_run,
 )
-from treadle.operate.redrive import Redriver, RedriveResult
-from treadle.operate.redrive_routes import subject_of
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import is_about
 from treadle.ports.deployment import Deployment
 from treadle.ports.runs import RunStore
 from treadle.ports.ticks import TickStore
@@ -125,13 +125,15 @@ class RequestTracer:
         return explanation.end(f"{text} {dead_letter}" if dead_letter else text)
 
     def dead_letter(self, explanation: ExplanationBuilder, about: str) -> str | None:
-        """Describe the dead letter of a run, a tick or an object; return None if there is none.
+        """Describe the dead letter of a run, a tick, an object or an event; return None if there is none.
 
         Args:
             explanation: a step is added to it.
-            about: the run's or tick's id, or the object's key.
+            about: the run's, tick's or event's id, or the object's key.
         """
-        found = next((each for each in self._redriver.redrive(dry_run=True) if _is_about(each, about)), None)
+        found = next(
+            (each for each in self._redriver.redrive(dry_run=True) if is_about(each.dead_letter, about)), None
+        )
         if found is None:
             return None
         given = found.dead_letter.attributes
@@ -141,8 +143,3 @@ class RequestTracer:
         )
         explanation.add("dead letter", None, detail, ok=False)
         return detail
-
-
-def _is_about(found: RedriveResult, about: str) -> bool:
-    subject = subject_of(found.dead_letter)
-    return about == subject or about in subject.split()

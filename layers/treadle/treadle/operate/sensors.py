@@ -3,16 +3,29 @@
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.model.sensors import KEPT_EDITS, Edit, RecordedEdit, SensorState
+from treadle.ports.event_sources import EventSources
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
 
 
 class SensorOperations:
-    """Edits sensors."""
+    """Edits sensors.
 
-    def __init__(self, sensors: SensorStore, clock: Clock) -> None:
+    Args:
+        sensors: their state.
+        clock: the clock.
+        sources: what invokes the sensors that consume queues; None if there are none.
+    """
+
+    def __init__(self, sensors: SensorStore, clock: Clock, sources: EventSources | None = None) -> None:
         self._sensors = sensors
         self._clock = clock
+        self._sources = sources
+
+    def _switch(self, sensor: str, *, is_on: bool) -> None:
+        """Switch what invokes the sensor, also if its status is already right: an earlier attempt may have failed."""
+        if self._sources is not None:
+            self._sources.switch(sensor, is_on=is_on)
 
     def start(self, sensor: str, default: DefaultSensorStatus, by: str) -> SensorState:
         """Start a sensor; its cursor stays. Does nothing if it is running already.
@@ -24,11 +37,13 @@ class SensorOperations:
 
         Raises:
             StoreError: if the store did not respond.
+            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
         """
         state = self._sensors.get(sensor)
-        if state.is_running(default):
-            return state
-        return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.RUNNING))
+        if not state.is_running(default):
+            state = self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.RUNNING))
+        self._switch(sensor, is_on=True)
+        return state
 
     def stop(self, sensor: str, by: str) -> SensorState:
         """Stop a sensor; its cursor stays, and a leased tick in flight commits nothing.
@@ -42,27 +57,34 @@ class SensorOperations:
 
         Raises:
             StoreError: if the store did not respond.
+            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
         """
         state = self._sensors.get(sensor)
-        if state.status is InstigatorStatus.STOPPED:
-            return state
-        return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.STOPPED))
+        if state.status is not InstigatorStatus.STOPPED:
+            state = self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.STOPPED))
+        self._switch(sensor, is_on=False)
+        return state
 
-    def reset(self, sensor: str, by: str) -> SensorState:
+    def reset(
+        self, sensor: str, by: str, default: DefaultSensorStatus = DefaultSensorStatus.STOPPED
+    ) -> SensorState:
         """Return a sensor to the status that the code and the deployment declare; its cursor stays.
 
         Args:
             sensor: the sensor's name.
             by: the operator.
+            default: the declared status, by which a queue's messages are delivered to the sensor or not.
 
         Raises:
             StoreError: if the store did not respond.
+            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
         """
-        if self._sensors.get(sensor).status is InstigatorStatus.DECLARED_IN_CODE:
-            return self._sensors.get(sensor)
-        return self._sensors.edit(
-            sensor, Edit(self._clock.now(), by, status=InstigatorStatus.DECLARED_IN_CODE)
-        )
+        state = self._sensors.get(sensor)
+        if state.status is not InstigatorStatus.DECLARED_IN_CODE:
+            edit = Edit(self._clock.now(), by, status=InstigatorStatus.DECLARED_IN_CODE)
+            state = self._sensors.edit(sensor, edit)
+        self._switch(sensor, is_on=default is DefaultSensorStatus.RUNNING)
+        return state
 
     def set_cursor(
         self, sensor: str, cursor: str | None, by: str, *, if_epoch: int | None = None

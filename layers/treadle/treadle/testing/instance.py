@@ -3,6 +3,7 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and inspects runs, ticks and cursors.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,16 @@ from treadle.definitions.assets import (
     recorded_as,
 )
 from treadle.definitions.bounds import shown
+from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.clocks import check_time
 from treadle.definitions.deadlines import DeadlineSensorDefinition
-from treadle.definitions.errors import InvalidReportError, SensorEvaluationError
+from treadle.definitions.errors import InvalidReportError, SensorEvaluationError, UnknownEventError
+from treadle.definitions.event_sensor import EventSensorDefinition
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated
+from treadle.definitions.queue_message import QueueMessage
+from treadle.definitions.queue_sensor import QueueSensorDefinition
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
@@ -41,7 +46,7 @@ from treadle.engine.instance.instance_reader import InstanceReader
 from treadle.engine.instance.stored_partitions import StoredPartitions
 from treadle.engine.instance.views import dagster_run
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.outcomes import Outcome
+from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import asset_recorded
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.evaluation import Budget
@@ -311,6 +316,88 @@ class TreadleInstance(InstanceReader):
         """
         return self.send(self.objects.put(bucket, key, body))
 
+    def put_event(
+        self,
+        source: str,
+        detail_type: str,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        event_id: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+        resources: Sequence[str] = (),
+    ) -> dict[str, TickResult]:
+        """Put an event on a bus, as PutEvents does; event sensors whose pattern it matches evaluate it immediately.
+
+        Args:
+            source: of the event, such as "shop.orders".
+            detail_type: its detail-type.
+            detail: its content, which must be JSON.
+            event_id: its id, to deliver one event several times; each event has its own by default.
+            account: the account that it comes from; this deployment's by default.
+            region: the Region that it comes from; this deployment's by default.
+            resources: ARNs of what it is about.
+
+        Raises:
+            UnknownEventError: if the detail is not JSON.
+            SensorEvaluationError: if a sensor's function failed; its tick records that.
+        """
+        sent = _as_json(detail or {}, "The detail of an event")
+        own_account, own_region, _ = NAMESPACE.split("/")
+        time = from_millis(self.clock.now()).replace(microsecond=0)
+        event = EventBridgeEvent(
+            source,
+            detail_type,
+            sent,
+            event_id or f"event-{self._tokens.new()}",
+            time,
+            account or own_account,
+            region or own_region,
+            tuple(resources),
+        )
+        return self.send(event)
+
+    def send_message(
+        self,
+        queue: str,
+        body: str | Mapping[str, Any] | Sequence[Any],
+        *,
+        message_id: str | None = None,
+        group: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+    ) -> dict[str, TickResult]:
+        """Send a message to a queue; the queue's sensor evaluates it immediately.
+
+        A message that cannot be evaluated stays in the queue: `undelivered` has it for another delivery by `send`.
+
+        Args:
+            queue: the queue's name.
+            body: its text, or what is sent as JSON.
+            message_id: its id, to deliver one message several times; each message has its own by default.
+            group: its message group, on a FIFO queue.
+            attributes: its message attributes.
+
+        Raises:
+            UnknownEventError: if the body is neither text nor JSON.
+            SensorEvaluationError: if the sensor's function failed; its tick records that.
+        """
+        message = QueueMessage(
+            message_id or f"message-{self._tokens.new()}",
+            body if isinstance(body, str) else json.dumps(_as_json(body, "The body of a message")),
+            queue,
+            from_millis(self.clock.now()),
+            attributes=attributes or {},
+            group=group,
+        )
+        try:
+            results = self.send(message)
+        except SensorEvaluationError:
+            self.undelivered.append(message)
+            raise
+        if any(each.outcome.decision is Decision.STOPPED for each in results.values()):
+            self.undelivered.append(message)
+        return results
+
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
         self._deliver_events()
@@ -499,6 +586,18 @@ def instance_for_test() -> Iterator[TreadleInstance]:
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)
 """Sensors that subscribe to events of runs and assets."""
 
+_OF_OTHER_SOURCES = (DeadlineSensorDefinition, EventSensorDefinition, QueueSensorDefinition)
+"""Sensors that take neither objects nor these."""
+
+
+def _as_json(value: Any, what: str) -> Any:
+    """Return a value as it is after it was sent as JSON."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        msg = f"{what} must be JSON: {error}."
+        raise UnknownEventError(msg) from error
+
 
 def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a sensor's rule or schedule would deliver such an event."""
@@ -508,13 +607,19 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
         return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
-    return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition))
+    if isinstance(event, EventBridgeEvent):
+        return isinstance(definition, EventSensorDefinition) and definition.monitors(event)
+    if isinstance(event, QueueMessage):
+        return isinstance(definition, QueueSensorDefinition) and definition.monitors(event)
+    return not isinstance(definition, (*_OF_THE_BUS, *_OF_OTHER_SOURCES))
 
 
 def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
-    """Return whether a deployed sensor's rule sends it an event."""
+    """Return whether a deployed sensor's rule or queue sends it an event."""
     if isinstance(event, ObjectCreated):
         return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
+    if isinstance(event, EventBridgeEvent | QueueMessage):
+        return _takes(definition, event)
     if definition.is_woken:
         return definition.is_woken_by(event)
     return isinstance(definition, _OF_THE_BUS) and definition.monitors(event)

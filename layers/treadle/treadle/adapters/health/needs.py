@@ -147,7 +147,8 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         payload = f"arn:{arns.partition}:s3:::{bucket}/ticks/{sensor.name}/{_ANYTHING}"
         yield payload, ("s3:PutObject",), {}
     if sensor.queue:
-        yield arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"), {_QUEUE_TAG: [sensor.name]}
+        more = "sqs:ChangeMessageVisibility" if sensor.consumes_queue else "sqs:SendMessage"
+        yield arns.of_queue(sensor.queue), (*_TAKING, more), {_QUEUE_TAG: [sensor.name]}
     if dead_letter_url := sensor.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL"):
         yield arns.of_queue(dead_letter_url), ("sqs:SendMessage",), {_QUEUE_TAG: [_DEAD_LETTERS]}
 

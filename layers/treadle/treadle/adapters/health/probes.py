@@ -15,6 +15,7 @@ from treadle.model.health import (
     AlertChannel,
     Backlog,
     Bucket,
+    ConsumedQueue,
     EventTrigger,
     JobTarget,
     MissingPermission,
@@ -26,6 +27,7 @@ Vital = (
     EventTrigger
     | Backlog
     | Bucket
+    | ConsumedQueue
     | JobTarget
     | MissingPermission
     | PolicyHolder

@@ -31,6 +31,7 @@ from treadle.model.health import (
     AlertChannel,
     Backlog,
     Bucket,
+    ConsumedQueue,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -112,7 +113,7 @@ class StackHealth:
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """Return the current snapshot: about eighty requests, two dozen at a time; a few for one component."""
-        probes = [*self._switches(owner), *self._queues(owner)]
+        probes = [*self._switches(owner), *self._queues(owner), *self._consumed(owner)]
         if owner is None:
             probes += [*self._buckets(), *self._targets(), *self._alarms()]
             probes += [*self._permissions(), *self._policies(), *self._logs(), *self._alerts()]
@@ -131,6 +132,7 @@ class StackHealth:
             activities=_only(found, Activity),
             clock_ahead_ms=clock_ahead() if owner is None else None,
             unread=tuple(dict.fromkeys(_only(found, SkippedCheck))),
+            queues=_only(found, ConsumedQueue),
         )
 
     def _sensors(self, owner: str | None = None) -> list[DeployedSensor]:
@@ -257,6 +259,13 @@ class StackHealth:
                 if sensor.settings.get("TREADLE_S3_IDENTITY") == ObjectIdentity.VERSION:
                     what, check = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
                     yield Probe("buckets", what, "s3:GetBucketVersioning", check)
+
+    def _consumed(self, owner: str | None) -> Iterator[Probe]:
+        """Yield the probes of the queues of others whose messages sensors take."""
+        for sensor in self._sensors(owner):
+            if sensor.consumes_queue and sensor.queue and not sensor.problem:
+                what = f"queue {sensor.queue.rpartition('/')[2]}"
+                yield Probe("queues", what, "sqs:ListQueueTags", _consumed_queue(sensor, sensor.queue))
 
     def _alarms(self) -> Iterator[Probe]:
         """Yield the probes of the alarms of the engine's stack and of each project."""
@@ -521,6 +530,34 @@ def _bucket(sensor: str, bucket: str) -> Any:
             return
         announces = "EventBridgeConfiguration" in response
         yield Bucket(sensor, bucket, announces=announces, remedy=merging_command(bucket))
+
+    return check
+
+
+def _consumed_queue(sensor: DeployedSensor, url: str) -> Any:
+    def check() -> Iterator[ConsumedQueue]:
+        name = url.rpartition("/")[2]
+        try:
+            found = (
+                client("sqs")
+                .get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy", "VisibilityTimeout"])
+                .get("Attributes", {})
+            )
+            tags = client("sqs").list_queue_tags(QueueUrl=url).get("Tags", {})
+        except ClientError as error:
+            if "NonExistentQueue" not in code_of(error) and "QueueDoesNotExist" not in code_of(error):
+                raise
+            yield ConsumedQueue(sensor.name, name, error=f"Queue {name} does not exist")
+            return
+        function = client("lambda").get_function_configuration(FunctionName=sensor.function)
+        yield ConsumedQueue(
+            sensor.name,
+            name,
+            tags.get("treadle:sensor", ""),
+            "RedrivePolicy" in found,
+            int(found.get("VisibilityTimeout", "30")),
+            int(function.get("Timeout", 0)),
+        )
 
     return check
 

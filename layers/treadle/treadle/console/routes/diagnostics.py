@@ -20,13 +20,13 @@ STORY = shape(Explanation)
 def why(request: ApiRequest) -> Json:
     """Explain why something did or did not run."""
     query = request.query
-    subjects = [name for name in ("key", "object", "run", "at") if name in query]
+    subjects = [name for name in ("key", "object", "event", "run", "at") if name in query]
     if len(subjects) != 1:
-        raise BadRequestError("Give one of key, object, run and at.")
+        raise BadRequestError("Give one of key, object, event, run and at.")
     with not_found():
         sensor = query.get("sensor") or _sensor_of(request)
         at = parsed_time(request, query["at"]) if "at" in query else None
-        subject = Subject(query.get("key"), query.get("object"), query.get("run"), at)
+        subject = Subject(query.get("key"), query.get("object"), query.get("run"), at, query.get("event"))
         result: Json = plain_json(request.parts.why.explain(sensor, subject))
     return result
 
@@ -47,13 +47,14 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/why",
-        "Why a run key, an object or a run did or did not run, or what happened at a time; step by step.",
+        "Why a run key, an object, an event or a run did or did not run, or what happened at a time; step by step.",
         why,
         STORY,
         query={
             "sensor": NAMES["sensor"],
             "key": KEY,
             "object": {**KEY, "pattern": "^s3://", "description": "Such as s3://bucket/key."},
+            "event": {**KEY, "description": "The id of an EventBridge event."},
             "run": NAMES["run_id"],
             "at": TIME_SCHEMA,
         },

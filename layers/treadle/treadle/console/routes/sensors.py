@@ -112,7 +112,8 @@ def _stop(request: ApiRequest, name: str) -> SensorState:
 
 
 def _reset(request: ApiRequest, name: str) -> SensorState:
-    return request.parts.sensors.reset(name, request.caller.name)
+    default = deployed_sensor(request.parts.deployment, name).default_status
+    return request.parts.sensors.reset(name, request.caller.name, default)
 
 
 _CHANGES: Mapping[str, Callable[[ApiRequest, str], SensorState]] = {

@@ -28,6 +28,8 @@ export const KINDS = {
   multi_asset: 'Several assets',
   assets_updated: 'Assets updated',
   deadline: 'Deadline',
+  event: 'EventBridge events',
+  queue: 'Queue messages',
   unknown: 'Unknown',
 };
 
@@ -75,7 +77,7 @@ export const isFailing = (sensor) => has(sensor, 'failing');
  */
 export const isLate = (sensor) => has(sensor, 'late');
 
-const EVENT_KINDS = ['run_status', 'asset', 'deadline'];
+const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue'];
 
 /**
  * Whether a sensor evaluates ticks; others evaluate events alone.

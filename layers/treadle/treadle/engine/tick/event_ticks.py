@@ -146,7 +146,7 @@ class EventTicks:
         if now - batch_state.read_at > STATUS_MS:
             batch_state = replace(batch_state, state=self._state(), read_at=now)
         if not batch_state.state.is_running(self._default_status):
-            return self._stopped(event, "the event was dropped")
+            return self._stopped(event, "")
         status, attempts = batch_state.known.get(tick_id, (TickStatus.FAILURE, 0))
         if status is not TickStatus.FAILURE:
             return _duplicate(tick_id, event)
@@ -176,9 +176,7 @@ class EventTicks:
         if is_old:
             state = self._state()
             if not state.is_running(self._default_status):
-                return self._stopped(
-                    event, "the event was dropped after its evaluation, and nothing was committed"
-                )
+                return self._stopped(event, " after its evaluation, and nothing was committed")
             if state.is_foreign(self._project):
                 return self._refused(frame, event, state)
         return _ended(self._kept(result), event)
@@ -212,8 +210,11 @@ class EventTicks:
             # The events are still valid: they wait until the sensor's state is repaired.
             raise StoreError(str(error)) from error
 
-    def _stopped(self, event: SensorEvent, consequence: str) -> Outcome:
-        reason = f"Sensor {self._definition.name} is stopped; {consequence}."
+    def _stopped(self, event: SensorEvent, when: str) -> Outcome:
+        kept = (
+            "the message returns to its queue" if self._definition.consumes_queue else "the event was dropped"
+        )
+        reason = f"Sensor {self._definition.name} is stopped; {kept}{when}."
         return Outcome(Decision.STOPPED, reason, tick_id_of(event), trigger=event.summary)
 
     def _as_recorded(self, event: SensorEvent, batch_state: EventBatchState) -> SensorEvent:

@@ -30,6 +30,8 @@ const WAYS = {
   run_status: [WITH_RUN, WITH_EVENT],
   asset: [WITH_ASSET, WITH_EVENT],
   deadline: [WITH_DEADLINE, WITH_EVENT],
+  event: [WITH_EVENT],
+  queue: [WITH_EVENT],
 };
 
 /**

@@ -1,4 +1,4 @@
-// "Why did … not run?": of an object, a run key, a run, or a time.
+// "Why did … not run?": of an object, a run key, an event, a run, or a time.
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
@@ -8,12 +8,13 @@ import {navigate} from '../router.js';
 import {Choice, Empty, Loaded, Page} from '../components.js';
 import {Explanation} from './explanation.js';
 
-/** @typedef {'object' | 'key' | 'run' | 'at'} Subject */
+/** @typedef {'object' | 'key' | 'event' | 'run' | 'at'} Subject */
 
 /** @type {Record<Subject, [label: string, example: string]>} */
 const SUBJECTS = {
   object: ['Object', 's3://my-bucket/incoming/cities.csv'],
   key: ['Run key', 'the run key of the request'],
+  event: ['Event', '17793124-05d4-b198-2fde-7ededc63b103'],
   run: ['Run', '123e4567-e89b-12d3-a456-426614174000'],
   at: ['Time', '2026-11-28T03:00:00Z, or 2h'],
 };
@@ -82,7 +83,7 @@ export function Why({query}) {
             ${
               subject
                 ? 'Choose a sensor, then ask.'
-                : 'Name an object, a run key, a run or a time to see its status in one sentence, ' +
+                : 'Name an object, a run key, an event, a run or a time to see its status in one sentence, ' +
                   'and every step that led there.'
             }
           </p>

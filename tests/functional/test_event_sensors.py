@@ -1,0 +1,104 @@
+"""An event sensor as it is deployed: queued events of any source, previews, dead letters, and what they cost."""
+
+import json
+from typing import Any
+
+from tests.functional.conftest import Deployment, LambdaContext, batch
+from tests.support.dynamodb_meter import metered
+from treadle import EventSensorContext, JobDefinition, RunRequest, TickStatus, evaluator, event_sensor
+from treadle.adapters import clients
+from treadle.model.ticks import Tick
+
+EVENT: dict[str, Any] = {
+    "version": "0",
+    "id": "17793124-05d4-b198-2fde-7ededc63b103",
+    "detail-type": "Object Created",
+    "source": "aws.s3",
+    "account": "123456789012",
+    "time": "2026-01-22T18:00:05Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": {"anything": [1, "two"]},
+}
+
+
+@event_sensor(job=JobDefinition("process_file"))
+def placed(context: EventSensorContext) -> RunRequest:
+    """A run for each event."""
+    if context.event.detail.get("is_bad"):
+        raise ValueError("no such order")
+    return RunRequest(run_config={"detail": dict(context.event.detail)})
+
+
+def start(deployment: Deployment) -> None:
+    """Deploy the sensor as the template does."""
+    deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
+    deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="event")
+    deployment.handlers["placed"] = evaluator(placed)
+
+
+def deliver(deployment: Deployment, *events: Any) -> Any:
+    """Hand events to the sensor's function, as its queue does."""
+    return deployment.handlers["placed"](batch(*events), LambdaContext())
+
+
+def ticks(deployment: Deployment) -> list[Tick]:
+    return deployment.stores.ticks.latest("placed", 10)
+
+
+def test_each_event_is_a_tick_however_often_it_comes(deployment: Deployment) -> None:
+    """Also one that other kinds of sensors would parse as an object's, and that lacks what these have."""
+    start(deployment)
+
+    for _ in range(3):
+        assert deliver(deployment, EVENT, {**EVENT, "id": "another"}) == {"batchItemFailures": []}
+
+    requests = [request for tick in ticks(deployment) for request in tick.requests]
+    prefix = "123456789012/us-east-1/aws.s3"
+    assert {request.run_key for request in requests} == {f"{prefix}/{EVENT['id']}", f"{prefix}/another"}
+    assert [json.loads(request.run_config) for request in requests] == [{"detail": EVENT["detail"]}] * 2
+    assert deployment.messages("dead") == []
+
+
+def test_what_is_no_event_is_a_dead_letter_with_the_reason(deployment: Deployment) -> None:
+    start(deployment)
+
+    assert deliver(deployment, {"order": 17}, EVENT) == {"batchItemFailures": []}
+
+    [dead_letter] = deployment.messages("dead")
+    assert dead_letter["MessageAttributes"]["origin"]["StringValue"] == "sensor placed"
+    assert "missing or malformed field" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
+    assert len(ticks(deployment)) == 1
+
+
+def test_event_at_which_the_function_fails_comes_again_and_the_others_do_not(deployment: Deployment) -> None:
+    start(deployment)
+
+    answer = deliver(deployment, {**EVENT, "id": "bad", "detail": {"is_bad": True}}, EVENT)
+
+    assert len(answer["batchItemFailures"]) == 1
+    assert sorted(tick.status for tick in ticks(deployment)) == [TickStatus.FAILURE, TickStatus.SUCCESS]
+
+
+def test_preview_evaluates_an_event_and_commits_nothing(deployment: Deployment) -> None:
+    start(deployment)
+
+    previewed = deployment.handlers["placed"]({"treadle": "preview", "event": EVENT}, LambdaContext())
+
+    assert [each["run_key"] for each in previewed["requests"]] == [
+        f"123456789012/us-east-1/aws.s3/{EVENT['id']}"
+    ]
+    assert ticks(deployment) == []
+
+
+def test_an_event_costs_one_write(deployment: Deployment) -> None:
+    start(deployment)
+    clients.forget()
+
+    with metered() as meter:
+        deliver(deployment, EVENT)
+        meter.reset()
+        deliver(deployment, {**EVENT, "id": "another"})
+
+    assert [call.operation for call in meter.writes] == ["PutItem"]
+    assert meter.written_items == 1
