@@ -129,7 +129,7 @@ def operator_parts(stack: str) -> OperatorParts:
     tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     launches, dispatches = (
-        SqsQueue(settings.text(f"TREADLE_{name}_QUEUE_URL")) for name in ("LAUNCH", "DISPATCH")
+        SqsQueue(settings.text(name)) for name in ("TREADLE_LAUNCH_QUEUE_URL", "TREADLE_DISPATCH_QUEUE_URL")
     )
     dead_letters = SqsDeadLetterQueue(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
     settings.check()
@@ -139,8 +139,7 @@ def operator_parts(stack: str) -> OperatorParts:
     # The last part of the ARN, which the template passes to evaluators.
     environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
     registrations = Registrations(registry.current, environment, clock)
-    queues = SensorQueues(registry.current, deployed)
-    deployment = StackDeployment(deployed, registry.current)
+    queues, deployment = SensorQueues(registry.current, deployed), StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(

@@ -473,12 +473,8 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     def handle(message: SensorEvent) -> Outcome:
         _check_engine(parts)
         budget = Budget(remaining_seconds(context))
-        put_sensor_metrics(
-            parts.name,
-            metric_names.EVENT_AGE,
-            max(0.0, parts.clock.now() / 1000 - message.time.timestamp()),
-            "Seconds",
-        )
+        age = max(0.0, parts.clock.now() / 1000 - message.time.timestamp())
+        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, age, "Seconds")
         return _evaluated(parts, message, batch_state(), budget)[0]
 
     return consume(event["Records"], functools.partial(_happened, parts), known.extend, handle, parts.inbox)

@@ -13,7 +13,13 @@ from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
 
 BATCH = 100
-"""The maximum number of waiting runs that are read at once."""
+"""How many runs of a pool that is not declared any more start at once."""
+
+SLICE = 25
+"""How many waiting runs are read at once."""
+
+LOOK_MS = 5_000
+"""The free slots are read again after this time, as a limit may have been lowered."""
 
 _TRIES = 5
 """How often the free slots are read again because another process took one of them."""
@@ -68,8 +74,13 @@ class Granter:
         granted: list[Run] = []
         skipped: set[str] = set()
         try:
+            looked_at = self._clock.now()
             while room := len(self._free(free, key)):
-                found = self._pools.waiters(key, min(BATCH, room) + len(skipped))
+                if self._clock.now() - looked_at > LOOK_MS:
+                    free.clear()
+                    looked_at = self._clock.now()
+                    continue
+                found = self._pools.waiters(key, min(SLICE, room) + len(skipped))
                 waiters = [each for each in found if each.run_id not in skipped]
                 if not waiters or self._clock.now() >= ends_at:
                     break
