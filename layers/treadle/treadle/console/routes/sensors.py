@@ -65,7 +65,7 @@ def reset(request: ApiRequest) -> Json:
     return _changed(request, _reset)
 
 
-def release(request: ApiRequest) -> Json:
+def release_loop(request: ApiRequest) -> Json:
     """Release a sensor that is held as a loop."""
     return _changed(request, lambda request, name: request.parts.loops.release(name, request.caller.name))
 
@@ -174,7 +174,7 @@ OPERATIONS = (
     _change("start", "Start a sensor; its cursor is kept.", start),
     _change("stop", "Stop a sensor; its cursor is kept.", stop),
     _change("reset", "Reset a sensor to the status that its code or deployment declares.", reset),
-    _change("release-loop", "Release a sensor that is held as a loop.", release, _NOT_HELD),
+    _change("release-loop", "Release a sensor that is held as a loop.", release_loop, _NOT_HELD),
     Operation(
         "POST",
         "/api/sensors/bulk",
