@@ -75,10 +75,11 @@ class Registrations:
         ]
         yield from found
         if not found:
-            numbers = (
-                f"{len(registry.sensors)} sensors, {len(registry.jobs)} jobs and {len(registry.pools)} pools"
-            )
-            message = f"{numbers} are registered and consistent."
+            numbers = {"sensors": len(registry.sensors), "jobs": len(registry.jobs)}
+            numbers |= {"pools": len(registry.pools)} if registry.pools else {}
+            *first, last = (f"{number} {what}" for what, number in numbers.items())
+            many = f"{', '.join(first)} and {last}"
+            message = f"{many} are registered and consistent."
             yield Finding(CHECK, CHECK, Severity.OK, message)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:

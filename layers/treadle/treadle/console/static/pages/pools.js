@@ -152,7 +152,14 @@ function Actions({pool, done}) {
       >
         <label class="field">
           <span>Runs in progress at a time${is_per_value ? ', for each value of its tag' : ''}; 0 for a pause</span>
-          <input type="number" min="0" max=${MOST} required value=${limit} oninput=${(event) => setLimit(event.target.value)} />
+          <input
+            type="number"
+            min="0"
+            max=${MOST}
+            required
+            value=${limit}
+            oninput=${(event) => setLimit(event.target.value)}
+          />
         </label>
         <p>
           It applies instead of the declared limit, ${declared_limit}, until it is reset. Runs in progress continue: if
@@ -332,4 +339,14 @@ export function Priority({runId, priority, done}) {
       <//>`
     }
   `;
+}
+
+/**
+ * A link to a pool, or to the part of it for a value of its tag.
+ *
+ * @param {string} key
+ */
+export function poolLink(key) {
+  const [name, ...value] = key.split('=');
+  return html`<a href=${poolAddress(name, value.length > 0 ? value.join('=') : null)}>pool ${key}</a>`;
 }

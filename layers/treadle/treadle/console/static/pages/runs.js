@@ -2,18 +2,10 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {useDeployment, useForbidden} from '../deployment.js';
+import {useDeployment} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
-import {
-  address,
-  backfillAddress,
-  poolAddress,
-  replaceQuery,
-  runAddress,
-  sensorAddress,
-  tickAddress,
-} from '../router.js';
+import {address, backfillAddress, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
 import {
   Badge,
   Choice,
@@ -28,13 +20,11 @@ import {
   Table,
   Text,
   Time,
-  notify,
 } from '../components.js';
-import {Confirm} from '../dialogs.js';
-import {Release} from '../release.js';
-import {Free, Priority} from './pools.js';
+import {Free, Priority, poolLink} from './pools.js';
 import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
+import {Actions, ENDED} from './run_actions.js';
 
 const PAGE = 25;
 const STATUSES = [
@@ -46,7 +36,6 @@ const STATUSES = [
   ['CANCELED', 'Canceled'],
 ];
 const PRIORITY = 'dagster/priority';
-const ENDED = ['SUCCESS', 'FAILURE', 'CANCELED'];
 
 /** @param {{query: Query}} props */
 export function Runs({query}) {
@@ -191,73 +180,6 @@ export function Run({runId}) {
   <//>`;
 }
 
-/** @param {{run: Api.Run, done: () => void}} props */
-function Actions({run, done}) {
-  const forbidden = useForbidden();
-  const [dialog, setDialog] = useState(/** @type {string | null} */ (null));
-  const ended = ENDED.includes(run.status);
-  const waits = run.retry_at !== null;
-  const execute = async (/** @type {() => Promise<Api.Response<'rerun'>>} */ action) => {
-    const result = await action();
-    notify(result?.reason ?? 'Done.');
-    done();
-  };
-  return html`
-    <button
-      disabled=${forbidden !== null || !ended}
-      title=${
-        forbidden ?? (ended ? 'Start its next attempt, with the same config' : 'It has not ended: cancel it, or wait')
-      }
-      onclick=${() => setDialog('rerun')}
-    >
-      Rerun …
-    </button>
-    <button
-      disabled=${forbidden !== null || (ended && !waits)}
-      title=${
-        forbidden ??
-        (waits ? 'End it without a retry' : ended ? 'It has ended already' : 'Send its target the request to stop it')
-      }
-      onclick=${() => setDialog('cancel')}
-    >
-      Cancel …
-    </button>
-    ${
-      run.run_key &&
-      run.sensor &&
-      ended &&
-      !waits &&
-      html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`
-    }
-    ${
-      dialog === 'rerun' &&
-      html`<${Confirm}
-        title="Rerun"
-        onClose=${() => setDialog(null)}
-        action=${() => execute(() => api.rerun(run.run_id, run.attempt))}
-      >
-        <p>
-          Attempt ${run.attempt + 1} of this run starts immediately, with the same config and tags. The operator is
-          recorded with the run.
-        </p>
-      <//>`
-    }
-    ${
-      dialog === 'cancel' &&
-      html`<${Confirm}
-        title="Cancel the run"
-        onClose=${() => setDialog(null)}
-        action=${() => execute(() => api.cancel(run.run_id, run.attempt))}
-      >
-        <p>
-          What it has done so far is not undone. If it has been started, its target receives the request to stop it, and
-          reports the end.
-        </p>
-      <//>`
-    }
-  `;
-}
-
 /**
  * A link to the backfill that requested a run; null if none did.
  *
@@ -266,16 +188,6 @@ function Actions({run, done}) {
 function backfillLink(run) {
   const [kind, name] = run.tick_id.split('/');
   return !run.sensor && kind === 'backfill' ? html`<a href=${backfillAddress(name)}>backfill ${name}</a>` : null;
-}
-
-/**
- * A link to a pool, or to the part of it for a value of its tag.
- *
- * @param {string} key
- */
-function poolLink(key) {
-  const [name, ...value] = key.split('=');
-  return html`<a href=${poolAddress(name, value.length > 0 ? value.join('=') : null)}>pool ${key}</a>`;
 }
 
 /** @param {{run: Api.Run, done: () => void}} props */
@@ -341,7 +253,14 @@ function RunDetail({run, done}) {
       ]}
     />
     <${Failure} failure=${run.failure} />
-    ${run.waits && !run.explanation && html`<section class="card"><h2>What it waits for</h2><p>${run.waits}</p></section>`}
+    ${
+      run.waits &&
+      !run.explanation &&
+      html`<section class="card">
+        <h2>What it waits for</h2>
+        <p>${run.waits}</p>
+      </section>`
+    }
     ${
       run.explanation &&
       html`<section class="card"><h2>How it came about</h2><${Explanation} explanation=${run.explanation} /></section>`
