@@ -25,7 +25,7 @@ from treadle.model.runs import Run
 from treadle.model.ticks import Tick
 
 NAME = "treadle-following"
-LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"
+LOAD, EXTRACT, REPORT, COMBINE, DELIVER = "load", "extract", "report", "combine", "deliver"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 QUEUE = "orders-of-others"
@@ -38,9 +38,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
     "load_is_late": ("--kind", "deadline", "--jobs", LOAD, "--deadlines", DEADLINES, "--time-zone", ZONE),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
-    "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", EXTRACT),
+    "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", DELIVER),
     # Its test starts it.
-    "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", EXTRACT),
+    "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", DELIVER),
 }
 RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
@@ -81,7 +81,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
         assert done.exit_code == 0, done.output
     _watch_every_status(project)
     running(project, *RUNNING)
-    stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE), MACHINE)
+    stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER), MACHINE)
     _create_queue(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})

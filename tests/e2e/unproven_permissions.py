@@ -44,16 +44,15 @@ UNPROVEN = {
     ): "without it nothing fails: objects count from the first sweep, and the tick says so",
     **{(role, "Runs", "dynamodb:BatchGetItem"): BACKFILL for role in ("DispatchRole", "ReconcileRole")},
     ("PublishRole", "DispatchQueue", "sqs:SendMessage"): BACKFILL,
-    ("PublishRole", "Queues", "dynamodb:PutItem"): POOL,
     **{
         (role, "Pools", f"dynamodb:{action}"): POOL
         for role, others in (
             ("DispatchRole", ("GetItem", "Query")),
-            ("LaunchRole", ()),
+            ("LaunchRole", ("PutItem",)),
             ("RecordRole", ()),
-            ("ReconcileRole", ("GetItem", "Query", "UpdateItem")),
+            ("ReconcileRole", ("GetItem", "Query")),
         )
-        for action in ("PutItem", "DeleteItem", *others)
+        for action in ("DeleteItem", *others)
     },
     **{
         ("EvaluatorPolicy", "Partitions", f"dynamodb:{action}"): READS_PARTITIONS

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.partitions import PREFIX as PARTITIONS
+from treadle.adapters.dynamodb.pools import PREFIX as POOL
+from treadle.adapters.dynamodb.pools import QUEUES as POOL_QUEUES
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
@@ -12,13 +14,21 @@ from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
 from treadle.model.deployment import DeployedSensor
-from treadle.model.registry import JOBS, SENSORS, path_of
+from treadle.model.registry import JOBS, POOLS, SENSORS, path_of
 from treadle.model.targets import JobSettings
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 _ANYTHING = "treadle-doctor"
 """A placeholder for any asset, job, task, execution or object."""
+
+_OF_POOLS = {
+    "dispatch": ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"),
+    "launch": ("dynamodb:PutItem", "dynamodb:DeleteItem"),
+    "record": ("dynamodb:PutItem", "dynamodb:DeleteItem"),
+    "reconcile": ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"),
+}
+"""What each component does with the slots and queues of concurrency pools."""
 
 _OF_REGISTRY = {
     "dispatch": ("dynamodb:GetItem",),
@@ -208,13 +218,18 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for key in (ENGINE, LATE):
         noted = {"dynamodb:LeadingKeys": [key]}
         yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), get_put, noted)
-    for folder in (SENSORS, JOBS):
+    for folder in (SENSORS, JOBS, POOLS):
         entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{folder}")
         yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
         yield Need("reconcile", "ReconcileRole", f"{entries}/{_ANYTHING}", ("ssm:GetParameter",))
     for step in ("dispatch", "record", "reconcile"):
         asset = {"dynamodb:LeadingKeys": [_ANYTHING]}
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), _APPENDING, asset)
+    slots = {"dynamodb:LeadingKeys": [f"{POOL}{_ANYTHING}"]}
+    for step, actions in _OF_POOLS.items():
+        yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), actions, slots)
+    noted_queues = {"dynamodb:LeadingKeys": [POOL_QUEUES]}
+    yield Need("publish", "PublishRole", arns.table("EVENTS"), ("dynamodb:PutItem",), noted_queues)
     for step in ("dispatch", "record", "publish", "reconcile"):
         published = {"events:source": [SOURCE], "events:detail-type": ["Run Status Changed"]}
         yield Need(step, f"{step.title()}Role", arns.bus(), ("events:PutEvents",), published)
