@@ -149,7 +149,8 @@ def test_a_new_project_runs_on_this_machine_from_the_wheel_alone(
         rest = loop.stdout.read()
 
     assert (stored.returncode, stored.stderr) == (0, "")
-    assert (loop.returncode, rest.splitlines()[-1]) == (0, "Ended.")
+    # A tick that was in progress may print its line last.
+    assert (loop.returncode, "Ended." in rest.splitlines()) == (0, True)
 
 
 def test_a_folder_with_files_of_a_project_is_left_alone(installed: Installed, tmp_path: Path) -> None:
