@@ -112,6 +112,11 @@ UNPROVEN = {
         "sqs:SendMessage",
     ): "for what table or bus did not take, which here they always do",
     (
+        "DispatchRole",
+        "RunsOfSensors",
+        "dynamodb:Query",
+    ): "for the look for loops, which a warm function makes after fifteen runs of a sensor",
+    (
         "ReconcileRole",
         "RunsOfSensors",
         "dynamodb:Query",
