@@ -34,6 +34,7 @@ NOTHING = {
     "not_canceled": 0,
     "backfilled": 0,
     "blocked": 0,
+    "loops": 0,
     "granted": 0,
     "entered": 0,
     "in_doubt": 0,
