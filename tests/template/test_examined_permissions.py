@@ -338,7 +338,10 @@ def test_reconcile_lists_what_projects_register_and_reads_single_entries() -> No
     prefix = f"arn:aws:ssm:{PLACE}:parameter/treadle/main"
     assert simulated == {
         *(("ssm:GetParametersByPath", f"{prefix}/{folder}") for folder in ("sensors", "jobs", "pools")),
-        *(("ssm:GetParameter", f"{prefix}/{folder}/treadle-doctor") for folder in ("sensors", "jobs", "pools")),
+        *(
+            ("ssm:GetParameter", f"{prefix}/{folder}/treadle-doctor")
+            for folder in ("sensors", "jobs", "pools")
+        ),
     }
 
 

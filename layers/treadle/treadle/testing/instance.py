@@ -154,7 +154,9 @@ class TreadleInstance(InstanceReader):
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
         self._backfiller = engine.backfiller(self._launches, settings_of_jobs)
-        self._granter = engine.granter(self._launches)
+        # Apart from the launches that have to wait, which the next call tries again.
+        self._grants = InMemoryQueue()
+        self._granter = engine.granter(self._grants)
         self._backfills = _backfill_operations(self._stores, settings_of_jobs, self._launches, self.clock)
         self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
         self._recorder = engine.recorder(settings_of_jobs, targets)
@@ -415,16 +417,17 @@ class TreadleInstance(InstanceReader):
             self._launch()
 
     def _launch(self) -> None:
-        """Launch the runs that are queued, and those that pools have free slots for."""
+        """Launch each run that is queued, once, and then those that are granted slots of pools."""
+        messages = self._launches.drain()
         while True:
+            for body in messages:
+                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
             for key in [key for key, waiting in self._tables.waiters.items() if waiting]:
                 self._stores.pools.note_queue(key, self._tokens.new())
                 self._granter.grant(key, self.clock.now() + 60_000)
-            messages = self._launches.drain()
+            messages = self._grants.drain()
             if not messages:
                 return
-            for body in messages:
-                self._launcher.launch(LaunchRequest.from_json(body), 60.0)
 
     def _change_time(self) -> ChangeTime:
         """Return the time of a change that the test makes, which no other change has."""
