@@ -1402,9 +1402,23 @@ MUTANTS = (
     Mutant(
         "redrive without a slot",
         "engine/record/pool_slots.py",
-        "if is_in_progress and not any(slot.attempt == run.attempt for slot in slots):",
-        "if False:",
+        "    for attempt in _in_progress(run) - holding:\n",
+        "    for attempt in ():\n",
         (f"{POOL_CHECKS}redrive_holds_a_slot_beyond_the_limit",),
+    ),
+    Mutant(
+        "redrive of an earlier attempt without a slot",
+        "engine/record/pool_slots.py",
+        "    for attempt in _in_progress(run) - holding:\n",
+        "    for attempt in _in_progress(run) & {run.attempt} - holding:\n",
+        (f"{POOL_CHECKS}redrive_of_an_earlier_attempt_holds_a_slot_beside_the_current_one",),
+    ),
+    Mutant(
+        "start beyond a limit that was known not to be in progress",
+        "engine/launch/launcher.py",
+        "if is_resolved and any(",
+        "if False and any(",
+        (f"{POOL_CHECKS}start_in_doubt_that_turns_out_not_to_have_been_waits_for_a_slot",),
     ),
     Mutant(
         "canceled run left in its queue",

@@ -3,21 +3,24 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from treadle.definitions.errors import LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
+from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
 from treadle.model.pools import PoolState, Slot
 from treadle.model.runs import Failure, Run
-from treadle.model.targets import JobSettings
+from treadle.model.targets import JobSettings, StartContract
 from treadle.testing.pools import DeclaredPools, Pool
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
-from treadle.testing.targets import InMemoryTarget
+from treadle.testing.targets import NAMED, InMemoryTarget
 
 JOB = JobSettings("load", "in_memory", "memory:load", "-")
 NAMESPACE = "1/r/n"
+LISTED = StartContract(listing_ms=14 * 86_400_000)
 
 
 @dataclass
@@ -27,10 +30,11 @@ class Engine:
     declared: dict[str, Pool] = field(default_factory=dict)
     clock: VirtualClock = field(default_factory=VirtualClock)
     stores: InMemoryStores = field(default_factory=InMemoryStores)
+    contract: StartContract = NAMED
 
     def __post_init__(self) -> None:
         self.launches = InMemoryQueue()
-        self.target = InMemoryTarget(self.clock)
+        self.target = InMemoryTarget(self.clock, self.contract)
         pools = DeclaredPools(self.declared)
         self.assembly = Assembly(self.stores, self.clock, SequentialIds(), NAMESPACE, pools)
         jobs, targets = {"load": JOB}, {"in_memory": self.target}
@@ -235,3 +239,49 @@ def test_limits_are_lowered_raised_and_removed() -> None:
     engine.reconcile()
     assert engine.started == ["b", "c", "d", "e", "f"]
     assert replace(engine.run("f"), slots=()).waiting is None
+
+
+def test_redrive_of_an_earlier_attempt_holds_a_slot_beside_the_current_one() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    engine.report("a", Status.FAILURE)
+    failed = engine.run("a")
+    assert engine.stores.runs.replace(queue_next_attempt(failed, engine.clock.now()), failed) is None
+
+    run = engine.run("a")
+    redriven = fold(run, Report(1, Status.STARTED, engine.clock.now(), retry=1))
+    assert engine.stores.runs.replace(redriven, run) is None
+
+    assert (redriven.attempt, redriven.slots) == (2, (Slot("warehouse", 0, 1),))
+    engine.reconcile()
+    assert engine.started == []
+    run = engine.run("a")
+    ended = fold(run, Report(1, Status.FAILURE, engine.clock.now(), retry=1))
+    assert engine.stores.runs.replace(ended, run) is None
+    engine.reconcile()
+    assert engine.started == ["b"]
+
+
+def test_start_in_doubt_that_turns_out_not_to_have_been_waits_for_a_slot() -> None:
+    """It was entered beyond the limit when its job joined, as it might have been in progress."""
+    engine = Engine(contract=LISTED)
+    engine.create("a", "b")
+    engine.target.refusals = iter([LaunchUncertainError("no response")])
+    engine.launch()
+    engine.declare(1, closed_ms=60_000)
+    engine.reconcile()
+    assert [run.slots for run in (engine.run("a"), engine.run("b"))] == [
+        (Slot("warehouse", 0, 1),),
+        (Slot("warehouse", 0, 1),),
+    ]
+
+    for _ in range(4):
+        engine.reconcile()
+
+    waiting = engine.run("a")
+    assert (waiting.status, waiting.slots, waiting.waiting is not None) == (Status.QUEUED, (), True)
+    assert engine.started == ["b"]

@@ -27,6 +27,7 @@ from treadle.engine.record.pool_slots import with_pools, with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS, Report, fold, with_early_check
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.engine.registry.registry_cache import NO_POOLS, Pools
+from treadle.model.pools import BEYOND
 from treadle.model.records import reason_of
 from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings, Start
@@ -163,16 +164,17 @@ class Launcher:
             return self._fail(run, UnreadableRecordError.__name__, _no_input(run, error), reached=reached)
         return self._start(run, start, ends_at, request.hops, unprepared)
 
-    def _wait_for(self, run: Run, pools: tuple[str, ...]) -> Outcome:
-        """Let a run wait for pools that were declared, or that its job joined, after the attempt was queued."""
+    def _wait_for(self, run: Run, joined: tuple[str, ...] = ()) -> Outcome:
+        """Let a run wait for its pools, and for those that its job joined after the attempt was queued."""
 
         def waiting(current: Run) -> Run:
             if current.claim != run.claim or current.status is not Status.QUEUED:
                 return current
-            return with_wait(replace(current, pools=tuple(sorted((*current.pools, *pools)))), pools[0])
+            pools = tuple(sorted((*current.pools, *joined)))
+            return with_wait(replace(current, pools=pools), joined[0] if joined else None)
 
-        update_with_optimistic_lock(self._runs, run, waiting)
-        return Outcome(Decision.DELAYED, _waits(pools[0]), run.launch_id)
+        run = update_with_optimistic_lock(self._runs, run, waiting)
+        return Outcome(Decision.DELAYED, _queue_of(run) or "Another launch has taken over.", run.launch_id)
 
     def _unprepared(self, settings: JobSettings | None) -> LaunchError | None:
         """Return why a job cannot be started now, before anything is sent to its target; None if it can."""
@@ -187,7 +189,7 @@ class Launcher:
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.waiting is not None:
-            return Outcome(Decision.DUPLICATE, _waits(run.waiting.pool), run.launch_id)
+            return Outcome(Decision.DUPLICATE, _queue_of(run), run.launch_id)
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
             reason = f"Another launch holds the claim until {timestamp(run.claim.expires_at)} at the latest."
@@ -206,13 +208,14 @@ class Launcher:
             return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
             _check_prepared(run, target, start, unprepared)
+            was_in_doubt = _is_in_doubt(run)
             run, found = self._resolve_pending_start(run, target, start)
             if isinstance(found, _Lazy):
                 return self._release(run, found, hops)
             if found is None:
-                if self._clock.now() >= ends_at:
-                    late = _Lazy(1, "The launch ran out of time before it started.")
-                    return self._release(run, late, hops)
+                waits = self._waits(run, ends_at, hops, is_resolved=was_in_doubt and not _is_in_doubt(run))
+                if waits is not None:
+                    return waits
                 found = target.start(start)
         except (LaunchRejectedError, LaunchDeniedError) as error:
             return self._refused(run, start, target, error, hops)
@@ -223,6 +226,15 @@ class Launcher:
         except LaunchUncertainError as error:
             return self._release(run, _Lazy(self._wait(run), str(error)), hops, reached=True)
         return self._started(run, found, describes=target.contract.describes)
+
+    def _waits(self, run: Run, ends_at: int, hops: int, *, is_resolved: bool) -> Outcome | None:
+        """Let a run wait that must not start yet, although nothing of it was started; return None if it may."""
+        if is_resolved and any(each.number == BEYOND and each.attempt == run.attempt for each in run.slots):
+            # It holds slots beyond a limit because it might have been in progress, and is now known not to be.
+            return self._wait_for(run)
+        if self._clock.now() >= ends_at:
+            return self._release(run, _Lazy(1, "The launch ran out of time before it started."), hops)
+        return None
 
     def _resolve_pending_start(
         self, run: Run, target: Target, start: Start
@@ -381,8 +393,8 @@ class Launcher:
         return update_with_optimistic_lock(self._runs, run, noted)
 
 
-def _waits(pool: str) -> str:
-    return f"It waits for a slot of pool {pool}."
+def _queue_of(run: Run) -> str:
+    return f"It waits for a slot of pool {run.waiting.pool}." if run.waiting else ""
 
 
 class _UnknownOutcomeError(Exception):

@@ -1,5 +1,6 @@
 """The slots of a run's pools: when its attempts wait for them, hold them, and return them, from the record alone."""
 
+from collections.abc import Set
 from dataclasses import replace
 
 from treadle.definitions.max_runtime import start_timeout_ms
@@ -65,9 +66,9 @@ def with_slots(run: Run) -> Run:
     if not (run.pools or run.slots or run.waiting):
         return run
     slots = tuple(slot for slot in run.slots if not _is_over(run, slot.attempt))
-    is_in_progress = run.status is not Status.QUEUED and not run.status.is_finished
-    if is_in_progress and not any(slot.attempt == run.attempt for slot in slots):
-        slots += tuple(Slot(pool, BEYOND, run.attempt) for pool in run.pools)
+    holding = {slot.attempt for slot in slots}
+    for attempt in _in_progress(run) - holding:
+        slots += tuple(Slot(pool, BEYOND, attempt) for pool in run.pools)
     waiting = run.waiting if run.status is Status.QUEUED else None
     return replace(run, slots=slots, waiting=waiting)
 
@@ -104,18 +105,35 @@ def without_slots_in_doubt(run: Run) -> Run:
     return replace(run, slots=tuple(slot for slot in run.slots if slot not in doubted))
 
 
+def _in_progress(run: Run) -> set[int]:
+    """Return the attempts whose targets report that they are in progress: the current one, or a redriven earlier one."""
+    attempts = {int(place.split("/")[0]) for place in run.reached}
+    last = {attempt: _last_statuses(run, attempt) for attempt in attempts}
+    return {
+        attempt
+        for attempt, names in last.items()
+        if names & _STARTED and not {name.removesuffix("?") for name in names} & FINISHED_STATUSES
+    }
+
+
 def _is_over(run: Run, attempt: int) -> bool:
     """Return whether an attempt has certainly ended, or certainly never reached its target."""
-    places = [place for place in run.reached if int(place.split("/")[0]) == attempt]
-    last = max(places, key=lambda place: int(place.split("/")[1]), default=None)
-    times = run.reached[last] if last is not None else {}
-    if any(status in times for status in FINISHED_STATUSES):
+    if _last_statuses(run, attempt) & FINISHED_STATUSES:
         return True
     if attempt != run.attempt or not run.status.is_finished:
         return False
-    was_started = any(status in run.reached[place] for place in places for status in _STARTED)
+    was_started = any(
+        _STARTED & times.keys() for place, times in run.reached.items() if int(place.split("/")[0]) == attempt
+    )
     may_have_started = run.pending_start is not None and run.pending_start.target != ""
     return not (was_started or may_have_started)
 
 
-_STARTED = (Status.STARTING, Status.STARTED, Status.CANCELING)
+def _last_statuses(run: Run, attempt: int) -> Set[str]:
+    """Return the names of the statuses that the last retry or redrive of an attempt has reached."""
+    retries = (place.split("/") for place in run.reached)
+    last = max((int(retry) for of, retry in retries if int(of) == attempt), default=0)
+    return run.reached.get(f"{attempt}/{last}", {}).keys()
+
+
+_STARTED = frozenset({Status.STARTING, Status.STARTED, Status.CANCELING})
