@@ -1,6 +1,7 @@
 """RECONCILE: what a step has lost is found by its index and put back on its way; what is not late is left alone."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.dispatch.chunks import CHUNK_SIZE
+from treadle.engine.pools.pool_checks import PoolsChecked
 from treadle.engine.reconcile import reconciler as reconcile
+from treadle.engine.reconcile.held_ticks import HeldTicksResult
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.model.runs import Claim, Failure
@@ -256,3 +259,34 @@ def test_a_run_keeps_its_address_as_it_was_launched_however_its_target_spells_it
 
     assert pass_over(harness) == Reconciled(described=1)
     assert harness.only_run().target == ARN
+
+
+def test_what_is_overdue_gets_its_time_beside_many_held_ticks_backfills_and_pools(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick = committed(harness, "k")
+    harness.clock.time = tick.ended_at + DISPATCH_LATE_MS + 1
+    made = harness.reconciler()
+
+    class Busy:
+        """Has more to do than its time suffices for."""
+
+        found: Any = None
+
+        def due(self, limit: int) -> list[str]:
+            return ["backfill"] * limit
+
+        def advance(self, name: str, ends_at: int) -> None:
+            harness.clock.time = ends_at
+
+        def check(self, ends_at: int) -> Any:
+            harness.clock.time = ends_at
+            return self.found
+
+    held, pools = Busy(), Busy()
+    held.found, pools.found = HeldTicksResult(is_complete=False), PoolsChecked()
+    monkeypatch.setattr(made, "_held", held)
+    monkeypatch.setattr(made, "_backfiller", Busy())
+    monkeypatch.setattr(made, "_pools", pools)
+
+    assert made.reconcile(50) == Reconciled(dispatched=1, is_complete=False)

@@ -223,11 +223,11 @@ class Reconciler:
         ends_at = self._clock.now() + int(seconds * 1000)
         found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
         found = self._check_sensors(found)
-        # There may be many held ticks: half of the time is reserved for what is overdue.
-        found = self._check_held(found, self._clock.now() + int(seconds * 500))
+        # There may be many of each: a fifth of the time is reserved for what is overdue.
+        found = self._check_held(found, self._clock.now() + int(seconds * 400))
         is_checked = found.is_complete
-        found = self._advance_backfills(found, self._clock.now() + int(seconds * 250))
-        found = self._check_pools(found, self._clock.now() + int(seconds * 250))
+        found = self._advance_backfills(found, self._clock.now() + int(seconds * 200))
+        found = self._check_pools(found, self._clock.now() + int(seconds * 200))
         for check in (self._dispatch_late, self._check_runs):
             while self._clock.now() < ends_at:
                 found, is_last = check(found, ends_at)
