@@ -275,7 +275,7 @@ class PoolSimulation(Simulation):
     commands: list[tuple[int, tuple[Any, ...]]] = field(init=False)
     ticks: list[tuple[int, tuple[Requested, ...]]] = field(init=False)
     _tokens: SequentialIds = field(default_factory=SequentialIds)
-    _idle_since: dict[str, int] = field(default_factory=dict)
+    _idle_since: dict[tuple[str, str], int] = field(default_factory=dict)
     _lagging: dict[str, Run] = field(default_factory=dict)
     _seen: int = 0
     _steps: int = 0
@@ -594,32 +594,35 @@ class PoolSimulation(Simulation):
         return 10**6 if state is None else state.limit_of(pool)
 
     def _look_for_idle_slots(self) -> None:
-        """Note how long slots are free, by the target's history, although runs that could start wait (I12, I13)."""
-        idle: set[str] = set()
+        """Note how long slots are unused, by the target's history, although runs that could start wait (I12, I13).
+
+        The time that a slot is free, and the time that each attempt holds one before its start, have bounds of their own.
+        """
+        idle: set[tuple[str, str]] = set()
         for run in self.stores.tables.runs.values():
-            if run.waiting and all(self._is_idle(pool) for pool in run.pools):
-                idle.add(run.waiting.pool)
-        for pool in idle | self._idle_since.keys():
-            if pool not in idle:
-                self._idle_since.pop(pool)
-                continue
-            since = self._idle_since.setdefault(pool, self.clock.now())
+            unused = [self._unused(pool) for pool in run.pools] if run.waiting else []
+            if run.waiting and all(unused):
+                idle |= {(run.waiting.pool, holder) for holders in unused for holder in holders}
+        self._idle_since = {slot: self._idle_since.get(slot, self.clock.now()) for slot in idle}
+        for (pool, _), since in self._idle_since.items():
             self.longest_idle[pool] = max(self.longest_idle.get(pool, 0), self.clock.now() - since)
 
-    def _is_idle(self, pool: str) -> bool:
+    def _unused(self, pool: str) -> set[str]:
+        """Return the attempts that hold a slot and are not under way, or "" for a free slot; nothing if all are used."""
         state = self.stores.pools.state(pool.partition("=")[0])
         if state is None or state.closed_until is not None:
-            return state is None
-        in_doubt = [
-            each
-            for each in self.stores.pools.holders(pool)
-            if self.stores.tables.runs[each.run_id].status.is_finished
-            or each.launch_id != self.stores.tables.runs[each.run_id].launch_id
-        ]
-        of_attempts = {each.launch_id for each in in_doubt} | {
-            each.launch_id for each in self.under_way(pool)
+            return {""} if state is None else set()
+        runs, holders = self.stores.tables.runs, self.stores.pools.holders(pool)
+        in_doubt = {
+            each.launch_id
+            for each in holders
+            if runs[each.run_id].status.is_finished or each.launch_id != runs[each.run_id].launch_id
         }
-        return len(of_attempts) < state.limit_of(pool)
+        used = in_doubt | {each.launch_id for each in self.under_way(pool)}
+        if len(used) >= state.limit_of(pool):
+            return set()
+        held = {each.launch_id for each in holders}
+        return held - used | ({""} if len(held | used) < state.limit_of(pool) else set())
 
     def digest(self) -> tuple[object, ...]:
         """Return the state of all runs and pools, whichever runs they are and whatever time it is."""

@@ -70,7 +70,7 @@ class SharedState:
         folder: of queues, targets and flags.
         tables: the names of the tables.
         endpoint: of DynamoDB.
-        last: the cursor after which the sensor finds nothing.
+        last: the cursor after which the sensor finds nothing, unless the race is extended.
     """
 
     folder: Path
@@ -94,7 +94,11 @@ class SharedState:
         )
 
     def has(self, flag: str) -> bool:
-        """Return whether the parent has set a flag: `closing` ends evaluations, `done` everything."""
+        """Return whether a flag is set.
+
+        The parent extends the race by `extended`, ends evaluations by `closing`, and everything by `done`; a process whose
+        tick has lost its lease sets `lost`.
+        """
         return (self.folder / flag).exists()
 
 
@@ -241,7 +245,7 @@ class Worker:
         if self._kill_point == "evaluating":
             os.kill(os.getpid(), signal.SIGKILL)
         number = int(context.cursor or 0)
-        if number >= self._shared.last:
+        if number >= self._shared.last and not self._shared.has("extended"):
             return SkipReason("the end")
         keyed = [request(number + each) for each in range(2 * STEP)]
         keyless = RunRequest(run_config={"n": number}, job_name=random.choice(JOBS))

@@ -35,13 +35,14 @@ MAX_EXTRA_SECONDS = 120.0
 """The additional time for a slow machine to reach the coverage, and to finish all work."""
 
 LAST = int(18 * SECONDS)
-"""The sensor's last cursor: two cores must launch all requests in time."""
+"""The sensor's last cursor, unless the race is extended: two cores must launch all requests in time."""
 
 EVENTS = range(0, LAST, 7)
 MIN_KILLS = 6
 
 KILL_POINTS = ("suspended", "evaluating", "before", "after") * 2
-"""Where the first processes are killed or suspended; the others are killed at any moment."""
+"""Where the first processes are killed or suspended, and all that follow if the race is extended; the others are killed
+at any moment."""
 
 
 @dataclass
@@ -53,12 +54,14 @@ class Workers:
         running: the running processes.
         counts: the number of exits and faults of each kind.
         suspended: the suspended processes, and when to resume them.
+        spared: the processes that are to suspend themselves, to which nothing else happens.
     """
 
     shared: SharedState
     running: list[ForkServerProcess] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     suspended: dict[int, float] = field(default_factory=dict)
+    spared: set[int | None] = field(default_factory=set)
     _seeds: int = 0
 
     def replace_ended(self) -> None:
@@ -70,15 +73,19 @@ class Workers:
             code = process.exitcode or 0
             self.counts[signal.Signals(-code).name if code < 0 else f"exit {code}"] += 1
         while len(self.running) < PROCESSES:
-            kill_point = KILL_POINTS[self._seeds] if self._seeds < len(KILL_POINTS) else ""
+            has_point = self._seeds < len(KILL_POINTS) or self.shared.has("extended")
+            kill_point = KILL_POINTS[self._seeds % len(KILL_POINTS)] if has_point else ""
             process = context.Process(target=race, args=(self.shared, self._seeds, kill_point), daemon=True)
             process.start()
             self._seeds += 1
+            if kill_point == "suspended":
+                self.spared.add(process.pid)
             self.running.append(process)
 
     def inject(self) -> None:
-        """Kill any process, or suspend it for longer than its leases and claims last."""
-        pid = random.choice(self.running).pid
+        """Kill a process, or suspend it for longer than its leases and claims last."""
+        spared = set() if self.shared.has("lost") else self.spared
+        pid = random.choice([process.pid for process in self.running if process.pid not in spared])
         assert pid is not None
         with contextlib.suppress(ProcessLookupError):
             if random.random() < 0.7:
@@ -162,6 +169,8 @@ def run_race(workers: Workers, stores: DynamoStores) -> None:
         if now >= ends_at and (now >= ends_at + MAX_EXTRA_SECONDS or has_enough_coverage(workers, stores)):
             workers.resume(all_of_them=True)
             return
+        if now >= ends_at:
+            (workers.shared.folder / "extended").touch()
         workers.inject()
 
 
@@ -169,7 +178,7 @@ def has_enough_coverage(workers: Workers, stores: DynamoStores) -> bool:
     """Return whether processes were killed, leases and claims taken over, and a tick lost its lease."""
     died = any(tick.error for tick in all_ticks(stores, workers.shared))
     taken_over = all({"again", "found"} & set(workers.shared.target(job).queried()) for job in JOBS)
-    lost = (workers.shared.folder / "lost").exists()
+    lost = workers.shared.has("lost")
     return workers.counts["SIGKILL"] >= MIN_KILLS and died and lost and taken_over
 
 
