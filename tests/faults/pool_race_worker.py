@@ -91,7 +91,7 @@ class SharedPools:
             pools.note_queue(key, uuid4().hex)
 
     def has(self, flag: str) -> bool:
-        """Return whether a flag is set."""
+        """Return whether the parent has set a flag: `extended`, `closing` or `done`."""
         return (self.folder / flag).exists()
 
 
@@ -213,9 +213,10 @@ class PoolWorker:
             update_with_optimistic_lock(self._stores.runs, run, lambda current: fold(current, report))
 
     def limit(self) -> None:
-        """Lower or restore a limit, as an operator does."""
+        """Lower or restore a limit, as an operator does; only restore it if the race is extended."""
         pool = random.choice([POOLS["p"], POOLS["q"]])
-        self._stores.pools.set_override(pool.name, random.choice([None, *range(pool.limit)]), "ann", 0)
+        lower = () if self._shared.has("extended") else range(pool.limit)
+        self._stores.pools.set_override(pool.name, random.choice([None, *lower]), "ann", 0)
 
     def reconcile(self) -> None:
         """Run RECONCILE, once a second in all processes."""
