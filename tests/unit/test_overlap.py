@@ -1,0 +1,354 @@
+"""What becomes of a run of a job that has as many runs in progress as its limit, in the engine in memory."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from treadle import JobDefinition, RetryPolicy, RunRequest, SensorEvaluationContext, sensor
+from treadle.definitions.errors import DagsterInvalidDefinitionError, LaunchDeniedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.identity import RunIds
+from treadle.model.pools import Overlap
+from treadle.model.runs import Run
+from treadle.operate.runs import RunOperations
+from treadle.testing import Pool, TreadleInstance
+
+load = JobDefinition("load")
+retried = JobDefinition("load", retry_policy=RetryPolicy(max_retries=1, delay=60))
+
+
+class Requests:
+    """A sensor that requests the runs that a test adds.
+
+    Attributes:
+        instance: the engine.
+    """
+
+    def __init__(self, *pools: Pool, job: JobDefinition = load, retries_per_key: int = 0) -> None:
+        self._next: list[RunRequest] = []
+
+        @sensor(job=job, minimum_interval_seconds=1, retries_per_key=retries_per_key)
+        def watch(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+            del context
+            yield from self._next
+
+        self.instance = TreadleInstance([watch], pools=pools)
+        self.stores = self.instance._stores
+
+    def request(self, *keys: str, **tags: str) -> None:
+        """Request runs with these keys, in one tick."""
+        self._next = [RunRequest(key, run_config={"key": key}, tags=tags) for key in keys]
+        self.instance.clock.advance(2)
+        self.instance.tick("watch")
+
+    def __getitem__(self, key: str) -> Run:
+        [run] = self.instance.runs(lambda run: run.run_key == key)
+        return run
+
+    def finish(self, key: str, status: Status = Status.SUCCESS) -> None:
+        self.instance.finish_run(self[key], status)
+
+    def rerun(self, key: str) -> None:
+        """Start a run again, as an operator does."""
+        self.instance.clock.advance(1)
+        stores, run_ids = self.stores, RunIds.of(self.instance.namespace)
+        launches = self.instance._launches
+        RunOperations(stores.runs, stores.sensors, launches, {}, {}, run_ids, self.instance.clock).rerun(
+            self[key].run_id, "ann"
+        )
+        self.instance._launch()
+
+    def limit(self, pool: str, limit: int) -> None:
+        """Set a limit, as an operator does."""
+        self.stores.pools.set_override(pool, limit, "ann", self.instance.clock.now())
+        self.instance._launch()
+
+    def minute(self) -> None:
+        """Let a minute pass, and RECONCILE check everything."""
+        self.instance.clock.advance(61)
+        self.instance.reconcile()
+
+    def statuses(self) -> dict[str, str]:
+        return {str(run.run_key): run.status.value for run in self.instance.runs()}
+
+    def reason(self, key: str) -> tuple[str, str]:
+        failure = self[key].failure
+        assert failure is not None
+        return failure.error, failure.cause
+
+
+def limited(overlap: str, limit: int = 1) -> Pool:
+    return Pool("job:load", limit, overlap=overlap)
+
+
+FIFTY = [f"r{number:02}" for number in range(50)]
+
+
+def test_queued_runs_start_one_after_the_other() -> None:
+    runs = Requests(limited("QUEUE"))
+    runs.request("first")
+    runs.request(*FIFTY)
+
+    started = []
+    for _ in range(51):
+        [key] = [key for key, status in runs.statuses().items() if status == "STARTED"]
+        started.append(key)
+        runs.finish(key)
+
+    assert started == ["first", *FIFTY]
+
+
+def test_runs_are_skipped_while_one_is_in_progress() -> None:
+    runs = Requests(limited("SKIP"))
+    runs.request("first")
+    runs.request(*FIFTY)
+
+    assert runs.statuses() == {"first": "STARTED", **dict.fromkeys(FIFTY, "CANCELED")}
+    error, cause = runs.reason("r07")
+    assert error == "RunSkippedError"
+    assert cause.startswith(
+        f"Run {runs['first'].run_id} is in progress, and the overlap of job load is SKIP."
+    )
+
+    runs.finish("first")
+    runs.request("next")
+    assert runs.statuses()["next"] == "STARTED"
+
+
+def test_skipped_run_names_one_of_several() -> None:
+    runs = Requests(limited("SKIP", 2))
+    runs.request("a", "b", "c")
+
+    assert runs.statuses() == {"a": "STARTED", "b": "STARTED", "c": "CANCELED"}
+    assert runs.reason("c")[1].startswith(f"2 runs are in progress, such as {runs['a'].run_id}, and ")
+
+
+def test_latest_run_replaces_those_that_wait() -> None:
+    runs = Requests(limited("LATEST"))
+    runs.request("first")
+    runs.request(*FIFTY)
+    waiting = dict.fromkeys(FIFTY[:-1], "CANCELED") | {"r49": "QUEUED"}
+    assert runs.statuses() == {"first": "STARTED", **waiting}
+    assert runs.reason("r07")[0] == "RunReplacedError"
+    assert runs.reason("r07")[1].startswith(f"Run {runs['r49'].run_id} was requested later")
+
+    runs.request("last")
+    assert runs.statuses()["r49"] == "CANCELED"
+
+    runs.finish("first")
+    assert runs.statuses() == {"first": "SUCCESS", **dict.fromkeys(FIFTY, "CANCELED"), "last": "STARTED"}
+    assert runs["last"].run_config == '{"key":"last"}'
+    assert "r49" not in {key for key, status in runs.statuses().items() if status != "CANCELED"}
+
+
+def test_latest_is_by_request_and_not_by_priority() -> None:
+    runs = Requests(limited("LATEST"))
+    runs.request("first")
+    runs.request("urgent", **{"dagster/priority": "10"})
+    runs.request("last")
+
+    assert runs.statuses() == {"first": "STARTED", "urgent": "CANCELED", "last": "QUEUED"}
+
+
+def test_newest_runs_start_as_many_as_there_are_free_slots() -> None:
+    runs = Requests(limited("LATEST", 2))
+    runs.request("a", "b", "c")
+
+    assert runs.statuses() == {"a": "CANCELED", "b": "STARTED", "c": "STARTED"}
+
+
+def test_canceled_run_makes_room_for_the_latest() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    runs.request(*FIFTY)
+    waiting = dict.fromkeys(FIFTY[:-1], "CANCELED") | {"r49": "QUEUED"}
+    assert runs.statuses() == {"first": "STARTED", **waiting}
+
+    runs.minute()
+
+    assert runs.statuses() == {
+        "first": "CANCELED",
+        **dict.fromkeys(FIFTY[:-1], "CANCELED"),
+        "r49": "STARTED",
+    }
+    error, cause = runs.reason("first")
+    assert error == "RunReplacedError"
+    assert cause.startswith(
+        f"Run {runs['r49'].run_id} was requested later, and the overlap of job load is CANCEL."
+    )
+
+
+def test_run_that_succeeds_before_it_is_canceled_is_a_success() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    runs.request("second")
+
+    runs.finish("first")
+
+    assert runs.statuses() == {"first": "SUCCESS", "second": "STARTED"}
+    assert runs["first"].failure is None
+
+
+def test_only_as_many_are_canceled_as_keep_the_latest_from_starting() -> None:
+    runs = Requests(limited("CANCEL", 2))
+    runs.request("a")
+    runs.request("b")
+    runs.request("c")
+    runs.minute()
+    runs.minute()
+
+    assert runs.statuses() == {"a": "CANCELED", "b": "STARTED", "c": "STARTED"}
+
+
+def test_later_request_cancels_nothing_more() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    runs.request("second")
+    runs.request("third")
+
+    assert runs.statuses() == {"first": "STARTED", "second": "CANCELED", "third": "QUEUED"}
+    assert len(runs["first"].cancellations) == 1
+
+
+def test_refused_cancellation_is_counted_and_repeated() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    runs.request("second")
+    runs.instance.target.unassumed[""] = LaunchDeniedError("no permission")
+    found = runs.instance._reconciler.reconcile(60.0)
+    assert (found.not_canceled, found.timed_out) == (1, 0)
+    assert runs["first"].cancellations[0].refused == "no permission"
+    assert runs.statuses() == {"first": "STARTED", "second": "QUEUED"}
+
+    runs.instance.target.unassumed.clear()
+    runs.minute()
+
+    assert runs.statuses() == {"first": "CANCELED", "second": "STARTED"}
+
+
+@pytest.mark.parametrize("overlap", ["SKIP", "LATEST", "CANCEL"])
+def test_run_that_gave_way_keeps_its_key(overlap: str) -> None:
+    runs = Requests(limited(overlap), retries_per_key=3)
+    runs.request("first")
+    runs.request("a", "b")
+    runs.finish("first", Status.CANCELED if overlap == "CANCEL" else Status.SUCCESS)
+    if overlap != "SKIP":
+        runs.finish("b")
+
+    runs.request("a")
+
+    assert runs["a"].status is Status.CANCELED
+    assert runs["a"].attempt == 1
+
+
+@pytest.mark.parametrize("overlap", ["SKIP", "LATEST", "CANCEL"])
+def test_rerun_waits_again(overlap: str) -> None:
+    runs = Requests(limited(overlap))
+    runs.request("first")
+    runs.request("a", "b")
+
+    runs.rerun("a")
+    assert (runs["a"].status, runs["a"].waiting is not None) == (Status.QUEUED, True)
+    runs.finish("first", Status.CANCELED if overlap == "CANCEL" else Status.SUCCESS)
+
+    assert runs["a"].status is Status.STARTED
+    assert runs["b"].status is Status.CANCELED
+
+
+@pytest.mark.parametrize("overlap", ["SKIP", "LATEST"])
+def test_run_that_waits_for_its_retry_is_in_progress(overlap: str) -> None:
+    runs = Requests(limited(overlap), job=retried)
+    runs.request("first")
+    runs.finish("first", Status.FAILURE)
+    assert [slot.attempt for slot in runs["first"].slots] == [1]
+
+    runs.request("second")
+    assert runs["second"].status is (Status.CANCELED if overlap == "SKIP" else Status.QUEUED)
+
+    runs.minute()
+    first = runs["first"]
+    assert (first.status, first.attempt, [slot.attempt for slot in first.slots]) == (Status.STARTED, 2, [2])
+
+    runs.finish("first", Status.FAILURE)
+    assert runs["first"].slots == ()
+    assert runs["second"].status is (Status.CANCELED if overlap == "SKIP" else Status.STARTED)
+
+
+def test_run_that_waits_for_its_retry_is_canceled_at_once() -> None:
+    runs = Requests(limited("CANCEL"), job=retried)
+    runs.request("first")
+    runs.finish("first", Status.FAILURE)
+
+    runs.request("second")
+
+    assert runs.statuses() == {"first": "CANCELED", "second": "STARTED"}
+    assert runs.reason("first")[0] == "RunReplacedError"
+
+
+def test_rerun_before_the_retry_keeps_the_slot() -> None:
+    runs = Requests(limited("LATEST"), job=retried)
+    runs.request("first")
+    runs.finish("first", Status.FAILURE)
+    runs.request("second")
+
+    runs.rerun("first")
+
+    assert runs.statuses() == {"first": "STARTED", "second": "QUEUED"}
+
+
+def test_queued_retry_returns_its_slot() -> None:
+    runs = Requests(limited("QUEUE"), job=retried)
+    runs.request("first", "second")
+    runs.finish("first", Status.FAILURE)
+
+    assert runs["second"].status is Status.STARTED
+
+
+@pytest.mark.parametrize("overlap", ["SKIP", "LATEST", "CANCEL"])
+def test_nothing_gives_way_in_a_paused_pool_but_older_requests(overlap: str) -> None:
+    runs = Requests(limited(overlap))
+    runs.request("first")
+    runs.limit("job:load", 0)
+    runs.request("a", "b")
+    runs.minute()
+
+    assert runs["first"].status is Status.STARTED
+    assert runs["b"].status is Status.QUEUED
+    assert runs["a"].status is (Status.QUEUED if overlap == "SKIP" else Status.CANCELED)
+
+
+@pytest.mark.parametrize("overlap", ["LATEST", "CANCEL"])
+def test_only_the_latest_waits_for_another_pool(overlap: str) -> None:
+    other = Pool("all", 1, all_jobs=True)
+    runs = Requests(limited(overlap), other, job=JobDefinition("load"))
+    runs.limit("all", 0)
+    runs.request("a")
+    wait = runs["a"].waiting
+    assert wait is not None
+    assert wait.pool == "all"
+
+    runs.request("b")
+    assert runs.statuses() == {"a": "CANCELED", "b": "QUEUED"}
+
+    runs.limit("all", 1)
+    assert runs.statuses() == {"a": "CANCELED", "b": "STARTED"}
+
+
+@pytest.mark.parametrize("overlap", ["LATEST", "CANCEL"])
+def test_run_that_waits_elsewhere_since_before_the_overlap_is_judged_first(overlap: str) -> None:
+    other = Pool("all", 1, all_jobs=True)
+    runs = Requests(limited("QUEUE"), other)
+    runs.limit("all", 0)
+    runs.request("a")
+    runs.stores.pools.declare([limited(overlap).state], ())
+    runs.request("b")
+    runs.limit("all", 1)
+
+    assert runs.statuses() == {"a": "CANCELED", "b": "STARTED"}
+
+
+def test_overlap_is_for_the_pool_of_one_job() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"Name it job:<name of the job>\."):
+        Pool("warehouse", 1, overlap=Overlap.SKIP)
+    with pytest.raises(DagsterInvalidDefinitionError, match="Use one of: QUEUE, SKIP, LATEST, CANCEL"):
+        Pool("job:load", 1, overlap="NEWEST")
