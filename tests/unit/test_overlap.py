@@ -5,13 +5,26 @@ from collections.abc import Iterator
 import pytest
 
 from treadle import JobDefinition, RetryPolicy, RunRequest, SensorEvaluationContext, sensor
-from treadle.definitions.errors import DagsterInvalidDefinitionError, LaunchDeniedError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchUncertainError,
+)
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
+from treadle.engine.pools import granter
+from treadle.engine.record.external_runs import observed_run
+from treadle.engine.record.pool_slots import with_wait
+from treadle.engine.record.run_state import Report, fold
 from treadle.model.pools import Overlap
-from treadle.model.runs import Run
+from treadle.model.runs import Failure, Run
+from treadle.model.targets import Execution
+from treadle.operate.explanation import describe_run
+from treadle.operate.pools import PoolOperations
 from treadle.operate.runs import RunOperations
 from treadle.testing import Pool, TreadleInstance
+from treadle.testing.system import InMemoryQueue
 
 load = JobDefinition("load")
 retried = JobDefinition("load", retry_policy=RetryPolicy(max_retries=1, delay=60))
@@ -352,3 +365,172 @@ def test_overlap_is_for_the_pool_of_one_job() -> None:
         Pool("warehouse", 1, overlap=Overlap.SKIP)
     with pytest.raises(DagsterInvalidDefinitionError, match="Use one of: QUEUE, SKIP, LATEST, CANCEL"):
         Pool("job:load", 1, overlap="NEWEST")
+
+
+def add(runs: Requests, key: str, requested_at: int) -> Run:
+    """Create a run as DISPATCH does that was requested earlier."""
+    instance = runs.instance
+    run = Run(f"run-{key}", "load", "watch", key, "t", "{}", {}, instance.clock.now(), pools=("job:load",))
+    assert runs.stores.runs.create(with_wait(run, requested=(requested_at, 0))) is None
+    instance._launch()
+    return run
+
+
+@pytest.mark.parametrize("overlap", ["LATEST", "CANCEL"])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_older_run_that_arrives_late_is_replaced(overlap: str, has_ended: bool) -> None:
+    runs = Requests(limited(overlap))
+    before = runs.instance.clock.now()
+    runs.request("newer")
+    if has_ended:
+        runs.finish("newer")
+
+    add(runs, "late", before)
+
+    assert runs.statuses() == {"newer": "SUCCESS" if has_ended else "STARTED", "late": "CANCELED"}
+    assert runs["newer"].cancellations == ()
+    assert runs.reason("late")[1].startswith(f"Run {runs['newer'].run_id} was requested later")
+
+
+def test_skipped_request_that_arrives_late_starts_if_no_run_is_in_progress() -> None:
+    runs = Requests(limited("SKIP"))
+    before = runs.instance.clock.now()
+    runs.request("newer")
+    runs.finish("newer")
+
+    add(runs, "late", before)
+
+    assert runs["late"].status is Status.STARTED
+
+
+def test_run_that_treadle_did_not_start_is_not_canceled() -> None:
+    runs = Requests(limited("CANCEL"))
+    now = runs.instance.clock.now()
+    execution = Execution("arn:other", "arn", Status.STARTED, now)
+    other = observed_run("observed", "load", execution, now, ("job:load",))
+    assert runs.stores.runs.create(other) is None
+
+    runs.request("first")
+    runs.minute()
+
+    assert runs["first"].status is Status.QUEUED
+    assert runs.stores.runs.get("observed").cancellations == ()  # type: ignore[union-attr]
+
+
+def test_run_that_is_being_started_is_canceled_once_it_has_started() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.instance.target.refusal = LaunchUncertainError("no answer")
+    runs.request("first")
+    assert runs["first"].pending_start is not None
+
+    runs.request("second")
+    assert runs.statuses() == {"first": "QUEUED", "second": "QUEUED"}
+    assert len(runs["first"].cancellations) == 1
+
+    runs.instance.target.refusal = None
+    runs.instance.clock.advance(120)
+    runs.instance._launch()
+    assert runs["first"].status is Status.STARTED
+    runs.minute()
+
+    assert runs.statuses() == {"first": "CANCELED", "second": "STARTED"}
+
+
+def test_run_that_has_not_been_sent_to_its_target_is_canceled_at_once() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.instance.target.refusal = LaunchDelayedError("throttled")
+    runs.request("first")
+    assert runs["first"].slots
+    runs.instance.target.refusal = None
+
+    runs.request("second")
+
+    assert runs.statuses() == {"first": "CANCELED", "second": "STARTED"}
+    assert runs.reason("first")[0] == "RunReplacedError"
+
+
+def test_execution_that_somebody_cancels_receives_no_second_request() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    first = runs["first"]
+    canceling = fold(first, Report(1, Status.CANCELING, runs.instance.clock.now()))
+    assert runs.stores.runs.replace(canceling, first) is None
+
+    runs.request("second")
+
+    assert runs["first"].cancellations == ()
+    runs.finish("first", Status.CANCELED)
+    assert runs["second"].status is Status.STARTED
+
+
+def test_slot_in_doubt_counts_as_in_progress() -> None:
+    runs = Requests(limited("SKIP"))
+    runs.request("first")
+    first = runs["first"]
+    failure = Failure("LaunchOutcomeUnknownError", "It may have started.", assumed=True)
+    ended = fold(first, Report(1, Status.FAILURE, runs.instance.clock.now(), failure=failure))
+    assert runs.stores.runs.replace(ended, first) is None
+
+    runs.request("second")
+
+    assert (runs["first"].status, runs["second"].status) == (Status.FAILURE, Status.CANCELED)
+
+
+def test_retry_from_before_the_overlap_waits_and_replaces_nothing() -> None:
+    runs = Requests(limited("QUEUE"), job=retried)
+    runs.request("first", "second", "third")
+    runs.stores.pools.declare([limited("LATEST").state], ())
+    runs.finish("first", Status.FAILURE)
+    assert runs.statuses() == {"first": "FAILURE", "second": "CANCELED", "third": "STARTED"}
+
+    runs.minute()
+    runs.request("fourth")
+    assert (runs["first"].status, runs["fourth"].status) == (Status.QUEUED, Status.QUEUED)
+    runs.finish("third")
+    assert (runs["first"].status, runs["fourth"].status) == (Status.STARTED, Status.QUEUED)
+    runs.finish("first")
+
+    assert runs["fourth"].status is Status.STARTED
+
+
+def test_runs_of_a_long_queue_are_replaced_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(granter, "MAX_COUNTED", 10)
+    runs = Requests(limited("LATEST"))
+    runs.request("first")
+    runs.limit("job:load", 0)
+    runs.request(*FIFTY)
+
+    runs.limit("job:load", 1)
+
+    assert runs.statuses() == {
+        "first": "STARTED", **dict.fromkeys(FIFTY[:-1], "CANCELED"), "r49": "QUEUED",
+    }  # fmt: skip
+
+
+def test_canceled_runs_are_seen_by_status_sensors_and_are_no_failures() -> None:
+    runs = Requests(limited("SKIP"))
+    runs.request("first")
+    runs.request("second")
+
+    ended = [event for event in runs.instance.run_status_events() if event.status.is_finished]
+
+    assert [(event.run.run_id, event.status) for event in ended] == [(runs["second"].run_id, Status.CANCELED)]
+
+
+def test_why_names_the_run_that_is_canceled_first() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.request("first")
+    runs.request("second")
+    pools = PoolOperations(runs.stores.pools, runs.stores.runs, InMemoryQueue(), dict, runs.instance.clock)
+
+    def why() -> str:
+        return describe_run(runs["second"], runs.instance.clock.now(), pools.waits(runs["second"]))
+
+    first = runs["first"].run_id
+    assert f"Run {first} is canceled first: this one starts when its target has reported the end." in why()
+    assert why().endswith("A later request replaces it, as the overlap of its job is CANCEL.")
+
+    runs.instance.target.unassumed[""] = LaunchDeniedError("no permission")
+    runs.instance._reconciler.reconcile(60.0)
+
+    assert f"Run {first} is to be canceled first, and its target refuses that: no permission." in why()

@@ -184,13 +184,17 @@ class Granter:
         return None
 
     def _full(self, known: dict[str, Pool], needed: Collection[str], run: Run) -> str | None:
-        """Return the first pool that has no free slot for a run, or whose queue has to decide about it; None if all have."""
+        """Return a pool that has no free slot for a run, or whose queue has to decide about it; None if all have one.
+
+        That of its job comes first: a run that waits elsewhere would not be compared with others of its job.
+        """
         own = pool_of_job(run.job)
         if own in needed and run.waiting is not None and run.waiting.pool != own:
             pool = self._pool(known, own)
             if not self._overlaps.is_latest(pool, run):
                 return own
-        return next((pool for pool in needed if not self._has_room(known, pool, run)), None)
+        first = sorted(needed, key=lambda pool: pool != own)
+        return next((pool for pool in first if not self._has_room(known, pool, run)), None)
 
     def _has_room(self, known: dict[str, Pool], pool: str, run: Run) -> bool:
         """Return whether a pool has a free slot for a run: one that no run before it in the pool's own queue needs."""
