@@ -441,11 +441,13 @@ def test_run_that_has_not_been_sent_to_its_target_is_canceled_at_once() -> None:
     runs.instance.target.refusal = LaunchDelayedError("throttled")
     runs.request("first")
     assert runs["first"].slots
-    runs.instance.target.refusal = None
 
     runs.request("second")
+    assert runs.statuses() == {"first": "CANCELED", "second": "QUEUED"}
+    runs.instance.target.refusal = None
+    runs.instance._launch()
 
-    assert runs.statuses() == {"first": "CANCELED", "second": "STARTED"}
+    assert runs["second"].status is Status.STARTED
     assert runs.reason("first")[0] == "RunReplacedError"
 
 
