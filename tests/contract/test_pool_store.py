@@ -314,6 +314,17 @@ def test_next_attempt_takes_over_a_slot(stores: Stores) -> None:
     assert stores.pools.holders(POOL) == []
 
 
+def test_slot_that_another_run_holds_is_not_passed_on(stores: Stores) -> None:
+    record = create(stores, waiting())
+    change(stores, granted(record), record)
+    other = create(stores, run("r2", slots=(Slot("other", 1, 1),)))
+    before = replace(other, slots=(Slot(POOL, 1, 1),))
+
+    change(stores, replace(other, attempt=2, slots=(Slot(POOL, 1, 2),)), before)
+
+    assert stores.pools.holders(POOL) == [Holder(1, "r1-1")]
+
+
 def test_latest_run_is_named_only_instead_of_the_one_that_was_read(stores: Stores) -> None:
     assert stores.pools.latest(POOL) == ""
 

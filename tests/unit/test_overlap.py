@@ -1,6 +1,7 @@
 """What becomes of a run of a job that has as many runs in progress as its limit, in the engine in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
 from treadle.engine.pools import granter
+from treadle.engine.pools.granter import Granter
 from treadle.engine.record.external_runs import observed_run
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import Report, fold
@@ -368,12 +370,19 @@ def test_overlap_is_for_the_pool_of_one_job() -> None:
 
 
 def add(runs: Requests, key: str, requested_at: int) -> Run:
-    """Create a run as DISPATCH does that was requested earlier."""
+    """Create a run as DISPATCH does that was requested at another time, and let the engine look at it."""
+    run = create(runs, key, requested_at)
+    runs.instance._launch()
+    return run
+
+
+def create(runs: Requests, key: str, requested_at: int) -> Run:
+    """Create a run that waits."""
     instance = runs.instance
     run = Run(f"run-{key}", "load", "watch", key, "t", "{}", {}, instance.clock.now(), pools=("job:load",))
-    assert runs.stores.runs.create(with_wait(run, requested=(requested_at, 0))) is None
-    instance._launch()
-    return run
+    waiting = with_wait(run, requested=(requested_at, 0))
+    assert runs.stores.runs.create(waiting) is None
+    return waiting
 
 
 @pytest.mark.parametrize("overlap", ["LATEST", "CANCEL"])
@@ -536,3 +545,91 @@ def test_why_names_the_run_that_is_canceled_first() -> None:
     runs.instance._reconciler.reconcile(60.0)
 
     assert f"Run {first} is to be canceled first, and its target refuses that: no permission." in why()
+
+
+class Interrupted:
+    """A store during whose calls of one method something else happens.
+
+    Args:
+        store: the store.
+        method: the method's name.
+        events: what happens at each call, before or after it; None for nothing.
+    """
+
+    def __init__(self, store: object, method: str, *events: Callable[[], object] | None) -> None:
+        self._store, self._method, self._events = store, method, iter(events)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name) if name != self._method else self._call
+
+    def _call(self, *arguments: object) -> object:
+        event = next(self._events, None)
+        if self._method == "set_latest" and event is not None:
+            event()
+            event = None
+        answer = getattr(self._store, self._method)(*arguments)
+        if event is not None:
+            event()
+        return answer
+
+
+def grant(runs: Requests, *, pools: Any = None, records: Any = None) -> None:
+    """Let another process grant the slots of the job."""
+    stores, clock = runs.stores, runs.instance.clock
+    process = Granter(pools or stores.pools, records or stores.runs, InMemoryQueue(), clock)
+    process.grant("job:load", clock.now() + 60_000)
+
+
+def succeed(runs: Requests, key: str) -> None:
+    """Record the success of a run, and nothing else."""
+    run = runs[key]
+    ended = fold(run, Report(1, Status.SUCCESS, runs.instance.clock.now()))
+    assert runs.stores.runs.replace(ended, run) is None
+
+
+def test_run_is_not_granted_if_a_newer_one_was_named_meanwhile() -> None:
+    runs = Requests(limited("LATEST"))
+    runs.request("first")
+    now, stores = runs.instance.clock.now(), runs.stores
+    stores.pools.set_override("job:load", 2, "ann", now)
+    create(runs, "second", now + 1)
+
+    def other_process() -> None:
+        """Name a third run, and die."""
+        third = create(runs, "third", now + 2)
+        assert third.waiting is not None
+        assert stores.pools.set_latest("job:load", third.waiting.age, stores.pools.latest("job:load"))
+
+    grant(runs, pools=Interrupted(stores.pools, "set_latest", other_process))
+
+    assert runs.statuses() == {"first": "STARTED", "second": "CANCELED", "third": "QUEUED"}
+    assert [slot.number for slot in runs["third"].slots] == [2]
+
+
+def test_run_that_joins_the_queue_while_slots_are_read_is_not_skipped() -> None:
+    runs = Requests(limited("SKIP"))
+    runs.request("first")
+    now = runs.instance.clock.now()
+    create(runs, "second", now + 1)
+
+    def others() -> None:
+        succeed(runs, "first")
+        create(runs, "third", now + 2)
+
+    grant(runs, pools=Interrupted(runs.stores.pools, "holders", None, others))
+
+    assert runs.statuses() == {"first": "SUCCESS", "second": "CANCELED", "third": "QUEUED"}
+
+
+def test_run_that_was_granted_a_slot_meanwhile_does_not_give_way() -> None:
+    runs = Requests(limited("SKIP"))
+    runs.request("first")
+    create(runs, "second", runs.instance.clock.now() + 1)
+
+    def others() -> None:
+        succeed(runs, "first")
+        runs.instance._launch()
+
+    grant(runs, records=Interrupted(runs.stores.runs, "get_many", others))
+
+    assert runs.statuses() == {"first": "SUCCESS", "second": "STARTED"}

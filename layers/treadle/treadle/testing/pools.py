@@ -184,8 +184,10 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
     for slot, launch_id in changed.freed:
         tables.slots.get(slot.pool, set()).discard(Holder(slot.number, launch_id))
     for slot, before, after in changed.passed:
-        tables.slots.get(slot.pool, set()).discard(Holder(slot.number, before))
-        tables.slots.setdefault(slot.pool, set()).add(Holder(slot.number, after))
+        held = tables.slots.get(slot.pool, set())
+        if Holder(slot.number, before) in held:
+            held.remove(Holder(slot.number, before))
+            held.add(Holder(slot.number, after))
     if wait := changed.unparked:
         tables.waiters.get(wait.pool, {}).pop(wait.order, None)
     if wait := changed.parked:
