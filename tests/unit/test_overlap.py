@@ -160,9 +160,13 @@ def test_latest_is_by_request_and_not_by_priority() -> None:
     runs = Requests(limited("LATEST"))
     runs.request("first")
     runs.request("urgent", **{"dagster/priority": "10"})
-    runs.request("last")
+    runs.request("low", **{"dagster/priority": "-1"})
+    assert runs.statuses() == {"first": "STARTED", "urgent": "CANCELED", "low": "QUEUED"}
 
-    assert runs.statuses() == {"first": "STARTED", "urgent": "CANCELED", "last": "QUEUED"}
+    runs.request("last", **{"dagster/priority": "1"})
+
+    assert runs.statuses()["low"] == "CANCELED"
+    assert runs["last"].status is Status.QUEUED
 
 
 def test_newest_runs_start_as_many_as_there_are_free_slots() -> None:

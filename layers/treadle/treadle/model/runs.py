@@ -318,7 +318,8 @@ class Run:
     @property
     def gave_way(self) -> bool:
         """True if it was canceled because of another run of its job, so that no later request starts it again."""
-        return self.failure is not None and self.failure.error in {RUN_SKIPPED, RUN_REPLACED}
+        error = self.failure.error if self.failure is not None else ""
+        return self.status is DagsterRunStatus.CANCELED and error in {RUN_SKIPPED, RUN_REPLACED}
 
     @property
     def may_start_again(self) -> bool:
