@@ -1590,6 +1590,20 @@ MUTANTS = (
         (f"{OVERLAP}canceled_run_makes_room_for_the_latest",),
     ),
     Mutant(
+        "run canceled for itself",
+        "engine/pools/overlap.py",
+        "        if wait is None or wait.pool != key:\n            return False\n",
+        "",
+        (f"{OVERLAP}run_that_another_process_has_granted_a_slot_is_not_canceled_for_itself",),
+    ),
+    Mutant(
+        "run canceled for the slot of its earlier attempt",
+        "engine/pools/overlap.py",
+        "if (run.run_id, run.attempt) in held and (",
+        "if (",
+        (f"{OVERLAP}run_is_not_canceled_for_the_slot_in_doubt_of_its_earlier_attempt",),
+    ),
+    Mutant(
         "every run in progress canceled",
         "engine/pools/overlap.py",
         "            if left <= 0:\n                break\n",

@@ -637,3 +637,31 @@ def test_run_that_was_granted_a_slot_meanwhile_does_not_give_way() -> None:
     grant(runs, records=Interrupted(runs.stores.runs, "get_many", others))
 
     assert runs.statuses() == {"first": "SUCCESS", "second": "STARTED"}
+
+
+def test_run_that_another_process_has_granted_a_slot_is_not_canceled_for_itself() -> None:
+    runs = Requests(limited("CANCEL"))
+    runs.limit("job:load", 0)
+    add(runs, "first", runs.instance.clock.now())
+    runs.stores.pools.set_override("job:load", None, "ann", 0)
+
+    grant(runs, records=Interrupted(runs.stores.runs, "get_many", runs.instance._launch))
+
+    assert runs.statuses() == {"first": "STARTED"}
+    assert runs["first"].cancellations == ()
+
+
+def test_run_is_not_canceled_for_the_slot_in_doubt_of_its_earlier_attempt() -> None:
+    runs = Requests(limited("CANCEL"), retries_per_key=1)
+    runs.request("first")
+    first = runs["first"]
+    failure = Failure("LaunchOutcomeUnknownError", "It may have started.", assumed=True)
+    ended = fold(first, Report(1, Status.FAILURE, runs.instance.clock.now(), failure=failure))
+    assert runs.stores.runs.replace(ended, first) is None
+
+    runs.request("first")
+    runs.minute()
+
+    again = runs["first"]
+    assert (again.status, again.attempt, again.cancellations) == (Status.QUEUED, 2, ())
+    assert again.waiting is not None

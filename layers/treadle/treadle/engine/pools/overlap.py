@@ -102,10 +102,18 @@ class Overlaps:
         pool, now = read_pool(self._pools, key), self._clock.now()
         if pool.state is None or not pool.is_full or pool.overlap is not Overlap.CANCEL:
             return False
-        runs = self._runs.get_many([each.run_id for each in pool.holders])
-        left = len(pool.holders) - pool.state.limit_of(key) + 1
-        in_progress = [run for run in runs.values() if not run.status.is_finished or run.retry_at is not None]
-        has_ended = False
+        # Read after the slots: as long as it waits, it is not one of those that hold them.
+        runs = self._runs.get_many([newer.run_id, *(each.run_id for each in pool.holders)])
+        wait = runs[newer.run_id].waiting if newer.run_id in runs else None
+        if wait is None or wait.pool != key:
+            return False
+        held = {(each.run_id, each.attempt) for each in pool.holders}
+        in_progress = [
+            run
+            for run in runs.values()
+            if (run.run_id, run.attempt) in held and (not run.status.is_finished or run.retry_at is not None)
+        ]
+        left, has_ended = len(pool.holders) - pool.state.limit_of(key) + 1, False
         # Those that end already come first.
         for run in sorted(in_progress, key=lambda each: (not is_ending(each), each.attempted_at)):
             if left <= 0:
