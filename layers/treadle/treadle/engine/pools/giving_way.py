@@ -61,9 +61,9 @@ def ended_for(run: Run, newer: str, now: int) -> Run:
         return replaced(run, newer, Overlap.CANCEL, now)
     if run.status.is_finished or is_ending(run):
         return run
-    asked = with_cancellation(run, RUN_REPLACED, _why_replaced(run, newer, Overlap.CANCEL), now)
+    requested = with_cancellation(run, RUN_REPLACED, _why_replaced(run, newer, Overlap.CANCEL), now)
     # RECONCILE sends the request to the target: at once, or when the run has started.
-    return asked if run.status is Status.QUEUED else replace(asked, next_at=now)
+    return requested if run.status is Status.QUEUED else replace(requested, next_at=now)
 
 
 def is_ending(run: Run) -> bool:
