@@ -12,7 +12,7 @@ from treadle.definitions.errors import SettingsError, TreadleError
 from treadle.dev.buckets import FolderBuckets, object_event
 from treadle.dev.config import NAME as CONFIG
 from treadle.dev.config import read_config
-from treadle.dev.engine import Lane, LocalEngine
+from treadle.dev.engine import LocalEngine, LocalSensor
 from treadle.dev.functions import SensorFunction, Zygote
 from treadle.dev.lines import Line, logged
 from treadle.dev.messages import STORES, Load
@@ -26,7 +26,7 @@ from treadle.testing.stores import InMemoryStores
 
 WATCH_SECONDS = 0.2
 SAVE_MS = 10_000
-"""How often kept state is saved: a process that is killed loses what happened since."""
+"""How often state is saved that the next start continues: a process that is killed loses what happened since."""
 
 STATE = ".treadle"
 """The folder, in the project's, of what belongs to `treadle dev`; no part of the project."""
@@ -48,7 +48,7 @@ class DevProject:
         buckets: the folders of buckets, by name; those of dev.toml are added.
         say: takes each line for the terminal.
         zygote: starts the functions' processes; it is ended with the project.
-        keeps: whether the state is that of the last start, and is kept for the next one.
+        keeps: whether the state is that of the last start, and is saved for the next one.
 
     Attributes:
         engine: the engine.
@@ -77,12 +77,12 @@ class DevProject:
         self._seen: dict[Path, Snapshot] = {}
         self._environments: dict[Path, Mapping[str, str]] = {}
         self._address = ""
-        kept = read_state(self.state / STATE_FILE) if keeps else None
-        snapshot = kept.engine if kept else None
+        saved = read_state(self.state / STATE_FILE) if keeps else None
+        snapshot = saved.engine if saved else None
         self.engine = LocalEngine(InMemoryStores(), lambda: self._config.jobs, root, self._report, snapshot)
         self.buckets = FolderBuckets(self.engine.clock)
-        # Of kept state, when it began: objects that were stored since then are new to a sensor.
-        self._started_at = kept.started_at if kept else self.engine.clock.now()
+        # Of saved state, when it began: objects that were stored since then are new to a sensor.
+        self._started_at = saved.started_at if saved else self.engine.clock.now()
         self._saved_at = self.engine.clock.now()
         self._threads = [
             threading.Thread(target=task, daemon=True) for task in (self.engine.run, self._watch)
@@ -154,9 +154,9 @@ class DevProject:
         for folder in sorted(folders):
             if self._has_changed(folder) or is_shared:
                 self._load(folder)
-        for name in self.engine.lanes.keys() - {folder.name for folder in folders}:
+        for name in self.engine.sensors.keys() - {folder.name for folder in folders}:
             self._seen.pop(self.root / _FUNCTIONS / name, None)
-            self.engine.lanes.pop(name).function.close()
+            self.engine.sensors.pop(name).function.close()
             self._say(Line(name, "removed"))
 
     def _fail(self, subject: str, error: Exception) -> None:
@@ -185,8 +185,8 @@ class DevProject:
         self._template = self._read_template()
         for name in self._template.jobs():
             self.engine.add_job(name)
-        for lane in list(self.engine.lanes.values()):
-            folder = lane.function.folder
+        for local in list(self.engine.sensors.values()):
+            folder = local.function.folder
             try:
                 is_changed = self._environments.get(folder) != self._environment(folder)
             except SettingsError:
@@ -212,11 +212,11 @@ class DevProject:
 
     def _load(self, folder: Path) -> None:
         name = folder.name
-        if name not in self.engine.lanes:
-            self.engine.lanes[name] = self._lane(folder)
-        self._loaders.submit(self._loaded, self.engine.lanes[name])
+        if name not in self.engine.sensors:
+            self.engine.sensors[name] = self._local_sensor(folder)
+        self._loaders.submit(self._loaded, self.engine.sensors[name])
 
-    def _lane(self, folder: Path) -> Lane:
+    def _local_sensor(self, folder: Path) -> LocalSensor:
         engine, queue = self.engine, self.engine.queue(folder.name)
         stores = {name: getattr(engine.stores, name) for name in STORES}
         objects = {**stores, "objects": self.buckets.objects, "queue": queue}
@@ -230,20 +230,20 @@ class DevProject:
             *(self._zygote, folder, load, objects),
             *(self._template.timeout, engine.clock.now, self._on_line),
         )
-        return Lane(function, queue)
+        return LocalSensor(function, queue)
 
-    def _loaded(self, lane: Lane) -> None:
+    def _loaded(self, local: LocalSensor) -> None:
         try:
-            self._reload(lane)
+            self._reload(local)
         except Exception as error:  # noqa: BLE001 - nobody waits for the result of a loader
-            self._fail(lane.function.name, error)
+            self._fail(local.function.name, error)
 
-    def _reload(self, lane: Lane) -> None:
-        function, is_first = lane.function, lane.function.loaded is None
+    def _reload(self, local: LocalSensor) -> None:
+        function, is_first = local.function, local.function.loaded is None
         if not function.reload() or function.loaded is None:
             self._say(Line(function.name, f"does not load: {function.failure}", is_problem=True))
             return
-        others = [each.function for each in list(self.engine.lanes.values()) if each is not lane]
+        others = [each.function for each in list(self.engine.sensors.values()) if each is not local]
         for other in others:
             if other.loaded is not None and other.name == function.name:
                 text = f"{function.folder} and {other.folder} define a sensor of this name. Rename one."
@@ -253,7 +253,7 @@ class DevProject:
             self.buckets.add(bucket, self.state / "buckets" / bucket)
             self._write_state()
         self._say(Line(function.name, "loaded" if is_first else "reloaded"))
-        self.engine.loaded(lane)
+        self.engine.loaded(local)
 
     def serve_at(self, address: str) -> None:
         """Record where the console is served, for `treadle dev put`."""

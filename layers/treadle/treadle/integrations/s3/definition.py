@@ -172,7 +172,7 @@ class S3SensorDefinition(SensorDefinition):
         keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]
         if len(keyless) > 1:
             msg = (
-                f"Sensor {self.name} asked for {len(keyless)} runs without run key for one object: "
+                f"Sensor {self.name} requested {len(keyless)} runs without run key for one object: "
                 "only one of them can have the object's. Give each its own run_key."
             )
             raise InvalidResultError(msg)
