@@ -167,6 +167,19 @@ class UnknownEventError(TreadleError):
     """An event that no parser knows, or that this sensor does not accept."""
 
 
+class WebhookRejectedError(TreadleError):
+    """A webhook's request is refused, and will be each time: it is malformed, too large, or not authentic.
+
+    Args:
+        status: the HTTP status of the response.
+        message: the response; it contains nothing of the request.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class UnreadableRecordError(TreadleError):
     """A stored record cannot be decoded; reading it again fails until an operator repairs it.
 
@@ -240,6 +253,10 @@ class StoreRejectedError(StoreError):
     """A store will never accept this item: it is too large, or malformed. Nothing was written."""
 
     retryable = False
+
+
+class WebhookSecretError(StoreError):
+    """The secret of a webhook sensor cannot be read, so that no request can be authenticated; never contains it."""
 
 
 class StoreThrottledError(StoreError):

@@ -208,6 +208,7 @@ class DevProject:
             **{name: value for name, value in found.items() if name not in _ABSENT},
             "TREADLE_NAMESPACE": NAMESPACE,
             "TREADLE_QUEUE_URL": "local",
+            "TREADLE_WEBHOOK_SECRET": "local",
         }
 
     def _load(self, folder: Path) -> None:

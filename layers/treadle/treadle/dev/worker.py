@@ -28,7 +28,9 @@ from treadle.entrypoints.evaluator import Infrastructure, SensorHandler
 from treadle.integrations.alerts import channels
 from treadle.integrations.alerts.formatting import default_subject
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.ports.deliveries import SecretStore
 from treadle.testing.bus import NAMESPACE
+from treadle.testing.deliveries import InMemorySecrets
 from treadle.testing.instance import receives
 
 _PACKAGES = f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib"
@@ -47,6 +49,10 @@ class _Context:
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until the timeout."""
         return max(0, int((self.ends_at - time.monotonic()) * 1000))
+
+
+LOCAL_SECRET = "treadle-dev"  # noqa: S105 - of a function without endpoint
+"""The secret of each webhook sensor."""
 
 
 class _Local(Infrastructure):
@@ -71,6 +77,9 @@ class _Local(Infrastructure):
     def inbox(self, origin: str, settings: Settings, *, is_needed: bool) -> Inbox:
         del settings, is_needed
         return Inbox(origin, self._caller.proxy("queue"), self._caller.proxy("dead_letters"))
+
+    def secrets(self) -> SecretStore:
+        return InMemorySecrets({os.environ["TREADLE_WEBHOOK_SECRET"]: (LOCAL_SECRET,)})
 
     def assembly(self, settings: Settings) -> Assembly:
         settings.check()

@@ -43,6 +43,7 @@ from treadle.model.ticks import (
 )
 from treadle.ports.ticks import MOST_READ
 from treadle.testing.backfills import InMemoryBackfillStore
+from treadle.testing.deliveries import InMemoryDeliveryStore
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.partition_store import InMemoryPartitionStore
@@ -563,6 +564,7 @@ class InMemoryStores:
         self.events = InMemoryEventStore(self.tables)
         self.partitions = InMemoryPartitionStore(self.tables)
         self.pools = InMemoryPoolStore(self.tables)
+        self.deliveries = InMemoryDeliveryStore(self.tables)
         self.backfills = InMemoryBackfillStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)
         self.engine = InMemoryEngineStore(self.tables)

@@ -152,6 +152,7 @@ function About({sensor, onCursor}) {
           : 'no job',
       ],
       ['Interval', interval(sensor)],
+      Boolean(sensor.endpoint) && ['Endpoint', html`<span class="mono">${sensor.endpoint}</span>`],
       ['Default', html`<${Badge} status=${sensor.default_status} />`],
       ['Last tick', html`<${LastTick} tick=${sensor.last_tick} />`],
       [
