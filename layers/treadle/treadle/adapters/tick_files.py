@@ -206,7 +206,7 @@ def _asset_event(made: ReportedEvent, masks: Masks) -> Json:
     }
 
 
-def _event(event: SensorEvent | None, source: TickSource) -> tuple[Json | None, str | None]:
+def _event(event: "SensorEvent | None", source: TickSource) -> tuple[Json | None, str | None]:
     """Return an event of a run or an asset as JSON, and why its tick cannot be rehearsed by it."""
     if isinstance(event, RunStatusEvent):
         found = {"run": _run(event.run), "status": event.status.value, "time": _millis(event)}

@@ -27,7 +27,8 @@ class PastStores:
         unrecorded: notes what else is read.
 
     Attributes:
-        at: the time of the tick, in milliseconds; what was recorded later does not exist.
+        at: the time of the tick, in milliseconds; a run that was not created before, and an event
+            that happened later, do not exist.
         taken: ids of runs whose run key was taken at that time.
     """
 
@@ -58,15 +59,15 @@ class _PastRuns:
 
     def get(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)
-        return run if run is not None and run.created_at <= self._past.at else None
+        return run if run is not None and run.created_at < self._past.at else None
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
         found = self._runs.get_many(run_ids)
-        return {run_id: run for run_id, run in found.items() if run.created_at <= self._past.at}
+        return {run_id: run for run_id, run in found.items() if run.created_at < self._past.at}
 
     def find(self, query: RunQuery) -> list[Run]:
         after, before = query.created
-        end = self._past.at + 1
+        end = self._past.at
         return self._runs.find(replace(query, created=(after, end if before is None else min(before, end))))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:

@@ -1,9 +1,12 @@
 """A recorded tick, with what its evaluation was given."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from treadle.definitions.sensors import SensorEvent
 from treadle.model.ticks import Tick, TickKind
+
+if TYPE_CHECKING:
+    from treadle.definitions.sensors import SensorEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class RecordedTick:
     last_run_key: str | None = None
     last_completion: int | None = None
     sensor_started_at: int | None = None
-    event: SensorEvent | None = None
+    event: "SensorEvent | None" = None
     problem: str | None = None
 
     @property

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import SensorParts
 from treadle.engine.identity import RunIds
@@ -17,6 +17,9 @@ from treadle.engine.rehearsal.unrecorded import Unrecorded
 from treadle.engine.tick.evaluation import Budget, TickContext
 from treadle.model.sensors import SensorState
 from treadle.model.ticks import Tick
+
+if TYPE_CHECKING:
+    from treadle.definitions.sensors import SensorEvent
 
 _MISSING = {"run_status": "the run of its event", "asset": "the materialization of its event"}
 
@@ -150,7 +153,7 @@ class Rehearser:
         return Rehearsal(recorded, result.tick, result.cursor)
 
     def _function(
-        self, event: SensorEvent | None
+        self, event: "SensorEvent | None"
     ) -> Callable[[SensorEvaluationContext], SensorExecutionData]:
         definition = self._evaluator.definition
         if event is None:
