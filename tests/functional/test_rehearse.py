@@ -1,6 +1,7 @@
 """Rehearsals of what a stack on moto has recorded, with changed code; and the export of its ticks."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def rehearse(root: Path, *options: str) -> Result:
     return run("rehearse", "new_objects", "--root", root, "--since", "2026-11-22", *options)
 
 
+def without_durations(text: str) -> str:
+    return re.sub(r"[0-9.]+ s\b", "0 s", text)
+
+
 def change(root: Path, old: str, new: str) -> None:
     code = (root / SENSOR).read_text()
     assert old in code
@@ -62,6 +67,16 @@ def test_rehearsal_of_a_stack_shows_changed_run_keys_and_writes_nothing(
         list(stack.stores.ticks.latest("new_objects", 9)),
         stack.stores.sensors.get("new_objects"),
     ] == before
+
+
+def test_guide_shows_what_is_printed(stack: Deployment, root: Path) -> None:
+    put_objects(stack, "orders/1.csv", "orders/2.csv")
+    change(root, "RunRequest()", "RunRequest(run_key=stored.key)")
+
+    result = rehearse(root, "--stack", STACK, "--fail-on", "missing,changed,error")
+
+    page = (PROJECT / "docs/guide/local-loop.md").read_text()
+    assert without_durations(result.stdout) in without_durations(page)
 
 
 def test_exported_ticks_are_rehearsed_without_the_stack(stack: Deployment, root: Path) -> None:

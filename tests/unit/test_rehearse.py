@@ -271,14 +271,16 @@ def test_what_code_reads_of_runs_cannot_be_rehearsed_from_a_folder(root: Path) -
 
 
 def test_process_is_left_as_it_was_and_output_of_the_code_is_no_result(root: Path) -> None:
-    change(root, "number = int", 'print("from the code")\n    number = int')
+    change(
+        root, "number = int", 'print("from the code")\n    context.log.warning("logged")\n    number = int'
+    )
     before = (dict(os.environ), list(sys.path), Path.cwd(), "app" in sys.modules)
 
     result = rehearse(root)
 
     assert (dict(os.environ), list(sys.path), Path.cwd(), "app" in sys.modules) == before
     assert "from the code" not in result.stdout
-    assert "from the code" in result.stderr
+    assert result.stderr.splitlines() == ["from the code"] * 6
 
 
 def test_settings_of_the_deployment_apply_except_those_of_its_own_code(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def rehearse(
 ) -> None:
     """Evaluate recorded ticks again with the project's code, and show what would differ.
 
-    Each tick is evaluated with its recorded cursor, event and time, and its requests are compared with the recorded ones.
-    Nothing is committed, no job is started and no alert is sent. What the code itself reads and writes is not held back.
-    Ticks whose input is not recorded are listed with the reason. Of a folder, all ticks are evaluated unless --since or --until is given.
+    Each tick is evaluated with its recorded cursor, event and time, and its requests are compared with the recorded
+    ones. Nothing is committed, no job is started and no alert is sent; what the code itself calls is called. A tick
+    whose input is not recorded is listed with the reason.
     """
     kinds = _checked_kinds(fail_on)
     with scaffold_errors():

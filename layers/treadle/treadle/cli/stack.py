@@ -64,7 +64,7 @@ def source_options(command: Command) -> Command:
         metavar="DIR",
         type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
         is_eager=True,
-        help="Take the ticks from a folder of `treadle tick export`, and no stack.",
+        help="Take the ticks from this folder of `treadle tick export`, by default all of them; no stack is used.",
     )
     return stack_option(folder(command))
 

@@ -1,4 +1,4 @@
-"""Commands on ticks: list, show, and drop."""
+"""Commands on ticks: list, show, export, and drop."""
 
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ _STATES: "Mapping[str, TickStatus | TickTrouble]" = {
 
 @click.group()
 def tick() -> None:
-    """List and show the evaluations of sensors, and drop held requests."""
+    """List, show and export the evaluations of sensors, and drop held requests."""
 
 
 @tick.command("list")

@@ -1,5 +1,6 @@
 """Rehearses recorded ticks with a project's code, in this process."""
 
+import logging
 import os
 import sys
 import time
@@ -8,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import treadle
 from treadle.adapters.system import RandomTokens
 from treadle.adapters.tick_files import TickSource
 from treadle.bootstrap.inbox import Inbox
@@ -122,7 +124,7 @@ def rehearsed(
         )
         for tick in recorded:
             # What the code prints is no result of the command.
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), _without_log():
                 found = rehearser.rehearse(tick)
             yield found
 
@@ -168,6 +170,18 @@ def _function(folder: Path, shared: Path, environment: Mapping[str, str]) -> Ite
                 del sys.modules[name]
         os.environ.clear()
         os.environ.update(variables)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Write no lines of the sensor's log, as the function does to its log group."""
+    library = logging.getLogger(treadle.__name__)
+    handlers = library.handlers
+    library.handlers = [logging.NullHandler()]
+    try:
+        yield
+    finally:
+        library.handlers = handlers
 
 
 def _keep_alert(channel: channels.Channel, context: RunFailureSensorContext) -> str:

@@ -1,6 +1,6 @@
 """A deployment's stores as evaluations read them: without what was recorded after the tick that is rehearsed."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,12 +29,12 @@ class PastStores:
     Attributes:
         at: the time of the tick, in milliseconds; a run that was not created before, and an event
             that happened later, do not exist.
-        taken: ids of runs whose run key was taken at that time.
+        is_taken: returns whether the run key of a run, given by its id, was taken at that time.
     """
 
     def __init__(self, stores: "Stores | None", unrecorded: Unrecorded) -> None:
         self.at = 0
-        self.taken: Collection[str] = frozenset()
+        self.is_taken: Callable[[str], bool] = lambda _run_id: False
         none = UnrecordedObject(unrecorded, "what the evaluation reads of the deployment")
         runs, events, partitions = (
             (
@@ -71,7 +71,7 @@ class _PastRuns:
         return self._runs.find(replace(query, created=(after, end if before is None else min(before, end))))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        return {run_id: KeyState.TAKEN for run_id in requests if run_id in self._past.taken}
+        return {run_id: KeyState.TAKEN for run_id in requests if self._past.is_taken(run_id)}
 
 
 class _PastEvents:

@@ -127,7 +127,11 @@ class Rehearser:
         if recorded.problem is not None:
             return Rehearsal(recorded, problem=recorded.problem)
         existing = {self._run_ids.keyed(name, key) for key in tick.existing_keys}
-        self._past.at, self._past.taken = tick.started_at, (self._requested | existing) - own
+        # No set of all these keys is made, as each tick would copy those of the ticks before it.
+        self._past.is_taken = lambda run_id: (
+            run_id not in own and (run_id in self._requested or run_id in existing)
+        )
+        self._past.at = tick.started_at
         self._clock.set(tick.started_at)
         self._unrecorded.clear()
         state = SensorState(
