@@ -391,6 +391,25 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
     assert output_of("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
 
 
+def test_statuses_of_the_same_time_are_shown_in_their_order(stack: Deployment) -> None:
+    evaluated(stack)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
+    at = run.created_at
+    reached = {"2/0": {"STARTED": at, "STARTING": at}, "1/0": {"FAILURE?": at, "STARTED": at, "QUEUED": at}}
+    assert stack.stores.runs.replace(replace(run, reached=reached)) is None
+
+    lines = treadle("run", "show", run.run_id).stdout.splitlines()
+
+    [first] = [number for number, line in enumerate(lines) if line.startswith("REACHED")]
+    assert [line.split()[1:] for line in lines[first + 1 : first + 6]] == [
+        ["1", "0", "QUEUED"],
+        ["1", "0", "STARTED"],
+        ["1", "0", "FAILURE?"],
+        ["2", "0", "STARTING"],
+        ["2", "0", "STARTED"],
+    ]
+
+
 def test_edit_of_a_run_says_as_json_whether_anything_was_done(stack: Deployment) -> None:
     evaluated(stack)
     [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
