@@ -1,6 +1,7 @@
 """What the command line shows of a stack of moto's, and what it changes; the sensors' own handlers answer it."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,11 @@ from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
 from treadle.definitions.assets import AssetMaterialization, AssetObservation
-from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.model.assets import AssetEvent
 from treadle.model.runs import Run
-from treadle.model.sensors import Edit
+from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest
 from treadle.model.ticks import ErrorInfo, PlannedRun, Tick, TickKind, TickTrouble
 from treadle.testing.registry import sensor_text
 
@@ -179,6 +180,20 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
         (ANN, "start"),
         ("ben", "stop"),
     ]
+
+
+def test_sensor_that_waits_after_failures_says_until_when_it_backs_off(stack: Deployment) -> None:
+    now = 1_795_370_400_000
+    lease = stack.stores.sensors.acquire(
+        LeaseRequest(SENSOR, "owner", now, 0, now, now + 9_000, DefaultSensorStatus.RUNNING)
+    )
+    assert isinstance(lease, Lease)
+    waits = Completion(now, None, cursor_changed=False, failure_streak=3, last_run_key=None)
+    stack.stores.sensors.commit(lease, replace(waits, resume_at=now + 60_000))
+
+    shown = treadle("sensor", "show", SENSOR).stdout
+
+    assert re.search(r"^backs off until +2026-11-22T18:01:00Z$", shown, re.MULTILINE)
 
 
 def test_all_sensors_are_changed_at_once_and_none_if_one_is_not_there(stack: Deployment) -> None:
