@@ -337,7 +337,7 @@ def test_tick_now_evaluates_at_once_and_a_stopped_sensor_says_so(stack: Deployme
     treadle("sensor", "stop", SENSOR)
     stopped = treadle("sensor", "tick", SENSOR)
 
-    assert (first["decision"], first["reason"]) == ("SUCCESS", "1 runs requested")
+    assert (first["decision"], first["reason"]) == ("SUCCESS", "1 run requested")
     assert stack.stores.ticks.get(SENSOR, first["tick_id"]) is not None
     assert again.exit_code == 0, again.output
     assert stopped.exit_code == 1

@@ -195,7 +195,7 @@ def test_skips_that_were_recorded_without_a_cursor_hide_that_of_the_next_tick() 
     assert cursors(instance) == [
         None,
         "1",
-        "1 skips came before it, and the cursor after them is not recorded",
+        "1 skip came before it, and the cursor afterwards is not recorded",
     ]
 
 

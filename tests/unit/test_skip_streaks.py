@@ -105,7 +105,7 @@ def test_tick_whose_keys_are_all_taken_is_a_skip(harness: EngineHarness) -> None
 
     skips = harness.state().skips
     assert skips is not None
-    assert skips.reason == "1 runs requested, but skipped because the runs already exist: k"
+    assert skips.reason == "1 run requested, but skipped because the runs already exist: k"
     assert harness.state().last_run_key == "k"
 
 

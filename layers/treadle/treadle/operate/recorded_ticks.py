@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from treadle.definitions.assets import AssetMaterialized
+from treadle.definitions.bounds import counted
 from treadle.definitions.errors import SensorOwnershipError, UnreadableRecordError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import from_millis
@@ -182,7 +183,9 @@ class _Chain:
             self._take(streak)
         elif self._cursor is not None or self._problem is not None:
             self._cursor = None
-            self._problem = f"{streak.skips} skips came before it, and the cursor after them is not recorded"
+            self._problem = (
+                f"{counted(streak.skips, 'skip')} came before it, and the cursor afterwards is not recorded"
+            )
 
     def _apply_edits(self, epoch: int | None) -> None:
         """Apply the operators' edits of the cursor between the last record and an epoch."""

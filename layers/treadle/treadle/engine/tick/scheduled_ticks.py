@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from treadle.definitions.bounds import byte_size, fit
+from treadle.definitions.bounds import byte_size, counted, fit
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import (
     LeaseLostError,
@@ -296,7 +296,9 @@ class ScheduledTickRunner:
 
 def outcome(tick: Tick) -> Outcome:
     """Return the outcome of a committed tick."""
-    message = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    message = (
+        tick.error.message if tick.error else tick.reason or f"{counted(len(tick.requests), 'run')} requested"
+    )
     decision = Decision(tick.status.value)
     return Outcome(
         decision, message, tick.tick_id, len(tick.requests), tick.trigger, rejected=len(tick.rejected)
