@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, Holder, PoolState, PoolWait, Slot, Waiter
+from treadle.model.pools import BEYOND, MINUTE_MS, Holder, PoolState, PoolWait, Slot, StartSlot, Waiter
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.ports.pools import SlotTakenError
 
@@ -146,6 +146,71 @@ def test_any_number_of_runs_hold_slots_beyond_the_limit(stores: Stores) -> None:
     assert stores.pools.holders(POOL) == [Holder(BEYOND, "r2-1")]
     change(stores, replace(both, slots=()), both)
     assert stores.pools.holders(POOL) == []
+
+
+STARTS = "starts:job:process"
+
+
+def start(stores: Stores, record: Run, at: int, number: int = 1, *slots: Slot) -> Run:
+    """Grant a waiting run a start, and slots."""
+    after = replace(record, waiting=None, slots=slots, starts=(StartSlot(STARTS, number, at),))
+    return change(stores, after, record)
+
+
+def test_slot_of_a_start_is_free_again_after_a_minute_and_not_before(stores: Stores) -> None:
+    first = create(stores, waiting("r1", "a", STARTS))
+    second = create(stores, waiting("r2", "b", STARTS))
+    granted_first = start(stores, first, NOW)
+
+    with pytest.raises(SlotTakenError, match="r2"):
+        start(stores, second, NOW + MINUTE_MS - 1)
+
+    assert stores.runs.get("r2") == second
+    assert stores.pools.waiters(STARTS, 9) == [Waiter("r2", "b")]
+    assert stores.runs.get("r1") == granted_first
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW)]
+    assert [stores.pools.holders(STARTS)[0].is_held(NOW + ms) for ms in (MINUTE_MS - 1, MINUTE_MS)] == [
+        True,
+        False,
+    ]
+
+    start(stores, second, NOW + MINUTE_MS)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r2-1", NOW + MINUTE_MS)]
+    assert stores.pools.waiters(STARTS, 9) == []
+
+
+def test_start_is_granted_only_with_all_slots(stores: Stores) -> None:
+    first, second = create(stores, waiting("r1", "a")), create(stores, waiting("r2", "b"))
+    change(stores, granted(first), first)
+
+    with pytest.raises(SlotTakenError, match="r2"):
+        start(stores, second, NOW, 1, Slot("other", 1, 1), Slot(POOL, 1, 1))
+
+    assert stores.pools.holders(STARTS) == stores.pools.holders("other") == []
+    assert stores.runs.get("r2") == second
+    start(stores, second, NOW, 2, Slot("other", 1, 1))
+    assert stores.pools.holders(STARTS) == [Holder(2, "r2-1", NOW)]
+    assert stores.pools.holders("other") == [Holder(1, "r2-1")]
+
+
+def test_end_of_a_run_returns_no_start(stores: Stores) -> None:
+    record = create(stores, waiting("r1", "a", STARTS))
+    started = start(stores, record, NOW)
+
+    change(stores, replace(started, starts=(), status=Status.SUCCESS), started)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW)]
+
+
+def test_start_of_the_next_attempt_takes_a_slot_of_its_own(stores: Stores) -> None:
+    record = create(stores, waiting("r1", "a", STARTS))
+    started = start(stores, record, NOW)
+    again = replace(started, attempt=2, starts=(), waiting=PoolWait(STARTS, "c", NOW))
+
+    start(stores, change(stores, again, started), NOW + 1, 2)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW), Holder(2, "r1-2", NOW + 1)]
 
 
 def test_run_moves_to_the_queue_of_another_pool(stores: Stores) -> None:

@@ -97,6 +97,23 @@ UNFOUND = PoolScenario(
 )
 """The target has no tokens, and only lists what it was asked to start."""
 
+RATED = PoolScenario(
+    (Pool("rate", jobs=["load"], starts_per_minute=2), Pool("p", 3, jobs=["load", "clean"])),
+    (
+        (0, requested("flaky", dagster__max_retries="1") + requested("a b c d")),
+        (1, requested("high", dagster__priority="5") + requested("x", "clean")),
+        (9, requested("e f")),
+    ),
+    ((2, ("limit", "starts:rate", 1)), (6, ("limit", "starts:rate", 0)), (8, ("limit", "starts:rate", None))),
+    TargetFaults(flaky=frozenset({"flaky"}), busy=frozenset({"b"})),
+)
+"""Two runs may start per minute, of a pool that limits the runs in progress as well; the number is lowered and reset."""
+
+STEADY = PoolScenario(
+    (Pool("rate", jobs=["load"], starts_per_minute=2),), ((0, requested("a b c d e f g h")),)
+)
+"""Two runs may start per minute, and nothing else limits them."""
+
 PAIRED = PoolScenario((Pool("p", 1, jobs=["load"]),), ((0, requested("a b")),))
 """One of two runs waits: small enough for two faults."""
 
@@ -111,4 +128,5 @@ SCENARIOS = {
     "lost": LOST,
     "unsure": UNSURE,
     "unfound": UNFOUND,
+    "rated": RATED,
 }

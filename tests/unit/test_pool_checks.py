@@ -1,5 +1,6 @@
 """Jobs that join a pool while runs of theirs are in progress, and what RECONCILE does about pools."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
-from treadle.model.pools import PoolState, Slot
+from treadle.model.pools import Holder, PoolState, Slot, start_times
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import JobSettings, StartContract
 from treadle.testing.pools import DeclaredPools, Pool
@@ -21,6 +22,23 @@ from treadle.testing.targets import NAMED, InMemoryTarget
 JOB = JobSettings("load", "in_memory", "memory:load", "-")
 NAMESPACE = "1/r/n"
 LISTED = StartContract(listing_ms=14 * 86_400_000)
+
+
+@dataclass
+class DelayedMessages:
+    """A queue that keeps its messages with their delays, in seconds."""
+
+    messages: list[tuple[int, Mapping[str, object]]] = field(default_factory=list)
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+        """Keep the messages."""
+        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
+        self.messages += zip(delays, bodies, strict=True)
+
+    def drain(self) -> list[tuple[int, Mapping[str, object]]]:
+        """Return the messages, and forget them."""
+        kept, self.messages = self.messages, []
+        return kept
 
 
 @dataclass
@@ -40,7 +58,10 @@ class Engine:
         jobs, targets = {"load": JOB}, {"in_memory": self.target}
         self.launcher = self.assembly.launcher(self.launches, jobs, targets)
         dispatcher = self.assembly.dispatcher(self.launches, Any, Any)  # type: ignore[arg-type]
-        self.reconciler = self.assembly.reconciler(dispatcher, self.launches, jobs, targets)
+        self.dispatches = DelayedMessages()
+        self.reconciler = self.assembly.reconciler(
+            dispatcher, self.launches, jobs, targets, dispatches=self.dispatches
+        )
         self.granter = self.assembly.granter(self.launches)
 
     def declare(self, limit: int, closed_ms: int | None = None) -> None:
@@ -285,3 +306,123 @@ def test_start_in_doubt_that_turns_out_not_to_have_been_waits_for_a_slot() -> No
     waiting = engine.run("a")
     assert (waiting.status, waiting.slots, waiting.waiting is not None) == (Status.QUEUED, (), True)
     assert engine.started == ["b"]
+
+
+STARTS = "starts:crm"
+
+
+def rated(limit: int, *names: str) -> Engine:
+    """Return an engine with a pool of starts per minute, and the runs that wait for it."""
+    engine = Engine({"crm": Pool("crm", jobs=["load"], starts_per_minute=limit)})
+    engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
+    engine.create(*names)
+    assert engine.launch() == [Decision.DELAYED] * len(names)
+    engine.stores.pools.note_queue(STARTS, "t")
+    return engine
+
+
+def grant(engine: Engine) -> list[str]:
+    """Grant what is free; return all runs that have started."""
+    engine.granter.grant(STARTS, engine.clock.now() + 60_000)
+    engine.launch()
+    return engine.started
+
+
+def test_starts_of_the_next_minute_are_planned_by_each_pass() -> None:
+    engine = rated(3, *"abcdefgh")
+    for seconds in (0, 1, 20):
+        engine.clock.advance(seconds)
+        taken = len(engine.started)
+        engine.stores.pools.set_override(STARTS, taken + 1, "ann", 0)
+        assert len(grant(engine)) == taken + 1
+    engine.stores.pools.set_override(STARTS, None, "", 0)
+
+    engine.clock.advance(10)
+    engine.reconciler.reconcile(60.0)
+
+    # Thirty seconds ago, and ten: the first two are granted together, once the second one is possible.
+    message = {"treadle": "grant", "pool": STARTS}
+    assert engine.dispatches.drain() == [(31, message), (51, message)]
+    engine.clock.advance(31)
+    assert len(grant(engine)) == 5
+    engine.clock.advance(20)
+    assert len(grant(engine)) == 6
+
+
+def test_no_more_looks_are_planned_than_runs_wait() -> None:
+    engine = rated(3, *"abcd")
+    assert grant(engine) == ["a", "b", "c"]
+    engine.stores.pools.set_override(STARTS, 1, "ann", 0)
+
+    engine.clock.advance(1)
+    engine.reconciler.reconcile(60.0)
+    [(delay, _)] = engine.dispatches.drain()
+    assert delay == 60
+    engine.clock.advance(60)
+    assert grant(engine) == ["a", "b", "c", "d"]
+
+    engine.reconciler.reconcile(60.0)
+    assert engine.dispatches.drain() == []
+    assert engine.stores.pools.queues() == {}
+
+
+def test_limit_of_starts_is_lowered_to_nothing_and_removed_with_its_pool() -> None:
+    engine = rated(1, *"abcd")
+    assert grant(engine) == ["a"]
+    engine.stores.pools.set_override(STARTS, 0, "ann", 0)
+    for _ in range(3):
+        engine.reconcile()
+    assert engine.started == ["a"]
+    assert engine.dispatches.drain() == []
+
+    engine.stores.pools.set_override(STARTS, 2, "ann", 0)
+    assert grant(engine) == ["a", "b", "c"]
+    engine.stores.pools.declare((), [STARTS])
+    engine.declared.clear()
+    assert grant(engine) == ["a", "b", "c", "d"]
+
+
+def test_starts_beyond_a_lowered_limit_count_for_a_minute() -> None:
+    engine = rated(1, *"abc")
+    assert grant(engine) == ["a"]
+    engine.clock.advance(50)
+    engine.stores.pools.set_override(STARTS, 2, "ann", 0)
+    assert grant(engine) == ["a", "b"]
+    engine.stores.pools.set_override(STARTS, 1, "ann", 0)
+
+    engine.clock.advance(59)
+    assert grant(engine) == ["a", "b"]
+    engine.clock.advance(1)
+    assert grant(engine) == ["a", "b", "c"]
+
+
+def test_redrive_takes_no_start() -> None:
+    engine = rated(1, *"ab")
+    assert grant(engine) == ["a"]
+    engine.report("a", Status.FAILURE)
+    engine.report("a", Status.STARTED, retry=1)
+
+    assert engine.run("a").slots == ()
+    assert [each.launch_id for each in engine.stores.pools.holders(STARTS)] == ["a-1"]
+
+
+def test_start_in_doubt_of_a_job_that_is_limited_later_takes_no_start() -> None:
+    engine = Engine()
+    engine.create("a")
+    engine.target.refusals = iter([LaunchUncertainError("no response")])
+    assert engine.launch() == [Decision.DELAYED]
+    engine.declared["crm"] = Pool("crm", jobs=["load"], starts_per_minute=0)
+    engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
+
+    assert engine.launch() == [Decision.LAUNCHED]
+
+    assert (engine.run("a").pools, engine.run("a").slots) == ((STARTS,), ())
+
+
+def test_slot_of_a_start_is_reported_with_the_time_at_which_it_is_free_after_a_lowered_limit() -> None:
+    holders = [Holder(number, f"r-{number}", number * 1_000) for number in range(1, 6)]
+
+    assert start_times(holders, 5, 6_000) == [61_000, 62_000, 63_000, 64_000, 65_000]
+    assert start_times(holders, 2, 6_000) == [64_000, 65_000]
+    assert start_times(holders, 5, 62_000) == [63_000, 64_000, 65_000]
+    assert start_times(holders, 0, 6_000) == []

@@ -131,6 +131,66 @@ def test_run_needs_a_slot_of_each_of_its_pools() -> None:
     assert keys(instance, Status.STARTED) == ["both", "x2"]
 
 
+def test_starts_per_minute_are_granted_in_order_as_time_passes() -> None:
+    watch = requester(*(request(key) for key in "abcd"), request("high", dagster__priority="1"))
+    instance = TreadleInstance([watch], pools=[Pool("crm", jobs=["load"], starts_per_minute=2)])
+
+    instance.tick("watch")
+
+    # Those that have ended count as well, and only a minute after their starts others may start.
+    assert len(keys(instance, Status.STARTED)) == 2
+    for key in keys(instance, Status.STARTED):
+        finish(instance, str(key))
+    waiting = run_of(instance, "d").waiting
+    assert waiting is not None
+    assert waiting.pool == "starts:crm"
+    instance.clock.advance(59.999)
+    instance.reconcile()
+    assert keys(instance, Status.STARTED) == []
+
+    instance.clock.advance(0.001)
+    instance.reconcile()
+    assert len(keys(instance, Status.STARTED)) == 2
+    assert len(keys(instance, Status.SUCCESS)) == 2
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert keys(instance, Status.QUEUED) == []
+    first = min(run.starts[0].at for run in instance.runs())
+    assert "high" in {run.run_key for run in instance.runs() if run.starts[0].at == first}
+
+
+def test_run_needs_a_slot_and_a_start() -> None:
+    watch = requester(*(request(key) for key in "abc"))
+    pool = Pool("crm", 1, jobs=["load"], starts_per_minute=2)
+    instance = TreadleInstance([watch], pools=[pool])
+    instance.tick("watch")
+
+    assert keys(instance, Status.STARTED) == ["a"]
+    finish(instance, "a")
+    assert keys(instance, Status.STARTED) == ["b"]
+    assert run_of(instance, "b").pools == ("crm", "starts:crm")
+    finish(instance, "b")
+    assert keys(instance, Status.STARTED) == []
+    assert run_of(instance, "c").slots == ()
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert keys(instance, Status.STARTED) == ["c"]
+
+
+def test_retry_and_rerun_count_as_starts() -> None:
+    watch = requester(request("a", dagster__max_retries="1"))
+    instance = TreadleInstance([watch], pools=[Pool("crm", jobs=["load"], starts_per_minute=1)])
+    instance.tick("watch")
+    finish(instance, "a", Status.FAILURE)
+
+    instance.reconcile()
+    retried = run_of(instance, "a")
+    assert (retried.attempt, retried.status, retried.starts) == (2, Status.QUEUED, ())
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert run_of(instance, "a").status is Status.STARTED
+
+
 def test_retry_waits_behind_the_others() -> None:
     watch = requester(request("a", dagster__max_retries="1"), request("b"))
     instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])

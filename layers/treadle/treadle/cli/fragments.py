@@ -43,6 +43,7 @@ class NewJob:
         is_observed: whether executions that Treadle did not start are recorded too.
         pools: the names of its concurrency pools.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
+        max_starts_per_minute: how many of its runs may start in any 60 seconds; None for any number.
     """
 
     name: str
@@ -52,6 +53,7 @@ class NewJob:
     is_observed: bool = False
     pools: tuple[str, ...] = ()
     max_concurrent_runs: int | None = None
+    max_starts_per_minute: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -86,7 +88,11 @@ class NewJob:
             "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
             "observed": ',"observed":"true"' if self.is_observed else "",
             "pools": _fields(
-                {"pools": ",".join(self.pools) or None, "max_concurrent_runs": self.max_concurrent_runs}
+                {
+                    "pools": ",".join(self.pools) or None,
+                    "max_concurrent_runs": self.max_concurrent_runs,
+                    "max_starts_per_minute": self.max_starts_per_minute,
+                }
             ),
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
             "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),
@@ -104,24 +110,28 @@ class NewPool:
 
     Attributes:
         name: the pool's name, in snake case.
-        limit: how many runs may be in progress at a time.
+        limit: how many runs may be in progress at a time; None for any number.
         all_jobs: whether the runs of all jobs are in it.
         tag: runs with this tag are in it; "" for none.
         value: only those with this value of the tag; None for any.
         per_value: whether each value of the tag has the limit by itself.
+        starts_per_minute: how many runs may start in any 60 seconds; None for any number.
     """
 
     name: str
-    limit: int
+    limit: int | None = None
     all_jobs: bool = False
     tag: str = ""
     value: str | None = None
     per_value: bool = False
+    starts_per_minute: int | None = None
 
     def block(self) -> str:
         """Return its block of the template."""
         members = _fields(
             {
+                "limit": self.limit,
+                "starts_per_minute": self.starts_per_minute,
                 "all_jobs": "true" if self.all_jobs else None,
                 "tag": self.tag or None,
                 "value": self.value,
@@ -131,7 +141,6 @@ class NewPool:
         values = {
             "Pool": f"{pascal(self.name)}Pool",
             "pool": self.name,
-            "limit": str(self.limit),
             "members": members,
         }
         return fill(_template("pool.yaml"), {**CONTRACT_PARTS, **values}, set())

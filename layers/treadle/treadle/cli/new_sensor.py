@@ -181,6 +181,8 @@ def write_pool(root: Path, new: NewPool) -> Written:
 
 
 def _pool_problems(new: NewPool) -> Iterator[str]:
+    if new.limit is None and new.starts_per_minute is None:
+        yield "A pool has a limit: add --limit N, --starts-per-minute N, or both."
     if not new.tag and (new.value is not None or new.per_value):
         yield "--value and --per-value are about a tag: add --tag, such as --tag customer."
     if new.value is not None and new.per_value:

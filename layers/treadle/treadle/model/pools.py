@@ -2,11 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 OF_JOB = "job:"
 """The prefix of the pool of one job, which no declared pool's name can have."""
+
+OF_STARTS = "starts:"
+"""The prefix of the key of a pool that limits starts per minute; the rest is the key of the pool, or of a job's."""
+
+MINUTE_MS = 60_000
+"""A slot of such a pool is free again this long after it was taken."""
 
 MAX_LIMIT = 1_000
 """The maximum limit: each look for a free slot reads all slots of its pool."""
@@ -36,6 +42,23 @@ class Slot:
     pool: str
     number: int
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartSlot:
+    """A slot of a pool of starts per minute that a run's current attempt has taken.
+
+    It is never returned: it is free again a minute later.
+
+    Attributes:
+        pool: the pool's key.
+        number: from 1 to the limit.
+        at: when it was taken, which is when the start was granted.
+    """
+
+    pool: str
+    number: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +116,16 @@ class Holder:
     Attributes:
         number: as in `Slot`.
         launch_id: the attempt that holds it.
+        taken_at: when it was taken, in a pool of starts per minute; None in others.
     """
 
     number: int
     launch_id: str
+    taken_at: int | None = None
+
+    def is_held(self, now: int) -> bool:
+        """Return whether it is not free again: a slot of a pool of starts per minute is held for a minute."""
+        return self.taken_at is None or self.taken_at > now - MINUTE_MS
 
     @property
     def run_id(self) -> str:
@@ -110,13 +139,27 @@ class Holder:
         return int(number) if number.isdecimal() else 0
 
 
+def start_times(holders: Collection[Holder], limit: int, now: int) -> list[int]:
+    """Return when a pool of starts per minute allows the next starts that it does not allow yet, in order.
+
+    Args:
+        holders: its slots.
+        limit: how many runs may start in any 60 seconds.
+        now: the current time.
+    """
+    taken = sorted(each.taken_at for each in holders if each.taken_at is not None and each.is_held(now))
+    # After a lowered limit, as many must be free as were taken beyond it.
+    beyond = max(0, len(taken) - limit)
+    return [at + MINUTE_MS for at in taken[beyond:]] if limit else []
+
+
 @dataclass(frozen=True, slots=True)
 class PoolState:
     """A declared pool as the engine applies it.
 
     Attributes:
-        name: the pool's name, or `job:<name>` for the pool of one job.
-        limit: how many runs may be in progress at a time, as declared.
+        name: the pool's name, or `job:<name>` for the pool of one job; after `starts:` for their starts per minute.
+        limit: how many runs may be in progress at a time, or start per minute, as declared.
         limits: the same by value of the pool's tag, for a pool that has a limit per value.
         override: an operator's limit, instead of the declared ones; None for none.
         override_by: the operator.
@@ -151,18 +194,20 @@ class PoolChanges:
 
     Attributes:
         taken: the slots that the run takes, each with the id of the attempt.
+        starts: the slots of pools of starts per minute that it takes, each with the id of the attempt.
         freed: the slots that it returns.
         parked: the queue that it joins.
         unparked: the queue that it leaves.
     """
 
     taken: tuple[tuple[Slot, str], ...] = ()
+    starts: tuple[tuple[StartSlot, str], ...] = ()
     freed: tuple[tuple[Slot, str], ...] = ()
     parked: PoolWait | None = None
     unparked: PoolWait | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.taken or self.freed or self.parked or self.unparked)
+        return bool(self.taken or self.starts or self.freed or self.parked or self.unparked)
 
 
 _MAX_VALUE = 256
@@ -175,6 +220,21 @@ def pool_key(name: str, value: str | None = None) -> str:
         return name
     raw = value.encode(errors="surrogatepass")
     return f"{name}={value if len(raw) <= _MAX_VALUE else hashlib.sha256(raw).hexdigest()}"
+
+
+def starts_key(key: str) -> str:
+    """Return the key of the pool of starts per minute that belongs to a pool."""
+    return f"{OF_STARTS}{key}"
+
+
+def is_of_starts(key: str) -> bool:
+    """Return whether a key, or a name, is that of a pool of starts per minute."""
+    return key.startswith(OF_STARTS)
+
+
+def declared_name(name: str) -> str:
+    """Return the name under which a pool is declared: that of a pool of starts per minute, without its prefix."""
+    return name.removeprefix(OF_STARTS)
 
 
 def pool_name(key: str) -> str:

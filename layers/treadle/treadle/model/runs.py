@@ -12,7 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot
+from treadle.model.pools import PoolChanges, PoolWait, Slot, StartSlot
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -225,6 +225,7 @@ class Run:
         pools: the keys of the pools that its attempts need a slot of, in order.
         waiting: its place in the queue of a full pool; None if it does not wait for a slot.
         slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
+        starts: the slots of pools of starts per minute that the current attempt has taken.
         next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
             it waits for a slot.
         revision: incremented by every write; a write requires that it is unchanged.
@@ -265,6 +266,7 @@ class Run:
     pools: tuple[str, ...] = ()
     waiting: PoolWait | None = None
     slots: tuple[Slot, ...] = ()
+    starts: tuple[StartSlot, ...] = ()
     next_at: int | None = None
     revision: int = 0
 
@@ -348,12 +350,15 @@ def pool_changes(before: Run | None, after: Run) -> PoolChanges:
         before: the record before it; None if there was none.
         after: the record after it.
     """
-    had, wait = (before.slots, before.waiting) if before is not None else ((), None)
-    if had == after.slots and wait == after.waiting:
+    had, starts, wait = (
+        (before.slots, before.starts, before.waiting) if before is not None else ((), (), None)
+    )
+    if had == after.slots and starts == after.starts and wait == after.waiting:
         return _NO_CHANGES
     run_id = after.run_id
     return PoolChanges(
         tuple((slot, f"{run_id}-{slot.attempt}") for slot in after.slots if slot not in had),
+        tuple((slot, after.launch_id) for slot in after.starts if slot not in starts),
         tuple((slot, f"{run_id}-{slot.attempt}") for slot in had if slot not in after.slots),
         after.waiting if after.waiting != wait else None,
         wait if after.waiting != wait else None,

@@ -215,6 +215,15 @@ def _times_out(at: int) -> str:
 def _held(pool: PoolView) -> str:
     if pool.limit is None:
         return "the pool is no longer declared, so it starts in its turn"
+    if pool.is_per_minute:
+        next_start = (
+            f", and the next is possible at {timestamp(pool.next_start_at)}"
+            if pool.next_start_at is not None
+            else ""
+        )
+        return (
+            f"{pool.held} of {pool.limit} starts per minute were granted in the last 60 seconds{next_start}"
+        )
     if pool.held > pool.limit:
         return f"{pool.held} slots are held, more than the limit of {pool.limit}"
     return f"{pool.held} of {pool.limit} slots are held"

@@ -17,9 +17,12 @@ from treadle.model.pools import (
     Holder,
     PoolState,
     Waiter,
+    declared_name,
+    is_of_starts,
     pool_key,
     pool_name,
     pool_value,
+    start_times,
 )
 from treadle.model.registry import PoolEntry
 from treadle.model.runs import Run
@@ -42,7 +45,8 @@ class PoolView:
         name: the pool's name.
         value: the value, hashed if it is long; None for the whole pool.
         project: the project that declares it; "" for the pool of one job.
-        limit: how many runs may be in progress at a time; None if it is no longer declared, and limits nothing.
+        limit: how many runs may be in progress at a time, or start per minute; None if it is no longer declared, and
+            limits nothing.
         declared_limit: the limit without an operator's.
         limits: the declared limits of single values.
         is_limit_set: True if an operator's limit applies.
@@ -55,6 +59,8 @@ class PoolView:
         waiting: how many runs wait, up to `MAX_COUNTED`.
         waiting_since: since when the oldest one waits.
         closed_until: no run starts before this time, because jobs have joined the pool; None if it is open.
+        is_per_minute: True if it limits starts per minute; its slots are those taken in the last 60 seconds.
+        next_start_at: when it allows the next start; None if it does now, or limits something else.
     """
 
     name: str
@@ -73,6 +79,8 @@ class PoolView:
     waiting: int = 0
     waiting_since: int | None = None
     closed_until: int | None = None
+    is_per_minute: bool = False
+    next_start_at: int | None = None
 
     @property
     def key(self) -> str:
@@ -94,7 +102,8 @@ class PoolHolder:
         attempt: the attempt's number.
         job: the run's job; None if its record cannot be read.
         status: the run's status.
-        since: when the attempt reached its target, or else was concluded to have ended; None if neither is recorded.
+        since: when the attempt reached its target, or else was concluded to have ended; None if neither is recorded. In a
+            pool of starts per minute, when its start was granted.
         is_beyond: True if it holds the slot beyond the limit.
         is_in_doubt: True if the attempt may or may not have ended.
     """
@@ -231,7 +240,7 @@ class PoolOperations:
         states, entries, queues = self._pools.states(), self._declared(), self._pools.queues()
         if name not in states and name not in map(pool_name, queues):
             raise CommandRefusedError(_unknown(name, states))
-        if value is not None and name in states and not (name in entries and entries[name].per_value):
+        if value is not None and name in states and not self._is_per_value(name):
             msg = f"Pool {name} has one limit for all of its runs, not one for each value of a tag. Leave the value out."
             raise CommandRefusedError(msg)
         view, holders, waiters, runs = self._view(pool_key(name, value), states, entries)
@@ -273,7 +282,8 @@ class PoolOperations:
 
         Args:
             name: the pool's name.
-            limit: how many runs may be in progress at a time; 0 for none. It applies to each value of the pool's tag.
+            limit: how many runs may be in progress at a time, or start per minute; 0 for none. It applies to each value
+                of the pool's tag.
             by: the operator.
 
         Raises:
@@ -377,7 +387,7 @@ class PoolOperations:
         return state
 
     def _is_per_value(self, name: str) -> bool:
-        entry = self._declared().get(name)
+        entry = self._declared().get(declared_name(name))
         return entry is not None and entry.per_value
 
     def _wake(self, name: str) -> None:
@@ -394,14 +404,17 @@ class PoolOperations:
     ) -> tuple[PoolView, list[Holder], list[Waiter], dict[str, Run]]:
         """Return a pool with its holders, its queue, and the runs that hold its slots."""
         name = pool_name(key)
-        state, entry = states.get(name), entries.get(name)
-        holders, waiters = self._pools.holders(key), self._pools.waiters(key, MAX_COUNTED)
+        state, entry, now = states.get(name), entries.get(declared_name(name)), self._clock.now()
+        holders = [each for each in self._pools.holders(key) if each.is_held(now)]
+        waiters = self._pools.waiters(key, MAX_COUNTED)
+        limit = state.limit_of(key) if state else None
+        is_full = is_of_starts(key) and limit is not None and len(holders) >= limit
         runs = self._runs.get_many({each.run_id for each in holders})
         view = PoolView(
             name,
             pool_value(key),
             entry.project if entry else "",
-            state.limit_of(key) if state else None,
+            limit,
             state.declared_limit_of(key) if state else None,
             dict(state.limits) if state else {},
             state is not None and state.override is not None,
@@ -414,6 +427,8 @@ class PoolOperations:
             len(waiters),
             min((each.since for each in waiters if each.since is not None), default=None),
             state.closed_until if state else None,
+            is_of_starts(key),
+            next(iter(start_times(holders, limit or 0, now)), None) if is_full else None,
         )
         return view, holders, waiters, runs
 
@@ -427,7 +442,11 @@ def _doubted(run: Run, key: str) -> bool:
 
 
 def _is_doubted(holder: Holder, run: Run | None) -> bool:
-    return run is not None and holder.attempt in {slot.attempt for slot in slots_in_doubt(run)}
+    return (
+        run is not None
+        and holder.taken_at is None
+        and holder.attempt in {slot.attempt for slot in slots_in_doubt(run)}
+    )
 
 
 def _holder(holder: Holder, run: Run | None) -> PoolHolder:
@@ -436,7 +455,7 @@ def _holder(holder: Holder, run: Run | None) -> PoolHolder:
         holder.attempt,
         run.job if run else None,
         run.status if run else None,
-        _reached_at(run, holder.attempt) if run else None,
+        holder.taken_at or (_reached_at(run, holder.attempt) if run else None),
         holder.number == BEYOND,
         _is_doubted(holder, run),
     )

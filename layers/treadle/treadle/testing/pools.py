@@ -15,23 +15,25 @@ class Pool:
 
     Attributes:
         name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool.
-        limit: how many runs may be in progress at a time.
+        limit: how many runs may be in progress at a time; None for any number.
         jobs: the names of jobs whose runs are in it.
         all_jobs: True if the runs of all jobs are in it.
         tag: runs with this tag are in it; "" for none.
         value: only those with this value of the tag; None for any.
         per_value: True if each value of the tag has the limit by itself.
         limits: the limits of some values, instead of `limit`.
+        starts_per_minute: how many runs may start in any 60 seconds; None for any number.
     """
 
     name: str
-    limit: int
+    limit: int | None = None
     jobs: Sequence[str] = ()
     all_jobs: bool = False
     tag: str = ""
     value: str | None = None
     per_value: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    starts_per_minute: int | None = None
 
 
 class DeclaredPools:
@@ -49,6 +51,11 @@ class DeclaredPools:
         """Return the pools as registry entries."""
         return {name: _entry(each) for name, each in self._pools.items()}
 
+    @property
+    def states(self) -> list[PoolState]:
+        """Return the pools as the engine applies them."""
+        return [state for entry in self.entries.values() for state in entry.states()]
+
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
         named = {each.name for each in self._pools.values() if job in each.jobs}
@@ -57,7 +64,15 @@ class DeclaredPools:
 
 def _entry(pool: Pool) -> PoolEntry:
     return PoolEntry(
-        pool.name, "", pool.limit, pool.all_jobs, pool.tag, pool.value, pool.per_value, pool.limits
+        pool.name,
+        "",
+        pool.limit,
+        pool.all_jobs,
+        pool.tag,
+        pool.value,
+        pool.per_value,
+        pool.limits,
+        starts_per_minute=pool.starts_per_minute,
     )
 
 
@@ -144,6 +159,16 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
         ):
             msg = f"A slot that run {run_id} was to take is held by another run."
             raise SlotTakenError(msg)
+    for start, _ in changed.starts:
+        if any(
+            each.number == start.number and each.is_held(start.at)
+            for each in tables.slots.get(start.pool, ())
+        ):
+            msg = f"A start that run {run_id} was to be granted was granted to another run."
+            raise SlotTakenError(msg)
+    for start, launch_id in changed.starts:
+        others = {each for each in tables.slots.get(start.pool, ()) if each.number != start.number}
+        tables.slots[start.pool] = {*others, Holder(start.number, launch_id, start.at)}
     for slot, launch_id in changed.taken:
         tables.slots.setdefault(slot.pool, set()).add(Holder(slot.number, launch_id))
     for slot, launch_id in changed.freed:

@@ -175,6 +175,7 @@ class RunModel(Model):
     reactions = JSONAttribute(null=True)
     earlier_ticks = JSONAttribute(null=True)
     pools = JSONAttribute(null=True)
+    starts = JSONAttribute(null=True)
     waiting = JSONAttribute(null=True)
     slots = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
@@ -258,7 +259,8 @@ class PoolModel(Model):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
-    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`.
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`. Only slots
+    of pools of starts per minute have the time at which they were taken, and expire.
     """
 
     asset_key = UnicodeAttribute(hash_key=True)
@@ -270,6 +272,8 @@ class PoolModel(Model):
     operator_at = NumberAttribute(null=True)
     closed_until = NumberAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
+    taken_at = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
     run_id = UnicodeAttribute(null=True)
     token = UnicodeAttribute(null=True)
 

@@ -6,7 +6,7 @@ from itertools import chain
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import PoolModel as Model
 from treadle.adapters.dynamodb.models import named, whole
-from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Slot, Waiter
+from treadle.model.pools import BEYOND, MINUTE_MS, Holder, PoolChanges, PoolState, Slot, StartSlot, Waiter
 from treadle.model.records import each_readable, integer, reader, text
 
 DECLARED = "#pools"
@@ -19,6 +19,9 @@ PREFIX = "#pool/"
 """Of the hash key of a pool's slots and queue."""
 
 _SLOT, _WAIT = "slot/", "wait/"
+
+KEPT_SECONDS = 3_600
+"""DynamoDB deletes a slot of a pool of starts per minute that nobody has taken again for an hour."""
 
 
 class DynamoPoolStore:
@@ -117,7 +120,8 @@ _ANY = Model.asset_key.exists() | Model.asset_key.does_not_exist()
 def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     """Return the writes of a transaction that apply changes to pools: first the slots that are taken.
 
-    A slot below the limit is taken only if nobody holds it, and is returned only by its holder.
+    A slot below the limit is taken only if nobody holds it, and is returned only by its holder. A slot of a pool of
+    starts per minute is taken only a minute after it was taken before.
 
     Args:
         table: the events table.
@@ -129,6 +133,17 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
         key = _slot_key(slot, launch_id)
         item = Model(asset_key=key[0], item=key[1], launch_id=launch_id).serialize()
         is_free = Model.launch_id.does_not_exist() if slot.number != BEYOND else None
+        found.append(Write(table, key, item=item, condition=is_free))
+    for start, launch_id in changed.starts:
+        key = _slot_key(start, launch_id)
+        item = Model(
+            asset_key=key[0],
+            item=key[1],
+            launch_id=launch_id,
+            taken_at=start.at,
+            expires_at=start.at // 1000 + KEPT_SECONDS,
+        ).serialize()
+        is_free = Model.taken_at.does_not_exist() | (Model.taken_at <= start.at - MINUTE_MS)
         found.append(Write(table, key, item=item, condition=is_free))
     for slot, launch_id in changed.freed:
         is_own = Model.launch_id.does_not_exist() | (Model.launch_id == launch_id)
@@ -142,7 +157,7 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     return found
 
 
-def _slot_key(slot: Slot, launch_id: str) -> tuple[str, str]:
+def _slot_key(slot: Slot | StartSlot, launch_id: str) -> tuple[str, str]:
     beyond = f"/{launch_id}" if slot.number == BEYOND else ""
     return f"{PREFIX}{slot.pool}", f"{_SLOT}{slot.number:04d}{beyond}"
 
@@ -163,7 +178,7 @@ def _state_of(item: Item) -> PoolState:
 
 def _holder_of(item: Item) -> Holder:
     model = Model.from_raw_data(item)
-    return Holder(int(model.item.split("/")[1]), text(model.launch_id))
+    return Holder(int(model.item.split("/")[1]), text(model.launch_id), whole(model.taken_at))
 
 
 def _waiter_of(item: Item) -> Waiter:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
-from treadle.model.pools import PoolState, Slot, Waiter, pool_name
+from treadle.model.pools import PoolState, Slot, StartSlot, Waiter, is_of_starts, pool_name
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore, SlotTakenError
 from treadle.ports.runs import RunStore
@@ -29,7 +29,8 @@ class Granter:
     """Starts waiting runs as far as their pools have free slots.
 
     A run gets slots of all its pools in one transaction with its own record, or none. Any number of processes may
-    grant at a time: each slot is an item that one of them takes.
+    grant at a time: each slot is an item that one of them takes. A slot of a pool of starts per minute is free again a
+    minute after it was taken.
 
     Args:
         pools: the pools.
@@ -153,8 +154,8 @@ class Granter:
         state = self._pools.state(pool_name(key))
         if state is not None and state.closed_until is not None:
             return []
-        holders = self._pools.holders(key)
-        return free_slots(state, key, [each.number for each in holders])
+        holders, now = self._pools.holders(key), self._clock.now()
+        return free_slots(state, key, [each.number for each in holders if each.is_held(now)])
 
 
 def _waits_at(run: Run, key: str, waiter: Waiter) -> bool:
@@ -166,8 +167,13 @@ def _with_slots_of(run: Run, numbers: Mapping[str, int], now: int) -> Run:
 
     If this process dies before it sends the launch message, RECONCILE does.
     """
-    slots = tuple(Slot(pool, number, run.attempt) for pool, number in numbers.items())
-    return replace(run, waiting=None, slots=(*run.slots, *slots), next_at=now + MESSAGE_LOST_MS)
+    slots = tuple(
+        Slot(pool, number, run.attempt) for pool, number in numbers.items() if not is_of_starts(pool)
+    )
+    starts = tuple(StartSlot(pool, number, now) for pool, number in numbers.items() if is_of_starts(pool))
+    return replace(
+        run, waiting=None, slots=(*run.slots, *slots), starts=starts, next_at=now + MESSAGE_LOST_MS
+    )
 
 
 def free_slots(state: PoolState | None, key: str, held: Collection[int]) -> list[int]:
