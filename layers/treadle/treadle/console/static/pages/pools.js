@@ -134,6 +134,7 @@ function Actions({pool, done}) {
     done();
   };
   const isDeclared = declared_limit !== null;
+  const limited = pool.is_per_minute ? 'Starts per minute' : 'Runs in progress at a time';
   return html`
     <button
       disabled=${forbidden !== null || !isDeclared}
@@ -157,7 +158,7 @@ function Actions({pool, done}) {
         action=${() => execute(() => api.setLimit(name, limit === '' ? Number.NaN : Number(limit)))}
       >
         <label class="field">
-          <span>${pool.is_per_minute ? 'Starts per minute' : 'Runs in progress at a time'}${is_per_value ? ', for each value of its tag' : ''}; 0 for a pause</span>
+          <span>${limited}${is_per_value ? ', for each value of its tag' : ''}; 0 for a pause</span>
           <input
             type="number"
             min="0"
@@ -170,8 +171,7 @@ function Actions({pool, done}) {
         <p>
           It applies instead of the declared limit, ${declared_limit}, until it is reset.
           ${
-            !pool.is_per_minute &&
-            ' Runs in progress continue: if there are more, none starts until enough have ended.'
+            !pool.is_per_minute && ' Runs in progress continue: if there are more, none starts until enough have ended.'
           }
         </p>
       <//>`
@@ -186,8 +186,7 @@ function Actions({pool, done}) {
 }
 
 /** @param {Api.Pool} pool */
-const holding = ({is_per_minute}) =>
-  is_per_minute ? 'Starts granted in the last 60 seconds' : 'Runs that hold slots';
+const holding = ({is_per_minute}) => (is_per_minute ? 'Starts granted in the last 60 seconds' : 'Runs that hold slots');
 
 /** @param {{details: Api.PoolDetails, done: () => void}} props */
 function PoolDetail({details: {pool, holders, waiters, values}, done}) {
