@@ -109,6 +109,32 @@ RATED = PoolScenario(
 )
 """Two runs may start per minute, of a pool that limits the runs in progress as well; the number is lowered and reset."""
 
+TURNS = PoolScenario(
+    (Pool("p", 2, jobs=["load", "clean"]), Pool("q", 1, jobs=["clean"])),
+    (
+        (0, requested("a1 a2 a3 a4", customer="acme") + requested("b1 b2", customer="b")),
+        (3, requested("a5 a6", customer="acme") + requested("c1 c2", customer="c") + requested("none")),
+        (
+            4,
+            requested("high", customer="acme", dagster__priority="5")
+            + requested("x y", "clean", customer="b"),
+        ),
+    ),
+    (
+        (
+            2,
+            (
+                "declare",
+                (Pool("p", 2, jobs=["load", "clean"], turns_by="customer"), Pool("q", 1, jobs=["clean"])),
+                (),
+            ),
+        ),
+        (30, ("declare", (Pool("p", 2, jobs=["load", "clean"]), Pool("q", 1, jobs=["clean"])), ())),
+    ),
+    TargetFaults(flaky=frozenset({"b1"})),
+)
+"""Runs of several customers take turns, beside runs that have waited since before that, and a pool without turns."""
+
 STEADY = PoolScenario(
     (Pool("rate", jobs=["load"], starts_per_minute=2),), ((0, requested("a b c d e f g h")),)
 )
@@ -129,4 +155,5 @@ SCENARIOS = {
     "unsure": UNSURE,
     "unfound": UNFOUND,
     "rated": RATED,
+    "turns": TURNS,
 }

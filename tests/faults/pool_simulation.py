@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -41,7 +41,7 @@ from treadle.engine.registry.registry_sync import CLOSED_MS
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
 from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
-from treadle.model.pools import BEYOND, MINUTE_MS, StartSlot, is_of_starts
+from treadle.model.pools import BEYOND, MINUTE_MS, StartSlot, Waiter, is_of_starts
 from treadle.model.runs import Claim, PendingStart, Run, pool_changes
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.model.ticks import PlannedRun, Tick, TickKind
@@ -265,6 +265,7 @@ class PoolSimulation(Simulation):
     writes: list[tuple[int, Run]] = field(default_factory=list)
     granted: dict[str, int] = field(default_factory=dict)
     starts: dict[str, list[StartSlot]] = field(default_factory=dict)
+    last_turns: dict[str, str] = field(default_factory=dict)
     dispatches: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
     events: SimulatedQueue = field(init=False)
@@ -328,10 +329,18 @@ class PoolSimulation(Simulation):
         seen = [pools for at, pools in self.pools if at <= self.clock.now() - MAX_AGE_MS]
         return DeclaredPools(seen[-1] if seen else self.pools[0][1]).of(job, tags)
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the turns of a run in its pools, as declared now."""
+        return DeclaredPools(self.pools[-1][1]).turns(keys, tags)
+
     def pools_of(self, launch_id: str) -> tuple[str, ...]:
         """Return the pools that an attempt's run is in, as declared now."""
         run = self.stores.tables.runs[launch_id.rpartition("-")[0]]
         return DeclaredPools(self.pools[-1][1]).of(run.job, run.tags)
+
+    def key_of(self, launch_id: str) -> str | None:
+        """Return the run key of an attempt."""
+        return self.stores.tables.runs[launch_id.rpartition("-")[0]].run_key
 
     def under_way(self, pool: str, *, redriven: bool = True) -> list[Interval]:
         """Return the executions of a pool that are under way, as the target knows them."""
@@ -568,14 +577,21 @@ class PoolSimulation(Simulation):
             )
 
     def _check_order(self, before: Run, after: Run) -> None:
-        """Check that a granted run was the first of those that could start (I13)."""
-        place = before.waiting.order if before.waiting is not None else ""
+        """Check that a granted run was the first, by priority, turn and age, of those that could start (I13)."""
+        place = before.place
+        if place is None:
+            return
+        own = Waiter(before.run_id, place.order)
+        last, self.last_turns[place.pool] = self.last_turns.get(place.pool, ""), own.turn
+
+        def rank(waiter: Waiter) -> tuple[object, ...]:
+            return -waiter.priority, waiter.turn <= last, waiter.turn, waiter.order
+
         for other in self.stores.tables.runs.values():
-            if before.waiting is None or other.waiting is None or other.waiting.order >= place:
-                continue
-            if other.waiting.pool != before.waiting.pool:
+            if other.place is None or other.place.pool != place.pool:
                 continue  # Order holds within a queue.
-            if all(self._has_room(pool, after.launch_id) for pool in other.pools):
+            is_first = rank(Waiter(other.run_id, other.place.order)) < rank(own)
+            if is_first and all(self._has_room(pool, after.launch_id) for pool in other.pools):
                 self.problems.append(f"I13: {after.run_key} was granted before {other.run_key}")
 
     def _has_room(self, pool: str, without: str = "") -> bool:

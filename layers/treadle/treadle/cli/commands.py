@@ -316,6 +316,12 @@ def new_job(
 @click.option("--tag", metavar="NAME", default="", help="Limit the runs that have this tag.")
 @click.option("--value", metavar="TEXT", help="Limit only those with this value of the tag.")
 @click.option("--per-value", is_flag=True, help="Limit the runs of each value of the tag by itself.")
+@click.option(
+    "--turns-by",
+    metavar="TAG",
+    default="",
+    help="Let the runs that wait take turns by their values of this tag.",
+)
 @by_root
 def new_pool(
     *,
@@ -326,6 +332,7 @@ def new_pool(
     tag: str,
     value: str | None,
     per_value: bool,
+    turns_by: str,
     root: Path | None,
 ) -> None:
     """Write a new concurrency pool: its block of template.yaml, which limits runs in progress, or starts per minute.
@@ -333,7 +340,7 @@ def new_pool(
     NAME is the pool's name in snake case, such as warehouse. Without --all-jobs and --tag, runs are in it whose job
     names it (treadle new job --pool), or whose tag dagster/concurrency_key does.
     """
-    wanted = NewPool(name, limit, all_jobs, tag, value, per_value, starts_per_minute)
+    wanted = NewPool(name, limit, all_jobs, tag, value, per_value, starts_per_minute, turns_by)
     with scaffold_errors():
         write_pool(root.resolve() if root else find_root(Path.cwd()), wanted)
     slots = "" if limit is None else f"{limit} slots"

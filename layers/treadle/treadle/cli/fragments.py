@@ -116,6 +116,7 @@ class NewPool:
         value: only those with this value of the tag; None for any.
         per_value: whether each value of the tag has the limit by itself.
         starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait take turns; "" for none.
     """
 
     name: str
@@ -125,6 +126,7 @@ class NewPool:
     value: str | None = None
     per_value: bool = False
     starts_per_minute: int | None = None
+    turns_by: str = ""
 
     def block(self) -> str:
         """Return its block of the template."""
@@ -136,6 +138,7 @@ class NewPool:
                 "tag": self.tag or None,
                 "value": self.value,
                 "per_value": "true" if self.per_value else None,
+                "turns_by": self.turns_by or None,
             }
         )
         values = {

@@ -138,6 +138,7 @@ def _waiting(pool: "PoolView") -> str:
 
 def _note(pool: "PoolView") -> str:
     notes = (
+        f"turns by {pool.turns_by}" if pool.turns_by else "",
         f"declared: {pool.declared_limit}" if pool.is_limit_set else "",
         f"closed until {when(pool.closed_until)}" if pool.closed_until is not None else "",
         f"next start at {when(pool.next_start_at)}"
@@ -158,6 +159,7 @@ def _print(found: "PoolDetails") -> None:
             "limit": _limit(pool),
             "declared limit": str(pool.declared_limit) if pool.is_limit_set else None,
             "limit set by": pool.limit_set_by and f"{pool.limit_set_by} at {when(pool.limit_set_at)}",
+            "turns by": pool.turns_by,
             "limits of values": ", ".join(f"{value}={limit}" for value, limit in sorted(pool.limits.items())),
             "starts in 60 seconds" if pool.is_per_minute else "slots held": str(pool.held),
             "beyond the limit": pool.beyond or None,

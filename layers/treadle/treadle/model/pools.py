@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 OF_JOB = "job:"
 """The prefix of the pool of one job, which no declared pool's name can have."""
@@ -89,19 +90,77 @@ class Waiter:
     order: str
 
     @property
+    def turn(self) -> str:
+        """The value's turn among the values of the pool's tag; those without one share the last turn."""
+        found = _ORDER.match(self.order)
+        return found["turn"] if found and found["turn"] else LAST_TURN
+
+    @property
+    def has_turn(self) -> bool:
+        """True if it is granted in turn, not by its age alone."""
+        return self.turn != LAST_TURN
+
+    @property
     def priority(self) -> int:
         """The run's priority; 0 if the place was written by hand."""
         found = _ORDER.match(self.order)
-        return MAX_PRIORITY - int(found[1]) if found else 0
+        return MAX_PRIORITY - int(found["priority"]) if found else 0
 
     @property
     def since(self) -> int | None:
         """When the run began to wait; None if the place was written by hand."""
         found = _ORDER.match(self.order)
-        return int(found[2]) if found else None
+        return int(found["since"]) if found else None
+
+    def after(self, turn: str) -> str:
+        """Return the place after all of the same priority that have a turn."""
+        return f"{self.order[:_PRIORITY]}{turn}0"
+
+    def has_priority_of(self, other: "Waiter") -> bool:
+        """Return whether both have the same priority."""
+        return self.order[:_PRIORITY] == other.order[:_PRIORITY]
 
 
-_ORDER = re.compile(r"([0-9]{7})/([0-9]{15})/")
+LAST_TURN = "~"
+"""The turn of runs that wait at a place without one, from before their pool took turns."""
+
+_PRIORITY = 8
+"""The length of the part of a place that is the priority."""
+
+_ORDER = re.compile(r"(?P<priority>[0-9]{7})/(?:(?P<turn>![0-9a-f]{11}|~)/)?(?P<since>[0-9]{15})/")
+
+
+def turn_of(value: str) -> str:
+    """Return the turn of a value: text that sorts before all places without a turn."""
+    return f"!{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()[:11]}"
+
+
+def order_in_turn(order: str, turn: str) -> str:
+    """Return the place in a queue that takes turns: the highest priority first, then by turn, then as before."""
+    return f"{order[:_PRIORITY]}{turn}/{order[_PRIORITY:]}" if turn else order
+
+
+def in_turn(waiters: Sequence[Waiter], last: str) -> list[Waiter]:
+    """Return runs that wait for a pool in the order in which they are granted slots, if no other run comes.
+
+    Args:
+        waiters: the runs, in the order of their places.
+        last: the turn that was granted last.
+    """
+    found: list[Waiter] = []
+    for _, of_priority in groupby(waiters, key=lambda each: each.order[:_PRIORITY]):
+        of_turn: dict[str, list[Waiter]] = {}
+        for each in of_priority:
+            of_turn.setdefault(each.turn, []).append(each)
+        if set(of_turn) == {LAST_TURN}:
+            found += of_turn[LAST_TURN]
+            continue
+        while of_turn:
+            last = min((turn for turn in of_turn if turn > last), default=min(of_turn))
+            found.append(of_turn[last].pop(0))
+            if not of_turn[last]:
+                del of_turn[last]
+    return found
 
 
 def order_of(priority: int, since: int, position: int, run_id: str) -> str:
@@ -198,6 +257,7 @@ class PoolChanges:
         freed: the slots that it returns.
         parked: the queue that it joins.
         unparked: the queue that it leaves.
+        turn: the pool whose next turn follows that of this grant, and this turn; None in queues without turns.
     """
 
     taken: tuple[tuple[Slot, str], ...] = ()
@@ -205,6 +265,7 @@ class PoolChanges:
     freed: tuple[tuple[Slot, str], ...] = ()
     parked: PoolWait | None = None
     unparked: PoolWait | None = None
+    turn: tuple[str, str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.starts or self.freed or self.parked or self.unparked)

@@ -11,7 +11,16 @@ from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS
-from treadle.model.pools import MAX_LIMIT, OF_JOB, PoolState, pool_key, starts_key
+from treadle.model.pools import (
+    MAX_LIMIT,
+    OF_JOB,
+    PoolState,
+    declared_name,
+    pool_key,
+    pool_name,
+    starts_key,
+    turn_of,
+)
 from treadle.model.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
@@ -140,6 +149,7 @@ class PoolEntry:
         limits: the limits of some values, instead of `limit`.
         contract: the contract version that its project was built for.
         starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
     """
 
     name: str
@@ -152,6 +162,7 @@ class PoolEntry:
     limits: Mapping[str, int] = field(default_factory=dict)
     contract: int = CONTRACT
     starts_per_minute: int | None = None
+    turns_by: str = ""
 
     def states(self) -> list[PoolState]:
         """Return the pool as the engine applies it: each of its two limits is a pool."""
@@ -204,6 +215,24 @@ def pools_of(
     keys = ((each, each.key_of(tags, named)) for each in pools.values())
     found = (each.keys_of(key, is_queried=is_queried) for each, key in keys if key is not None)
     return tuple(sorted(chain.from_iterable(found)))
+
+
+def turns_in(
+    pools: Mapping[str, PoolEntry], keys: Collection[str], tags: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the turns of a run in those of its pools that take turns, by the pool's key.
+
+    Args:
+        pools: the declared pools, by name.
+        keys: the keys of the run's pools.
+        tags: the run's tags; a run without the tag is in turn as one with an empty value.
+    """
+    entries = {key: pools.get(declared_name(pool_name(key))) for key in keys}
+    return {
+        key: turn_of(tags.get(entry.turns_by, ""))
+        for key, entry in entries.items()
+        if entry and entry.turns_by
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +479,7 @@ def parse_pool(name: str, text: str) -> PoolEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of strings: `project`, and `limit` or `starts_per_minute` or both; and optionally
-            `all_jobs` ("true" for the runs of all jobs), `tag` (for runs with this tag), `value` (only with this value), `per_value` ("true" to
+            `turns_by` (a tag among whose values they take turns), `all_jobs` ("true" for the runs of all jobs), `tag` (for runs with this tag), `value` (only with this value), `per_value` ("true" to
             limit each value by itself), `limits` (an object of the limits of some values) and `contract`.
 
     Raises:
@@ -462,6 +491,10 @@ def parse_pool(name: str, text: str) -> PoolEntry:
         msg = "it has neither limit nor starts_per_minute. Add one of them in its project's template."
         raise RegistryEntryError(msg)
     tag, per_value = _text(fields, "tag"), _switch(fields, "per_value")
+    turns_by = _text(fields, "turns_by")
+    if turns_by and per_value:
+        msg = "it has turns_by and per_value, which exclude each other: each value has a queue of its own. Remove one."
+        raise RegistryEntryError(msg)
     limits = fields.get("limits", {})
     if not isinstance(limits, dict):
         msg = 'its limits are not an object. Write them as {"value": "5"} in its project\'s template.'
@@ -492,6 +525,7 @@ def parse_pool(name: str, text: str) -> PoolEntry:
         of_value,
         _contract(fields),
         starts,
+        turns_by,
     )
 
 

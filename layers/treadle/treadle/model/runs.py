@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot, StartSlot
+from treadle.model.pools import PoolChanges, PoolWait, Slot, StartSlot, order_in_turn
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -225,6 +225,7 @@ class Run:
         pools: the keys of the pools that its attempts need a slot of, in order.
         waiting: its place in the queue of a full pool; None if it does not wait for a slot.
         slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
+        turns: the turn of its value in each of its pools that takes turns, by the pool's key.
         starts: the slots of pools of starts per minute that the current attempt has taken.
         next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
             it waits for a slot.
@@ -267,11 +268,19 @@ class Run:
     waiting: PoolWait | None = None
     slots: tuple[Slot, ...] = ()
     starts: tuple[StartSlot, ...] = ()
+    turns: Mapping[str, str] = field(default_factory=dict)
     next_at: int | None = None
     revision: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "updated_at", max(self.updated_at, self.created_at))
+
+    @property
+    def place(self) -> PoolWait | None:
+        """Return its wait with the place in the queue as stored, which begins with its turn if the pool takes turns."""
+        wait = self.waiting
+        turn = self.turns.get(wait.pool) if wait is not None else None
+        return wait if wait is None or turn is None else replace(wait, order=order_in_turn(wait.order, turn))
 
     @property
     def launch_id(self) -> str:
@@ -350,18 +359,19 @@ def pool_changes(before: Run | None, after: Run) -> PoolChanges:
         before: the record before it; None if there was none.
         after: the record after it.
     """
-    had, starts, wait = (
-        (before.slots, before.starts, before.waiting) if before is not None else ((), (), None)
-    )
-    if had == after.slots and starts == after.starts and wait == after.waiting:
+    had, starts, wait = (before.slots, before.starts, before.place) if before is not None else ((), (), None)
+    if had == after.slots and starts == after.starts and wait == after.place:
         return _NO_CHANGES
     run_id = after.run_id
+    is_granted = wait is not None and after.waiting is None and (after.slots, after.starts) != (had, starts)
+    turn = after.turns.get(wait.pool) if wait is not None and is_granted else None
     return PoolChanges(
         tuple((slot, f"{run_id}-{slot.attempt}") for slot in after.slots if slot not in had),
         tuple((slot, after.launch_id) for slot in after.starts if slot not in starts),
         tuple((slot, f"{run_id}-{slot.attempt}") for slot in had if slot not in after.slots),
-        after.waiting if after.waiting != wait else None,
-        wait if after.waiting != wait else None,
+        after.place if after.place != wait else None,
+        wait if after.place != wait else None,
+        (wait.pool, turn) if wait is not None and turn is not None else None,
     )
 
 

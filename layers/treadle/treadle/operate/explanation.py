@@ -203,8 +203,14 @@ def describe_wait(run: Run, waits: PoolWaitView | None) -> str:
     canceled = [] if timeout is None else [_times_out(run.waiting.since + timeout)]
     if waits is None:
         return " ".join([f"{text}.", *canceled])
-    place = f"number {waits.place}" if waits.place else f"behind the first {MAX_COUNTED}"
-    sentences = [f"{text}: it is {place} in the queue, and {_held(waits.pool)}.", *_blocked(waits)]
+    behind = f"one of {MAX_COUNTED} or more" if waits.pool.turns_by else f"behind the first {MAX_COUNTED}"
+    place = f"number {waits.place}" if waits.place else behind
+    turns = (
+        f", which takes turns among the values of the tag {waits.pool.turns_by}"
+        if waits.pool.turns_by
+        else ""
+    )
+    sentences = [f"{text}: it is {place} in the queue{turns}, and {_held(waits.pool)}.", *_blocked(waits)]
     return " ".join([*sentences, *canceled])
 
 

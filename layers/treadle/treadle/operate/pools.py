@@ -18,6 +18,7 @@ from treadle.model.pools import (
     PoolState,
     Waiter,
     declared_name,
+    in_turn,
     is_of_starts,
     pool_key,
     pool_name,
@@ -59,6 +60,7 @@ class PoolView:
         waiting: how many runs wait, up to `MAX_COUNTED`.
         waiting_since: since when the oldest one waits.
         closed_until: no run starts before this time, because jobs have joined the pool; None if it is open.
+        turns_by: the tag among whose values the runs that wait take turns; "" for none.
         is_per_minute: True if it limits starts per minute; its slots are those taken in the last 60 seconds.
         next_start_at: when it allows the next start; None if it does now, or limits something else.
     """
@@ -79,6 +81,7 @@ class PoolView:
     waiting: int = 0
     waiting_since: int | None = None
     closed_until: int | None = None
+    turns_by: str = ""
     is_per_minute: bool = False
     next_start_at: int | None = None
 
@@ -161,7 +164,7 @@ class PoolWaitView:
 
     Attributes:
         pool: the pool in whose queue it is.
-        place: its place in the queue, from 1; None beyond `MAX_COUNTED`.
+        place: its place in the queue, from 1; None beyond `MAX_COUNTED`, and among as many that take turns.
         since: since when it waits.
         in_doubt: the runs whose attempts hold slots, and may or may not have ended.
     """
@@ -273,7 +276,10 @@ class PoolOperations:
         states = {} if state is None else {state.name: state}
         view, _, waiters, holders = self._view(key, states, {})
         places = [each.order for each in waiters]
-        place = places.index(run.waiting.order) + 1 if run.waiting.order in places else None
+        # With more runs, those that are counted are not the next ones in turn.
+        is_known = len(waiters) < MAX_COUNTED or not any(each.has_turn for each in waiters)
+        own = run.place.order if run.place is not None and is_known else ""
+        place = places.index(own) + 1 if own in places else None
         in_doubt = sorted(each.run_id for each in holders.values() if _doubted(each, key))
         return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt))
 
@@ -407,6 +413,8 @@ class PoolOperations:
         state, entry, now = states.get(name), entries.get(declared_name(name)), self._clock.now()
         holders = [each for each in self._pools.holders(key) if each.is_held(now)]
         waiters = self._pools.waiters(key, MAX_COUNTED)
+        if any(each.has_turn for each in waiters):
+            waiters = in_turn(waiters, self._pools.last_turn(key))
         limit = state.limit_of(key) if state else None
         is_full = is_of_starts(key) and limit is not None and len(holders) >= limit
         runs = self._runs.get_many({each.run_id for each in holders})
@@ -427,6 +435,7 @@ class PoolOperations:
             len(waiters),
             min((each.since for each in waiters if each.since is not None), default=None),
             state.closed_until if state else None,
+            entry.turns_by if entry else "",
             is_of_starts(key),
             next(iter(start_times(holders, limit or 0, now)), None) if is_full else None,
         )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Waiter
-from treadle.model.registry import PoolEntry, pools_of
+from treadle.model.registry import PoolEntry, pools_of, turns_in
 from treadle.ports.pools import SlotTakenError
 from treadle.testing.tables import InMemoryTables
 
@@ -23,6 +23,7 @@ class Pool:
         per_value: True if each value of the tag has the limit by itself.
         limits: the limits of some values, instead of `limit`.
         starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Pool:
     per_value: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     starts_per_minute: int | None = None
+    turns_by: str = ""
 
 
 class DeclaredPools:
@@ -61,6 +63,10 @@ class DeclaredPools:
         named = {each.name for each in self._pools.values() if job in each.jobs}
         return pools_of(self.entries, named, tags)
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the turns of a run with these tags in those of its pools that take turns."""
+        return turns_in(self.entries, keys, tags)
+
 
 def _entry(pool: Pool) -> PoolEntry:
     return PoolEntry(
@@ -73,6 +79,7 @@ def _entry(pool: Pool) -> PoolEntry:
         pool.per_value,
         pool.limits,
         starts_per_minute=pool.starts_per_minute,
+        turns_by=pool.turns_by,
     )
 
 
@@ -126,11 +133,15 @@ class InMemoryPoolStore:
         with self._tables.lock:
             return sorted(self._tables.slots.get(key, ()), key=lambda each: (each.number, each.launch_id))
 
-    def waiters(self, key: str, limit: int) -> list[Waiter]:
-        """Return the first runs in the queue."""
+    def waiters(self, key: str, limit: int, after: str = "") -> list[Waiter]:
+        """Return the first runs in the queue, or those after a place."""
         with self._tables.lock:
-            waiting = sorted(self._tables.waiters.get(key, {}).items())[:limit]
-        return [Waiter(run_id, order) for order, run_id in waiting]
+            waiting = sorted(each for each in self._tables.waiters.get(key, {}).items() if each[0] > after)
+        return [Waiter(run_id, order) for order, run_id in waiting[:limit]]
+
+    def last_turn(self, key: str) -> str:
+        """Return the turn that was granted last."""
+        return self._tables.turns.get(key, "")
 
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""
@@ -153,18 +164,14 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
     Raises:
         SlotTakenError: if another run holds one of the slots.
     """
-    for slot, _ in changed.taken:
-        if slot.number != BEYOND and any(
-            each.number == slot.number for each in tables.slots.get(slot.pool, ())
-        ):
+    taken = {(slot.pool, slot.number): None for slot, _ in changed.taken if slot.number != BEYOND}
+    for (pool, number), at in {
+        **taken,
+        **{(each.pool, each.number): each.at for each, _ in changed.starts},
+    }.items():
+        held = tables.slots.get(pool, ())
+        if any(each.number == number and (at is None or each.is_held(at)) for each in held):
             msg = f"A slot that run {run_id} was to take is held by another run."
-            raise SlotTakenError(msg)
-    for start, _ in changed.starts:
-        if any(
-            each.number == start.number and each.is_held(start.at)
-            for each in tables.slots.get(start.pool, ())
-        ):
-            msg = f"A start that run {run_id} was to be granted was granted to another run."
             raise SlotTakenError(msg)
     for start, launch_id in changed.starts:
         others = {each for each in tables.slots.get(start.pool, ()) if each.number != start.number}
@@ -177,3 +184,5 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
         tables.waiters.get(wait.pool, {}).pop(wait.order, None)
     if wait := changed.parked:
         tables.waiters.setdefault(wait.pool, {})[wait.order] = run_id
+    if changed.turn is not None:
+        tables.turns.update([changed.turn])

@@ -176,6 +176,7 @@ class RunModel(Model):
     earlier_ticks = JSONAttribute(null=True)
     pools = JSONAttribute(null=True)
     starts = JSONAttribute(null=True)
+    turns = JSONAttribute(null=True)
     waiting = JSONAttribute(null=True)
     slots = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
@@ -259,8 +260,9 @@ class PoolModel(Model):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
-    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`. Only slots
-    of pools of starts per minute have the time at which they were taken, and expire.
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`, and
+    `turn`, the turn that was granted last. Only slots of pools of starts per minute have the time at which they were
+    taken, and expire.
     """
 
     asset_key = UnicodeAttribute(hash_key=True)
@@ -273,6 +275,7 @@ class PoolModel(Model):
     closed_until = NumberAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
     taken_at = NumberAttribute(null=True)
+    turn = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
     run_id = UnicodeAttribute(null=True)
     token = UnicodeAttribute(null=True)

@@ -18,7 +18,7 @@ QUEUES = "#pools/queues"
 PREFIX = "#pool/"
 """Of the hash key of a pool's slots and queue."""
 
-_SLOT, _WAIT = "slot/", "wait/"
+_SLOT, _WAIT, _TURN = "slot/", "wait/", "turn"
 
 KEPT_SECONDS = 3_600
 """DynamoDB deletes a slot of a pool of starts per minute that nobody has taken again for an hour."""
@@ -85,16 +85,22 @@ class DynamoPoolStore:
         """Return the slots that are held, from one query."""
         return list(each_readable(_holder, self._items(key, _SLOT)))
 
-    def waiters(self, key: str, limit: int) -> list[Waiter]:
-        """Return the first runs in the queue."""
-        return list(each_readable(_waiter, self._items(key, _WAIT, limit)))
+    def waiters(self, key: str, limit: int, after: str = "") -> list[Waiter]:
+        """Return the first runs in the queue, or those after a place."""
+        return list(each_readable(_waiter, self._items(key, _WAIT, limit, after)))
 
-    def _items(self, key: str, kind: str, limit: int | None = None) -> Sequence[Item]:
+    def last_turn(self, key: str) -> str:
+        """Read the turn strongly."""
+        item = self._database.get(self._table, f"{PREFIX}{key}", _TURN)
+        return text(item["turn"]["S"]) if item else ""
+
+    def _items(self, key: str, kind: str, limit: int | None = None, after: str = "") -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
+        of_kind = Model.item.between(f"{kind}{after}", f"{kind}~") if after else Model.item.startswith(kind)
         return self._database.query(
             self._table,
             f"{PREFIX}{key}",
-            range_key_condition=Model.item.startswith(kind),
+            range_key_condition=of_kind,
             consistent_read=True,
             **options,
         )
@@ -153,6 +159,11 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     if wait := changed.parked:
         key = (f"{PREFIX}{wait.pool}", f"{_WAIT}{wait.order}")
         item = Model(asset_key=key[0], item=key[1], run_id=run_id).serialize()
+        found.append(Write(table, key, item=item))
+    if changed.turn is not None:
+        pool, turn = changed.turn
+        key = (f"{PREFIX}{pool}", _TURN)
+        item = Model(asset_key=key[0], item=key[1], turn=turn).serialize()
         found.append(Write(table, key, item=item))
     return found
 

@@ -512,6 +512,7 @@ _FIELDS = (
     one("waiting", PoolWait, pool=text, order=text, since=integer),
     several("slots", Slot, pool=text, number=integer, attempt=integer),
     several("starts", StartSlot, pool=text, number=integer, at=integer),
+    Field("turns", lambda stored: texts(stored or {}), lambda turns: dict(turns) or None),
     Field("next_at", whole),
 )
 _NAME = named("run", "run_id")

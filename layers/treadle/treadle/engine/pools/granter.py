@@ -72,6 +72,7 @@ class Granter:
 
     def _grant(self, key: str, ends_at: int) -> int:
         free: dict[str, list[int]] = {}
+        turn: str | None = None
         granted: list[Run] = []
         skipped: set[str] = set()
         try:
@@ -79,20 +80,38 @@ class Granter:
             while room := len(self._free(free, key)):
                 if self._clock.now() - looked_at > LOOK_MS:
                     free.clear()
+                    turn = None
                     looked_at = self._clock.now()
                     continue
                 found = self._pools.waiters(key, min(SLICE, room) + len(skipped))
                 waiters = [each for each in found if each.run_id not in skipped]
                 if not waiters or self._clock.now() >= ends_at:
                     break
-                skipped |= self._grant_each(free, key, waiters, granted)
+                if not waiters[0].has_turn:
+                    skipped |= self._grant_each(free, key, waiters, granted)
+                    continue
+                turn = self._pools.last_turn(key) if turn is None else turn
+                following, known = self._next_in_turn(key, waiters[0], turn, skipped), len(granted)
+                skipped |= self._grant_each(free, key, [following], granted, following.turn)
+                turn = following.turn if len(granted) > known else turn
         finally:
             # Also those before an error; what a lost message leaves behind is launched by RECONCILE.
             self._launches.send([LaunchRequest.of(run).to_json() for run in granted])
         return len(granted)
 
+    def _next_in_turn(self, key: str, first: Waiter, turn: str, skipped: Collection[str]) -> Waiter:
+        """Return the first run of the next turn after one, among those of the highest priority."""
+        found = self._pools.waiters(key, 1 + len(skipped), first.after(turn))
+        later = next((each for each in found if each.run_id not in skipped), first)
+        return later if later.has_priority_of(first) else first
+
     def _grant_each(
-        self, free: dict[str, list[int]], key: str, waiters: Sequence[Waiter], granted: list[Run]
+        self,
+        free: dict[str, list[int]],
+        key: str,
+        waiters: Sequence[Waiter],
+        granted: list[Run],
+        turn: str | None = None,
     ) -> set[str]:
         """Grant slots to these runs in order; return those that are to be passed over."""
         runs = self._runs.get_many([each.run_id for each in waiters])
@@ -103,21 +122,20 @@ class Granter:
             run = runs.get(waiter.run_id)
             # Both change in one transaction: it has left since the queue was read, or one of them was changed by hand.
             is_there = run is not None and _waits_at(run, key, waiter)
-            changed = self._started_or_moved(free, run) if run is not None and is_there else None
+            changed = self._started_or_moved(free, run, turn) if run is not None and is_there else None
             if changed is None:
                 skipped.add(waiter.run_id)
             elif changed.waiting is None:
                 granted.append(changed)
         return skipped
 
-    def _started_or_moved(self, free: dict[str, list[int]], run: Run) -> Run | None:
+    def _started_or_moved(self, free: dict[str, list[int]], run: Run, turn: str | None) -> Run | None:
         """Give a run slots of all its pools, or move it to the queue of one that is full; None if neither is possible."""
         for _ in range(_TRIES):
             full = next((pool for pool in run.pools if not self._has_room(free, pool, run)), None)
             if full is None:
-                changed = _with_slots_of(
-                    run, {pool: self._free(free, pool)[0] for pool in run.pools}, self._clock.now()
-                )
+                numbers = {pool: self._free(free, pool)[0] for pool in run.pools}
+                changed = _with_slots_of(run, numbers, self._clock.now(), turn)
             elif run.waiting is not None and full != run.waiting.pool:
                 changed = with_wait(run, full)
             else:
@@ -142,7 +160,9 @@ class Granter:
         wait = run.waiting
         if not room or wait is None or pool == wait.pool:
             return bool(room)
-        return sum(each.order < wait.order for each in self._pools.waiters(pool, room)) < room
+        waiters = self._pools.waiters(pool, room)
+        # Where runs take turns, those in the queue come first: the run joins it, and gets a turn there.
+        return sum(each.has_turn or each.order < wait.order for each in waiters) < room
 
     def _free(self, free: dict[str, list[int]], key: str) -> list[int]:
         """Return the free slots of a pool, read once."""
@@ -159,20 +179,26 @@ class Granter:
 
 
 def _waits_at(run: Run, key: str, waiter: Waiter) -> bool:
-    return run.waiting is not None and (run.waiting.pool, run.waiting.order) == (key, waiter.order)
+    return run.place is not None and (run.place.pool, run.place.order) == (key, waiter.order)
 
 
-def _with_slots_of(run: Run, numbers: Mapping[str, int], now: int) -> Run:
+def _with_slots_of(run: Run, numbers: Mapping[str, int], now: int, turn: str | None) -> Run:
     """Return a waiting run that is to be launched, with a slot of each of its pools.
 
-    If this process dies before it sends the launch message, RECONCILE does.
+    In a queue that takes turns, the record names its turn, which the store notes as the last one. If this process dies before it sends the launch message, RECONCILE does.
     """
     slots = tuple(
         Slot(pool, number, run.attempt) for pool, number in numbers.items() if not is_of_starts(pool)
     )
     starts = tuple(StartSlot(pool, number, now) for pool, number in numbers.items() if is_of_starts(pool))
+    turns = run.turns if turn is None or run.waiting is None else {**run.turns, run.waiting.pool: turn}
     return replace(
-        run, waiting=None, slots=(*run.slots, *slots), starts=starts, next_at=now + MESSAGE_LOST_MS
+        run,
+        waiting=None,
+        slots=(*run.slots, *slots),
+        starts=starts,
+        turns=turns,
+        next_at=now + MESSAGE_LOST_MS,
     )
 
 

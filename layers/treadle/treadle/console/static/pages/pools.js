@@ -204,6 +204,7 @@ function PoolDetail({details: {pool, holders, waiters, values}, done}) {
             .join(', '),
           'wide',
         ],
+        pool.turns_by && ['Turns by', pool.turns_by],
         pool.project && ['Project', pool.project],
         [pool.is_per_minute ? 'Starts in the last 60 seconds' : 'Slots held', pool.held],
         ['Runs waiting', waitingOf(pool)],
