@@ -244,6 +244,7 @@ def test_job_whose_runs_do_not_end_has_no_limit(project: Path, kind: str) -> Non
             ("--tag", "customer", "--per-value"),
             PoolEntry("warehouse", "shop", 5, tag="customer", per_value=True),
         ),
+        (("--turns-by", "customer"), PoolEntry("warehouse", "shop", 5, turns_by="customer")),
         (
             ("--tag", "dagster/owner", "--value", "data team"),
             PoolEntry("warehouse", "shop", 5, tag="dagster/owner", value="data team"),
@@ -284,6 +285,8 @@ def test_pool_without_any_limit_is_not_written(project: Path) -> None:
         (("--per-value",), "add --tag"),
         (("--value", "acme"), "add --tag"),
         (("--tag", "customer", "--value", "a", "--per-value"), "exclude each other"),
+        (("--tag", "customer", "--per-value", "--turns-by", "customer"), "exclude each other"),
+        (("--turns-by", "$customer"), "without quotes"),
         (("--tag", "$customer"), "without quotes"),
         (("--tag", "customer", "--value", 'a"'), "without quotes"),
     ],

@@ -1,6 +1,5 @@
 """Jobs that join a pool while runs of theirs are in progress, and what RECONCILE does about pools."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from treadle.engine.assembly import Assembly
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
+from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
 from treadle.model.pools import Holder, PoolState, Slot, start_times
 from treadle.model.runs import Failure, Run
@@ -22,23 +22,6 @@ from treadle.testing.targets import NAMED, InMemoryTarget
 JOB = JobSettings("load", "in_memory", "memory:load", "-")
 NAMESPACE = "1/r/n"
 LISTED = StartContract(listing_ms=14 * 86_400_000)
-
-
-@dataclass
-class DelayedMessages:
-    """A queue that keeps its messages with their delays, in seconds."""
-
-    messages: list[tuple[int, Mapping[str, object]]] = field(default_factory=list)
-
-    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
-        """Keep the messages."""
-        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
-        self.messages += zip(delays, bodies, strict=True)
-
-    def drain(self) -> list[tuple[int, Mapping[str, object]]]:
-        """Return the messages, and forget them."""
-        kept, self.messages = self.messages, []
-        return kept
 
 
 @dataclass
@@ -58,7 +41,7 @@ class Engine:
         jobs, targets = {"load": JOB}, {"in_memory": self.target}
         self.launcher = self.assembly.launcher(self.launches, jobs, targets)
         dispatcher = self.assembly.dispatcher(self.launches, Any, Any)  # type: ignore[arg-type]
-        self.dispatches = DelayedMessages()
+        self.dispatches = InMemoryQueue()
         self.reconciler = self.assembly.reconciler(
             dispatcher, self.launches, jobs, targets, dispatches=self.dispatches
         )
@@ -70,9 +53,9 @@ class Engine:
         until = None if closed_ms is None else self.clock.now() + closed_ms
         self.stores.pools.declare([PoolState("warehouse", limit, closed_until=until)], ())
 
-    def create(self, *names: str) -> None:
-        """Create queued runs that are in no pool, and send their launch messages."""
-        now = self.clock.now()
+    def create(self, *names: str, **tags: str) -> None:
+        """Create queued runs that are in no pool, and send their launch messages; with tags, create them in its pools."""
+        now, declared = self.clock.now(), DeclaredPools(self.declared)
         for name in names:
             run = Run(
                 name,
@@ -86,6 +69,13 @@ class Engine:
                 reached={"1/0": {"QUEUED": now}},
                 next_at=now + LAUNCH_DUE_MS,
             )
+            if tags:
+                pools = declared.of("load", tags)
+                tagged = replace(run, tags=tags, pools=pools, turns=declared.turns(pools, tags))
+                assert self.stores.runs.create(with_wait(tagged)) is None
+                self.clock.advance(0.001)
+                now = self.clock.now()
+                continue
             assert self.stores.runs.create(run) is None
             self.launches.send([LaunchRequest.of(run).to_json()])
 
@@ -341,8 +331,8 @@ def test_starts_of_the_next_minute_are_planned_by_each_pass() -> None:
     engine.reconciler.reconcile(60.0)
 
     # Thirty seconds ago, and ten: the first two are granted together, once the second one is possible.
-    message = {"treadle": "grant", "pool": STARTS}
-    assert engine.dispatches.drain() == [(31, message), (51, message)]
+    assert [each.delay_seconds for each in engine.dispatches.messages] == [31, 51]
+    assert engine.dispatches.drain() == [{"treadle": "grant", "pool": STARTS}] * 2
     engine.clock.advance(31)
     assert len(grant(engine)) == 5
     engine.clock.advance(20)
@@ -356,8 +346,8 @@ def test_no_more_looks_are_planned_than_runs_wait() -> None:
 
     engine.clock.advance(1)
     engine.reconciler.reconcile(60.0)
-    [(delay, _)] = engine.dispatches.drain()
-    assert delay == 60
+    assert [each.delay_seconds for each in engine.dispatches.messages] == [60]
+    engine.dispatches.drain()
     engine.clock.advance(60)
     assert grant(engine) == ["a", "b", "c", "d"]
 
@@ -426,3 +416,53 @@ def test_slot_of_a_start_is_reported_with_the_time_at_which_it_is_free_after_a_l
     assert start_times(holders, 2, 6_000) == [64_000, 65_000]
     assert start_times(holders, 5, 62_000) == [63_000, 64_000, 65_000]
     assert start_times(holders, 0, 6_000) == []
+
+
+def test_turns_that_are_declared_and_removed_while_runs_wait_lose_none() -> None:
+    """Those that wait keep their places; runs without a turn share one, and are not passed over."""
+    engine = Engine({"crm": Pool("crm", 1, jobs=["load"])})
+    engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
+    engine.create("a", "old1", "old2", "old3", customer="acme")
+    engine.declared["crm"] = Pool("crm", 1, jobs=["load"], turns_by="customer")
+    engine.create("x1", "x2", "x3", customer="x")
+    engine.create("y1", customer="y")
+    engine.declared["crm"] = Pool("crm", 1, jobs=["load"])
+    engine.create("new1", "new2", customer="acme")
+    assert len(engine.stores.pools.waiters("crm", 20)) == 10
+    started: list[str] = []
+
+    for _ in range(10):
+        engine.granter.grant("crm", engine.clock.now() + 60_000)
+        engine.launch()
+        [running] = engine.started
+        started.append(running)
+        engine.report(running, Status.SUCCESS)
+
+    first, later = started[:6], started[6:]
+    assert len(set(started)) == 10
+    assert {each[0] for each in first[:3]} == {"a", "x", "y"}
+    assert [each for each in started if each[0] in "aon"] == ["a", "old1", "old2", "old3", "new1", "new2"]
+    assert [each for each in started if each[0] == "x"] == ["x1", "x2", "x3"]
+    assert {each[0] for each in first} == {"a", "o", "x", "y"}
+    assert later[-2:] == ["new1", "new2"]
+    assert engine.stores.pools.waiters("crm", 20) == []
+
+
+def test_run_that_cannot_start_leaves_its_turn_to_the_next_of_its_value() -> None:
+    engine = Engine(
+        {
+            "crm": Pool("crm", 9, jobs=["load"], turns_by="customer"),
+            "zoo": Pool("zoo", 0, tag="zoo"),
+        }
+    )
+    engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
+    engine.create("a1", zoo="1", customer="acme")
+    engine.create("a2", customer="acme")
+
+    engine.granter.grant("crm", engine.clock.now() + 60_000)
+
+    assert engine.launch() == [Decision.LAUNCHED]
+    assert engine.started == ["a2"]
+    moved = engine.run("a1").waiting
+    assert moved is not None
+    assert moved.pool == "zoo"

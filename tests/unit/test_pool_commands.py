@@ -387,3 +387,30 @@ def test_start_of_a_run_in_doubt_is_not_in_doubt(rated: MemoryStack) -> None:
 
     assert pool["in_doubt"] == 0
     assert done("pool", "free", run.run_id) == f"Run {run.run_id} holds no slots.\n"
+
+
+def test_queue_that_takes_turns_is_shown_in_the_order_of_its_grants(
+    monkeypatch: pytest.MonkeyPatch, stack: MemoryStack
+) -> None:
+    pool = Pool("warehouse", 1, jobs=["load"], turns_by="customer")
+    made = MemoryStack(TreadleInstance([watch], pools=[pool]))
+    parts = made.parts
+    monkeypatch.setattr(MemoryStack, "parts", property(lambda _: parts))
+    made.instance.tick("watch")
+    keys = {run.run_id: run.run_key for run in made.instance.runs()}
+    found = shown("pool", "show", "warehouse")
+    order = [each["run_id"] for each in found["waiters"]]
+
+    assert found["pool"]["turns_by"] == "customer"
+    assert "turns by customer" in done("pool", "list")
+    assert "turns by" in done("pool", "show", "warehouse")
+    why = shown("why", "watch", "--run", order[1])["summary"]
+    assert "it is number 2 in the queue, which takes turns among the values of the tag customer" in why
+    started: list[str] = []
+    while running := [run for run in made.instance.runs() if run.status is Status.STARTED]:
+        started.append(running[0].run_id)
+        made.instance.finish_run(running[0])
+
+    assert [keys[each] for each in started[1:]] == [keys[each] for each in order]
+    # Each customer has a turn before one of them has another.
+    assert len({str(keys[each])[:4] == "acme" for each in started[:2]}) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import StoreError, StoreThrottledError
-from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredPools
 from treadle.engine.registry.registry_sync import CLOSED_MS, LIST_MS, RegistrySync
 from treadle.model.pools import PoolState
 from treadle.model.registry import Registry, RegistryCopy
@@ -528,9 +528,40 @@ def test_pool_of_starts_that_gets_a_limit_of_runs_is_closed(engine: Engine) -> N
     assert engine.tables.pools["all"] == PoolState("all", 2, closed_until=engine.closed_until)
 
 
+def test_pool_that_takes_turns_says_the_turn_of_each_run(engine: Engine) -> None:
+    entry = {
+        "project": "shop",
+        "limit": "2",
+        "starts_per_minute": "9",
+        "all_jobs": "true",
+        "turns_by": "customer",
+    }
+    engine.updated("pools/all", json.dumps(entry))
+    pools = RegisteredPools(CachedRegistry(engine.store, engine.clock))
+    keys = pools.of("load", {})
+
+    acme, other, none = (pools.turns(keys, tags) for tags in ({"customer": "acme"}, {"customer": "b"}, {}))
+
+    assert list(acme) == list(keys) == ["all", "starts:all"]
+    assert len({*acme.values(), *other.values(), *none.values()}) == 3
+    assert pools.turns(keys, {"customer": ""}) == none
+    assert pools.turns((), {}) == {}
+
+    engine.updated("pools/all", json.dumps({"project": "shop", "limit": "2", "all_jobs": "true"}))
+    assert (
+        RegisteredPools(CachedRegistry(engine.store, engine.clock)).turns(("all",), {"customer": "acme"})
+        == {}
+    )
+    assert engine.tables.pools["all"].limit == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
+        (
+            {"limit": "1", "tag": "customer", "per_value": "true", "turns_by": "customer"},
+            "it has turns_by and per_value, which exclude each other",
+        ),
         ({}, "it has neither limit nor starts_per_minute."),
         ({"starts_per_minute": "1001"}, "its starts_per_minute is '1001'"),
         (

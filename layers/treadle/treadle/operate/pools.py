@@ -274,7 +274,7 @@ class PoolOperations:
         key = run.waiting.pool
         state = self._pools.state(pool_name(key))
         states = {} if state is None else {state.name: state}
-        view, _, waiters, holders = self._view(key, states, {})
+        view, _, waiters, holders = self._view(key, states, self._declared())
         places = [each.order for each in waiters]
         # With more runs, those that are counted are not the next ones in turn.
         is_known = len(waiters) < MAX_COUNTED or not any(each.has_turn for each in waiters)

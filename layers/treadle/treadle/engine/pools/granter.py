@@ -101,6 +101,8 @@ class Granter:
 
     def _next_in_turn(self, key: str, first: Waiter, turn: str, skipped: Collection[str]) -> Waiter:
         """Return the first run of the next turn after one, among those of the highest priority."""
+        if not turn:
+            return first
         found = self._pools.waiters(key, 1 + len(skipped), first.after(turn))
         later = next((each for each in found if each.run_id not in skipped), first)
         return later if later.has_priority_of(first) else first
