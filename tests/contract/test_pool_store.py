@@ -262,6 +262,8 @@ def test_grant_in_turn_is_noted_with_it(stores: Stores) -> None:
     # Neither a change of its place, nor its end, is a grant.
     moved = change(stores, replace(second, waiting=PoolWait("other", PLACES["r2"], NOW)), second)
     change(stores, replace(moved, waiting=None, status=Status.CANCELED), moved)
+    third = create(stores, in_turn("r3", FIRST))
+    change(stores, replace(third, waiting=None, status=Status.CANCELED), third)
     change(stores, replace(held, slots=(), status=Status.SUCCESS), held)
     assert stores.pools.last_turn(POOL) == SECOND
     assert stores.pools.waiters(POOL, 9) == []
