@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.faults.injection import CALL_FAULTS
-from tests.faults.pool_scenarios import PAIRED, RATED, SCENARIOS, SEVERAL, STEADY, TURNS, UNREPORTED
+from tests.faults.pool_scenarios import (
+    CANCELED,
+    PAIRED,
+    RATED,
+    SCENARIOS,
+    SEVERAL,
+    STEADY,
+    TURNS,
+    UNREPORTED,
+)
 from tests.faults.pool_simulation import PoolScenario, PoolSimulation, violations
 from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
@@ -122,7 +131,7 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
     assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
 
 
-ALL_FAULTS = ("ordered", "retried", "several", "joined", "rated", "turns")
+ALL_FAULTS = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled", "rated", "turns")
 INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
     (name, Fault.KILL_AFTER) for name in SCENARIOS if name not in ALL_FAULTS
 ]
@@ -159,7 +168,9 @@ def test_no_two_faults_exceed_a_limit_or_leave_a_slot(first: Fault) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
-    "scenario", [SEVERAL, UNREPORTED, RATED, TURNS], ids=["several", "unreported", "rated", "turns"]
+    "scenario",
+    [SEVERAL, UNREPORTED, CANCELED, RATED, TURNS],
+    ids=["several", "unreported", "canceled", "rated", "turns"],
 )
 def test_many_faults_exceed_no_limit_and_leave_no_slot(scenario: PoolScenario, seed: int) -> None:
     chance = random.Random(seed)

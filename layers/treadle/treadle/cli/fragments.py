@@ -43,6 +43,7 @@ class NewJob:
         is_observed: whether executions that Treadle did not start are recorded too.
         pools: the names of its concurrency pools.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
+        overlap: what becomes of a run that is requested while that many are in progress; None for QUEUE.
         max_starts_per_minute: how many of its runs may start in any 60 seconds; None for any number.
     """
 
@@ -53,6 +54,7 @@ class NewJob:
     is_observed: bool = False
     pools: tuple[str, ...] = ()
     max_concurrent_runs: int | None = None
+    overlap: str | None = None
     max_starts_per_minute: int | None = None
 
     @property
@@ -91,6 +93,7 @@ class NewJob:
                 {
                     "pools": ",".join(self.pools) or None,
                     "max_concurrent_runs": self.max_concurrent_runs,
+                    "overlap": self.overlap,
                     "max_starts_per_minute": self.max_starts_per_minute,
                 }
             ),

@@ -7,7 +7,7 @@ import click
 from treadle.cli.options import limit_option
 from treadle.cli.output import echo, echo_json, json_option, print_fields, table, when
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
-from treadle.model.pools import MAX_COUNTED, MAX_LIMIT
+from treadle.model.pools import MAX_COUNTED, MAX_LIMIT, Overlap
 
 if TYPE_CHECKING:
     from treadle.operate.pools import PoolDetails, PoolEdit, PoolHolder, PoolView, PoolWaiter
@@ -138,6 +138,7 @@ def _waiting(pool: "PoolView") -> str:
 
 def _note(pool: "PoolView") -> str:
     notes = (
+        _overlap(pool),
         f"turns by {pool.turns_by}" if pool.turns_by else "",
         f"declared: {pool.declared_limit}" if pool.is_limit_set else "",
         f"closed until {when(pool.closed_until)}" if pool.closed_until is not None else "",
@@ -146,8 +147,13 @@ def _note(pool: "PoolView") -> str:
         else "",
         f"{pool.beyond} beyond the limit" if pool.beyond else "",
         f"{pool.in_doubt} in doubt" if pool.in_doubt else "",
+        f"{pool.not_canceled} not canceled" if pool.not_canceled else "",
     )
     return ", ".join(filter(None, notes))
+
+
+def _overlap(pool: "PoolView") -> str:
+    return "" if pool.overlap is Overlap.QUEUE else f"overlap {pool.overlap}"
 
 
 def _print(found: "PoolDetails") -> None:
@@ -161,9 +167,11 @@ def _print(found: "PoolDetails") -> None:
             "limit set by": pool.limit_set_by and f"{pool.limit_set_by} at {when(pool.limit_set_at)}",
             "turns by": pool.turns_by,
             "limits of values": ", ".join(f"{value}={limit}" for value, limit in sorted(pool.limits.items())),
+            "overlap": None if pool.overlap is Overlap.QUEUE else pool.overlap.value,
             "starts in 60 seconds" if pool.is_per_minute else "slots held": str(pool.held),
             "beyond the limit": pool.beyond or None,
             "in doubt": pool.in_doubt or None,
+            "not canceled": pool.not_canceled or None,
             "runs waiting": _waiting(pool),
             "oldest waits since": when(pool.waiting_since) if pool.waiting_since is not None else None,
             "next start at": when(pool.next_start_at) if pool.next_start_at is not None else None,

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import groupby
 
 OF_JOB = "job:"
@@ -28,6 +29,27 @@ MAX_COUNTED = 1_000
 
 BEYOND = 0
 """The number of a slot that no limit counted: of a run that was under way before it was in the pool."""
+
+
+class Overlap(StrEnum):
+    """What becomes of a run of a job that already has as many runs in progress as its limit."""
+
+    QUEUE = "QUEUE"
+    """It waits until one of them has ended."""
+
+    SKIP = "SKIP"
+    """It ends as CANCELED."""
+
+    LATEST = "LATEST"
+    """It waits, and the run that waited before it ends as CANCELED."""
+
+    CANCEL = "CANCEL"
+    """It waits, the run that waited before it ends as CANCELED, and one that is in progress is canceled."""
+
+    @property
+    def keeps_latest(self) -> bool:
+        """True if at most one run waits, the one that was requested last."""
+        return self in {Overlap.LATEST, Overlap.CANCEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +98,11 @@ class PoolWait:
     order: str
     since: int
 
+    @property
+    def age(self) -> str:
+        """When it was requested, as text that sorts from the oldest request to the newest."""
+        return _age_of(self.order)
+
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
@@ -105,6 +132,11 @@ class Waiter:
         """The run's priority; 0 if the place was written by hand."""
         found = _ORDER.match(self.order)
         return MAX_PRIORITY - int(found["priority"]) if found else 0
+
+    @property
+    def age(self) -> str:
+        """When it was requested, as text that sorts from the oldest request to the newest, whatever their priorities."""
+        return _age_of(self.order)
 
     @property
     def since(self) -> int | None:
@@ -168,6 +200,16 @@ def order_of(priority: int, since: int, position: int, run_id: str) -> str:
     return f"{MAX_PRIORITY - priority:07d}/{since:015d}/{position:06d}/{run_id}"
 
 
+def _age_of(order: str) -> str:
+    found = _ORDER.match(order)
+    return order[found.start("since") :] if found else order.partition("/")[2]
+
+
+def run_of_age(age: str) -> str:
+    """Return the id of the run in an age; "" if the age is ""."""
+    return age.rpartition("/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A slot that is held.
@@ -225,6 +267,7 @@ class PoolState:
         override_at: when it was set.
         closed_until: no run starts before this time, because jobs have joined the pool; then RECONCILE enters their
             runs in progress, and opens it. None if it is open.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
     """
 
     name: str
@@ -234,6 +277,7 @@ class PoolState:
     closed_until: int | None = None
     override_by: str | None = None
     override_at: int | None = None
+    overlap: Overlap = Overlap.QUEUE
 
     def limit_of(self, key: str) -> int:
         """Return the limit of the pool with this key, which may be of one value."""
@@ -255,6 +299,7 @@ class PoolChanges:
         taken: the slots that the run takes, each with the id of the attempt.
         starts: the slots of pools of starts per minute that it takes, each with the id of the attempt.
         freed: the slots that it returns.
+        passed: the slots that it passes from one attempt to the next, each with the ids of both.
         parked: the queue that it joins.
         unparked: the queue that it leaves.
         turn: the pool whose next turn follows that of this grant, and this turn; None in queues without turns.
@@ -266,13 +311,20 @@ class PoolChanges:
     parked: PoolWait | None = None
     unparked: PoolWait | None = None
     turn: tuple[str, str] | None = None
+    passed: tuple[tuple[Slot, str, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.taken or self.starts or self.freed or self.parked or self.unparked)
+        changed = self.taken or self.starts or self.freed or self.passed
+        return bool(changed or self.parked or self.unparked)
 
 
 _MAX_VALUE = 256
 """The maximum number of bytes of a tag's value in a key; the hash key of an item has at most 2,048."""
+
+
+def pool_of_job(job: str) -> str:
+    """Return the key of the pool of one job."""
+    return f"{OF_JOB}{job}"
 
 
 def pool_key(name: str, value: str | None = None) -> str:

@@ -13,11 +13,12 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS
 from treadle.model.pools import (
     MAX_LIMIT,
-    OF_JOB,
+    Overlap,
     PoolState,
     declared_name,
     pool_key,
     pool_name,
+    pool_of_job,
     starts_key,
     turn_of,
 )
@@ -107,6 +108,7 @@ class JobEntry:
         is_observed: True if external runs are recorded too.
         pools: the names of the pools that its runs are in.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
+        overlap: what becomes of a run that is requested while that many are in progress.
         max_starts_per_minute: how many of its runs may start in any 60 seconds; None for any number.
     """
 
@@ -118,6 +120,7 @@ class JobEntry:
     is_observed: bool = False
     pools: frozenset[str] = frozenset()
     max_concurrent_runs: int | None = None
+    overlap: Overlap = Overlap.QUEUE
     max_starts_per_minute: int | None = None
 
     def accepts(self, sensor: SensorEntry) -> bool:
@@ -128,7 +131,8 @@ class JobEntry:
     def own_pool(self) -> "PoolEntry":
         """Return the pool of its runs alone, which may limit nothing."""
         limit, starts = self.max_concurrent_runs, self.max_starts_per_minute
-        return PoolEntry(f"{OF_JOB}{self.name}", self.project, limit, starts_per_minute=starts)
+        name = pool_of_job(self.name)
+        return PoolEntry(name, self.project, limit, starts_per_minute=starts, overlap=self.overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class PoolEntry:
         contract: the contract version that its project was built for.
         starts_per_minute: how many runs may start in any 60 seconds; None for any number.
         turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
     """
 
     name: str
@@ -163,10 +168,15 @@ class PoolEntry:
     contract: int = CONTRACT
     starts_per_minute: int | None = None
     turns_by: str = ""
+    overlap: Overlap = Overlap.QUEUE
 
     def states(self) -> list[PoolState]:
         """Return the pool as the engine applies it: each of its two limits is a pool."""
-        found = [] if self.limit is None else [PoolState(self.name, self.limit, self.limits)]
+        found = (
+            []
+            if self.limit is None
+            else [PoolState(self.name, self.limit, self.limits, overlap=self.overlap)]
+        )
         if self.starts_per_minute is not None:
             found.append(PoolState(starts_key(self.name), self.starts_per_minute))
         return found
@@ -436,7 +446,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
             ARN of the role that the engine assumes), `parameter` (what sets the ARN, if not the entry
             itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
             `former` (earlier addresses of the job, separated by commas), `pools` (names separated by commas),
-            `max_concurrent_runs`, `max_starts_per_minute`, `contract`, and `options`, an object of strings.
+            `max_concurrent_runs`, `overlap` (QUEUE, SKIP, LATEST or CANCEL; with it, `max_concurrent_runs` is 1 by
+            default), `max_starts_per_minute`, `contract`, and `options`, an object of strings.
         kinds: the known target types.
 
     Raises:
@@ -451,6 +462,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
         msg = "its options are not an object of strings. Write each option as a string."
         raise RegistryEntryError(msg)
+    overlap = _overlap(fields, target)
     settings = JobSettings(
         name,
         target,
@@ -468,7 +480,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         _contract(fields),
         _observed(fields, target),
         _pools(fields, target),
-        _limit(fields, "max_concurrent_runs", target),
+        _limit(fields, "max_concurrent_runs", target, default=None if overlap is None else 1),
+        overlap or Overlap.QUEUE,
         _limit(fields, "max_starts_per_minute"),
     )
 
@@ -536,11 +549,11 @@ def _pools(fields: Mapping[str, Any], target: str) -> frozenset[str]:
     return pools
 
 
-def _limit(fields: Mapping[str, Any], name: str, target: str = "") -> int | None:
-    """Return a limit of runs; None if there is none. A target whose runs cannot be queried can have none."""
+def _limit(fields: Mapping[str, Any], name: str, target: str = "", default: int | None = None) -> int | None:
+    """Return a limit of runs, or the default. A target whose runs cannot be queried can have none."""
     text = _text(fields, name)
     if not text:
-        return None
+        return default
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_LIMIT):
         msg = (
             f"its {name} is {text!r}; it must be a whole number from 0 to {MAX_LIMIT}. Correct it in its project's "
@@ -550,6 +563,18 @@ def _limit(fields: Mapping[str, Any], name: str, target: str = "") -> int | None
     if target in UNANSWERING:
         raise RegistryEntryError(_not_limited(target, name))
     return int(text)
+
+
+def _overlap(fields: Mapping[str, Any], target: str) -> Overlap | None:
+    text = _text(fields, "overlap")
+    if not text:
+        return None
+    if text not in set(Overlap):
+        msg = f"its overlap is {text!r}. Use one of: {', '.join(Overlap)}."
+        raise RegistryEntryError(msg)
+    if target in UNANSWERING:
+        raise RegistryEntryError(_not_limited(target, "overlap"))
+    return Overlap(text)
 
 
 def _not_limited(target: str, name: str) -> str:

@@ -12,7 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot, StartSlot, order_in_turn
+from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot, StartSlot, order_in_turn
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -21,6 +21,12 @@ _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 MAX_STEPS = 10
 """The maximum number of a run's failed steps in its record."""
+
+RUN_SKIPPED = "RunSkippedError"
+"""Why a run was canceled whose job had as many runs in progress as its limit, and the overlap SKIP."""
+
+RUN_REPLACED = "RunReplacedError"
+"""Why a run was canceled that a later request replaced, as its job's overlap is LATEST or CANCEL."""
 
 Reached = Mapping[str, Mapping[str, int]]
 """The statuses reached and their times, by `attempt/retry`; a status that Treadle inferred has a "?"."""
@@ -98,12 +104,12 @@ class Unanswered:
 class Cancellation:
     """A request of Treadle's own to end an execution, recorded before its target receives it.
 
-    The target reports CANCELED, whoever ended the execution; this is why the run ends as FAILURE instead.
+    The target reports CANCELED, whoever ended the execution; this is why the run ends so, and whether as FAILURE instead.
 
     Attributes:
         attempt: the attempt's number.
         retry: the target's own count of retries or redrives.
-        error: the name of the failure with which the run ends.
+        error: the name of the failure with which the run ends; as CANCELED if it was replaced.
         cause: its message.
         at: when it was requested first.
         refused: why the target did not accept the last request; "" if it did.
@@ -123,6 +129,11 @@ class Cancellation:
     def place(self) -> str:
         """The attempt and retry, as a key of `Run.reached`."""
         return f"{self.attempt}/{self.retry}"
+
+    @property
+    def status(self) -> DagsterRunStatus:
+        """The status with which the run ends."""
+        return DagsterRunStatus.CANCELED if self.error == RUN_REPLACED else DagsterRunStatus.FAILURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +222,8 @@ class Run:
         denied_at: when the current attempt was first denied.
         delayed: why the current attempt waits, as of its last try; None if it does not.
         unanswered: since when the target cannot be queried, and why; None if it can, or was not queried.
-        cancellations: the requests to end executions that exceeded the maximum runtime, one per attempt and retry;
-            the last ten.
+        cancellations: the requests to end executions that exceeded the maximum runtime or were replaced, one per
+            attempt and retry; the last ten.
         external_id: the target's id of the execution.
         target: the address of what was started.
         created_at: when the record was created.
@@ -227,6 +238,8 @@ class Run:
         slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
         turns: the turn of its value in each of its pools that takes turns, by the pool's key.
         starts: the slots of pools of starts per minute that the current attempt has taken.
+        overlap: its job's, as of the last grant, if it is not QUEUE: until its retry policy starts the next attempt, it
+            keeps the slot of its job's pool.
         next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
             it waits for a slot.
         revision: incremented by every write; a write requires that it is unchanged.
@@ -269,6 +282,7 @@ class Run:
     slots: tuple[Slot, ...] = ()
     starts: tuple[StartSlot, ...] = ()
     turns: Mapping[str, str] = field(default_factory=dict)
+    overlap: Overlap | None = None
     next_at: int | None = None
     revision: int = 0
 
@@ -308,9 +322,15 @@ class Run:
         """How many attempts the run may currently have; while its retry policy starts the next one, no more."""
         if self.retry_at is not None:
             return self.attempt
-        if self.status is DagsterRunStatus.SUCCESS:
+        if self.status is DagsterRunStatus.SUCCESS or self.gave_way:
             return self.granted
         return max(self.granted, 1 + self.retries)
+
+    @property
+    def gave_way(self) -> bool:
+        """True if it was canceled because of another run of its job, so that no later request starts it again."""
+        error = self.failure.error if self.failure is not None else ""
+        return self.status is DagsterRunStatus.CANCELED and error in {RUN_SKIPPED, RUN_REPLACED}
 
     @property
     def may_start_again(self) -> bool:
@@ -365,14 +385,31 @@ def pool_changes(before: Run | None, after: Run) -> PoolChanges:
     run_id = after.run_id
     is_granted = wait is not None and after.waiting is None and (after.slots, after.starts) != (had, starts)
     turn = after.turns.get(wait.pool) if wait is not None and is_granted else None
+    freed = {_place(slot): slot for slot in had if slot not in after.slots}
+    taken = {_place(slot): slot for slot in after.slots if slot not in had}
     return PoolChanges(
-        tuple((slot, f"{run_id}-{slot.attempt}") for slot in after.slots if slot not in had),
-        tuple((slot, after.launch_id) for slot in after.starts if slot not in starts),
-        tuple((slot, f"{run_id}-{slot.attempt}") for slot in had if slot not in after.slots),
-        after.place if after.place != wait else None,
-        wait if after.place != wait else None,
-        (wait.pool, turn) if wait is not None and turn is not None else None,
+        taken=tuple(
+            (slot, f"{run_id}-{slot.attempt}") for place, slot in taken.items() if place not in freed
+        ),
+        starts=tuple((slot, after.launch_id) for slot in after.starts if slot not in starts),
+        freed=tuple(
+            (slot, f"{run_id}-{slot.attempt}") for place, slot in freed.items() if place not in taken
+        ),
+        parked=after.place if after.place != wait else None,
+        unparked=wait if after.place != wait else None,
+        turn=(wait.pool, turn) if wait is not None and turn is not None else None,
+        # One item, which a transaction can write only once.
+        passed=tuple(
+            (slot, f"{run_id}-{freed[place].attempt}", f"{run_id}-{slot.attempt}")
+            for place, slot in taken.items()
+            if place in freed
+        ),
     )
+
+
+def _place(slot: Slot) -> tuple[object, ...]:
+    """Return what identifies the item of a slot, among those of its run."""
+    return slot.pool, slot.number, slot.attempt if slot.number == BEYOND else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from treadle.definitions.runs import priority_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import GrantRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.record.max_runtime import current_cancellation
 from treadle.engine.record.pool_slots import slots_in_doubt, with_priority, without_slots_in_doubt
 from treadle.model.pools import (
     BEYOND,
     MAX_COUNTED,
     MAX_LIMIT,
     Holder,
+    Overlap,
     PoolState,
     Waiter,
     declared_name,
@@ -63,6 +65,8 @@ class PoolView:
         turns_by: the tag among whose values the runs that wait take turns; "" for none.
         is_per_minute: True if it limits starts per minute; its slots are those taken in the last 60 seconds.
         next_start_at: when it allows the next start; None if it does now, or limits something else.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
+        not_canceled: how many of the runs that hold slots are to be canceled, and their targets refuse that.
     """
 
     name: str
@@ -84,6 +88,8 @@ class PoolView:
     turns_by: str = ""
     is_per_minute: bool = False
     next_start_at: int | None = None
+    overlap: Overlap = Overlap.QUEUE
+    not_canceled: int = 0
 
     @property
     def key(self) -> str:
@@ -167,12 +173,14 @@ class PoolWaitView:
         place: its place in the queue, from 1; None beyond `MAX_COUNTED`, and among as many that take turns.
         since: since when it waits.
         in_doubt: the runs whose attempts hold slots, and may or may not have ended.
+        ending: the runs in progress that are to be canceled, each with the reason why its target refuses that, or "".
     """
 
     pool: PoolView
     place: int | None
     since: int
     in_doubt: tuple[str, ...] = ()
+    ending: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +289,8 @@ class PoolOperations:
         own = run.place.order if run.place is not None and is_known else ""
         place = places.index(own) + 1 if own in places else None
         in_doubt = sorted(each.run_id for each in holders.values() if _doubted(each, key))
-        return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt))
+        ending = sorted((each.run_id, refused) for each, refused in _ending(holders.values()))
+        return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt), tuple(ending))
 
     def set_limit(self, name: str, limit: int, by: str) -> PoolEdit:
         """Set a limit that applies instead of the declared one until it is reset; no run in progress is ended.
@@ -438,12 +447,20 @@ class PoolOperations:
             entry.turns_by if entry else "",
             is_of_starts(key),
             next(iter(start_times(holders, limit or 0, now)), None) if is_full else None,
+            state.overlap if state else Overlap.QUEUE,
+            sum(bool(refused) for _, refused in _ending(runs.values())),
         )
         return view, holders, waiters, runs
 
 
 def _unknown(name: str, states: Collection[str]) -> str:
     return f"Pool {name!r} does not exist. Declared pools: {', '.join(sorted(states)) or 'none'}"
+
+
+def _ending(runs: Collection[Run]) -> list[tuple[Run, str]]:
+    """Return the runs in progress that are to be canceled, each with the reason why its target refuses that, or ""."""
+    found = ((run, current_cancellation(run)) for run in runs if not run.status.is_finished)
+    return [(run, request.refused) for run, request in found if request is not None]
 
 
 def _doubted(run: Run, key: str) -> bool:

@@ -422,11 +422,13 @@ class TreadleInstance(InstanceReader):
         while True:
             for body in messages:
                 self._launcher.launch(LaunchRequest.from_json(body), 60.0)
-            for key in [key for key, waiting in self._tables.waiters.items() if waiting]:
+            queues = {key: dict(waiting) for key, waiting in self._tables.waiters.items() if waiting}
+            for key in queues:
                 self._stores.pools.note_queue(key, self._tokens.new())
                 self._granter.grant(key, self.clock.now() + 60_000)
             messages = self._grants.drain()
-            if not messages:
+            # A run may have moved to another queue.
+            if not messages and queues == {key: of for key, of in self._tables.waiters.items() if of}:
                 return
 
     def _change_time(self) -> ChangeTime:
@@ -501,12 +503,14 @@ class TreadleInstance(InstanceReader):
     def reconcile(self) -> None:
         """Let the engine check runs at the current time, as it does each minute when it is deployed.
 
-        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime.
+        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime or that a later one
+        replaces.
         """
         self._reconciler.reconcile(60.0)
         self._launch()
         for run in self.runs(lambda run: run.status is DagsterRunStatus.CANCELING):
             self._record_end(run, self.target.describe(run.external_id or ""))
+        self._launch()
         self._deliver_events()
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Waiter
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.model.pools import BEYOND, OF_JOB, Holder, Overlap, PoolChanges, PoolState, Waiter, pool_of_job
 from treadle.model.registry import PoolEntry, pools_of, turns_in
 from treadle.ports.pools import SlotTakenError
 from treadle.testing.tables import InMemoryTables
@@ -14,7 +15,8 @@ class Pool:
     """A concurrency pool of a `TreadleInstance`, as a project's registry entry declares it.
 
     Attributes:
-        name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool.
+        name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool. `job:<name>` is the pool
+            of one job.
         limit: how many runs may be in progress at a time; None for any number.
         jobs: the names of jobs whose runs are in it.
         all_jobs: True if the runs of all jobs are in it.
@@ -24,6 +26,10 @@ class Pool:
         limits: the limits of some values, instead of `limit`.
         starts_per_minute: how many runs may start in any 60 seconds; None for any number.
         turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free, such as "LATEST".
+
+    Raises:
+        DagsterInvalidDefinitionError: if it has an overlap and is not the pool of one job.
     """
 
     name: str
@@ -36,6 +42,23 @@ class Pool:
     limits: Mapping[str, int] = field(default_factory=dict)
     starts_per_minute: int | None = None
     turns_by: str = ""
+    overlap: Overlap | str = Overlap.QUEUE
+
+    def __post_init__(self) -> None:
+        if self.overlap not in set(Overlap):
+            msg = f"Pool {self.name} has the overlap {self.overlap!r}. Use one of: {', '.join(Overlap)}."
+            raise DagsterInvalidDefinitionError(msg)
+        if self.overlap != Overlap.QUEUE and not self.name.startswith(OF_JOB):
+            msg = (
+                f"Pool {self.name} has the overlap {self.overlap}, which only the pool of one job can have. Name it "
+                f"{OF_JOB}<name of the job>."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+
+    @property
+    def states(self) -> list[PoolState]:
+        """The pool as the engine applies it: each of its two limits is a pool."""
+        return _entry(self).states()
 
 
 class DeclaredPools:
@@ -56,11 +79,11 @@ class DeclaredPools:
     @property
     def states(self) -> list[PoolState]:
         """Return the pools as the engine applies them."""
-        return [state for entry in self.entries.values() for state in entry.states()]
+        return [state for pool in self._pools.values() for state in pool.states]
 
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
-        named = {each.name for each in self._pools.values() if job in each.jobs}
+        named = {each.name for each in self._pools.values() if job in each.jobs} | {pool_of_job(job)}
         return pools_of(self.entries, named, tags)
 
     def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> dict[str, str]:
@@ -80,6 +103,7 @@ def _entry(pool: Pool) -> PoolEntry:
         pool.limits,
         starts_per_minute=pool.starts_per_minute,
         turns_by=pool.turns_by,
+        overlap=Overlap(pool.overlap),
     )
 
 
@@ -104,7 +128,7 @@ class InMemoryPoolStore:
                 known = self._tables.pools.get(each.name, each)
                 closed = known.closed_until if each.closed_until is None else each.closed_until
                 self._tables.pools[each.name] = replace(
-                    known, limit=each.limit, limits=each.limits, closed_until=closed
+                    known, limit=each.limit, limits=each.limits, closed_until=closed, overlap=each.overlap
                 )
             for name in removed:
                 self._tables.pools.pop(name, None)
@@ -143,6 +167,18 @@ class InMemoryPoolStore:
         """Return the turn that was granted last."""
         return self._tables.turns.get(key, "")
 
+    def latest(self, key: str) -> str:
+        """Return the age of the newest run that was kept or started."""
+        return self._tables.latest.get(key, "")
+
+    def set_latest(self, key: str, age: str, before: str) -> bool:
+        """Store it, if it is still the one from before."""
+        with self._tables.lock:
+            if self.latest(key) != before:
+                return False
+            self._tables.latest[key] = age
+            return True
+
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""
         self._tables.queues[key] = token
@@ -164,15 +200,7 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
     Raises:
         SlotTakenError: if another run holds one of the slots.
     """
-    taken = {(slot.pool, slot.number): None for slot, _ in changed.taken if slot.number != BEYOND}
-    for (pool, number), at in {
-        **taken,
-        **{(each.pool, each.number): each.at for each, _ in changed.starts},
-    }.items():
-        held = tables.slots.get(pool, ())
-        if any(each.number == number and (at is None or each.is_held(at)) for each in held):
-            msg = f"A slot that run {run_id} was to take is held by another run."
-            raise SlotTakenError(msg)
+    _check_free(tables, changed, run_id)
     for start, launch_id in changed.starts:
         others = {each for each in tables.slots.get(start.pool, ()) if each.number != start.number}
         tables.slots[start.pool] = {*others, Holder(start.number, launch_id, start.at)}
@@ -180,9 +208,24 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
         tables.slots.setdefault(slot.pool, set()).add(Holder(slot.number, launch_id))
     for slot, launch_id in changed.freed:
         tables.slots.get(slot.pool, set()).discard(Holder(slot.number, launch_id))
+    for slot, before, after in changed.passed:
+        held = tables.slots.get(slot.pool, set())
+        if Holder(slot.number, before) in held:
+            held.remove(Holder(slot.number, before))
+            held.add(Holder(slot.number, after))
     if wait := changed.unparked:
         tables.waiters.get(wait.pool, {}).pop(wait.order, None)
     if wait := changed.parked:
         tables.waiters.setdefault(wait.pool, {})[wait.order] = run_id
     if changed.turn is not None:
         tables.turns.update([changed.turn])
+
+
+def _check_free(tables: InMemoryTables, changed: PoolChanges, run_id: str) -> None:
+    """Raise if another run holds a slot that is to be taken."""
+    taken = [(slot.pool, slot.number, 0) for slot, _ in changed.taken if slot.number != BEYOND]
+    taken += [(start.pool, start.number, start.at) for start, _ in changed.starts]
+    for pool, number, at in taken:
+        if any(each.number == number and each.is_held(at) for each in tables.slots.get(pool, ())):
+            msg = f"A slot that run {run_id} was to take is held by another run."
+            raise SlotTakenError(msg)

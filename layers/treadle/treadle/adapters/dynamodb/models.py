@@ -179,6 +179,7 @@ class RunModel(Model):
     turns = JSONAttribute(null=True)
     waiting = JSONAttribute(null=True)
     slots = JSONAttribute(null=True)
+    overlap = UnicodeAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     unreadable = UnicodeAttribute(null=True)
@@ -260,7 +261,7 @@ class PoolModel(Model):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
-    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`, and
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, `wait/<place>`, `latest`, and
     `turn`, the turn that was granted last. Only slots of pools of starts per minute have the time at which they were
     taken, and expire.
     """
@@ -273,6 +274,8 @@ class PoolModel(Model):
     operator_by = UnicodeAttribute(null=True)
     operator_at = NumberAttribute(null=True)
     closed_until = NumberAttribute(null=True)
+    overlap = UnicodeAttribute(null=True)
+    latest = UnicodeAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
     taken_at = NumberAttribute(null=True)
     turn = UnicodeAttribute(null=True)

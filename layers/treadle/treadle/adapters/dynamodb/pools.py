@@ -6,7 +6,17 @@ from itertools import chain
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import PoolModel as Model
 from treadle.adapters.dynamodb.models import named, whole
-from treadle.model.pools import BEYOND, MINUTE_MS, Holder, PoolChanges, PoolState, Slot, StartSlot, Waiter
+from treadle.model.pools import (
+    BEYOND,
+    MINUTE_MS,
+    Holder,
+    Overlap,
+    PoolChanges,
+    PoolState,
+    Slot,
+    StartSlot,
+    Waiter,
+)
 from treadle.model.records import each_readable, integer, reader, text
 
 DECLARED = "#pools"
@@ -18,7 +28,7 @@ QUEUES = "#pools/queues"
 PREFIX = "#pool/"
 """Of the hash key of a pool's slots and queue."""
 
-_SLOT, _WAIT, _TURN = "slot/", "wait/", "turn"
+_SLOT, _WAIT, _TURN, _LATEST = "slot/", "wait/", "turn", "latest"
 
 KEPT_SECONDS = 3_600
 """DynamoDB deletes a slot of a pool of starts per minute that nobody has taken again for an hour."""
@@ -52,6 +62,7 @@ class DynamoPoolStore:
             values = [
                 Model.slots_limit.set(state.limit),
                 Model.value_limits.set(dict(state.limits)),
+                Model.overlap.set(state.overlap.value),
             ]
             if state.closed_until is not None:
                 values.append(Model.closed_until.set(state.closed_until))
@@ -94,6 +105,17 @@ class DynamoPoolStore:
         item = self._database.get(self._table, f"{PREFIX}{key}", _TURN)
         return text(item["turn"]["S"]) if item else ""
 
+    def latest(self, key: str) -> str:
+        """Read the age strongly."""
+        item = self._database.get(self._table, f"{PREFIX}{key}", _LATEST)
+        return "" if item is None else item["latest"]["S"]
+
+    def set_latest(self, key: str, age: str, before: str) -> bool:
+        """Put the age, if it is still the one from before."""
+        item = Model(asset_key=f"{PREFIX}{key}", item=_LATEST, latest=age).serialize()
+        unchanged = Model.latest == before if before else Model.latest.does_not_exist()
+        return self._database.put(self._table, (f"{PREFIX}{key}", _LATEST), item, unchanged) is None
+
     def _items(self, key: str, kind: str, limit: int | None = None, after: str = "") -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
         of_kind = Model.item.between(f"{kind}{after}", f"{kind}~") if after else Model.item.startswith(kind)
@@ -126,8 +148,8 @@ _ANY = Model.asset_key.exists() | Model.asset_key.does_not_exist()
 def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     """Return the writes of a transaction that apply changes to pools: first the slots that are taken.
 
-    A slot below the limit is taken only if nobody holds it, and is returned only by its holder. A slot of a pool of
-    starts per minute is taken only a minute after it was taken before.
+    A slot below the limit is taken only if nobody holds it, and is returned or passed on only by its holder. A slot of
+    a pool of starts per minute is taken only a minute after it was taken before.
 
     Args:
         table: the events table.
@@ -154,6 +176,10 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     for slot, launch_id in changed.freed:
         is_own = Model.launch_id.does_not_exist() | (Model.launch_id == launch_id)
         found.append(Write(table, _slot_key(slot, launch_id), condition=is_own))
+    for slot, before, after in changed.passed:
+        key = _slot_key(slot, after)
+        item = Model(asset_key=key[0], item=key[1], launch_id=after).serialize()
+        found.append(Write(table, key, item=item, condition=Model.launch_id == before))
     if wait := changed.unparked:
         found.append(Write(table, (f"{PREFIX}{wait.pool}", f"{_WAIT}{wait.order}")))
     if wait := changed.parked:
@@ -184,6 +210,7 @@ def _state_of(item: Item) -> PoolState:
         whole(model.closed_until),
         model.operator_by and text(model.operator_by),
         whole(model.operator_at),
+        Overlap(model.overlap or Overlap.QUEUE),
     )
 
 

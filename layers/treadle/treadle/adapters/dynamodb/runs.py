@@ -26,7 +26,7 @@ from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot, StartSlot
+from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
 from treadle.model.records import each_readable, integer, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
@@ -513,6 +513,7 @@ _FIELDS = (
     several("slots", Slot, pool=text, number=integer, attempt=integer),
     several("starts", StartSlot, pool=text, number=integer, at=integer),
     Field("turns", lambda stored: texts(stored or {}), lambda turns: dict(turns) or None),
+    Field("overlap", lambda stored: None if stored is None else Overlap(stored)),
     Field("next_at", whole),
 )
 _NAME = named("run", "run_id")
