@@ -1440,7 +1440,7 @@ MUTANTS = (
         "engine/pools/granter.py",
         "return later if later.has_priority_of(first) else first",
         "return later",
-        (f"{POOL_FLOW}[turns]", "tests/unit/test_pools.py::test_priority_comes_before_turns"),
+        (f"{POOL_CHECKS}only_runs_of_the_highest_priority_are_in_turn",),
     ),
     Mutant(
         "turn of a run that could not start",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from treadle.definitions.errors import LaunchUncertainError
+from treadle.definitions.runs import PRIORITY_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
 from treadle.engine.launch.attempts import queue_next_attempt
@@ -11,7 +12,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
-from treadle.model.pools import Holder, PoolState, Slot, start_times
+from treadle.model.pools import Holder, PoolState, Slot, start_times, turn_of
 from treadle.model.runs import Failure, Run
 from treadle.model.targets import JobSettings, StartContract
 from treadle.testing.pools import DeclaredPools, Pool
@@ -449,15 +450,17 @@ def test_turns_that_are_declared_and_removed_while_runs_wait_lose_none() -> None
 
 
 def test_run_that_cannot_start_leaves_its_turn_to_the_next_of_its_value() -> None:
+    later = next(name for name in "bcdefghijk" if turn_of(name) > turn_of("acme"))
     engine = Engine(
         {
-            "crm": Pool("crm", 9, jobs=["load"], turns_by="customer"),
+            "crm": Pool("crm", 1, jobs=["load"], turns_by="customer"),
             "zoo": Pool("zoo", 0, tag="zoo"),
         }
     )
     engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
     engine.create("a1", zoo="1", customer="acme")
     engine.create("a2", customer="acme")
+    engine.create("later", customer=later)
 
     engine.granter.grant("crm", engine.clock.now() + 60_000)
 
@@ -466,3 +469,20 @@ def test_run_that_cannot_start_leaves_its_turn_to_the_next_of_its_value() -> Non
     moved = engine.run("a1").waiting
     assert moved is not None
     assert moved.pool == "zoo"
+
+
+def test_only_runs_of_the_highest_priority_are_in_turn() -> None:
+    engine = Engine({"crm": Pool("crm", 1, jobs=["load"], turns_by="customer")})
+    engine.stores.pools.declare(DeclaredPools(engine.declared).states, ())
+    engine.create("low", customer="b")
+    engine.create("high1", "high2", customer="acme", **{PRIORITY_TAG: "1"})
+    started: list[str] = []
+
+    for _ in range(3):
+        engine.granter.grant("crm", engine.clock.now() + 60_000)
+        engine.launch()
+        [running] = engine.started
+        started.append(running)
+        engine.report(running, Status.SUCCESS)
+
+    assert started == ["high1", "high2", "low"]
