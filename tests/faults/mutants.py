@@ -1161,8 +1161,8 @@ MUTANTS = (
     Mutant(
         "cancellation that is forgotten if RECONCILE dies before the target receives it",
         "engine/record/max_runtime.py",
-        "return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)",
-        "return replace(run, cancellations=kept, next_at=None)",
+        "cause, now), next_at=now + CANCEL_AGAIN_MS)",
+        "cause, now), next_at=None)",
         ("tests/faults/test_max_runtime_faults.py::test_run_ends_wherever_reconcile_dies",),
     ),
     Mutant(

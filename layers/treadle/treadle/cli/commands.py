@@ -28,6 +28,7 @@ from treadle.cli.params import params
 from treadle.cli.partitions import partition
 from treadle.cli.pools import pool
 from treadle.cli.port import port_files
+from treadle.cli.rehearse import rehearse
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.sensors import sensor
@@ -64,6 +65,7 @@ def treadle() -> None:
 for each in (
     init,
     dev,
+    rehearse,
     engine,
     move,
     sensor,

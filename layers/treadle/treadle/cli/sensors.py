@@ -125,7 +125,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "next tick": when(view.next_tick_at) if view.next_tick_at else None,
             "lag": None if view.lag_seconds is None else f"{view.lag_seconds:g} s",
             "failures": f"{view.failure_streak} in a row" if view.failure_streak else None,
-            "held up until": when(view.resume_at) if view.resume_at else None,
+            "backs off until": when(view.resume_at) if view.resume_at else None,
             "runs in 24 h": _run_counts(view),
             "cursor": view.cursor,
             "version": view.cursor_epoch,

@@ -192,6 +192,20 @@ class UnreadableRecordError(TreadleError):
         self.reason = f"unreadable: {reason}"
 
 
+class UnrecordedInputError(TreadleError):
+    """A rehearsal read what was not recorded with the tick; nothing of the sensor's code is wrong.
+
+    Args:
+        what: what it read, as the subject of a sentence.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The tick cannot be rehearsed: {what} is not recorded. Test the code with values of your own, or rehearse "
+            "it from the deployed stack."
+        )
+
+
 class EngineMismatchError(TreadleError):
     """The engine of a function is gone, or another one uses its tables; nothing was committed."""
 

@@ -21,6 +21,7 @@ from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
+from treadle.operate.recorded_ticks import RecordedTicks
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
@@ -133,6 +134,7 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),
         PoolOperations(stores.pools, stores.runs, engine.dispatches, dict, clock),
+        RecordedTicks(stores, NAMESPACE),
     )
 
 

@@ -18,10 +18,9 @@ from treadle.dev.lines import Line, logged
 from treadle.dev.messages import STORES, Load
 from treadle.dev.state import NAME as STATE_FILE
 from treadle.dev.state import read_state, write_state
-from treadle.dev.template import Template
+from treadle.dev.template import FUNCTIONS, SHARED, TEMPLATE, Template, local_environment, read_template
 from treadle.dev.watch import Snapshot, snapshot
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.testing.bus import NAMESPACE
 from treadle.testing.stores import InMemoryStores
 
 WATCH_SECONDS = 0.2
@@ -30,10 +29,6 @@ SAVE_MS = 10_000
 
 STATE = ".treadle"
 """The folder, in the project's, of what belongs to `treadle dev`; no part of the project."""
-
-_FUNCTIONS, _SHARED, _TEMPLATE = "functions/sensors", "layers/project/python", "template.yaml"
-_ABSENT = ("TREADLE_ENGINE_ID", "TREADLE_PROJECT")
-"""Variables that a deployed function has: there is neither an engine nor a stack."""
 
 _QUIET = {Decision.DUPLICATE, Decision.NOT_DUE, Decision.STOPPED}
 _LOADERS = 8
@@ -147,15 +142,15 @@ class DevProject:
         """Load the functions whose code or environment has changed, or that are new; forget those that are gone."""
         if self._has_changed(self.root / CONFIG):
             self._read_again(self._take_config)
-        if self._has_changed(self.root / _TEMPLATE):
+        if self._has_changed(self.root / TEMPLATE):
             self._read_again(self._take_template)
-        is_shared = self._has_changed(self.root / _SHARED)
-        folders = {each.parent for each in (self.root / _FUNCTIONS).glob("*/app.py")}
+        is_shared = self._has_changed(self.root / SHARED)
+        folders = {each.parent for each in (self.root / FUNCTIONS).glob("*/app.py")}
         for folder in sorted(folders):
             if self._has_changed(folder) or is_shared:
                 self._load(folder)
         for name in self.engine.lanes.keys() - {folder.name for folder in folders}:
-            self._seen.pop(self.root / _FUNCTIONS / name, None)
+            self._seen.pop(self.root / FUNCTIONS / name, None)
             self.engine.lanes.pop(name).function.close()
             self._say(Line(name, "removed"))
 
@@ -195,20 +190,10 @@ class DevProject:
                 self._load(folder)
 
     def _read_template(self) -> Template:
-        path = self.root / _TEMPLATE
-        try:
-            return Template(self._parse(path.read_text()), self._config.parameters)
-        except (OSError, ValueError, AttributeError) as error:
-            msg = f"{path} cannot be read as a template: {error}. Correct it."
-            raise SettingsError(msg) from error
+        return read_template(self.root / TEMPLATE, self._parse, self._config.parameters)
 
     def _environment(self, folder: Path) -> Mapping[str, str]:
-        found = self._template.environment(folder.relative_to(self.root).as_posix()) or {}
-        return {
-            **{name: value for name, value in found.items() if name not in _ABSENT},
-            "TREADLE_NAMESPACE": NAMESPACE,
-            "TREADLE_QUEUE_URL": "local",
-        }
+        return local_environment(self._template, folder.relative_to(self.root).as_posix())
 
     def _load(self, folder: Path) -> None:
         name = folder.name
@@ -224,7 +209,7 @@ class DevProject:
 
         def load() -> Load:
             set_by_template = self._environments[folder] = self._environment(folder)
-            return Load(folder, self.root / _SHARED, {**os.environ, **set_by_template}, self._started_at)
+            return Load(folder, self.root / SHARED, {**os.environ, **set_by_template}, self._started_at)
 
         function = SensorFunction(
             *(self._zygote, folder, load, objects),

@@ -1,7 +1,7 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
@@ -232,6 +232,12 @@ class InMemoryTickStore:
         """Return the newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
         return [self._listed(key) for key in found[:limit]]
+
+    def between(self, sensor: str, first: str, last: str, *, ascending: bool = True) -> Iterator[Tick]:
+        """Yield a sensor's complete records whose ids are in a range."""
+        names = sorted(name for of, name in self._tables.ticks if of == sensor and first <= name <= last)
+        for name in names if ascending else reversed(names):
+            yield self._listed((sensor, name))
 
     def page(
         self,
