@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
-from treadle.model.pools import Holder, Overlap, PoolState
+from treadle.model.pools import Holder, Overlap, PoolState, order_of
 from treadle.model.runs import RUN_REPLACED, Cancellation
 
 VALUE = f"pools/people?value={quote(AWKWARD)}"
@@ -157,3 +157,23 @@ def test_a_pool_that_does_not_exist_is_reported(visit: Visit) -> None:
 
     visit.refused(404)
     visit.sees("Pool 'job:none' does not exist.")
+
+
+def test_pool_of_starts_per_minute_shows_when_the_next_one_is_possible(visit: Visit, world: World) -> None:
+    first, _ = world.fill_pool()
+    tables, now = world.instance._tables, world.instance.clock.now()
+    tables.pools["starts:crm"] = PoolState("starts:crm", 1)
+    tables.slots["starts:crm"] = {Holder(1, first.launch_id, now - 5_000)}
+    tables.waiters["starts:crm"] = {order_of(0, now, 0, first.run_id): first.run_id}
+    visit.go("pools/starts%3Acrm", "Pool starts:crm")
+
+    expect(fact(visit, "Limit")).to_have_text("1 per minute")
+    expect(fact(visit, "State")).to_contain_text("next start at")
+    expect(fact(visit, "Starts in the last 60 seconds")).to_have_text("1")
+    expect(rows(visit, "Starts granted in the last 60 seconds")).to_have_count(1)
+    visit.presses("Set limit …")
+    visit.page.get_by_label("Starts per minute; 0 for a pause").fill("5")
+    visit.presses("Set the limit")
+
+    visit.sees_status("The limit of pool starts:crm is 5 instead of the declared 1")
+    assert tables.pools["starts:crm"].override == 5

@@ -9,7 +9,19 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, Holder, Overlap, PoolState, PoolWait, Slot, Waiter
+from treadle.model.pools import (
+    BEYOND,
+    LAST_TURN,
+    MINUTE_MS,
+    Holder,
+    Overlap,
+    PoolState,
+    PoolWait,
+    Slot,
+    StartSlot,
+    Waiter,
+    order_of,
+)
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.ports.pools import SlotTakenError
 
@@ -146,6 +158,143 @@ def test_any_number_of_runs_hold_slots_beyond_the_limit(stores: Stores) -> None:
     assert stores.pools.holders(POOL) == [Holder(BEYOND, "r2-1")]
     change(stores, replace(both, slots=()), both)
     assert stores.pools.holders(POOL) == []
+
+
+STARTS = "starts:job:process"
+
+
+def start(stores: Stores, record: Run, at: int, number: int = 1, *slots: Slot) -> Run:
+    """Grant a waiting run a start, and slots."""
+    after = replace(record, waiting=None, slots=slots, starts=(StartSlot(STARTS, number, at),))
+    return change(stores, after, record)
+
+
+def test_slot_of_a_start_is_free_again_after_a_minute_and_not_before(stores: Stores) -> None:
+    first = create(stores, waiting("r1", "a", STARTS))
+    second = create(stores, waiting("r2", "b", STARTS))
+    granted_first = start(stores, first, NOW)
+
+    with pytest.raises(SlotTakenError, match="r2"):
+        start(stores, second, NOW + MINUTE_MS - 1)
+
+    assert stores.runs.get("r2") == second
+    assert stores.pools.waiters(STARTS, 9) == [Waiter("r2", "b")]
+    assert stores.runs.get("r1") == granted_first
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW)]
+    assert [stores.pools.holders(STARTS)[0].is_held(NOW + ms) for ms in (MINUTE_MS - 1, MINUTE_MS)] == [
+        True,
+        False,
+    ]
+
+    start(stores, second, NOW + MINUTE_MS)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r2-1", NOW + MINUTE_MS)]
+    assert stores.pools.waiters(STARTS, 9) == []
+
+
+def test_start_is_granted_only_with_all_slots(stores: Stores) -> None:
+    first, second = create(stores, waiting("r1", "a")), create(stores, waiting("r2", "b"))
+    change(stores, granted(first), first)
+
+    with pytest.raises(SlotTakenError, match="r2"):
+        start(stores, second, NOW, 1, Slot("other", 1, 1), Slot(POOL, 1, 1))
+
+    assert stores.pools.holders(STARTS) == stores.pools.holders("other") == []
+    assert stores.runs.get("r2") == second
+    start(stores, second, NOW, 2, Slot("other", 1, 1))
+    assert stores.pools.holders(STARTS) == [Holder(2, "r2-1", NOW)]
+    assert stores.pools.holders("other") == [Holder(1, "r2-1")]
+
+
+def test_end_of_a_run_returns_no_start(stores: Stores) -> None:
+    record = create(stores, waiting("r1", "a", STARTS))
+    started = start(stores, record, NOW)
+
+    change(stores, replace(started, starts=(), status=Status.SUCCESS), started)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW)]
+
+
+def test_start_of_the_next_attempt_takes_a_slot_of_its_own(stores: Stores) -> None:
+    record = create(stores, waiting("r1", "a", STARTS))
+    started = start(stores, record, NOW)
+    again = replace(started, attempt=2, starts=(), waiting=PoolWait(STARTS, "c", NOW))
+
+    start(stores, change(stores, again, started), NOW + 1, 2)
+
+    assert stores.pools.holders(STARTS) == [Holder(1, "r1-1", NOW), Holder(2, "r1-2", NOW + 1)]
+
+
+FIRST, SECOND = "!00000000001", "!00000000002"
+PLACES = {name: order_of(0, NOW + since, 0, name) for since, name in enumerate(("r1", "r2", "r3", "r4"))}
+
+
+def in_turn(run_id: str, turn: str) -> Run:
+    record = run(run_id, turns={POOL: turn}) if turn else run(run_id)
+    return replace(record, waiting=PoolWait(POOL, PLACES[run_id], NOW))
+
+
+def test_queue_that_takes_turns_is_ordered_by_turn_and_then_by_age(stores: Stores) -> None:
+    for run_id, turn in (("r1", SECOND), ("r2", ""), ("r3", FIRST), ("r4", SECOND)):
+        create(stores, in_turn(run_id, turn))
+
+    found = stores.pools.waiters(POOL, 9)
+    assert [(each.run_id, each.turn, each.since) for each in found] == [
+        ("r3", FIRST, NOW + 2),
+        ("r1", SECOND, NOW),
+        ("r4", SECOND, NOW + 3),
+        ("r2", LAST_TURN, NOW + 1),
+    ]
+    after = [each.run_id for each in stores.pools.waiters(POOL, 9, found[0].after(FIRST))]
+    assert after == ["r1", "r4", "r2"]
+    assert [each.run_id for each in stores.pools.waiters(POOL, 1, found[0].after(SECOND))] == ["r2"]
+    assert stores.pools.waiters(POOL, 9, found[0].after(LAST_TURN)) == []
+
+
+def test_grant_in_turn_is_noted_with_it(stores: Stores) -> None:
+    first, second = create(stores, in_turn("r1", SECOND)), create(stores, in_turn("r2", FIRST))
+    assert stores.pools.last_turn(POOL) == ""
+
+    held = change(stores, granted(first), first)
+    assert stores.pools.last_turn(POOL) == SECOND
+    assert stores.runs.get("r1") == held
+    assert [each.run_id for each in stores.pools.waiters(POOL, 9)] == ["r2"]
+
+    # Neither a change of its place, nor its end, is a grant.
+    moved = change(stores, replace(second, waiting=PoolWait("other", PLACES["r2"], NOW)), second)
+    change(stores, replace(moved, waiting=None, status=Status.CANCELED), moved)
+    third = create(stores, in_turn("r3", FIRST))
+    change(stores, replace(third, waiting=None, status=Status.CANCELED), third)
+    change(stores, replace(held, slots=(), status=Status.SUCCESS), held)
+    assert stores.pools.last_turn(POOL) == SECOND
+    assert stores.pools.waiters(POOL, 9) == []
+
+
+def test_turn_that_another_run_was_granted_is_not_noted_by_a_refused_grant(stores: Stores) -> None:
+    first, second = create(stores, in_turn("r1", FIRST)), create(stores, in_turn("r2", SECOND))
+    change(stores, granted(first), first)
+
+    with pytest.raises(SlotTakenError):
+        stores.runs.replace(granted(second), second)
+
+    assert stores.pools.last_turn(POOL) == FIRST
+
+
+def test_run_without_a_turn_is_granted_in_the_last_one(stores: Stores) -> None:
+    """It has waited since before its pool took turns, at a place without one."""
+    record = create(stores, in_turn("r1", ""))
+
+    held = change(stores, replace(granted(record), turns={POOL: LAST_TURN}), record)
+
+    assert stores.pools.last_turn(POOL) == LAST_TURN
+    assert stores.pools.waiters(POOL, 9) == []
+    again = change(
+        stores, replace(held, slots=(), attempt=2, waiting=PoolWait(POOL, PLACES["r2"], NOW)), held
+    )
+    [waiter] = stores.pools.waiters(POOL, 9)
+    assert (waiter.turn, waiter.since, waiter.has_turn) == (LAST_TURN, NOW + 1, False)
+    change(stores, replace(again, waiting=None, status=Status.CANCELED), again)
+    assert stores.pools.waiters(POOL, 9) == []
 
 
 def test_run_moves_to_the_queue_of_another_pool(stores: Stores) -> None:

@@ -28,7 +28,6 @@ from treadle.engine.reconcile import reconciler
 from treadle.engine.record import run_state
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import Report, fold
-from treadle.model.pools import PoolState
 from treadle.model.runs import Run
 from treadle.model.targets import Execution, JobSettings
 from treadle.testing.bus import InMemoryBus
@@ -38,7 +37,7 @@ from treadle.testing.pools import DeclaredPools, Pool
 JOBS = ("load", "clean", "both")
 POOLS = {
     "p": Pool("p", 3, jobs=["load", "both"]),
-    "q": Pool("q", 2, jobs=["clean", "both"]),
+    "q": Pool("q", 2, jobs=["clean", "both"], turns_by="customer"),
     "customer": Pool("customer", 1, tag="customer", per_value=True),
 }
 KEYS = ("p", "q", "customer=a", "customer=b")
@@ -82,7 +81,7 @@ class SharedPools:
 
     def declare(self) -> None:
         """Declare the pools."""
-        self.stores().pools.declare([PoolState(each.name, each.limit) for each in POOLS.values()], ())
+        self.stores().pools.declare(DeclaredPools(POOLS).states, ())
 
     def note_queues(self) -> None:
         """Note all queues, as PUBLISH does for each run that joins one."""
@@ -175,7 +174,10 @@ class PoolWorker:
         run_id = uuid4().hex
         pools = self._pools.of(job, tags)
         queued = {"1/0": {"QUEUED": now}}
-        run = Run(run_id, job, "watch", run_id, "t", "{}", tags, now, reached=queued, pools=pools)
+        turns = self._pools.turns(pools, tags)
+        run = Run(
+            run_id, job, "watch", run_id, "t", "{}", tags, now, reached=queued, pools=pools, turns=turns
+        )
         waiting = with_wait(run)
         assert self._stores.runs.create(waiting) is None
         assert waiting.waiting is not None
@@ -215,7 +217,7 @@ class PoolWorker:
     def limit(self) -> None:
         """Lower or restore a limit, as an operator does; only restore it if the race is extended."""
         pool = random.choice([POOLS["p"], POOLS["q"]])
-        lower = () if self._shared.has("extended") else range(pool.limit)
+        lower = () if self._shared.has("extended") else range(pool.limit or 0)
         self._stores.pools.set_override(pool.name, random.choice([None, *lower]), "ann", 0)
 
     def reconcile(self) -> None:

@@ -97,6 +97,41 @@ UNFOUND = PoolScenario(
 )
 """The target has no tokens, and only lists what it was asked to start."""
 
+RATED = PoolScenario(
+    (Pool("rate", jobs=["load"], starts_per_minute=2), Pool("p", 3, jobs=["load", "clean"])),
+    (
+        (0, requested("flaky", dagster__max_retries="1") + requested("a b c d")),
+        (1, requested("high", dagster__priority="5") + requested("x", "clean")),
+        (9, requested("e f")),
+    ),
+    ((2, ("limit", "starts:rate", 1)), (6, ("limit", "starts:rate", 0)), (8, ("limit", "starts:rate", None))),
+    TargetFaults(flaky=frozenset({"flaky"}), busy=frozenset({"b"})),
+)
+"""Two runs may start per minute, of a pool that limits the runs in progress as well; the number is lowered and reset."""
+
+_OTHER = Pool("q", 1, jobs=["clean"])
+TURNS = PoolScenario(
+    (Pool("p", 3, jobs=["load", "clean"]), _OTHER),
+    (
+        (0, requested("a1 a2 a3 a4", customer="acme") + requested("b1 b2", customer="b")),
+        (3, requested("a5 a6", customer="acme") + requested("c1", customer="c") + requested("none")),
+        (
+            4,
+            requested("high", customer="acme", dagster__priority="5") + requested("x", "clean", customer="b"),
+        ),
+    ),
+    (
+        (2, ("declare", (Pool("p", 3, jobs=["load", "clean"], turns_by="customer"), _OTHER), ())),
+        (12, ("declare", (Pool("p", 3, jobs=["load", "clean"]), _OTHER), ())),
+    ),
+)
+"""Runs of several customers take turns, beside runs that have waited since before that, and a pool without turns."""
+
+STEADY = PoolScenario(
+    (Pool("rate", jobs=["load"], starts_per_minute=2),), ((0, requested("a b c d e f g h")),)
+)
+"""Two runs may start per minute, and nothing else limits them."""
+
 PAIRED = PoolScenario((Pool("p", 1, jobs=["load"]),), ((0, requested("a b")),))
 """One of two runs waits: small enough for two faults."""
 
@@ -127,6 +162,8 @@ SCENARIOS = {
     "lost": LOST,
     "unsure": UNSURE,
     "unfound": UNFOUND,
+    "rated": RATED,
+    "turns": TURNS,
     "skipped": SKIPPED,
     "latest": LATEST,
     "canceled": CANCELED,

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -41,7 +41,7 @@ from treadle.engine.registry.registry_sync import CLOSED_MS
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
 from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
-from treadle.model.pools import BEYOND, Overlap, pool_of_job
+from treadle.model.pools import BEYOND, MINUTE_MS, Overlap, StartSlot, Waiter, is_of_starts, pool_of_job
 from treadle.model.runs import RUN_REPLACED, RUN_SKIPPED, Claim, PendingStart, Run, pool_changes
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.model.ticks import PlannedRun, Tick, TickKind
@@ -57,7 +57,6 @@ from treadle.testing.targets import NAMED
 
 SECONDS = 60
 PAUSE_SECONDS = 1_200
-MINUTE_MS = 60_000
 RECONCILE_MS = 60_000
 INDEX_LAG_MS = 10_000
 """By how much the simulated indexes lag; those of DynamoDB Local do not."""
@@ -267,6 +266,8 @@ class PoolSimulation(Simulation):
     pools: list[tuple[int, dict[str, Pool]]] = field(default_factory=list)
     writes: list[tuple[int, Run]] = field(default_factory=list)
     granted: dict[str, int] = field(default_factory=dict)
+    starts: dict[str, list[StartSlot]] = field(default_factory=dict)
+    last_turns: dict[str, str] = field(default_factory=dict)
     newest: dict[str, str] = field(default_factory=dict)
     dispatches: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
@@ -307,11 +308,12 @@ class PoolSimulation(Simulation):
     def _declare(self, pools: dict[str, Pool], *, closed: frozenset[str] = frozenset()) -> None:
         """Declare exactly these pools, as a deployment does."""
         now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
-        states = [
-            replace(pool.state, closed_until=now + CLOSED_MS if pool.name in closed else None)
-            for pool in pools.values()
-        ]
-        self.stores.pools.declare(states, before.keys() - pools.keys())
+        states = {
+            state.name: replace(state, closed_until=now + CLOSED_MS if state.name in closed else None)
+            for state in DeclaredPools(pools).states
+        }
+        removed = {state.name for state in DeclaredPools(before).states} - states.keys()
+        self.stores.pools.declare(states.values(), removed)
         self.pools.append((now, pools))
         self._note_limits()
 
@@ -330,10 +332,18 @@ class PoolSimulation(Simulation):
         seen = [pools for at, pools in self.pools if at <= self.clock.now() - MAX_AGE_MS]
         return DeclaredPools(seen[-1] if seen else self.pools[0][1]).of(job, tags)
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the turns of a run in its pools, as declared now."""
+        return DeclaredPools(self.pools[-1][1]).turns(keys, tags)
+
     def pools_of(self, launch_id: str) -> tuple[str, ...]:
         """Return the pools that an attempt's run is in, as declared now."""
         run = self.stores.tables.runs[launch_id.rpartition("-")[0]]
         return DeclaredPools(self.pools[-1][1]).of(run.job, run.tags)
+
+    def key_of(self, launch_id: str) -> str | None:
+        """Return the run key of an attempt."""
+        return self.stores.tables.runs[launch_id.rpartition("-")[0]].run_key
 
     def under_way(self, pool: str, *, redriven: bool = True) -> list[Interval]:
         """Return the executions of a pool that are under way, as the target knows them."""
@@ -468,7 +478,10 @@ class PoolSimulation(Simulation):
         engine, launches = self.engine, self._queue(self.launches)
         grants = FixedGrants({SENSOR: frozenset(JOB_NAMES)})
         dispatcher = engine.dispatcher(launches, grants, InMemoryBus())
-        engine.reconciler(dispatcher, launches, self.settings, self._target()).reconcile(SECONDS)
+        dispatches = self._queue(self.dispatches)
+        engine.reconciler(
+            dispatcher, launches, self.settings, self._target(), dispatches=dispatches
+        ).reconcile(SECONDS)
 
     # Time.
 
@@ -544,25 +557,52 @@ class PoolSimulation(Simulation):
         if after.waiting is not None and after.status is not Status.QUEUED:
             self.problems.append(f"I13: {after.run_key} waits although it is {after.status}")
         changed = pool_changes(before, after)
-        if any(slot.number != BEYOND for slot, _ in changed.taken) and before is not None:
+        for start, launch_id in changed.starts:
+            self.starts.setdefault(launch_id, []).append(start)
+            self._check_starts(start)
+        took = changed.starts or any(slot.number != BEYOND for slot, _ in changed.taken)
+        if took and before is not None:
             self.granted[after.launch_id] = self.clock.now()
             self._check_order(before, after)
 
+    def _check_starts(self, start: StartSlot) -> None:
+        """Check that a pool of starts per minute has granted no more in the 60 seconds up to this grant."""
+        others = [each for of in self.starts.values() for each in of if each.pool == start.pool]
+        granted = [each for each in others if start.at - MINUTE_MS < each.at <= start.at]
+        name = start.pool.partition("=")[0]
+        # A limit is read at most a few seconds before a grant, except by a process that was paused in between.
+        was_paused = any(fault == "paused" for _, fault in self.faults.injected)
+        since = start.at - (PAUSE_SECONDS * 1000 if was_paused else MINUTE_MS)
+        limit = self.limit_since(name, since)
+        if len(granted) > limit:
+            self.problems.append(
+                f"starts: {len(granted)} of {start.pool} were granted in a minute, of {limit}"
+            )
+
     def _check_order(self, before: Run, after: Run) -> None:
-        """Check that a granted run was the first of those that could start (I13), or the newest that was granted."""
-        place = before.waiting.order if before.waiting is not None else ""
-        own = pool_of_job(after.job)
-        if own in before.pools and self._overlap(own).keeps_latest and before.waiting is not None:
-            if before.waiting.age < self.newest.get(own, ""):
-                self.problems.append(f"{after.run_key} was granted after a newer run")
-            self.newest[own] = before.waiting.age
+        """Check that a granted run was the first of those that could start (I13), or the newest that was granted.
+
+        The first is that by priority, turn and age.
+        """
+        place, pool = before.place, pool_of_job(after.job)
+        if place is None:
             return
+        if pool in before.pools and self._overlap(pool).keeps_latest:
+            if place.age < self.newest.get(pool, ""):
+                self.problems.append(f"{after.run_key} was granted after a newer run")
+            self.newest[pool] = place.age
+            return
+        own = Waiter(before.run_id, place.order)
+        last, self.last_turns[place.pool] = self.last_turns.get(place.pool, ""), own.turn
+
+        def rank(waiter: Waiter) -> tuple[object, ...]:
+            return -waiter.priority, waiter.turn <= last, waiter.turn, waiter.order
+
         for other in self.stores.tables.runs.values():
-            if before.waiting is None or other.waiting is None or other.waiting.order >= place:
-                continue
-            if other.waiting.pool != before.waiting.pool:
+            if other.place is None or other.place.pool != place.pool:
                 continue  # Order holds within a queue.
-            if all(self._has_room(pool, after.launch_id) for pool in other.pools):
+            is_first = rank(Waiter(other.run_id, other.place.order)) < rank(own)
+            if is_first and all(self._has_room(pool, after.launch_id) for pool in other.pools):
                 self.problems.append(f"I13: {after.run_key} was granted before {other.run_key}")
 
     def _overlap(self, pool: str) -> Overlap:
@@ -572,7 +612,12 @@ class PoolSimulation(Simulation):
     def _has_room(self, pool: str, without: str = "") -> bool:
         """Return whether a pool has a free slot, not counting what one attempt holds."""
         state = self.stores.pools.state(pool.partition("=")[0])
-        held = [each for each in self.stores.pools.holders(pool) if each.launch_id != without]
+        now = self.clock.now()
+        held = [
+            each
+            for each in self.stores.pools.holders(pool)
+            if each.launch_id != without and each.is_held(now)
+        ]
         return state is not None and state.closed_until is None and len(held) < state.limit_of(pool)
 
     def _started(self, begun: Interval) -> None:
@@ -582,7 +627,13 @@ class PoolSimulation(Simulation):
         # What was granted is started, although the limit may have been lowered since the granter looked.
         since = self.granted.get(begun.launch_id, self.clock.now()) - MINUTE_MS
         since -= PAUSE_SECONDS * 1000 if any(fault == "paused" for _, fault in self.faults.injected) else 0
-        for pool in self.pools_of(begun.launch_id):
+        pools = self.pools_of(begun.launch_id)
+        of_starts = {each.pool for each in self.starts.get(begun.launch_id, ())}
+        if len(self.pools) == 1 and of_starts != {pool for pool in pools if is_of_starts(pool)}:
+            self.problems.append(f"starts: {run.run_key} was started without a grant of {pools}")
+        for pool in pools:
+            if is_of_starts(pool):
+                continue
             declared = [at for at, pools in self.pools if pool.partition("=")[0] in pools]
             # A start that was on its way when the pool came into being.
             if pool in beyond or (len(self.pools) > 1 and self.clock.now() < self.pools[-1][0] + CLOSED_MS):
@@ -620,6 +671,8 @@ class PoolSimulation(Simulation):
         state = self.stores.pools.state(pool.partition("=")[0])
         if state is None or state.closed_until is not None:
             return {""} if state is None else set()
+        if is_of_starts(pool):
+            return {""} if self._has_room(pool) else set()
         runs, holders = self.stores.tables.runs, self.stores.pools.holders(pool)
         in_doubt = {
             each.launch_id
@@ -735,7 +788,16 @@ def _of_end(simulation: PoolSimulation) -> Iterator[str]:
 def _of_items(simulation: PoolSimulation) -> Iterator[str]:
     """Check that no slot and no place in a queue is left whose run does not hold it or wait there."""
     tables = simulation.stores.tables
-    held = {(pool, each.number, each.launch_id) for pool, of in tables.slots.items() for each in of}
+    held = {
+        (pool, each.number, each.launch_id)
+        for pool, of in tables.slots.items()
+        for each in of
+        if not is_of_starts(pool)
+    }
+    for pool, of in tables.slots.items():
+        most = max(limit for _, name, limit in simulation.limits if name == pool.partition("=")[0])
+        if is_of_starts(pool) and len(of) > most:
+            yield f"I12: {len(of)} slots of {pool} are left, of {most}"
     named = {
         (slot.pool, slot.number, f"{run.run_id}-{slot.attempt}")
         for run in tables.runs.values()

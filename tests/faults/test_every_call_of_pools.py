@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.faults.injection import CALL_FAULTS
-from tests.faults.pool_scenarios import CANCELED, PAIRED, SCENARIOS, SEVERAL, UNREPORTED
+from tests.faults.pool_scenarios import (
+    CANCELED,
+    PAIRED,
+    RATED,
+    SCENARIOS,
+    SEVERAL,
+    STEADY,
+    TURNS,
+    UNREPORTED,
+)
 from tests.faults.pool_simulation import PoolScenario, PoolSimulation, violations
 from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
@@ -93,6 +102,28 @@ def test_slot_is_granted_in_the_moment_in_which_it_is_free(name: str) -> None:
     assert set(simulated(SCENARIOS[name]).longest_idle.values()) <= {0}
 
 
+def test_values_are_in_turn_by_the_history_of_the_target() -> None:
+    simulation = simulated(TURNS)
+
+    started = [simulation.key_of(each.launch_id) for each in simulation.jobs_run.intervals]
+    assert violations(simulation) == []
+    # Those of minute 3: the customer with a backlog does not delay the others.
+    assert started.index("c1") < started.index("a6")
+    assert started.index("none") < started.index("a6")
+
+
+def test_starts_of_a_minute_are_as_many_as_allowed_by_the_history_of_the_target() -> None:
+    simulation = simulated(STEADY)
+
+    times = [each.started_at for each in simulation.jobs_run.intervals]
+    between = [later - earlier for earlier, later in zip(times, times[2:], strict=False)]
+    assert violations(simulation) == []
+    assert len(times) == 8
+    assert min(between) >= 60_000
+    # A message to grant comes a second later at most, and so does nothing wait for RECONCILE's next pass.
+    assert max(between) <= 61_000
+
+
 def test_scenarios_reach_every_method_of_the_store() -> None:
     methods = {f"PoolStore.{name}" for name in vars(PoolStore) if not name.startswith("_")}
     calls = [call for scenario in SCENARIOS.values() for call in simulated(scenario).faults.calls]
@@ -100,7 +131,7 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
     assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
 
 
-ALL_FAULTS = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled")
+ALL_FAULTS = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled", "rated", "turns")
 INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
     (name, Fault.KILL_AFTER) for name in SCENARIOS if name not in ALL_FAULTS
 ]
@@ -137,7 +168,9 @@ def test_no_two_faults_exceed_a_limit_or_leave_a_slot(first: Fault) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
-    "scenario", [SEVERAL, UNREPORTED, CANCELED], ids=["several", "unreported", "canceled"]
+    "scenario",
+    [SEVERAL, UNREPORTED, CANCELED, RATED, TURNS],
+    ids=["several", "unreported", "canceled", "rated", "turns"],
 )
 def test_many_faults_exceed_no_limit_and_leave_no_slot(scenario: PoolScenario, seed: int) -> None:
     chance = random.Random(seed)

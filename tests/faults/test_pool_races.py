@@ -1,11 +1,13 @@
 """Races of real processes that create, grant, start and end runs of pools on DynamoDB Local, and are killed."""
 
+import contextlib
 import multiprocessing
 import os
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -14,9 +16,15 @@ import pytest
 from tests.faults.pool_race_worker import JOBS, POOLS, SharedPools, race
 from tests.faults.test_races import ROOT, scanned
 from tests.support.tables import create_tables
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.errors import StoreThrottledError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.assembly import Assembly
+from treadle.engine.record.pool_slots import with_wait
+from treadle.model.pools import starts_key
 from treadle.model.runs import Run
-from treadle.testing.pools import DeclaredPools
+from treadle.testing.pools import DeclaredPools, Pool
+from treadle.testing.system import InMemoryQueue, VirtualClock
 
 PROCESSES = 8
 SECONDS = float(os.environ.get("TREADLE_POOL_RACES_SECONDS", "6"))
@@ -130,8 +138,40 @@ def test_processes_that_are_killed_never_exceed_a_limit_and_leave_no_slot(
         (Status.SUCCESS, 1, (), None)
     }
     assert {run.job for run in runs} == set(JOBS)
-    left_items = [item["asset_key"]["S"] for item in scanned(shared.tables.events, "asset_key")]
-    assert [key for key in left_items if key.startswith("#pool/")] == []
+    left_items = [
+        (item["asset_key"]["S"], item["item"]["S"])
+        for item in scanned(shared.tables.events, "asset_key", "item")
+    ]
+    assert {each for each in left_items if each[0].startswith("#pool/")} == {("#pool/q", "turn")}
     # Not only never more, but also as many: otherwise the race would show nothing.
     assert most == LIMITS
     assert killed
+
+
+def test_granters_at_the_same_time_grant_no_more_starts_than_allowed(shared: SharedPools) -> None:
+    pool = Pool("rate", jobs=["load"], starts_per_minute=5)
+    clock, stores, launches = VirtualClock(), shared.stores(), InMemoryQueue()
+    key = starts_key(pool.name)
+    stores.pools.declare(DeclaredPools({pool.name: pool}).states, ())
+    for number in range(20):
+        queued = {"1/0": {"QUEUED": clock.now()}}
+        run = Run(f"r{number}", "load", "", None, "t", "{}", {}, clock.now(), reached=queued, pools=(key,))
+        assert stores.runs.create(with_wait(run)) is None
+
+    def grant(_: int) -> int:
+        engine = Assembly(shared.stores(), clock, RandomTokens(), "race")
+        granted = 0
+        for _ in range(3):
+            with contextlib.suppress(StoreThrottledError):
+                granted += engine.granter(launches).grant(key, clock.now() + 60_000)
+        return granted
+
+    for expected in (5, 10, 15, 20):
+        with ThreadPoolExecutor(6) as granters:
+            list(granters.map(grant, range(6)))
+        runs = stores.runs.get_many([f"r{number}" for number in range(20)]).values()
+        assert sum(run.waiting is None for run in runs) == expected
+        assert len(stores.pools.holders(key)) == 5
+        clock.advance(60)
+    starts = sorted(run.starts[0].at for run in stores.runs.get_many([f"r{n}" for n in range(20)]).values())
+    assert min(later - earlier for earlier, later in zip(starts, starts[5:], strict=False)) >= 60_000

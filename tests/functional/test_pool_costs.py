@@ -24,7 +24,6 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.recorder import StatusChange
-from treadle.model.pools import PoolState
 from treadle.model.registry import JOBS, SENSORS, KeptEntry, RegistryCopy
 from treadle.model.runs import Run, pool_changes
 from treadle.model.targets import JobSettings
@@ -38,6 +37,7 @@ from treadle.testing.targets import InMemoryTarget
 NAMESPACE = "123456789012/us-east-1/treadle"
 SETTINGS = {name: JobSettings(name, "step_functions", f"arn:x:{name}", "-") for name in ("load", "clean")}
 POOL = {"pools/warehouse": json.dumps({"project": "shop", "limit": "1"})}
+STARTS = {"pools/warehouse": json.dumps({"project": "shop", "starts_per_minute": "1"})}
 ENTRIES = {
     f"{SENSORS}/watch": sensor_text("shop", "load", "clean"),
     f"{JOBS}/load": job_text("shop", SETTINGS["load"]),
@@ -66,7 +66,7 @@ class Engine:
         copy = RegistryCopy("default", {path: KeptEntry(text, now) for path, text in entries.items()}, now)
         assert self.stores.registry.replace(replace(copy, revision=self.stores.registry.copy().revision))
         assert set(self.assembly.registry.current().pools) == {"warehouse"} & {name[6:] for name in entries}
-        self.stores.pools.declare([PoolState("warehouse", 1)] if "pools/warehouse" in entries else [], ())
+        self.stores.pools.declare(self.assembly.registry.current().pool_states().values(), ())
         self.dispatcher = self.assembly.dispatcher(self.launches, self.assembly.registry, InMemoryBus())
         self.recorder = self.assembly.recorder(self.assembly.jobs(), self.targets)
 
@@ -124,11 +124,12 @@ def calls_of_a_run(meter: Meter, entries: Mapping[str, str]) -> list[Call]:
     return list(meter.calls)
 
 
+@pytest.mark.parametrize("pool", [POOL, STARTS], ids=["runs at a time", "starts per minute"])
 def test_run_outside_of_all_pools_costs_the_same_requests_and_units_in_an_engine_with_pools(
-    meter: Meter,
+    meter: Meter, pool: Mapping[str, str]
 ) -> None:
     without = calls_of_a_run(meter, {path: text for path, text in ENTRIES.items() if "clean" not in path})
-    with_pools = calls_of_a_run(meter, {**ENTRIES, **POOL})
+    with_pools = calls_of_a_run(meter, {**ENTRIES, **pool})
 
     assert with_pools == without
     assert "TransactWriteItems" not in {call.operation for call in with_pools}
@@ -145,6 +146,22 @@ def test_run_of_a_pool_waits_by_one_transaction(meter: Meter) -> None:
     assert run.waiting is not None
     assert [call.writes for call in meter.calls if call.operation == "TransactWriteItems"] == [2]
     assert run.next_at is None
+
+
+def test_start_is_granted_by_one_transaction_and_ends_without_one(meter: Meter) -> None:
+    engine = Engine({**ENTRIES, **STARTS})
+    run = engine.run_once("clean", "waits")
+    meter.reset()
+
+    engine.assembly.granter(engine.launches).grant("starts:warehouse", engine.clock.now() + 60_000)
+    assert [call.writes for call in meter.calls if call.operation == "TransactWriteItems"] == [3]
+    meter.reset()
+    engine.run_once("load", "other")
+
+    ended = engine.stores.runs.get(run.run_id)
+    assert ended is not None
+    assert (ended.status, ended.pools) == (Status.SUCCESS, ("starts:warehouse",))
+    assert "TransactWriteItems" not in {call.operation for call in meter.calls}
 
 
 def waits(engine: Engine, numbers: range) -> None:

@@ -216,6 +216,16 @@ def test_limits_of_a_job_are_in_its_entry(project: Path) -> None:
     assert (sorted(entry.pools), entry.max_concurrent_runs) == (["nightly", "warehouse"], 5)
 
 
+@pytest.mark.parametrize("kind", ["step_functions", *sorted(UNANSWERING)])
+def test_starts_of_each_target_can_be_limited(project: Path, kind: str) -> None:
+    options = ("--target", kind, "--max-starts-per-minute", "30")
+
+    done = run("new", "job", "load_orders", *options, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert read_project(project / "template.yaml").jobs()["load_orders"].max_starts_per_minute == 30
+
+
 def test_job_with_an_overlap_has_one_run_at_a_time(project: Path) -> None:
     done = run("new", "job", "load_orders", "--overlap", "LATEST", "--root", project)
 
@@ -244,6 +254,7 @@ def test_job_whose_runs_do_not_end_has_no_limit(project: Path, kind: str, option
             ("--tag", "customer", "--per-value"),
             PoolEntry("warehouse", "shop", 5, tag="customer", per_value=True),
         ),
+        (("--turns-by", "customer"), PoolEntry("warehouse", "shop", 5, turns_by="customer")),
         (
             ("--tag", "dagster/owner", "--value", "data team"),
             PoolEntry("warehouse", "shop", 5, tag="dagster/owner", value="data team"),
@@ -260,12 +271,32 @@ def test_pool_is_registered_with_its_limit(
     assert replace(entry, project="shop") == expected
 
 
+def test_pool_of_starts_per_minute_is_registered(project: Path) -> None:
+    done = run("new", "pool", "crm_api", "--starts-per-minute", "30", "--root", project)
+
+    assert done.output.startswith("Pool crm_api has 30 starts per minute. Deploy it")
+    [entry] = read_project(project / "template.yaml").pools().values()
+    assert replace(entry, project="shop") == PoolEntry("crm_api", "shop", None, starts_per_minute=30)
+
+
+def test_pool_without_any_limit_is_not_written(project: Path) -> None:
+    before = contents(project)
+
+    done = run("new", "pool", "crm_api", "--root", project)
+
+    assert done.exit_code != 0
+    assert "A pool has a limit: add --limit N, --starts-per-minute N, or both." in done.output
+    assert contents(project) == before
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (("--per-value",), "add --tag"),
         (("--value", "acme"), "add --tag"),
         (("--tag", "customer", "--value", "a", "--per-value"), "exclude each other"),
+        (("--tag", "customer", "--per-value", "--turns-by", "customer"), "exclude each other"),
+        (("--turns-by", "$customer"), "without quotes"),
         (("--tag", "$customer"), "without quotes"),
         (("--tag", "customer", "--value", 'a"'), "without quotes"),
     ],

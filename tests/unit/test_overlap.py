@@ -359,7 +359,7 @@ def test_run_that_waits_elsewhere_since_before_the_overlap_is_judged_first(overl
     runs = Requests(limited("QUEUE"), other)
     runs.limit("all", 0)
     runs.request("a")
-    runs.stores.pools.declare([limited(overlap).state], ())
+    runs.stores.pools.declare(limited(overlap).states, ())
     runs.request("b")
     runs.limit("all", 1)
 
@@ -494,7 +494,7 @@ def test_slot_in_doubt_counts_as_in_progress() -> None:
 def test_retry_from_before_the_overlap_waits_and_replaces_nothing() -> None:
     runs = Requests(limited("QUEUE"), job=retried)
     runs.request("first", "second", "third")
-    runs.stores.pools.declare([limited("LATEST").state], ())
+    runs.stores.pools.declare(limited("LATEST").states, ())
     runs.finish("first", Status.FAILURE)
     assert runs.statuses() == {"first": "FAILURE", "second": "CANCELED", "third": "STARTED"}
 

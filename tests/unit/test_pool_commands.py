@@ -340,3 +340,96 @@ def test_run_is_shown_with_the_overlap_under_which_it_started(stack: MemoryStack
     stack.instance._tables.runs[run.run_id] = replace(run, overlap=Overlap.SKIP)
 
     assert re.search(r"^overlap +SKIP$", done("run", "show", run.run_id), re.MULTILINE)
+
+
+@pytest.fixture
+def rated(monkeypatch: pytest.MonkeyPatch, stack: MemoryStack) -> MemoryStack:
+    """A deployment with a pool of two starts per minute, for which three runs wait since ten seconds."""
+    instance = TreadleInstance([watch], pools=[Pool("crm", jobs=["load"], starts_per_minute=2)])
+    made = MemoryStack(instance)
+    parts = made.parts
+    monkeypatch.setattr(MemoryStack, "parts", property(lambda _: parts))
+    instance.tick("watch")
+    instance.clock.advance(10)
+    return made
+
+
+def test_pool_of_starts_shows_when_the_next_one_is_possible(rated: MemoryStack) -> None:
+    now = rated.instance.clock.now()
+    granted_at = now - 10_000
+
+    [pool] = shown("pool", "list")
+
+    assert (pool["key"], pool["is_per_minute"], pool["limit"]) == ("starts:crm", True, 2)
+    assert (pool["held"], pool["waiting"], pool["next_start_at"]) == (2, 3, granted_at + 60_000)
+    row = done("pool", "list").splitlines()[1]
+    assert "2 per minute" in row
+    assert row.endswith(f"next start at {timestamp(granted_at + 60_000)[:19]}Z")
+    details = shown("pool", "show", "starts:crm")
+    assert [each["since"] for each in details["holders"]] == [granted_at] * 2
+    text = done("pool", "show", "starts:crm")
+    assert "starts in 60 seconds" in text
+    assert "START GRANTED" in text
+    why = shown("why", "watch", "--run", details["waiters"][1]["run_id"])["summary"]
+    assert "2 of 2 starts per minute were granted in the last 60 seconds, and the next is possible at " in why
+    assert why.endswith(f"{timestamp(granted_at + 60_000)}.")
+
+    rated.instance.clock.advance(50)
+
+    [pool] = shown("pool", "list")
+    assert (pool["held"], pool["next_start_at"]) == (0, None)
+    assert "No start was granted in the last 60 seconds." in done("pool", "show", "starts:crm")
+
+
+def test_limit_of_starts_is_paused_and_reset(rated: MemoryStack) -> None:
+    assert "The limit of pool starts:crm is 0" in done("pool", "set-limit", "starts:crm", "0")
+    [pool] = shown("pool", "list")
+    assert (pool["is_paused"], pool["next_start_at"]) == (True, None)
+    assert "0 (paused)" in done("pool", "list")
+    rated.instance.clock.advance(60)
+    rated.instance.reconcile()
+    assert [pool["waiting"] for pool in shown("pool", "list")] == [3]
+
+    done("pool", "reset-limit", "starts:crm")
+
+    rated.instance.reconcile()
+    assert [pool["waiting"] for pool in shown("pool", "list")] == [1]
+
+
+def test_start_of_a_run_in_doubt_is_not_in_doubt(rated: MemoryStack) -> None:
+    [first, *_] = shown("pool", "show", "starts:crm")["holders"]
+    run = rated.instance._tables.runs[first["run_id"]]
+    failure = Failure("LaunchOutcomeUnknownError", "It may have started.", assumed=True)
+    rated.instance._tables.runs[run.run_id] = replace(run, status=Status.FAILURE, failure=failure)
+
+    [pool] = shown("pool", "list")
+
+    assert pool["in_doubt"] == 0
+    assert done("pool", "free", run.run_id) == f"Run {run.run_id} holds no slots.\n"
+
+
+def test_queue_that_takes_turns_is_shown_in_the_order_of_its_grants(
+    monkeypatch: pytest.MonkeyPatch, stack: MemoryStack
+) -> None:
+    pool = Pool("warehouse", 1, jobs=["load"], turns_by="customer")
+    made = MemoryStack(TreadleInstance([watch], pools=[pool]))
+    parts = made.parts
+    monkeypatch.setattr(MemoryStack, "parts", property(lambda _: parts))
+    made.instance.tick("watch")
+    keys = {run.run_id: run.run_key for run in made.instance.runs()}
+    found = shown("pool", "show", "warehouse")
+    order = [each["run_id"] for each in found["waiters"]]
+
+    assert found["pool"]["turns_by"] == "customer"
+    assert "turns by customer" in done("pool", "list")
+    assert "turns by" in done("pool", "show", "warehouse")
+    why = shown("why", "watch", "--run", order[1])["summary"]
+    assert "it is number 2 in the queue, which takes turns among the values of the tag customer" in why
+    started: list[str] = []
+    while running := [run for run in made.instance.runs() if run.status is Status.STARTED]:
+        started.append(running[0].run_id)
+        made.instance.finish_run(running[0])
+
+    assert [keys[each] for each in started[1:]] == [keys[each] for each in order]
+    # Each customer has a turn before one of them has another.
+    assert len({str(keys[each])[:4] == "acme" for each in started[:2]}) == 2

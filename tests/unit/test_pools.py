@@ -131,6 +131,131 @@ def test_run_needs_a_slot_of_each_of_its_pools() -> None:
     assert keys(instance, Status.STARTED) == ["both", "x2"]
 
 
+def turns(*pools: Pool, requests: Sequence[RunRequest]) -> list[str]:
+    """Return the keys of the runs in the order in which they start, one at a time."""
+    instance = TreadleInstance([requester(*requests)], pools=pools)
+    instance.tick("watch")
+    started: list[str] = []
+    while running := keys(instance, Status.STARTED):
+        [key] = running
+        started.append(str(key))
+        finish(instance, str(key))
+    assert keys(instance, Status.QUEUED) == []
+    return started
+
+
+TURNS = Pool("crm", 1, jobs=["load"], turns_by="customer")
+
+
+def test_values_of_a_tag_take_turns_whatever_the_backlog_of_one_is() -> None:
+    backlog = [request(f"a{number}", customer="acme") for number in range(6)]
+    others = [request(f"{name}{number}", customer=name) for name in "bc" for number in range(2)]
+
+    started = turns(TURNS, requests=[*backlog, *others, request("none")])
+
+    of_values = [key[0] for key in started]
+    assert sorted(of_values[:4]) == ["a", "b", "c", "n"]
+    assert sorted(of_values[4:7]) == ["a", "b", "c"]
+    assert of_values[7:] == ["a"] * 4
+    # In the order of requests within a value.
+    for value in "abc":
+        assert [key for key in started if key[0] == value] == sorted(
+            key for key in started if key[0] == value
+        )
+
+
+def test_priority_comes_before_turns() -> None:
+    requests = [request(f"low{number}", customer=f"c{number}") for number in range(3)]
+    urgent = [request(f"urgent{number}", customer="acme", dagster__priority="1") for number in range(3)]
+
+    started = turns(TURNS, requests=[*requests, *urgent])
+
+    # The first of all requests starts before the others are requested.
+    assert [key for key in started if "urgent" in key] == ["urgent0", "urgent1", "urgent2"]
+    assert sum(key.startswith("low") for key in started[:3]) <= 1
+
+
+def test_starts_are_in_turn_too() -> None:
+    backlog = [request(f"a{number}", customer="acme") for number in range(4)]
+    pool = Pool("crm", jobs=["load"], starts_per_minute=1, turns_by="customer")
+    instance = TreadleInstance([requester(*backlog, request("b", customer="b"))], pools=[pool])
+    instance.tick("watch")
+
+    instance.clock.advance(60)
+    instance.reconcile()
+
+    assert {str(key)[0] for key in keys(instance, Status.STARTED)} == {"a", "b"}
+
+
+def test_run_of_several_pools_gets_its_turn_in_the_one_that_takes_turns() -> None:
+    backlog = [request(f"a{number}", customer="acme") for number in range(6)]
+    pools = [Pool("all", 9, all_jobs=True), Pool("zoo", 1, jobs=["load"], turns_by="customer")]
+
+    started = turns(*pools, requests=[*backlog, request("b", customer="b")])
+
+    assert "b" in started[:3]
+
+
+def test_starts_per_minute_are_granted_in_order_as_time_passes() -> None:
+    watch = requester(*(request(key) for key in "abcd"), request("high", dagster__priority="1"))
+    instance = TreadleInstance([watch], pools=[Pool("crm", jobs=["load"], starts_per_minute=2)])
+
+    instance.tick("watch")
+
+    # Those that have ended count as well, and only a minute after their starts others may start.
+    assert len(keys(instance, Status.STARTED)) == 2
+    for key in keys(instance, Status.STARTED):
+        finish(instance, str(key))
+    waiting = run_of(instance, "d").waiting
+    assert waiting is not None
+    assert waiting.pool == "starts:crm"
+    instance.clock.advance(59.999)
+    instance.reconcile()
+    assert keys(instance, Status.STARTED) == []
+
+    instance.clock.advance(0.001)
+    instance.reconcile()
+    assert len(keys(instance, Status.STARTED)) == 2
+    assert len(keys(instance, Status.SUCCESS)) == 2
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert keys(instance, Status.QUEUED) == []
+    first = min(run.starts[0].at for run in instance.runs())
+    assert "high" in {run.run_key for run in instance.runs() if run.starts[0].at == first}
+
+
+def test_run_needs_a_slot_and_a_start() -> None:
+    watch = requester(*(request(key) for key in "abc"))
+    pool = Pool("crm", 1, jobs=["load"], starts_per_minute=2)
+    instance = TreadleInstance([watch], pools=[pool])
+    instance.tick("watch")
+
+    assert keys(instance, Status.STARTED) == ["a"]
+    finish(instance, "a")
+    assert keys(instance, Status.STARTED) == ["b"]
+    assert run_of(instance, "b").pools == ("crm", "starts:crm")
+    finish(instance, "b")
+    assert keys(instance, Status.STARTED) == []
+    assert run_of(instance, "c").slots == ()
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert keys(instance, Status.STARTED) == ["c"]
+
+
+def test_retry_and_rerun_count_as_starts() -> None:
+    watch = requester(request("a", dagster__max_retries="1"))
+    instance = TreadleInstance([watch], pools=[Pool("crm", jobs=["load"], starts_per_minute=1)])
+    instance.tick("watch")
+    finish(instance, "a", Status.FAILURE)
+
+    instance.reconcile()
+    retried = run_of(instance, "a")
+    assert (retried.attempt, retried.status, retried.starts) == (2, Status.QUEUED, ())
+    instance.clock.advance(60)
+    instance.reconcile()
+    assert run_of(instance, "a").status is Status.STARTED
+
+
 def test_retry_waits_behind_the_others() -> None:
     watch = requester(request("a", dagster__max_retries="1"), request("b"))
     instance = TreadleInstance([watch], pools=[Pool("warehouse", 1, jobs=["load"])])

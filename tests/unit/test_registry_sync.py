@@ -9,11 +9,11 @@ import pytest
 
 from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import StoreError, StoreThrottledError
-from treadle.engine.registry.registry_cache import CachedRegistry
+from treadle.engine.registry.registry_cache import CachedRegistry, RegisteredPools
 from treadle.engine.registry.registry_sync import CLOSED_MS, LIST_MS, RegistrySync
 from treadle.model.pools import Overlap, PoolState
 from treadle.model.registry import Registry, RegistryCopy
-from treadle.model.targets import JobSettings
+from treadle.model.targets import UNANSWERING, JobSettings
 from treadle.testing.pools import InMemoryPoolStore
 from treadle.testing.registry import InMemoryParameters, InMemoryRegistryStore, job_text, sensor_text
 from treadle.testing.system import VirtualClock
@@ -501,6 +501,117 @@ def test_pool_that_is_no_longer_declared_is_removed(engine: Engine) -> None:
     engine.deleted("pools/warehouse")
     engine.updated(LOAD, limited())
 
+    assert engine.tables.pools == {}
+
+
+def test_starts_per_minute_of_one_job_are_a_pool_that_is_open_at_once(engine: Engine) -> None:
+    """It counts no run that is in progress, so that there is nothing to wait for."""
+    engine.updated(LOAD, limited(max_concurrent_runs="3"))
+    pools = InMemoryPoolStore(engine.tables)
+    assert pools.open(PoolState("job:load", 3, closed_until=engine.closed_until))
+
+    engine.updated(LOAD, limited(max_concurrent_runs="3", max_starts_per_minute="9"))
+
+    assert engine.tables.pools == {
+        "job:load": PoolState("job:load", 3),
+        "starts:job:load": PoolState("starts:job:load", 9),
+    }
+    assert engine.registry.pools_of("load", {}) == ("job:load", "starts:job:load")
+
+    engine.tables.pools.clear()
+    engine.listed()
+    assert engine.tables.pools["job:load"].closed_until is not None
+    assert engine.tables.pools["starts:job:load"] == PoolState("starts:job:load", 9)
+
+    engine.updated(LOAD, limited(max_concurrent_runs="3"))
+    assert set(engine.tables.pools) == {"job:load"}
+
+
+@pytest.mark.parametrize("kind", sorted(UNANSWERING))
+def test_jobs_whose_ends_are_not_reported_are_limited_by_their_starts_alone(
+    engine: Engine, kind: str
+) -> None:
+    settings = JobSettings("notify", kind, f"arn:aws:{kind}:us-east-1:1:x", "N")
+    engine.updated("jobs/notify", job_text("shop", settings, max_starts_per_minute="9"))
+    both = {"project": "shop", "limit": "2", "starts_per_minute": "5", "tag": "customer", "per_value": "true"}
+
+    engine.updated("pools/customers", json.dumps(both))
+
+    assert engine.registry.problems == {}
+    assert engine.registry.pools_of("notify", {"customer": "acme"}) == (
+        "starts:customers=acme",
+        "starts:job:notify",
+    )
+    assert engine.registry.pools_of("load", {"customer": "acme"}) == (
+        "customers=acme",
+        "starts:customers=acme",
+    )
+    states = engine.tables.pools
+    assert {name: (state.limit, state.closed_until) for name, state in states.items()} == {
+        "customers": (2, engine.closed_until),
+        "starts:customers": (5, None),
+        "starts:job:notify": (9, None),
+    }
+
+
+def test_pool_of_starts_that_gets_a_limit_of_runs_is_closed(engine: Engine) -> None:
+    starts = {"project": "shop", "starts_per_minute": "5", "all_jobs": "true"}
+    engine.updated("pools/all", json.dumps(starts))
+    assert engine.tables.pools == {"starts:all": PoolState("starts:all", 5)}
+
+    engine.updated("pools/all", json.dumps({**starts, "limit": "2"}))
+
+    assert engine.tables.pools["all"] == PoolState("all", 2, closed_until=engine.closed_until)
+
+
+def test_pool_that_takes_turns_says_the_turn_of_each_run(engine: Engine) -> None:
+    entry = {
+        "project": "shop",
+        "limit": "2",
+        "starts_per_minute": "9",
+        "all_jobs": "true",
+        "turns_by": "customer",
+    }
+    engine.updated("pools/all", json.dumps(entry))
+    pools = RegisteredPools(CachedRegistry(engine.store, engine.clock))
+    keys = pools.of("load", {})
+
+    acme, other, none = (pools.turns(keys, tags) for tags in ({"customer": "acme"}, {"customer": "b"}, {}))
+
+    assert list(acme) == list(keys) == ["all", "starts:all"]
+    assert len({*acme.values(), *other.values(), *none.values()}) == 3
+    assert pools.turns(keys, {"customer": ""}) == none
+    assert pools.turns((), {}) == {}
+
+    engine.updated("pools/all", json.dumps({"project": "shop", "limit": "2", "all_jobs": "true"}))
+    assert (
+        RegisteredPools(CachedRegistry(engine.store, engine.clock)).turns(("all",), {"customer": "acme"})
+        == {}
+    )
+    assert engine.tables.pools["all"].limit == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            {"limit": "1", "tag": "customer", "per_value": "true", "turns_by": "customer"},
+            "it has turns_by and per_value, which exclude each other",
+        ),
+        ({}, "it has neither limit nor starts_per_minute."),
+        ({"starts_per_minute": "1001"}, "its starts_per_minute is '1001'"),
+        (
+            {"starts_per_minute": "5", "tag": "customer", "per_value": "true", "limits": {"a": "1"}},
+            "it has limits of values, but no limit.",
+        ),
+    ],
+)
+def test_pool_without_a_valid_limit_is_invalid(
+    engine: Engine, fields: dict[str, object], problem: str
+) -> None:
+    engine.updated("pools/all", json.dumps({"project": "shop", **fields}))
+
+    assert problem in engine.registry.problems["pools/all"]
     assert engine.tables.pools == {}
 
 

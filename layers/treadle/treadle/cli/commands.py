@@ -289,6 +289,12 @@ def _pattern(text: str) -> dict[str, Any]:
     type=click.Choice([each.value for each in Overlap]),
     help="What becomes of a run that is requested while that many are in progress.  [default: QUEUE]",
 )
+@click.option(
+    "--max-starts-per-minute",
+    metavar="N",
+    type=click.IntRange(0, MAX_LIMIT),
+    help="How many of its runs may start in any 60 seconds.  [default: any number]",
+)
 @by_root
 def new_job(
     *,
@@ -301,6 +307,7 @@ def new_job(
     pools: tuple[str, ...],
     max_concurrent_runs: int | None,
     overlap: str | None,
+    max_starts_per_minute: int | None,
     root: Path | None,
 ) -> None:
     """Write a new job: its block of template.yaml, with a role that may start its target and nothing else.
@@ -311,7 +318,8 @@ def new_job(
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
     given |= {ADDRESS: arn} if arn is not None else {}
-    wanted = NewJob(name, target, given, role, observed, pools, max_concurrent_runs, overlap)
+    limits = max_concurrent_runs, overlap, max_starts_per_minute
+    wanted = NewJob(name, target, given, role, observed, pools, *limits)
     with scaffold_errors():
         write_job(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report_job(wanted):
@@ -324,33 +332,50 @@ def new_job(
     "--limit",
     metavar="N",
     type=click.IntRange(0, MAX_LIMIT),
-    required=True,
     help="How many runs may be in progress at a time.",
+)
+@click.option(
+    "--starts-per-minute",
+    metavar="N",
+    type=click.IntRange(0, MAX_LIMIT),
+    help="How many runs may start in any 60 seconds.",
 )
 @click.option("--all-jobs", is_flag=True, help="Limit the runs of all jobs of the engine.")
 @click.option("--tag", metavar="NAME", default="", help="Limit the runs that have this tag.")
 @click.option("--value", metavar="TEXT", help="Limit only those with this value of the tag.")
 @click.option("--per-value", is_flag=True, help="Limit the runs of each value of the tag by itself.")
+@click.option(
+    "--turns-by",
+    metavar="TAG",
+    default="",
+    help="Let the runs that wait take turns by their values of this tag.",
+)
 @by_root
 def new_pool(
     *,
     name: str,
-    limit: int,
+    limit: int | None,
+    starts_per_minute: int | None,
     all_jobs: bool,
     tag: str,
     value: str | None,
     per_value: bool,
+    turns_by: str,
     root: Path | None,
 ) -> None:
-    """Write a new concurrency pool: its block of template.yaml, which limits how many runs are in progress at a time.
+    """Write a new concurrency pool: its block of template.yaml, which limits runs in progress, or starts per minute.
 
     NAME is the pool's name in snake case, such as warehouse. Without --all-jobs and --tag, runs are in it whose job
     names it (treadle new job --pool), or whose tag dagster/concurrency_key does.
     """
-    wanted = NewPool(name, limit, all_jobs, tag, value, per_value)
+    wanted = NewPool(name, limit, all_jobs, tag, value, per_value, starts_per_minute, turns_by)
     with scaffold_errors():
         write_pool(root.resolve() if root else find_root(Path.cwd()), wanted)
-    click.echo(f"Pool {name} has {limit} slots. Deploy it: sam build && sam deploy")
+    slots = "" if limit is None else f"{limit} slots"
+    starts = "" if starts_per_minute is None else f"{starts_per_minute} starts per minute"
+    click.echo(
+        f"Pool {name} has {' and '.join(filter(None, (slots, starts)))}. Deploy it: sam build && sam deploy"
+    )
 
 
 _TO_WRITE = {

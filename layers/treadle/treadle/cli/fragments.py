@@ -50,6 +50,7 @@ class NewJob:
         pools: the names of its concurrency pools.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
         overlap: what becomes of a run that is requested while that many are in progress; None for QUEUE.
+        max_starts_per_minute: how many of its runs may start in any 60 seconds; None for any number.
     """
 
     name: str
@@ -60,6 +61,7 @@ class NewJob:
     pools: tuple[str, ...] = ()
     max_concurrent_runs: int | None = None
     overlap: str | None = None
+    max_starts_per_minute: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -98,6 +100,7 @@ class NewJob:
                     "pools": ",".join(self.pools) or None,
                     "max_concurrent_runs": self.max_concurrent_runs,
                     "overlap": self.overlap,
+                    "max_starts_per_minute": self.max_starts_per_minute,
                 }
             ),
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
@@ -116,34 +119,40 @@ class NewPool:
 
     Attributes:
         name: the pool's name, in snake case.
-        limit: how many runs may be in progress at a time.
+        limit: how many runs may be in progress at a time; None for any number.
         all_jobs: whether the runs of all jobs are in it.
         tag: runs with this tag are in it; "" for none.
         value: only those with this value of the tag; None for any.
         per_value: whether each value of the tag has the limit by itself.
+        starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait take turns; "" for none.
     """
 
     name: str
-    limit: int
+    limit: int | None = None
     all_jobs: bool = False
     tag: str = ""
     value: str | None = None
     per_value: bool = False
+    starts_per_minute: int | None = None
+    turns_by: str = ""
 
     def block(self) -> str:
         """Return its block of the template."""
         members = _fields(
             {
+                "limit": self.limit,
+                "starts_per_minute": self.starts_per_minute,
                 "all_jobs": "true" if self.all_jobs else None,
                 "tag": self.tag or None,
                 "value": self.value,
                 "per_value": "true" if self.per_value else None,
+                "turns_by": self.turns_by or None,
             }
         )
         values = {
             "Pool": f"{pascal(self.name)}Pool",
             "pool": self.name,
-            "limit": str(self.limit),
             "members": members,
         }
         return fill(_template("pool.yaml"), {**CONTRACT_PARTS, **values}, set())

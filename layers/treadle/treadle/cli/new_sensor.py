@@ -183,11 +183,15 @@ def write_pool(root: Path, new: NewPool) -> Written:
 
 
 def _pool_problems(new: NewPool) -> Iterator[str]:
+    if new.limit is None and new.starts_per_minute is None:
+        yield "A pool has a limit: add --limit N, --starts-per-minute N, or both."
     if not new.tag and (new.value is not None or new.per_value):
         yield "--value and --per-value are about a tag: add --tag, such as --tag customer."
     if new.value is not None and new.per_value:
         yield "--value and --per-value exclude each other: leave one of them out."
-    for option, text in (("--tag", new.tag), ("--value", new.value or "")):
+    if new.turns_by and new.per_value:
+        yield "--turns-by and --per-value exclude each other, as each value has a queue of its own: leave one of them out."
+    for option, text in (("--tag", new.tag), ("--value", new.value or ""), ("--turns-by", new.turns_by)):
         if _POOL_TEXT.fullmatch(text) is None:
             yield f"{option} is {text!r}, and must be up to 256 characters without quotes, '\\' and '$'."
 

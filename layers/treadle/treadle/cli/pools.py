@@ -24,7 +24,8 @@ def pool() -> None:
 def list_pools(stack: str, as_json: bool) -> None:
     """List pools: their limits, who holds slots, and who waits.
 
-    The pool of one job is job:NAME. A pool that has its limit for each value of a tag is followed by the values for
+    The pool of one job is job:NAME. A limit of starts per minute is a pool of its own: starts:NAME, or starts:job:NAME for
+    one job. A pool that has its limit for each value of a tag is followed by the values for
     which runs wait.
     """
     from treadle.operate.views import pool_json
@@ -64,9 +65,9 @@ def show(name: str, value: str | None, limit: int, stack: str, as_json: bool) ->
 @by_option
 @json_option
 def set_limit(name: str, limit: int, stack: str, by: str | None, as_json: bool) -> None:
-    """Limit a pool to N runs in progress, instead of the declared limit, until reset-limit; 0 starts no more runs.
+    """Limit a pool to N runs instead of the declared limit, until reset-limit; 0 starts no more runs.
 
-    Runs in progress continue. In a pool that has its limit for each value of a tag, N applies to each value. The operator
+    N is the number of runs in progress at a time, or of starts per minute, as declared. Runs in progress continue. In a pool that has its limit for each value of a tag, N applies to each value. The operator
     and the time are recorded with the pool.
     """
     with deployed(stack) as parts:
@@ -121,7 +122,8 @@ def _list(found: "list[PoolView] | tuple[PoolView, ...]", nothing: str) -> None:
 def _limit(pool: "PoolView") -> str:
     if pool.limit is None:
         return "none: no longer declared"
-    text = "0 (paused)" if pool.is_paused else str(pool.limit)
+    text = f"{pool.limit} per minute" if pool.is_per_minute else str(pool.limit)
+    text = "0 (paused)" if pool.is_paused else text
     return f"{text} for each value" if pool.is_per_value and pool.value is None else text
 
 
@@ -137,8 +139,12 @@ def _waiting(pool: "PoolView") -> str:
 def _note(pool: "PoolView") -> str:
     notes = (
         _overlap(pool),
+        f"turns by {pool.turns_by}" if pool.turns_by else "",
         f"declared: {pool.declared_limit}" if pool.is_limit_set else "",
         f"closed until {when(pool.closed_until)}" if pool.closed_until is not None else "",
+        f"next start at {when(pool.next_start_at)}"
+        if pool.next_start_at is not None and pool.waiting
+        else "",
         f"{pool.beyond} beyond the limit" if pool.beyond else "",
         f"{pool.in_doubt} in doubt" if pool.in_doubt else "",
         f"{pool.not_canceled} not canceled" if pool.not_canceled else "",
@@ -159,14 +165,16 @@ def _print(found: "PoolDetails") -> None:
             "limit": _limit(pool),
             "declared limit": str(pool.declared_limit) if pool.is_limit_set else None,
             "limit set by": pool.limit_set_by and f"{pool.limit_set_by} at {when(pool.limit_set_at)}",
+            "turns by": pool.turns_by,
             "limits of values": ", ".join(f"{value}={limit}" for value, limit in sorted(pool.limits.items())),
             "overlap": None if pool.overlap is Overlap.QUEUE else pool.overlap.value,
-            "slots held": str(pool.held),
+            "starts in 60 seconds" if pool.is_per_minute else "slots held": str(pool.held),
             "beyond the limit": pool.beyond or None,
             "in doubt": pool.in_doubt or None,
             "not canceled": pool.not_canceled or None,
             "runs waiting": _waiting(pool),
             "oldest waits since": when(pool.waiting_since) if pool.waiting_since is not None else None,
+            "next start at": when(pool.next_start_at) if pool.next_start_at is not None else None,
             "closed until": pool.closed_until and f"{when(pool.closed_until)}: jobs have joined it",
         }
     )
@@ -174,8 +182,13 @@ def _print(found: "PoolDetails") -> None:
         click.echo()
         _list(found.values, "")
     click.echo()
-    columns = ("HOLDS A SLOT", "ATTEMPT", "JOB", "STATUS", "SINCE", "NOTE")
-    table(columns, [_holder(each) for each in found.holders], "No run holds a slot.")
+    first, nothing = (
+        ("START GRANTED", "No start was granted in the last 60 seconds.")
+        if pool.is_per_minute
+        else ("HOLDS A SLOT", "No run holds a slot.")
+    )
+    columns = (first, "ATTEMPT", "JOB", "STATUS", "SINCE", "NOTE")
+    table(columns, [_holder(each) for each in found.holders], nothing)
     click.echo()
     columns = ("PLACE", "WAITS", "JOB", "PRIORITY", "SINCE", "ALSO NEEDS")
     table(columns, [_waiter(each, pool.key) for each in found.waiters], "No run waits.")

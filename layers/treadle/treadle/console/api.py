@@ -43,7 +43,7 @@ NAMES: Mapping[str, Schema] = {
         "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3}Z-[0-9a-f]{9,32}$",
     },
     "backfill": {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}$"},
-    "pool": {"type": "string", "pattern": "^(job:)?[A-Za-z0-9_]{1,80}$"},
+    "pool": {"type": "string", "pattern": "^(starts:)?(job:)?[A-Za-z0-9_]{1,80}$"},
     "run_id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
 }
 """Schemas of the path parameters, by name."""

@@ -147,7 +147,12 @@ class LocalEngine:
         self._recorder = engine.recorder(self.jobs, self.targets, self.jobs)
         self._assets = engine.asset_recorder(self._bus.bus)
         self._reconciler = engine.reconciler(
-            self._dispatcher, self.launches, self.jobs, self.targets, dead_letters=self.dead_letters
+            self._dispatcher,
+            self.launches,
+            self.jobs,
+            self.targets,
+            dead_letters=self.dead_letters,
+            dispatches=self.dispatches,
         )
         self._next_minute = minute(self.clock.now()) + MINUTE_MS
         self._next_check = self.clock.now() + RECONCILE_MS

@@ -219,12 +219,13 @@ class Assembly:
 
         return lazy(make)
 
-    def pool_checks(self, launches: Queue) -> PoolChecks:
+    def pool_checks(self, launches: Queue, dispatches: Queue | None) -> PoolChecks:
         """Build what checks pools."""
         from treadle.engine.pools.pool_checks import PoolChecks
 
         stores = self.stores
-        return PoolChecks(stores.pools, stores.runs, self.pools, self.granter(launches), self.clock)
+        granter = self.granter(launches)
+        return PoolChecks(stores.pools, stores.runs, self.pools, granter, self.clock, dispatches)
 
     def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
         """Build the launcher of runs."""
@@ -302,6 +303,7 @@ class Assembly:
         registry: RegistrySync | None = None,
         late_sensors: LateSensors | None = None,
         engine_id: str | None = None,
+        dispatches: Queue | None = None,
     ) -> Reconciler:
         """Build the reconciler; what is not given is left out of its passes."""
         from treadle.engine.engine_check import Heartbeat
@@ -322,7 +324,7 @@ class Assembly:
             late_sensors,
             self.namespace,
             self.backfiller(launches, jobs),
-            self.pool_checks(launches),
+            self.pool_checks(launches, dispatches),
         )
 
     def engine_check(self, engine_id: str) -> EngineCheck:

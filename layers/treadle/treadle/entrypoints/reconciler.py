@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.parameters import ParameterStore, changed_entry
-from treadle.adapters.queues import SqsDeadLetters
+from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.bootstrap.settings import Settings
 from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
@@ -71,6 +71,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> tuple[Reconciler, str]:
         registry=engine.registry_sync(ParameterStore(name), name, KINDS),
         late_sensors=engine.late_sensors(bus),
         engine_id=engine_id,
+        dispatches=SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL")),
     )
     return reconciler, name
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from treadle.definitions.errors import RegistryEntryError
@@ -10,7 +11,17 @@ from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS
-from treadle.model.pools import MAX_LIMIT, Overlap, PoolState, pool_key, pool_of_job
+from treadle.model.pools import (
+    MAX_LIMIT,
+    Overlap,
+    PoolState,
+    declared_name,
+    pool_key,
+    pool_name,
+    pool_of_job,
+    starts_key,
+    turn_of,
+)
 from treadle.model.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
@@ -98,6 +109,7 @@ class JobEntry:
         pools: the names of the pools that its runs are in.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
         overlap: what becomes of a run that is requested while that many are in progress.
+        max_starts_per_minute: how many of its runs may start in any 60 seconds; None for any number.
     """
 
     name: str
@@ -109,15 +121,23 @@ class JobEntry:
     pools: frozenset[str] = frozenset()
     max_concurrent_runs: int | None = None
     overlap: Overlap = Overlap.QUEUE
+    max_starts_per_minute: int | None = None
 
     def accepts(self, sensor: SensorEntry) -> bool:
         """Return whether the job's entry allows a sensor to start it."""
         return sensor.name in self.sensors if self.sensors else sensor.project == self.project
 
+    @property
+    def own_pool(self) -> "PoolEntry":
+        """Return the pool of its runs alone, which may limit nothing."""
+        limit, starts = self.max_concurrent_runs, self.max_starts_per_minute
+        name = pool_of_job(self.name)
+        return PoolEntry(name, self.project, limit, starts_per_minute=starts, overlap=self.overlap)
+
 
 @dataclass(frozen=True, slots=True)
 class PoolEntry:
-    """A declared concurrency pool: a limit of the runs that are in progress at a time.
+    """A declared concurrency pool: a limit of the runs that are in progress at a time, or start per minute, or both.
 
     A run is in the pool if its job's entry names the pool, its tag `dagster/concurrency_key` does, the pool has the
     runs of all jobs, or the run has the pool's tag.
@@ -125,24 +145,51 @@ class PoolEntry:
     Attributes:
         name: the pool's name.
         project: the stack that declares it.
-        limit: how many runs may be in progress at a time.
+        limit: how many runs may be in progress at a time; None for any number.
         all_jobs: True if the runs of all jobs are in it.
         tag: runs with this tag are in it; "" for none.
         value: only those with this value of the tag; None for any.
         per_value: True if each value of the tag has the limit by itself.
         limits: the limits of some values, instead of `limit`.
         contract: the contract version that its project was built for.
+        starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
     """
 
     name: str
     project: str
-    limit: int
+    limit: int | None
     all_jobs: bool = False
     tag: str = ""
     value: str | None = None
     per_value: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     contract: int = CONTRACT
+    starts_per_minute: int | None = None
+    turns_by: str = ""
+    overlap: Overlap = Overlap.QUEUE
+
+    def states(self) -> list[PoolState]:
+        """Return the pool as the engine applies it: each of its two limits is a pool."""
+        found = (
+            []
+            if self.limit is None
+            else [PoolState(self.name, self.limit, self.limits, overlap=self.overlap)]
+        )
+        if self.starts_per_minute is not None:
+            found.append(PoolState(starts_key(self.name), self.starts_per_minute))
+        return found
+
+    def keys_of(self, key: str, *, is_queried: bool) -> list[str]:
+        """Return the keys of the pools that a run with the pool's key is in.
+
+        Args:
+            key: the key, as `key_of` returns it.
+            is_queried: False if it is not known when the run ends, so that only its start can be limited.
+        """
+        limited = [key] if self.limit is not None and is_queried else []
+        return limited if self.starts_per_minute is None else [*limited, starts_key(key)]
 
     def key_of(self, tags: Mapping[str, str], named: Collection[str]) -> str | None:
         """Return the key of the pool for a run; None if the run is not in it.
@@ -160,7 +207,11 @@ class PoolEntry:
 
 
 def pools_of(
-    pools: Mapping[str, PoolEntry], of_job: Collection[str], tags: Mapping[str, str]
+    pools: Mapping[str, PoolEntry],
+    of_job: Collection[str],
+    tags: Mapping[str, str],
+    *,
+    is_queried: bool = True,
 ) -> tuple[str, ...]:
     """Return the keys of those of the pools that a run is in, in order.
 
@@ -168,10 +219,30 @@ def pools_of(
         pools: the declared pools, by name.
         of_job: the names of the pools of the run's job.
         tags: the run's tags.
+        is_queried: False if it is not known when the run ends.
     """
     named = {*of_job, tags.get(CONCURRENCY_KEY_TAG, "")}
-    keys = (each.key_of(tags, named) for each in pools.values())
-    return tuple(sorted(key for key in keys if key is not None))
+    keys = ((each, each.key_of(tags, named)) for each in pools.values())
+    found = (each.keys_of(key, is_queried=is_queried) for each, key in keys if key is not None)
+    return tuple(sorted(chain.from_iterable(found)))
+
+
+def turns_in(
+    pools: Mapping[str, PoolEntry], keys: Collection[str], tags: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the turns of a run in those of its pools that take turns, by the pool's key.
+
+    Args:
+        pools: the declared pools, by name.
+        keys: the keys of the run's pools.
+        tags: the run's tags; a run without the tag is in turn as one with an empty value.
+    """
+    entries = {key: pools.get(declared_name(pool_name(key))) for key in keys}
+    return {
+        key: turn_of(tags.get(entry.turns_by, ""))
+        for key, entry in entries.items()
+        if entry and entry.turns_by
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,23 +270,21 @@ class Registry:
         """Return the keys of the pools that a run is in, in order.
 
         Args:
-            job: the run's job; if its target's runs cannot be queried, they are in no pool.
+            job: the run's job; if its target's runs cannot be queried, only their starts are limited.
             tags: the run's tags.
         """
         entry = self.jobs.get(job)
-        if entry is None or entry.settings.target in UNANSWERING:
+        if entry is None:
             return ()
-        own = (pool_of_job(job),) if entry.max_concurrent_runs is not None else ()
-        return tuple(sorted((*own, *pools_of(self.pools, entry.pools, tags)))) if self.pools else own
+        is_queried = entry.settings.target not in UNANSWERING
+        own = entry.own_pool.keys_of(entry.own_pool.name, is_queried=is_queried)
+        declared = pools_of(self.pools, entry.pools, tags, is_queried=is_queried) if self.pools else ()
+        return tuple(sorted((*own, *declared)))
 
     def pool_states(self) -> dict[str, PoolState]:
         """Return all declared pools by name, those of single jobs included."""
-        found = {name: PoolState(name, each.limit, each.limits) for name, each in self.pools.items()}
-        for name, job in self.jobs.items():
-            if job.max_concurrent_runs is not None:
-                own = pool_of_job(name)
-                found[own] = PoolState(own, job.max_concurrent_runs, overlap=job.overlap)
-        return found
+        entries = [*self.pools.values(), *(job.own_pool for job in self.jobs.values())]
+        return {state.name: state for entry in entries for state in entry.states()}
 
     def may_start(self, sensor: str, job: str) -> bool:
         """Return whether a sensor may start a job: its entry names it, and the job's entry accepts that."""
@@ -378,7 +447,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
             itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
             `former` (earlier addresses of the job, separated by commas), `pools` (names separated by commas),
             `max_concurrent_runs`, `overlap` (QUEUE, SKIP, LATEST or CANCEL; with it, `max_concurrent_runs` is 1 by
-            default), `contract`, and `options`, an object of strings.
+            default), `max_starts_per_minute`, `contract`, and `options`, an object of strings.
         kinds: the known target types.
 
     Raises:
@@ -413,6 +482,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         _pools(fields, target),
         _limit(fields, "max_concurrent_runs", target, default=None if overlap is None else 1),
         overlap or Overlap.QUEUE,
+        _limit(fields, "max_starts_per_minute"),
     )
 
 
@@ -421,19 +491,23 @@ def parse_pool(name: str, text: str) -> PoolEntry:
 
     Args:
         name: the last part of the entry's path.
-        text: the value, a JSON object of strings: `project` and `limit`; and optionally `all_jobs` ("true" for the
-            runs of all jobs), `tag` (for runs with this tag), `value` (only with this value), `per_value` ("true" to
+        text: the value, a JSON object of strings: `project`, and `limit` or `starts_per_minute` or both; and optionally
+            `turns_by` (a tag among whose values they take turns), `all_jobs` ("true" for the runs of all jobs), `tag` (for runs with this tag), `value` (only with this value), `per_value` ("true" to
             limit each value by itself), `limits` (an object of the limits of some values) and `contract`.
 
     Raises:
         RegistryEntryError: if it is malformed.
     """
     fields = _fields(name, "pool", text)
-    limit = _limit(fields, "limit")
-    if limit is None:
-        msg = "it has no limit. Add it in its project's template."
+    limit, starts = _limit(fields, "limit"), _limit(fields, "starts_per_minute")
+    if limit is None and starts is None:
+        msg = "it has neither limit nor starts_per_minute. Add one of them in its project's template."
         raise RegistryEntryError(msg)
     tag, per_value = _text(fields, "tag"), _switch(fields, "per_value")
+    turns_by = _text(fields, "turns_by")
+    if turns_by and per_value:
+        msg = "it has turns_by and per_value, which exclude each other: each value has a queue of its own. Remove one."
+        raise RegistryEntryError(msg)
     limits = fields.get("limits", {})
     if not isinstance(limits, dict):
         msg = 'its limits are not an object. Write them as {"value": "5"} in its project\'s template.'
@@ -447,6 +521,9 @@ def parse_pool(name: str, text: str) -> PoolEntry:
         if is_given and not tag:
             msg = f"it has {option}, but no tag. Add the tag in its project's template."
             raise RegistryEntryError(msg)
+    if limits and limit is None:
+        msg = "it has limits of values, but no limit. Add it in its project's template."
+        raise RegistryEntryError(msg)
     if limits and not per_value:
         msg = 'it has limits of values, but not "per_value": "true". Add it in its project\'s template.'
         raise RegistryEntryError(msg)
@@ -460,6 +537,8 @@ def parse_pool(name: str, text: str) -> PoolEntry:
         per_value,
         of_value,
         _contract(fields),
+        starts,
+        turns_by,
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
-from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot
+from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot, StartSlot, order_in_turn
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -236,6 +236,8 @@ class Run:
         pools: the keys of the pools that its attempts need a slot of, in order.
         waiting: its place in the queue of a full pool; None if it does not wait for a slot.
         slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
+        turns: the turn of its value in each of its pools that takes turns, by the pool's key.
+        starts: the slots of pools of starts per minute that the current attempt has taken.
         overlap: its job's, as of the last grant, if it is not QUEUE: until its retry policy starts the next attempt, it
             keeps the slot of its job's pool.
         next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
@@ -278,12 +280,21 @@ class Run:
     pools: tuple[str, ...] = ()
     waiting: PoolWait | None = None
     slots: tuple[Slot, ...] = ()
+    starts: tuple[StartSlot, ...] = ()
+    turns: Mapping[str, str] = field(default_factory=dict)
     overlap: Overlap | None = None
     next_at: int | None = None
     revision: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "updated_at", max(self.updated_at, self.created_at))
+
+    @property
+    def place(self) -> PoolWait | None:
+        """Return its wait with the place in the queue as stored, which begins with its turn if the pool takes turns."""
+        wait = self.waiting
+        turn = self.turns.get(wait.pool) if wait is not None else None
+        return wait if wait is None or turn is None else replace(wait, order=order_in_turn(wait.order, turn))
 
     @property
     def launch_id(self) -> str:
@@ -368,19 +379,27 @@ def pool_changes(before: Run | None, after: Run) -> PoolChanges:
         before: the record before it; None if there was none.
         after: the record after it.
     """
-    had, wait = (before.slots, before.waiting) if before is not None else ((), None)
-    if had == after.slots and wait == after.waiting:
+    had, starts, wait = (before.slots, before.starts, before.place) if before is not None else ((), (), None)
+    if had == after.slots and starts == after.starts and wait == after.place:
         return _NO_CHANGES
     run_id = after.run_id
+    is_granted = wait is not None and after.waiting is None and (after.slots, after.starts) != (had, starts)
+    turn = after.turns.get(wait.pool) if wait is not None and is_granted else None
     freed = {_place(slot): slot for slot in had if slot not in after.slots}
     taken = {_place(slot): slot for slot in after.slots if slot not in had}
     return PoolChanges(
-        tuple((slot, f"{run_id}-{slot.attempt}") for place, slot in taken.items() if place not in freed),
-        tuple((slot, f"{run_id}-{slot.attempt}") for place, slot in freed.items() if place not in taken),
-        after.waiting if after.waiting != wait else None,
-        wait if after.waiting != wait else None,
+        taken=tuple(
+            (slot, f"{run_id}-{slot.attempt}") for place, slot in taken.items() if place not in freed
+        ),
+        starts=tuple((slot, after.launch_id) for slot in after.starts if slot not in starts),
+        freed=tuple(
+            (slot, f"{run_id}-{slot.attempt}") for place, slot in freed.items() if place not in taken
+        ),
+        parked=after.place if after.place != wait else None,
+        unparked=wait if after.place != wait else None,
+        turn=(wait.pool, turn) if wait is not None and turn is not None else None,
         # One item, which a transaction can write only once.
-        tuple(
+        passed=tuple(
             (slot, f"{run_id}-{freed[place].attempt}", f"{run_id}-{slot.attempt}")
             for place, slot in taken.items()
             if place in freed

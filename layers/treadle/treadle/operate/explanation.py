@@ -204,8 +204,14 @@ def describe_wait(run: Run, waits: PoolWaitView | None) -> str:
     canceled = [] if timeout is None else [_times_out(run.waiting.since + timeout)]
     if waits is None:
         return " ".join([f"{text}.", *canceled])
-    place = f"number {waits.place}" if waits.place else f"behind the first {MAX_COUNTED}"
-    sentences = [f"{text}: it is {place} in the queue, and {_held(waits.pool)}.", *_blocked(waits)]
+    behind = f"one of {MAX_COUNTED} or more" if waits.pool.turns_by else f"behind the first {MAX_COUNTED}"
+    place = f"number {waits.place}" if waits.place else behind
+    turns = (
+        f", which takes turns among the values of the tag {waits.pool.turns_by}"
+        if waits.pool.turns_by
+        else ""
+    )
+    sentences = [f"{text}: it is {place} in the queue{turns}, and {_held(waits.pool)}.", *_blocked(waits)]
     if waits.pool.overlap.keeps_latest:
         sentences.append(f"A later request replaces it, as the overlap of its job is {waits.pool.overlap}.")
     return " ".join([*sentences, *canceled])
@@ -218,6 +224,15 @@ def _times_out(at: int) -> str:
 def _held(pool: PoolView) -> str:
     if pool.limit is None:
         return "the pool is no longer declared, so it starts in its turn"
+    if pool.is_per_minute:
+        next_start = (
+            f", and the next is possible at {timestamp(pool.next_start_at)}"
+            if pool.next_start_at is not None
+            else ""
+        )
+        return (
+            f"{pool.held} of {pool.limit} starts per minute were granted in the last 60 seconds{next_start}"
+        )
     if pool.held > pool.limit:
         return f"{pool.held} slots are held, more than the limit of {pool.limit}"
     return f"{pool.held} of {pool.limit} slots are held"

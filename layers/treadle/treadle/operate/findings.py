@@ -344,7 +344,7 @@ def of_backfill(backfill: Backfill, before: int) -> Iterator[Finding]:
 
 
 def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
-    """Find what keeps a pool from starting the runs that wait for it, besides runs in progress.
+    """Find what keeps a pool from starting the runs that wait for it, besides runs in progress and the time.
 
     Args:
         pool: the pool.

@@ -19,9 +19,13 @@ from treadle.model.pools import (
     Overlap,
     PoolState,
     Waiter,
+    declared_name,
+    in_turn,
+    is_of_starts,
     pool_key,
     pool_name,
     pool_value,
+    start_times,
 )
 from treadle.model.registry import PoolEntry
 from treadle.model.runs import Run
@@ -44,7 +48,8 @@ class PoolView:
         name: the pool's name.
         value: the value, hashed if it is long; None for the whole pool.
         project: the project that declares it; "" for the pool of one job.
-        limit: how many runs may be in progress at a time; None if it is no longer declared, and limits nothing.
+        limit: how many runs may be in progress at a time, or start per minute; None if it is no longer declared, and
+            limits nothing.
         declared_limit: the limit without an operator's.
         limits: the declared limits of single values.
         is_limit_set: True if an operator's limit applies.
@@ -57,6 +62,9 @@ class PoolView:
         waiting: how many runs wait, up to `MAX_COUNTED`.
         waiting_since: since when the oldest one waits.
         closed_until: no run starts before this time, because jobs have joined the pool; None if it is open.
+        turns_by: the tag among whose values the runs that wait take turns; "" for none.
+        is_per_minute: True if it limits starts per minute; its slots are those taken in the last 60 seconds.
+        next_start_at: when it allows the next start; None if it does now, or limits something else.
         overlap: of the pool of one job: what becomes of a run for which no slot is free.
         not_canceled: how many of the runs that hold slots are to be canceled, and their targets refuse that.
     """
@@ -77,6 +85,9 @@ class PoolView:
     waiting: int = 0
     waiting_since: int | None = None
     closed_until: int | None = None
+    turns_by: str = ""
+    is_per_minute: bool = False
+    next_start_at: int | None = None
     overlap: Overlap = Overlap.QUEUE
     not_canceled: int = 0
 
@@ -100,7 +111,8 @@ class PoolHolder:
         attempt: the attempt's number.
         job: the run's job; None if its record cannot be read.
         status: the run's status.
-        since: when the attempt reached its target, or else was concluded to have ended; None if neither is recorded.
+        since: when the attempt reached its target, or else was concluded to have ended; None if neither is recorded. In a
+            pool of starts per minute, when its start was granted.
         is_beyond: True if it holds the slot beyond the limit.
         is_in_doubt: True if the attempt may or may not have ended.
     """
@@ -158,7 +170,7 @@ class PoolWaitView:
 
     Attributes:
         pool: the pool in whose queue it is.
-        place: its place in the queue, from 1; None beyond `MAX_COUNTED`.
+        place: its place in the queue, from 1; None beyond `MAX_COUNTED`, and among as many that take turns.
         since: since when it waits.
         in_doubt: the runs whose attempts hold slots, and may or may not have ended.
         ending: the runs in progress that are to be canceled, each with the reason why its target refuses that, or "".
@@ -239,7 +251,7 @@ class PoolOperations:
         states, entries, queues = self._pools.states(), self._declared(), self._pools.queues()
         if name not in states and name not in map(pool_name, queues):
             raise CommandRefusedError(_unknown(name, states))
-        if value is not None and name in states and not (name in entries and entries[name].per_value):
+        if value is not None and name in states and not self._is_per_value(name):
             msg = f"Pool {name} has one limit for all of its runs, not one for each value of a tag. Leave the value out."
             raise CommandRefusedError(msg)
         view, holders, waiters, runs = self._view(pool_key(name, value), states, entries)
@@ -270,9 +282,12 @@ class PoolOperations:
         key = run.waiting.pool
         state = self._pools.state(pool_name(key))
         states = {} if state is None else {state.name: state}
-        view, _, waiters, holders = self._view(key, states, {})
+        view, _, waiters, holders = self._view(key, states, self._declared())
         places = [each.order for each in waiters]
-        place = places.index(run.waiting.order) + 1 if run.waiting.order in places else None
+        # With more runs, those that are counted are not the next ones in turn.
+        is_known = len(waiters) < MAX_COUNTED or not any(each.has_turn for each in waiters)
+        own = run.place.order if run.place is not None and is_known else ""
+        place = places.index(own) + 1 if own in places else None
         in_doubt = sorted(each.run_id for each in holders.values() if _doubted(each, key))
         ending = sorted((each.run_id, refused) for each, refused in _ending(holders.values()))
         return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt), tuple(ending))
@@ -282,7 +297,8 @@ class PoolOperations:
 
         Args:
             name: the pool's name.
-            limit: how many runs may be in progress at a time; 0 for none. It applies to each value of the pool's tag.
+            limit: how many runs may be in progress at a time, or start per minute; 0 for none. It applies to each value
+                of the pool's tag.
             by: the operator.
 
         Raises:
@@ -386,7 +402,7 @@ class PoolOperations:
         return state
 
     def _is_per_value(self, name: str) -> bool:
-        entry = self._declared().get(name)
+        entry = self._declared().get(declared_name(name))
         return entry is not None and entry.per_value
 
     def _wake(self, name: str) -> None:
@@ -403,14 +419,19 @@ class PoolOperations:
     ) -> tuple[PoolView, list[Holder], list[Waiter], dict[str, Run]]:
         """Return a pool with its holders, its queue, and the runs that hold its slots."""
         name = pool_name(key)
-        state, entry = states.get(name), entries.get(name)
-        holders, waiters = self._pools.holders(key), self._pools.waiters(key, MAX_COUNTED)
+        state, entry, now = states.get(name), entries.get(declared_name(name)), self._clock.now()
+        holders = [each for each in self._pools.holders(key) if each.is_held(now)]
+        waiters = self._pools.waiters(key, MAX_COUNTED)
+        if any(each.has_turn for each in waiters):
+            waiters = in_turn(waiters, self._pools.last_turn(key))
+        limit = state.limit_of(key) if state else None
+        is_full = is_of_starts(key) and limit is not None and len(holders) >= limit
         runs = self._runs.get_many({each.run_id for each in holders})
         view = PoolView(
             name,
             pool_value(key),
             entry.project if entry else "",
-            state.limit_of(key) if state else None,
+            limit,
             state.declared_limit_of(key) if state else None,
             dict(state.limits) if state else {},
             state is not None and state.override is not None,
@@ -423,6 +444,9 @@ class PoolOperations:
             len(waiters),
             min((each.since for each in waiters if each.since is not None), default=None),
             state.closed_until if state else None,
+            entry.turns_by if entry else "",
+            is_of_starts(key),
+            next(iter(start_times(holders, limit or 0, now)), None) if is_full else None,
             state.overlap if state else Overlap.QUEUE,
             sum(bool(refused) for _, refused in _ending(runs.values())),
         )
@@ -444,7 +468,11 @@ def _doubted(run: Run, key: str) -> bool:
 
 
 def _is_doubted(holder: Holder, run: Run | None) -> bool:
-    return run is not None and holder.attempt in {slot.attempt for slot in slots_in_doubt(run)}
+    return (
+        run is not None
+        and holder.taken_at is None
+        and holder.attempt in {slot.attempt for slot in slots_in_doubt(run)}
+    )
 
 
 def _holder(holder: Holder, run: Run | None) -> PoolHolder:
@@ -453,7 +481,7 @@ def _holder(holder: Holder, run: Run | None) -> PoolHolder:
         holder.attempt,
         run.job if run else None,
         run.status if run else None,
-        _reached_at(run, holder.attempt) if run else None,
+        holder.taken_at or (_reached_at(run, holder.attempt) if run else None),
         holder.number == BEYOND,
         _is_doubted(holder, run),
     )

@@ -46,8 +46,17 @@ class PoolStore(Protocol):
     def holders(self, key: str) -> list[Holder]:
         """Return the slots that are held, those beyond the limit included."""
 
-    def waiters(self, key: str, limit: int) -> list[Waiter]:
-        """Return the first runs in the queue, in order."""
+    def waiters(self, key: str, limit: int, after: str = "") -> list[Waiter]:
+        """Return the first runs in the queue, in the order of their places.
+
+        Args:
+            key: the pool's key.
+            limit: the maximum number of runs.
+            after: only those whose places sort after this text.
+        """
+
+    def last_turn(self, key: str) -> str:
+        """Return the turn that was granted last in a queue that takes turns; "" if there is none."""
 
     def latest(self, key: str) -> str:
         """Return the age of the newest run of a pool that was kept in the queue or started; "" if there was none.

@@ -127,7 +127,8 @@ class TreadleInstance(InstanceReader):
         start: the initial time of the virtual clock, with a time zone; the sensors are deployed then.
         default_status: the status of sensors without a `start_sensor` or `stop_sensor` call.
         pause_after: consecutive failures after which a sensor is paused; 0 for never.
-        pools: the concurrency pools that limit how many runs are in progress at a time; `finish_run` starts the next.
+        pools: the concurrency pools that limit how many runs are in progress at a time, or start per minute; `finish_run`
+            starts the next, and so does `reconcile` once the clock was advanced.
 
     Attributes:
         namespace: the engine's.
@@ -155,8 +156,8 @@ class TreadleInstance(InstanceReader):
         self._tokens = SequentialIds()
         self._default = default_status
         declared = {each.name: each for each in pools}
-        self._stores.pools.declare([each.state for each in pools], ())
         self._declared_pools = DeclaredPools(declared)
+        self._stores.pools.declare(self._declared_pools.states, ())
         engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE, self._declared_pools)
         partitions = StoredPartitions(self._stores.partitions, self._change_time)
         super().__init__(self._stores.runs, NAMESPACE, self._stores.events, lambda: partitions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.model.pools import BEYOND, OF_JOB, Holder, Overlap, PoolChanges, PoolState, Waiter, pool_of_job
-from treadle.model.registry import PoolEntry, pools_of
+from treadle.model.registry import PoolEntry, pools_of, turns_in
 from treadle.ports.pools import SlotTakenError
 from treadle.testing.tables import InMemoryTables
 
@@ -18,13 +18,15 @@ class Pool:
     Attributes:
         name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool. `job:<name>` is the pool
             of one job.
-        limit: how many runs may be in progress at a time.
+        limit: how many runs may be in progress at a time; None for any number.
         jobs: the names of jobs whose runs are in it.
         all_jobs: True if the runs of all jobs are in it.
         tag: runs with this tag are in it; "" for none.
         value: only those with this value of the tag; None for any.
         per_value: True if each value of the tag has the limit by itself.
         limits: the limits of some values, instead of `limit`.
+        starts_per_minute: how many runs may start in any 60 seconds; None for any number.
+        turns_by: a tag, among whose values the runs that wait with the same priority take turns; "" for none.
         overlap: of the pool of one job: what becomes of a run for which no slot is free, such as "LATEST".
 
     Raises:
@@ -32,13 +34,15 @@ class Pool:
     """
 
     name: str
-    limit: int
+    limit: int | None = None
     jobs: Sequence[str] = ()
     all_jobs: bool = False
     tag: str = ""
     value: str | None = None
     per_value: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    starts_per_minute: int | None = None
+    turns_by: str = ""
     overlap: Overlap | str = Overlap.QUEUE
 
     def __post_init__(self) -> None:
@@ -53,9 +57,9 @@ class Pool:
             raise DagsterInvalidDefinitionError(msg)
 
     @property
-    def state(self) -> PoolState:
-        """The pool as the engine applies it."""
-        return PoolState(self.name, self.limit, self.limits, overlap=Overlap(self.overlap))
+    def states(self) -> list[PoolState]:
+        """The pool as the engine applies it: each of its two limits is a pool."""
+        return _entry(self).states()
 
 
 class DeclaredPools:
@@ -73,6 +77,11 @@ class DeclaredPools:
         """Return the pools as registry entries."""
         return {name: _entry(each) for name, each in self._pools.items()}
 
+    @property
+    def states(self) -> list[PoolState]:
+        """Return the pools as the engine applies them."""
+        return [state for pool in self._pools.values() for state in pool.states]
+
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
         named = {each.name for each in self._pools.values() if job in each.jobs} | {pool_of_job(job)}
@@ -80,10 +89,24 @@ class DeclaredPools:
             tags = {**tags, CONCURRENCY_KEY_TAG: ""}  # The pool of one job has only the runs of that job.
         return pools_of(self.entries, named, tags)
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the turns of a run with these tags in those of its pools that take turns."""
+        return turns_in(self.entries, keys, tags)
+
 
 def _entry(pool: Pool) -> PoolEntry:
     return PoolEntry(
-        pool.name, "", pool.limit, pool.all_jobs, pool.tag, pool.value, pool.per_value, pool.limits
+        pool.name,
+        "",
+        pool.limit,
+        pool.all_jobs,
+        pool.tag,
+        pool.value,
+        pool.per_value,
+        pool.limits,
+        starts_per_minute=pool.starts_per_minute,
+        turns_by=pool.turns_by,
+        overlap=Overlap(pool.overlap),
     )
 
 
@@ -137,11 +160,15 @@ class InMemoryPoolStore:
         with self._tables.lock:
             return sorted(self._tables.slots.get(key, ()), key=lambda each: (each.number, each.launch_id))
 
-    def waiters(self, key: str, limit: int) -> list[Waiter]:
-        """Return the first runs in the queue."""
+    def waiters(self, key: str, limit: int, after: str = "") -> list[Waiter]:
+        """Return the first runs in the queue, or those after a place."""
         with self._tables.lock:
-            waiting = sorted(self._tables.waiters.get(key, {}).items())[:limit]
-        return [Waiter(run_id, order) for order, run_id in waiting]
+            waiting = sorted(each for each in self._tables.waiters.get(key, {}).items() if each[0] > after)
+        return [Waiter(run_id, order) for order, run_id in waiting[:limit]]
+
+    def last_turn(self, key: str) -> str:
+        """Return the turn that was granted last."""
+        return self._tables.turns.get(key, "")
 
     def latest(self, key: str) -> str:
         """Return the age of the newest run that was kept or started."""
@@ -176,12 +203,10 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
     Raises:
         SlotTakenError: if another run holds one of the slots.
     """
-    for slot, _ in changed.taken:
-        if slot.number != BEYOND and any(
-            each.number == slot.number for each in tables.slots.get(slot.pool, ())
-        ):
-            msg = f"A slot that run {run_id} was to take is held by another run."
-            raise SlotTakenError(msg)
+    _check_free(tables, changed, run_id)
+    for start, launch_id in changed.starts:
+        others = {each for each in tables.slots.get(start.pool, ()) if each.number != start.number}
+        tables.slots[start.pool] = {*others, Holder(start.number, launch_id, start.at)}
     for slot, launch_id in changed.taken:
         tables.slots.setdefault(slot.pool, set()).add(Holder(slot.number, launch_id))
     for slot, launch_id in changed.freed:
@@ -195,3 +220,15 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
         tables.waiters.get(wait.pool, {}).pop(wait.order, None)
     if wait := changed.parked:
         tables.waiters.setdefault(wait.pool, {})[wait.order] = run_id
+    if changed.turn is not None:
+        tables.turns.update([changed.turn])
+
+
+def _check_free(tables: InMemoryTables, changed: PoolChanges, run_id: str) -> None:
+    """Raise if another run holds a slot that is to be taken."""
+    taken = [(slot.pool, slot.number, 0) for slot, _ in changed.taken if slot.number != BEYOND]
+    taken += [(start.pool, start.number, start.at) for start, _ in changed.starts]
+    for pool, number, at in taken:
+        if any(each.number == number and each.is_held(at) for each in tables.slots.get(pool, ())):
+            msg = f"A slot that run {run_id} was to take is held by another run."
+            raise SlotTakenError(msg)

@@ -41,6 +41,7 @@ class InMemoryTables:
         waiters: the runs that wait for a slot, by the pool's key and their place.
         latest: the age of the newest run that was kept in a queue or started, by the pool's key.
         queues: the tokens of the notes of queues, by the pool's key.
+        turns: the turn that was granted last, by the pool's key.
         pending_since: when deferred pending ticks are due again.
         poll_checkpoints: the poll checkpoint of each observed job.
         unreadable: why a record cannot be read, by its key; set by tests.
@@ -68,6 +69,7 @@ class InMemoryTables:
     waiters: dict[str, dict[str, str]] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
     queues: dict[str, str] = field(default_factory=dict)
+    turns: dict[str, str] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)

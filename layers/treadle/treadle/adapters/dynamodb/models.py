@@ -187,6 +187,8 @@ class RunModel(Model):
     reactions = JSONAttribute(null=True)
     earlier_ticks = JSONAttribute(null=True)
     pools = JSONAttribute(null=True)
+    starts = JSONAttribute(null=True)
+    turns = JSONAttribute(null=True)
     waiting = JSONAttribute(null=True)
     slots = JSONAttribute(null=True)
     overlap = UnicodeAttribute(null=True)
@@ -271,7 +273,9 @@ class PoolModel(Model):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
-    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, `wait/<place>`, and `latest`.
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, `wait/<place>`, `latest`, and
+    `turn`, the turn that was granted last. Only slots of pools of starts per minute have the time at which they were
+    taken, and expire.
     """
 
     asset_key = UnicodeAttribute(hash_key=True)
@@ -285,6 +289,9 @@ class PoolModel(Model):
     overlap = UnicodeAttribute(null=True)
     latest = UnicodeAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
+    taken_at = NumberAttribute(null=True)
+    turn = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
     run_id = UnicodeAttribute(null=True)
     token = UnicodeAttribute(null=True)
 

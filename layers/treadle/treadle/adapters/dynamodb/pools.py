@@ -6,7 +6,17 @@ from itertools import chain
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import PoolModel as Model
 from treadle.adapters.dynamodb.models import named, whole
-from treadle.model.pools import BEYOND, Holder, Overlap, PoolChanges, PoolState, Slot, Waiter
+from treadle.model.pools import (
+    BEYOND,
+    MINUTE_MS,
+    Holder,
+    Overlap,
+    PoolChanges,
+    PoolState,
+    Slot,
+    StartSlot,
+    Waiter,
+)
 from treadle.model.records import each_readable, integer, reader, text
 
 DECLARED = "#pools"
@@ -18,7 +28,10 @@ QUEUES = "#pools/queues"
 PREFIX = "#pool/"
 """Of the hash key of a pool's slots and queue."""
 
-_SLOT, _WAIT, _LATEST = "slot/", "wait/", "latest"
+_SLOT, _WAIT, _TURN, _LATEST = "slot/", "wait/", "turn", "latest"
+
+KEPT_SECONDS = 3_600
+"""DynamoDB deletes a slot of a pool of starts per minute that nobody has taken again for an hour."""
 
 
 class DynamoPoolStore:
@@ -83,9 +96,14 @@ class DynamoPoolStore:
         """Return the slots that are held, from one query."""
         return list(each_readable(_holder, self._items(key, _SLOT)))
 
-    def waiters(self, key: str, limit: int) -> list[Waiter]:
-        """Return the first runs in the queue."""
-        return list(each_readable(_waiter, self._items(key, _WAIT, limit)))
+    def waiters(self, key: str, limit: int, after: str = "") -> list[Waiter]:
+        """Return the first runs in the queue, or those after a place."""
+        return list(each_readable(_waiter, self._items(key, _WAIT, limit, after)))
+
+    def last_turn(self, key: str) -> str:
+        """Read the turn strongly."""
+        item = self._database.get(self._table, f"{PREFIX}{key}", _TURN)
+        return text(item["turn"]["S"]) if item else ""
 
     def latest(self, key: str) -> str:
         """Read the age strongly."""
@@ -98,12 +116,13 @@ class DynamoPoolStore:
         unchanged = Model.latest == before if before else Model.latest.does_not_exist()
         return self._database.put(self._table, (f"{PREFIX}{key}", _LATEST), item, unchanged) is None
 
-    def _items(self, key: str, kind: str, limit: int | None = None) -> Sequence[Item]:
+    def _items(self, key: str, kind: str, limit: int | None = None, after: str = "") -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
+        of_kind = Model.item.between(f"{kind}{after}", f"{kind}~") if after else Model.item.startswith(kind)
         return self._database.query(
             self._table,
             f"{PREFIX}{key}",
-            range_key_condition=Model.item.startswith(kind),
+            range_key_condition=of_kind,
             consistent_read=True,
             **options,
         )
@@ -129,7 +148,8 @@ _ANY = Model.asset_key.exists() | Model.asset_key.does_not_exist()
 def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     """Return the writes of a transaction that apply changes to pools: first the slots that are taken.
 
-    A slot below the limit is taken only if nobody holds it, and is returned or passed on only by its holder.
+    A slot below the limit is taken only if nobody holds it, and is returned or passed on only by its holder. A slot of
+    a pool of starts per minute is taken only a minute after it was taken before.
 
     Args:
         table: the events table.
@@ -141,6 +161,17 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
         key = _slot_key(slot, launch_id)
         item = Model(asset_key=key[0], item=key[1], launch_id=launch_id).serialize()
         is_free = Model.launch_id.does_not_exist() if slot.number != BEYOND else None
+        found.append(Write(table, key, item=item, condition=is_free))
+    for start, launch_id in changed.starts:
+        key = _slot_key(start, launch_id)
+        item = Model(
+            asset_key=key[0],
+            item=key[1],
+            launch_id=launch_id,
+            taken_at=start.at,
+            expires_at=start.at // 1000 + KEPT_SECONDS,
+        ).serialize()
+        is_free = Model.taken_at.does_not_exist() | (Model.taken_at <= start.at - MINUTE_MS)
         found.append(Write(table, key, item=item, condition=is_free))
     for slot, launch_id in changed.freed:
         is_own = Model.launch_id.does_not_exist() | (Model.launch_id == launch_id)
@@ -155,10 +186,15 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
         key = (f"{PREFIX}{wait.pool}", f"{_WAIT}{wait.order}")
         item = Model(asset_key=key[0], item=key[1], run_id=run_id).serialize()
         found.append(Write(table, key, item=item))
+    if changed.turn is not None:
+        pool, turn = changed.turn
+        key = (f"{PREFIX}{pool}", _TURN)
+        item = Model(asset_key=key[0], item=key[1], turn=turn).serialize()
+        found.append(Write(table, key, item=item))
     return found
 
 
-def _slot_key(slot: Slot, launch_id: str) -> tuple[str, str]:
+def _slot_key(slot: Slot | StartSlot, launch_id: str) -> tuple[str, str]:
     beyond = f"/{launch_id}" if slot.number == BEYOND else ""
     return f"{PREFIX}{slot.pool}", f"{_SLOT}{slot.number:04d}{beyond}"
 
@@ -180,7 +216,7 @@ def _state_of(item: Item) -> PoolState:
 
 def _holder_of(item: Item) -> Holder:
     model = Model.from_raw_data(item)
-    return Holder(int(model.item.split("/")[1]), text(model.launch_id))
+    return Holder(int(model.item.split("/")[1]), text(model.launch_id), whole(model.taken_at))
 
 
 def _waiter_of(item: Item) -> Waiter:

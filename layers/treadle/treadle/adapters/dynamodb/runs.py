@@ -26,7 +26,7 @@ from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot
+from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
 from treadle.model.records import each_readable, integer, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
@@ -222,7 +222,7 @@ class DynamoRunStore:
 
         record = Write(self._table, (run.run_id,), item=item, condition=condition)
         writes = [record, *writes_of(self._events, changed, run.run_id)]
-        taken = range(1, 1 + len(changed.taken))
+        taken = range(1, 1 + len(changed.taken) + len(changed.starts))
         while True:
             # A token of its own for each transaction: under a repeated one, DynamoDB would report a success and write
             # nothing (TransactWriteItems in its API reference, ClientRequestToken).
@@ -511,6 +511,8 @@ _FIELDS = (
     Field("pools", all_text, lambda pools: list(pools) or None),
     one("waiting", PoolWait, pool=text, order=text, since=integer),
     several("slots", Slot, pool=text, number=integer, attempt=integer),
+    several("starts", StartSlot, pool=text, number=integer, at=integer),
+    Field("turns", lambda stored: texts(stored or {}), lambda turns: dict(turns) or None),
     Field("overlap", lambda stored: None if stored is None else Overlap(stored)),
     Field("next_at", whole),
 )

@@ -263,6 +263,7 @@ class Backfiller:
             PARTITION_TAG: partition.key,
             DEPTH_TAG: "1",
         }
+        pools = self._pools.of(backfill.job, tags)
         run = Run(
             run_id=self._run_ids.backfill(backfill.name, partition.key),
             job=backfill.job,
@@ -274,7 +275,8 @@ class Backfiller:
             created_at=now,
             partition_key=partition.key,
             reached={"1/0": {Status.QUEUED.value: now}},
-            pools=self._pools.of(backfill.job, tags),
+            pools=pools,
+            turns=self._pools.turns(pools, tags),
             next_at=now + LAUNCH_DUE_MS,
         )
         return with_wait(run)

@@ -514,6 +514,7 @@ class Dispatcher:
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
         tags = run_tags(request, tick.sensor, tick.tick_id, tick.depth + 1)
+        pools = self._pools.of(request.job, tags)
         return Run(
             run_id=request.run_id,
             job=request.job,
@@ -526,7 +527,8 @@ class Dispatcher:
             partition_key=request.partition_key,
             retries=request.retries,
             reached={"1/0": {Status.QUEUED.value: now}},
-            pools=self._pools.of(request.job, tags),
+            pools=pools,
+            turns=self._pools.turns(pools, tags),
             next_at=now + LAUNCH_DUE_MS,
         )
 

@@ -92,7 +92,8 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     may = run.status.is_finished and (run.may_start_again or changed)
     if not (may and _is_later(run, fresh, committed_at)):
         return None
-    again = queue_next_attempt(replace(run, tags=fresh.tags), fresh.created_at, fresh.pools)
+    requested = replace(run, tags=fresh.tags, turns=fresh.turns)
+    again = queue_next_attempt(requested, fresh.created_at, fresh.pools)
     return replace(
         again,
         job=fresh.job,

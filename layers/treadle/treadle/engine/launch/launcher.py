@@ -171,7 +171,8 @@ class Launcher:
             if current.claim != run.claim or current.status is not Status.QUEUED:
                 return current
             pools = tuple(sorted((*current.pools, *joined)))
-            return with_wait(replace(current, pools=pools), joined[0] if joined else None)
+            turns = {**current.turns, **self._pools.turns(joined, current.tags)}
+            return with_wait(replace(current, pools=pools, turns=turns), joined[0] if joined else None)
 
         run = update_with_optimistic_lock(self._runs, run, waiting)
         return Outcome(Decision.DELAYED, _queue_of(run) or "Another launch has taken over.", run.launch_id)

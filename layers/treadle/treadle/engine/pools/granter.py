@@ -8,7 +8,16 @@ from treadle.engine.pools.overlap import Overlaps
 from treadle.engine.pools.queues import Pool, Waiting, is_retry, read_pool, waiting_runs
 from treadle.engine.record.pool_slots import pools_needed, with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
-from treadle.model.pools import MAX_COUNTED, Overlap, Slot, pool_of_job, run_of_age
+from treadle.model.pools import (
+    MAX_COUNTED,
+    Overlap,
+    Slot,
+    StartSlot,
+    Waiter,
+    is_of_starts,
+    pool_of_job,
+    run_of_age,
+)
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore, SlotTakenError
 from treadle.ports.runs import RunStore
@@ -28,7 +37,8 @@ class Granter:
     """Starts waiting runs as far as their pools have free slots, and ends those that the overlap of their job ends.
 
     A run gets slots of all its pools in one transaction with its own record, or none. Any number of processes may
-    grant at a time: each slot is an item that one of them takes.
+    grant at a time: each slot is an item that one of them takes. A slot of a pool of starts per minute is free again a
+    minute after it was taken.
 
     Args:
         pools: the pools.
@@ -71,7 +81,7 @@ class Granter:
 
     def _grant(self, key: str, ends_at: int) -> int:
         granted: list[Run] = []
-        pool = read_pool(self._pools, key)
+        pool = read_pool(self._pools, key, self._clock.now())
         try:
             if pool.overlap.keeps_latest:
                 while not self._grant_latest(key, granted, ends_at) and self._clock.now() < ends_at:
@@ -99,13 +109,27 @@ class Granter:
             waiters = [each for each in found if each.run_id not in skipped]
             if not waiters or self._clock.now() >= ends_at:
                 break
+            turn = None
+            if waiters[0].has_turn:
+                waiters = [self._next_in_turn(self._pool(known, key), waiters[0], skipped)]
+                turn = waiters[0].turn
             gone: set[str] = set()
             for each in waiting_runs(self._runs, key, waiters):
                 if not self._pool(known, key).free:
                     return
-                if self._grant_to(known, each.run, granted) is not None:
+                if self._grant_to(known, each.run, granted, turn) is not None:
                     gone.add(each.run.run_id)
             skipped |= {each.run_id for each in waiters} - gone
+
+    def _next_in_turn(self, pool: Pool, first: Waiter, skipped: Collection[str]) -> Waiter:
+        """Return the first run of the next turn, among those of the highest priority."""
+        if pool.turn is None:
+            pool.turn = self._pools.last_turn(pool.key)
+        if not pool.turn:
+            return first
+        found = self._pools.waiters(pool.key, 1 + len(skipped), first.after(pool.turn))
+        later = next((each for each in found if each.run_id not in skipped), first)
+        return later if later.has_priority_of(first) else first
 
     def _grant_latest(self, key: str, granted: list[Run], ends_at: int) -> bool:
         """Grant a pool's free slots to the newest runs in its queue, or let one wait, and end the others.
@@ -113,7 +137,7 @@ class Granter:
         Return False if there is more to do: not all of its runs were judged, or slots or the latest run have changed.
         """
         waiters = self._pools.waiters(key, MAX_COUNTED)
-        pool, latest = read_pool(self._pools, key), self._pools.latest(key)
+        pool, latest = read_pool(self._pools, key, self._clock.now()), self._pools.latest(key)
         found = sorted(waiting_runs(self._runs, key, waiters), key=lambda each: each.age)
         retries = [each for each in found if is_retry(each.run)]
         judged = [each for each in found if not is_retry(each.run)]
@@ -151,20 +175,24 @@ class Granter:
                 return False
         return True
 
-    def _grant_to(self, known: dict[str, Pool], run: Run, granted: list[Run]) -> Run | None:
-        changed = self._started_or_moved(known, run)
+    def _grant_to(
+        self, known: dict[str, Pool], run: Run, granted: list[Run], turn: str | None = None
+    ) -> Run | None:
+        changed = self._started_or_moved(known, run, turn)
         if changed is not None and changed.waiting is None:
             granted.append(changed)
+            if turn is not None and run.waiting is not None:
+                self._pool(known, run.waiting.pool).turn = turn
         return changed
 
-    def _started_or_moved(self, known: dict[str, Pool], run: Run) -> Run | None:
+    def _started_or_moved(self, known: dict[str, Pool], run: Run, turn: str | None) -> Run | None:
         """Give a run the slots that it needs, or move it to the queue of a full pool; None if neither is possible."""
         for _ in range(_TRIES):
             needed = pools_needed(run)
             full = self._full(known, needed, run)
             if full is None:
                 numbers = {pool: self._pool(known, pool).free[0] for pool in needed}
-                changed = self._with_slots_of(known, run, numbers)
+                changed = self._with_slots_of(known, run, numbers, turn)
             elif run.waiting is not None and full != run.waiting.pool:
                 changed = with_wait(run, full)
             else:
@@ -202,26 +230,35 @@ class Granter:
         wait = run.waiting
         if not room or wait is None or pool == wait.pool:
             return bool(room)
-        return sum(each.order < wait.order for each in self._pools.waiters(pool, room)) < room
+        waiters = self._pools.waiters(pool, room)
+        # Where runs take turns, those in the queue come first: the run joins it, and gets a turn there.
+        return sum(each.has_turn or each.order < wait.order for each in waiters) < room
 
     def _pool(self, known: dict[str, Pool], key: str) -> Pool:
         """Return a pool, read once."""
         if key not in known:
-            known[key] = read_pool(self._pools, key)
+            known[key] = read_pool(self._pools, key, self._clock.now())
         return known[key]
 
-    def _with_slots_of(self, known: dict[str, Pool], run: Run, numbers: Mapping[str, int]) -> Run:
+    def _with_slots_of(
+        self, known: dict[str, Pool], run: Run, numbers: Mapping[str, int], turn: str | None
+    ) -> Run:
         """Return a waiting run that is to be launched, with a slot of each pool that it needs.
 
-        If this process dies before it sends the launch message, RECONCILE does.
+        In a queue that takes turns, the record names its turn, which the store notes as the last one. If this process dies before it sends the launch message, RECONCILE does.
         """
-        slots = tuple(Slot(pool, number, run.attempt) for pool, number in numbers.items())
+        now, of_starts = self._clock.now(), {pool for pool in numbers if is_of_starts(pool)}
+        slots = tuple(
+            Slot(pool, number, run.attempt) for pool, number in numbers.items() if pool not in of_starts
+        )
         own = pool_of_job(run.job)
         overlap = self._pool(known, own).overlap if own in numbers else run.overlap
         return replace(
             run,
             waiting=None,
             slots=(*run.slots, *slots),
+            starts=tuple(StartSlot(pool, numbers[pool], now) for pool in numbers if pool in of_starts),
+            turns=run.turns if turn is None or run.waiting is None else {**run.turns, run.waiting.pool: turn},
             overlap=None if overlap is Overlap.QUEUE else overlap,
-            next_at=self._clock.now() + MESSAGE_LOST_MS,
+            next_at=now + MESSAGE_LOST_MS,
         )

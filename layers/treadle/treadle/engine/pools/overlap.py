@@ -42,7 +42,7 @@ class Overlaps:
         while self._clock.now() < ends_at:
             # The queue is read before the slots: another run was in progress while these waited.
             waiters = self._pools.waiters(key, MAX_COUNTED)
-            pool = read_pool(self._pools, key)
+            pool = read_pool(self._pools, key, self._clock.now())
             if not waiters or not pool.is_full or pool.overlap is not Overlap.SKIP:
                 return
             others, other, now = len(pool.holders), pool.holders[0].run_id, self._clock.now()
@@ -99,7 +99,8 @@ class Overlaps:
             newer: the run that waits.
             key: the pool.
         """
-        pool, now = read_pool(self._pools, key), self._clock.now()
+        now = self._clock.now()
+        pool = read_pool(self._pools, key, now)
         if pool.state is None or not pool.is_full or pool.overlap is not Overlap.CANCEL:
             return False
         # Read after the slots: as long as it waits, it is not one of those that hold them.

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.messages import GrantRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.pools.granter import Granter
 from treadle.engine.record.pool_slots import is_in_doubt, with_pools
 from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.registry.registry_cache import Pools
-from treadle.model.pools import MAX_COUNTED, PoolState, Waiter, pool_name
+from treadle.model.pools import MAX_COUNTED, PoolState, Waiter, is_of_starts, pool_name, start_times
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
-from treadle.ports.system import Clock
+from treadle.ports.system import Clock, Queue
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ CHECKED_MS = 120_000
 
 PASS_MS = 60_000
 """The time between two passes."""
+
+LOOKS_MS = 5_000
+"""The starts that a pool of starts per minute allows within this time are granted together, at the last one's time."""
 
 MAX_CHECKED = 50
 """The maximum number of such runs of a pool in one pass."""
@@ -82,16 +86,24 @@ class PoolChecks:
         of_run: which pools a run is in, as declared now.
         granter: grants slots.
         clock: the clock.
+        dispatches: DISPATCH's queue, for messages to grant what is free before the next pass; None to leave them out.
     """
 
     def __init__(
-        self, pools: PoolStore, runs: RunStore, of_run: Pools, granter: Granter, clock: Clock
+        self,
+        pools: PoolStore,
+        runs: RunStore,
+        of_run: Pools,
+        granter: Granter,
+        clock: Clock,
+        dispatches: Queue | None = None,
     ) -> None:
         self._pools = pools
         self._runs = runs
         self._of_run = of_run
         self._granter = granter
         self._clock = clock
+        self._dispatches = dispatches
 
     def check(self, ends_at: int) -> PoolsChecked:
         """Open the pools whose time has come, and grant the slots that are free although runs wait for them.
@@ -115,7 +127,9 @@ class PoolChecks:
             try:
                 granted += self._granter.check_queue(key, token, ends_at)
                 waiters = self._pools.waiters(key, MAX_COUNTED)
-                holders = self._holders(key) if waiters else []
+                holders = self._holders(key) if waiters and not is_of_starts(key) else []
+                if waiters and is_of_starts(key):
+                    self._plan_starts(key, states.get(pool_name(key)), len(waiters))
             except StoreError:
                 logger.exception("Pool %s could not be checked", key)
                 failed += 1
@@ -126,6 +140,15 @@ class PoolChecks:
             in_doubt += sum(map(is_in_doubt, holders))
             overdue += self._overdue(holders)
         return PoolsChecked(granted, entered, in_doubt, tuple(overdue), tuple(queues.values()), failed)
+
+    def _plan_starts(self, key: str, state: PoolState | None, waiting: int) -> None:
+        """Let DISPATCH grant the starts that a pool of starts per minute allows before the next pass."""
+        if self._dispatches is None or state is None:
+            return
+        now = self._clock.now()
+        times = start_times(self._pools.holders(key), state.limit_of(key), now)[:waiting]
+        delays = [(time - now) // 1000 + 1 for time in _together(times)]
+        self._dispatches.send([GrantRequest(key).to_json() for _ in delays], delay_seconds=delays)
 
     def _open(self, due: Collection[PoolState], ends_at: int) -> int:
         """Enter the runs in progress that are in these pools as holders of slots; then open the pools."""
@@ -160,6 +183,19 @@ class PoolChecks:
         late = self._clock.now() + OVERDUE_MS - CHECKED_MS
         found = [run for run in holders if run.status in _STARTED and (run.next_at or late + 1) <= late]
         return sorted(found, key=lambda run: run.next_at or 0)[:MAX_CHECKED]
+
+
+def _together(times: Collection[int]) -> list[int]:
+    """Return the last of the times of each group of times that are close to each other."""
+    found: list[int] = []
+    first = None
+    for time in times:
+        if first is None or time - first > LOOKS_MS:
+            first = time
+            found.append(time)
+        else:
+            found[-1] = time
+    return found
 
 
 def _rotated(queues: list[tuple[str, str]], number: int) -> list[tuple[str, str]]:

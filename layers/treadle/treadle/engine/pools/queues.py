@@ -21,12 +21,14 @@ class Pool:
         state: its declaration; None if it is not declared.
         holders: the slots that are held.
         free: the numbers of the free slots, the lowest first.
+        turn: the turn that was granted last, if it takes turns; None if that was not read.
     """
 
     key: str
     state: PoolState | None
     holders: list[Holder]
     free: list[int] = field(init=False)
+    turn: str | None = None
 
     def __post_init__(self) -> None:
         is_closed = self.state is not None and self.state.closed_until is not None
@@ -60,15 +62,16 @@ class Waiting:
         return self.wait.age
 
 
-def read_pool(pools: PoolStore, key: str) -> Pool:
+def read_pool(pools: PoolStore, key: str, now: int) -> Pool:
     """Read a pool.
 
     Args:
         pools: the pools.
         key: the pool's key.
+        now: the current time, by which slots of pools of starts per minute are free.
     """
     state = pools.state(pool_name(key))
-    return Pool(key, state, pools.holders(key))
+    return Pool(key, state, [each for each in pools.holders(key) if each.is_held(now)])
 
 
 def waiting_runs(runs: RunStore, key: str, waiters: Collection[Waiter]) -> Iterator[Waiting]:
@@ -85,9 +88,9 @@ def waiting_runs(runs: RunStore, key: str, waiters: Collection[Waiter]) -> Itera
     found = runs.get_many([each.run_id for each in waiters])
     for waiter in waiters:
         run = found.get(waiter.run_id)
-        wait = None if run is None else run.waiting
-        if run is not None and wait is not None and (wait.pool, wait.order) == (key, waiter.order):
-            yield Waiting(run, wait)
+        place = None if run is None else run.place
+        if run is not None and place is not None and (place.pool, place.order) == (key, waiter.order):
+            yield Waiting(run, place)
 
 
 def is_retry(run: Run) -> bool:

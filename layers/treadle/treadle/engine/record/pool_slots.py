@@ -7,7 +7,7 @@ from treadle.definitions.max_runtime import start_timeout_ms
 from treadle.definitions.runs import PRIORITY_TAG, priority_of
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot, order_of, pool_of_job
+from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot, is_of_starts, order_of, pool_of_job
 from treadle.model.runs import Run
 
 
@@ -35,6 +35,7 @@ def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | No
         run,
         waiting=replace(wait, pool=pool or (own if own in needed else needed[0])),
         slots=tuple(slot for slot in run.slots if slot.attempt != run.attempt or _is_kept(run, slot)),
+        starts=(),
         claim=None,
         pending_start=None,
         unseen_at=None,
@@ -98,7 +99,7 @@ def with_slots(run: Run) -> Run:
     )
     holding = {slot.attempt for slot in slots}
     for attempt in _in_progress(run) - holding:
-        slots += tuple(Slot(pool, BEYOND, attempt) for pool in run.pools)
+        slots += _beyond(run.pools, attempt)
     waiting = run.waiting if run.status is Status.QUEUED else None
     return replace(run, slots=slots, waiting=waiting)
 
@@ -115,8 +116,13 @@ def with_pools(run: Run, pools: tuple[str, ...]) -> Run:
     added = tuple(pool for pool in pools if pool not in run.pools)
     if not added or run.status.is_finished:
         return run
-    slots = tuple(Slot(pool, BEYOND, run.attempt) for pool in added)
-    return replace(run, pools=tuple(sorted((*run.pools, *added))), slots=(*run.slots, *slots))
+    slots = (*run.slots, *_beyond(added, run.attempt))
+    return replace(run, pools=tuple(sorted((*run.pools, *added))), slots=slots)
+
+
+def _beyond(pools: tuple[str, ...], attempt: int) -> tuple[Slot, ...]:
+    """Return slots beyond the limits; a pool of starts per minute counts no run that is in progress."""
+    return tuple(Slot(pool, BEYOND, attempt) for pool in pools if not is_of_starts(pool))
 
 
 def slots_in_doubt(run: Run) -> tuple[Slot, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, ItemsView, Iterator, KeysView, Mapping, 
 from typing import Protocol
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.model.registry import JobEntry, Registry, SensorEntry
+from treadle.model.registry import JobEntry, Registry, SensorEntry, turns_in
 from treadle.model.targets import JobSettings
 from treadle.ports.registry import RegistryStore
 from treadle.ports.system import Clock
@@ -169,6 +169,9 @@ class Pools(Protocol):
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the turns of a run with these tags in those of its pools that take turns."""
+
 
 class RegisteredPools:
     """The pools of the registry's copy."""
@@ -180,12 +183,21 @@ class RegisteredPools:
         """Return the keys of the pools of a run with these tags, in order."""
         return self._registry.current().pools_of(job, tags)
 
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the turns of a run with these tags in those of its pools that take turns."""
+        return turns_in(self._registry.current().pools, keys, tags) if keys else {}
+
 
 class _NoPools:
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return none."""
         del job, tags
         return ()
+
+    def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Return none."""
+        del keys, tags
+        return {}
 
 
 NO_POOLS: Pools = _NoPools()

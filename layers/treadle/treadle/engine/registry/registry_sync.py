@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
 from treadle.engine.registry.registry_cache import MAX_AGE_MS, CachedRegistry
-from treadle.model.pools import PoolState, pool_of_job
+from treadle.model.pools import PoolState, is_of_starts, pool_of_job
 from treadle.model.registry import KeptEntry, PoolEntry, Registry, RegistryCopy, parse_entry
 from treadle.ports.pools import PoolStore
 from treadle.ports.registry import EntrySource, RegistryStore
@@ -158,7 +158,7 @@ class RegistrySync:
         declared, stored = self._store.copy().registry(self._kinds).pool_states(), self._pools.states()
         until = self._clock.now() + CLOSED_MS
         changed = [
-            replace(state, closed_until=None if name in stored else until)
+            replace(state, closed_until=None if name in stored or is_of_starts(name) else until)
             for name, state in declared.items()
             if name not in stored or _declaration(stored[name]) != _declaration(state)
         ]
@@ -206,7 +206,7 @@ class RegistrySync:
 def _joined(old: Registry, new: Registry) -> set[str]:
     """Return the pools that known jobs are in now and were not before, so that they may have runs in progress.
 
-    A pool by tag, or of all jobs, counts as joined by all jobs.
+    Pools of starts per minute are not among them: they count no run that is in progress. A pool by tag, or of all jobs, counts as joined by all jobs.
     """
     found: set[str] = set()
     for name, job in new.jobs.items():
@@ -230,7 +230,7 @@ def _declaration(state: PoolState) -> tuple[object, ...]:
 
 
 def _members(pool: PoolEntry) -> tuple[object, ...]:
-    return pool.all_jobs, pool.tag, pool.value, pool.per_value
+    return pool.all_jobs, pool.tag, pool.value, pool.per_value, pool.limit is None
 
 
 def _changes(before: RegistryCopy, after: RegistryCopy) -> int:

@@ -16,9 +16,10 @@ const SHOWN = 100;
  *
  * @param {Api.Pool} pool
  */
-const limitOf = ({limit, is_paused, is_per_value, value}) => {
+const limitOf = ({limit, is_paused, is_per_minute, is_per_value, value}) => {
   if (limit === null) return 'none: no longer declared';
-  return `${is_paused ? '0 (paused)' : limit}${is_per_value && value === null ? ' for each value' : ''}`;
+  const text = is_per_minute ? `${limit} per minute` : limit;
+  return `${is_paused ? '0 (paused)' : text}${is_per_value && value === null ? ' for each value' : ''}`;
 };
 
 /**
@@ -62,10 +63,12 @@ const COLUMNS = [
  * @param {{pool: Api.Pool}} props
  */
 function State({pool}) {
-  const {is_paused, closed_until, in_doubt, beyond, not_canceled} = pool;
-  if (!is_paused && closed_until === null && !in_doubt && !beyond && !not_canceled)
-    return html`<span class="faint">open</span>`;
+  const {is_paused, closed_until, in_doubt, beyond, not_canceled, waiting} = pool;
+  const nextStart = waiting > 0 ? pool.next_start_at : null;
+  const isOpen = !is_paused && closed_until === null && nextStart === null;
+  if (isOpen && !in_doubt && !beyond && !not_canceled) return html`<span class="faint">open</span>`;
   return html`
+    ${nextStart !== null && html`next start at <${Time} at=${nextStart} /> `}
     ${is_paused && html`<${Badge} status="PAUSED" /> `}
     ${closed_until !== null && html`<span class="warn-text">closed until <${Time} at=${closed_until} /></span> `}
     ${in_doubt > 0 && html`<span class="bad-text">${in_doubt} in doubt</span> `}
@@ -78,8 +81,9 @@ export function Pools() {
   const pools = useLive((signal) => api.pools(signal), 10_000, ['pools']);
   return html`<${Page} title="Pools">
     <p class="lead">
-      A pool limits how many runs are in progress at a time. It is declared in the template of a project; the pool of a
-      single job is <code>job:NAME</code>. Of a pool that has its limit for each value of a tag, the values are listed
+      A pool limits how many runs are in progress at a time, or start per minute. It is declared in the template of a
+      project; the pool of a single job is <code>job:NAME</code>, and a limit of starts per minute is the pool
+      <code>starts:NAME</code>. Of a pool that has its limit for each value of a tag, the values are listed
       for which runs wait.
     </p>
     <${Loaded} of=${pools} what="pools">
@@ -131,6 +135,7 @@ function Actions({pool, done}) {
     done();
   };
   const isDeclared = declared_limit !== null;
+  const limited = pool.is_per_minute ? 'Starts per minute' : 'Runs in progress at a time';
   return html`
     <button
       disabled=${forbidden !== null || !isDeclared}
@@ -154,7 +159,7 @@ function Actions({pool, done}) {
         action=${() => execute(() => api.setLimit(name, limit === '' ? Number.NaN : Number(limit)))}
       >
         <label class="field">
-          <span>Runs in progress at a time${is_per_value ? ', for each value of its tag' : ''}; 0 for a pause</span>
+          <span>${limited}${is_per_value ? ', for each value of its tag' : ''}; 0 for a pause</span>
           <input
             type="number"
             min="0"
@@ -165,8 +170,10 @@ function Actions({pool, done}) {
           />
         </label>
         <p>
-          It applies instead of the declared limit, ${declared_limit}, until it is reset. Runs in progress continue: if
-          there are more, none starts until enough have ended.
+          It applies instead of the declared limit, ${declared_limit}, until it is reset.
+          ${
+            !pool.is_per_minute && ' Runs in progress continue: if there are more, none starts until enough have ended.'
+          }
         </p>
       <//>`
     }
@@ -178,6 +185,9 @@ function Actions({pool, done}) {
     }
   `;
 }
+
+/** @param {Api.Pool} pool */
+const holding = ({is_per_minute}) => (is_per_minute ? 'Starts granted in the last 60 seconds' : 'Runs that hold slots');
 
 /** @param {{details: Api.PoolDetails, done: () => void}} props */
 function PoolDetail({details: {pool, holders, waiters, values}, done}) {
@@ -196,8 +206,9 @@ function PoolDetail({details: {pool, holders, waiters, values}, done}) {
             .join(', '),
           'wide',
         ],
+        pool.turns_by && ['Turns by', pool.turns_by],
         pool.project && ['Project', pool.project],
-        ['Slots held', pool.held],
+        [pool.is_per_minute ? 'Starts in the last 60 seconds' : 'Slots held', pool.held],
         ['Runs waiting', waitingOf(pool)],
         pool.waiting_since && ['Oldest waits since', html`<${Time} at=${pool.waiting_since} />`],
       ]}
@@ -210,13 +221,13 @@ function PoolDetail({details: {pool, holders, waiters, values}, done}) {
       </section>`
     }
     <section class="card">
-      <h2>Runs that hold slots</h2>
+      <h2>${holding(pool)}</h2>
       <${Table}
-        caption="Runs that hold slots"
+        caption=${holding(pool)}
         columns=${holderColumns(done)}
         rows=${holders}
         keyOf=${(each) => `${each.run_id}-${each.attempt}`}
-        empty=${html`<p>No run holds a slot.</p>`}
+        empty=${html`<p>${pool.is_per_minute ? 'No start was granted.' : 'No run holds a slot.'}</p>`}
       />
     </section>
     <section class="card">
