@@ -13,7 +13,7 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.model.backfills import (
     PAGE_SIZE,
     Backfill,
-    BackfillEdit,
+    OperatorEdit,
     BackfillPartition,
     BackfillStatus,
     page_token,
@@ -50,7 +50,7 @@ def test_backfill_comes_back_as_it_was_created(stores: Stores) -> None:
         attempts=b"\x01\x02\xff",
         status=BackfillStatus.PAUSED,
         problem="no job",
-        edits=(BackfillEdit(NOON, "ada", "paused"),),
+        edits=(OperatorEdit(NOON, "ada", "paused"),),
     )
 
     assert stores.backfills.create(full, THREE) is None

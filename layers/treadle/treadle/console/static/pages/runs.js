@@ -277,6 +277,17 @@ function RunDetail({run, done}) {
         </ul>
       </section>`
     }
+    ${
+      run.edits?.length > 0 &&
+      html`<section class="card">
+        <h2>What operators did</h2>
+        <ul class="plain">
+          ${run.edits.map(
+            (each, index) => html`<li key=${index}><b>${each.by}</b> ${each.action}, <${Time} at=${each.at} /></li>`,
+          )}
+        </ul>
+      </section>`
+    }
     <${Reactions} reactions=${run.reactions} />
     <section class="card">
       <h2>Run config</h2>
