@@ -52,6 +52,20 @@ class Registrations:
         found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
         return {name: problems for name, problems in found.items() if problems}
 
+    def limited_jobs(self) -> frozenset[str]:
+        """Return the jobs all of whose runs are in a declared pool.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        registry = self.registered()
+        is_each = any(pool.all_jobs for pool in registry.pools.values())
+        return frozenset(
+            name
+            for name, job in registry.jobs.items()
+            if is_each or job.max_concurrent_runs is not None or job.pools & registry.pools.keys()
+        )
+
     def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
         """Return all problems of the registry, or that it is in order.
 
