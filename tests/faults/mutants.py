@@ -1470,6 +1470,16 @@ MUTANTS = (
         (f"{POOL_CHECKS}runs_in_progress_of_a_job_that_joins_count_against_the_limit",),
     ),
     Mutant(
+        "runs in doubt not entered",
+        "engine/pools/pool_checks.py",
+        "            entered += self._enter_in_doubt(job)\n",
+        "            pass\n",
+        (
+            f"{POOL_FLOW}[doubted]",
+            f"{POOL_CHECKS}runs_in_doubt_of_a_job_that_joins_count_against_the_limit",
+        ),
+    ),
+    Mutant(
         "lost end not looked for",
         "engine/pools/pool_checks.py",
         "            overdue += self._overdue(holders)\n",

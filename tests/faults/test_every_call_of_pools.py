@@ -20,7 +20,7 @@ NOT_IN_THE_SCENARIOS = {
     "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
 }
 
-READS = {"get", "get_many", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
+READS = {"get", "get_many", "page", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
 """The methods that change nothing: a process that is killed there dies as if at its last write."""
 
 

@@ -119,6 +119,44 @@ def test_runs_in_progress_of_a_job_that_joins_count_against_the_limit() -> None:
     assert engine.run("d").slots == (Slot("warehouse", 1, 1),)
 
 
+def test_runs_in_doubt_of_a_job_that_joins_count_against_the_limit() -> None:
+    engine = Engine()
+    engine.create("a", "b", "c")
+    engine.launch()
+    engine.report("a", Status.FAILURE, failure=Failure("OutcomeUnknownError", "?", assumed=True))
+    engine.report("b", Status.FAILURE, failure=Failure("States.Timeout", "late"))
+    engine.report("c", Status.SUCCESS)
+    engine.declare(1, closed_ms=60_000)
+    engine.create("d")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+
+    engine.reconcile()
+    engine.reconcile()
+
+    assert [engine.run(name).slots for name in "abc"] == [(Slot("warehouse", 0, 1),), (), ()]
+    assert engine.started == []
+    engine.report("a", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["d"]
+
+
+def test_run_in_doubt_of_a_pool_by_tag_counts_too() -> None:
+    engine = Engine()
+    engine.create("a", "b")
+    engine.launch()
+    for name, status in (("a", Status.FAILURE), ("b", Status.SUCCESS)):
+        run = engine.run(name)
+        engine.stores.tables.runs[name] = replace(run, tags={"team": "x"})
+        engine.report(name, status, failure=Failure("OutcomeUnknownError", "?", assumed=True))
+    engine.declared["teams"] = Pool("teams", 1, tag="team", per_value=True)
+    engine.stores.pools.declare([PoolState("teams", 1, closed_until=engine.clock.now())], ())
+
+    engine.reconcile()
+
+    assert [engine.run(name).slots for name in "ab"] == [(Slot("teams=x", 0, 1),), ()]
+
+
 def test_nothing_starts_while_the_pool_is_closed() -> None:
     engine = Engine()
     engine.declare(2, closed_ms=180_000)

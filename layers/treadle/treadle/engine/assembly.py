@@ -212,12 +212,12 @@ class Assembly:
 
         return lazy(make)
 
-    def pool_checks(self, launches: Queue) -> PoolChecks:
+    def pool_checks(self, launches: Queue, jobs: Jobs) -> PoolChecks:
         """Build what checks pools."""
         from treadle.engine.pools.pool_checks import PoolChecks
 
         stores = self.stores
-        return PoolChecks(stores.pools, stores.runs, self.pools, self.granter(launches), self.clock)
+        return PoolChecks(stores.pools, stores.runs, self.pools, jobs, self.granter(launches), self.clock)
 
     def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
         """Build the launcher of runs."""
@@ -315,7 +315,7 @@ class Assembly:
             late_sensors,
             self.namespace,
             self.backfiller(launches, jobs),
-            self.pool_checks(launches),
+            self.pool_checks(launches, jobs),
         )
 
     def engine_check(self, engine_id: str) -> EngineCheck:
