@@ -13,13 +13,12 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.model.backfills import (
     PAGE_SIZE,
     Backfill,
-    OperatorEdit,
     BackfillPartition,
     BackfillStatus,
     page_token,
 )
 from treadle.model.run_queries import RunQuery
-from treadle.model.runs import Run
+from treadle.model.runs import OperatorEdit, Run
 
 NOON = 1_795_370_400_000
 MANY = [BackfillPartition(f"day-{number}") for number in range(2 * PAGE_SIZE + 7)]

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from treadle.engine.identity import timestamp
-from treadle.model.backfills import Backfill, OperatorEdit, BackfillStatus
+from treadle.model.backfills import Backfill, BackfillStatus
+from treadle.model.runs import OperatorEdit
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.overview import Overview
