@@ -108,6 +108,8 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
         return {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
 
     answer = process_stream(records, read, unreadable, parts.inbox)
+    # First, as runs wait for it, and for events only sensors do.
+    granted = _grant_slots(parts, readable)
     published = len(changes)
     try:
         with_tries(lambda: parts.publisher.publish(changes), final=StoreThrottledError)
@@ -128,7 +130,6 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
     if published:
         count(metric_names.STATUSES_PUBLISHED, published)
     _advance_backfills(parts, changes)
-    granted = _grant_slots(parts, readable)
     return granted if granted["batchItemFailures"] else answer
 
 
