@@ -77,7 +77,7 @@ def test_the_runs_that_a_list_shows_are_canceled(visit: Visit, world: World) -> 
     )
     visit.presses("Cancel them")
 
-    visit.sees("Canceled, or asked to stop: 1 of 2 runs.")
+    visit.sees("1 of 2 runs were canceled, or received the request to stop.")
     visit.refused(409)
     visit.sees(f"Run {second.run_id} has already ended: SUCCESS.")
     canceled = world.run(first.run_id)

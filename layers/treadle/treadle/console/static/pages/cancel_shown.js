@@ -51,7 +51,12 @@ function CancelDialog({runs, done, onClose}) {
       What they have done so far is not undone. Those that have been started receive the request to stop, and their
       targets report the end.
     </p>
-    ${isDone && html`<p role="status">Canceled, or asked to stop: ${good} of ${count(runs.length, 'run')}.</p>`}
+    ${
+      isDone &&
+      html`<p role="status">
+        ${good} of ${count(runs.length, 'run')} were canceled, or received the request to stop.
+      </p>`
+    }
     <ul class="results">
       ${runs.map((run, index) => {
         const result = results[index];
