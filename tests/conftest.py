@@ -4,6 +4,7 @@ import functools
 import gc
 import inspect
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -20,7 +21,7 @@ from tools.dynamodb_local import JavaMissingError
 from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
 from treadle.adapters import alerts, clients
 
-INJECTED, VIOLATIONS = "faults injected", "violations"
+INJECTED, SAME, VIOLATIONS = "faults injected", "faults that equal one of them", "violations"
 """Properties that a test of injected faults records."""
 
 SUMMARY = "summary"
@@ -70,6 +71,12 @@ def facts_of_clients_found_once() -> Iterator[None]:
 def default_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test that uses boto3's default session create it: it keeps the credentials that it found first."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start react to SIGINT: a shell that runs the tests in the background ignores it for all."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -150,9 +157,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in getattr(report, "user_properties", ()):
                 if getattr(report, "when", "") != "call":
                     continue
-                if name in {INJECTED, VIOLATIONS}:
+                if name in {INJECTED, SAME, VIOLATIONS}:
                     found[name] += value
                 elif name == SUMMARY:
                     terminalreporter.write_line(value)
     if found[INJECTED]:
-        terminalreporter.write_line(f"faults injected: {found[INJECTED]}, violations: {found[VIOLATIONS]}")
+        counts = ", ".join(f"{name}: {found[name]}" for name in (INJECTED, SAME, VIOLATIONS))
+        terminalreporter.write_line(counts)

@@ -35,6 +35,7 @@ def check_result(record_property: Callable[[str, object], None]) -> Callable[[In
 
     def check(result: InjectionResult) -> None:
         record_property("faults injected", result.injected)
+        record_property("faults that equal one of them", result.same)
         record_property("violations", len(result.violations))
         assert result.injected
         assert not result.violations, "\n".join(result.violations[:30])

@@ -1,6 +1,7 @@
 """One fault injected at every call of the whole scenario, for each type of target."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.faults.injection import (
     BATCH_FAULTS,
     CALL_FAULTS,
     CONTRACTS,
+    READS,
     TARGET_STEPS,
     InjectionResult,
     calls_of,
@@ -24,7 +26,7 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, Queue
 from treadle.ports.targets import Target
 from treadle.ports.ticks import TickStore
-from treadle.testing.faults import Fault, Faults
+from treadle.testing.faults import Fault, Faults, PendingCall
 from treadle.testing.targets import NAMED
 
 # Each test runs many simulations, and the machine may be busy.
@@ -84,6 +86,41 @@ def test_scenario_reaches_every_method_of_the_ports() -> None:
     reached = {call.site for contract in CONTRACTS.values() for call in calls_of(maker(contract))}
 
     assert reached == methods - set(NOT_IN_THE_SCENARIO)
+
+
+class WrittenByReads(Faults):
+    """Notes the reads at which the stores or the queues have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.simulation: EngineSimulation | None = None
+        self.found: set[str] = set()
+
+    def call(self, call: PendingCall) -> object:
+        """Make a call."""
+        before = self._state() if call.method in READS else ""
+        answer = super().call(call)
+        if call.method in READS and self._state() != before:
+            self.found.add(f"{call.port}.{call.method}")
+        return answer
+
+    def _state(self) -> str:
+        simulation = self.simulation
+        if simulation is None:
+            return ""
+        stores: Any = simulation.backend.stores
+        queues = (simulation.own, simulation.launches, simulation.chunks, simulation.events)
+        return repr((stores.tables, simulation.parameters.values, queues))
+
+
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+def test_reads_change_nothing(contract: StartContract) -> None:
+    faults = WrittenByReads()
+    faults.simulation = maker(contract)(faults)
+
+    faults.simulation.run()
+
+    assert faults.found == set()
 
 
 PARTS = [(fault, part) for fault in CALL_FAULTS for part in (0, 1, 2)] + [

@@ -32,4 +32,4 @@ def test_throttling_a_third_of_all_calls_loses_nothing_and_gives_nothing_up(
     simulation.run()
 
     assert len(simulation.faults.injected) > len(simulation.faults.calls) / 5
-    check_result(InjectionResult(len(simulation.faults.injected), violations(simulation)))
+    check_result(InjectionResult(len(simulation.faults.injected), 0, violations(simulation)))

@@ -37,6 +37,7 @@ class Call:
         method: such as "create".
         step: the component whose process made it.
         size: the number of messages that it sends; 1 for any other call.
+        process: the number of that process.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Call:
     method: str
     step: str
     size: int = 1
+    process: int = 0
 
     @property
     def site(self) -> str:
@@ -58,6 +60,7 @@ class Call:
 @dataclass(slots=True)
 class _Process:
     step: str
+    number: int
     is_dead: bool = False
 
 
@@ -79,6 +82,7 @@ class Faults:
     calls: list[Call] = field(default_factory=list)
     injected: list[tuple[Call, Fault]] = field(default_factory=list)
     _processes: list[_Process] = field(default_factory=list)
+    _begun: int = 0
 
     def run(self, step: str, function: Callable[[], object]) -> bool:
         """Run a component in its own process.
@@ -90,7 +94,8 @@ class Faults:
         Returns:
             False if the process was killed.
         """
-        self._processes.append(_Process(step))
+        self._begun += 1
+        self._processes.append(_Process(step, self._begun))
         try:
             function()
         except ProcessKilled:
@@ -110,7 +115,8 @@ class Faults:
         process = self._processes[-1]
         if process.is_dead:
             raise ProcessKilled
-        made = Call(len(self.calls) + 1, call.port, call.method, process.step, call.size)
+        number = len(self.calls) + 1
+        made = Call(number, call.port, call.method, process.step, call.size, process.number)
         self.calls.append(made)
         fault = self.plan.get(made.number) or (Fault.THROTTLED if self.throttles() else None)
         if fault is None:
