@@ -153,6 +153,12 @@ def is_open(deployed: Deployed) -> bool:
     return state is not None and state.closed_until is None
 
 
+def has_ticked(deployed: Deployed) -> bool:
+    """Return whether the sensor has requested its runs now; its function may be killed meanwhile."""
+    answer = deployed.invoke("Burst", {"treadle": "tick", "nominal_time": as_text(int(time.time() * 1000))})
+    return not answer.failed and answer.value["decision"] == "SUCCESS"
+
+
 def executions(deployed: Deployed) -> list[Execution]:
     """Return all executions of the job that have ended."""
     client = deployed.client("stepfunctions")
@@ -408,7 +414,7 @@ def main() -> int:
             done = run("sensor", "start", SENSOR, "--stack", NAME)
             if done.exit_code:
                 raise ToolError(f"The sensor was not started:\n{done.output}")
-            deployed.invoke("Burst", {"treadle": "tick", "nominal_time": as_text(int(time.time() * 1000))})
+            eventually(lambda: has_ticked(deployed), "the sensor has ticked", seconds=900, pause=5)
             ideal = sum(waits) / given.limit
             found = followed(deployed, given.requests, 600 + ideal * (20 if given.faults else 3))
             unfinished = unfinished_runs(deployed, found, given.requests)

@@ -1470,6 +1470,13 @@ MUTANTS = (
         (f"{POOL_CHECKS}runs_in_progress_of_a_job_that_joins_count_against_the_limit",),
     ),
     Mutant(
+        "wait for a slot counted as a wait for the target",
+        "engine/launch/launcher.py",
+        "max(queued, *granted, 0)",
+        "queued",
+        (f"{POOL_CHECKS}throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_slot",),
+    ),
+    Mutant(
         "runs in doubt not entered",
         "engine/pools/pool_checks.py",
         "            entered += self._enter_in_doubt(job)\n",

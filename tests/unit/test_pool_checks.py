@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from treadle.definitions.errors import LaunchUncertainError
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
 from treadle.engine.launch.attempts import queue_next_attempt
+from treadle.engine.launch.launcher import RETRY_SECONDS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
@@ -277,6 +278,28 @@ def test_limits_are_lowered_raised_and_removed() -> None:
     engine.reconcile()
     assert engine.started == ["b", "c", "d", "e", "f"]
     assert replace(engine.run("f"), slots=()).waiting is None
+
+
+def test_throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_slot() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    engine.clock.advance(7_200)
+    engine.report("a", Status.SUCCESS)
+    engine.target.refusals = iter([LaunchDelayedError("slow down")])
+
+    engine.reconcile()
+
+    delayed = engine.run("b").delayed
+    assert delayed is not None
+    assert delayed.until - delayed.at <= RETRY_SECONDS * 1000
+    assert engine.run("b").slots[0].granted_at == delayed.at
+    engine.clock.advance(RETRY_SECONDS)
+    engine.launch()
+    assert engine.started == ["b"]
 
 
 def test_redrive_of_an_earlier_attempt_holds_a_slot_beside_the_current_one() -> None:

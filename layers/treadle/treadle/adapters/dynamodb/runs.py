@@ -512,7 +512,7 @@ _FIELDS = (
     Field("earlier_ticks", all_text, or_none),
     Field("pools", all_text, lambda pools: list(pools) or None),
     one("waiting", PoolWait, pool=text, order=text, since=integer),
-    several("slots", Slot, pool=text, number=integer, attempt=integer),
+    several("slots", Slot, pool=text, number=integer, attempt=integer, granted_at=integer),
     Field("next_at", whole),
 )
 _NAME = named("run", "run_id")

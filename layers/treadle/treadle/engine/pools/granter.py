@@ -166,7 +166,7 @@ def _with_slots_of(run: Run, numbers: Mapping[str, int], now: int) -> Run:
 
     If this process dies before it sends the launch message, RECONCILE does.
     """
-    slots = tuple(Slot(pool, number, run.attempt) for pool, number in numbers.items())
+    slots = tuple(Slot(pool, number, run.attempt, now) for pool, number in numbers.items())
     return replace(run, waiting=None, slots=(*run.slots, *slots), next_at=now + MESSAGE_LOST_MS)
 
 
