@@ -1,11 +1,14 @@
 """Pools: the list, a pool with its runs, and what an operator changes."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from playwright.sync_api import Locator, expect
 
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
+from treadle.model.pools import Holder, Overlap, PoolState
+from treadle.model.runs import RUN_REPLACED, Cancellation
 
 VALUE = f"pools/people?value={quote(AWKWARD)}"
 TITLE = f"Pool people={AWKWARD}"
@@ -121,6 +124,22 @@ def test_slots_in_doubt_are_freed_on_the_page_of_the_run_and_of_the_pool(visit: 
     assert world.run(run.run_id).slots == ()
     world.instance._launch()
     assert len(world.waiting()) == 1
+
+
+def test_overlap_of_a_job_is_shown_with_what_keeps_its_latest_run_waiting(visit: Visit, world: World) -> None:
+    run, now = world.started_run, world.instance.clock.now()
+    refused = Cancellation(run.attempt, 0, RUN_REPLACED, "A later one waits.", now, AWKWARD)
+    world.instance._tables.runs[run.run_id] = replace(run, cancellations=(refused,))
+    world.instance._tables.slots["job:load"] = {Holder(1, run.launch_id)}
+    world.instance._stores.pools.declare([PoolState("job:load", 1, overlap=Overlap.CANCEL)], ())
+    visit.go("pools", "Pools")
+
+    expect(rows(visit, "Pools").first.locator("td[data-name='Limit']")).to_contain_text("overlap CANCEL")
+    expect(rows(visit, "Pools").first.locator("td[data-name='State']")).to_have_text("1 not canceled")
+    rows(visit, "Pools").first.get_by_role("link").click()
+
+    visit.sees_title("Pool job:load")
+    expect(fact(visit, "Overlap")).to_have_text("CANCEL")
 
 
 def test_a_viewer_sees_a_pool_and_changes_nothing(viewer: Visit, world: World) -> None:

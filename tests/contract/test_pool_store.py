@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, Holder, PoolState, PoolWait, Slot, Waiter
+from treadle.model.pools import BEYOND, Holder, Overlap, PoolState, PoolWait, Slot, Waiter
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.ports.pools import SlotTakenError
 
@@ -306,3 +306,54 @@ def test_pool_is_opened_only_if_it_was_not_closed_again(stores: Stores) -> None:
     assert not stores.pools.open(closed)
     assert not stores.pools.open(replace(closed, name="unknown"))
     assert stores.pools.state("unknown") is None
+
+
+def test_next_attempt_takes_over_a_slot(stores: Stores) -> None:
+    record = create(stores, waiting())
+    first = change(stores, granted(record), record)
+    other = create(stores, waiting("r2"))
+
+    second = change(stores, replace(first, attempt=2, slots=(Slot(POOL, 1, 2),)), first)
+
+    assert stores.pools.holders(POOL) == [Holder(1, "r1-2")]
+    with pytest.raises(SlotTakenError):
+        stores.runs.replace(granted(other), other)
+    change(stores, replace(second, slots=()), second)
+    assert stores.pools.holders(POOL) == []
+
+
+def test_slot_that_another_run_holds_is_not_passed_on(stores: Stores) -> None:
+    record = create(stores, waiting())
+    change(stores, granted(record), record)
+    other = create(stores, run("r2", slots=(Slot("other", 1, 1),)))
+    before = replace(other, slots=(Slot(POOL, 1, 1),))
+
+    change(stores, replace(other, attempt=2, slots=(Slot(POOL, 1, 2),)), before)
+
+    assert stores.pools.holders(POOL) == [Holder(1, "r1-1")]
+
+
+def test_latest_run_is_named_only_instead_of_the_one_that_was_read(stores: Stores) -> None:
+    assert stores.pools.latest(POOL) == ""
+
+    assert stores.pools.set_latest(POOL, "a", "")
+    assert not stores.pools.set_latest(POOL, "b", "")
+    assert not stores.pools.set_latest(POOL, "c", "b")
+    assert stores.pools.set_latest(POOL, "c", "a")
+
+    assert stores.pools.latest(POOL) == "c"
+    assert stores.pools.latest("other") == ""
+    assert stores.pools.holders(POOL) == []
+    assert stores.pools.waiters(POOL, 9) == []
+
+
+@pytest.mark.parametrize("overlap", Overlap)
+def test_overlap_comes_back(stores: Stores, overlap: Overlap) -> None:
+    kept = None if overlap is Overlap.QUEUE else overlap
+    record = create(stores, run(overlap=kept))
+    stores.pools.declare([PoolState(POOL, 1, overlap=overlap)], ())
+
+    assert stores.runs.get("r1") == record
+    assert stores.pools.state(POOL) == PoolState(POOL, 1, overlap=overlap)
+    stores.pools.declare([PoolState(POOL, 1)], ())
+    assert stores.pools.states() == {POOL: PoolState(POOL, 1)}

@@ -63,6 +63,7 @@ BACKFILLER = "engine/backfills/backfiller.py"
 POOLS = "adapters/dynamodb/pools.py"
 OF_POOLS = "tests/contract/test_pool_store.py::test_"
 POOL_CHECKS = "tests/unit/test_pool_checks.py::test_"
+OVERLAP = "tests/unit/test_overlap.py::test_"
 POOL_FAULTS = "tests/faults/test_every_call_of_pools.py::test_"
 POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
 
@@ -1429,16 +1430,16 @@ MUTANTS = (
     ),
     Mutant(
         "runs beyond the limit not counted",
-        "engine/pools/granter.py",
+        "engine/pools/queues.py",
         "max(0, limit - len(held))",
         "max(0, limit - len(set(held) - {0}))",
         (f"{POOL_FLOW}[joined]",),
     ),
     Mutant(
         "closed pool that starts runs",
-        "engine/pools/granter.py",
-        "if state is not None and state.closed_until is not None:",
-        "if False:",
+        "engine/pools/queues.py",
+        "is_closed = self.state is not None and self.state.closed_until is not None",
+        "is_closed = False",
         (f"{POOL_CHECKS}nothing_starts_while_the_pool_is_closed",),
     ),
     Mutant(
@@ -1513,6 +1514,139 @@ MUTANTS = (
         "closed_until=until if name in joined else None",
         "closed_until=None",
         (f"{SYNCED}pool_that_known_jobs_join_is_closed_until_no_function_can_start_runs_outside_of_it",),
+    ),
+    Mutant(
+        "slot not kept for the retry",
+        "engine/record/pool_slots.py",
+        "    is_retried = run.retry_at is not None\n",
+        "    is_retried = False\n",
+        (f"{OVERLAP}run_that_waits_for_its_retry_is_in_progress[LATEST]", f"{POOL_FLOW}[latest]"),
+    ),
+    Mutant(
+        "slot passed on by another run",
+        POOLS,
+        "condition=Model.launch_id == before))",
+        "condition=None))",
+        (f"{OF_POOLS}slot_that_another_run_holds_is_not_passed_on[moto]",),
+    ),
+    Mutant(
+        "older run kept that arrives late",
+        "engine/pools/granter.py",
+        "if each.age >= latest]",
+        "if each.age]",
+        (f"{OVERLAP}older_run_that_arrives_late_is_replaced[True-LATEST]",),
+    ),
+    Mutant(
+        "latest run by its place in the queue",
+        "model/pools.py",
+        '    return order.partition("/")[2]\n',
+        "    return order\n",
+        (f"{OVERLAP}latest_is_by_request_and_not_by_priority",),
+    ),
+    Mutant(
+        "former latest run left waiting elsewhere",
+        "engine/pools/overlap.py",
+        "                self._end(found, lambda each: replaced(",
+        "                self._end(found, lambda each: each or replaced(",
+        (f"{OVERLAP}only_the_latest_waits_for_another_pool[LATEST]",),
+    ),
+    Mutant(
+        "latest run named whatever was named meanwhile",
+        POOLS,
+        "Model.latest == before if before else Model.latest.does_not_exist()",
+        "None",
+        (f"{OF_POOLS}latest_run_is_named_only_instead_of_the_one_that_was_read[moto]",),
+    ),
+    Mutant(
+        "run granted that is not the latest",
+        "engine/pools/overlap.py",
+        "        return run.waiting.age == self._pools.latest(pool.key)\n",
+        "        return True\n",
+        (f"{OVERLAP}run_that_waits_elsewhere_since_before_the_overlap_is_judged_first[LATEST]",),
+    ),
+    Mutant(
+        "run granted that another process has replaced",
+        "engine/pools/granter.py",
+        "            if not self._overlaps.name_latest(pool, each, latest):\n                return False\n",
+        "            self._overlaps.name_latest(pool, each, latest)\n",
+        (f"{OVERLAP}run_is_not_granted_if_a_newer_one_was_named_meanwhile",),
+    ),
+    Mutant(
+        "run ended that was granted a slot meanwhile",
+        "engine/pools/overlap.py",
+        "            return ended(current) if still else current\n",
+        "            return ended(current)\n",
+        (f"{OVERLAP}run_that_was_granted_a_slot_meanwhile_does_not_give_way",),
+    ),
+    Mutant(
+        "runs skipped for a pause",
+        "engine/pools/queues.py",
+        "state.closed_until is not None or state.limit_of(self.key) == 0:",
+        "state.closed_until is not None:",
+        (f"{OVERLAP}nothing_gives_way_in_a_paused_pool_but_older_requests[SKIP]",),
+    ),
+    Mutant(
+        "slots read before the runs that are skipped",
+        "engine/pools/overlap.py",
+        "            waiters = self._pools.waiters(key, MAX_COUNTED)\n            pool = read_pool(self._pools, key)\n",
+        "            pool = read_pool(self._pools, key)\n            waiters = self._pools.waiters(key, MAX_COUNTED)\n",
+        (f"{OVERLAP}run_that_joins_the_queue_while_slots_are_read_is_not_skipped",),
+    ),
+    Mutant(
+        "key of a run that gave way left open",
+        "model/runs.py",
+        "self.status is DagsterRunStatus.SUCCESS or self.gave_way:",
+        "self.status is DagsterRunStatus.SUCCESS:",
+        (f"{OVERLAP}run_that_gave_way_keeps_its_key[LATEST]",),
+    ),
+    Mutant(
+        "canceled run ends as a failure",
+        "model/runs.py",
+        "DagsterRunStatus.CANCELED if self.error == RUN_REPLACED else DagsterRunStatus.FAILURE",
+        "DagsterRunStatus.FAILURE",
+        (f"{OVERLAP}canceled_run_makes_room_for_the_latest",),
+    ),
+    Mutant(
+        "run canceled for itself",
+        "engine/pools/overlap.py",
+        "        if wait is None or wait.pool != key:\n            return False\n",
+        "",
+        (f"{OVERLAP}run_that_another_process_has_granted_a_slot_is_not_canceled_for_itself",),
+    ),
+    Mutant(
+        "run canceled for the slot of its earlier attempt",
+        "engine/pools/overlap.py",
+        "if (run.run_id, run.attempt) in held and (",
+        "if (",
+        (f"{OVERLAP}run_is_not_canceled_for_the_slot_in_doubt_of_its_earlier_attempt",),
+    ),
+    Mutant(
+        "every run in progress canceled",
+        "engine/pools/overlap.py",
+        "            if left <= 0:\n                break\n",
+        "",
+        (f"{OVERLAP}only_as_many_are_canceled_as_keep_the_latest_from_starting",),
+    ),
+    Mutant(
+        "execution canceled that Treadle did not start",
+        "engine/pools/giving_way.py",
+        "    if OBSERVED_TAG in run.tags:\n",
+        "    if False:\n",
+        (f"{OVERLAP}run_that_treadle_did_not_start_is_not_canceled",),
+    ),
+    Mutant(
+        "run ended that may have reached its target",
+        "engine/pools/giving_way.py",
+        "run.claim is None and run.pending_start is None:",
+        "run.claim is None:",
+        (f"{OVERLAP}run_that_is_being_started_is_canceled_once_it_has_started",),
+    ),
+    Mutant(
+        "request to cancel forgotten at the start",
+        "engine/record/run_state.py",
+        "        folded = replace(folded, next_at=max(request.at, folded.started_at or 0))\n",
+        "        pass\n",
+        (f"{OVERLAP}run_that_is_being_started_is_canceled_once_it_has_started",),
     ),
 )
 

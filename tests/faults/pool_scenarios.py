@@ -109,6 +109,22 @@ UNFOUND = PoolScenario(
 PAIRED = PoolScenario((Pool("p", 1, jobs=["load"]),), ((0, requested("a b")),))
 """One of two runs waits: small enough for two faults."""
 
+OVERLAPPED = ((0, requested("a b")), (3, requested("c")), (4, requested("d e")), (20, requested("f")))
+
+SKIPPED = PoolScenario((Pool("job:load", 1, overlap="SKIP"),), OVERLAPPED)
+"""Runs are requested while another one is in progress, and end at once."""
+
+LATEST = PoolScenario(
+    (Pool("job:load", 1, overlap="LATEST"),),
+    ((0, requested("failing", dagster__max_retries="1")), (4, requested("a b")), (6, requested("c"))),
+    ((7, ("rerun", "a")),),
+    TargetFaults(failing=frozenset({"failing"})),
+)
+"""Runs are requested while another one is in progress, which fails and is retried; the one that waits is replaced twice."""
+
+CANCELED = PoolScenario((Pool("job:load", 1, overlap="CANCEL"), Pool("all", 1, all_jobs=True)), OVERLAPPED)
+"""Runs are requested while another one is in progress, which is canceled; they are in another pool too."""
+
 SCENARIOS = {
     "ordered": ORDERED,
     "retried": RETRIED,
@@ -121,4 +137,7 @@ SCENARIOS = {
     "unsure": UNSURE,
     "doubted": DOUBTED,
     "unfound": UNFOUND,
+    "skipped": SKIPPED,
+    "latest": LATEST,
+    "canceled": CANCELED,
 }

@@ -41,8 +41,8 @@ from treadle.engine.registry.registry_sync import CLOSED_MS
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
 from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
-from treadle.model.pools import BEYOND, PoolState
-from treadle.model.runs import Claim, PendingStart, Run, pool_changes
+from treadle.model.pools import BEYOND, Overlap, pool_of_job
+from treadle.model.runs import RUN_REPLACED, RUN_SKIPPED, Claim, PendingStart, Run, pool_changes
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.model.ticks import PlannedRun, Tick, TickKind
 from treadle.operate.runs import RunOperations
@@ -203,6 +203,7 @@ class PoolTarget(SimulatedTarget):
     def cancel(self, external_id: str, role: str = "", reason: str = "") -> None:
         """Cancel a job, and report its end."""
         SimulatedTarget.cancel(self, external_id, role, reason)
+        self.ends = sorted(end for end in self.ends if end[2] != external_id)
         self._note_ends()
 
     def _note_ends(self) -> None:
@@ -247,6 +248,7 @@ class PoolSimulation(Simulation):
         faults: injects the faults.
         problems: what went wrong on the way.
         longest_idle: the longest time that a slot was free while a run could have started, by pool.
+        newest: when the newest run was requested that was granted a slot, by the pool whose latest run waits.
         has_lag: whether indexes lag.
     """
 
@@ -265,6 +267,7 @@ class PoolSimulation(Simulation):
     pools: list[tuple[int, dict[str, Pool]]] = field(default_factory=list)
     writes: list[tuple[int, Run]] = field(default_factory=list)
     granted: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
     dispatches: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
     events: SimulatedQueue = field(init=False)
@@ -305,12 +308,7 @@ class PoolSimulation(Simulation):
         """Declare exactly these pools, as a deployment does."""
         now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
         states = [
-            PoolState(
-                pool.name,
-                pool.limit,
-                pool.limits,
-                closed_until=now + CLOSED_MS if pool.name in closed else None,
-            )
+            replace(pool.state, closed_until=now + CLOSED_MS if pool.name in closed else None)
             for pool in pools.values()
         ]
         self.stores.pools.declare(states, before.keys() - pools.keys())
@@ -549,8 +547,14 @@ class PoolSimulation(Simulation):
             self._check_order(before, after)
 
     def _check_order(self, before: Run, after: Run) -> None:
-        """Check that a granted run was the first of those that could start (I13)."""
+        """Check that a granted run was the first of those that could start (I13), or the newest that was granted."""
         place = before.waiting.order if before.waiting is not None else ""
+        own = pool_of_job(after.job)
+        if own in before.pools and self._overlap(own).keeps_latest and before.waiting is not None:
+            if before.waiting.age < self.newest.get(own, ""):
+                self.problems.append(f"{after.run_key} was granted after a newer run")
+            self.newest[own] = before.waiting.age
+            return
         for other in self.stores.tables.runs.values():
             if before.waiting is None or other.waiting is None or other.waiting.order >= place:
                 continue
@@ -558,6 +562,10 @@ class PoolSimulation(Simulation):
                 continue  # Order holds within a queue.
             if all(self._has_room(pool, after.launch_id) for pool in other.pools):
                 self.problems.append(f"I13: {after.run_key} was granted before {other.run_key}")
+
+    def _overlap(self, pool: str) -> Overlap:
+        state = self.stores.pools.state(pool)
+        return Overlap.QUEUE if state is None else state.overlap
 
     def _has_room(self, pool: str, without: str = "") -> bool:
         """Return whether a pool has a free slot, not counting what one attempt holds."""
@@ -699,7 +707,13 @@ class _WatchedRuns(TracedRuns):
 
 def violations(simulation: PoolSimulation) -> list[str]:
     """Return what an engine with pools must never do, and did."""
-    return [*simulation.problems, *_of_end(simulation), *_of_items(simulation), *_of_idle_slots(simulation)]
+    return [
+        *simulation.problems,
+        *_of_end(simulation),
+        *_of_items(simulation),
+        *_of_idle_slots(simulation),
+        *_of_overlaps(simulation),
+    ]
 
 
 def _of_end(simulation: PoolSimulation) -> Iterator[str]:
@@ -741,3 +755,59 @@ def _of_idle_slots(simulation: PoolSimulation) -> Iterator[str]:
     for pool, longest in simulation.longest_idle.items():
         if longest > bound:
             yield f"I13: a slot of {pool} was free for {longest / 1000:g} s although a run waited"
+
+
+def _of_overlaps(simulation: PoolSimulation) -> Iterator[str]:
+    """Check who gave way to whom: nothing is lost, the last run that was requested succeeds, and no key is free again."""
+    runs = simulation.stores.tables.runs
+    for name, pool in simulation.pools[-1][1].items():
+        if pool.overlap == Overlap.QUEUE:
+            continue
+        found = [run for run in runs.values() if pool_of_job(run.job) == name]
+        for run in found:
+            error = run.failure.error if run.failure is not None else ""
+            if error in {RUN_SKIPPED, RUN_REPLACED}:
+                yield from _of_run_that_gave_way(simulation, run, Overlap(pool.overlap))
+            elif (
+                run.status is not Status.SUCCESS
+                and run.run_key not in simulation.scenario.target_faults.failing
+            ):
+                yield f"{run.run_key} is {run.status} without a run that it gave way to: {run.failure}"
+        last = max(found, key=lambda run: _requested_at(simulation, run))
+        if pool.overlap != Overlap.SKIP and last.status is not Status.SUCCESS:
+            yield f"{last.run_key} was requested last, and is {last.status}: {last.failure}"
+
+
+def _of_run_that_gave_way(simulation: PoolSimulation, run: Run, overlap: Overlap) -> Iterator[str]:
+    [other] = [
+        each
+        for each in simulation.stores.tables.runs.values()
+        if each.run_id in _cause(run)[: -len(run.run_id)]
+    ]
+    begun = {each.launch_id for each in simulation.jobs_run.intervals}
+    if run.attempts_allowed > run.attempt:
+        yield f"{run.run_key} gave way, and would be started by another request"
+    if overlap is Overlap.SKIP and f"{other.run_id}-1" not in begun:
+        yield f"{run.run_key} was skipped for {other.run_key}, which was never started"
+    if overlap.keeps_latest and _requested_at(simulation, other) <= _requested_at(simulation, run):
+        yield f"{run.run_key} was replaced by {other.run_key}, which is older"
+    if overlap is not Overlap.CANCEL and run.launch_id in begun:
+        yield f"{run.run_key} gave way although it had started"
+
+
+def _cause(run: Run) -> str:
+    return run.failure.cause if run.failure is not None else ""
+
+
+def _requested_at(simulation: PoolSimulation, run: Run) -> tuple[int, int]:
+    """Return the minute of a run's last request, by a tick or an operator, and its position in the tick."""
+    places = [
+        (minute, position)
+        for minute, requests in simulation.scenario.ticks
+        for position, each in enumerate(requests)
+        if each.key == run.run_key
+    ]
+    reruns = [
+        (minute, 0) for minute, command in simulation.scenario.commands if command == ("rerun", run.run_key)
+    ]
+    return max([*places, *reruns])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.faults.injection import CALL_FAULTS
-from tests.faults.pool_scenarios import PAIRED, SCENARIOS, SEVERAL, UNREPORTED
+from tests.faults.pool_scenarios import CANCELED, PAIRED, SCENARIOS, SEVERAL, UNREPORTED
 from tests.faults.pool_simulation import PoolScenario, PoolSimulation, violations
 from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
@@ -106,7 +106,8 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
     assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
 
 
-ALL_FAULTS = tuple(SCENARIOS) if EVERY_FAULT else ("ordered", "retried", "several", "joined")
+FULLY = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled")
+ALL_FAULTS = tuple(SCENARIOS) if EVERY_FAULT else FULLY
 INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
     (name, Fault.KILL_AFTER) for name in SCENARIOS if name not in ALL_FAULTS
 ]
@@ -144,7 +145,9 @@ def test_no_two_faults_exceed_a_limit_or_leave_a_slot(scenario: PoolScenario, fi
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("scenario", [SEVERAL, UNREPORTED], ids=["several", "unreported"])
+@pytest.mark.parametrize(
+    "scenario", [SEVERAL, UNREPORTED, CANCELED], ids=["several", "unreported", "canceled"]
+)
 def test_many_faults_exceed_no_limit_and_leave_no_slot(scenario: PoolScenario, seed: int) -> None:
     chance = random.Random(seed)
     faults = [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED]

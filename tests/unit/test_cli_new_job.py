@@ -11,6 +11,7 @@ from tests.support.projects import project as read_project
 from tools.project_copy import copy_of_project
 from treadle.cli.target_kinds import ADDRESS, KINDS, Setting, kind_of
 from treadle.cli.template_edit import jobs
+from treadle.model.pools import Overlap
 from treadle.model.registry import PoolEntry
 from treadle.model.targets import UNANSWERING
 
@@ -215,9 +216,18 @@ def test_limits_of_a_job_are_in_its_entry(project: Path) -> None:
     assert (sorted(entry.pools), entry.max_concurrent_runs) == (["nightly", "warehouse"], 5)
 
 
+def test_job_with_an_overlap_has_one_run_at_a_time(project: Path) -> None:
+    done = run("new", "job", "load_orders", "--overlap", "LATEST", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    entry = read_project(project / "template.yaml").jobs()["load_orders"]
+    assert (entry.overlap, entry.max_concurrent_runs) == (Overlap.LATEST, 1)
+
+
+@pytest.mark.parametrize("option", [("--max-concurrent-runs", "5"), ("--overlap", "SKIP")])
 @pytest.mark.parametrize("kind", sorted(UNANSWERING))
-def test_job_whose_runs_do_not_end_has_no_limit(project: Path, kind: str) -> None:
-    options = ("--target", kind, "--max-concurrent-runs", "5")
+def test_job_whose_runs_do_not_end_has_no_limit(project: Path, kind: str, option: tuple[str, str]) -> None:
+    options = ("--target", kind, *option)
 
     done = run("new", "job", "load_orders", *options, "--root", project)
 

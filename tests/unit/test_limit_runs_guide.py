@@ -20,7 +20,7 @@ def module() -> ModuleType:
 def test_tests_of_the_page_pass() -> None:
     tests = [value for name, value in vars(module()).items() if name.startswith("test_")]
 
-    assert len(tests) == 4
+    assert len(tests) == 5
     for test in tests:
         test()
 

@@ -1,6 +1,7 @@
 """`treadle pool` and `treadle run set-priority`: who holds slots, who waits, and what an operator changes."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from treadle.cli.commands import treadle
 from treadle.cli.output import when
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp
+from treadle.model.pools import Overlap, PoolState
 from treadle.model.runs import Failure, OperatorEdit, Run
 from treadle.testing import Pool, TreadleInstance
 
@@ -332,3 +334,20 @@ def test_why_says_when_a_run_that_waits_is_canceled(stack: MemoryStack) -> None:
     why = shown("why", "watch", "--run", run.run_id)["summary"]
 
     assert f"It is canceled if it has not started by {ends_at}" in why
+
+
+def test_overlap_is_shown_where_it_is_not_the_default(stack: MemoryStack) -> None:
+    latest = PoolState("job:load", 1, overlap=Overlap.LATEST)
+    stack.instance._stores.pools.declare([latest], ())
+
+    assert "overlap LATEST" in done("pool", "list")
+    assert "overlap       LATEST" in done("pool", "show", "job:load")
+    assert "overlap" not in done("pool", "show", "warehouse")
+    assert shown("pool", "show", "job:load")["pool"]["overlap"] == "LATEST"
+
+
+def test_run_is_shown_with_the_overlap_under_which_it_started(stack: MemoryStack) -> None:
+    run = run_of(stack, "a")
+    stack.instance._tables.runs[run.run_id] = replace(run, overlap=Overlap.SKIP)
+
+    assert re.search(r"^overlap +SKIP$", done("run", "show", run.run_id), re.MULTILINE)

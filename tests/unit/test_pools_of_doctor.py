@@ -12,7 +12,7 @@ from treadle.model.deployment import DeployedSensor
 from treadle.model.health import HealthSnapshot, JobTarget
 from treadle.model.pools import PoolState, Slot
 from treadle.model.registry import CONTRACT, JobEntry, PoolEntry, Registry
-from treadle.model.runs import Run
+from treadle.model.runs import Cancellation, Run
 from treadle.model.targets import JobSettings
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity
@@ -80,6 +80,21 @@ def test_slot_in_doubt_is_a_problem_that_names_the_commands() -> None:
     )
     assert "treadle pool show warehouse names the runs" in found.advice
     assert found.advice.endswith("treadle pool free RUN_ID")
+
+
+def test_run_that_cannot_be_canceled_is_a_problem() -> None:
+    refused = Cancellation(1, 0, "RunReplacedError", "A later one waits.", NOW, "no permission")
+    holder = replace(run("a", Slot(POOL, 1, 1)), cancellations=(refused,))
+
+    [found] = examined(PoolState(POOL, 1), holder, waiting("b"))
+
+    assert (found.severity, found.subject) == (Severity.PROBLEM, "pool warehouse")
+    assert found.message == (
+        "To be canceled: 1 of the runs in progress, whose targets refuse that. "
+        f"1 runs wait, the oldest since {timestamp(NOW)}."
+    )
+    accepted = replace(holder, cancellations=(replace(refused, refused=""),))
+    assert examined(PoolState(POOL, 1), accepted)[0].severity is Severity.OK
 
 
 def test_pool_that_was_not_opened_is_a_problem() -> None:

@@ -190,3 +190,18 @@ def registry(*, jobs: str = "load", sensors: str = "", project: str = "shop") ->
 def test_start_needs_both_entries(found: Registry, may: bool) -> None:
     """Whoever writes a sensor's entry cannot start another project's job by it."""
     assert found.may_start("daily", "load") is may
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"overlap": "NEWEST"}, "its overlap is 'NEWEST'. Use one of: QUEUE, SKIP, LATEST, CANCEL."),
+        ({"overlap": 1}, "its overlap is 1; it must be a string."),
+        ({"overlap": "SKIP", "target": "lambda"}, "it has overlap, but jobs on lambda cannot be limited"),
+    ],
+)
+def test_overlap_that_a_job_cannot_have_is_named(fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(RegistryEntryError) as refused:
+        parse_job("load", json.dumps(JOB | fields), KINDS)
+
+    assert str(refused.value).startswith(problem)

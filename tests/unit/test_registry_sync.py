@@ -11,7 +11,7 @@ from treadle.adapters.targets.registry import KINDS
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.engine.registry.registry_cache import CachedRegistry
 from treadle.engine.registry.registry_sync import CLOSED_MS, LIST_MS, RegistrySync
-from treadle.model.pools import PoolState
+from treadle.model.pools import Overlap, PoolState
 from treadle.model.registry import Registry, RegistryCopy
 from treadle.model.targets import JobSettings
 from treadle.testing.pools import InMemoryPoolStore
@@ -418,6 +418,42 @@ def test_pool_that_known_jobs_join_is_closed_until_no_function_can_start_runs_ou
     engine.updated(LOAD, limited(pools="warehouse"))
 
     assert engine.tables.pools == {"warehouse": PoolState("warehouse", 2, closed_until=engine.closed_until)}
+
+
+def test_changed_overlap_is_stored_and_closes_nothing(engine: Engine) -> None:
+    engine.updated(LOAD, limited(max_concurrent_runs="2"))
+    engine.tables.pools["job:load"] = PoolState("job:load", 2)
+
+    engine.updated(LOAD, limited(max_concurrent_runs="2", overlap="CANCEL"))
+
+    assert engine.tables.pools["job:load"] == PoolState("job:load", 2, overlap=Overlap.CANCEL)
+
+
+def test_stored_overlap_is_corrected(engine: Engine) -> None:
+    engine.updated(LOAD, limited(overlap="SKIP"))
+    engine.tables.pools["job:load"] = PoolState("job:load", 1, overlap=Overlap.LATEST)
+
+    engine.listed()
+
+    assert engine.tables.pools["job:load"] == PoolState("job:load", 1, overlap=Overlap.SKIP)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"overlap": "SKIP"}, (1, Overlap.SKIP)),
+        ({"overlap": "QUEUE"}, (1, Overlap.QUEUE)),
+        ({"overlap": "LATEST", "max_concurrent_runs": "3"}, (3, Overlap.LATEST)),
+        ({}, (None, Overlap.QUEUE)),
+    ],
+)
+def test_job_with_an_overlap_has_one_run_at_a_time_by_default(
+    engine: Engine, fields: dict[str, str], expected: tuple[int | None, Overlap]
+) -> None:
+    engine.updated(LOAD, limited(**fields))
+
+    job = engine.registry.jobs["load"]
+    assert (job.max_concurrent_runs, job.overlap) == expected
 
 
 @pytest.mark.parametrize("fields", [{"pools": "warehouse"}, {"max_concurrent_runs": "2"}])

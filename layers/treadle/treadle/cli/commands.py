@@ -35,7 +35,7 @@ from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
 from treadle.definitions.bounds import shown
-from treadle.model.pools import MAX_LIMIT
+from treadle.model.pools import MAX_LIMIT, Overlap
 
 
 def _print_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
@@ -260,7 +260,12 @@ def _pattern(text: str) -> dict[str, Any]:
     "--max-concurrent-runs",
     metavar="N",
     type=click.IntRange(0, MAX_LIMIT),
-    help="How many of its runs may be in progress at a time.  [default: any number]",
+    help="How many of its runs may be in progress at a time.  [default: any number; 1 with --overlap]",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice([each.value for each in Overlap]),
+    help="What becomes of a run that is requested while that many are in progress.  [default: QUEUE]",
 )
 @by_root
 def new_job(
@@ -273,6 +278,7 @@ def new_job(
     observed: bool,
     pools: tuple[str, ...],
     max_concurrent_runs: int | None,
+    overlap: str | None,
     root: Path | None,
 ) -> None:
     """Write a new job: its block of template.yaml, with a role that may start its target and nothing else.
@@ -283,7 +289,7 @@ def new_job(
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
     given |= {ADDRESS: arn} if arn is not None else {}
-    wanted = NewJob(name, target, given, role, observed, pools, max_concurrent_runs)
+    wanted = NewJob(name, target, given, role, observed, pools, max_concurrent_runs, overlap)
     with scaffold_errors():
         write_job(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report_job(wanted):

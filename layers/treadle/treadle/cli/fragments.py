@@ -43,6 +43,7 @@ class NewJob:
         is_observed: whether executions that Treadle did not start are recorded too.
         pools: the names of its concurrency pools.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
+        overlap: what becomes of a run that is requested while that many are in progress; None for QUEUE.
     """
 
     name: str
@@ -52,6 +53,7 @@ class NewJob:
     is_observed: bool = False
     pools: tuple[str, ...] = ()
     max_concurrent_runs: int | None = None
+    overlap: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -86,7 +88,11 @@ class NewJob:
             "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
             "observed": ',"observed":"true"' if self.is_observed else "",
             "pools": _fields(
-                {"pools": ",".join(self.pools) or None, "max_concurrent_runs": self.max_concurrent_runs}
+                {
+                    "pools": ",".join(self.pools) or None,
+                    "max_concurrent_runs": self.max_concurrent_runs,
+                    "overlap": self.overlap,
+                }
             ),
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
             "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),

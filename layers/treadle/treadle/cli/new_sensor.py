@@ -136,9 +136,9 @@ def write_job(root: Path, new: NewJob) -> Written:
     problems = [*_unfit("job", new.name, LONGEST_JOB), *new.kind.problems(new.given, new.role)]
     for pool in new.pools:
         problems += _unfit("pool", pool, LONGEST_JOB)
-    if (new.pools or new.max_concurrent_runs is not None) and new.target in UNANSWERING:
+    if (new.pools or new.max_concurrent_runs is not None or new.overlap) and new.target in UNANSWERING:
         problems.append(
-            f"--pool and --max-concurrent-runs are for jobs whose runs end: those on {new.target} do not report that. "
+            f"--pool, --max-concurrent-runs and --overlap are for jobs whose runs end: those on {new.target} do not report that. "
             "Leave them out."
         )
     if new.is_observed and new.target in UNANSWERING:

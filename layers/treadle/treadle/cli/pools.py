@@ -7,7 +7,7 @@ import click
 from treadle.cli.options import limit_option
 from treadle.cli.output import echo, echo_json, json_option, print_fields, table, when
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
-from treadle.model.pools import MAX_COUNTED, MAX_LIMIT
+from treadle.model.pools import MAX_COUNTED, MAX_LIMIT, Overlap
 
 if TYPE_CHECKING:
     from treadle.operate.pools import PoolDetails, PoolEdit, PoolHolder, PoolView, PoolWaiter
@@ -137,12 +137,18 @@ def _waiting(pool: "PoolView") -> str:
 
 def _note(pool: "PoolView") -> str:
     notes = (
+        _overlap(pool),
         f"declared: {pool.declared_limit}" if pool.is_limit_set else "",
         f"closed until {when(pool.closed_until)}" if pool.closed_until is not None else "",
         f"{pool.beyond} beyond the limit" if pool.beyond else "",
         f"{pool.in_doubt} in doubt" if pool.in_doubt else "",
+        f"{pool.not_canceled} not canceled" if pool.not_canceled else "",
     )
     return ", ".join(filter(None, notes))
+
+
+def _overlap(pool: "PoolView") -> str:
+    return "" if pool.overlap is Overlap.QUEUE else f"overlap {pool.overlap}"
 
 
 def _print(found: "PoolDetails") -> None:
@@ -155,9 +161,11 @@ def _print(found: "PoolDetails") -> None:
             "declared limit": str(pool.declared_limit) if pool.is_limit_set else None,
             "limit set by": pool.limit_set_by and f"{pool.limit_set_by} at {when(pool.limit_set_at)}",
             "limits of values": ", ".join(f"{value}={limit}" for value, limit in sorted(pool.limits.items())),
+            "overlap": None if pool.overlap is Overlap.QUEUE else pool.overlap.value,
             "slots held": str(pool.held),
             "beyond the limit": pool.beyond or None,
             "in doubt": pool.in_doubt or None,
+            "not canceled": pool.not_canceled or None,
             "runs waiting": _waiting(pool),
             "oldest waits since": when(pool.waiting_since) if pool.waiting_since is not None else None,
             "closed until": pool.closed_until and f"{when(pool.closed_until)}: jobs have joined it",

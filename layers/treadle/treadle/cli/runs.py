@@ -323,6 +323,7 @@ def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
             "status": run.status,
             "waits": describe_wait(run, waits),
             "pools": ", ".join(run.pools),
+            "overlap": run.overlap,
             "slots in doubt": ", ".join(sorted({slot.pool for slot in slots_in_doubt(run)})),
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
             "retried at": run.retry_at and when(run.retry_at),

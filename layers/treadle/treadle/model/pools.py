@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 OF_JOB = "job:"
 """The prefix of the pool of one job, which no declared pool's name can have."""
@@ -21,6 +22,27 @@ MAX_COUNTED = 1_000
 
 BEYOND = 0
 """The number of a slot that no limit counted: of a run that was under way before it was in the pool."""
+
+
+class Overlap(StrEnum):
+    """What becomes of a run of a job that already has as many runs in progress as its limit."""
+
+    QUEUE = "QUEUE"
+    """It waits until one of them has ended."""
+
+    SKIP = "SKIP"
+    """It ends as CANCELED."""
+
+    LATEST = "LATEST"
+    """It waits, and the run that waited before it ends as CANCELED."""
+
+    CANCEL = "CANCEL"
+    """It waits, the run that waited before it ends as CANCELED, and one that is in progress is canceled."""
+
+    @property
+    def keeps_latest(self) -> bool:
+        """True if at most one run waits, the one that was requested last."""
+        return self in {Overlap.LATEST, Overlap.CANCEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +76,11 @@ class PoolWait:
     order: str
     since: int
 
+    @property
+    def age(self) -> str:
+        """When it was requested, as text that sorts from the oldest request to the newest."""
+        return _age_of(self.order)
+
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
@@ -74,6 +101,11 @@ class Waiter:
         return MAX_PRIORITY - int(found[1]) if found else 0
 
     @property
+    def age(self) -> str:
+        """When it was requested, as text that sorts from the oldest request to the newest, whatever their priorities."""
+        return _age_of(self.order)
+
+    @property
     def since(self) -> int | None:
         """When the run began to wait; None if the place was written by hand."""
         found = _ORDER.match(self.order)
@@ -86,6 +118,15 @@ _ORDER = re.compile(r"([0-9]{7})/([0-9]{15})/")
 def order_of(priority: int, since: int, position: int, run_id: str) -> str:
     """Return a place in a queue: the highest priority first, then the longest wait, then the request's position."""
     return f"{MAX_PRIORITY - priority:07d}/{since:015d}/{position:06d}/{run_id}"
+
+
+def _age_of(order: str) -> str:
+    return order.partition("/")[2]
+
+
+def run_of_age(age: str) -> str:
+    """Return the id of the run in an age; "" if the age is ""."""
+    return age.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +166,7 @@ class PoolState:
         override_at: when it was set.
         closed_until: no run starts before this time, because jobs have joined the pool; then RECONCILE enters their
             runs in progress, and opens it. None if it is open.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
     """
 
     name: str
@@ -134,6 +176,7 @@ class PoolState:
     closed_until: int | None = None
     override_by: str | None = None
     override_at: int | None = None
+    overlap: Overlap = Overlap.QUEUE
 
     def limit_of(self, key: str) -> int:
         """Return the limit of the pool with this key, which may be of one value."""
@@ -154,6 +197,7 @@ class PoolChanges:
     Attributes:
         taken: the slots that the run takes, each with the id of the attempt.
         freed: the slots that it returns.
+        passed: the slots that it passes from one attempt to the next, each with the ids of both.
         parked: the queue that it joins.
         unparked: the queue that it leaves.
     """
@@ -162,13 +206,19 @@ class PoolChanges:
     freed: tuple[tuple[Slot, str], ...] = ()
     parked: PoolWait | None = None
     unparked: PoolWait | None = None
+    passed: tuple[tuple[Slot, str, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.taken or self.freed or self.parked or self.unparked)
+        return bool(self.taken or self.freed or self.passed or self.parked or self.unparked)
 
 
 _MAX_VALUE = 256
 """The maximum number of bytes of a tag's value in a key; the hash key of an item has at most 2,048."""
+
+
+def pool_of_job(job: str) -> str:
+    """Return the key of the pool of one job."""
+    return f"{OF_JOB}{job}"
 
 
 def pool_key(name: str, value: str | None = None) -> str:

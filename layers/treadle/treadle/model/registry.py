@@ -10,7 +10,7 @@ from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS
-from treadle.model.pools import MAX_LIMIT, OF_JOB, PoolState, pool_key
+from treadle.model.pools import MAX_LIMIT, Overlap, PoolState, pool_key, pool_of_job
 from treadle.model.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
@@ -97,6 +97,7 @@ class JobEntry:
         is_observed: True if external runs are recorded too.
         pools: the names of the pools that its runs are in.
         max_concurrent_runs: how many of its runs may be in progress at a time; None for any number.
+        overlap: what becomes of a run that is requested while that many are in progress.
     """
 
     name: str
@@ -107,6 +108,7 @@ class JobEntry:
     is_observed: bool = False
     pools: frozenset[str] = frozenset()
     max_concurrent_runs: int | None = None
+    overlap: Overlap = Overlap.QUEUE
 
     def accepts(self, sensor: SensorEntry) -> bool:
         """Return whether the job's entry allows a sensor to start it."""
@@ -203,7 +205,7 @@ class Registry:
         entry = self.jobs.get(job)
         if entry is None or entry.settings.target in UNANSWERING:
             return ()
-        own = (f"{OF_JOB}{job}",) if entry.max_concurrent_runs is not None else ()
+        own = (pool_of_job(job),) if entry.max_concurrent_runs is not None else ()
         return tuple(sorted((*own, *pools_of(self.pools, entry.pools, tags)))) if self.pools else own
 
     def pool_states(self) -> dict[str, PoolState]:
@@ -211,7 +213,8 @@ class Registry:
         found = {name: PoolState(name, each.limit, each.limits) for name, each in self.pools.items()}
         for name, job in self.jobs.items():
             if job.max_concurrent_runs is not None:
-                found[f"{OF_JOB}{name}"] = PoolState(f"{OF_JOB}{name}", job.max_concurrent_runs)
+                own = pool_of_job(name)
+                found[own] = PoolState(own, job.max_concurrent_runs, overlap=job.overlap)
         return found
 
     def may_start(self, sensor: str, job: str) -> bool:
@@ -374,7 +377,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
             ARN of the role that the engine assumes), `parameter` (what sets the ARN, if not the entry
             itself), `sensors` (names separated by commas), `observed` ("true" to record external runs),
             `former` (earlier addresses of the job, separated by commas), `pools` (names separated by commas),
-            `max_concurrent_runs`, `contract`, and `options`, an object of strings.
+            `max_concurrent_runs`, `overlap` (QUEUE, SKIP, LATEST or CANCEL; with it, `max_concurrent_runs` is 1 by
+            default), `contract`, and `options`, an object of strings.
         kinds: the known target types.
 
     Raises:
@@ -389,6 +393,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
         msg = "its options are not an object of strings. Write each option as a string."
         raise RegistryEntryError(msg)
+    overlap = _overlap(fields, target)
     settings = JobSettings(
         name,
         target,
@@ -406,7 +411,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         _contract(fields),
         _observed(fields, target),
         _pools(fields, target),
-        _limit(fields, "max_concurrent_runs", target),
+        _limit(fields, "max_concurrent_runs", target, default=None if overlap is None else 1),
+        overlap or Overlap.QUEUE,
     )
 
 
@@ -464,11 +470,11 @@ def _pools(fields: Mapping[str, Any], target: str) -> frozenset[str]:
     return pools
 
 
-def _limit(fields: Mapping[str, Any], name: str, target: str = "") -> int | None:
-    """Return a limit of runs; None if there is none. A target whose runs cannot be queried can have none."""
+def _limit(fields: Mapping[str, Any], name: str, target: str = "", default: int | None = None) -> int | None:
+    """Return a limit of runs, or the default. A target whose runs cannot be queried can have none."""
     text = _text(fields, name)
     if not text:
-        return None
+        return default
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_LIMIT):
         msg = (
             f"its {name} is {text!r}; it must be a whole number from 0 to {MAX_LIMIT}. Correct it in its project's "
@@ -478,6 +484,18 @@ def _limit(fields: Mapping[str, Any], name: str, target: str = "") -> int | None
     if target in UNANSWERING:
         raise RegistryEntryError(_not_limited(target, name))
     return int(text)
+
+
+def _overlap(fields: Mapping[str, Any], target: str) -> Overlap | None:
+    text = _text(fields, "overlap")
+    if not text:
+        return None
+    if text not in set(Overlap):
+        msg = f"its overlap is {text!r}. Use one of: {', '.join(Overlap)}."
+        raise RegistryEntryError(msg)
+    if target in UNANSWERING:
+        raise RegistryEntryError(_not_limited(target, "overlap"))
+    return Overlap(text)
 
 
 def _not_limited(target: str, name: str) -> str:

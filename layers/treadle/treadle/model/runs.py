@@ -12,7 +12,7 @@ from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.runs import ASSET_SELECTION_TAG
 from treadle.definitions.status import DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot
+from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
@@ -24,6 +24,12 @@ KEPT_EDITS = 20
 
 MAX_STEPS = 10
 """The maximum number of a run's failed steps in its record."""
+
+RUN_SKIPPED = "RunSkippedError"
+"""Why a run was canceled whose job had as many runs in progress as its limit, and the overlap SKIP."""
+
+RUN_REPLACED = "RunReplacedError"
+"""Why a run was canceled that a later request replaced, as its job's overlap is LATEST or CANCEL."""
 
 Reached = Mapping[str, Mapping[str, int]]
 """The statuses reached and their times, by `attempt/retry`; a status that Treadle inferred has a "?"."""
@@ -101,12 +107,12 @@ class Unanswered:
 class Cancellation:
     """A request of Treadle's own to end an execution, recorded before its target receives it.
 
-    The target reports CANCELED, whoever ended the execution; this is why the run ends as FAILURE instead.
+    The target reports CANCELED, whoever ended the execution; this is why the run ends so, and whether as FAILURE instead.
 
     Attributes:
         attempt: the attempt's number.
         retry: the target's own count of retries or redrives.
-        error: the name of the failure with which the run ends.
+        error: the name of the failure with which the run ends; as CANCELED if it was replaced.
         cause: its message.
         at: when it was requested first.
         refused: why the target did not accept the last request; "" if it did.
@@ -126,6 +132,11 @@ class Cancellation:
     def place(self) -> str:
         """The attempt and retry, as a key of `Run.reached`."""
         return f"{self.attempt}/{self.retry}"
+
+    @property
+    def status(self) -> DagsterRunStatus:
+        """The status with which the run ends."""
+        return DagsterRunStatus.CANCELED if self.error == RUN_REPLACED else DagsterRunStatus.FAILURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +244,8 @@ class Run:
         denied_at: when the current attempt was first denied.
         delayed: why the current attempt waits, as of its last try; None if it does not.
         unanswered: since when the target cannot be queried, and why; None if it can, or was not queried.
-        cancellations: the requests to end executions that exceeded the maximum runtime, one per attempt and retry;
-            the last ten.
+        cancellations: the requests to end executions that exceeded the maximum runtime or were replaced, one per
+            attempt and retry; the last ten.
         external_id: the target's id of the execution.
         target: the address of what was started.
         created_at: when the record was created.
@@ -247,6 +258,8 @@ class Run:
         pools: the keys of the pools that its attempts need a slot of, in order.
         waiting: its place in the queue of a full pool; None if it does not wait for a slot.
         slots: the slots that its attempts hold; after its end, those of an attempt that may still be in progress.
+        overlap: its job's, as of the last grant, if it is not QUEUE: until its retry policy starts the next attempt, it
+            keeps the slot of its job's pool.
         next_at: when it must be checked if nothing has happened by then; None once it has ended for good, and while
             it waits for a slot.
         revision: incremented by every write; a write requires that it is unchanged.
@@ -288,6 +301,7 @@ class Run:
     pools: tuple[str, ...] = ()
     waiting: PoolWait | None = None
     slots: tuple[Slot, ...] = ()
+    overlap: Overlap | None = None
     next_at: int | None = None
     revision: int = 0
 
@@ -324,9 +338,15 @@ class Run:
         """How many attempts the run may currently have; while its retry policy starts the next one, no more."""
         if self.retry_at is not None:
             return self.attempt
-        if self.status is DagsterRunStatus.SUCCESS:
+        if self.status is DagsterRunStatus.SUCCESS or self.gave_way:
             return self.granted
         return max(self.granted, 1 + self.retries)
+
+    @property
+    def gave_way(self) -> bool:
+        """True if it was canceled because of another run of its job, so that no later request starts it again."""
+        error = self.failure.error if self.failure is not None else ""
+        return self.status is DagsterRunStatus.CANCELED and error in {RUN_SKIPPED, RUN_REPLACED}
 
     @property
     def may_start_again(self) -> bool:
@@ -379,12 +399,25 @@ def pool_changes(before: Run | None, after: Run) -> PoolChanges:
     if had == after.slots and wait == after.waiting:
         return _NO_CHANGES
     run_id = after.run_id
+    freed = {_place(slot): slot for slot in had if slot not in after.slots}
+    taken = {_place(slot): slot for slot in after.slots if slot not in had}
     return PoolChanges(
-        tuple((slot, f"{run_id}-{slot.attempt}") for slot in after.slots if slot not in had),
-        tuple((slot, f"{run_id}-{slot.attempt}") for slot in had if slot not in after.slots),
+        tuple((slot, f"{run_id}-{slot.attempt}") for place, slot in taken.items() if place not in freed),
+        tuple((slot, f"{run_id}-{slot.attempt}") for place, slot in freed.items() if place not in taken),
         after.waiting if after.waiting != wait else None,
         wait if after.waiting != wait else None,
+        # One item, which a transaction can write only once.
+        tuple(
+            (slot, f"{run_id}-{freed[place].attempt}", f"{run_id}-{slot.attempt}")
+            for place, slot in taken.items()
+            if place in freed
+        ),
     )
+
+
+def _place(slot: Slot) -> tuple[object, ...]:
+    """Return what identifies the item of a slot, among those of its run."""
+    return slot.pool, slot.number, slot.attempt if slot.number == BEYOND else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,8 @@ def describe_wait(run: Run, waits: PoolWaitView | None) -> str:
         return " ".join([f"{text}.", *canceled])
     place = f"number {waits.place}" if waits.place else f"behind the first {MAX_COUNTED}"
     sentences = [f"{text}: it is {place} in the queue, and {_held(waits.pool)}.", *_blocked(waits)]
+    if waits.pool.overlap.keeps_latest:
+        sentences.append(f"A later request replaces it, as the overlap of its job is {waits.pool.overlap}.")
     return " ".join([*sentences, *canceled])
 
 
@@ -241,6 +243,11 @@ def _blocked(waits: PoolWaitView) -> Iterator[str]:
         yield (
             f"The limit is 0{by}, so no run starts until it is raised (treadle pool set-limit {pool.name} N{reset})."
         )
+    for run_id, refused in waits.ending:
+        if refused:
+            yield f"Run {run_id} is to be canceled first, and its target refuses that: {closed(refused)}"
+        else:
+            yield f"Run {run_id} is canceled first: this one starts when its target has reported the end."
     if waits.in_doubt:
         first, more = waits.in_doubt[0], len(waits.in_doubt) - 1
         others = f" (and {more} others)" if more else ""

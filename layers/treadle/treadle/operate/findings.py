@@ -374,6 +374,13 @@ def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
             "its execution has ended: treadle pool free RUN_ID"
         )
         yield Finding(POOLS, subject, Severity.PROBLEM, says, advice)
+    if pool.not_canceled:
+        says = (
+            f"To be canceled: {pool.not_canceled} of the runs in progress, whose targets refuse that. "
+            f"{pool.waiting} runs wait{since}."
+        )
+        advice = f"treadle pool show {name} names the runs, and treadle run show RUN_ID says why."
+        yield Finding(POOLS, subject, Severity.PROBLEM, says, advice)
     if pool.closed_until is not None and pool.closed_until < before:
         says = f"It was to open at {timestamp(pool.closed_until)}, and RECONCILE has not opened it. {pool.waiting} runs wait{since}."
         yield Finding(POOLS, subject, Severity.PROBLEM, says, "Check RECONCILE's schedule and log.")

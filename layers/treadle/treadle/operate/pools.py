@@ -9,12 +9,14 @@ from treadle.definitions.runs import priority_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import GrantRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.record.max_runtime import current_cancellation
 from treadle.engine.record.pool_slots import slots_in_doubt, with_priority, without_slots_in_doubt
 from treadle.model.pools import (
     BEYOND,
     MAX_COUNTED,
     MAX_LIMIT,
     Holder,
+    Overlap,
     PoolState,
     Slot,
     Waiter,
@@ -56,6 +58,8 @@ class PoolView:
         waiting: how many runs wait, up to `MAX_COUNTED`.
         waiting_since: since when the oldest one waits.
         closed_until: no run starts before this time, because jobs have joined the pool; None if it is open.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free.
+        not_canceled: how many of the runs that hold slots are to be canceled, and their targets refuse that.
     """
 
     name: str
@@ -74,6 +78,8 @@ class PoolView:
     waiting: int = 0
     waiting_since: int | None = None
     closed_until: int | None = None
+    overlap: Overlap = Overlap.QUEUE
+    not_canceled: int = 0
 
     @property
     def key(self) -> str:
@@ -156,12 +162,14 @@ class PoolWaitView:
         place: its place in the queue, from 1; None beyond `MAX_COUNTED`.
         since: since when it waits.
         in_doubt: the runs whose attempts hold slots, and may or may not have ended.
+        ending: the runs in progress that are to be canceled, each with the reason why its target refuses that, or "".
     """
 
     pool: PoolView
     place: int | None
     since: int
     in_doubt: tuple[str, ...] = ()
+    ending: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +275,8 @@ class PoolOperations:
         places = [each.order for each in waiters]
         place = places.index(run.waiting.order) + 1 if run.waiting.order in places else None
         in_doubt = sorted(each.run_id for each in holders.values() if _doubted(each, key))
-        return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt))
+        ending = sorted((each.run_id, refused) for each, refused in _ending(holders.values()))
+        return PoolWaitView(view, place, run.waiting.since, tuple(in_doubt), tuple(ending))
 
     def set_limit(self, name: str, limit: int, by: str) -> PoolEdit:
         """Set a limit that applies instead of the declared one until it is reset; no run in progress is ended.
@@ -361,7 +370,9 @@ class PoolOperations:
                 )
                 raise CommandRefusedError(msg)
             changed = with_priority(current, priority)
-            return changed if changed == current else changed.edited(now, by, f"set its priority to {priority}")
+            return (
+                changed if changed == current else changed.edited(now, by, f"set its priority to {priority}")
+            )
 
         before, now = self._run(run_id), self._clock.now()
         after = update_with_optimistic_lock(self._runs, before, moved)
@@ -419,6 +430,8 @@ class PoolOperations:
             len(waiters),
             min((each.since for each in waiters if each.since is not None), default=None),
             state.closed_until if state else None,
+            state.overlap if state else Overlap.QUEUE,
+            sum(bool(refused) for _, refused in _ending(runs.values())),
         )
         return view, holders, waiters, runs
 
@@ -431,6 +444,12 @@ def _pools_of(slots: Collection[Slot]) -> str:
     """Return the names of the pools of these slots, such as "pools a, b"; "" without slots."""
     names = sorted({slot.pool for slot in slots})
     return f"pool{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
+
+
+def _ending(runs: Collection[Run]) -> list[tuple[Run, str]]:
+    """Return the runs in progress that are to be canceled, each with the reason why its target refuses that, or ""."""
+    found = ((run, current_cancellation(run)) for run in runs if not run.status.is_finished)
+    return [(run, request.refused) for run, request in found if request is not None]
 
 
 def _doubted(run: Run, key: str) -> bool:

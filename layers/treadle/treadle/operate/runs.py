@@ -13,6 +13,7 @@ from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.arns import kind_of_run, role_of_run
 from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
+from treadle.engine.record.pool_slots import without_slots_in_doubt
 from treadle.engine.record.run_state import Report, fold
 from treadle.model.run_queries import RunPage, parse_place
 from treadle.model.runs import Failure, Run
@@ -152,7 +153,7 @@ class RunOperations:
             _check_ended(current, "rerun it")
             allowed = allow_next_attempt(current, by, now)
             # The operator decides about what an attempt in doubt holds.
-            return queue_next_attempt(replace(allowed, slots=()), now)
+            return queue_next_attempt(without_slots_in_doubt(allowed), now)
 
         run = update_with_optimistic_lock(self._runs, run, again)
         self._increment_epoch(run, by, now)

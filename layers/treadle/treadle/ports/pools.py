@@ -49,6 +49,15 @@ class PoolStore(Protocol):
     def waiters(self, key: str, limit: int) -> list[Waiter]:
         """Return the first runs in the queue, in order."""
 
+    def latest(self, key: str) -> str:
+        """Return the age of the newest run of a pool that was kept in the queue or started; "" if there was none.
+
+        Only where the pool's overlap keeps the latest run.
+        """
+
+    def set_latest(self, key: str, age: str, before: str) -> bool:
+        """Store that age, if it is still `before`; return whether it was."""
+
     def note_queue(self, key: str, token: str) -> None:
         """Note that runs wait in a queue, so that RECONCILE looks at it.
 

@@ -3,11 +3,13 @@
 from treadle.definitions.contexts import build_sensor_context
 from treadle.definitions.resources import build_resources
 from treadle.definitions.run_config_schema import validate_run_config
+from treadle.model.pools import Overlap
 from treadle.testing.instance import TickResult, TreadleInstance, instance_for_test
 from treadle.testing.pools import Pool
 from treadle.testing.system import VirtualClock
 
 __all__ = [
+    "Overlap",
     "Pool",
     "TickResult",
     "TreadleInstance",

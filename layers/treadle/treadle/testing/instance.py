@@ -55,7 +55,6 @@ from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.model.backfills import Backfill, BackfillPartition
 from treadle.model.partitions import ChangeTime
-from treadle.model.pools import PoolState
 from treadle.model.registry import SensorEntry
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import SensorState
@@ -132,7 +131,7 @@ class TreadleInstance(InstanceReader):
         self._tokens = SequentialIds()
         self._default = default_status
         declared = {each.name: each for each in pools}
-        self._stores.pools.declare([PoolState(each.name, each.limit, each.limits) for each in pools], ())
+        self._stores.pools.declare([each.state for each in pools], ())
         self._declared_pools = DeclaredPools(declared)
         engine = Assembly(self._stores, self.clock, self._tokens, NAMESPACE, self._declared_pools)
         partitions = StoredPartitions(self._stores.partitions, self._change_time)
@@ -422,11 +421,13 @@ class TreadleInstance(InstanceReader):
         while True:
             for body in messages:
                 self._launcher.launch(LaunchRequest.from_json(body), 60.0)
-            for key in [key for key, waiting in self._tables.waiters.items() if waiting]:
+            queues = {key: dict(waiting) for key, waiting in self._tables.waiters.items() if waiting}
+            for key in queues:
                 self._stores.pools.note_queue(key, self._tokens.new())
                 self._granter.grant(key, self.clock.now() + 60_000)
             messages = self._grants.drain()
-            if not messages:
+            # A run may have moved to another queue.
+            if not messages and queues == {key: of for key, of in self._tables.waiters.items() if of}:
                 return
 
     def _change_time(self) -> ChangeTime:
@@ -501,12 +502,14 @@ class TreadleInstance(InstanceReader):
     def reconcile(self) -> None:
         """Let the engine check runs at the current time, as it does each minute when it is deployed.
 
-        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime.
+        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime or that a later one
+        replaces.
         """
         self._reconciler.reconcile(60.0)
         self._launch()
         for run in self.runs(lambda run: run.status is DagsterRunStatus.CANCELING):
             self._record_end(run, self.target.describe(run.external_id or ""))
+        self._launch()
         self._deliver_events()
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Waiter
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.model.pools import BEYOND, OF_JOB, Holder, Overlap, PoolChanges, PoolState, Waiter, pool_of_job
 from treadle.model.registry import PoolEntry, pools_of
 from treadle.ports.pools import SlotTakenError
 from treadle.testing.tables import InMemoryTables
@@ -14,7 +15,8 @@ class Pool:
     """A concurrency pool of a `TreadleInstance`, as a project's registry entry declares it.
 
     Attributes:
-        name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool.
+        name: the pool's name; runs whose tag `dagster/concurrency_key` has it are in the pool. `job:<name>` is the pool
+            of one job.
         limit: how many runs may be in progress at a time.
         jobs: the names of jobs whose runs are in it.
         all_jobs: True if the runs of all jobs are in it.
@@ -22,6 +24,10 @@ class Pool:
         value: only those with this value of the tag; None for any.
         per_value: True if each value of the tag has the limit by itself.
         limits: the limits of some values, instead of `limit`.
+        overlap: of the pool of one job: what becomes of a run for which no slot is free, such as "LATEST".
+
+    Raises:
+        DagsterInvalidDefinitionError: if it has an overlap and is not the pool of one job.
     """
 
     name: str
@@ -32,6 +38,23 @@ class Pool:
     value: str | None = None
     per_value: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    overlap: Overlap | str = Overlap.QUEUE
+
+    def __post_init__(self) -> None:
+        if self.overlap not in set(Overlap):
+            msg = f"Pool {self.name} has the overlap {self.overlap!r}. Use one of: {', '.join(Overlap)}."
+            raise DagsterInvalidDefinitionError(msg)
+        if self.overlap != Overlap.QUEUE and not self.name.startswith(OF_JOB):
+            msg = (
+                f"Pool {self.name} has the overlap {self.overlap}, which only the pool of one job can have. Name it "
+                f"{OF_JOB}<name of the job>."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+
+    @property
+    def state(self) -> PoolState:
+        """The pool as the engine applies it."""
+        return PoolState(self.name, self.limit, self.limits, overlap=Overlap(self.overlap))
 
 
 class DeclaredPools:
@@ -51,7 +74,7 @@ class DeclaredPools:
 
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
-        named = {each.name for each in self._pools.values() if job in each.jobs}
+        named = {each.name for each in self._pools.values() if job in each.jobs} | {pool_of_job(job)}
         return pools_of(self.entries, named, tags)
 
 
@@ -82,7 +105,7 @@ class InMemoryPoolStore:
                 known = self._tables.pools.get(each.name, each)
                 closed = known.closed_until if each.closed_until is None else each.closed_until
                 self._tables.pools[each.name] = replace(
-                    known, limit=each.limit, limits=each.limits, closed_until=closed
+                    known, limit=each.limit, limits=each.limits, closed_until=closed, overlap=each.overlap
                 )
             for name in removed:
                 self._tables.pools.pop(name, None)
@@ -117,6 +140,18 @@ class InMemoryPoolStore:
             waiting = sorted(self._tables.waiters.get(key, {}).items())[:limit]
         return [Waiter(run_id, order) for order, run_id in waiting]
 
+    def latest(self, key: str) -> str:
+        """Return the age of the newest run that was kept or started."""
+        return self._tables.latest.get(key, "")
+
+    def set_latest(self, key: str, age: str, before: str) -> bool:
+        """Store it, if it is still the one from before."""
+        with self._tables.lock:
+            if self.latest(key) != before:
+                return False
+            self._tables.latest[key] = age
+            return True
+
     def note_queue(self, key: str, token: str) -> None:
         """Note a queue."""
         self._tables.queues[key] = token
@@ -148,6 +183,11 @@ def apply_pool_changes(tables: InMemoryTables, changed: PoolChanges, run_id: str
         tables.slots.setdefault(slot.pool, set()).add(Holder(slot.number, launch_id))
     for slot, launch_id in changed.freed:
         tables.slots.get(slot.pool, set()).discard(Holder(slot.number, launch_id))
+    for slot, before, after in changed.passed:
+        held = tables.slots.get(slot.pool, set())
+        if Holder(slot.number, before) in held:
+            held.remove(Holder(slot.number, before))
+            held.add(Holder(slot.number, after))
     if wait := changed.unparked:
         tables.waiters.get(wait.pool, {}).pop(wait.order, None)
     if wait := changed.parked:

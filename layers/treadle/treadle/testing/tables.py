@@ -39,6 +39,7 @@ class InMemoryTables:
         pools: the declared concurrency pools, by name.
         slots: the slots that are held, by the pool's key.
         waiters: the runs that wait for a slot, by the pool's key and their place.
+        latest: the age of the newest run that was kept in a queue or started, by the pool's key.
         queues: the tokens of the notes of queues, by the pool's key.
         pending_since: when deferred pending ticks are due again.
         poll_checkpoints: the poll checkpoint of each observed job.
@@ -64,6 +65,7 @@ class InMemoryTables:
     pools: dict[str, PoolState] = field(default_factory=dict)
     slots: dict[str, set[Holder]] = field(default_factory=dict)
     waiters: dict[str, dict[str, str]] = field(default_factory=dict)
+    latest: dict[str, str] = field(default_factory=dict)
     queues: dict[str, str] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     poll_checkpoints: dict[str, PollCheckpoint] = field(default_factory=dict)

@@ -178,6 +178,7 @@ class RunModel(Model):
     pools = JSONAttribute(null=True)
     waiting = JSONAttribute(null=True)
     slots = JSONAttribute(null=True)
+    overlap = UnicodeAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     unreadable = UnicodeAttribute(null=True)
@@ -259,7 +260,7 @@ class PoolModel(Model):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under
-    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, and `wait/<place>`.
+    `#pool/<key>`: `slot/<number>`, or `slot/0000/<launch id>` for a run beyond the limit, `wait/<place>`, and `latest`.
     """
 
     asset_key = UnicodeAttribute(hash_key=True)
@@ -270,6 +271,8 @@ class PoolModel(Model):
     operator_by = UnicodeAttribute(null=True)
     operator_at = NumberAttribute(null=True)
     closed_until = NumberAttribute(null=True)
+    overlap = UnicodeAttribute(null=True)
+    latest = UnicodeAttribute(null=True)
     launch_id = UnicodeAttribute(null=True)
     run_id = UnicodeAttribute(null=True)
     token = UnicodeAttribute(null=True)

@@ -6,7 +6,7 @@ from itertools import chain
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import PoolModel as Model
 from treadle.adapters.dynamodb.models import named, whole
-from treadle.model.pools import BEYOND, Holder, PoolChanges, PoolState, Slot, Waiter
+from treadle.model.pools import BEYOND, Holder, Overlap, PoolChanges, PoolState, Slot, Waiter
 from treadle.model.records import each_readable, integer, reader, text
 
 DECLARED = "#pools"
@@ -18,7 +18,7 @@ QUEUES = "#pools/queues"
 PREFIX = "#pool/"
 """Of the hash key of a pool's slots and queue."""
 
-_SLOT, _WAIT = "slot/", "wait/"
+_SLOT, _WAIT, _LATEST = "slot/", "wait/", "latest"
 
 
 class DynamoPoolStore:
@@ -49,6 +49,7 @@ class DynamoPoolStore:
             values = [
                 Model.slots_limit.set(state.limit),
                 Model.value_limits.set(dict(state.limits)),
+                Model.overlap.set(state.overlap.value),
             ]
             if state.closed_until is not None:
                 values.append(Model.closed_until.set(state.closed_until))
@@ -86,6 +87,17 @@ class DynamoPoolStore:
         """Return the first runs in the queue."""
         return list(each_readable(_waiter, self._items(key, _WAIT, limit)))
 
+    def latest(self, key: str) -> str:
+        """Read the age strongly."""
+        item = self._database.get(self._table, f"{PREFIX}{key}", _LATEST)
+        return "" if item is None else item["latest"]["S"]
+
+    def set_latest(self, key: str, age: str, before: str) -> bool:
+        """Put the age, if it is still the one from before."""
+        item = Model(asset_key=f"{PREFIX}{key}", item=_LATEST, latest=age).serialize()
+        unchanged = Model.latest == before if before else Model.latest.does_not_exist()
+        return self._database.put(self._table, (f"{PREFIX}{key}", _LATEST), item, unchanged) is None
+
     def _items(self, key: str, kind: str, limit: int | None = None) -> Sequence[Item]:
         options = {} if limit is None else {"limit": limit}
         return self._database.query(
@@ -117,7 +129,7 @@ _ANY = Model.asset_key.exists() | Model.asset_key.does_not_exist()
 def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     """Return the writes of a transaction that apply changes to pools: first the slots that are taken.
 
-    A slot below the limit is taken only if nobody holds it, and is returned only by its holder.
+    A slot below the limit is taken only if nobody holds it, and is returned or passed on only by its holder.
 
     Args:
         table: the events table.
@@ -133,6 +145,10 @@ def writes_of(table: Table, changed: PoolChanges, run_id: str) -> list[Write]:
     for slot, launch_id in changed.freed:
         is_own = Model.launch_id.does_not_exist() | (Model.launch_id == launch_id)
         found.append(Write(table, _slot_key(slot, launch_id), condition=is_own))
+    for slot, before, after in changed.passed:
+        key = _slot_key(slot, after)
+        item = Model(asset_key=key[0], item=key[1], launch_id=after).serialize()
+        found.append(Write(table, key, item=item, condition=Model.launch_id == before))
     if wait := changed.unparked:
         found.append(Write(table, (f"{PREFIX}{wait.pool}", f"{_WAIT}{wait.order}")))
     if wait := changed.parked:
@@ -158,6 +174,7 @@ def _state_of(item: Item) -> PoolState:
         whole(model.closed_until),
         model.operator_by and text(model.operator_by),
         whole(model.operator_at),
+        Overlap(model.overlap or Overlap.QUEUE),
     )
 
 

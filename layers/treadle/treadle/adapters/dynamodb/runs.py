@@ -26,7 +26,7 @@ from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.model.pools import PoolChanges, PoolWait, Slot
+from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot
 from treadle.model.records import each_readable, integer, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
@@ -513,6 +513,7 @@ _FIELDS = (
     Field("pools", all_text, lambda pools: list(pools) or None),
     one("waiting", PoolWait, pool=text, order=text, since=integer),
     several("slots", Slot, pool=text, number=integer, attempt=integer, granted_at=integer),
+    Field("overlap", lambda stored: None if stored is None else Overlap(stored)),
     Field("next_at", whole),
 )
 _NAME = named("run", "run_id")

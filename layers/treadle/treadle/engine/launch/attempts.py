@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.record.pool_slots import with_wait
+from treadle.engine.record.pool_slots import slots_for_retry, with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, MESSAGE_LOST_MS
 from treadle.model.runs import RetryGrant, Run, request_digest
 
@@ -30,6 +30,7 @@ def queue_next_attempt(run: Run, now: int, pools: tuple[str, ...] | None = None)
         attempt=attempt,
         policy_retries=0,
         retry_at=None,
+        slots=slots_for_retry(run),
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: now}},
         claim=None,
         pending_start=None,

@@ -1,19 +1,18 @@
 """Grants slots of concurrency pools to the runs that wait for them, in their order."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.record.pool_slots import with_wait
+from treadle.engine.pools.overlap import Overlaps
+from treadle.engine.pools.queues import Pool, Waiting, is_retry, read_pool, waiting_runs
+from treadle.engine.record.pool_slots import pools_needed, with_wait
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
-from treadle.model.pools import PoolState, Slot, Waiter, pool_name
+from treadle.model.pools import MAX_COUNTED, Overlap, Slot, pool_of_job, run_of_age
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore, SlotTakenError
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
-
-BATCH = 100
-"""How many runs of a pool that is not declared any more start at once."""
 
 SLICE = 25
 """How many waiting runs are read at once."""
@@ -26,7 +25,7 @@ _TRIES = 5
 
 
 class Granter:
-    """Starts waiting runs as far as their pools have free slots.
+    """Starts waiting runs as far as their pools have free slots, and ends those that the overlap of their job ends.
 
     A run gets slots of all its pools in one transaction with its own record, or none. Any number of processes may
     grant at a time: each slot is an item that one of them takes.
@@ -43,6 +42,7 @@ class Granter:
         self._runs = runs
         self._launches = launches
         self._clock = clock
+        self._overlaps = Overlaps(pools, runs, clock)
 
     def grant(self, key: str, ends_at: int) -> int:
         """Grant the free slots of a pool whose slots or queue have changed; return how many runs start.
@@ -70,53 +70,101 @@ class Granter:
         return self._grant(key, ends_at)
 
     def _grant(self, key: str, ends_at: int) -> int:
-        free: dict[str, list[int]] = {}
         granted: list[Run] = []
-        skipped: set[str] = set()
+        pool = read_pool(self._pools, key)
         try:
-            looked_at = self._clock.now()
-            while room := len(self._free(free, key)):
-                if self._clock.now() - looked_at > LOOK_MS:
-                    free.clear()
-                    looked_at = self._clock.now()
-                    continue
-                found = self._pools.waiters(key, min(SLICE, room) + len(skipped))
-                waiters = [each for each in found if each.run_id not in skipped]
-                if not waiters or self._clock.now() >= ends_at:
-                    break
-                skipped |= self._grant_each(free, key, waiters, granted)
+            if pool.overlap.keeps_latest:
+                while not self._grant_latest(key, granted, ends_at) and self._clock.now() < ends_at:
+                    pass
+            else:
+                self._grant_in_order(pool, granted, ends_at)
+            if pool.overlap is Overlap.SKIP:
+                self._overlaps.skip(key, ends_at)
         finally:
             # Also those before an error; what a lost message leaves behind is launched by RECONCILE.
             self._launches.send([LaunchRequest.of(run).to_json() for run in granted])
         return len(granted)
 
-    def _grant_each(
-        self, free: dict[str, list[int]], key: str, waiters: Sequence[Waiter], granted: list[Run]
-    ) -> set[str]:
-        """Grant slots to these runs in order; return those that are to be passed over."""
-        runs = self._runs.get_many([each.run_id for each in waiters])
+    def _grant_in_order(self, pool: Pool, granted: list[Run], ends_at: int) -> None:
+        """Grant a pool's free slots to the first runs in its queue."""
+        key, known = pool.key, {pool.key: pool}
         skipped: set[str] = set()
-        for waiter in waiters:
-            if not self._free(free, key):
+        looked_at = self._clock.now()
+        while room := len(self._pool(known, key).free):
+            if self._clock.now() - looked_at > LOOK_MS:
+                known.clear()
+                looked_at = self._clock.now()
+                continue
+            found = self._pools.waiters(key, min(SLICE, room) + len(skipped))
+            waiters = [each for each in found if each.run_id not in skipped]
+            if not waiters or self._clock.now() >= ends_at:
                 break
-            run = runs.get(waiter.run_id)
-            # Both change in one transaction: it has left since the queue was read, or one of them was changed by hand.
-            is_there = run is not None and _waits_at(run, key, waiter)
-            changed = self._started_or_moved(free, run) if run is not None and is_there else None
-            if changed is None:
-                skipped.add(waiter.run_id)
-            elif changed.waiting is None:
-                granted.append(changed)
-        return skipped
+            gone: set[str] = set()
+            for each in waiting_runs(self._runs, key, waiters):
+                if not self._pool(known, key).free:
+                    return
+                if self._grant_to(known, each.run, granted) is not None:
+                    gone.add(each.run.run_id)
+            skipped |= {each.run_id for each in waiters} - gone
 
-    def _started_or_moved(self, free: dict[str, list[int]], run: Run) -> Run | None:
-        """Give a run slots of all its pools, or move it to the queue of one that is full; None if neither is possible."""
+    def _grant_latest(self, key: str, granted: list[Run], ends_at: int) -> bool:
+        """Grant a pool's free slots to the newest runs in its queue, or let one wait, and end the others.
+
+        Return False if there is more to do: not all of its runs were judged, or slots or the latest run have changed.
+        """
+        waiters = self._pools.waiters(key, MAX_COUNTED)
+        pool, latest = read_pool(self._pools, key), self._pools.latest(key)
+        found = sorted(waiting_runs(self._runs, key, waiters), key=lambda each: each.age)
+        retries = [each for each in found if is_retry(each.run)]
+        judged = [each for each in found if not is_retry(each.run)]
+        is_whole = len(waiters) < MAX_COUNTED
+        number = max(1, len(pool.free)) if is_whole else 1
+        kept = [each for each in judged if each.age >= latest][-number:]
+        if is_whole and not self._grant_kept(pool, latest, retries, kept, granted):
+            return False
+        newer = kept[-1].run.run_id if kept else run_of_age(latest)
+        older = [each for each in judged if each not in kept]
+        ended = self._overlaps.replace(older, newer, pool.overlap, ends_at)
+        return is_whole or not ended
+
+    def _grant_kept(
+        self,
+        pool: Pool,
+        latest: str,
+        retries: Collection[Waiting],
+        kept: Collection[Waiting],
+        granted: list[Run],
+    ) -> bool:
+        """Grant slots to these runs as far as possible; return False if this has to be tried again.
+
+        Another process has named a newer run, or a run in progress was canceled at once.
+        """
+        known = {pool.key: pool}
+        for each in retries:
+            self._grant_to(known, each.run, granted)
+        for each in kept:
+            if not self._overlaps.name_latest(pool, each, latest):
+                return False
+            latest = each.age
+            after = self._grant_to(known, each.run, granted)
+            if after is None and self._overlaps.cancel_for(each.run, pool.key):
+                return False
+        return True
+
+    def _grant_to(self, known: dict[str, Pool], run: Run, granted: list[Run]) -> Run | None:
+        changed = self._started_or_moved(known, run)
+        if changed is not None and changed.waiting is None:
+            granted.append(changed)
+        return changed
+
+    def _started_or_moved(self, known: dict[str, Pool], run: Run) -> Run | None:
+        """Give a run the slots that it needs, or move it to the queue of a full pool; None if neither is possible."""
         for _ in range(_TRIES):
-            full = next((pool for pool in run.pools if not self._has_room(free, pool, run)), None)
+            needed = pools_needed(run)
+            full = self._full(known, needed, run)
             if full is None:
-                changed = _with_slots_of(
-                    run, {pool: self._free(free, pool)[0] for pool in run.pools}, self._clock.now()
-                )
+                numbers = {pool: self._pool(known, pool).free[0] for pool in needed}
+                changed = self._with_slots_of(known, run, numbers)
             elif run.waiting is not None and full != run.waiting.pool:
                 changed = with_wait(run, full)
             else:
@@ -124,69 +172,57 @@ class Granter:
             try:
                 current = self._runs.replace(changed, run)
             except SlotTakenError:
-                free.clear()
+                known.clear()
                 continue
             if current is None:
-                for pool in run.pools if full is None else ():
-                    self._free(free, pool).pop(0)
+                for pool in needed if full is None else ():
+                    self._pool(known, pool).free.pop(0)
                 return replace(changed, revision=changed.revision + 1)
             if current.waiting != run.waiting:
                 return None
             run = current
         return None
 
-    def _has_room(self, free: dict[str, list[int]], pool: str, run: Run) -> bool:
+    def _full(self, known: dict[str, Pool], needed: Collection[str], run: Run) -> str | None:
+        """Return a pool that has no free slot for a run, or whose queue has to decide about it; None if all have one.
+
+        That of its job comes first: a run that waits elsewhere would not be compared with others of its job.
+        """
+        own = pool_of_job(run.job)
+        if own in needed and run.waiting is not None and run.waiting.pool != own:
+            pool = self._pool(known, own)
+            if not self._overlaps.is_latest(pool, run):
+                return own
+        first = sorted(needed, key=lambda pool: pool != own)
+        return next((pool for pool in first if not self._has_room(known, pool, run)), None)
+
+    def _has_room(self, known: dict[str, Pool], pool: str, run: Run) -> bool:
         """Return whether a pool has a free slot for a run: one that no run before it in the pool's own queue needs."""
-        room = len(self._free(free, pool))
+        room = len(self._pool(known, pool).free)
         wait = run.waiting
         if not room or wait is None or pool == wait.pool:
             return bool(room)
         return sum(each.order < wait.order for each in self._pools.waiters(pool, room)) < room
 
-    def _free(self, free: dict[str, list[int]], key: str) -> list[int]:
-        """Return the free slots of a pool, read once."""
-        if key not in free:
-            free[key] = self._read(key)
-        return free[key]
+    def _pool(self, known: dict[str, Pool], key: str) -> Pool:
+        """Return a pool, read once."""
+        if key not in known:
+            known[key] = read_pool(self._pools, key)
+        return known[key]
 
-    def _read(self, key: str) -> list[int]:
-        state = self._pools.state(pool_name(key))
-        if state is not None and state.closed_until is not None:
-            return []
-        holders = self._pools.holders(key)
-        return free_slots(state, key, [each.number for each in holders])
+    def _with_slots_of(self, known: dict[str, Pool], run: Run, numbers: Mapping[str, int]) -> Run:
+        """Return a waiting run that is to be launched, with a slot of each pool that it needs.
 
-
-def _waits_at(run: Run, key: str, waiter: Waiter) -> bool:
-    return run.waiting is not None and (run.waiting.pool, run.waiting.order) == (key, waiter.order)
-
-
-def _with_slots_of(run: Run, numbers: Mapping[str, int], now: int) -> Run:
-    """Return a waiting run that is to be launched, with a slot of each of its pools.
-
-    If this process dies before it sends the launch message, RECONCILE does.
-    """
-    slots = tuple(Slot(pool, number, run.attempt, now) for pool, number in numbers.items())
-    return replace(run, waiting=None, slots=(*run.slots, *slots), next_at=now + MESSAGE_LOST_MS)
-
-
-def free_slots(state: PoolState | None, key: str, held: Collection[int]) -> list[int]:
-    """Return the numbers of a pool's free slots, the lowest first.
-
-    Runs beyond the limit count too, so that nothing starts before enough of them have ended. A pool that is no longer
-    declared has no limit; its queue is emptied step by step.
-
-    Args:
-        state: the declared pool; None if it is not declared.
-        key: the pool's key.
-        held: the numbers of the slots that are held.
-    """
-    limit = BATCH + len(held) if state is None else state.limit_of(key)
-    taken, room = set(held), max(0, limit - len(held))
-    free: list[int] = []
-    number = 1
-    while len(free) < room:
-        if number not in taken:
-            free.append(number)
-        number += 1
-    return free
+        If this process dies before it sends the launch message, RECONCILE does.
+        """
+        now = self._clock.now()
+        slots = tuple(Slot(pool, number, run.attempt, now) for pool, number in numbers.items())
+        own = pool_of_job(run.job)
+        overlap = self._pool(known, own).overlap if own in numbers else run.overlap
+        return replace(
+            run,
+            waiting=None,
+            slots=(*run.slots, *slots),
+            overlap=None if overlap is Overlap.QUEUE else overlap,
+            next_at=now + MESSAGE_LOST_MS,
+        )

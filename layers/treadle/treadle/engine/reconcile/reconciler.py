@@ -84,7 +84,7 @@ class Reconciled:
         observed: external runs that were recorded or updated.
         retried: attempts that retry policies have started.
         timed_out: runs that exceeded their maximum runtime, and whose end was requested for the first time.
-        not_canceled: such runs whose target refused the request.
+        not_canceled: runs to be ended whose target refused the request.
         failed: ticks and runs that could not be repaired, and are retried later.
         unreadable: those of them whose record cannot be read.
         held: requests that still wait, of ticks that were checked.
@@ -136,7 +136,7 @@ class Reconciled:
             (self.unreadable, "of them with unreadable records"),
             (self.retried, "runs retried"),
             (self.timed_out, "runs over their maximum runtime"),
-            (self.not_canceled, "of which their targets did not end"),
+            (self.not_canceled, "runs that their targets did not end"),
             (self.held, "requests held"),
             (self.loops, "sensors held as a loop"),
             (self.registered, "registry entries changed"),
@@ -554,12 +554,12 @@ class Reconciler:
         return update_with_optimistic_lock(self._runs, run, answered)
 
     def _end_if_over(self, found: Reconciled, run: Run) -> Reconciled:
-        """Request the end of a run that exceeds its maximum runtime, at each check until it has ended."""
+        """Request the end of a run that exceeds its maximum runtime or was replaced, at each check until it has ended."""
         now = self._clock.now()
         target = self._target_of(run)
-        if target is None or run.external_id is None or not exceeds_max_runtime(run, now):
+        if target is None or run.external_id is None:
             return found
-        is_first = current_cancellation(run) is None
+        is_first = exceeds_max_runtime(run, now) and current_cancellation(run) is None
         # Recorded first: the target reports only that the run was canceled, perhaps before this process goes on.
         run = update_with_optimistic_lock(
             self._runs, run, lambda current: cancellation_requested(current, now)
@@ -571,7 +571,7 @@ class Reconciler:
         try:
             target.cancel(run.external_id, role_of_run(run, self._jobs.get(run.job)), request.cause)
         except LaunchError as error:
-            logger.exception("Run %s exceeded its maximum runtime and could not be canceled", run.run_id)
+            logger.exception("Run %s could not be canceled: %s", run.run_id, request.cause)
             refused = str(error)
         canceling = Report(run.attempt, Status.CANCELING, now, retry=run.target_retry)
 

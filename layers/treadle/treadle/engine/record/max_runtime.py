@@ -1,4 +1,4 @@
-"""The end of runs that exceed their maximum runtime: when, and the request for it in their record."""
+"""Requests to end executions, in the records of their runs; and when a run exceeds its maximum runtime."""
 
 from dataclasses import replace
 
@@ -65,10 +65,21 @@ def cancellation_requested(run: Run, now: int) -> Run:
     cause = (
         f"The run exceeded its maximum runtime of {limit:g} seconds, which was over at {timestamp(ends_at)}."
     )
-    request = Cancellation(run.attempt, run.target_retry, MAX_RUNTIME_EXCEEDED, cause, now)
-    kept = (*run.cancellations, request)[-KEPT_CANCELLATIONS:]
     # Until the target has answered, nobody knows whether it received the request.
-    return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)
+    return replace(with_cancellation(run, MAX_RUNTIME_EXCEEDED, cause, now), next_at=now + CANCEL_AGAIN_MS)
+
+
+def with_cancellation(run: Run, error: str, cause: str, now: int) -> Run:
+    """Return the run with a request to end its current execution.
+
+    Args:
+        run: the run.
+        error: the name of the failure with which it then ends.
+        cause: its message.
+        now: the time.
+    """
+    request = Cancellation(run.attempt, run.target_retry, error, cause, now)
+    return replace(run, cancellations=(*run.cancellations, request)[-KEPT_CANCELLATIONS:])
 
 
 def cancellation_answered(run: Run, refused: str, now: int) -> Run:

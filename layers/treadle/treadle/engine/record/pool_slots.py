@@ -7,36 +7,63 @@ from treadle.definitions.max_runtime import start_timeout_ms
 from treadle.definitions.runs import PRIORITY_TAG, priority_of
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot, order_of
+from treadle.model.pools import BEYOND, MAX_PRIORITY, PoolWait, Slot, order_of, pool_of_job
 from treadle.model.runs import Run
 
 
 def with_wait(run: Run, pool: str | None = None, requested: tuple[int, int] | None = None) -> Run:
-    """Return a queued run that waits for slots of its pools, if it has any.
+    """Return a queued run that waits for slots of its pools, if it needs any.
 
-    Nothing checks it meanwhile, unless it has a time limit for that.
+    Nothing checks it meanwhile, unless it has a time limit for that. It waits first for the pool of its job, whose
+    overlap may end it; a slot of that pool that an earlier attempt has kept for it, it keeps.
 
     Args:
         run: one whose current attempt is to be launched; one that waits already keeps its place.
-        pool: the pool in whose queue it waits; None for the first one.
+        pool: the pool in whose queue it waits; None for that of its job, or else the first one.
         requested: when it was requested, and its position among those requested at the same time; None for the time
             at which the attempt was queued.
     """
-    if not run.pools:
+    needed = pools_needed(run)
+    if not needed:
         return run
+    own = pool_of_job(run.job)
     since, position = requested or (run.attempted_at, 0)
     place = order_of(_bounded(priority_of(run.tags)), since, position, run.run_id)
     wait = run.waiting or PoolWait("", place, since)
     timeout = start_timeout_ms(run.tags)
     return replace(
         run,
-        waiting=replace(wait, pool=pool or run.pools[0]),
-        slots=tuple(slot for slot in run.slots if slot.attempt != run.attempt),
+        waiting=replace(wait, pool=pool or (own if own in needed else needed[0])),
+        slots=tuple(slot for slot in run.slots if slot.attempt != run.attempt or _is_kept(run, slot)),
         claim=None,
         pending_start=None,
         unseen_at=None,
         next_at=None if timeout is None else wait.since + timeout,
     )
+
+
+def pools_needed(run: Run) -> tuple[str, ...]:
+    """Return the pools that a queued attempt needs a slot of: all but that of its job, if an earlier attempt kept it."""
+    kept = {slot.pool for slot in run.slots if _is_kept(run, slot)}
+    return tuple(pool for pool in run.pools if pool not in kept)
+
+
+def slots_for_retry(run: Run) -> tuple[Slot, ...]:
+    """Return a run's slots for its next attempt: a retry takes over the slot that was kept for it."""
+    if run.retry_at is None:
+        return run.slots
+    return tuple(
+        replace(slot, attempt=run.attempt + 1) if _is_kept(run, slot) else slot for slot in run.slots
+    )
+
+
+def _is_kept(run: Run, slot: Slot) -> bool:
+    """Return whether the current attempt holds a slot as long as its run is in progress, from the first attempt to the last.
+
+    The run is in progress also while it waits for its retry, so that its job's overlap lets no other one start.
+    """
+    is_own = slot.pool == pool_of_job(run.job) and slot.number != BEYOND
+    return run.overlap is not None and is_own and slot.attempt == run.attempt
 
 
 def with_priority(run: Run, priority: int) -> Run:
@@ -65,7 +92,10 @@ def with_slots(run: Run) -> Run:
     """
     if not (run.pools or run.slots or run.waiting):
         return run
-    slots = tuple(slot for slot in run.slots if not _is_over(run, slot.attempt))
+    is_retried = run.retry_at is not None
+    slots = tuple(
+        slot for slot in run.slots if (is_retried and _is_kept(run, slot)) or not _is_over(run, slot.attempt)
+    )
     holding = {slot.attempt for slot in slots}
     for attempt in _in_progress(run) - holding:
         slots += tuple(Slot(pool, BEYOND, attempt) for pool in run.pools)
@@ -91,7 +121,8 @@ def with_pools(run: Run, pools: tuple[str, ...]) -> Run:
 
 def slots_in_doubt(run: Run) -> tuple[Slot, ...]:
     """Return the slots that attempts of a run hold although they count as ended."""
-    return tuple(slot for slot in run.slots if slot.attempt != run.attempt or run.status.is_finished)
+    has_ended = run.status.is_finished and run.retry_at is None
+    return tuple(slot for slot in run.slots if slot.attempt != run.attempt or has_ended)
 
 
 def is_in_doubt(run: Run) -> bool:

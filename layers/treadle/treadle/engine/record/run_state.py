@@ -103,6 +103,9 @@ def fold(run: Run, report: Report) -> Run:
         target=(report.target if latest else None) or run.target,
         failure=_failure(run, report, status, reached),
     )
+    if reached != run.reached and status is Status.STARTED and (request := current_cancellation(folded)):
+        # It was to end before it had started.
+        folded = replace(folded, next_at=max(request.at, folded.started_at or 0))
     return with_slots(with_retry(folded))
 
 
@@ -129,12 +132,12 @@ def with_early_check(run: Run, place: str, now: int) -> Run:
 
 
 def _with_cancellation(run: Run, report: Report) -> Report:
-    """Return a reported CANCELED that Treadle caused as the failure that was its reason."""
+    """Return a reported CANCELED that Treadle caused with its reason, and as the failure that this may be."""
     if report.status is not Status.CANCELED:
         return report
     for each in run.cancellations:
         if each.place == report.place:
-            return replace(report, status=Status.FAILURE, failure=Failure(each.error, each.cause))
+            return replace(report, status=each.status, failure=Failure(each.error, each.cause))
     return report
 
 

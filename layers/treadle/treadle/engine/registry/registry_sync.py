@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
 from treadle.engine.registry.registry_cache import MAX_AGE_MS, CachedRegistry
-from treadle.model.pools import OF_JOB
+from treadle.model.pools import PoolState, pool_of_job
 from treadle.model.registry import KeptEntry, PoolEntry, Registry, RegistryCopy, parse_entry
 from treadle.ports.pools import PoolStore
 from treadle.ports.registry import EntrySource, RegistryStore
@@ -160,7 +160,7 @@ class RegistrySync:
         changed = [
             replace(state, closed_until=None if name in stored else until)
             for name, state in declared.items()
-            if name not in stored or (stored[name].limit, stored[name].limits) != (state.limit, state.limits)
+            if name not in stored or _declaration(stored[name]) != _declaration(state)
         ]
         removed = stored.keys() - declared.keys()
         if changed or removed:
@@ -215,13 +215,18 @@ def _joined(old: Registry, new: Registry) -> set[str]:
             continue
         found |= job.pools - before.pools
         if job.max_concurrent_runs is not None and before.max_concurrent_runs is None:
-            found.add(f"{OF_JOB}{name}")
+            found.add(pool_of_job(name))
     for name, pool in new.pools.items():
         known = old.pools.get(name)
         is_known = known is not None and _members(known) == _members(pool)
         if not is_known and old.jobs:
             found.add(name)
     return found & new.pool_states().keys()
+
+
+def _declaration(state: PoolState) -> tuple[object, ...]:
+    """Return what a deployment declares of a pool."""
+    return state.limit, state.limits, state.overlap
 
 
 def _members(pool: PoolEntry) -> tuple[object, ...]:

@@ -47,6 +47,7 @@ const COLUMNS = [
     of: (each) => html`
       ${limitOf(each)}
       ${each.is_limit_set && html`<small class="faint"> declared: ${each.declared_limit}</small>`}
+      ${each.overlap !== 'QUEUE' && html`<small class="faint"> overlap ${each.overlap}</small>`}
     `,
   },
   {name: 'Held', kind: 'number', of: (each) => (isEmpty(each) ? '–' : each.held)},
@@ -61,12 +62,14 @@ const COLUMNS = [
  * @param {{pool: Api.Pool}} props
  */
 function State({pool}) {
-  const {is_paused, closed_until, in_doubt, beyond} = pool;
-  if (!is_paused && closed_until === null && !in_doubt && !beyond) return html`<span class="faint">open</span>`;
+  const {is_paused, closed_until, in_doubt, beyond, not_canceled} = pool;
+  if (!is_paused && closed_until === null && !in_doubt && !beyond && !not_canceled)
+    return html`<span class="faint">open</span>`;
   return html`
     ${is_paused && html`<${Badge} status="PAUSED" /> `}
     ${closed_until !== null && html`<span class="warn-text">closed until <${Time} at=${closed_until} /></span> `}
     ${in_doubt > 0 && html`<span class="bad-text">${in_doubt} in doubt</span> `}
+    ${not_canceled > 0 && html`<span class="bad-text">${not_canceled} not canceled</span> `}
     ${beyond > 0 && html`<span>${beyond} beyond the limit</span>`}
   `;
 }
@@ -183,6 +186,7 @@ function PoolDetail({details: {pool, holders, waiters, values}, done}) {
       facts=${[
         ['State', html`<${State} pool=${pool} />`],
         ['Limit', limitOf(pool)],
+        pool.overlap !== 'QUEUE' && ['Overlap', pool.overlap],
         pool.is_limit_set && ['Declared limit', pool.declared_limit],
         pool.is_limit_set && ['Set by', html`${pool.limit_set_by}, <${Time} at=${pool.limit_set_at} />`, 'wide'],
         Object.keys(pool.limits).length > 0 && [
