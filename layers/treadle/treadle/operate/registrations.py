@@ -59,12 +59,7 @@ class Registrations:
             StoreError: if the store did not respond.
         """
         registry = self.registered()
-        is_each = any(pool.all_jobs for pool in registry.pools.values())
-        return frozenset(
-            name
-            for name, job in registry.jobs.items()
-            if is_each or job.max_concurrent_runs is not None or job.pools & registry.pools.keys()
-        )
+        return frozenset(name for name in registry.jobs if registry.pools_of(name, {}))
 
     def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
         """Return all problems of the registry, or that it is in order.
