@@ -665,3 +665,10 @@ def test_run_is_not_canceled_for_the_slot_in_doubt_of_its_earlier_attempt() -> N
     again = runs["first"]
     assert (again.status, again.attempt, again.cancellations) == (Status.QUEUED, 2, ())
     assert again.waiting is not None
+
+
+def test_no_tag_puts_a_run_into_the_pool_of_another_job() -> None:
+    runs = Requests(limited("SKIP"), job=JobDefinition("clean"))
+    runs.request("a", "b", **{"dagster/concurrency_key": "job:load"})
+
+    assert runs.statuses() == {"a": "STARTED", "b": "STARTED"}

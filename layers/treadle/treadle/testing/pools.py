@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.model.pools import BEYOND, OF_JOB, Holder, Overlap, PoolChanges, PoolState, Waiter, pool_of_job
 from treadle.model.registry import PoolEntry, pools_of
 from treadle.ports.pools import SlotTakenError
@@ -75,6 +76,8 @@ class DeclaredPools:
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the pools of a run with these tags, in order."""
         named = {each.name for each in self._pools.values() if job in each.jobs} | {pool_of_job(job)}
+        if tags.get(CONCURRENCY_KEY_TAG, "").startswith(OF_JOB):
+            tags = {**tags, CONCURRENCY_KEY_TAG: ""}  # The pool of one job has only the runs of that job.
         return pools_of(self.entries, named, tags)
 
 
