@@ -87,7 +87,8 @@ def test_slot_that_is_late_without_a_fault_is_named() -> None:
 
     assert late_slots(whole, found) == [f"{slot} of a was held after an end for {long:.0f} s"]
     assert late_slots([*whole, lost], found) == []
-    assert late_slots(whole[:3], found)[-1] == f"{slot} of b was never returned"
+    assert late_slots(whole[:3], found) == late_slots(whole, found)
+    assert late_slots(whole, found[:1])[-1] == f"{slot} of b was never used"
 
 
 def test_slot_that_stays_free_is_named_unless_a_message_about_it_was_lost() -> None:
