@@ -15,6 +15,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.backfills import BackfillStore
+from treadle.ports.deliveries import DeliveryStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.partitions import PartitionStore
 from treadle.ports.pools import PoolStore
@@ -44,6 +45,7 @@ class Stores:
     late_sensors: LateSensorStore
     backfills: BackfillStore
     pools: PoolStore
+    deliveries: DeliveryStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -87,4 +89,5 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.late_sensors,
         stores.backfills,
         stores.pools,
+        stores.deliveries,
     )

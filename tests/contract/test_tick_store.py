@@ -345,3 +345,24 @@ def test_sensor_that_is_not_held_is_not_released(stores: Stores) -> None:
     assert not stores.ticks.release_loop("files", 30, "ann")
 
     assert stores.ticks.loop_hold("files") == NEVER_HELD
+
+
+def test_records_of_a_range_are_complete_and_in_order(stores: Stores) -> None:
+    ids = [f"2026-11-22T12:0{minute}:00.000Z-abc" for minute in range(4)]
+    for tick_id in ids:
+        stores.ticks.put(replace(FULL, tick_id=tick_id))
+    stores.ticks.put(replace(FULL, sensor="other", tick_id=ids[1]))
+
+    found = list(stores.ticks.between("files", "2026-11-22T12:01", ids[2]))
+    newest = stores.ticks.between("files", "0", "2026-11-22T12:02", ascending=False)
+
+    assert found == [replace(FULL, tick_id=tick_id) for tick_id in ids[1:3]]
+    assert [each.tick_id for each in newest] == [ids[1], ids[0]]
+    assert list(stores.ticks.between("files", "3", "4")) == []
+
+
+def test_record_of_a_range_with_many_requests_is_complete(stores: Stores) -> None:
+    tick = large()
+    stores.ticks.put(tick)
+
+    assert list(stores.ticks.between("files", "0", "9")) == [tick]

@@ -330,6 +330,26 @@ def test_the_newest_ticks_are_listed_past_one_that_is_damaged_and_has_lost_its_r
     assert latest[0].error.message.startswith("unreadable: ")
 
 
+def test_ticks_of_a_range_show_one_that_cannot_be_read_and_one_that_has_lost_its_requests(
+    stores: Stores,
+) -> None:
+    assert isinstance(stores.ticks, DynamoTickStore)
+    good, bad, lost = tick(1), tick(2), tick(3)
+    assert stores.ticks.put(good)
+    put(stores.ticks, {**to_item(bad, stores.ticks._outcomes), "status": {"S": "x"}})
+    item = to_item(lost, stores.ticks._outcomes)
+    del item["requests"]
+    put(stores.ticks, {**item, "outcome_key": {"S": "ticks/watch/none"}, "outcome_digest": {"S": "x"}})
+
+    found = list(stores.ticks.between("watch", "0", "9"))
+
+    assert [each.tick_id for each in found] == [good.tick_id, bad.tick_id, lost.tick_id]
+    assert found[0] == good
+    reasons = [each.error.message if each.error else "" for each in found]
+    assert reasons[1].startswith("unreadable: ")
+    assert reasons[2].startswith("unreadable: its requests cannot be read: ")
+
+
 def request(owner: str, **fields: Any) -> LeaseRequest:
     given: dict[str, Any] = {
         "scheduled_for": NOON,

@@ -29,6 +29,8 @@ LOAD, EXTRACT, REPORT, COMBINE, DELIVER = "load", "extract", "report", "combine"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 QUEUE = "orders-of-others"
+SECRET = "shop/senders#orders"
+FORMER, CURRENT = "the former secret", "the current secret"
 SENSORS: dict[str, tuple[str, ...]] = {
     # They are there for their jobs, and stay stopped.
     "loading": ("--job", LOAD),
@@ -41,6 +43,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", DELIVER),
     # Its test starts it.
     "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", DELIVER),
+    "hooked_orders": ("--kind", "webhook", "--secret", SECRET, "--job", DELIVER),
 }
 RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
@@ -83,6 +86,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     running(project, *RUNNING)
     stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER), MACHINE)
     _create_queue(endpoint)
+    _create_secret(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
     for function in ("Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
@@ -102,6 +106,14 @@ def _create_queue(endpoint: str) -> None:
         Attributes={"VisibilityTimeout": "60", "RedrivePolicy": redrive},
         tags={"treadle:sensor": "queued_orders"},
     )
+
+
+def _create_secret(endpoint: str) -> None:
+    """Store the secret that a sender shares with a sensor, and rotate it once."""
+    secrets = boto3.client("secretsmanager", endpoint_url=endpoint)
+    name = SECRET.partition("#")[0]
+    secrets.create_secret(Name=name, SecretString=json.dumps({"orders": FORMER}))
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps({"orders": CURRENT}))
 
 
 def _watch_every_status(project: Path) -> None:

@@ -1,5 +1,7 @@
 """Status changes of runs reach the sensors that watch them: once, soon, and whatever is lost on the way."""
 
+import hashlib
+import http.client
 import json
 import random
 import threading
@@ -8,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -24,8 +27,10 @@ from tests.e2e.deployment import (
 )
 from tests.e2e.job_chain import (
     COMBINE,
+    CURRENT,
     DEADLINES,
     EXTRACT,
+    FORMER,
     LOAD,
     QUEUE,
     REPORT,
@@ -38,6 +43,7 @@ from tests.e2e.job_chain import (
     ticks_of,
 )
 from tests.support.project import run as command
+from treadle import HmacSignature
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.model.run_queries import RunQuery
@@ -161,6 +167,71 @@ def test_each_message_starts_one_run_and_is_gone_after_its_tick(following: Deplo
     operated(following, "start", "queued_orders")
     eventually(lambda: later in {run.run_key for run in runs()}, "the message is evaluated", seconds=90)
     eventually(lambda: in_queue(following) == 0, "it is gone, too")
+
+
+def post(
+    following: Deployed, body: bytes, secret: str, delivery: str, kind: str = "application/json"
+) -> tuple[int, str, str]:
+    """Send a request to the endpoint as GitHub does; the status, the message and when to send it again."""
+    shown = json.loads(operated(following, "show", "hooked_orders", "--json"))
+    signed = HmacSignature().signed(body, secret, 0, delivery)
+    connection = http.client.HTTPConnection(urlsplit(following.endpoint).netloc, timeout=60)
+    try:
+        headers = {"Host": urlsplit(shown["endpoint"]).netloc, "Content-Type": kind, **signed}
+        connection.request("POST", "/", body, headers)
+        answer = connection.getresponse()
+        message = json.loads(answer.read())["message"]
+        return answer.status, str(message), answer.getheader("Retry-After") or ""
+    finally:
+        connection.close()
+
+
+def test_each_request_starts_one_run_once_its_sender_is_authenticated(following: Deployed) -> None:
+    def ticks() -> list[Tick]:
+        return following.stores.ticks.latest("hooked_orders", 100)
+
+    body = b'{"id":"A-17"}'
+    assert post(following, body, CURRENT, "d-1")[::2] == (503, "60")
+    operated(following, "start", "hooked_orders")
+
+    assert post(following, body, "a wrong secret", "d-1")[0] == 401
+    assert ticks() == []
+    assert [post(following, body, CURRENT, "d-1")[:2] for _ in range(3)] == [
+        (202, "Accepted."),
+        (202, "Accepted before."),
+        (202, "Accepted before."),
+    ]
+    [tick] = ticks()
+    # Captured, and sent under another id; then another body under the same id.
+    assert post(following, body, CURRENT, "d-2")[:2] == (202, "Accepted before.")
+    assert post(following, b"{}", CURRENT, "d-1")[:2] == (202, "Accepted before.")
+    assert len(ticks()) == 1
+
+    assert post(following, b'{"id":"A-18"}', FORMER, "d-3", "application/octet-stream")[0] == 202
+    assert post(following, b"not JSON", CURRENT, "d-4")[0] == 503
+    assert sorted(each.status for each in ticks()) == [
+        TickStatus.FAILURE,
+        TickStatus.SUCCESS,
+        TickStatus.SUCCESS,
+    ]
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("hooked_orders", 10)
+
+    eventually(lambda: len(runs()) == 2, "both requests have a run")
+    assert sorted(run.run_config for run in runs()) == [
+        '{"content":{"id":"A-17"}}',
+        '{"content":{"id":"A-18"}}',
+    ]
+    [run] = [each for each in runs() if each.tick_id == tick.tick_id]
+    assert (run.run_key, tick.trigger) == (
+        f"sha256:{hashlib.sha256(body).hexdigest()}",
+        "Request to sensor hooked_orders: d-1",
+    )
+    why = command("why", "hooked_orders", "--event", "d-1", "--stack", following.name)
+    assert (why.exit_code, run.run_id in why.output) == (0, True), why.output
+    none = command("why", "hooked_orders", "--event", "d-9", "--stack", following.name)
+    assert "No request d-9 was evaluated" in none.output
 
 
 def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) -> None:

@@ -56,6 +56,10 @@ IN_ANY_ORDER = (
     "test_last_committed_change_applies_however_often_and_in_whatever_order_ticks_are_dispatched"
 )
 OF_MESSAGES = "tests/unit/test_queue_sensors.py::test_"
+OF_REQUESTS = "tests/unit/test_webhook_sensors.py::test_"
+OF_DELIVERIES = "tests/contract/test_delivery_store.py::test_"
+RESPONSES = "tests/functional/test_webhook_sensors.py::test_"
+SIGNATURES, RECEIVER = "definitions/webhook_verification.py", "engine/tick/webhook_receiver.py"
 OF_EVENTS = "tests/unit/test_event_sensors.py::test_"
 BACKFILLS = "tests/unit/test_backfills.py::test_"
 OF_BACKFILLS = "tests/contract/test_backfill_store.py::test_"
@@ -110,6 +114,112 @@ MUTANTS = (
         (f"{OF_MESSAGES}later_messages_of_a_failed_group_return_without_being_evaluated",),
     ),
     Mutant(
+        "request with an invalid signature is evaluated",
+        RECEIVER,
+        "if authenticity is Authenticity.INVALID:",
+        "if authenticity is None:",
+        (f"{OF_REQUESTS}request_that_is_not_authentic_is_refused_and_nothing_is_stored",),
+    ),
+    Mutant(
+        "any signature of the right form is valid",
+        SIGNATURES,
+        'return hmac.compare_digest(given.encode(errors="surrogatepass"), wanted.encode())',
+        "return len(given) == len(wanted)",
+        (f"{OF_REQUESTS}signature_of_githubs_documentation_is_valid",),
+    ),
+    Mutant(
+        "signature does not cover its time",
+        SIGNATURES,
+        'f"{time}.".encode() + body',
+        "body",
+        (f"{OF_REQUESTS}time_of_a_signature_may_differ_by_the_tolerance",),
+    ),
+    Mutant(
+        "signature is valid for ever",
+        SIGNATURES,
+        "return Authenticity.LATE if is_late else Authenticity.VALID",
+        "return Authenticity.VALID",
+        (f"{OF_REQUESTS}signature_outside_the_tolerance_is_refused_unless_the_request_is_known",),
+    ),
+    Mutant(
+        "signature of the future is valid",
+        SIGNATURES,
+        "abs(now - int(times[0]) * 1000)",
+        "(now - int(times[0]) * 1000)",
+        (f"{OF_REQUESTS}time_of_a_signature_may_differ_by_the_tolerance",),
+    ),
+    Mutant(
+        "old signature of a new request is accepted",
+        RECEIVER,
+        "if before is None:",
+        "if before == 0:",
+        (f"{OF_REQUESTS}signature_outside_the_tolerance_is_refused_unless_the_request_is_known",),
+    ),
+    Mutant(
+        "identity is recorded before the signature is checked",
+        RECEIVER,
+        "        authenticity = self._authenticity(request)\n",
+        "        self._deliveries.accept(self._sensor, self._verification.identities(request), 0)\n"
+        "        authenticity = self._authenticity(request)\n",
+        (f"{OF_REQUESTS}request_that_is_not_authentic_is_refused_and_nothing_is_stored",),
+    ),
+    Mutant(
+        "second delivery of a request is a tick of its own",
+        RECEIVER,
+        "return self._deliveries.accept(self._sensor, identities, now) if identities.is_lasting else now",
+        "return now",
+        (f"{OF_REQUESTS}captured_request_under_a_fresh_delivery_id_starts_nothing",),
+    ),
+    Mutant(
+        "another body under a known delivery id is evaluated",
+        "adapters/dynamodb/deliveries.py",
+        "delivery is not None and delivery[1] != key",
+        "delivery is not None and not key",
+        (f"{OF_DELIVERIES}delivery_id_of_another_request_counts_where_both_are_known[moto]",),
+    ),
+    Mutant(
+        "known request is accepted again",
+        "adapters/dynamodb/deliveries.py",
+        "condition=absent,",
+        "condition=None,",
+        (f"{OF_DELIVERIES}request_is_accepted_once_and_its_first_time_stays[moto]",),
+    ),
+    Mutant(
+        "request of long ago is evaluated again",
+        RECEIVER,
+        "if self._clock.now() - at > RECENT_MS:",
+        "if at > self._clock.now():",
+        (f"{OF_REQUESTS}request_that_was_accepted_long_ago_is_not_evaluated_again",),
+    ),
+    Mutant(
+        "secret is read again for each signature that does not match",
+        RECEIVER,
+        "if self._clock.now() - self._tried_at < REFRESH_MS:",
+        "if self._clock.now() < self._tried_at:",
+        (f"{OF_REQUESTS}secret_is_read_again_once_a_minute_for_signatures_that_do_not_match",),
+    ),
+    Mutant(
+        "request of a stopped sensor is accepted",
+        RECEIVER,
+        "if outcome.decision is Decision.STOPPED:",
+        "if outcome.decision is None:",
+        (f"{OF_REQUESTS}stopped_sensor_accepts_nothing_and_evaluates_it_when_it_is_sent_again",),
+    ),
+    Mutant(
+        "request that was not evaluated is accepted",
+        "entrypoints/webhook.py",
+        "        response = NOT_ACCEPTED\n",
+        '        response = WebhookResponse(202, "")\n',
+        (f"{RESPONSES}function_that_fails_leaves_a_failed_tick_and_503",),
+    ),
+    Mutant(
+        "empty secret is a secret",
+        "adapters/secret_versions.py",
+        "if not value.strip():",
+        "if value is None:",
+        (f"{RESPONSES}empty_secret_accepts_nobody",),
+    ),
+    Mutant(
         "events of two sources share their ticks",
         "definitions/bus_event.py",
         '("event", self.account, self.region, self.source, self.id)',
@@ -126,8 +236,8 @@ MUTANTS = (
     Mutant(
         "event that the pattern excludes is evaluated",
         "definitions/event_sensor.py",
-        "if not self.monitors(event):",
-        "if not self.name:",
+        'return "" if self.monitors(event) else',
+        'return "" if self.name else',
         (f"{OF_EVENTS}event_that_does_not_match_is_skipped_and_the_tick_says_so",),
     ),
     Mutant(
@@ -1161,8 +1271,8 @@ MUTANTS = (
     Mutant(
         "cancellation that is forgotten if RECONCILE dies before the target receives it",
         "engine/record/max_runtime.py",
-        "return replace(run, cancellations=kept, next_at=now + CANCEL_AGAIN_MS)",
-        "return replace(run, cancellations=kept, next_at=None)",
+        "cause, now), next_at=now + CANCEL_AGAIN_MS)",
+        "cause, now), next_at=None)",
         ("tests/faults/test_max_runtime_faults.py::test_run_ends_wherever_reconcile_dies",),
     ),
     Mutant(

@@ -46,6 +46,7 @@ NOT_IN_THE_SCENARIO = {
     "RunStore.page": "covered by test_loop_faults.py; shown to operators",
     "SensorStore.edits": "shown to operators",
     "SensorStore.get_many": "shown to operators",
+    "TickStore.between": "read for rehearsals",
     "TickStore.is_dispatched": "read for attempts after the first, as in test_protocol_model.py",
     "TickStore.latest": "shown to operators",
     "TickStore.mark_unreadable": "covered by test_unreadable_records.py",

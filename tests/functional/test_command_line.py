@@ -1,6 +1,7 @@
 """What the command line shows of a stack of moto's, and what it changes; the sensors' own handlers answer it."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,11 @@ from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
 from treadle.definitions.assets import AssetMaterialization, AssetObservation
-from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.model.assets import AssetEvent
 from treadle.model.runs import Run
-from treadle.model.sensors import Edit
+from treadle.model.sensors import Completion, Edit, Lease, LeaseRequest
 from treadle.model.ticks import ErrorInfo, PlannedRun, Tick, TickKind, TickTrouble
 from treadle.testing.registry import sensor_text
 
@@ -181,6 +182,20 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
     ]
 
 
+def test_sensor_that_waits_after_failures_says_until_when_it_backs_off(stack: Deployment) -> None:
+    now = 1_795_370_400_000
+    lease = stack.stores.sensors.acquire(
+        LeaseRequest(SENSOR, "owner", now, 0, now, now + 9_000, DefaultSensorStatus.RUNNING)
+    )
+    assert isinstance(lease, Lease)
+    waits = Completion(now, None, cursor_changed=False, failure_streak=3, last_run_key=None)
+    stack.stores.sensors.commit(lease, replace(waits, resume_at=now + 60_000))
+
+    shown = treadle("sensor", "show", SENSOR).stdout
+
+    assert re.search(r"^backs off until +2026-11-22T18:01:00Z$", shown, re.MULTILINE)
+
+
 def test_all_sensors_are_changed_at_once_and_none_if_one_is_not_there(stack: Deployment) -> None:
     one_is_unknown = treadle("sensor", "stop", SENSOR, "nobody")
     assert output_of("sensor", "show", SENSOR)["status"] == "RUNNING"
@@ -322,7 +337,7 @@ def test_tick_now_evaluates_at_once_and_a_stopped_sensor_says_so(stack: Deployme
     treadle("sensor", "stop", SENSOR)
     stopped = treadle("sensor", "tick", SENSOR)
 
-    assert (first["decision"], first["reason"]) == ("SUCCESS", "1 runs requested")
+    assert (first["decision"], first["reason"]) == ("SUCCESS", "1 run requested")
     assert stack.stores.ticks.get(SENSOR, first["tick_id"]) is not None
     assert again.exit_code == 0, again.output
     assert stopped.exit_code == 1
@@ -389,6 +404,25 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
     for message in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
         assert message in shown
     assert output_of("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
+
+
+def test_statuses_of_the_same_time_are_shown_in_their_order(stack: Deployment) -> None:
+    evaluated(stack)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
+    at = run.created_at
+    reached = {"2/0": {"STARTED": at, "STARTING": at}, "1/0": {"FAILURE?": at, "STARTED": at, "QUEUED": at}}
+    assert stack.stores.runs.replace(replace(run, reached=reached)) is None
+
+    lines = treadle("run", "show", run.run_id).stdout.splitlines()
+
+    [first] = [number for number, line in enumerate(lines) if line.startswith("REACHED")]
+    assert [line.split()[1:] for line in lines[first + 1 : first + 6]] == [
+        ["1", "0", "QUEUED"],
+        ["1", "0", "STARTED"],
+        ["1", "0", "FAILURE?"],
+        ["2", "0", "STARTING"],
+        ["2", "0", "STARTED"],
+    ]
 
 
 def test_edit_of_a_run_says_as_json_whether_anything_was_done(stack: Deployment) -> None:

@@ -34,6 +34,7 @@ from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
+from treadle.operate.recorded_ticks import RecordedTicks
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
@@ -129,6 +130,7 @@ class MemoryStack:
             PartitionOperations(made._stores.partitions, made.clock),
             backfills,
             pools,
+            RecordedTicks(made._stores, NAMESPACE),
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

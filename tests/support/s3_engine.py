@@ -42,6 +42,7 @@ class S3Engine:
         function: the author's.
         jobs: those that the deployment lets it start.
         default_status: as deployed.
+        kind: as deployed.
         objects: the buckets.
         health: the subscriptions to events.
         dead_letters: the dead letters.
@@ -54,6 +55,7 @@ class S3Engine:
     function: Callable[..., Any] = keyless
     jobs: tuple[str, ...] = (JOB,)
     default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING
+    kind: str = "s3"
     health: InMemoryHealth = field(default_factory=InMemoryHealth)
     dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     objects: InMemoryObjects = field(init=False)
@@ -117,7 +119,7 @@ class S3Engine:
     def why(self, **subject: Any) -> Explanation:
         """Return the explanation of a subject."""
         harness = self.harness
-        sensors = [DeployedSensor(SENSOR, "s3", "", self.jobs, self.default_status, INTERVAL)]
+        sensors = [DeployedSensor(SENSOR, self.kind, "", self.jobs, self.default_status, INTERVAL)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
         why = Explainer(
             InMemoryDeployment(sensors),

@@ -28,14 +28,14 @@ from treadle.operate.limits import (
 pytestmark = pytest.mark.treadle
 
 MOST_LINES = {"polling": 25, "event": 50, "job": 15}
-MOST_RESOURCES = {"polling": 5, "event": 7, "job": 2}
+MOST_RESOURCES = {"polling": 5, "event": 8, "job": 2}
 
 Block = NewSensor | NewJob
 
 
 def sensor(kind: str, number: int = 0) -> NewSensor:
     """Return a sensor of a kind, with all that one may be given."""
-    name = f"late_orders_{number}"
+    name = f"late_orders_{number:02}"
     jobs = {"all-succeeded": ("load", "clean"), "deadline": ("load",), "run-status": ("load", "clean")}
     assets = {"asset": ("shop/orders",), "multi-asset": ("shop/orders", "prices")}
     objects = ("my-orders", "incoming/", ".csv") if kind == "s3" else ("", "", "")
@@ -45,6 +45,7 @@ def sensor(kind: str, number: int = 0) -> NewSensor:
         pattern={"source": ["shop.orders"], "detail-type": ["Order Placed"]} if kind == "event" else {},
         bus="shop" if kind == "event" else DEFAULT_BUS,
         queue="orders" if kind == "queue" else "",
+        secret="shop/github" if kind == "webhook" else "",
     )
 
 

@@ -43,6 +43,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "each_order": ("--kind", "event", "--pattern", ORDERS, "--bus", "shop"),
     "each_of_all": ("--kind", "event", "--pattern", ANYTHING, "--bus", "engine"),
     "each_message": ("--kind", "queue", "--queue", "orders.fifo"),
+    "each_push": ("--kind", "webhook", "--secret", "shop/github"),
+    "each_payment": ("--kind", "webhook", "--sender", "stripe", "--secret", "shop/senders#stripe"),
+    "each_call": ("--kind", "webhook", "--sender", "token", "--secret", "ssm:/shop/callers"),
 }
 TESTS = {
     "on_success": 2,
@@ -60,6 +63,9 @@ TESTS = {
     "each_order": 3,
     "each_of_all": 2,
     "each_message": 3,
+    "each_push": 4,
+    "each_payment": 4,
+    "each_call": 3,
 }
 LONGEST_ASSET = "/".join([*["a"] * 7, "z" * 46])
 LONGEST_JOBS = f"{'k' * 40},{'l' * 40}"
@@ -111,6 +117,7 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
         ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
         ("s3", ("--bucket", "b" * 63)),
         ("queue", ("--queue", "q" * 80)),
+        ("webhook", ("--sender", "stripe", "--secret", "s" * 200)),
         ("event", ("--pattern", json.dumps({"source": ["s" * 256], "detail": {"d" * 100: ["x"]}}))),
     ],
 )
@@ -144,7 +151,7 @@ def test_of_the_sensors_of_assets_only_one_that_waits_for_several_ticks_by_sched
     scheduled = {
         name
         for name, each in functions.items()
-        if "ScheduleV2" in {event["Type"] for event in each["Events"].values()}
+        if "ScheduleV2" in {event["Type"] for event in each.get("Events", {}).values()}
     }
 
     assert {"on_orders", "on_prices"}.isdisjoint(scheduled)

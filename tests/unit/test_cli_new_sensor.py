@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import treadle
 from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
 from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
+from treadle.cli.fragments import VERIFICATIONS
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import jobs, load
 from treadle.definitions.assets import AssetMaterialized
@@ -19,6 +21,7 @@ from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure
 from treadle.definitions.status import DagsterRunStatus
+from treadle.entrypoints.webhook import http_request
 
 WRITTEN = {
     "functions/sensors/scaffolded_orders/app.py",
@@ -618,3 +621,71 @@ def test_sample_message_is_one_of_the_sensors_queue(project: Path) -> None:
     message = parse_message_record(record)
     assert (message.queue, message.json()) == ("orders", {"order": 17})
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "webhook"), "--secret is '', and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "a b"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "a#"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "a'"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "${A}"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "ssm:"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "ssm:/a*"), "and must be the name of a secret"),
+        (("--kind", "webhook", "--secret", "a", "--sender", "gitlab"), "'gitlab' is not one of"),
+        (("--secret", "a"), "--secret is for a sensor of kind webhook"),
+    ],
+)
+def test_secret_that_cannot_work_is_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "hooked_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize(
+    ("secret", "action", "resource"),
+    [
+        ("shop/github", "secretsmanager:GetSecretValue", "secretsmanager:{}:secret:shop/github-??????"),
+        ("senders#github", "secretsmanager:GetSecretValue", "secretsmanager:{}:secret:senders-??????"),
+        ("ssm:/shop/github", "ssm:GetParameter", "ssm:{}:parameter/shop/github"),
+    ],
+)
+def test_sensor_of_a_webhook_may_read_its_secret_and_has_one_route(
+    project: Path, secret: str, action: str, resource: str
+) -> None:
+    done = run("new", "sensor", "hooked", "--kind", "webhook", "--secret", secret, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert f"give the sender the secret {secret}" in done.stdout
+    resources = load((project / "template.yaml").read_text())["Resources"]
+    function = resources["Hooked"]["Properties"]
+    arn = "arn:${AWS::Partition}:" + resource.format("${AWS::Region}:${AWS::AccountId}")
+    allowed = {"Effect": "Allow", "Action": action, "Resource": {"Fn::Sub": arn}}
+    assert function["Policies"][1] == {"Statement": [allowed]}
+    assert "Events" not in function
+    assert "HookedQueue" not in resources
+    variables = function["Environment"]["Variables"]
+    assert variables["TREADLE_WEBHOOK_SECRET"] == secret
+    assert variables["TREADLE_WEBHOOK_ENDPOINT"] == {"Fn::GetAtt": ["HookedApi", "ApiEndpoint"]}
+    routes = [each for each in resources.values() if each["Type"] == "AWS::ApiGatewayV2::Route"]
+    assert [each["Properties"]["RouteKey"] for each in routes] == ["POST /"]
+    permission = resources["HookedPermission"]["Properties"]
+    assert permission["SourceArn"]["Fn::Sub"].endswith(":${HookedApi}/*")
+
+
+@pytest.mark.parametrize("sender", VERIFICATIONS)
+def test_sample_request_can_be_previewed_whatever_its_sender(project: Path, sender: str) -> None:
+    options = ("--kind", "webhook", "--secret", "a", "--sender", sender)
+    run("new", "sensor", "hooked_orders", *options, "--root", project)
+
+    sample = json.loads((project / "events/hooked_orders-request.json").read_text())
+    request = http_request(sample)
+    assert getattr(treadle, VERIFICATIONS[sender])().identities(request).key
+    assert json.loads(request.body)["id"] == "evt_17"

@@ -26,6 +26,7 @@ from treadle.model.health import (
     MissingPermission,
     PolicyHolder,
     SkippedCheck,
+    WebhookSecret,
 )
 from treadle.model.runs import PendingStart, Run, Unanswered
 from treadle.model.sensors import SensorState
@@ -143,6 +144,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("queues", {"queues": (ConsumedQueue("watch", "orders", "watch", False, 360, 60),)}, OWNER, "has no redrive policy"),
     ("queues", {"queues": (ConsumedQueue("watch", "orders", "watch", True, 59, 60),)}, OWNER, "The visibility timeout of queue orders is 59 s"),
     ("queues", {"queues": (ConsumedQueue("watch", "orders", error="Queue orders does not exist"),)}, OWNER, "Queue orders does not exist."),
+    ("secrets", {"secrets": (WebhookSecret("watch", "a", "The secret a does not exist"),)}, OWNER, "The secret a does not exist, so no request to the sensor is accepted."),
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "The job has no target address, so its runs fail."),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "Its target does not exist: arn."),

@@ -167,7 +167,7 @@ def test_one_request_of_several_may_have_the_events_run_key() -> None:
     two = TreadleInstance([returning([RunRequest(), RunRequest()])])
 
     one.send(EVENT)
-    with pytest.raises(SensorEvaluationError, match="asked for 2 runs without run key for one event"):
+    with pytest.raises(SensorEvaluationError, match="requested 2 runs without run key for one event"):
         two.send(EVENT)
 
     assert [run.run_key for run in one.runs()] == ["own", EVENT.run_key]

@@ -18,7 +18,7 @@ from treadle.engine.dispatch.loop_evidence import (
     find_loop,
     objects_of,
 )
-from treadle.engine.dispatch.loop_guard import EVERY, EVERY_SUSPECT, FREE, LoopGuard, Standing
+from treadle.engine.dispatch.loop_guard import EVERY, EVERY_SUSPECT, FREE, LoopGuard, LoopStatus
 from treadle.engine.identity import event_tick_id, leased_tick_id
 from treadle.model.registry import SensorEntry
 from treadle.model.run_queries import RunPage
@@ -77,7 +77,7 @@ class Sensors:
         key: str = "",
         guard: LoopGuard | None = None,
         **fields: object,
-    ) -> Standing:
+    ) -> LoopStatus:
         """Let an object be created, and its run start unless it is held."""
         self.clock.time = max(self.clock.time, created + LATENCY)
         tick, by = self.tick(created, key, sensor), guard or self.guard

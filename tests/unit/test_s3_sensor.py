@@ -198,7 +198,7 @@ def test_function_may_request_several_runs_if_all_but_one_have_keys(created: Obj
 
 
 def test_several_runs_without_key_for_one_object_are_refused(created: ObjectCreated) -> None:
-    with pytest.raises(InvalidResultError, match="asked for 2 runs without run key for one object"):
+    with pytest.raises(InvalidResultError, match="requested 2 runs without run key for one object"):
         evaluated(watching(lambda: [RunRequest(), RunRequest("")]), created)
 
 

@@ -1,11 +1,16 @@
 """Skipped ticks in a row: one record for all of them, written when they end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.engine import EngineHarness, keyless, sensor_of
+from treadle.adapters.dynamodb.database import item_bytes
+from treadle.adapters.dynamodb.outcomes import Outcomes
+from treadle.adapters.dynamodb.ticks import to_item
+from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
@@ -17,7 +22,7 @@ from treadle.model.sensors import SkipStreak
 NOON = 1_795_370_400_000
 
 
-def minutes(harness: EngineHarness, *functions: Callable[[], Any]) -> list[Decision]:
+def minutes(harness: EngineHarness, *functions: Callable[..., Any]) -> list[Decision]:
     """Tick once a minute from noon, each time with the next function."""
     decisions = []
     for number, function in enumerate(functions):
@@ -100,5 +105,22 @@ def test_tick_whose_keys_are_all_taken_is_a_skip(harness: EngineHarness) -> None
 
     skips = harness.state().skips
     assert skips is not None
-    assert skips.reason == "1 runs requested, but skipped because the runs already exist: k"
+    assert skips.reason == "1 run requested, but skipped because the runs already exist: k"
     assert harness.state().last_run_key == "k"
+
+
+@pytest.mark.parametrize("cursor", [None, "7", "x" * 5_000, "ü" * 400])
+def test_record_of_skips_has_the_cursor_after_them_and_stays_below_1_kb(
+    harness: EngineHarness, cursor: str | None
+) -> None:
+    def moving(context: SensorEvaluationContext) -> SkipReason:
+        context.update_cursor(cursor)
+        return SkipReason("x" * 5_000)
+
+    minutes(harness, skip("before"), moving, keyless)
+
+    streak = harness.tick_records()[0]
+    assert (streak.skips, streak.has_whole_cursor) == (2, len(cursor or "") < 100)
+    if streak.has_whole_cursor:
+        assert streak.cursor == cursor
+    assert item_bytes(to_item(replace(streak, sensor="s" * 36), Outcomes(None))) < 1_000

@@ -12,10 +12,11 @@ from botocore.stub import ANY, Stubber
 
 from treadle.adapters import clients
 from treadle.adapters.health.job_targets import target_probe
-from treadle.adapters.health.needs import Need, needs
+from treadle.adapters.health.needs import Need, _Arns, _of_sensor, needs
 from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
 from treadle.adapters.health.probes import Probe, Vital, run_probes
 from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, bucket_of, clock_ahead
+from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, Subscription
@@ -31,6 +32,7 @@ from treadle.model.health import (
     JobTarget,
     MissingPermission,
     SkippedCheck,
+    WebhookSecret,
 )
 from treadle.model.targets import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
@@ -1033,3 +1035,72 @@ def test_sensor_of_a_queue_of_others_needs_to_take_from_it_and_not_to_send(kind:
         not sends,
     )
     assert of_queue.context["aws:ResourceTag/treadle:sensor"] == ["new_objects"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "service", "method", "answer", "error"),
+    [
+        ("shop/a#field", "secretsmanager", "describe_secret", {"ARN": "a" * 20}, ""),
+        (
+            "shop/a",
+            "secretsmanager",
+            "describe_secret",
+            {"DeletedDate": datetime(2026, 11, 30, tzinfo=UTC)},
+            "The secret shop/a is scheduled for deletion",
+        ),
+        ("shop/a", "secretsmanager", "describe_secret", None, "The secret shop/a does not exist"),
+        ("ssm:/shop/a", "ssm", "describe_parameters", {"Parameters": [{"Name": "/shop/a"}]}, ""),
+        (
+            "ssm:/shop/a",
+            "ssm",
+            "describe_parameters",
+            {"Parameters": []},
+            "The SSM parameter /shop/a does not exist",
+        ),
+    ],
+)
+def test_secret_of_a_webhook_is_looked_up_and_not_read(
+    secret: str, service: str, method: str, answer: dict[str, Any] | None, error: str
+) -> None:
+    with Stubber(clients.client(service)) as stubbed:  # type: ignore[call-overload]
+        if answer is None:
+            stubbed.add_client_error(method, "ResourceNotFoundException")
+        else:
+            stubbed.add_response(method, answer)
+
+        [found] = probed(secret_probe("new_objects", secret))
+
+    assert found == WebhookSecret("new_objects", secret, error)
+
+
+def webhook(secret: str, kind: str = "webhook") -> DeployedSensor:
+    return replace(SENSOR, kind=kind, role=ROLE, settings={"TREADLE_WEBHOOK_SECRET": secret})
+
+
+def test_only_secrets_of_webhook_sensors_are_looked_up() -> None:
+    deployed = [replace(webhook("a"), name="other"), webhook("b", "event")]
+    health = StackHealth(stack(), InMemoryDeployment(deployed), {})
+
+    assert [probe.what for probe in health._secrets(None)] == ["the secret a"]
+    assert [*health._secrets("sensor new_objects")] == []
+
+
+@pytest.mark.parametrize(
+    ("secret", "action", "resource"),
+    [
+        ("shop/a#field", "secretsmanager:GetSecretValue", "secret:shop/a-000000"),
+        ("ssm:/shop/a", "ssm:GetParameter", "parameter/shop/a"),
+    ],
+)
+def test_webhook_sensor_needs_its_secret_and_its_accepted_requests(
+    secret: str, action: str, resource: str
+) -> None:
+    found = list(_of_sensor(_Arns(stack()), webhook(secret)))
+
+    [of_secret] = [each for each in found if action in each.actions]
+    assert of_secret.resource.endswith(f":{resource}")
+    own = {"dynamodb:LeadingKeys": ["new_objects#requests"]}
+    [of_requests] = [each for each in found if own.items() <= each.context.items()]
+    assert of_requests.actions == ("dynamodb:BatchGetItem", "dynamodb:PutItem")
+    others = _of_sensor(_Arns(stack()), webhook(secret, "event"))
+    assert not [each for each in others if action in each.actions]

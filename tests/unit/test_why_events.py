@@ -11,7 +11,7 @@ from treadle import EventBridgeEvent, EventSensorDefinition, RunRequest, SkipRea
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.tick.evaluation import Budget
-from treadle.model.health import Backlog, EventTrigger, HealthSnapshot
+from treadle.model.health import Backlog, EventTrigger, HealthSnapshot, WebhookSecret
 from treadle.operate import explain_events
 
 
@@ -127,3 +127,27 @@ def test_search_that_was_not_complete_says_so(engine: S3Engine, monkeypatch: pyt
 
     assert engine.why(event="e-0").summary.startswith("None of the last 2 ticks evaluated event e-0")
     assert "evaluated" in engine.why(event="e-3").summary
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_request_that_was_not_accepted_is_for_its_sender_to_send_again(
+    engine: S3Engine, *, is_new: bool
+) -> None:
+    engine.kind = "webhook"
+    if not is_new:
+        deliver(engine, "d-1", ValueError("no such branch"))
+
+    summary = engine.why(event="d-1").summary
+
+    assert ("No request d-1 was evaluated. Ask its sender for the response" in summary) is is_new
+    assert ("ValueError: no such branch. Its sender got a response of status 503" in summary) is not is_new
+
+
+def test_request_without_its_secret_is_explained_by_that(engine: S3Engine) -> None:
+    engine.kind = "webhook"
+    engine.health.found = HealthSnapshot(secrets=(WebhookSecret(SENSOR, "a", "The secret a does not exist"),))
+
+    assert (
+        "the secret a does not exist, so no request to the sensor is accepted"
+        in engine.why(event="d-1").summary
+    )

@@ -89,6 +89,14 @@ from treadle.definitions.status import DefaultSensorStatus as DefaultSensorStatu
 from treadle.definitions.status import InstigatorStatus as InstigatorStatus
 from treadle.definitions.status import SensorType as SensorType
 from treadle.definitions.status import TickStatus as TickStatus
+from treadle.definitions.webhook_request import WebhookRequest as WebhookRequest
+from treadle.definitions.webhook_sensor import WebhookSensorContext as WebhookSensorContext
+from treadle.definitions.webhook_sensor import WebhookSensorDefinition as WebhookSensorDefinition
+from treadle.definitions.webhook_sensor import build_webhook_sensor_context as build_webhook_sensor_context
+from treadle.definitions.webhook_sensor import webhook_sensor as webhook_sensor
+from treadle.definitions.webhook_verification import BearerToken as BearerToken
+from treadle.definitions.webhook_verification import HmacSignature as HmacSignature
+from treadle.definitions.webhook_verification import TimestampedSignature as TimestampedSignature
 from treadle.entrypoints.evaluator import evaluator as evaluator
 from treadle.integrations.alerts.channels import unless_retried as unless_retried
 from treadle.integrations.alerts.environment import alert_from_environment as alert_from_environment

@@ -1,6 +1,6 @@
 """All checks, in order: those that observe something for minutes come last."""
 
-from tools.verify.checks import alarms, deployment, events, functions, identity, starts, tables
+from tools.verify.checks import alarms, deployment, events, functions, identity, starts, tables, webhooks
 from tools.verify.checks.by_hand import BY_HAND
 
 __all__ = ["ALL", "BY_HAND"]
@@ -12,5 +12,6 @@ ALL = (
     *identity.CHECKS,
     *deployment.CHECKS,
     *functions.CHECKS,
+    *webhooks.CHECKS,
     *alarms.CHECKS,
 )

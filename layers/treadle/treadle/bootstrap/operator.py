@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.pools import PoolOperations
+    from treadle.operate.recorded_ticks import RecordedTicks
     from treadle.operate.redrive import Redriver
     from treadle.operate.redrive_routes import Destination
     from treadle.operate.replay import Replayer
@@ -60,6 +61,7 @@ class OperatorParts:
         partitions: reads and repairs dynamic partitions.
         backfills: starts and controls backfills.
         pools: shows and controls concurrency pools.
+        recorded: reads ticks with what they evaluated, for rehearsals.
     """
 
     deployment: "Deployment"
@@ -79,6 +81,7 @@ class OperatorParts:
     partitions: "PartitionOperations"
     backfills: "BackfillOperations"
     pools: "PoolOperations"
+    recorded: "RecordedTicks"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -117,6 +120,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.pools import PoolOperations
+    from treadle.operate.recorded_ticks import RecordedTicks
     from treadle.operate.redrive import Redriver
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
@@ -134,11 +138,10 @@ def operator_parts(stack: str) -> OperatorParts:
     dead_letters = SqsDeadLetterQueue(settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"))
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
-    registry = CachedRegistry(stores.registry, clock)
-    jobs, run_ids = RegisteredJobs(registry), RunIds.of(namespace)
+    registry, run_ids = CachedRegistry(stores.registry, clock), RunIds.of(namespace)
     # The last part of the ARN, which the template passes to evaluators.
     environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
-    registrations = Registrations(registry.current, environment, clock)
+    jobs, registrations = RegisteredJobs(registry), Registrations(registry.current, environment, clock)
     queues, deployment = SensorQueues(registry.current, deployed), StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
@@ -199,6 +202,7 @@ def operator_parts(stack: str) -> OperatorParts:
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, dispatches, jobs, runs, run_ids, clock),
         pools,
+        RecordedTicks(stores, namespace),
     )
 
 

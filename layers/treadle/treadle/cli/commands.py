@@ -16,7 +16,7 @@ from treadle.cli.dev import dev
 from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
-from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, NewJob, NewPool, NewSensor
+from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, VERIFICATIONS, NewJob, NewPool, NewSensor
 from treadle.cli.initialize import init
 from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
@@ -28,6 +28,7 @@ from treadle.cli.params import params
 from treadle.cli.partitions import partition
 from treadle.cli.pools import pool
 from treadle.cli.port import port_files
+from treadle.cli.rehearse import rehearse
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.sensors import sensor
@@ -64,6 +65,7 @@ def treadle() -> None:
 for each in (
     init,
     dev,
+    rehearse,
     engine,
     move,
     sensor,
@@ -154,6 +156,22 @@ def new() -> None:
 )
 @click.option("--queue", metavar="NAME", default="", help="The SQS queue, for kind queue.")
 @click.option(
+    "--sender",
+    "verification",
+    metavar="SENDER",
+    type=click.Choice(list(VERIFICATIONS)),
+    default="github",
+    show_default=True,
+    help="How the sender for kind webhook proves itself: github or stripe, by a signature like theirs, or token.",
+)
+@click.option(
+    "--secret",
+    metavar="NAME",
+    default="",
+    help="The secret shared with the sender, in Secrets Manager, NAME#FIELD for a field of JSON; or ssm:NAME for an "
+    "SSM parameter.",
+)
+@click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
@@ -182,6 +200,8 @@ def new_sensor(
     pattern: str,
     bus: str,
     queue: str,
+    verification: str,
+    secret: str,
     target: str | None,
     interval: int | None,
     reads_runs: bool,
@@ -203,6 +223,8 @@ def new_sensor(
         pattern=_pattern(pattern),
         bus=bus,
         queue=queue,
+        verification=verification,
+        secret=secret,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
@@ -340,6 +362,7 @@ _TO_WRITE = {
     "asset": "Define in {} the run config for a materialization",
     "event": "Define in {} the run config for an event",
     "queue": "Define in {} the run config for a message",
+    "webhook": "Define in {} the run config for a request",
     "multi_asset": "Define in {} which of them must be new",
 }
 
@@ -358,6 +381,8 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
         yield "     First its queue must be tagged as the sensor's, and have a redrive policy, which `treadle doctor` checks:"
         yield f"       aws sqs tag-queue --queue-url URL_OF_{wanted.queue} --tags treadle:sensor={wanted.name}"
     yield f"       sam build && sam deploy && treadle sensor start {wanted.name}"
+    if wanted.sensor_kind.has_endpoint:
+        yield f"     Then give the sender the secret {wanted.secret}, and the endpoint, which `treadle sensor show {wanted.name}` prints."
     if written.new_job and wanted.new_job is not None:
         yield from _report_job(wanted.new_job, 3)
 

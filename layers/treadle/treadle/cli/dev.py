@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from treadle.cli.console import PORT, serving
+from treadle.cli.local_server import server_options, serving
 from treadle.cli.new_sensor import find_root
 from treadle.cli.options import by_root
 from treadle.cli.output import FAILED, exit_on_error, plain, scaffold_errors
@@ -35,16 +35,8 @@ _SCHEME = "s3://"
     multiple=True,
     help="A folder that stands for a bucket; may be repeated.  [default: .treadle/buckets/NAME]",
 )
-@click.option(
-    "--port",
-    metavar="PORT",
-    type=click.IntRange(0, 65535),
-    default=PORT,
-    show_default=True,
-    help="The console's port on this machine; 0 for any free port.",
-)
+@server_options("the console's address", "The console's port")
 @click.option("--keep", is_flag=True, help="Continue with the ticks, runs and cursors of the last --keep.")
-@click.option("--no-browser", is_flag=True, help="Only print the console's address; do not open a browser.")
 @click.pass_context
 def dev(
     context: click.Context,

@@ -22,6 +22,12 @@ DEFAULT_BUS, ENGINES_BUS = "default", "engine"
 QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
 """The beginning of the URL of a queue in the project's account and Region."""
 
+VERIFICATIONS = {"github": "HmacSignature", "stripe": "TimestampedSignature", "token": "BearerToken"}
+"""How the sender of a webhook may authenticate itself, with the class that verifies it."""
+
+SSM_SECRET = "ssm:"  # noqa: S105 - a prefix
+"""The prefix of the name of a secret that is an SSM parameter; others are in Secrets Manager."""
+
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
 
@@ -165,6 +171,8 @@ class NewSensor:
         pattern: the pattern of the events that it watches, as parsed JSON.
         bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
         queue: the name of the queue whose messages it takes.
+        verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
+        secret: the name of the secret that it shares with the sender.
     """
 
     name: str
@@ -184,6 +192,8 @@ class NewSensor:
     pattern: Mapping[str, Any] = field(default_factory=dict)
     bus: str = DEFAULT_BUS
     queue: str = ""
+    verification: str = "github"
+    secret: str = ""
 
     @property
     def prefix(self) -> str:
@@ -237,7 +247,9 @@ class NewSensor:
             "s3": kind.has_objects,
             "event": kind.has_pattern,
             "consumes": kind.consumes,
-            "simple": not (kind.has_objects or kind.consumes),
+            "webhook": kind.has_endpoint,
+            "identified": self.verification != "token",
+            "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint),
             "selective": kind.has_pattern and is_selective(self.pattern),
             "bus": self.bus != DEFAULT_BUS,
             "prefix": bool(self.key_prefix),
@@ -279,8 +291,27 @@ class NewSensor:
             "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
             "queue": self.queue,
+            **self._webhook(),
             "pattern_code": literal(self.pattern),
             **self._sample(),
+        }
+
+    def _webhook(self) -> Mapping[str, str]:
+        """Return how it verifies its sender, and what it may read for that."""
+        name = VERIFICATIONS[self.verification]
+        imported = sorted([name, "JobDefinition", "RunRequest", "WebhookSensorContext"])
+        is_parameter = self.secret.startswith(SSM_SECRET)
+        secret = self.secret.removeprefix(SSM_SECRET).partition("#")[0]
+        service, resource = (
+            ("ssm", f"parameter/{secret.lstrip('/')}")
+            if is_parameter
+            else ("secretsmanager", f"secret:{secret}-??????")
+        )
+        return {
+            "verification": name,
+            "imports": "\n".join(f"    {each}," for each in [*imported, "evaluator", "webhook_sensor"]),
+            "secret_action": "ssm:GetParameter" if is_parameter else "secretsmanager:GetSecretValue",
+            "secret_arn": f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}",
         }
 
     def _sample(self) -> Mapping[str, str]:
@@ -323,6 +354,9 @@ class NewSensor:
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
+        if kind.has_endpoint:
+            found.append(f"TREADLE_WEBHOOK_SECRET: '{self.secret}'")
+            found.append(f"TREADLE_WEBHOOK_ENDPOINT: !GetAtt {self.prefix}Api.ApiEndpoint")
         if kind.watches:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
         found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []

@@ -42,6 +42,7 @@ _BUS = re.compile(
     r"[/._A-Za-z0-9-]{1,256}|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/._A-Za-z0-9-]{1,256}"
 )
 _QUEUE = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?")
+_SECRET = re.compile(r"[\w/+=.@-]{1,200}(#[\w.-]{1,60})?|ssm:/?[\w.-]{1,100}(/[\w.-]{1,100}){0,14}", re.ASCII)
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
@@ -54,6 +55,7 @@ _RESERVED = {
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
     *("event_sensor", "queue_sensor", "message", "queue"),
+    *("webhook_sensor", "request", "response"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -237,6 +239,8 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
         files[f"{event}-object-created.json"] = (queued, "an object's event")
     if kind.consumes:
         files[f"{event}-message.json"] = (_text(new, "message.json"), "a message, as the queue delivers it")
+    if kind.has_endpoint:
+        files[f"{event}-request.json"] = (_text(new, "request.json"), "a request, as API Gateway delivers it")
     if kind.has_pattern:
         files[f"{event}-event.json"] = (_queued_event(new, "event"), "an event that it watches")
     if kind.subscribes_to_assets:
@@ -284,6 +288,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _object_problems(new)
     yield from _pattern_problems(new)
     yield from _queue_problems(new)
+    yield from _webhook_problems(new)
 
 
 def is_sensor_name(name: str) -> bool:
@@ -326,6 +331,17 @@ def _queue_problems(new: NewSensor) -> Iterator[str]:
         yield (
             f"--queue is {new.queue!r}, and must be the name of a queue in this account and Region: up to 80 letters, "
             "digits, '-' and '_', with .fifo at the end for a FIFO queue."
+        )
+
+
+def _webhook_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.has_endpoint:
+        if new.secret:
+            yield f"--secret is for a sensor of kind webhook, and this one is of kind {new.made}."
+    elif _SECRET.fullmatch(new.secret) is None:
+        yield (
+            f"--secret is {new.secret!r}, and must be the name of a secret in Secrets Manager, such as shop/github or "
+            "shop/senders#github, or of an SSM parameter, such as ssm:/shop/github."
         )
 
 

@@ -342,8 +342,7 @@ def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
     )
     for step in failure.steps if failure else ():
         echo_lines([f"step {step.step_key}: {step.error}: {step.cause}"])
-    reached = [(at, place, status) for place, times in run.reached.items() for status, at in times.items()]
-    rows = [(when(at), *place.split("/"), status) for at, place, status in sorted(reached)]
+    rows = [(when(at), attempt, retry, status) for at, attempt, retry, status in _reached(run)]
     click.echo()
     table(("REACHED", "ATTEMPT", "RETRY", "STATUS"), rows, "It has reached nothing yet.")
     for each in run.allowances:
@@ -354,6 +353,17 @@ def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
         echo(
             f"{when(reaction.at)} sensor {reaction.sensor} acted on {reaction.event_id} (tick {reaction.tick_id})"
         )
+
+
+def _reached(run: "Run") -> list[tuple[int, int, int, str]]:
+    """Return the statuses that a run has reached, with time, attempt and retry, in their order."""
+    from treadle.engine.record.run_state import ASSUMED
+
+    reached: list[tuple[int, int, int, str]] = []
+    for place, times in run.reached.items():
+        attempt, retry = map(int, place.split("/"))
+        reached += [(at, attempt, retry, status) for status, at in times.items()]
+    return sorted(reached, key=lambda each: (*each[:3], DagsterRunStatus(each[3].removesuffix(ASSUMED)).rank))
 
 
 def _edited(edit: "RunEdit", as_json: bool) -> None:

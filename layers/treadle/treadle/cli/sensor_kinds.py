@@ -21,6 +21,7 @@ class SensorKind:
         has_objects: whether it watches a bucket.
         has_pattern: whether it watches the events that a pattern matches.
         consumes: whether it takes the messages of a queue that belongs to somebody else.
+        has_endpoint: whether it receives HTTPS requests.
         does: what it does with its job, as a phrase that follows its name.
         does_without_job: same without a job.
     """
@@ -39,6 +40,7 @@ class SensorKind:
     has_objects: bool = False
     has_pattern: bool = False
     consumes: bool = False
+    has_endpoint: bool = False
 
     @property
     def kind(self) -> str:
@@ -125,6 +127,11 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("queue", "queue", None, False, False, True, 0),
             "starts {{job}} for each message of a queue",
             consumes=True,
+        ),
+        SensorKind(
+            *("webhook", "webhook", None, False, False, True, 0),
+            "starts {{job}} for each HTTPS request",
+            has_endpoint=True,
         ),
     )
 }

@@ -56,6 +56,19 @@ def stack_option(command: Command) -> Command:
     return stack(local_option(command))
 
 
+def source_options(command: Command) -> Command:
+    """Add `--stack`, `--local`, and `--from`; the command takes `stack` and `folder`, which takes precedence."""
+    folder = click.option(
+        "--from",
+        "folder",
+        metavar="DIR",
+        type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+        is_eager=True,
+        help="Take the ticks from this folder of `treadle tick export`, by default all of them; no stack is used.",
+    )
+    return stack_option(folder(command))
+
+
 def local_option(command: Command) -> Command:
     """Add `--local` to a command; it takes no argument."""
     return click.option(
@@ -125,6 +138,8 @@ def _restore(before: dict[str, str | None]) -> None:
 
 def _stack(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
     del parameter
+    if context.params.get("folder") is not None:
+        return ""
     found = (
         value
         or os.environ.get(STACK_VARIABLE)

@@ -1,17 +1,20 @@
-"""Commands on ticks: list, show, and drop."""
+"""Commands on ticks: list, show, export, and drop."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
 from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
+from treadle.cli.recorded import range_options, recorded_ticks
 from treadle.cli.sensors import echo_asset_event, echo_partitions, echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import TickStatus
 from treadle.model.ticks import TickTrouble
+from treadle.operate.masks import DEFAULT_MASKS, Masks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +31,7 @@ _STATES: "Mapping[str, TickStatus | TickTrouble]" = {
 
 @click.group()
 def tick() -> None:
-    """List and show the evaluations of sensors, and drop held requests."""
+    """List, show and export the evaluations of sensors, and drop held requests."""
 
 
 @tick.command("list")
@@ -107,6 +110,53 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
         echo_json(tick_json(found))
     else:
         echo(found.held or "")
+
+
+@tick.command()
+@click.argument("sensor")
+@stack_option
+@click.option(
+    "--to",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder; the file is SENSOR.jsonl in it.",
+)
+@range_options
+@click.option(
+    "--mask",
+    "masks",
+    metavar="PATTERN",
+    multiple=True,
+    help=f"Also hide fields whose names match this; may be repeated.  [always: {', '.join(DEFAULT_MASKS)}]",
+)
+@json_option
+def export(
+    sensor: str,
+    stack: str,
+    folder: Path,
+    since: datetime | None,
+    until: datetime | None,
+    masks: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write recorded ticks of a sensor to a file, for `treadle rehearse --from DIR`.
+
+    In run configs, tags, cursors, events, metadata and the function's variables, values of fields are hidden whose names
+    match a pattern; `-`, `_` and capitals make no difference. A tick whose cursor or event has a hidden field cannot be
+    rehearsed from the file. Logs and messages are not written. Names of objects and run keys are.
+    """
+    from treadle.adapters.tick_files import tick_file, write_ticks
+
+    with deployed(stack) as parts:
+        source, ticks = recorded_ticks(parts, sensor, since, until, Masks((*DEFAULT_MASKS, *masks)))
+        number = write_ticks(folder, source, ticks)
+    path = tick_file(folder, sensor)
+    if as_json:
+        echo_json({"sensor": sensor, "ticks": number, "file": str(path)})
+    else:
+        echo(f"Wrote {number} ticks of sensor {sensor} to {path}.")
 
 
 def _found(

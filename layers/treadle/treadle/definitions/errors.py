@@ -167,6 +167,19 @@ class UnknownEventError(TreadleError):
     """An event that no parser knows, or that this sensor does not accept."""
 
 
+class WebhookRejectedError(TreadleError):
+    """A webhook's request is refused, and will be each time: it is malformed, too large, or not authentic.
+
+    Args:
+        status: the HTTP status of the response.
+        message: the response; it contains nothing of the request.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class UnreadableRecordError(TreadleError):
     """A stored record cannot be decoded; reading it again fails until an operator repairs it.
 
@@ -190,6 +203,20 @@ class UnreadableRecordError(TreadleError):
         self.record = record
         self.is_noted = is_noted
         self.reason = f"unreadable: {reason}"
+
+
+class UnrecordedInputError(TreadleError):
+    """A rehearsal read what was not recorded with the tick; nothing of the sensor's code is wrong.
+
+    Args:
+        what: what it read, as the subject of a sentence.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The tick cannot be rehearsed: {what} is not recorded. Test the code with values of your own, or rehearse "
+            "it from the deployed stack."
+        )
 
 
 class EngineMismatchError(TreadleError):
@@ -240,6 +267,10 @@ class StoreRejectedError(StoreError):
     """A store will never accept this item: it is too large, or malformed. Nothing was written."""
 
     retryable = False
+
+
+class WebhookSecretError(StoreError):
+    """The secret of a webhook sensor cannot be read, so that no request can be authenticated; never contains it."""
 
 
 class StoreThrottledError(StoreError):

@@ -1,18 +1,16 @@
 """Event sensors: a function that is called once for each event of an EventBridge bus."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.options import SensorOptions, check_options
-from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.run_keys import with_run_key
-from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.per_event_sensor import PerEventSensorDefinition
+from treadle.definitions.sensors import SensorEvent, SensorFunction
 
 EventIdentity = Callable[[EventBridgeEvent], str]
 
@@ -28,7 +26,7 @@ class EventSensorContext(SensorEvaluationContext):
     event: EventBridgeEvent
 
 
-class EventSensorDefinition(SensorDefinition):
+class EventSensorDefinition(PerEventSensorDefinition[EventBridgeEvent]):
     """A sensor over the events of an EventBridge bus; see `event_sensor`.
 
     Args:
@@ -44,8 +42,10 @@ class EventSensorDefinition(SensorDefinition):
     """
 
     kind: ClassVar[str] = "event"
-    takes_events: ClassVar[bool] = True
     takes_any_event: ClassVar[bool] = True
+    event_type = EventBridgeEvent
+    context_type = EventSensorContext
+    attribute = "event"
 
     def __init__(
         self,
@@ -58,13 +58,12 @@ class EventSensorDefinition(SensorDefinition):
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(EventSensorDefinition.__init__, options)
-        super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
+        super().__init__(name, evaluation_fn=evaluation_fn, identity=identity, job_name=job_name, **options)
         try:
             self._pattern = None if pattern is None else EventPattern(pattern)
         except DagsterInvalidDefinitionError as error:
             msg = f"Sensor {self.name!r} cannot work: {error}"
             raise DagsterInvalidDefinitionError(msg) from error
-        self._identity = identity
 
     def monitors(self, event: SensorEvent) -> bool:
         """Return whether an event matches the pattern."""
@@ -76,37 +75,9 @@ class EventSensorDefinition(SensorDefinition):
         """Return the sensor's properties as plain JSON, with its pattern."""
         return {**super().described(), "pattern": None if self._pattern is None else self._pattern.pattern}
 
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Evaluate the event of a context that `build_event_sensor_context` made, as a test does.
-
-        Raises:
-            InvalidResultError: if the function returned what no sensor may return.
-            DagsterUnknownPartitionError: if the job of a request does not have its partition.
-        """
-        if isinstance(context, EventSensorContext):
-            return self._resolved(self.evaluate_event(context, context.event), context)
-        return super().evaluate_tick(context)
-
-    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Return an empty result: events are evaluated as they arrive."""
-        del context
-        return SensorExecutionData((), f"Sensor {self.name} evaluates events, not ticks.")
-
-    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate one event, unless it does not match the pattern."""
-        if not isinstance(event, EventBridgeEvent):
-            return super().evaluate_event(context, event)
-        if not self.monitors(event):
-            reason = (
-                f"{event.summary}: not watched, because it does not match the pattern in the sensor's code."
-            )
-            return SensorExecutionData((), reason)
-        seen = EventSensorContext.extending(context.without_cursor(), event=event)
-        values = flatten(self._called(seen), self.name)
-        identity = self._identity
-        key_of = (lambda: event.run_key) if identity is None else (lambda: identity(event))
-        values = with_run_key(values, key_of, self.name, event.summary)
-        return replace(combine(values, seen, self.job_names), cursor=None)
+    def unwatched(self, event: EventBridgeEvent) -> str:
+        """Return that an event does not match the pattern, if so."""
+        return "" if self.monitors(event) else "it does not match the pattern in the sensor's code"
 
 
 def event_sensor(

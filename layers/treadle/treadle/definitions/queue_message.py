@@ -80,6 +80,11 @@ class QueueMessage:
             raise UnknownEventError(msg) from error
 
     @property
+    def run_key(self) -> str:
+        """The default run key: its id, which is the same at each receive."""
+        return self.id
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What is the same at each receive."""
         return ("message", self.queue, self.id)

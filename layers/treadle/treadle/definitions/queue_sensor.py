@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, Unpack
 
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.options import SensorOptions, check_options
+from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.queue_message import QueueMessage
-from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.run_keys import with_run_key
-from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.sensors import SensorEvent, SensorFunction
 
 MessageIdentity = Callable[[QueueMessage], str]
 
@@ -27,7 +25,7 @@ class QueueSensorContext(SensorEvaluationContext):
     message: QueueMessage
 
 
-class QueueSensorDefinition(SensorDefinition):
+class QueueSensorDefinition(PerEventSensorDefinition[QueueMessage]):
     """A sensor over the messages of an SQS queue; see `queue_sensor`.
 
     Args:
@@ -43,8 +41,10 @@ class QueueSensorDefinition(SensorDefinition):
     """
 
     kind: ClassVar[str] = "queue"
-    takes_events: ClassVar[bool] = True
     consumes_queue: ClassVar[bool] = True
+    event_type = QueueMessage
+    context_type = QueueSensorContext
+    attribute = "message"
 
     def __init__(
         self,
@@ -57,9 +57,8 @@ class QueueSensorDefinition(SensorDefinition):
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(QueueSensorDefinition.__init__, options)
-        super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
+        super().__init__(name, evaluation_fn=evaluation_fn, identity=identity, job_name=job_name, **options)
         self.queue = queue
-        self._identity = identity
 
     def configured(self, settings: Mapping[str, str]) -> Self:
         """Return the definition with the queue of the deployment."""
@@ -74,33 +73,6 @@ class QueueSensorDefinition(SensorDefinition):
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its queue."""
         return {**super().described(), "queue": self.queue}
-
-    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Evaluate the message of a context that `build_queue_sensor_context` made, as a test does.
-
-        Raises:
-            InvalidResultError: if the function returned what no sensor may return.
-            DagsterUnknownPartitionError: if the job of a request does not have its partition.
-        """
-        if isinstance(context, QueueSensorContext):
-            return self._resolved(self.evaluate_event(context, context.message), context)
-        return super().evaluate_tick(context)
-
-    def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Return an empty result: messages are evaluated as they arrive."""
-        del context
-        return SensorExecutionData((), f"Sensor {self.name} evaluates messages, not ticks.")
-
-    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate one message."""
-        if not isinstance(event, QueueMessage):
-            return super().evaluate_event(context, event)
-        seen = QueueSensorContext.extending(context.without_cursor(), message=event)
-        values = flatten(self._called(seen), self.name)
-        identity = self._identity
-        key_of = (lambda: event.id) if identity is None else (lambda: identity(event))
-        values = with_run_key(values, key_of, self.name, event.summary)
-        return replace(combine(values, seen, self.job_names), cursor=None)
 
 
 def queue_sensor(

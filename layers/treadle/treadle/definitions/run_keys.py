@@ -26,7 +26,7 @@ def with_run_key(values: Sequence[Any], key_of: Callable[[], object], sensor: st
         return list(values)
     if keyless > 1:
         msg = (
-            f"Sensor {sensor} asked for {keyless} runs without run key for one event or message: only one of them can "
+            f"Sensor {sensor} requested {keyless} runs without run key for one event or message: only one of them can "
             "have its key. Give each its own run_key."
         )
         raise InvalidResultError(msg)

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
     from treadle.definitions.queue_message import QueueMessage
     from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.timed import DeadlineReached
+    from treadle.definitions.webhook_request import WebhookRequest
+    from treadle.definitions.webhook_verification import WebhookVerification
 
 SensorEvent: TypeAlias = (
-    "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent | QueueMessage"
+    "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent | QueueMessage "
+    "| WebhookRequest"
 )
 SensorFunction = Callable[..., SensorReturnType]
 
@@ -92,6 +95,7 @@ class SensorDefinition:
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)
+    verification: "WebhookVerification | None" = None
     asset_targets: "AssetTargets | None" = None
     """What the sensor selects of the assets of the jobs in its deployment; None if it names its jobs."""
 

@@ -70,7 +70,7 @@ def locked(stores: InMemoryStores) -> Stores:
     return cast("Stores", SimpleNamespace(**{name: Locked(store, lock) for name, store in names.items()}))
 
 
-class Lane:
+class LocalSensor:
     """A sensor's function, with what waits for it.
 
     Args:
@@ -103,10 +103,10 @@ class LocalEngine:
         doubles: returns how each job ends, by name, as of now.
         folder: the project's.
         report: takes the outcomes of its steps.
-        kept: the snapshot of an earlier engine, which this one continues.
+        saved: the snapshot of an earlier engine, which this one continues.
 
     Attributes:
-        lanes: the sensors, by the names of their folders.
+        sensors: the sensors, by the names of their folders.
         jobs: the settings of each job.
         queues: the queue of each sensor, by its name.
         pools: the concurrency pools.
@@ -118,13 +118,13 @@ class LocalEngine:
         doubles: Callable[[], Mapping[str, JobDouble]],
         folder: Path,
         report: Report,
-        kept: bytes | None = None,
+        saved: bytes | None = None,
     ) -> None:
         self.clock = SystemClock()
         self.stores = locked(stores)
         self._dead_letters = InMemoryDeadLetters()
         self.dead_letters = cast("InMemoryDeadLetters", Locked(self._dead_letters, stores.tables.lock))
-        self.lanes: dict[str, Lane] = {}
+        self.sensors: dict[str, LocalSensor] = {}
         self.jobs: dict[str, JobSettings] = {}
         self.queues: dict[str, Queue] = {}
         self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed)}
@@ -135,8 +135,8 @@ class LocalEngine:
         self._stopped = threading.Event()
         self._executions: list[Execution] = []
         self._granted: dict[str, frozenset[str]] = {}
-        state: dict[str, Any] = pickle.loads(kept) if kept else {}  # noqa: S301 - the developer's own file
-        self._kept: Mapping[str, Sequence[Message]] = state.get("queues", {})
+        state: dict[str, Any] = pickle.loads(saved) if saved else {}  # noqa: S301 - the developer's own file
+        self._saved: Mapping[str, Sequence[Message]] = state.get("queues", {})
         self.launches, self.dispatches = self.queue("#launch"), self.queue("#dispatch")
         self.pools = LocalPools(self.stores.pools)
         engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE, self.pools)
@@ -159,13 +159,13 @@ class LocalEngine:
             self._restore(state)
 
     def queue(self, name: str) -> LocalQueue:
-        """Return a queue, with the messages that were kept under its name; its messages wake the engine."""
-        return LocalQueue(self.clock, self._wake.set, self._kept.get(name, ()))
+        """Return a queue, with the messages that were saved under its name; its messages wake the engine."""
+        return LocalQueue(self.clock, self._wake.set, self._saved.get(name, ()))
 
     def snapshot(self) -> bytes:
         """Return everything that another engine needs to continue."""
-        lanes = {name: lane.queue for name, lane in list(self.lanes.items())}
-        queues = {**lanes, "#launch": self.launches, "#dispatch": self.dispatches}
+        sensors = {name: local.queue for name, local in list(self.sensors.items())}
+        queues = {**sensors, "#launch": self.launches, "#dispatch": self.dispatches}
         with self._lock:
             names = [each.name for each in fields(self._tables) if each.name != "lock"]
             return pickle.dumps(
@@ -207,27 +207,27 @@ class LocalEngine:
         with self._lock:
             return self.pools.declare(entries, self.clock.now() if self._tables.runs else None)
 
-    def loaded(self, lane: Lane) -> None:
+    def loaded(self, local: LocalSensor) -> None:
         """Take a sensor whose function has loaded: evaluate it now, and what failed before again."""
-        loaded = lane.function.loaded
+        loaded = local.function.loaded
         if loaded is None:
             return
         for job in loaded.jobs:
             self.add_job(job)
         self._granted[loaded.name] = frozenset(loaded.jobs)
-        self.queues[loaded.name] = lane.queue
+        self.queues[loaded.name] = local.queue
         with self._lock:
-            if lane.does_tick:
-                lane.ticks = [{"treadle": "tick", "at_once": True}]
-        lane.queue.redeliver()
+            if local.does_tick:
+                local.ticks = [{"treadle": "tick", "at_once": True}]
+        local.queue.redeliver()
 
     def send(self, event: Mapping[str, object]) -> None:
         """Send an event to the queues of the sensors; a worker discards what its rule would not send."""
-        for lane in list(self.lanes.values()):
-            loaded = lane.function.loaded
+        for local in list(self.sensors.values()):
+            loaded = local.function.loaded
             # It is not known yet what a sensor takes that has never loaded.
             if loaded is None or loaded.takes_messages:
-                lane.queue.send([event])
+                local.queue.send([event])
 
     def start_job(self, name: str, double: JobDouble) -> None:
         """Start a job as somebody else than a sensor does; its run is recorded as an external one.
@@ -288,32 +288,32 @@ class LocalEngine:
             return
         event = {"treadle": "tick", "nominal_time": timestamp(minute(now))}
         self._next_minute = minute(now) + MINUTE_MS
-        for lane in list(self.lanes.values()):
-            if lane.does_tick:
+        for local in list(self.sensors.values()):
+            if local.does_tick:
                 with self._lock:
                     # A sensor that is still busy gets one tick, not one for each minute.
-                    lane.ticks = [*(each for each in lane.ticks if "at_once" in each), event]
+                    local.ticks = [*(each for each in local.ticks if "at_once" in each), event]
 
     def _invoke(self) -> None:
         """Invoke the functions for which something waits, each once at a time."""
-        for lane in list(self.lanes.values()):
-            if lane.is_busy or not lane.function.is_ready:
+        for local in list(self.sensors.values()):
+            if local.is_busy or not local.function.is_ready:
                 continue
             with self._lock:
-                tick = lane.ticks.pop(0) if lane.ticks else None
-            messages = [] if tick else lane.queue.receive()
+                tick = local.ticks.pop(0) if local.ticks else None
+            messages = [] if tick else local.queue.receive()
             if tick or messages:
-                lane.is_busy = True
-                self._pool.submit(self._invoked, lane, tick, messages)
+                local.is_busy = True
+                self._pool.submit(self._invoked, local, tick, messages)
 
-    def invoke(self, lane: Lane, event: Mapping[str, object]) -> Response | Failed:
+    def invoke(self, local: LocalSensor, event: Mapping[str, object]) -> Response | Failed:
         """Invoke a sensor's function.
 
         After a failure nothing holds the sensor's lease any more: it expires now, and the next tick records what died.
         """
-        found = lane.function.invoke(event)
+        found = local.function.invoke(event)
         if isinstance(found, Failed):
-            self._expire_lease(lane.function.name)
+            self._expire_lease(local.function.name)
         self._wake.set()
         return found
 
@@ -323,25 +323,27 @@ class LocalEngine:
             if state is not None and state.lease_owner is not None:
                 self._tables.sensors[sensor] = replace(state, lease_expires=0)
 
-    def _invoked(self, lane: Lane, tick: Mapping[str, object] | None, messages: list[Message]) -> None:
+    def _invoked(
+        self, local: LocalSensor, tick: Mapping[str, object] | None, messages: list[Message]
+    ) -> None:
         try:
             event = tick or {"Records": [each.record() for each in messages]}
-            found = self.invoke(lane, event)
+            found = self.invoke(local, event)
             if isinstance(found, Failed):
                 failed = {each.message_id for each in messages}
-                self._report("invoke", lane.function.name, Outcome(Decision.FAILURE, str(found), ""))
+                self._report("invoke", local.function.name, Outcome(Decision.FAILURE, str(found), ""))
             else:
                 answer = found.value if messages and isinstance(found.value, Mapping) else {}
                 failed = {each["itemIdentifier"] for each in answer.get("batchItemFailures", ())}
             for each in messages:
                 if each.message_id in failed:
-                    lane.queue.give_back(each)
+                    local.queue.give_back(each)
                 else:
-                    lane.queue.delete(each)
+                    local.queue.delete(each)
         except Exception as error:  # noqa: BLE001 - nobody waits for the result of an invocation
-            self._report("invoke", lane.function.name, _failed(error))
+            self._report("invoke", local.function.name, _failed(error))
         finally:
-            lane.is_busy = False
+            local.is_busy = False
             self._wake.set()
 
     def _dispatch(self) -> None:

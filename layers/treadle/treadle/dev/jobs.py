@@ -106,15 +106,15 @@ class LocalJobs(InMemoryTarget):
                 "running": dict(self._running),
             }
 
-    def restore(self, kept: Mapping[str, Any]) -> None:
+    def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over executions: those that have not ended start from the beginning, the others report their end again."""
         with self._guard:
-            self.executions |= kept["executions"]
-            self.begun |= kept["begun"]
-            self.payloads |= kept["payloads"]
+            self.executions |= saved["executions"]
+            self.begun |= saved["begun"]
+            self.payloads |= saved["payloads"]
             for external_id, execution in self.executions.items():
-                if external_id in kept["running"]:
-                    self._run_later(execution, *kept["running"][external_id])
+                if external_id in saved["running"]:
+                    self._run_later(execution, *saved["running"][external_id])
                 else:
                     self._ended(execution)
 

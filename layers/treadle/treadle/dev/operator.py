@@ -6,7 +6,7 @@ from treadle.bootstrap.operator import OperatorParts
 from treadle.definitions.errors import CommandRefusedError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.dev.buckets import FolderBuckets
-from treadle.dev.engine import Lane, LocalEngine
+from treadle.dev.engine import LocalEngine, LocalSensor
 from treadle.dev.messages import Failed
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
@@ -21,6 +21,7 @@ from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
+from treadle.operate.recorded_ticks import RecordedTicks
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
@@ -45,7 +46,7 @@ class LocalDeployment:
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
         """Return the sensors by name."""
-        found = (_deployed(lane) for lane in list(self._engine.lanes.values()))
+        found = (_deployed(local) for local in list(self._engine.sensors.values()))
         return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
     def invoke(
@@ -53,7 +54,7 @@ class LocalDeployment:
     ) -> Mapping[str, object]:
         """Invoke the sensor's function."""
         del seconds  # The function's own timeout is as short as any.
-        found = self._engine.invoke(self._lane(sensor), event)
+        found = self._engine.invoke(self._local_sensor(sensor), event)
         if isinstance(found, Failed):
             msg = f"The function of sensor {sensor} failed: {found}"
             raise InvocationError(msg, reason=str(found))
@@ -62,12 +63,12 @@ class LocalDeployment:
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
         """Yield the lines of the sensor's log."""
-        for line in list(self._lane(sensor).function.lines):
+        for line in list(self._local_sensor(sensor).function.lines):
             if line.at >= since and (until is None or line.at <= until):
                 yield line
 
-    def _lane(self, sensor: str) -> Lane:
-        found = next((each for each in self._engine.lanes.values() if each.function.name == sensor), None)
+    def _local_sensor(self, sensor: str) -> LocalSensor:
+        found = next((each for each in self._engine.sensors.values() if each.function.name == sensor), None)
         if found is None:
             known = ", ".join(self.sensors()) or "none"
             msg = f"Project {self.name!r} has no sensor {sensor!r}; it has: {known}."
@@ -75,8 +76,8 @@ class LocalDeployment:
         return found
 
 
-def _deployed(lane: Lane) -> DeployedSensor:
-    function, loaded = lane.function, lane.function.loaded
+def _deployed(local: LocalSensor) -> DeployedSensor:
+    function, loaded = local.function, local.function.loaded
     changed_at = function.changed_at
     if loaded is None:
         status = DefaultSensorStatus.STOPPED
@@ -135,6 +136,7 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),
         pools,
+        RecordedTicks(stores, NAMESPACE),
     )
 
 

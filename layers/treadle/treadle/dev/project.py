@@ -12,28 +12,23 @@ from treadle.definitions.errors import SettingsError, TreadleError
 from treadle.dev.buckets import FolderBuckets, object_event
 from treadle.dev.config import NAME as CONFIG
 from treadle.dev.config import read_config
-from treadle.dev.engine import Lane, LocalEngine
+from treadle.dev.engine import LocalEngine, LocalSensor
 from treadle.dev.functions import SensorFunction, Zygote
 from treadle.dev.lines import Line, logged
 from treadle.dev.messages import STORES, Load
 from treadle.dev.state import NAME as STATE_FILE
 from treadle.dev.state import read_state, write_state
-from treadle.dev.template import Template
+from treadle.dev.template import FUNCTIONS, SHARED, TEMPLATE, Template, local_environment, read_template
 from treadle.dev.watch import Snapshot, snapshot
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.testing.bus import NAMESPACE
 from treadle.testing.stores import InMemoryStores
 
 WATCH_SECONDS = 0.2
 SAVE_MS = 10_000
-"""How often kept state is saved: a process that is killed loses what happened since."""
+"""How often state is saved that the next start continues: a process that is killed loses what happened since."""
 
 STATE = ".treadle"
 """The folder, in the project's, of what belongs to `treadle dev`; no part of the project."""
-
-_FUNCTIONS, _SHARED, _TEMPLATE = "functions/sensors", "layers/project/python", "template.yaml"
-_ABSENT = ("TREADLE_ENGINE_ID", "TREADLE_PROJECT")
-"""Variables that a deployed function has: there is neither an engine nor a stack."""
 
 _QUIET = {Decision.DUPLICATE, Decision.NOT_DUE, Decision.STOPPED}
 _LOADERS = 8
@@ -48,7 +43,7 @@ class DevProject:
         buckets: the folders of buckets, by name; those of dev.toml are added.
         say: takes each line for the terminal.
         zygote: starts the functions' processes; it is ended with the project.
-        keeps: whether the state is that of the last start, and is kept for the next one.
+        keeps: whether the state is that of the last start, and is saved for the next one.
 
     Attributes:
         engine: the engine.
@@ -77,12 +72,12 @@ class DevProject:
         self._seen: dict[Path, Snapshot] = {}
         self._environments: dict[Path, Mapping[str, str]] = {}
         self._address = ""
-        kept = read_state(self.state / STATE_FILE) if keeps else None
-        snapshot = kept.engine if kept else None
+        saved = read_state(self.state / STATE_FILE) if keeps else None
+        snapshot = saved.engine if saved else None
         self.engine = LocalEngine(InMemoryStores(), lambda: self._config.jobs, root, self._report, snapshot)
         self.buckets = FolderBuckets(self.engine.clock)
-        # Of kept state, when it began: objects that were stored since then are new to a sensor.
-        self._started_at = kept.started_at if kept else self.engine.clock.now()
+        # Of saved state, when it began: objects that were stored since then are new to a sensor.
+        self._started_at = saved.started_at if saved else self.engine.clock.now()
         self._saved_at = self.engine.clock.now()
         self._threads = [
             threading.Thread(target=task, daemon=True) for task in (self.engine.run, self._watch)
@@ -146,16 +141,16 @@ class DevProject:
         """Load the functions whose code or environment has changed, or that are new; forget those that are gone."""
         if self._has_changed(self.root / CONFIG):
             self._read_again(self._take_config)
-        if self._has_changed(self.root / _TEMPLATE):
+        if self._has_changed(self.root / TEMPLATE):
             self._read_again(self._take_template)
-        is_shared = self._has_changed(self.root / _SHARED)
-        folders = {each.parent for each in (self.root / _FUNCTIONS).glob("*/app.py")}
+        is_shared = self._has_changed(self.root / SHARED)
+        folders = {each.parent for each in (self.root / FUNCTIONS).glob("*/app.py")}
         for folder in sorted(folders):
             if self._has_changed(folder) or is_shared:
                 self._load(folder)
-        for name in self.engine.lanes.keys() - {folder.name for folder in folders}:
-            self._seen.pop(self.root / _FUNCTIONS / name, None)
-            self.engine.lanes.pop(name).function.close()
+        for name in self.engine.sensors.keys() - {folder.name for folder in folders}:
+            self._seen.pop(self.root / FUNCTIONS / name, None)
+            self.engine.sensors.pop(name).function.close()
             self._say(Line(name, "removed"))
 
     def _fail(self, subject: str, error: Exception) -> None:
@@ -183,8 +178,8 @@ class DevProject:
     def _take_template(self) -> None:
         self._template = self._read_template()
         self._register()
-        for lane in list(self.engine.lanes.values()):
-            folder = lane.function.folder
+        for local in list(self.engine.sensors.values()):
+            folder = local.function.folder
             try:
                 is_changed = self._environments.get(folder) != self._environment(folder)
             except SettingsError:
@@ -200,28 +195,18 @@ class DevProject:
             self._say(Line("template.yaml", f"{path} is invalid: {problem}", is_problem=True))
 
     def _read_template(self) -> Template:
-        path = self.root / _TEMPLATE
-        try:
-            return Template(self._parse(path.read_text()), self._config.parameters)
-        except (OSError, ValueError, AttributeError) as error:
-            msg = f"{path} cannot be read as a template: {error}. Correct it."
-            raise SettingsError(msg) from error
+        return read_template(self.root / TEMPLATE, self._parse, self._config.parameters)
 
     def _environment(self, folder: Path) -> Mapping[str, str]:
-        found = self._template.environment(folder.relative_to(self.root).as_posix()) or {}
-        return {
-            **{name: value for name, value in found.items() if name not in _ABSENT},
-            "TREADLE_NAMESPACE": NAMESPACE,
-            "TREADLE_QUEUE_URL": "local",
-        }
+        return local_environment(self._template, folder.relative_to(self.root).as_posix())
 
     def _load(self, folder: Path) -> None:
         name = folder.name
-        if name not in self.engine.lanes:
-            self.engine.lanes[name] = self._lane(folder)
-        self._loaders.submit(self._loaded, self.engine.lanes[name])
+        if name not in self.engine.sensors:
+            self.engine.sensors[name] = self._local_sensor(folder)
+        self._loaders.submit(self._loaded, self.engine.sensors[name])
 
-    def _lane(self, folder: Path) -> Lane:
+    def _local_sensor(self, folder: Path) -> LocalSensor:
         engine, queue = self.engine, self.engine.queue(folder.name)
         stores = {name: getattr(engine.stores, name) for name in STORES}
         objects = {**stores, "objects": self.buckets.objects, "queue": queue}
@@ -229,26 +214,26 @@ class DevProject:
 
         def load() -> Load:
             set_by_template = self._environments[folder] = self._environment(folder)
-            return Load(folder, self.root / _SHARED, {**os.environ, **set_by_template}, self._started_at)
+            return Load(folder, self.root / SHARED, {**os.environ, **set_by_template}, self._started_at)
 
         function = SensorFunction(
             *(self._zygote, folder, load, objects),
             *(self._template.timeout, engine.clock.now, self._on_line),
         )
-        return Lane(function, queue)
+        return LocalSensor(function, queue)
 
-    def _loaded(self, lane: Lane) -> None:
+    def _loaded(self, local: LocalSensor) -> None:
         try:
-            self._reload(lane)
+            self._reload(local)
         except Exception as error:  # noqa: BLE001 - nobody waits for the result of a loader
-            self._fail(lane.function.name, error)
+            self._fail(local.function.name, error)
 
-    def _reload(self, lane: Lane) -> None:
-        function, is_first = lane.function, lane.function.loaded is None
+    def _reload(self, local: LocalSensor) -> None:
+        function, is_first = local.function, local.function.loaded is None
         if not function.reload() or function.loaded is None:
             self._say(Line(function.name, f"does not load: {function.failure}", is_problem=True))
             return
-        others = [each.function for each in list(self.engine.lanes.values()) if each is not lane]
+        others = [each.function for each in list(self.engine.sensors.values()) if each is not local]
         for other in others:
             if other.loaded is not None and other.name == function.name:
                 text = f"{function.folder} and {other.folder} define a sensor of this name. Rename one."
@@ -258,7 +243,7 @@ class DevProject:
             self.buckets.add(bucket, self.state / "buckets" / bucket)
             self._write_state()
         self._say(Line(function.name, "loaded" if is_first else "reloaded"))
-        self.engine.loaded(lane)
+        self.engine.loaded(local)
 
     def serve_at(self, address: str) -> None:
         """Record where the console is served, for `treadle dev put`."""

@@ -58,7 +58,7 @@ class EventSender:
     def _targets(self, request: ApiRequest) -> Json:
         del request
         engine = self._project.engine
-        loaded = [each.function.loaded for each in list(engine.lanes.values())]
+        loaded = [each.function.loaded for each in list(engine.sensors.values())]
         return {
             "buckets": sorted(self._project.buckets.folders),
             "jobs": sorted(engine.jobs),

@@ -10,7 +10,7 @@ from treadle.definitions.errors import SettingsError
 NAME = "state.pickle"
 
 
-class Kept(NamedTuple):
+class SavedState(NamedTuple):
     """What the file contains.
 
     Attributes:
@@ -24,23 +24,23 @@ class Kept(NamedTuple):
     engine: bytes
 
 
-def read_state(path: Path) -> Kept | None:
+def read_state(path: Path) -> SavedState | None:
     """Return what the file contains; None if there is no file.
 
     Raises:
         SettingsError: if it was written by another version of Treadle, or cannot be read.
     """
     try:
-        kept = Kept(*pickle.loads(path.read_bytes()))  # noqa: S301 - the developer's own file
+        saved = SavedState(*pickle.loads(path.read_bytes()))  # noqa: S301 - the developer's own file
     except FileNotFoundError:
         return None
     except Exception as error:  # noqa: BLE001 - what unpickling raises cannot be listed
         reason = f"{type(error).__name__}: {error}"
     else:
-        if kept.version == _version():
-            return kept
-        reason = f"it is of Treadle {kept.version}, and this is {_version()}"
-    msg = f"The kept state {path} cannot be used: {reason}. Delete the file, or start without --keep."
+        if saved.version == _version():
+            return saved
+        reason = f"it is of Treadle {saved.version}, and this is {_version()}"
+    msg = f"The saved state {path} cannot be used: {reason}. Delete the file, or start without --keep."
     raise SettingsError(msg)
 
 
@@ -48,7 +48,7 @@ def write_state(path: Path, started_at: int, engine: bytes) -> None:
     """Replace the file."""
     path.parent.mkdir(exist_ok=True)
     new = path.with_suffix(".new")
-    new.write_bytes(pickle.dumps(tuple(Kept(_version(), started_at, engine))))
+    new.write_bytes(pickle.dumps(tuple(SavedState(_version(), started_at, engine))))
     new.replace(path)
 
 

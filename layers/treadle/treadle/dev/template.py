@@ -1,16 +1,44 @@
 """What a project's template sets in the functions' environments, resolved for this machine."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from treadle.definitions.errors import SettingsError
 from treadle.model.registry import JOBS
+from treadle.testing.bus import NAMESPACE
 
 REGION, ACCOUNT = "local", "000000000000"
+FUNCTIONS, SHARED, TEMPLATE = "functions/sensors", "layers/project/python", "template.yaml"
+"""Where a project has its sensors' functions, the modules that they share, and its template."""
+
+_ABSENT = ("TREADLE_ENGINE_ID", "TREADLE_PROJECT")
+"""Variables that a deployed function has: there is neither an engine nor a stack."""
+
 _OMITTED = object()
 _VARIABLE = re.compile(r"\$\{(!?)([\w:.]+)\}")
 _ENTRY = re.compile(r"/((?:jobs|pools)/\w+)")
+
+
+def read_template(
+    path: Path, parse: Callable[[str], Mapping[str, Any]], parameters: Mapping[str, str]
+) -> "Template":
+    """Read a project's template.
+
+    Args:
+        path: its file.
+        parse: parses it, with functions in their long form.
+        parameters: values that replace defaults.
+
+    Raises:
+        SettingsError: if it cannot be read.
+    """
+    try:
+        return Template(parse(path.read_text()), parameters)
+    except (OSError, ValueError, AttributeError) as error:
+        msg = f"{path} cannot be read as a template: {error}. Correct it."
+        raise SettingsError(msg) from error
 
 
 class Template:
@@ -161,6 +189,25 @@ class Template:
         found = self._value(parts)
         entries = found if isinstance(found, list) else str(found).split(",")
         return entries[int(index)]
+
+
+def local_environment(template: Template, folder: str) -> dict[str, str]:
+    """Return what a template sets in the environment of a function that runs on this machine, without an engine.
+
+    Args:
+        template: the project's.
+        folder: the function's CodeUri, relative to the project.
+
+    Raises:
+        SettingsError: if a value cannot be resolved.
+    """
+    found = template.environment(folder) or {}
+    return {
+        **{name: value for name, value in found.items() if name not in _ABSENT},
+        "TREADLE_NAMESPACE": NAMESPACE,
+        "TREADLE_QUEUE_URL": "local",
+        "TREADLE_WEBHOOK_SECRET": "local",
+    }
 
 
 def _text(value: Any) -> str:

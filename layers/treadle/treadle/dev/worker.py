@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -22,13 +21,16 @@ from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.sensors import SensorDefinition
 from treadle.dev.calls import Caller
+from treadle.dev.loading import find_modules, sensor_handler
 from treadle.dev.messages import STORES, Failed, Invoke, Load, Loaded, Response
 from treadle.engine.assembly import Assembly, Stores
 from treadle.entrypoints.evaluator import Infrastructure, SensorHandler
 from treadle.integrations.alerts import channels
 from treadle.integrations.alerts.formatting import default_subject
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.ports.deliveries import SecretStore
 from treadle.testing.bus import NAMESPACE
+from treadle.testing.deliveries import InMemorySecrets
 from treadle.testing.instance import receives
 
 _PACKAGES = f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib"
@@ -47,6 +49,10 @@ class _Context:
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until the timeout."""
         return max(0, int((self.ends_at - time.monotonic()) * 1000))
+
+
+LOCAL_SECRET = "treadle-dev"  # noqa: S105 - of a function without endpoint
+"""The secret of each webhook sensor."""
 
 
 class _Local(Infrastructure):
@@ -72,6 +78,9 @@ class _Local(Infrastructure):
         del settings, is_needed
         return Inbox(origin, self._caller.proxy("queue"), self._caller.proxy("dead_letters"))
 
+    def secrets(self) -> SecretStore:
+        return InMemorySecrets({os.environ["TREADLE_WEBHOOK_SECRET"]: (LOCAL_SECRET,)})
+
     def assembly(self, settings: Settings) -> Assembly:
         settings.check()
         stores = SimpleNamespace(**{name: self._caller.proxy(name) for name in STORES})
@@ -84,13 +93,10 @@ def serve(connection: Connection) -> None:
     os.environ.clear()
     os.environ.update(load.environment)
     os.chdir(load.folder)
-    # As in Lambda: the function's folder, and then the layers.
-    sys.path[:0] = [str(load.folder), str(load.shared)]
-    # Bytecode is checked by seconds and size: an edit may change neither.
-    sys.dont_write_bytecode = True
+    find_modules(load.folder, load.shared)
     channels.deliver = _show_alert
     try:
-        handler = _handler().on(_Local(Caller(connection), load.deployed_at))
+        handler = sensor_handler().on(_Local(Caller(connection), load.deployed_at))
         definition = handler.parts().sensor.definition
         connection.send(_described(handler))
     except BaseException as error:  # noqa: BLE001 - whatever the author's module raises
@@ -100,14 +106,6 @@ def serve(connection: Connection) -> None:
         while True:
             invocation = cast("Invoke", connection.recv())
             connection.send(_response(handler, definition, invocation))
-
-
-def _handler() -> SensorHandler:
-    handler: object = getattr(importlib.import_module("app"), "handler", None)
-    if not isinstance(handler, SensorHandler):
-        msg = "module 'app' has no attribute 'handler' that `evaluator` returned"
-        raise AttributeError(msg)  # noqa: TRY004 - as Lambda reports a missing handler
-    return handler
 
 
 def _described(handler: SensorHandler) -> Loaded:

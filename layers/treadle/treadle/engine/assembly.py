@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from treadle.definitions.sensors import SensorDefinition
+    from treadle.definitions.webhook_verification import WebhookVerification
     from treadle.engine.assets.asset_recorder import AssetRecorder
     from treadle.engine.backfills.backfiller import Backfiller
     from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from treadle.engine.tick.partitions import TickPartitions
     from treadle.engine.tick.preview import Previewer
     from treadle.engine.tick.scheduled_ticks import ScheduledTickRunner, TickSettings
+    from treadle.engine.tick.webhook_receiver import WebhookReceiver
     from treadle.model.targets import JobSettings
     from treadle.ports.assets import EventStore
     from treadle.ports.backfills import BackfillStore
+    from treadle.ports.deliveries import DeliveryStore, SecretStore
     from treadle.ports.engine_state import EngineStore, LateSensorStore
     from treadle.ports.partitions import PartitionStore
     from treadle.ports.pools import PoolStore
@@ -81,6 +84,10 @@ class Stores(Protocol):
     @property
     def pools(self) -> PoolStore:
         """Return the store of concurrency pools."""
+
+    @property
+    def deliveries(self) -> DeliveryStore:
+        """Return the store of requests that webhook sensors have accepted."""
 
     @property
     def backfills(self) -> BackfillStore:
@@ -381,3 +388,19 @@ class Assembly:
         evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs, partitions)
         scheduled = ScheduledTickRunner(evaluator, stores.sensors, stores.ticks, clock, ids, settings, queue)
         return SensorParts(evaluator, settings, scheduled, lazy(events), lazy(previewer))
+
+    def webhook_receiver(
+        self, sensor: str, verification: WebhookVerification, secrets: SecretStore, secret: str
+    ) -> WebhookReceiver:
+        """Build the receiver of a webhook sensor's requests.
+
+        Args:
+            sensor: the sensor's name.
+            verification: how it authenticates its sender.
+            secrets: reads its secret.
+            secret: the secret's name.
+        """
+        from treadle.engine.tick.webhook_receiver import RotatedSecret, WebhookReceiver
+
+        rotated = RotatedSecret(secrets, secret, self.clock)
+        return WebhookReceiver(sensor, verification, self.stores.deliveries, rotated, self.clock)

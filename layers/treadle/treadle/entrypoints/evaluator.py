@@ -46,8 +46,11 @@ from treadle.model.records import integer
 from treadle.ports.system import Clock
 
 if TYPE_CHECKING:
+    from treadle.definitions.webhook_verification import HttpRequest
     from treadle.engine.engine_check import EngineCheck
     from treadle.engine.tick.event_ticks import EventBatchState
+    from treadle.engine.tick.webhook_receiver import WebhookReceiver, WebhookResponse
+    from treadle.ports.deliveries import SecretStore
 
 SCHEDULE_SECONDS = 60
 """How often a sensor's schedule invokes it; scheduled times in between are sent through its queue."""
@@ -80,6 +83,7 @@ class EvaluatorParts:
         clock: the clock.
         time_zone: of a deadline.
         engine: checks that the engine exists; None if the environment does not name one.
+        receiver: accepts the requests to a webhook sensor; None for others.
     """
 
     sensor: SensorParts
@@ -87,6 +91,7 @@ class EvaluatorParts:
     clock: Clock
     time_zone: tzinfo = UTC
     engine: "EngineCheck | None" = None
+    receiver: "WebhookReceiver | None" = None
 
     @property
     def name(self) -> str:
@@ -108,6 +113,13 @@ class Infrastructure:
     def inbox(self, origin: str, settings: Settings, *, is_needed: bool) -> Inbox:
         """Return the sensor's queue, with the dead-letter queue."""
         return Inbox.of(origin, settings, "TREADLE_QUEUE_URL", is_needed=is_needed)
+
+    def secrets(self) -> "SecretStore":
+        """Return the store of the secrets of webhook sensors."""
+        # Imported here because few sensors have one.
+        from treadle.adapters.secret_versions import AwsSecretStore
+
+        return AwsSecretStore()
 
     def assembly(self, settings: Settings) -> Assembly:
         """Return the assembly of the engine's components, once all settings are valid.
@@ -154,6 +166,8 @@ def evaluator_parts(
         problem = f"TREADLE_KIND is {kind!r}, but the code defines a sensor of kind {definition.kind!r}"
         settings.problems.append(problem)
     zone, granted = settings.zone("TREADLE_TIME_ZONE"), settings.granted()
+    verification = definition.verification
+    secret = settings.text("TREADLE_WEBHOOK_SECRET") if verification else ""
     engine_id, project = environment.get("TREADLE_ENGINE_ID", ""), environment.get("TREADLE_PROJECT", "")
     engine = infrastructure.assembly(settings)
     millis = (interval or 0) * 1000
@@ -166,13 +180,16 @@ def evaluator_parts(
             definition,
             ticking,
             resources=resources,
-            queue=None if definition.consumes_queue else inbox.queue,
+            queue=None if definition.consumes_queue or verification else inbox.queue,
             granted=granted,
         ),
         inbox,
         engine.clock,
         zone,
         engine.engine_check(engine_id) if engine_id else None,
+        engine.webhook_receiver(definition.name, verification, infrastructure.secrets(), secret)
+        if verification
+        else None,
     )
 
 
@@ -180,7 +197,7 @@ def _inbox(
     definition: SensorDefinition, settings: Settings, interval: int, infrastructure: Infrastructure
 ) -> Inbox:
     """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
-    takes_messages = definition.takes_events or definition.is_woken
+    takes_messages = (definition.takes_events and definition.verification is None) or definition.is_woken
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
     if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
         settings.problems.append(
@@ -251,14 +268,18 @@ class SensorHandler:
 
     def _evaluate(self, event: dict[str, Any], context: Any) -> Any:
         logger().append_keys(sensor=self._definition.name)
-        if "Records" in event:
+        # A webhook sensor takes only requests that it authenticates.
+        if "Records" in event and self._definition.verification is None:
             if self._definition.consumes_queue:
                 return _consume(self.parts(), event, context)
             return _evaluate_batch(self.parts(), event, context)
         command = _COMMANDS.get(str(event.get("treadle")))
         if command is not None:
             return command(self.parts(), event, Budget(remaining_seconds(context)))
-        return _evaluate_one(self.parts(), event, context)
+        parts = self.parts()
+        if parts.receiver is not None:
+            return _respond(parts, parts.receiver, event, context)
+        return _evaluate_one(parts, event, context)
 
 
 def scheduled_time(event: Mapping[str, Any]) -> int | None:
@@ -480,6 +501,24 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     return consume(event["Records"], functools.partial(_happened, parts), known.extend, handle, parts.inbox)
 
 
+def _respond(
+    parts: EvaluatorParts, receiver: "WebhookReceiver", event: dict[str, Any], context: Any
+) -> dict[str, Any]:
+    """Respond to a request to a webhook sensor."""
+    # Imported here because most sensors receive no requests.
+    from treadle.entrypoints.webhook import respond
+
+    def evaluate(request: SensorEvent) -> Outcome:
+        batch_state = parts.sensor.events.load_batch_state([request])
+        return _evaluated(parts, request, batch_state, Budget(remaining_seconds(context)))[0]
+
+    def receive(request: "HttpRequest") -> "WebhookResponse":
+        _check_engine(parts)
+        return receiver.receive(request, evaluate)
+
+    return respond(event, parts.name, receive)
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     """A message of a sensor's queue.
@@ -546,6 +585,10 @@ def _event(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     # Imported here because scheduled ticks do not need it.
     from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
 
+    if parts.receiver is not None:
+        from treadle.entrypoints.webhook import http_request
+
+        return parts.receiver.sample(http_request(body))
     if parts.sensor.definition.consumes_queue:
         # A sample event has a list of one message, as Lambda receives it.
         return parse_message_record(body["Records"][0] if body.get("Records") else body)

@@ -11,7 +11,10 @@ UNKNOWN_KIND = "unknown"
 QUEUE_KIND = "queue"
 """The kind of a sensor that takes the messages of a queue that belongs to somebody else."""
 
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND})
+WEBHOOK_KIND = "webhook"
+"""The kind of a sensor with an HTTPS endpoint."""
+
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, WEBHOOK_KIND})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
@@ -41,8 +44,8 @@ class DeployedSensor:
     Attributes:
         name: the sensor's name.
         kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated",
-            "deadline", "event" or "queue", which its function checks when it starts; `UNKNOWN_KIND` where the deployment does not
-            state it.
+            "deadline", "event", "queue" or "webhook", which its function checks when it starts; `UNKNOWN_KIND` where
+            the deployment does not state it.
         description: its description for operators.
         jobs: the names of the jobs it may start.
         default_status: the status until an operator sets another one.
@@ -95,6 +98,16 @@ class DeployedSensor:
     def consumes_queue(self) -> bool:
         """True if its queue belongs to somebody else, so that it only takes messages from it."""
         return self.kind == QUEUE_KIND
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of its HTTPS endpoint; "" if it has none."""
+        return self.settings.get("TREADLE_WEBHOOK_ENDPOINT", "") if self.kind == WEBHOOK_KIND else ""
+
+    @property
+    def secret(self) -> str:
+        """The name of the secret by which it authenticates its sender; "" if it has none."""
+        return self.settings.get("TREADLE_WEBHOOK_SECRET", "") if self.kind == WEBHOOK_KIND else ""
 
     @property
     def has_schedule(self) -> bool:

@@ -93,6 +93,21 @@ class ConsumedQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSecret:
+    """The secret by which a webhook sensor authenticates its sender.
+
+    Attributes:
+        sensor: the sensor's name.
+        name: the secret's name.
+        error: why it cannot be read; "" if it can.
+    """
+
+    sensor: str
+    name: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobTarget:
     """The target of a job.
 
@@ -250,6 +265,7 @@ class HealthSnapshot:
         clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS returned no time.
         unread: what could not be checked.
         queues: the queues of others whose messages sensors take.
+        secrets: the secrets of webhook sensors.
     """
 
     switches: tuple[EventTrigger, ...] = ()
@@ -264,3 +280,4 @@ class HealthSnapshot:
     clock_ahead_ms: int | None = None
     unread: tuple[SkippedCheck, ...] = ()
     queues: tuple[ConsumedQueue, ...] = ()
+    secrets: tuple[WebhookSecret, ...] = ()

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from treadle.model.partitions import ChangeTime, PartitionChange
 
 
+SHOWN_CURSOR = 1_000
+"""The characters of a cursor that the record of a tick has."""
+
+CUT = "…"
+"""The end of a cursor that was truncated to less than that, in the record of a streak of skips."""
+
+
 class TickKind(StrEnum):
     """What a tick evaluated."""
 
@@ -247,7 +254,7 @@ class Tick(TickBase):
         requests: the run requests to dispatch.
         existing_keys: requested run keys that were taken already.
         rejected: rejected requests.
-        cursor: the cursor afterwards, truncated.
+        cursor: the cursor afterwards, truncated. Of a streak of skips, the one with which the next tick began.
         owner: the token of the evaluation.
         refusals: why requests were refused.
         slicing: the progress of its chunks; None until one of them is completed.
@@ -293,6 +300,11 @@ class Tick(TickBase):
             bool(self.requests or self.acted_on or self.asset_events or partitions)
             and self.dispatched is None
         )
+
+    @property
+    def has_whole_cursor(self) -> bool:
+        """True if the cursor is not truncated."""
+        return self.cursor is None or not (len(self.cursor) >= SHOWN_CURSOR or self.cursor.endswith(CUT))
 
     @property
     def partition_changes(self) -> "tuple[PartitionChange, ...]":

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
+from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, counted, shown
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import CommandRefusedError, StoreError, TreadleError
 from treadle.definitions.status import DagsterRunStatus
@@ -194,7 +194,7 @@ class BackfillOperations:
             return BackfillChange(existing, False, reason)
         self._wake(chosen)
         return BackfillChange(
-            backfill, True, f"Backfill {chosen} of {_counted(total, 'partition')} of job {job} is requested."
+            backfill, True, f"Backfill {chosen} of {counted(total, 'partition')} of job {job} is requested."
         )
 
     def _check(self, job: str, partitions: Sequence[BackfillPartition], name: str, size: int) -> None:
@@ -395,7 +395,7 @@ class BackfillOperations:
             return replace(current, states=bytes(states), attempts=bytes(attempts))
 
         change = self._edited(name, by, RETRIED, retried, "")
-        count, starts = _counted(failed, "run"), "starts" if failed == 1 else "start"
+        count, starts = counted(failed, "run"), "starts" if failed == 1 else "start"
         reason = f"{count} of backfill {name} {starts} again." if change.is_new else "Nothing failed."
         if change.is_new and change.backfill.status is BackfillStatus.PAUSED:
             reason = f"{count} of backfill {name} {starts} again once it is resumed."
@@ -460,10 +460,6 @@ class BackfillOperations:
             )
             for each in positions
         ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _check_unfinished(backfill: Backfill, then: str) -> None:

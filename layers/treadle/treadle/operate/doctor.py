@@ -29,6 +29,7 @@ from treadle.operate.findings import (
     of_own_retries,
     of_pool,
     of_pools,
+    of_secret,
     of_switch,
     of_target,
     of_unknown_jobs,
@@ -343,6 +344,8 @@ def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[
         yield from of_bucket(bucket)
     for queue in snapshot.queues:
         yield from of_consumed(queue)
+    for secret in snapshot.secrets:
+        yield from of_secret(secret)
     for target in snapshot.targets:
         yield from of_target(target, in_use)
     yield from map(of_denial, snapshot.denials)

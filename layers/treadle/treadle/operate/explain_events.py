@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from treadle.engine.identity import timestamp
+from treadle.model.deployment import QUEUE_KIND, WEBHOOK_KIND
 from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
-from treadle.operate.findings import Finding, Severity, of_backlog, of_consumed, of_switch
+from treadle.operate.findings import Finding, Severity, of_backlog, of_consumed, of_secret, of_switch
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
 from treadle.ports.health import Health
@@ -48,7 +49,7 @@ class EventExplainer:
                 f"None of the last {MOST_READ:,} ticks evaluated event {event_id}, and there are more: use its run key, "
                 "or the time of the event, instead."
             )
-        what = "message" if status.deployed.consumes_queue else "event"
+        what = {QUEUE_KIND: "message", WEBHOOK_KIND: "request"}.get(status.deployed.kind, "event")
         text = f"No {what} {event_id} was evaluated"
         dead_letter = self._tracer.dead_letter(explanation, event_id)
         if dead_letter is not None:
@@ -66,6 +67,11 @@ class EventExplainer:
         elif deployed.consumes_queue:
             queue = (deployed.queue or "").rpartition("/")[2]
             why = f", and messages are delivered: find out whether it was sent to queue {queue}, or has gone to its dead-letter queue."
+        elif deployed.kind == WEBHOOK_KIND:
+            why = (
+                ". Ask its sender for the response: of a request that was refused, `treadle logs "
+                f"{status.name}` shows the reason."
+            )
         else:
             why = ", and the delivery of events is in order: compare the event with the pattern of the sensor's rule."
         return explanation.end(f"{text}{why}")
@@ -117,9 +123,10 @@ class EventExplainer:
         tries = f"{tick.attempts} times" if tick.attempts > 1 else "once"
         text = f"The function of sensor {status.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
         dead_letter = self._tracer.dead_letter(explanation, about)
-        return explanation.end(
-            f"{text} {dead_letter or 'The event is delivered again automatically, five times in all.'}"
-        )
+        again = "The event is delivered again automatically, five times in all."
+        if status.deployed.kind == WEBHOOK_KIND:
+            again = "Its sender got a response of status 503: let it send the request again."
+        return explanation.end(f"{text} {dead_letter or again}")
 
     def faults(self, sensor: str, known: Iterable[Finding] = ()) -> list[Finding]:
         """Return the faults in what delivers a sensor's events.
@@ -134,6 +141,8 @@ class EventExplainer:
             found += of_switch(switch)
         for queue in snapshot.queues:
             found += of_consumed(queue)
+        for secret in snapshot.secrets:
+            found += of_secret(secret)
         for backlog in snapshot.backlogs:
             found += of_backlog(backlog)
             if backlog.waiting and not found:

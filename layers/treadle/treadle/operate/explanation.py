@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from treadle.definitions.bounds import counted
 from treadle.definitions.max_runtime import START_TIMEOUT_TAG, start_timeout_ms
 from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -92,7 +93,7 @@ def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
     else:
         requested = None
         error = error_summary(tick.error_type, tick.error_message or "") if tick.error_type else None
-    result = error or tick.reason or (f"{requested} runs requested" if requested is not None else "")
+    result = error or tick.reason or ("" if requested is None else f"{counted(requested, 'run')} requested")
     skipped = f" ({tick.skips} ticks, to {timestamp(tick.last_time or tick.time)})" if tick.skips > 1 else ""
     tries = f", evaluation {tick.attempts}" if tick.attempts > 1 else ""
     detail = f"{tick.tick_id}{tries}: {tick.status}{skipped}{': ' if result else ''}{result}"

@@ -19,6 +19,7 @@ from treadle.model.health import (
     JobTarget,
     MissingPermission,
     SkippedCheck,
+    WebhookSecret,
 )
 from treadle.model.ticks import Tick, TickSummary, TickTrouble
 from treadle.operate.explanation import closed
@@ -205,6 +206,16 @@ def of_consumed(queue: ConsumedQueue) -> Iterator[Finding]:
         found.append((message, f"Let its owner set it to {6 * queue.function_seconds} s."))
     for message, advice in found:
         yield Finding("queues", owner, Severity.PROBLEM, message, advice)
+
+
+def of_secret(secret: WebhookSecret) -> Iterator[Finding]:
+    """Find secrets without which a webhook sensor accepts no request."""
+    if secret.error:
+        message = f"{secret.error}, so no request to the sensor is accepted."
+        advice = (
+            "Store the secret that its sender has, or correct its name in the sensor's block, and deploy."
+        )
+        yield Finding("secrets", f"sensor {secret.sensor}", Severity.PROBLEM, message, advice)
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:

@@ -77,6 +77,7 @@ class SensorView:
         problems: its problems, causes first.
         deployed_at: when its function's code or settings were last updated; None if unknown.
         project: the stack that registered it.
+        endpoint: the URL of its HTTPS endpoint; "" if it has none.
     """
 
     name: str
@@ -102,6 +103,7 @@ class SensorView:
     problems: tuple[SensorProblem, ...] = ()
     deployed_at: int | None = None
     project: str = ""
+    endpoint: str = ""
 
 
 class Overview:
@@ -209,6 +211,7 @@ class Overview:
             failure_streak=state.failure_streak,
             resume_at=state.resume_at,
             function=deployed.function,
+            endpoint=deployed.endpoint,
             problems=problems_of(
                 seen, self.loads.check(deployed) if seen.is_unproven else None, registration
             ),

@@ -1,6 +1,6 @@
 """The store of tick records."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from treadle.definitions.status import TickStatus
@@ -32,6 +32,21 @@ class TickStore(Protocol):
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """Return the newest records of a sensor, newest first."""
+
+    def between(self, sensor: str, first: str, last: str, *, ascending: bool = True) -> Iterator[Tick]:
+        """Iterate lazily over a sensor's complete records whose ids are in a range, in the order of the ids.
+
+        A record whose requests cannot be read is shown as an `unreadable_tick`, too.
+
+        Args:
+            sensor: the sensor's name.
+            first: the lowest id, or a prefix of ids.
+            last: no id sorts after it.
+            ascending: False for the newest first.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
 
     def page(
         self,

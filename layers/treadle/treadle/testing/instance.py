@@ -3,12 +3,13 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and inspects runs, ticks and cursors.
 """
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import (
@@ -38,6 +39,9 @@ from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
+from treadle.definitions.webhook_request import WebhookRequest
+from treadle.definitions.webhook_sensor import WebhookSensorDefinition
+from treadle.definitions.webhook_verification import HttpRequest
 from treadle.engine.assembly import Assembly, SensorParts
 from treadle.engine.assets.asset_events import asset_event as as_kept
 from treadle.engine.assets.asset_events import recorded
@@ -65,6 +69,7 @@ from treadle.operate.loops import LoopReleases
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
+from treadle.testing.deliveries import InMemorySecrets
 from treadle.testing.grants import FixedGrants
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.pools import DeclaredPools, Pool
@@ -72,8 +77,12 @@ from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
+if TYPE_CHECKING:
+    from treadle.engine.tick.webhook_receiver import WebhookReceiver
+
 KIND = "in_memory"
 _OPERATOR = "the test"
+_SECRET = "the secret of the test"  # noqa: S105 - of tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,21 @@ class TickResult:
     outcome: Outcome
     tick: Tick | None
     runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResult:
+    """The response to a request, and what became of it.
+
+    Attributes:
+        status: the HTTP status of the response.
+        message: the message of the response.
+        tick: the result of the request's tick; None if the request was refused.
+    """
+
+    status: int
+    message: str
+    tick: TickResult | None
 
 
 class TreadleInstance(InstanceReader):
@@ -161,12 +185,17 @@ class TreadleInstance(InstanceReader):
         self._recorder = engine.recorder(settings_of_jobs, targets)
         self._reconciler = engine.reconciler(self._dispatcher, self._launches, settings_of_jobs, targets)
         self._parts: dict[str, SensorParts] = {}
+        self._receivers: dict[str, WebhookReceiver] = {}
         for each in sensors:
             definition = self._configured(each, (settings or {}).get(each.name))
             interval = (definition.minimum_interval_seconds or 0) * 1000
             pauses = 0 if definition.takes_events else pause_after
             ticking = TickSettings(interval, default_status, pauses)
             self._parts[each.name] = engine.sensor(definition, ticking, resources=resources)
+            if definition.verification is not None:
+                secrets = InMemorySecrets({_SECRET: (_SECRET,)})
+                receiver = engine.webhook_receiver(each.name, definition.verification, secrets, _SECRET)
+                self._receivers[each.name] = receiver
 
     def _configured(
         self, definition: SensorDefinition, settings: Mapping[str, str] | None
@@ -399,6 +428,55 @@ class TreadleInstance(InstanceReader):
             self.undelivered.append(message)
         return results
 
+    def call_webhook(
+        self,
+        sensor: str,
+        body: bytes | str | Mapping[str, Any] | Sequence[Any] = b"",
+        *,
+        delivery_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        signed_at: datetime | None = None,
+    ) -> WebhookResult:
+        """Send a request to a sensor's endpoint, signed as its sender signs; the sensor evaluates it immediately.
+
+        Args:
+            sensor: the sensor's name.
+            body: the bytes, their text, or what is sent as JSON.
+            delivery_id: the delivery's id, to deliver one request several times; each has its own by default.
+            headers: further headers; they replace those of the signature, to send one that is not valid.
+            query: its query parameters.
+            signed_at: the time of the signature, with a time zone, where the sender signs one; now by default.
+
+        Raises:
+            UnknownEventError: if the body is neither bytes, text nor JSON.
+            SensorEvaluationError: if the sensor's function failed, for which the sender gets a response of status 503;
+                its tick records that.
+        """
+        parts = self._parts[sensor]
+        if isinstance(body, bytes):
+            sent = body
+        else:
+            text = body if isinstance(body, str) else json.dumps(_as_json(body, "The body of a request"))
+            sent = text.encode()
+        request_id = f"request-{self._tokens.new()}"
+        at = (
+            self.clock.now()
+            if signed_at is None
+            else int(check_time("signed_at", signed_at).timestamp() * 1000)
+        )
+        verification = parts.definition.verification
+        if verification is None:
+            msg = f"Sensor {sensor} has no endpoint. Send the request to a webhook sensor."
+            raise UnknownEventError(msg)
+        signed = verification.signed(sent, _SECRET, at, delivery_id or request_id)
+        all_headers = {name.lower(): value for name, value in {**signed, **(headers or {})}.items()}
+        request = HttpRequest(request_id, sent, all_headers, query or {})
+        response = self._receivers[sensor].receive(request, functools.partial(self._evaluated, parts))
+        outcome = response.outcome
+        result = None if outcome is None else self._applied(sensor, outcome)
+        return WebhookResult(response.status, response.message, result)
+
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
         self._apply(sensor, outcome)
         self._deliver_events()
@@ -592,7 +670,12 @@ def instance_for_test() -> Iterator[TreadleInstance]:
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)
 """Sensors that subscribe to events of runs and assets."""
 
-_OF_OTHER_SOURCES = (DeadlineSensorDefinition, EventSensorDefinition, QueueSensorDefinition)
+_OF_OTHER_SOURCES = (
+    DeadlineSensorDefinition,
+    EventSensorDefinition,
+    QueueSensorDefinition,
+    WebhookSensorDefinition,
+)
 """Sensors that take neither objects nor these."""
 
 
@@ -617,6 +700,8 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
         return isinstance(definition, EventSensorDefinition) and definition.monitors(event)
     if isinstance(event, QueueMessage):
         return isinstance(definition, QueueSensorDefinition) and definition.monitors(event)
+    if isinstance(event, WebhookRequest):
+        return isinstance(definition, WebhookSensorDefinition) and definition.monitors(event)
     return not isinstance(definition, (*_OF_THE_BUS, *_OF_OTHER_SOURCES))
 
 
@@ -624,7 +709,7 @@ def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a deployed sensor's rule or queue sends it an event."""
     if isinstance(event, ObjectCreated):
         return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
-    if isinstance(event, EventBridgeEvent | QueueMessage):
+    if isinstance(event, EventBridgeEvent | QueueMessage | WebhookRequest):
         return _takes(definition, event)
     if definition.is_woken:
         return definition.is_woken_by(event)

@@ -1,7 +1,7 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
@@ -43,6 +43,7 @@ from treadle.model.ticks import (
 )
 from treadle.ports.ticks import MOST_READ
 from treadle.testing.backfills import InMemoryBackfillStore
+from treadle.testing.deliveries import InMemoryDeliveryStore
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.partition_store import InMemoryPartitionStore
@@ -232,6 +233,12 @@ class InMemoryTickStore:
         """Return the newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
         return [self._listed(key) for key in found[:limit]]
+
+    def between(self, sensor: str, first: str, last: str, *, ascending: bool = True) -> Iterator[Tick]:
+        """Yield a sensor's complete records whose ids are in a range."""
+        names = sorted(name for of, name in self._tables.ticks if of == sensor and first <= name <= last)
+        for name in names if ascending else reversed(names):
+            yield self._listed((sensor, name))
 
     def page(
         self,
@@ -563,6 +570,7 @@ class InMemoryStores:
         self.events = InMemoryEventStore(self.tables)
         self.partitions = InMemoryPartitionStore(self.tables)
         self.pools = InMemoryPoolStore(self.tables)
+        self.deliveries = InMemoryDeliveryStore(self.tables)
         self.backfills = InMemoryBackfillStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)
         self.engine = InMemoryEngineStore(self.tables)

@@ -127,6 +127,18 @@ class TickModel(Model):
     paused = UnicodeAttribute(null=True)
 
 
+class DeliveryModel(Model):
+    """An identity of a request that a webhook sensor has accepted, under `<sensor>#requests` in the ticks table.
+
+    `tick_id` is `key/<digest>` or `delivery/<digest>`; `request_key` is the digest of the request's key.
+    """
+
+    sensor = UnicodeAttribute(hash_key=True)
+    tick_id = UnicodeAttribute(range_key=True)
+    accepted_at = NumberAttribute()
+    request_key = UnicodeAttribute()
+
+
 class RunModel(Model):
     """A run record. `watch` and `next_at` exist until it has ended, and `job_ended` after that.
 

@@ -13,6 +13,7 @@ from treadle.ports.system import BlobStore, IdGenerator
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
     from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
+    from treadle.adapters.dynamodb.deliveries import DynamoDeliveryStore
     from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
     from treadle.adapters.dynamodb.pools import DynamoPoolStore
@@ -52,6 +53,7 @@ class DynamoStores:
                 ("watched", "watch", "next_at"),
             ),
         )
+        self._ticks = ticks
         self._events = Table(names.events, "asset_key", "item")
         self._sensors = sensors
         self._database = Database((sensors, ticks, self._runs, self._events))
@@ -80,6 +82,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.pools import DynamoPoolStore
 
         return DynamoPoolStore(self._database, self._events)
+
+    @cached_property
+    def deliveries(self) -> "DynamoDeliveryStore":
+        """Return the store of accepted requests."""
+        from treadle.adapters.dynamodb.deliveries import DynamoDeliveryStore
+
+        return DynamoDeliveryStore(self._database, self._ticks)
 
     @cached_property
     def backfills(self) -> "DynamoBackfillStore":

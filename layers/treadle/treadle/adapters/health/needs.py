@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.adapters.dynamodb.deliveries import REQUESTS
 from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.partitions import PREFIX as PARTITIONS
 from treadle.adapters.dynamodb.pools import PREFIX as POOL
 from treadle.adapters.dynamodb.pools import QUEUES as POOL_QUEUES
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
+from treadle.adapters.secret_versions import SSM
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
@@ -177,9 +179,23 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         versions = settings.get("TREADLE_S3_IDENTITY") == "version"
         action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         yield f"arn:{arns.partition}:s3:::{bucket}", (action,), listed
+    if sensor.secret:
+        deliveries = {"dynamodb:LeadingKeys": [f"{sensor.name}{REQUESTS}"]}
+        yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), deliveries
+        yield _secret(arns, sensor.secret)
     sender, receivers = (settings.get(f"TREADLE_ALERT_EMAIL_{end}") for end in ("FROM", "TO"))
     if sender and receivers:
         yield arns.of("ses", f"identity/{sender}"), ("ses:SendEmail",), {"ses:FromAddress": [sender]}
+
+
+def _secret(arns: _Arns, secret: str) -> _Call:
+    """Return the call by which a webhook sensor reads its secret."""
+    if secret.startswith(SSM):
+        parameter = secret.removeprefix(SSM).lstrip("/")
+        return arns.of("ssm", f"parameter/{parameter}"), ("ssm:GetParameter",), {}
+    # Secrets Manager adds six characters to the name.
+    name = secret.partition("#")[0]
+    return arns.of("secretsmanager", f"secret:{name}-000000"), ("secretsmanager:GetSecretValue",), {}
 
 
 # ---- The engine's components

@@ -21,6 +21,7 @@ from treadle.model.health import (
     MissingPermission,
     PolicyHolder,
     SkippedCheck,
+    WebhookSecret,
 )
 
 Vital = (
@@ -35,6 +36,7 @@ Vital = (
     | AlertChannel
     | Activity
     | SkippedCheck
+    | WebhookSecret
 )
 
 LOCAL_ACCOUNT = "000000000000"

@@ -19,6 +19,7 @@ from treadle.adapters.health.job_targets import roles_probe, target_probe
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import RECENT_MS, alike, log_probe, permission_probe
 from treadle.adapters.health.probes import Probe, Vital, run_probes, taken
+from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
@@ -38,6 +39,7 @@ from treadle.model.health import (
     MissingPermission,
     PolicyHolder,
     SkippedCheck,
+    WebhookSecret,
 )
 from treadle.model.targets import JobSettings
 from treadle.ports.deployment import Deployment
@@ -113,7 +115,7 @@ class StackHealth:
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """Return the current snapshot: about eighty requests, two dozen at a time; a few for one component."""
-        probes = [*self._switches(owner), *self._queues(owner), *self._consumed(owner)]
+        probes = [*self._switches(owner), *self._queues(owner), *self._consumed(owner), *self._secrets(owner)]
         if owner is None:
             probes += [*self._buckets(), *self._targets(), *self._alarms()]
             probes += [*self._permissions(), *self._policies(), *self._logs(), *self._alerts()]
@@ -133,6 +135,7 @@ class StackHealth:
             clock_ahead_ms=clock_ahead() if owner is None else None,
             unread=tuple(dict.fromkeys(_only(found, SkippedCheck))),
             queues=_only(found, ConsumedQueue),
+            secrets=_only(found, WebhookSecret),
         )
 
     def _sensors(self, owner: str | None = None) -> list[DeployedSensor]:
@@ -266,6 +269,12 @@ class StackHealth:
             if sensor.consumes_queue and sensor.queue and not sensor.problem:
                 what = f"queue {sensor.queue.rpartition('/')[2]}"
                 yield Probe("queues", what, "sqs:ListQueueTags", _consumed_queue(sensor, sensor.queue))
+
+    def _secrets(self, owner: str | None) -> Iterator[Probe]:
+        """Yield the probes of the secrets of webhook sensors."""
+        for sensor in self._sensors(owner):
+            if sensor.secret and not sensor.problem:
+                yield secret_probe(sensor.name, sensor.secret)
 
     def _alarms(self) -> Iterator[Probe]:
         """Yield the probes of the alarms of the engine's stack and of each project."""

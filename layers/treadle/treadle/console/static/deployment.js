@@ -30,6 +30,7 @@ export const KINDS = {
   deadline: 'Deadline',
   event: 'EventBridge events',
   queue: 'Queue messages',
+  webhook: 'HTTPS requests',
   unknown: 'Unknown',
 };
 
@@ -77,7 +78,7 @@ export const isFailing = (sensor) => has(sensor, 'failing');
  */
 export const isLate = (sensor) => has(sensor, 'late');
 
-const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue'];
+const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue', 'webhook'];
 
 /**
  * Whether a sensor evaluates ticks; others evaluate events alone.

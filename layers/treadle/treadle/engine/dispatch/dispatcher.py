@@ -17,7 +17,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count, partition_chunk_count
-from treadle.engine.dispatch.loop_guard import FREE, LoopGuard, Standing
+from treadle.engine.dispatch.loop_guard import FREE, LoopGuard, LoopStatus
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
@@ -105,7 +105,7 @@ class _Admission:
     """
 
     granted: Set[str]
-    loop: Standing
+    loop: LoopStatus
 
 
 class Dispatcher:

@@ -33,7 +33,7 @@ OTHERS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LoopStatus:
     """Whether a sensor's requests may start.
 
     Attributes:
@@ -45,7 +45,7 @@ class Standing:
     is_new: bool = False
 
 
-FREE = Standing()
+FREE = LoopStatus()
 
 
 class LoopGuard:
@@ -65,7 +65,7 @@ class LoopGuard:
         self._clock = clock
         self._due_in: dict[str, int] = {}
 
-    def check(self, tick: Tick) -> Standing:
+    def check(self, tick: Tick) -> LoopStatus:
         """Return whether a tick's requests may start; look for a loop if that is due.
 
         Raises:
@@ -79,11 +79,11 @@ class LoopGuard:
             hold = self._ticks.loop_hold(sensor)
         except UnreadableRecordError as error:
             logger.exception("The requests of sensor %s wait", sensor)
-            return Standing(
+            return LoopStatus(
                 f"Whether sensor {sensor} is a loop cannot be read: {error.reason}. {_release(sensor)}"
             )
         if hold.held_at is not None:
-            return Standing(_held(sensor, hold.reason))
+            return LoopStatus(_held(sensor, hold.reason))
         if tick.kind is not TickKind.EVENT:
             return FREE  # A sweep does not know when its objects were created.
         evidence = self._look(tick, hold)
@@ -93,7 +93,7 @@ class LoopGuard:
             return self.check(tick)  # Another process has held it, or an operator released it, meanwhile.
         reason = _held(sensor, evidence.loop)
         logger.error(reason)
-        return Standing(reason, is_new=True)
+        return LoopStatus(reason, is_new=True)
 
     def created(self, sensor: str, number: int) -> None:
         """Note that this process has created runs of a sensor, after which it looks again.

@@ -211,9 +211,11 @@ class EventTicks:
             raise StoreError(str(error)) from error
 
     def _stopped(self, event: SensorEvent, when: str) -> Outcome:
-        kept = (
-            "the message returns to its queue" if self._definition.consumes_queue else "the event was dropped"
-        )
+        kept = "the event was dropped"
+        if self._definition.consumes_queue:
+            kept = "the message returns to its queue"
+        elif self._definition.verification is not None:
+            kept = "the request was not accepted"
         reason = f"Sensor {self._definition.name} is stopped; {kept}{when}."
         return Outcome(Decision.STOPPED, reason, tick_id_of(event), trigger=event.summary)
 

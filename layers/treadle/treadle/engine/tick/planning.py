@@ -12,6 +12,7 @@ from treadle.definitions.bounds import (
     MAX_RUN_KEY,
     SHORT,
     byte_size,
+    counted,
     fit,
     fit_some,
 )
@@ -439,6 +440,8 @@ def _reason(
         return f"{len(rejected)} invalid requests were rejected: {rejected[0].reason}"
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
-        return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"
+        return (
+            f"{counted(len(existing), 'run')} requested, but skipped because the runs already exist: {shown}"
+        )
     # A skip reason without a message says as little as a function that returned nothing.
     return data.skip_message or EMPTY_RESULT

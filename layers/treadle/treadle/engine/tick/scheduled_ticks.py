@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from treadle.definitions.bounds import fit
+from treadle.definitions.bounds import byte_size, counted, fit
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import (
     LeaseLostError,
@@ -29,7 +29,7 @@ from treadle.engine.tick.evaluation import (
 )
 from treadle.engine.tick.schedule import later_slots, minute, slot
 from treadle.model.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
-from treadle.model.ticks import ErrorInfo, Tick, TickKind
+from treadle.model.ticks import CUT, SHOWN_CURSOR, ErrorInfo, Tick, TickKind
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock, IdGenerator, Queue
 from treadle.ports.ticks import TickStore
@@ -48,9 +48,11 @@ MAX_LEASE_SECONDS = 900
 LEASE_MARGIN_MS = 5_000
 """Added to a tick's budget, to allow for clock skew."""
 
-_SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
 """Bytes: the state of an idle sensor is rewritten twice at each tick, and should stay below 1 KB."""
+
+_SHOWN_STREAK = 650
+"""Bytes of the reason and the cursor of a streak's record, so that the record stays below 1 KB: one write unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +201,14 @@ class ScheduledTickRunner:
         result = self._evaluator.run(frame, state, cursor, function, budget)
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
-            completion = _completion(lease, result, failures_before, self._policy)
+            completion = _completion(lease, result, failures_before, self._policy, cursor)
             self._sensors.commit(lease, completion)
         except Exception as error:
             if not is_unstorable(error):
                 raise
             logger.exception("The tick %s of sensor %s cannot be recorded", tick_id, lease.sensor)
             result = unstorable(result, cursor, error)
-            completion = _completion(lease, result, failures_before, self._policy)
+            completion = _completion(lease, result, failures_before, self._policy, cursor)
             self._sensors.commit(lease, replace(completion, stands_in=True))
         return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
 
@@ -294,7 +296,9 @@ class ScheduledTickRunner:
 
 def outcome(tick: Tick) -> Outcome:
     """Return the outcome of a committed tick."""
-    message = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    message = (
+        tick.error.message if tick.error else tick.reason or f"{counted(len(tick.requests), 'run')} requested"
+    )
     decision = Decision(tick.status.value)
     return Outcome(
         decision, message, tick.tick_id, len(tick.requests), tick.trigger, rejected=len(tick.rejected)
@@ -302,10 +306,19 @@ def outcome(tick: Tick) -> Outcome:
 
 
 def _completion(
-    lease: Lease, result: EvaluationResult, failures_before: int, policy: FailurePolicy
+    lease: Lease, result: EvaluationResult, failures_before: int, policy: FailurePolicy, cursor: str | None
 ) -> Completion:
+    """Return what to commit.
+
+    Args:
+        lease: the tick's.
+        result: the result of its evaluation.
+        failures_before: consecutive failures before it.
+        policy: the response to failures.
+        cursor: the cursor before the evaluation, which is the one after a streak of skips that ends now.
+    """
     before = lease.before
-    tick = replace(result.tick, cursor=(result.cursor or "")[:_SHOWN_CURSOR] or None)
+    tick = replace(result.tick, cursor=(result.cursor or "")[:SHOWN_CURSOR] or None)
     completion = Completion(
         at=tick.ended_at,
         cursor=result.cursor,
@@ -322,7 +335,7 @@ def _completion(
         completion = replace(completion, resume_at=resume_at, paused=paused)
     if tick.status is TickStatus.SKIPPED and not tick.rejected:
         return replace(completion, skips=_extended(before.skips, tick))
-    skipped = [streak_tick(lease.sensor, before.skips)] if before.skips else []
+    skipped = [_ended_streak(lease.sensor, before.skips, cursor)] if before.skips else []
     return replace(completion, ticks=(*skipped, tick))
 
 
@@ -331,6 +344,15 @@ def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
     if skips is None:
         return SkipStreak(tick.tick_id, tick.time, tick.time, 1, reason)
     return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)
+
+
+def _ended_streak(sensor: str, skips: SkipStreak, cursor: str | None) -> Tick:
+    """Return the record of a streak, with the cursor after it, without which no later tick can be rehearsed."""
+    tick = streak_tick(sensor, skips)
+    room = _SHOWN_STREAK - byte_size(skips.reason)
+    if cursor is not None and byte_size(cursor) > room:
+        cursor = f"{fit(cursor, room - byte_size(CUT))}{CUT}"
+    return replace(tick, cursor=cursor or None)
 
 
 def streak_tick(sensor: str, skips: SkipStreak) -> Tick:

@@ -172,17 +172,17 @@ class S3SensorDefinition(SensorDefinition):
         keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]
         if len(keyless) > 1:
             msg = (
-                f"Sensor {self.name} asked for {len(keyless)} runs without run key for one object: "
+                f"Sensor {self.name} requested {len(keyless)} runs without run key for one object: "
                 "only one of them can have the object's. Give each its own run_key."
             )
             raise InvalidResultError(msg)
-        config = self._config(stored, event.time if event else stored.last_modified)
+        time = event.time if event else stored.last_modified
         return [
             with_job_name(
                 replace(
                     value,
                     run_key=value.run_key or self.selection.run_key(stored),
-                    run_config=value.run_config or config,
+                    run_config=value.run_config or self._config(stored, time),
                 ),
                 self.name,
                 self.job_names,

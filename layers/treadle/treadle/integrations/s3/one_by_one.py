@@ -108,7 +108,7 @@ def _made(
     size = sum(map(_size, made))
     if len(made) > MOST_REQUESTS or size > MOST_BYTES:
         msg = (
-            f"It asked for {len(made)} runs with {size} bytes for one object, and {MOST_REQUESTS} runs with "
+            f"It requested {len(made)} runs with {size} bytes for one object, and {MOST_REQUESTS} runs with "
             f"{MOST_BYTES} bytes are the most. Ask for fewer."
         )
         raise InvalidResultError(msg)

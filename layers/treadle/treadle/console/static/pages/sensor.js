@@ -152,6 +152,7 @@ function About({sensor, onCursor}) {
           : 'no job',
       ],
       ['Interval', interval(sensor)],
+      Boolean(sensor.endpoint) && ['Endpoint', html`<span class="mono">${sensor.endpoint}</span>`],
       ['Default', html`<${Badge} status=${sensor.default_status} />`],
       ['Last tick', html`<${LastTick} tick=${sensor.last_tick} />`],
       [
@@ -169,7 +170,7 @@ function About({sensor, onCursor}) {
           ${sensor.failures_24h ? html`, <span class="bad-text">${sensor.failures_24h} failed</span>` : ''}
         `,
       ],
-      (sensor.resume_at ?? 0) > serverNow() && ['Held up until', html`<${Time} at=${sensor.resume_at} />`],
+      (sensor.resume_at ?? 0) > serverNow() && ['Backs off until', html`<${Time} at=${sensor.resume_at} />`],
       sensor.failure_streak > 0 && [
         'Failing',
         html`<span class="bad-text">${count(sensor.failure_streak, 'tick')} in a row</span>`,

@@ -1,0 +1,1 @@
+"""Rehearsal: the current code evaluates recorded ticks again, and nothing is committed."""
