@@ -253,6 +253,10 @@ mutants: setup ## Weaken the protocol in one place at a time: each time a test m
 .tools/mutation/.ready: requirements/mutation.txt
 	$(virtualenv)
 
+.PHONY: every-fault
+every-fault: setup ## Inject each fault, and each pair of them, in every scenario of pools: PYTEST_ARGS="-k limited" for one
+	@TREADLE_EVERY_FAULT=1 $(PYTEST) tests/faults/test_every_call_of_pools.py $(PYTEST_ARGS)
+
 MODULE ?=
 
 .PHONY: mutation
@@ -264,6 +268,10 @@ soak: setup ## Check for seven minutes that a sensor at 15 s ticks four times a 
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak
 
 ARGS ?=
+
+.PHONY: bench-pools
+bench-pools: setup ## Request 10,000 runs of a pool of 20 on a local cloud, and measure: ARGS="--requests 400", ARGS=--faults
+	@PYTHONPATH=layers/treadle $(PYTHON) -m benchmarks.pools $(ARGS)
 
 .PHONY: large
 large: setup ## Deploy a project of 60 sensors and 60 jobs to a local cloud, and check it: ARGS=--write

@@ -6,11 +6,12 @@ The cloud itself is in `tools.ministack`, building and deploying in `tools.stack
 import argparse
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 
 from tools import stack
-from tools.ministack import DEFAULT_PORT, PORT_VARIABLE, LocalCloud, configured_port
+from tools.ministack import DEFAULT_PORT, PORT_VARIABLE, SERVER, LocalCloud, configured_port
 from tools.processes import free_port
 from tools.project import ENGINE, REGION, ROOT, VENV_BIN, run_tool
 
@@ -25,9 +26,9 @@ JOBS = (
 
 
 @contextlib.contextmanager
-def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
+def temporary_cloud(port: int | None = None, script: Path = SERVER) -> Iterator[LocalCloud]:
     """Run a separate local cloud, on a free port unless one is given, ended on leaving."""
-    cloud = LocalCloud(port or free_port())
+    cloud = LocalCloud(port or free_port(), script)
     cloud.start()
     try:
         yield cloud

@@ -17,6 +17,7 @@ from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, TOOLS, ToolError
 
 PORT_VARIABLE = "TREADLE_CLOUD_PORT"
 DEFAULT_PORT = 4566
+SERVER = ROOT / "tools" / "ministack_server.py"
 
 
 def configured_port() -> int:
@@ -29,9 +30,15 @@ def configured_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class LocalCloud:
-    """The local cloud on one port of this machine; any number may run side by side."""
+    """The local cloud on one port of this machine; any number may run side by side.
+
+    Attributes:
+        port: the port.
+        script: what serves, with MiniStack's interpreter.
+    """
 
     port: int
+    script: Path = SERVER
 
     @property
     def endpoint(self) -> str:
@@ -93,7 +100,7 @@ class LocalCloud:
         )
         python = str(TOOLS / "cloud" / "bin" / "python")
         # -P: the script's own folder has a module ministack, too.
-        command = [python, "-P", str(ROOT / "tools" / "ministack_server.py")]
+        command = [python, "-P", str(self.script)]
         server = processes.start(command, environment=environment, log=self.log, cwd=ROOT, outlive=outlive)
         (self.folder / "pid").write_text(str(server.pid))
         processes.wait_until(self.is_up, server, name="the local cloud", log=self.log, seconds=60)

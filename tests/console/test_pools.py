@@ -120,6 +120,7 @@ def test_slots_in_doubt_are_freed_on_the_page_of_the_run_and_of_the_pool(visit: 
 
     visit.sees_status(f"The slots that run {run.run_id} held in doubt are free")
     expect(visit.page.locator("dt", has_text="Slots in doubt")).to_have_count(0)
+    visit.sees(f"{world.operator} freed its slots in doubt of pool")
     assert world.run(run.run_id).slots == ()
     world.instance._launch()
     assert len(world.waiting()) == 1

@@ -1,5 +1,7 @@
 """A run and its cause; rerun, cancel, release; dead letters; why something did not run."""
 
+from dataclasses import replace
+
 from playwright.sync_api import expect
 
 from tests.console.world import AWKWARD, World
@@ -61,6 +63,38 @@ def test_a_run_that_waits_for_its_retry_is_canceled(visit: Visit, world: World) 
 
     visit.sees_status("is canceled; attempt 2 has ended")
     assert world.run(run.run_id).status is DagsterRunStatus.CANCELED
+
+
+def test_the_runs_that_a_list_shows_are_canceled(visit: Visit, world: World) -> None:
+    first, second = world.fill_pool()
+    visit.go("runs?status=QUEUED", "Runs")
+
+    visit.presses("Cancel shown …")
+    visit.sees("What they have done so far is not undone.")
+    assert world.run(first.run_id).status is DagsterRunStatus.QUEUED
+    world.instance._tables.runs[second.run_id] = replace(
+        second, status=DagsterRunStatus.SUCCESS, waiting=None, next_at=None
+    )
+    visit.presses("Cancel them")
+
+    visit.sees("1 of 2 runs were canceled, or received the request to stop.")
+    visit.refused(409)
+    visit.sees(f"Run {second.run_id} has already ended: SUCCESS.")
+    canceled = world.run(first.run_id)
+    assert canceled.status is DagsterRunStatus.CANCELED
+    assert canceled.failure is not None
+    assert canceled.failure.cause == f"Canceled by {world.operator} before it started."
+
+
+def test_a_viewer_cancels_no_runs_and_nothing_is_to_cancel_of_those_that_ended(
+    viewer: Visit, visit: Visit, world: World
+) -> None:
+    world.fill_pool()
+    viewer.go("runs?status=QUEUED", "Runs")
+    visit.go("runs?status=FAILURE", "Runs")
+
+    for each in (viewer, visit):
+        expect(each.page.get_by_role("button", name="Cancel shown …")).to_be_disabled()
 
 
 def test_a_key_is_released(visit: Visit, world: World) -> None:

@@ -13,13 +13,12 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.model.backfills import (
     PAGE_SIZE,
     Backfill,
-    BackfillEdit,
     BackfillPartition,
     BackfillStatus,
     page_token,
 )
 from treadle.model.run_queries import RunQuery
-from treadle.model.runs import Run
+from treadle.model.runs import OperatorEdit, Run
 
 NOON = 1_795_370_400_000
 MANY = [BackfillPartition(f"day-{number}") for number in range(2 * PAGE_SIZE + 7)]
@@ -50,7 +49,7 @@ def test_backfill_comes_back_as_it_was_created(stores: Stores) -> None:
         attempts=b"\x01\x02\xff",
         status=BackfillStatus.PAUSED,
         problem="no job",
-        edits=(BackfillEdit(NOON, "ada", "paused"),),
+        edits=(OperatorEdit(NOON, "ada", "paused"),),
     )
 
     assert stores.backfills.create(full, THREE) is None

@@ -71,6 +71,14 @@ def test_second_creation_joins_no_queue(stores: Stores) -> None:
     assert stores.pools.waiters(POOL, 9) == [Waiter("r1", "b")]
 
 
+def test_slot_is_stored_with_the_time_of_its_grant(stores: Stores) -> None:
+    create(stores, granted(run(), Slot(POOL, 1, 1, NOW + 7)))
+
+    stored = stores.runs.get("r1")
+    assert stored is not None
+    assert [slot.granted_at for slot in stored.slots] == [NOW + 7]
+
+
 def test_grant_takes_the_slots_and_leaves_the_queue(stores: Stores) -> None:
     record = create(stores, waiting())
     slots = Slot(POOL, 1, 1), Slot("other", 7, 1)

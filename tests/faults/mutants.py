@@ -1665,6 +1665,23 @@ MUTANTS = (
         (f"{POOL_CHECKS}runs_in_progress_of_a_job_that_joins_count_against_the_limit",),
     ),
     Mutant(
+        "wait for a slot counted as a wait for the target",
+        "engine/launch/launcher.py",
+        "max(queued, *granted, 0)",
+        "queued",
+        (f"{POOL_CHECKS}throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_slot",),
+    ),
+    Mutant(
+        "runs in doubt not entered",
+        "engine/pools/pool_checks.py",
+        "            entered += self._enter_in_doubt(job)\n",
+        "            pass\n",
+        (
+            f"{POOL_FLOW}[doubted]",
+            f"{POOL_CHECKS}runs_in_doubt_of_a_job_that_joins_count_against_the_limit",
+        ),
+    ),
+    Mutant(
         "lost end not looked for",
         "engine/pools/pool_checks.py",
         "            overdue += self._overdue(holders)\n",
@@ -1716,8 +1733,8 @@ MUTANTS = (
     Mutant(
         "latest run by its place in the queue",
         "model/pools.py",
-        '    return order.partition("/")[2]\n',
-        "    return order\n",
+        'return order[found.start("since") :] if found',
+        "return order if found",
         (f"{OVERLAP}latest_is_by_request_and_not_by_priority",),
     ),
     Mutant(

@@ -89,6 +89,15 @@ UNSURE = PoolScenario(
 )
 """It is never known whether a run was started, which it was: its slot is in doubt until its end is reported."""
 
+DOUBTED = PoolScenario(
+    (Pool("p", 1, jobs=["load"]),),
+    ((0, requested("unsure", "clean")), (90, requested("a b", "clean") + requested("c"))),
+    ((80, ("declare", (Pool("p", 1, jobs=["load", "clean"]),), ("p",))),),
+    contract=TOKEN_FOR_AN_HOUR,
+    unsure=frozenset({"unsure"}),
+)
+"""A job joins a pool after it was concluded that a run of it has ended, which is in progress."""
+
 UNFOUND = PoolScenario(
     ONE,
     ((0, requested("lost found a b")),),
@@ -161,6 +170,7 @@ SCENARIOS = {
     "unreported": UNREPORTED,
     "lost": LOST,
     "unsure": UNSURE,
+    "doubted": DOUBTED,
     "unfound": UNFOUND,
     "rated": RATED,
     "turns": TURNS,

@@ -461,9 +461,7 @@ class PoolSimulation(Simulation):
         engine, inbox = self.engine, self._inbox("publish", self.publishes)
         stores, publisher = engine.stores, engine.publisher(InMemoryBus())
         dispatches = self._queue(self.dispatches)
-        return PublisherParts(
-            publisher, self._read, inbox, dispatches, stores.runs, stores.pools, self._tokens
-        )
+        return PublisherParts(publisher, self._read, inbox, dispatches, stores.pools, self._tokens)
 
     def _read(self, image: dict[str, Any]) -> Run:
         """Return the run of an image in the stream."""

@@ -172,7 +172,6 @@ class PublishSimulation(Simulation):
             lambda item: self.images[int(item["at"]["S"])][0],
             self._inbox("publish", self.queues["publish"]),
             InMemoryQueue(),
-            self.engine.stores.runs,
             self.engine.stores.pools,
             self._tokens,
         )

@@ -1,5 +1,9 @@
-"""One fault injected at every call while runs wait for pools, hold their slots, and return them; and many at once."""
+"""One fault injected at every call while runs wait for pools, hold their slots, and return them; and many at once.
 
+`make every-fault` injects each fault, and each pair of them, in every scenario.
+"""
+
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,14 +26,16 @@ from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
 from treadle.testing.faults import Call, Fault, Faults, PendingCall
 
+EVERY_FAULT = bool(os.environ.get("TREADLE_EVERY_FAULT"))
+
 # Each test runs many simulations, and the machine may be busy.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(6 * 3_600 if EVERY_FAULT else 600)
 
 NOT_IN_THE_SCENARIOS = {
     "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
 }
 
-READS = {"get", "get_many", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
+READS = {"get", "get_many", "page", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
 """The methods that change nothing: a process that is killed there dies as if at its last write."""
 
 
@@ -131,7 +137,8 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
     assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
 
 
-ALL_FAULTS = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled", "rated", "turns")
+FULLY = ("ordered", "retried", "several", "joined", "skipped", "latest", "canceled", "rated", "turns")
+ALL_FAULTS = tuple(SCENARIOS) if EVERY_FAULT else FULLY
 INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
     (name, Fault.KILL_AFTER) for name in SCENARIOS if name not in ALL_FAULTS
 ]
@@ -149,19 +156,21 @@ def test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot(name: str, fault:
 
 
 PAIRS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PAUSE)
+TWICE = {"paired": PAIRED, **(SCENARIOS if EVERY_FAULT else {})}
 
 
 @pytest.mark.parametrize("first", PAIRS)
-def test_no_two_faults_exceed_a_limit_or_leave_a_slot(first: Fault) -> None:
+@pytest.mark.parametrize("scenario", TWICE.values(), ids=TWICE)
+def test_no_two_faults_exceed_a_limit_or_leave_a_slot(scenario: PoolScenario, first: Fault) -> None:
     """The second one is injected at each later write of that simulation."""
     problems: list[str] = []
-    for call in distinct_calls(PAIRED):
-        if not is_possible(PAIRED, first, call):
+    for call in distinct_calls(scenario):
+        if not is_possible(scenario, first, call):
             continue
-        later = [each for each in distinct_calls(PAIRED, {call.number: first}) if each.number > call.number]
+        later = [each for each in distinct_calls(scenario, {call.number: first}) if each.number > call.number]
         for each in later:
             if each.method not in READS and each.step != "RECONCILE":
-                problems += problems_of(PAIRED, {call.number: first, each.number: Fault.KILL_AFTER})
+                problems += problems_of(scenario, {call.number: first, each.number: Fault.KILL_AFTER})
 
     assert not problems, "\n".join(problems[:20])
 

@@ -26,7 +26,7 @@ from treadle.model.runs import Run
 from treadle.testing.pools import DeclaredPools, Pool
 from treadle.testing.system import InMemoryQueue, VirtualClock
 
-PROCESSES = 8
+PROCESSES = int(os.environ.get("TREADLE_POOL_RACES_PROCESSES", "8"))
 SECONDS = float(os.environ.get("TREADLE_POOL_RACES_SECONDS", "6"))
 MAX_EXTRA_SECONDS = 120.0
 """The additional time for a slow machine to begin, and to finish all work."""

@@ -92,6 +92,8 @@ def test_run_says_what_it_waits_for_and_moves_by_its_priority(stack: MemoryStack
     assert "it is number 1 in the queue, and 1 of 1 slots are held." in shown["waits"]
     assert moved == {"is_new": True, "reason": f"The priority of run {run.run_id} is 4."}
     assert run_of(stack, "b").tags["dagster/priority"] == "4"
+    [edit] = operator.get(f"/api/runs/{run.run_id}").json["edits"]
+    assert (edit["by"], edit["action"]) == (ANN, "set its priority to 4")
     started = run_of(stack, "a").run_id
     assert operator.get(f"/api/runs/{started}").json["waits"] is None
     assert operator.post(f"/api/runs/{started}/priority", {"priority": 4}).status == 409
@@ -106,6 +108,7 @@ def test_slots_in_doubt_are_shown_and_freed(stack: MemoryStack, operator: Client
     assert operator.get("/api/pools/warehouse").json["pool"]["in_doubt"] == 1
     assert operator.post(f"/api/runs/{run.run_id}/free-slots", {}).json["is_new"]
     assert run_of(stack, "c").slots == ()
+    assert [each.by for each in run_of(stack, "c").edits] == [ANN]
     in_progress = operator.post(f"/api/runs/{run_of(stack, 'a').run_id}/free-slots", {})
     assert (in_progress.status, "is in progress" in in_progress.json["message"]) == (409, True)
 

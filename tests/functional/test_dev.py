@@ -1,13 +1,14 @@
 """`treadle dev` over a real project: its functions in processes, its folders as buckets, its jobs as doubles."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.dev_loop import Loop, started_loop
-from tests.support.dev_project import FILES, POLLER, QUICK_JOBS, write_sensor
+from tests.support.dev_project import FILES, POLLER, POOL, QUICK_JOBS, eventually, write_sensor
 from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -40,6 +41,34 @@ def test_a_file_in_a_folder_is_an_object_with_a_run_and_the_chain_goes_on(
     assert '"key":"in/orders.csv"' in run.run_config
     assert made.ends("report", Status.SUCCESS).sensor == "chain"
     assert len(made.runs("load")) == 1
+
+
+def test_a_pool_of_the_template_lets_runs_wait_and_start_in_their_order(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    made = loop("[jobs.load]\nseconds = 1\n")
+    template, pools = made.root / "template.yaml", made.project.engine.stores.pools
+    template.write_text(template.read_text() + POOL)
+    eventually(pools.states, lambda: f"no pool is declared: {made.lines}")
+
+    for number in range(3):
+        (tmp_path / "inbox" / f"{number}.csv").write_text("a,b\n")
+
+    eventually(lambda: len(made.runs("load", Status.SUCCESS)) == 3, lambda: f"{made.runs('load')}")
+    runs = sorted(made.runs("load"), key=lambda run: run.started_at or 0)
+    assert {run.pools for run in runs} == {("slots",)}
+    for before, after in itertools.pairwise(runs):
+        assert (before.ended_at or 0) <= (after.started_at or 0)
+    assert (pools.holders("slots"), pools.waiters("slots", 1)) == ([], [])
+
+
+def test_an_invalid_pool_of_the_template_is_reported(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    template = made.root / "template.yaml"
+
+    template.write_text(template.read_text() + POOL.replace('"limit":"1"', '"limit":"many"'))
+
+    made.says("template.yaml", "pools/slots is invalid: its limit is 'many'")
 
 
 def test_a_failed_job_shows_the_alert_instead_of_sending_it(

@@ -15,15 +15,17 @@ from treadle.adapters.dynamodb.pools import writes_of
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
+from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.identity import RunIds, leased_tick_id
 from treadle.engine.launch.launcher import Launcher
-from treadle.engine.messages import LaunchRequest
+from treadle.engine.messages import LaunchRequest, PublishRequest
 from treadle.engine.reconcile.reconciler import Reconciler
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.recorder import StatusChange
+from treadle.entrypoints.publisher import PublisherParts, publish_message
 from treadle.model.registry import JOBS, SENSORS, KeptEntry, RegistryCopy
 from treadle.model.runs import Run, pool_changes
 from treadle.model.targets import JobSettings
@@ -31,7 +33,7 @@ from treadle.model.ticks import PlannedRun, Tick, TickKind
 from treadle.ports.targets import Target
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.registry import job_text, sensor_text
-from treadle.testing.system import InMemoryQueue, VirtualClock
+from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
 NAMESPACE = "123456789012/us-east-1/treadle"
@@ -219,3 +221,23 @@ def test_passes_make_as_many_requests_for_a_thousand_waiting_runs_as_for_one(met
     assert many.count([]) == 0
     first: Any = engine.stores.runs.get("r0")
     assert first.status is Status.STARTED
+
+
+def test_publishing_again_reads_the_run_once_and_reports_its_queue(meter: Meter) -> None:
+    engine, dispatches = Engine({**ENTRIES, **POOL}), InMemoryQueue()
+    engine.run_once("load", "first")
+    run = engine.run_once("clean", "waits")
+    parts = PublisherParts(
+        engine.assembly.publisher(InMemoryBus()),
+        engine.stores.runs.read,
+        Inbox("publish", InMemoryQueue(), InMemoryDeadLetters()),
+        dispatches,
+        engine.stores.pools,
+        RandomTokens(),
+    )
+    meter.reset()
+
+    publish_message(parts, PublishRequest(run.run_id))
+
+    assert [call.operation for call in meter.reads] == ["GetItem"]
+    assert dispatches.drain() == [{"treadle": "grant", "pool": "warehouse"}]

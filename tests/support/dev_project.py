@@ -28,6 +28,17 @@ Resources:
     Properties: { CodeUri: functions/sensors/failures, Environment: { Variables: { TREADLE_ALERT_SNS_TOPIC: !Ref Alerts } } }
 """
 
+POOL = """
+  LoadJob:
+    Type: AWS::SSM::Parameter
+    Properties: { Name: !Sub '/treadle/${Engine}/jobs/load',
+      Value: !Sub '{"project":"${AWS::StackName}","target":"step_functions","arn":"","pools":"slots"}' }
+  Slots:
+    Type: AWS::SSM::Parameter
+    Properties: { Name: !Sub '/treadle/${Engine}/pools/slots', Value: !Sub '{"project":"${AWS::StackName}","limit":"1"}' }
+"""
+"""What limits the runs of the job "load" to one at a time, to be added to the template."""
+
 POLLER = """
 import os
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from treadle.engine.identity import timestamp
-from treadle.model.backfills import Backfill, BackfillEdit, BackfillStatus
+from treadle.model.backfills import Backfill, BackfillStatus
+from treadle.model.runs import OperatorEdit
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.overview import Overview
@@ -47,7 +48,7 @@ def test_running_backfills_are_in_order() -> None:
 
 
 def test_paused_backfill_is_a_warning_that_names_the_operator() -> None:
-    edits = (BackfillEdit(NOW, "ada", "started"), BackfillEdit(NOW + 1, "bob", "paused"))
+    edits = (OperatorEdit(NOW, "ada", "started"), OperatorEdit(NOW + 1, "bob", "paused"))
     [found] = examined(replace(RUNNING, status=BackfillStatus.PAUSED, edits=edits))
 
     assert (found.subject, found.severity) == ("backfill may", Severity.WARNING)

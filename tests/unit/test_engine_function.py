@@ -135,6 +135,10 @@ def test_function_that_does_not_answer_is_queried_once(function: Lambda) -> None
             {"exists": False, "trouble": "gone"},
             JobTarget("load", "arn:load", LOAD.parameter, False, "gone", ROLE),
         ),
+        (
+            {"exists": True, "trouble": "", "retries": 2},
+            JobTarget("load", "arn:load", LOAD.parameter, True, "", ROLE, 2),
+        ),
         ({"error": "not assumed"}, JobTarget("load", "arn:load", LOAD.parameter, None, "not assumed", ROLE)),
     ],
 )

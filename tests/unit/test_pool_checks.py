@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from treadle.definitions.errors import LaunchUncertainError
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.runs import PRIORITY_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
 from treadle.engine.launch.attempts import queue_next_attempt
+from treadle.engine.launch.launcher import RETRY_SECONDS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.pool_slots import with_wait
@@ -131,6 +132,44 @@ def test_runs_in_progress_of_a_job_that_joins_count_against_the_limit() -> None:
     assert engine.run("d").slots == (Slot("warehouse", 1, 1),)
 
 
+def test_runs_in_doubt_of_a_job_that_joins_count_against_the_limit() -> None:
+    engine = Engine()
+    engine.create("a", "b", "c")
+    engine.launch()
+    engine.report("a", Status.FAILURE, failure=Failure("OutcomeUnknownError", "?", assumed=True))
+    engine.report("b", Status.FAILURE, failure=Failure("States.Timeout", "late"))
+    engine.report("c", Status.SUCCESS)
+    engine.declare(1, closed_ms=60_000)
+    engine.create("d")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+
+    engine.reconcile()
+    engine.reconcile()
+
+    assert [engine.run(name).slots for name in "abc"] == [(Slot("warehouse", 0, 1),), (), ()]
+    assert engine.started == []
+    engine.report("a", Status.SUCCESS)
+    engine.reconcile()
+    assert engine.started == ["d"]
+
+
+def test_run_in_doubt_of_a_pool_by_tag_counts_too() -> None:
+    engine = Engine()
+    engine.create("a", "b")
+    engine.launch()
+    for name, status in (("a", Status.FAILURE), ("b", Status.SUCCESS)):
+        run = engine.run(name)
+        engine.stores.tables.runs[name] = replace(run, tags={"team": "x"})
+        engine.report(name, status, failure=Failure("OutcomeUnknownError", "?", assumed=True))
+    engine.declared["teams"] = Pool("teams", 1, tag="team", per_value=True)
+    engine.stores.pools.declare([PoolState("teams", 1, closed_until=engine.clock.now())], ())
+
+    engine.reconcile()
+
+    assert [engine.run(name).slots for name in "ab"] == [(Slot("teams=x", 0, 1),), ()]
+
+
 def test_nothing_starts_while_the_pool_is_closed() -> None:
     engine = Engine()
     engine.declare(2, closed_ms=180_000)
@@ -251,6 +290,28 @@ def test_limits_are_lowered_raised_and_removed() -> None:
     engine.reconcile()
     assert engine.started == ["b", "c", "d", "e", "f"]
     assert replace(engine.run("f"), slots=()).waiting is None
+
+
+def test_throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_slot() -> None:
+    engine = Engine()
+    engine.declare(1)
+    engine.create("a", "b")
+    engine.launch()
+    engine.stores.pools.note_queue("warehouse", "t")
+    engine.reconcile()
+    engine.clock.advance(7_200)
+    engine.report("a", Status.SUCCESS)
+    engine.target.refusals = iter([LaunchDelayedError("slow down")])
+
+    engine.reconcile()
+
+    delayed = engine.run("b").delayed
+    assert delayed is not None
+    assert delayed.until - delayed.at <= RETRY_SECONDS * 1000
+    assert engine.run("b").slots[0].granted_at == delayed.at
+    engine.clock.advance(RETRY_SECONDS)
+    engine.launch()
+    assert engine.started == ["b"]
 
 
 def test_redrive_of_an_earlier_attempt_holds_a_slot_beside_the_current_one() -> None:
@@ -385,6 +446,19 @@ def test_starts_beyond_a_lowered_limit_count_for_a_minute() -> None:
     assert grant(engine) == ["a", "b"]
     engine.clock.advance(1)
     assert grant(engine) == ["a", "b", "c"]
+
+
+def test_throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_minute() -> None:
+    engine = rated(1, *"ab")
+    assert grant(engine) == ["a"]
+    engine.clock.advance(7_200)
+    engine.target.refusals = iter([LaunchDelayedError("slow down")])
+
+    assert grant(engine) == ["a"]
+
+    delayed = engine.run("b").delayed
+    assert delayed is not None
+    assert delayed.until - delayed.at <= RETRY_SECONDS * 1000
 
 
 def test_redrive_takes_no_start() -> None:

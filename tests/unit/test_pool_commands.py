@@ -16,10 +16,11 @@ from treadle.cli import pools as commands
 from treadle.cli import runs as run_commands
 from treadle.cli import why as why_command
 from treadle.cli.commands import treadle
+from treadle.cli.output import when
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp
 from treadle.model.pools import Overlap, PoolState
-from treadle.model.runs import Failure, Run
+from treadle.model.runs import Failure, OperatorEdit, Run
 from treadle.testing import Pool, TreadleInstance
 
 load = JobDefinition("load")
@@ -56,7 +57,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> MemoryStack:
 
 
 def call(*arguments: str) -> Result:
-    by = ["--by", "ada"] if arguments[1] == "set-limit" else []
+    by = ["--by", "ada"] if arguments[1] in {"set-limit", "set-priority", "free"} else []
     return CliRunner().invoke(treadle, [*arguments, "--stack", "shop", *by])
 
 
@@ -222,6 +223,12 @@ def test_slot_in_doubt_is_shown_and_freed(stack: MemoryStack) -> None:
     stack.instance._launch()
     assert run_of(stack, "b").status is Status.STARTED
     assert done("pool", "free", run.run_id) == f"Run {run.run_id} holds no slots.\n"
+    now = stack.instance.clock.now()
+    edit = OperatorEdit(now, "ada", "freed its slots in doubt of pool warehouse")
+    assert run_of(stack, "a").edits == (edit,)
+    assert f"{when(now)} ada freed its slots in doubt of pool warehouse" in done("run", "show", run.run_id)
+    steps = shown("why", "watch", "--run", run.run_id)["steps"]
+    assert {"at": now, "kind": "edit", "detail": f"ada {edit.action}", "ok": True} in steps
 
 
 def test_slot_of_a_run_in_progress_is_not_freed(stack: MemoryStack) -> None:
@@ -260,6 +267,9 @@ def test_run_with_a_higher_priority_moves_ahead_and_keeps_its_age(stack: MemoryS
     stack.instance.finish_run(run_of(stack, "a"))
     assert run_of(stack, "c").status is Status.STARTED
 
+    assert after.edits == (OperatorEdit(stack.instance.clock.now(), "ada", "set its priority to 7"),)
+    assert "ada set its priority to 7" in done("run", "show", after.run_id)
+
     assert shown("run", "set-priority", run_of(stack, "b").run_id, "-3")["is_new"] is True
     assert "does not wait for a pool (STARTED)" in refused("run", "set-priority", before.run_id, "8")
 
@@ -271,6 +281,7 @@ def test_same_priority_changes_nothing_twice(stack: MemoryStack) -> None:
     again = shown("run", "set-priority", run.run_id, "7")
 
     assert (again["is_new"], again["reason"]) == (False, f"The priority of run {run.run_id} was already 7.")
+    assert len(run_of(stack, "c").edits) == 1
     assert waiting(stack) == ["c", "b"]
 
 

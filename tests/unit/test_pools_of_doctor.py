@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.record.pool_slots import with_wait
+from treadle.model.deployment import DeployedSensor
+from treadle.model.health import HealthSnapshot, JobTarget
 from treadle.model.pools import PoolState, Slot
 from treadle.model.registry import CONTRACT, JobEntry, PoolEntry, Registry
 from treadle.model.runs import Cancellation, Run
@@ -138,6 +143,55 @@ def test_pool_that_a_job_names_and_nobody_declares_is_a_problem() -> None:
     assert "Its entry names warehouse, which no project declares" in found.message
     assert "Declared pools: depot." in found.message
     assert "project shop" in found.advice
+
+
+def of_jobs(
+    retries: int, job: JobEntry, pools: dict[str, PoolEntry], policy: list[str] | None
+) -> list[Finding]:
+    """Return the findings on a Glue job whose MaxRetries are these, and which a sensor may start."""
+    sensor = DeployedSensor("watch", "schedule", "", ("load",), DefaultSensorStatus.RUNNING, 60)
+    described = {"name": "watch", "jobs": ["load"], **({} if policy is None else {"retried_jobs": policy})}
+    stores, deployment = InMemoryStores(), InMemoryDeployment([sensor], {"watch": lambda _: described})
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, CLOCK)
+    health = InMemoryHealth(
+        HealthSnapshot(targets=(JobTarget("load", "arn", "P", exists=True, retries=retries),))
+    )
+    entries = Registrations(lambda: Registry({}, {"load": job}, listed_at=NOW, pools=pools), {}, CLOCK)
+    doctor = Doctor(deployment, health, overview, stores.ticks, stores.runs, CLOCK, registrations=entries)
+    return [each for each in doctor.examine() if each.check == "jobs" and each.severity is Severity.PROBLEM]
+
+
+JOB = JobEntry("load", "shop", SETTINGS)
+DEPOT = {"depot": PoolEntry("depot", "shop", 1)}
+EVERY = {"all": PoolEntry("all", "shop", 1, all_jobs=True)}
+
+
+@pytest.mark.parametrize(
+    ("job", "pools", "policy"),
+    [
+        (replace(JOB, pools=frozenset({"depot"})), DEPOT, []),
+        (replace(JOB, max_concurrent_runs=1), {}, None),
+        (JOB, EVERY, []),
+        (JOB, {}, ["load"]),
+    ],
+    ids=["pool", "limit of its own", "pool of all jobs", "retry policy"],
+)
+def test_job_whose_target_retries_by_itself_is_a_problem(
+    job: JobEntry, pools: dict[str, PoolEntry], policy: list[str] | None
+) -> None:
+    [found] = of_jobs(2, job, pools, policy)
+
+    assert (found.subject, found.advice) == (
+        "load",
+        "Set MaxRetries of arn to 0, and leave retries to a retry policy of the job.",
+    )
+    why = "its retry policy starts them" if policy else "its runs are in a pool"
+    assert f"Glue starts its failed runs again by itself (MaxRetries is 2): {why}" in found.message
+    assert of_jobs(0, job, pools, policy) == []
+
+
+def test_retries_of_a_target_are_no_problem_without_a_pool_or_a_policy() -> None:
+    assert of_jobs(2, replace(JOB, pools=frozenset({"unknown"})), DEPOT, []) == []
 
 
 def test_entries_of_pools_are_checked_and_counted() -> None:

@@ -371,6 +371,7 @@ def test_run_of_others_is_queried_and_canceled_where_it_runs(
     assert "is still STARTED" in made.refresh(run.run_id).reason
     assert str(run.external_id) in made.cancel(run.run_id, ANN).reason
     assert harness.only_run().status is Status.CANCELING
+    assert [(each.by, each.action) for each in harness.only_run().edits] == [(ANN, "canceled attempt 1")]
 
 
 def test_run_that_its_target_answers_about_again_is_no_longer_reported_to_be_unanswered(

@@ -22,6 +22,7 @@ from treadle.definitions.metadata import TextMetadataValue
 from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
+from treadle.definitions.retries import RetryPolicy
 from treadle.definitions.run_status import RunFailureSensorDefinition, RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition, sensor
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
@@ -294,3 +295,12 @@ def test_ends_are_finished_and_rank_above_all_else() -> None:
         "STARTED",
         "CANCELING",
     ]
+
+
+@pytest.mark.parametrize(("number", "retried"), [(1, ["a"]), (0, [])])
+def test_jobs_with_a_retry_policy_are_described(number: int, retried: list[str]) -> None:
+    jobs = [JobDefinition("a", retry_policy=RetryPolicy(max_retries=number)), JobDefinition("b")]
+
+    made = SensorDefinition("watch", evaluation_fn=lambda _: None, jobs=jobs)
+
+    assert made.described()["retried_jobs"] == retried

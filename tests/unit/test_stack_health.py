@@ -341,6 +341,16 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
     assert found == JobTarget("load", arn, "LoadArn", exists=False, error="It is not active.")
 
 
+@pytest.mark.parametrize(("job", "retries"), [({"Name": "j"}, 0), ({"Name": "j", "MaxRetries": 2}, 2)])
+def test_retries_of_a_glue_job_are_found(job: dict[str, Any], retries: int) -> None:
+    with Stubber(clients.client("glue")) as glue:
+        glue.add_response("get_job", {"Job": job}, {"JobName": "j"})
+
+        [found] = probed(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
+
+    assert found == JobTarget("load", "j", "LoadArn", exists=True, retries=retries)
+
+
 @pytest.mark.parametrize(("account", "exists"), [("000000000000", True), ("123456789012", False)])
 def test_bus_of_a_local_cloud_is_found_by_its_name(account: str, exists: bool) -> None:
     """It does not take an ARN there; on AWS it does, and what is not found is not there."""

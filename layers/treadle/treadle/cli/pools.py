@@ -87,17 +87,18 @@ def reset_limit(name: str, stack: str, as_json: bool) -> None:
 @pool.command()
 @click.argument("run_id")
 @stack_option
+@by_option
 @json_option
-def free(run_id: str, stack: str, as_json: bool) -> None:
+def free(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
     """Free the slots of a run that may or may not have ended, once you know that its execution has ended.
 
     Refused for a run in progress. Look at the execution first: if it still runs, more runs than the limit will be in
-    progress. `treadle run refresh RUN_ID` queries the target.
+    progress. `treadle run refresh RUN_ID` queries the target. The operator and the time are recorded with the run.
     """
     from treadle.operate.views import run_json
 
     with deployed(stack) as parts:
-        edit = parts.pools.free(run_id)
+        edit = parts.pools.free(run_id, caller_name(by))
     if as_json:
         echo_json({"is_new": edit.is_new, "reason": edit.reason, "run": run_json(edit.run)})
     else:

@@ -214,14 +214,16 @@ def refresh(run_id: str, stack: str, as_json: bool) -> None:
 @click.argument("run_id")
 @click.argument("priority", metavar="N", type=click.IntRange(-MAX_PRIORITY, MAX_PRIORITY))
 @stack_option
+@by_option
 @json_option
-def set_priority(run_id: str, priority: int, stack: str, as_json: bool) -> None:
+def set_priority(run_id: str, priority: int, stack: str, by: str | None, as_json: bool) -> None:
     """Set the priority of a run that waits for a pool: the highest starts first, then the one that has waited longest.
 
-    The priority is the run's tag dagster/priority. The length of its wait still counts.
+    The priority is the run's tag dagster/priority. The length of its wait still counts. The operator and the time are
+    recorded with the run.
     """
     with deployed(stack) as parts:
-        _edited(parts.pools.set_priority(run_id, priority), as_json)
+        _edited(parts.pools.set_priority(run_id, priority, caller_name(by)), as_json)
 
 
 @run.command("release-key")
@@ -345,6 +347,8 @@ def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
     table(("REACHED", "ATTEMPT", "RETRY", "STATUS"), rows, "It has reached nothing yet.")
     for each in run.allowances:
         echo(f"{when(each.at)} {each.by} allowed attempt {each.attempts}")
+    for edit in run.edits:
+        echo(f"{when(edit.at)} {edit.by} {edit.action}")
     for reaction in run.reactions:
         echo(
             f"{when(reaction.at)} sensor {reaction.sensor} acted on {reaction.event_id} (tick {reaction.tick_id})"

@@ -1,5 +1,6 @@
 """Commands on sensors: list, show, start, stop, reset, release, preview, tick, cursor, replay."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import click
 from treadle.cli.options import statuses_option
 from treadle.cli.output import (
     EXIT_UNHEALTHY,
+    FAILED,
     echo,
     echo_json,
     echo_lines,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.model.deployment import DeployedSensor
     from treadle.model.sensors import RecordedEdit, SensorState
     from treadle.operate.overview import SensorView
+    from treadle.operate.withdrawals import Withdrawn
 
 SHOWN_EDITS = 10
 _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "REJECTED": "X"}
@@ -152,19 +155,62 @@ def start(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
 
 
 @sensor.command()
+@click.option(
+    "--cancel-queued",
+    is_flag=True,
+    help="Then cancel the runs of the sensors that have not started, and drop their held requests.",
+)
+@click.option("--yes", is_flag=True, help="With --cancel-queued: do not ask before that.")
 @several
-def stop(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
+def stop(
+    names: tuple[str, ...],
+    every: bool,
+    cancel_queued: bool,
+    yes: bool,
+    stack: str,
+    by: str | None,
+    as_json: bool,
+) -> None:
     """Stop sensors; their cursors are kept.
 
     A scheduled tick in progress commits nothing. The evaluation of an event checks the status when it begins, and
     again before it commits if that was more than a second ago: a tick that is being committed may still start its
     runs, and `treadle why` shows the stop beside them. Runs that were started before continue.
+
+    Runs that wait for their launch, a pool or a retry start in their turn, unless --cancel-queued is given. It does not
+    see requests that are being dispatched at the same time: repeat it after a minute.
     """
+    if yes and not cancel_queued:
+        raise click.UsageError("--yes is for --cancel-queued.")
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
         return parts.sensors.stop(each.name, who)
 
-    _change(_named(names, every), stack, by, change, "is stopped", as_json)
+    also = functools.partial(_withdraw, yes=yes, as_json=as_json) if cancel_queued else None
+    _change(_named(names, every), stack, by, change, "is stopped", as_json, also)
+
+
+def _withdraw(
+    parts: "OperatorParts", sensors: "list[str]", by: str, *, yes: bool, as_json: bool
+) -> "dict[str, Withdrawn]":
+    """Cancel what sensors have requested and has not started; return the result by sensor."""
+    from treadle.operate.withdrawals import Withdrawals
+
+    withdrawals = Withdrawals(parts.ticks, parts.drops, parts.runs)
+    outstanding = {name: withdrawals.outstanding(name) for name in sensors}
+    runs, ticks = (sum(len(getattr(each, of)) for each in outstanding.values()) for of in ("runs", "ticks"))
+    if (runs or ticks) and not yes:
+        click.confirm(
+            f"Cancel {runs} runs, and drop the held requests of {ticks} ticks?", abort=True, err=True
+        )
+    found = {name: withdrawals.withdraw(name, each, by) for name, each in outstanding.items()}
+    for name, each in found.items():
+        if not as_json:
+            what = f"{len(each.canceled)} runs were canceled, and the held requests of {len(each.dropped)} ticks dropped"
+            echo(f"Sensor {name}: {what}.")
+            for reason in each.refused.values():
+                echo(f"REFUSED: {reason}")
+    return found
 
 
 @sensor.command()
@@ -412,10 +458,15 @@ def _change(
     change: "Callable[[OperatorParts, DeployedSensor, str], SensorState]",
     result: str,
     as_json: bool,
+    also: "Callable[[OperatorParts, list[str], str], Mapping[str, Withdrawn]] | None" = None,
 ) -> None:
-    """Change sensors, one after the other; if the stack lacks one, none is changed."""
+    """Change sensors, one after the other; if the stack lacks one, none is changed.
+
+    Raises:
+        SystemExit: with status 2 if a part of what `also` does was refused.
+    """
     from treadle.operate.overview import deployed_sensor
-    from treadle.operate.views import sensor_json
+    from treadle.operate.views import plain_json, sensor_json
 
     with deployed(stack) as parts:
         known = parts.deployment.sensors() if names is None else names
@@ -427,8 +478,16 @@ def _change(
                 views.append(sensor_json(parts.overview.sensor(each.name)))
             else:
                 echo(f"Sensor {each.name} {result.format(project=each.project)}, at version {state.epoch}.")
+        withdrawn = also(parts, [each.name for each in wanted], who) if also else {}
     if as_json:
-        echo_json(views)
+        echo_json(
+            [
+                view | ({"withdrawn": plain_json(withdrawn[each.name])} if withdrawn else {})
+                for each, view in zip(wanted, views, strict=True)
+            ]
+        )
+    if any(each.refused for each in withdrawn.values()):
+        raise SystemExit(FAILED)
 
 
 def _edited(parts: "OperatorParts", state: "SensorState", result: str, as_json: bool) -> None:

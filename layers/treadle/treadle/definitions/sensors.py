@@ -20,6 +20,7 @@ from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.options import TargetOptions, check_options
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
+from treadle.definitions.runs import MAX_RETRIES_TAG
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 # A sensor loads only the modules it uses.
@@ -358,6 +359,7 @@ class SensorDefinition:
             "type": self.sensor_type.value,
             "description": self.description,
             "jobs": list(self.job_names),
+            "retried_jobs": [job.name for job in self.jobs if _is_retried(job)],
         }
 
     def is_woken_by(self, event: SensorEvent) -> bool:
@@ -376,6 +378,11 @@ class SensorDefinition:
         """
         del settings
         return self
+
+
+def _is_retried(job: JobDefinition) -> bool:
+    """Return whether a retry policy starts failed runs of a job again."""
+    return int((job.run_tags or {}).get(MAX_RETRIES_TAG, "0")) > 0
 
 
 def _metadata(given: Mapping[str, Any] | None) -> "dict[str, MetadataValue]":

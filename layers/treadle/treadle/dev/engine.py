@@ -18,6 +18,7 @@ from treadle.dev.functions import SensorFunction
 from treadle.dev.jobs import JobDouble, LocalJobs
 from treadle.dev.locking import Locked
 from treadle.dev.messages import Failed, Response
+from treadle.dev.pools import LocalPools
 from treadle.dev.queue import LocalQueue, Message
 from treadle.engine.assembly import Assembly, Stores
 from treadle.engine.assets.asset_recorder import AssetReport
@@ -108,6 +109,7 @@ class LocalEngine:
         sensors: the sensors, by the names of their folders.
         jobs: the settings of each job.
         queues: the queue of each sensor, by its name.
+        pools: the concurrency pools.
     """
 
     def __init__(
@@ -136,7 +138,8 @@ class LocalEngine:
         state: dict[str, Any] = pickle.loads(saved) if saved else {}  # noqa: S301 - the developer's own file
         self._saved: Mapping[str, Sequence[Message]] = state.get("queues", {})
         self.launches, self.dispatches = self.queue("#launch"), self.queue("#dispatch")
-        engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE)
+        self.pools = LocalPools(self.stores.pools)
+        engine = Assembly(self.stores, self.clock, RandomTokens(), NAMESPACE, self.pools)
         self._bus = BusReader(stores.tables, engine)
         grants = FixedGrants(self._granted)
         self._dispatcher = engine.dispatcher(self.launches, grants, self._bus.bus, chunks=self.dispatches)
@@ -197,6 +200,17 @@ class LocalEngine:
     def add_job(self, name: str) -> None:
         """Register a job."""
         self.jobs.setdefault(name, JobSettings(name, KIND, f"local:{name}", "dev.toml"))
+
+    def declare(self, entries: Mapping[str, str]) -> Mapping[str, str]:
+        """Declare the pools of a template; return why entries are invalid, by their paths.
+
+        Pools that runs may have joined are opened by RECONCILE, after it has entered those in progress.
+
+        Args:
+            entries: the registry entries of jobs and pools, by their paths.
+        """
+        with self._lock:
+            return self.pools.declare(entries, self.clock.now() if self._tables.runs else None)
 
     def loaded(self, local: LocalSensor) -> None:
         """Take a sensor whose function has loaded: evaluate it now, and what failed before again."""
@@ -402,11 +416,14 @@ class LocalEngine:
     def _publish(self) -> None:
         """Publish the statuses that runs have reached, deliver the events, and start what waited for them."""
         with self._lock:
-            self._bus.publish()
+            changed = self._bus.publish()
             events, self._bus.bus.events = self._bus.bus.events, []
             # Within the lock, so that a snapshot has an event either on the bus or in the queues.
             for event in events:
                 self.send(envelope(event, NAMESPACE))
+        for key in changed:
+            self.stores.pools.note_queue(key, RandomTokens().new())
+        self.dispatches.send([GrantRequest(key).to_json() for key in changed])
         if events:
             for name in self.stores.backfills.unfinished(_AT_ONCE):
                 self._advance(name)

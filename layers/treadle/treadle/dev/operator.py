@@ -113,6 +113,7 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
         stores.runs, stores.sensors, engine.launches, engine.jobs, engine.targets, run_ids, clock
     )
     objects = SelectedObjects(selections_of(deployment), buckets.objects)
+    pools = PoolOperations(stores.pools, stores.runs, engine.dispatches, lambda: engine.pools.declared, clock)
     return OperatorParts(
         deployment,
         overview,
@@ -126,14 +127,15 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
         Explainer(
             *(deployment, stores.sensors, stores.ticks, stores.runs, run_ids),
             *(objects, health, redriver, clock),
+            pools=pools,
         ),
-        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
+        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock, pools=pools),
         TickDrops(stores.ticks, clock),
         LoopReleases(stores.ticks, stores.sensors, clock),
         engine.jobs,
         PartitionOperations(stores.partitions, clock),
         BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),
-        PoolOperations(stores.pools, stores.runs, engine.dispatches, dict, clock),
+        pools,
         RecordedTicks(stores, NAMESPACE),
     )
 

@@ -98,8 +98,7 @@ class DevProject:
 
     def start(self) -> None:
         """Load all functions, and run the engine."""
-        for name in self._template.jobs():
-            self.engine.add_job(name)
+        self._register()
         if self._template.unknown_parameters:
             names = ", ".join(self._template.unknown_parameters)
             self._say(Line(CONFIG, f"template.yaml has no parameter {names}", is_problem=True))
@@ -178,8 +177,7 @@ class DevProject:
 
     def _take_template(self) -> None:
         self._template = self._read_template()
-        for name in self._template.jobs():
-            self.engine.add_job(name)
+        self._register()
         for local in list(self.engine.sensors.values()):
             folder = local.function.folder
             try:
@@ -188,6 +186,13 @@ class DevProject:
                 is_changed = True  # Loading it shows the reason.
             if is_changed:
                 self._load(folder)
+
+    def _register(self) -> None:
+        """Register the template's jobs and pools."""
+        for name in self._template.jobs():
+            self.engine.add_job(name)
+        for path, problem in self.engine.declare(self._template.entries()).items():
+            self._say(Line("template.yaml", f"{path} is invalid: {problem}", is_problem=True))
 
     def _read_template(self) -> Template:
         return read_template(self.root / TEMPLATE, self._parse, self._config.parameters)

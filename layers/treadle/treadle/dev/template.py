@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treadle.definitions.errors import SettingsError
+from treadle.model.registry import JOBS
 from treadle.testing.bus import NAMESPACE
 
 REGION, ACCOUNT = "local", "000000000000"
@@ -17,7 +18,7 @@ _ABSENT = ("TREADLE_ENGINE_ID", "TREADLE_PROJECT")
 
 _OMITTED = object()
 _VARIABLE = re.compile(r"\$\{(!?)([\w:.]+)\}")
-_ENTRY = re.compile(r"/jobs/(\w+)")
+_ENTRY = re.compile(r"/((?:jobs|pools)/\w+)")
 
 
 def read_template(
@@ -77,15 +78,15 @@ class Template:
             properties = resource.get("Properties") or {}
             if str(properties.get("CodeUri", "")).rstrip("/") == folder:
                 given = {**shared, **self._variables(properties)}
-                found = {name: self._resolved(name, value) for name, value in given.items()}
+                found = {name: self._resolved(f"The variable {name}", value) for name, value in given.items()}
                 return {name: _text(value) for name, value in found.items() if value is not _OMITTED}
         return None
 
-    def _resolved(self, name: str, value: Any) -> Any:
+    def _resolved(self, what: str, value: Any) -> Any:
         try:
             return self._value(value)
         except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            msg = f"The variable {name} in template.yaml cannot be resolved: {error!r}. Correct its value there."
+            msg = f"{what} in template.yaml cannot be resolved: {error!r}. Correct its value there."
             raise SettingsError(msg) from error
 
     @property
@@ -95,11 +96,25 @@ class Template:
 
     def jobs(self) -> Iterator[str]:
         """Yield the names of the jobs that the template registers."""
+        for path, _ in self._registered():
+            folder, _, name = path.partition("/")
+            if folder == JOBS:
+                yield name
+
+    def entries(self) -> dict[str, str]:
+        """Return the registry entries of jobs and pools, by their paths, such as "jobs/load".
+
+        Raises:
+            SettingsError: if a value cannot be resolved.
+        """
+        return {path: _text(self._resolved(f"The entry {path}", value)) for path, value in self._registered()}
+
+    def _registered(self) -> Iterator[tuple[str, Any]]:
         for resource in self._resources.values():
-            if resource.get("Type") == "AWS::SSM::Parameter":
-                found = _ENTRY.search(str((resource.get("Properties") or {}).get("Name", "")))
-                if found:
-                    yield found[1]
+            properties = resource.get("Properties") or {}
+            found = _ENTRY.search(str(properties.get("Name", "")))
+            if found and resource.get("Type") == "AWS::SSM::Parameter":
+                yield found[1], properties.get("Value", "")
 
     @staticmethod
     def _variables(properties: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -219,13 +219,13 @@ class Assembly:
 
         return lazy(make)
 
-    def pool_checks(self, launches: Queue, dispatches: Queue | None) -> PoolChecks:
+    def pool_checks(self, launches: Queue, dispatches: Queue | None, jobs: Jobs) -> PoolChecks:
         """Build what checks pools."""
         from treadle.engine.pools.pool_checks import PoolChecks
 
         stores = self.stores
         granter = self.granter(launches)
-        return PoolChecks(stores.pools, stores.runs, self.pools, granter, self.clock, dispatches)
+        return PoolChecks(stores.pools, stores.runs, self.pools, jobs, granter, self.clock, dispatches)
 
     def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
         """Build the launcher of runs."""
@@ -324,7 +324,7 @@ class Assembly:
             late_sensors,
             self.namespace,
             self.backfiller(launches, jobs),
-            self.pool_checks(launches, dispatches),
+            self.pool_checks(launches, dispatches, jobs),
         )
 
     def engine_check(self, engine_id: str) -> EngineCheck:

@@ -29,7 +29,6 @@ from treadle.entrypoints.handler import (
 from treadle.entrypoints.streams import Record, is_queue_batch, process_stream, with_tries
 from treadle.model.runs import Reached, Run
 from treadle.ports.pools import PoolStore
-from treadle.ports.runs import RunStore
 from treadle.ports.system import IdGenerator, Queue
 
 
@@ -42,7 +41,6 @@ class PublisherParts:
         read: decodes a run from an image in the runs table's stream.
         inbox: the queue of events to publish later.
         dispatches: DISPATCH's queue, where ends of a backfill's runs and changes of pools are reported.
-        runs: stores run records.
         pools: stores the notes of queues.
         tokens: generates their tokens.
     """
@@ -51,7 +49,6 @@ class PublisherParts:
     read: Callable[[dict[str, dict[str, Any]]], Run]
     inbox: Inbox
     dispatches: Queue
-    runs: RunStore
     pools: PoolStore
     tokens: IdGenerator
 
@@ -69,7 +66,7 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     engine = assembly(settings)
     stores, publisher = engine.stores, engine.publisher(bus)
     pools = lazy(lambda: stores.pools)
-    return PublisherParts(publisher, stores.runs.read, inbox, dispatches, stores.runs, pools, engine.ids)
+    return PublisherParts(publisher, stores.runs.read, inbox, dispatches, pools, engine.ids)
 
 
 def publisher() -> Handler:
@@ -92,10 +89,8 @@ def publisher() -> Handler:
 
 def publish_message(parts: PublisherParts, request: PublishRequest) -> None:
     """Publish statuses of a run again."""
-    published = parts.publisher.publish_again(request.run_id, request.event_ids)
-    run = parts.runs.get(request.run_id)
-    if run is not None:
-        _report_pools(parts, run.pools, [run.waiting.pool] if run.waiting else ())
+    run, published = parts.publisher.publish_again(request.run_id, request.event_ids)
+    _report_pools(parts, run.pools, [run.waiting.pool] if run.waiting else ())
     extra = {"step": "publish", "run_id": request.run_id}
     logger().info(f"Published {published} statuses again", extra=extra)
 
@@ -113,6 +108,8 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
         return {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
 
     answer = process_stream(records, read, unreadable, parts.inbox)
+    # First, as runs wait for it, and for events only sensors do.
+    granted = _grant_slots(parts, readable)
     published = len(changes)
     try:
         with_tries(lambda: parts.publisher.publish(changes), final=StoreThrottledError)
@@ -133,7 +130,6 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
     if published:
         count(metric_names.STATUSES_PUBLISHED, published)
     _advance_backfills(parts, changes)
-    granted = _grant_slots(parts, readable)
     return granted if granted["batchItemFailures"] else answer
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
-from treadle.definitions.bounds import MAX_MESSAGE, MAX_NAME, fit, fit_some
-from treadle.model.runs import Run
+from treadle.definitions.bounds import MAX_MESSAGE, fit_some
+from treadle.model.runs import KEPT_EDITS, OperatorEdit, Run
 
 BACKFILL_TAG = "dagster/backfill"
 
@@ -20,8 +20,6 @@ MAX_PARTITIONS = 100_000
 
 MAX_ATTEMPTS = 255
 """The maximum number of a partition's attempts that a backfill counts."""
-
-KEPT_EDITS = 20
 
 PAGE_SIZE = 100
 """How many partitions are stored together."""
@@ -72,24 +70,6 @@ class BackfillPartition:
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillEdit:
-    """What an operator did to a backfill.
-
-    Attributes:
-        at: when.
-        by: the operator.
-        action: such as "paused".
-    """
-
-    at: int
-    by: str
-    action: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by", fit(self.by, MAX_NAME))
-
-
-@dataclass(frozen=True, slots=True)
 class Backfill:
     """A named set of runs of one job, one for each of its partitions.
 
@@ -121,7 +101,7 @@ class Backfill:
     attempts: bytes
     status: BackfillStatus = BackfillStatus.REQUESTED
     problem: str | None = None
-    edits: tuple[BackfillEdit, ...] = ()
+    edits: tuple[OperatorEdit, ...] = ()
     next_at: int | None = None
     revision: int = 0
 
@@ -174,7 +154,7 @@ class Backfill:
         all_succeeded = self.count(PartitionState.SUCCESS) == self.total
         return BackfillStatus.COMPLETED_SUCCESS if all_succeeded else BackfillStatus.COMPLETED_FAILED
 
-    def edited(self, edit: BackfillEdit, *, status: BackfillStatus | None = None) -> "Backfill":
+    def edited(self, edit: OperatorEdit, *, status: BackfillStatus | None = None) -> "Backfill":
         """Return the backfill after an operator's edit; it is due at once."""
         edited = replace(
             self,

@@ -118,6 +118,7 @@ class JobTarget:
         exists: whether the target exists; None if that could not be checked.
         error: the error that AWS reports.
         role: the role that was assumed for the check; "" for none.
+        retries: how often the target itself starts a run again that has failed; 0 if never, or if that is unknown.
     """
 
     job: str
@@ -126,6 +127,7 @@ class JobTarget:
     exists: bool | None = None
     error: str = ""
     role: str = ""
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

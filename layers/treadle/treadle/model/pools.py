@@ -60,11 +60,13 @@ class Slot:
         pool: the pool's key.
         number: from 1 to the limit; `BEYOND` for a run that was under way before it was in the pool.
         attempt: the number of the attempt that holds it.
+        granted_at: when it was granted; 0 if it was not, as it is beyond the limit.
     """
 
     pool: str
     number: int
     attempt: int
+    granted_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
+KEPT_EDITS = 20
+"""The number of operators' edits that a run or a backfill keeps, the latest."""
+
 MAX_STEPS = 10
 """The maximum number of a run's failed steps in its record."""
 
@@ -155,6 +158,24 @@ class RetryGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorEdit:
+    """What an operator did to a run or a backfill.
+
+    Attributes:
+        at: when.
+        by: the operator.
+        action: in the past tense, such as "paused".
+    """
+
+    at: int
+    by: str
+    action: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by", fit(self.by, MAX_NAME))
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a run failed.
 
@@ -215,6 +236,7 @@ class Run:
         policy_retries: how many of its last attempts its retry policy has started, since it was requested or rerun.
         retry_at: when its retry policy starts the next attempt; None if none follows.
         allowances: the retry grants.
+        edits: what operators did besides that, the latest last; the last twenty.
         reached: all statuses reached, by attempt and retry.
         claim: the right to start the current attempt.
         pending_start: a start of the current attempt that may have reached its target; None if there is none.
@@ -261,6 +283,7 @@ class Run:
     policy_retries: int = 0
     retry_at: int | None = None
     allowances: tuple[RetryGrant, ...] = ()
+    edits: tuple[OperatorEdit, ...] = ()
     reached: Reached = field(default_factory=dict)
     claim: Claim | None = None
     pending_start: PendingStart | None = None
@@ -288,6 +311,10 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "updated_at", max(self.updated_at, self.created_at))
+
+    def edited(self, at: int, by: str, action: str) -> "Run":
+        """Return the run with another edit of an operator."""
+        return replace(self, edits=(*self.edits, OperatorEdit(at, by, action))[-KEPT_EDITS:])
 
     @property
     def place(self) -> PoolWait | None:

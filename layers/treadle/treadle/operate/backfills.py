@@ -16,13 +16,12 @@ from treadle.model.backfills import (
     NAME,
     PAGE_SIZE,
     Backfill,
-    BackfillEdit,
     BackfillPartition,
     BackfillStatus,
     PartitionState,
     parse_page_token,
 )
-from treadle.model.runs import Run
+from treadle.model.runs import OperatorEdit, Run
 from treadle.operate.runs import RunOperations
 from treadle.ports.backfills import BackfillStore
 from treadle.ports.system import Clock, Queue
@@ -180,7 +179,7 @@ class BackfillOperations:
             created_at=now,
             states=bytes([PartitionState.WAITING.byte]) * total,
             attempts=b"\x01" * total,
-            edits=(BackfillEdit(now, by, "started"),),
+            edits=(OperatorEdit(now, by, "started"),),
             next_at=now,
         )
         existing = self._backfills.create(backfill, partitions)
@@ -406,7 +405,7 @@ class BackfillOperations:
         self, name: str, by: str, action: str, change: Callable[[Backfill], Backfill], reason: str
     ) -> BackfillChange:
         """Apply an operator's edit under the record's revision; a repeated one changes nothing."""
-        backfill, edit = self.get(name), BackfillEdit(self._clock.now(), by, action)
+        backfill, edit = self.get(name), OperatorEdit(self._clock.now(), by, action)
         while True:
             changed = change(backfill)
             if changed == backfill:

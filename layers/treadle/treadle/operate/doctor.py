@@ -26,6 +26,7 @@ from treadle.operate.findings import (
     of_denial,
     of_held,
     of_lost,
+    of_own_retries,
     of_pool,
     of_pools,
     of_secret,
@@ -131,6 +132,7 @@ class Doctor:
         sensors = self._deployment.sensors().values()
         found = _of_snapshot(_without_resting(snapshot, views, sensors), in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
+        findings += self._of_own_retries(snapshot)
         findings += [*of_unknown_jobs(sensors, snapshot), *of_holders(snapshot.holders, sensors)]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(snapshot) if each.check not in wrong]
@@ -253,6 +255,21 @@ class Doctor:
             says = f"{len(names)} are unfinished, and none of them is paused or blocked."
             yield Finding(BACKFILLS, BACKFILLS, Severity.OK, says)
 
+    def _of_own_retries(self, snapshot: HealthSnapshot) -> Iterator[Finding]:
+        """Find jobs whose targets start failed runs again by themselves, although Treadle limits or retries them."""
+        retrying = [each for each in snapshot.targets if each.retries]
+        if not retrying:
+            return
+        limited = frozenset[str]() if self._registrations is None else self._registrations.limited_jobs()
+        checks = [
+            self._overview.loads.check(each)
+            for each in self._deployment.sensors().values()
+            if not each.problem
+        ]
+        retried = {str(job) for each in checks for job in _listed(each.described.get("retried_jobs"))}
+        for target in retrying:
+            yield from of_own_retries(target, limited, retried)
+
     def _of_pools(self) -> Iterator[Finding]:
         """Find what keeps runs from starting that wait for a pool, besides other runs."""
         if self._pools is None:
@@ -266,13 +283,17 @@ class Doctor:
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:
     """Report jobs that the code may request without a grant; a tick that does so fails."""
-    jobs = described.get("jobs")
-    missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
+    missing = sorted({str(job) for job in _listed(described.get("jobs"))} - set(sensor.jobs))
     if not missing:
         return None
     message = f"Its code may request {', '.join(missing)}, which the deployment does not let it start."
     advice = f"Add {', '.join(missing)} to the sensor's jobs in project {sensor.project}, and deploy."
     return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, message, advice)
+
+
+def _listed(value: object) -> list[object]:
+    """Return a list from a function's description, which may be of an earlier version of Treadle."""
+    return value if isinstance(value, list) else []
 
 
 def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
-        kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "pool", "claim", "launch",
+        kind: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "edit", "pool", "claim", "launch",
             "cancel", "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
@@ -111,6 +111,8 @@ def add_run(explanation: ExplanationBuilder, run: Run) -> None:
     explanation.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
     for each in run.allowances:
         explanation.add("allowance", each.at, f"attempt {each.attempts} allowed by {each.by}")
+    for edit in run.edits:
+        explanation.add("edit", edit.at, f"{edit.by} {edit.action}")
     if run.waiting is not None:
         waits = f"attempt {run.attempt} waits for a slot of pool {run.waiting.pool}"
         explanation.add("pool", run.waiting.since, waits)

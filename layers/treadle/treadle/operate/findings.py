@@ -245,6 +245,28 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         yield Finding("jobs", target.job, Severity.PROBLEM, message, advice)
 
 
+def of_own_retries(
+    target: JobTarget, limited: Collection[str], retried: Collection[str]
+) -> Iterator[Finding]:
+    """Find a job whose target starts failed runs again by itself, although Treadle limits or retries them.
+
+    Args:
+        target: the job's target.
+        limited: the jobs whose runs are in a pool.
+        retried: the jobs that have a retry policy.
+    """
+    why = [
+        *(["its runs are in a pool, and a retry starts without a slot"] * (target.job in limited)),
+        *(["its retry policy starts them again, too"] * (target.job in retried)),
+    ]
+    if target.retries and why:
+        message = (
+            f"Glue starts its failed runs again by itself (MaxRetries is {target.retries}): {'; '.join(why)}."
+        )
+        advice = f"Set MaxRetries of {target.address} to 0, and leave retries to a retry policy of the job."
+        yield Finding("jobs", target.job, Severity.PROBLEM, message, advice)
+
+
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot) -> Iterator[Finding]:
     """Find sensors that wait for runs of jobs that are not registered.
 

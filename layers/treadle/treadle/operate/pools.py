@@ -18,6 +18,7 @@ from treadle.model.pools import (
     Holder,
     Overlap,
     PoolState,
+    Slot,
     Waiter,
     declared_name,
     in_turn,
@@ -333,17 +334,18 @@ class PoolOperations:
         reason = f"The limit of pool {name} is {before.limit}, as declared."
         return self._edited(after, name, before.override is not None, reason)
 
-    def free(self, run_id: str) -> RunEdit:
+    def free(self, run_id: str, by: str) -> RunEdit:
         """Free the slots of a run's attempts that may or may not have ended, as the operator knows that they have.
 
         Args:
             run_id: the run.
+            by: the operator.
 
         Raises:
             CommandRefusedError: if there is no such run, or it holds slots because it is in progress.
             StoreError: if a store did not respond.
         """
-        before = self._run(run_id)
+        before, now = self._run(run_id), self._clock.now()
 
         def freed(current: Run) -> Run:
             changed = without_slots_in_doubt(current)
@@ -353,21 +355,23 @@ class PoolOperations:
                     f"it ends. To end it: treadle run cancel {run_id}"
                 )
                 raise CommandRefusedError(msg)
-            return changed
+            gone = _pools_of(slots_in_doubt(current))
+            return changed.edited(now, by, f"freed its slots in doubt of {gone}") if gone else current
 
         after = update_with_optimistic_lock(self._runs, before, freed)
-        gone = sorted({slot.pool for slot in before.slots if slot not in after.slots})
-        if after.slots == before.slots:
+        gone = [slot for slot in before.slots if slot not in after.slots]
+        if not gone:
             return RunEdit(after, False, f"Run {run_id} holds no slots.")
-        pools = f"pool{'s' if len(gone) > 1 else ''} {', '.join(gone)}"
-        return RunEdit(after, True, f"The slots that run {run_id} held in doubt are free: {pools}.")
+        reason = f"The slots that run {run_id} held in doubt are free: {_pools_of(gone)}."
+        return RunEdit(after, True, reason)
 
-    def set_priority(self, run_id: str, priority: int) -> RunEdit:
+    def set_priority(self, run_id: str, priority: int, by: str) -> RunEdit:
         """Move a run in the queue of its pool: the highest priority starts first, then the longest wait.
 
         Args:
             run_id: the run.
             priority: its priority from now on.
+            by: the operator.
 
         Raises:
             CommandRefusedError: if there is no such run, or it does not wait for a pool.
@@ -381,9 +385,12 @@ class PoolOperations:
                     "changed."
                 )
                 raise CommandRefusedError(msg)
-            return with_priority(current, priority)
+            changed = with_priority(current, priority)
+            return (
+                changed if changed == current else changed.edited(now, by, f"set its priority to {priority}")
+            )
 
-        before = self._run(run_id)
+        before, now = self._run(run_id), self._clock.now()
         after = update_with_optimistic_lock(self._runs, before, moved)
         is_new = after.revision != before.revision
         verb = "is" if is_new else "was already"
@@ -455,6 +462,12 @@ class PoolOperations:
 
 def _unknown(name: str, states: Collection[str]) -> str:
     return f"Pool {name!r} does not exist. Declared pools: {', '.join(sorted(states)) or 'none'}"
+
+
+def _pools_of(slots: Collection[Slot]) -> str:
+    """Return the names of the pools of these slots, such as "pools a, b"; "" without slots."""
+    names = sorted({slot.pool for slot in slots})
+    return f"pool{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
 
 
 def _ending(runs: Collection[Run]) -> list[tuple[Run, str]]:

@@ -52,6 +52,15 @@ class Registrations:
         found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
         return {name: problems for name, problems in found.items() if problems}
 
+    def limited_jobs(self) -> frozenset[str]:
+        """Return the jobs all of whose runs are in a declared pool.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        registry = self.registered()
+        return frozenset(name for name in registry.jobs if registry.pools_of(name, {}))
+
     def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
         """Return all problems of the registry, or that it is in order.
 

@@ -240,7 +240,7 @@ class RunOperations:
         if self._role(run) and self._engine is not None:
             answer = self._engine.cancel(run_id, by)
             return RunEdit(self._run(run_id), answer.is_new, answer.reason)
-        return self._cancel_at_target(run, now)
+        return self._cancel_at_target(run, by, now)
 
     def refresh(self, run_id: str) -> RunEdit:
         """Query a run's target for its status and record it, as RECONCILE does when reports are missing.
@@ -293,7 +293,7 @@ class RunOperations:
     def _settings(self, run: Run) -> JobSettings:
         return self._jobs.get(run.job) or JobSettings(run.job, "", "", "?")
 
-    def _cancel_at_target(self, run: Run, now: int) -> RunEdit:
+    def _cancel_at_target(self, run: Run, by: str, now: int) -> RunEdit:
         target, found = self._find(run, now)
         target.cancel(found.external_id, self._role(run))
         report = Report(
@@ -305,7 +305,11 @@ class RunOperations:
             external_id=found.external_id,
             target=found.target,
         )
-        run = update_with_optimistic_lock(self._runs, run, lambda current: fold(current, report))
+
+        def requested(current: Run) -> Run:
+            return fold(current, report).edited(now, by, f"canceled attempt {report.attempt}")
+
+        run = update_with_optimistic_lock(self._runs, run, requested)
         return RunEdit(
             run,
             True,

@@ -11,7 +11,7 @@ from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
-from treadle.engine.publish.publisher import statuses_reached
+from treadle.engine.publish.publisher import changed_pools, statuses_reached
 from treadle.model.messages import BusEvent
 from treadle.model.runs import Run
 from treadle.testing.tables import InMemoryTables
@@ -70,13 +70,17 @@ class BusReader:
         records = [bus_record(event) for event in self.bus.events if event.kind == RUN_STATUS_CHANGED]
         return [each for each in records if isinstance(each, RunStatusEvent)]
 
-    def publish(self) -> None:
-        """Publish the statuses that runs have reached since the last call."""
+    def publish(self) -> list[str]:
+        """Publish the statuses that runs have reached since the last call; return the pools that these runs have changed."""
+        changed: dict[str, None] = {}
         for run in list(self._tables.runs.values()):
             before = self.published.get(run.run_id)
             if before is not run:  # Records are immutable: the same object has no new status.
                 self.published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
+                freed, joined = changed_pools(before, run)
+                changed.update(dict.fromkeys((*freed, *joined)))
+        return list(changed)
 
 
 def bus_record(event: BusEvent) -> BusRecord:

@@ -13,7 +13,6 @@ from treadle.definitions.errors import StoreError
 from treadle.model.backfills import (
     PAGE_SIZE,
     Backfill,
-    BackfillEdit,
     BackfillPartition,
     BackfillStatus,
     PartitionState,
@@ -22,6 +21,7 @@ from treadle.model.backfills import (
     parse_page_token,
 )
 from treadle.model.records import each_readable, integer, reader, text, texts
+from treadle.model.runs import OperatorEdit
 
 PREFIX = "backfill#"
 """The beginning of the keys of all these items: no run id has a `#`."""
@@ -213,7 +213,7 @@ _FIELDS = (
     Field("created_at", integer),
     Field("status", BackfillStatus, attrgetter("value")),
     Field("problem", encode=or_none),
-    several("edits", BackfillEdit, at=integer, by=text, action=text),
+    several("edits", OperatorEdit, at=integer, by=text, action=text),
     Field("next_at", whole),
 )
 _read = reader(_backfill_of, named("backfill", "run_id"))

@@ -163,6 +163,7 @@ class RunModel(Model):
     policy_retries = NumberAttribute(null=True)
     retry_at = NumberAttribute(null=True)
     allowances = JSONAttribute(null=True)
+    edits = JSONAttribute(null=True)
     reached = JSONAttribute()
     claim_token = UnicodeAttribute(null=True)
     claim_expires = NumberAttribute(null=True)

@@ -29,6 +29,7 @@ class TargetCheck:
         request: converts the address to the method's arguments.
         gone: the service's codes for a missing resource.
         is_there: returns whether the response shows the target.
+        retries: returns how often the target itself starts a failed run again.
     """
 
     action: str
@@ -37,6 +38,7 @@ class TargetCheck:
     request: Callable[[str], Mapping[str, Any]]
     gone: tuple[str, ...]
     is_there: Callable[[Mapping[str, Any]], bool] = bool
+    retries: Callable[[Mapping[str, Any]], int] = lambda _: 0
 
 
 def _queue(arn: str) -> Mapping[str, Any]:
@@ -59,6 +61,7 @@ CHECKS: Mapping[str, TargetCheck] = {
         "get_job",
         lambda arn: {"JobName": arn.rpartition("/")[2]},
         ("EntityNotFoundException",),
+        retries=lambda answer: int(answer["Job"].get("MaxRetries") or 0),
     ),
     "batch": TargetCheck(
         "batch:DescribeJobDefinitions",
@@ -101,29 +104,29 @@ CHECKS: Mapping[str, TargetCheck] = {
 
 
 def check_target(settings: JobSettings, roles: Roles) -> dict[str, Any]:
-    """Check a job's target: `exists` and `trouble`; `error` if that is unknown.
+    """Check a job's target: `exists`, `trouble` and `retries`; `error` if that is unknown.
 
     Args:
         settings: the job's.
         roles: provides the credentials of its role.
     """
     try:
-        exists, problem = _found(settings, roles)
+        exists, problem, retries = _found(settings, roles)
     except (ClientError, BotoCoreError, LaunchError) as error:
         return {"error": f"{error}"[:_SHOWN]}
-    return {"exists": exists, "trouble": problem}
+    return {"exists": exists, "trouble": problem, "retries": retries}
 
 
-def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
+def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str, int]:
     check = CHECKS[settings.target]
     try:
         answer = _query(check, settings, roles)
     except ClientError as error:
         if code_of(error) not in check.gone:
             raise
-        return False, str(error)[:_SHOWN]
+        return False, str(error)[:_SHOWN], 0
     is_there = check.is_there(answer)
-    return is_there, "" if is_there else "It is not active."
+    return is_there, "" if is_there else "It is not active.", check.retries(answer)
 
 
 def _query(check: TargetCheck, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
@@ -148,8 +151,8 @@ def target_probe(settings: JobSettings) -> Probe:
 
     def check() -> Iterator[JobTarget]:
         named = (settings.job, settings.arn, settings.parameter)
-        exists, problem = _found(settings, Roles()) if settings.arn else (False, "")
-        yield JobTarget(*named, exists, problem)
+        exists, problem, retries = _found(settings, Roles()) if settings.arn else (False, "", 0)
+        yield JobTarget(*named, exists, problem, retries=retries)
 
     return Probe("jobs", f"the target of job {settings.job}", CHECKS[settings.target].action, check)
 
@@ -173,6 +176,7 @@ def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
             result = found.get(each.job, {"error": "RECONCILE does not know this job yet."})
             problem = str(result.get("error") or result.get("trouble") or "")
             exists = None if "error" in result else bool(result.get("exists"))
-            yield JobTarget(each.job, each.arn, each.parameter, exists, problem, each.role)
+            retries = int(result.get("retries") or 0)
+            yield JobTarget(each.job, each.arn, each.parameter, exists, problem, each.role, retries)
 
     return Probe("jobs", _WITH_ROLES, "lambda:InvokeFunction", check)

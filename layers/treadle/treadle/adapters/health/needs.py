@@ -223,7 +223,8 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     ended = {"dynamodb:LeadingKeys": [ended_runs_key(_ANYTHING)]}
     yield Need("publish", "PublishRole", arns.table("EVENTS"), _APPENDING, ended)
     yield Need("reconcile", "ReconcileRole", f"{arns.table('TICKS')}/index/pending", ("dynamodb:Query",))
-    yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/watched", ("dynamodb:Query",))
+    for index in ("watched", "by_job"):
+        yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/{index}", ("dynamodb:Query",))
     yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
     yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))

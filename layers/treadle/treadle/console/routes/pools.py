@@ -47,13 +47,14 @@ def reset_limit(request: ApiRequest) -> Json:
 
 def free_slots(request: ApiRequest) -> Json:
     """Free the slots of attempts in doubt."""
-    edit = request.parts.pools.free(request.path["run_id"])
+    edit = request.parts.pools.free(request.path["run_id"], request.caller.name)
     return {"is_new": edit.is_new, "reason": edit.reason}
 
 
 def set_priority(request: ApiRequest) -> Json:
     """Move a run in its queue."""
-    edit = request.parts.pools.set_priority(request.path["run_id"], request.body["priority"])
+    run_id, priority = request.path["run_id"], request.body["priority"]
+    edit = request.parts.pools.set_priority(run_id, priority, request.caller.name)
     return {"is_new": edit.is_new, "reason": edit.reason}
 
 

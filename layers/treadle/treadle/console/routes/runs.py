@@ -33,6 +33,7 @@ _LEFT_OUT = {
     "run_config",
     "tags",
     "allowances",
+    "edits",
     "cancellations",
     "reached",
     "reactions",

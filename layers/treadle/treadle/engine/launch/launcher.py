@@ -377,9 +377,11 @@ class Launcher:
         return Outcome(Decision.DELAYED, later.reason, run.launch_id)
 
     def _wait(self, run: Run) -> int:
-        """Return the seconds to the next try: half the run's wait so far, minus jitter."""
+        """Return the seconds to the next try: half the run's wait for its target so far, minus jitter."""
         queued = run.reached[f"{run.attempt}/0"][Status.QUEUED.value]
-        waited = (self._clock.now() - queued) / 2_000
+        granted = [slot.granted_at for slot in run.slots if slot.attempt == run.attempt]
+        granted += [start.at for start in run.starts]
+        waited = (self._clock.now() - max([queued, *granted])) / 2_000
         chance = zlib.crc32(run.claim.token.encode() if run.claim else b"") / 2**32
         return int(min(MAX_DELAY_SECONDS, max(RETRY_SECONDS, waited)) * (1 - chance / 2))
 

@@ -245,11 +245,12 @@ class Granter:
     ) -> Run:
         """Return a waiting run that is to be launched, with a slot of each pool that it needs.
 
-        In a queue that takes turns, the record names its turn, which the store notes as the last one. If this process dies before it sends the launch message, RECONCILE does.
+        In a queue that takes turns, the record names its turn, which the store notes as the last one. If this process
+        dies before it sends the launch message, RECONCILE does.
         """
         now, of_starts = self._clock.now(), {pool for pool in numbers if is_of_starts(pool)}
         slots = tuple(
-            Slot(pool, number, run.attempt) for pool, number in numbers.items() if pool not in of_starts
+            Slot(pool, number, run.attempt, now) for pool, number in numbers.items() if pool not in of_starts
         )
         own = pool_of_job(run.job)
         overlap = self._pool(known, own).overlap if own in numbers else run.overlap

@@ -1,7 +1,7 @@
 """What RECONCILE does for concurrency pools: opens those that jobs have joined, and looks at queues."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import StoreError
@@ -13,6 +13,7 @@ from treadle.engine.record.pool_slots import is_in_doubt, with_pools
 from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.registry.registry_cache import Pools
 from treadle.model.pools import MAX_COUNTED, PoolState, Waiter, is_of_starts, pool_name, start_times
+from treadle.model.run_queries import MOST_SCANNED
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
@@ -62,7 +63,7 @@ class PoolsChecked:
 
     Attributes:
         granted: runs that a slot was granted to.
-        entered: runs in progress that were entered as holders of slots beyond the limit.
+        entered: runs in progress or in doubt that were entered as holders of slots beyond the limit.
         in_doubt: slots that others wait for, and whose holder may or may not have ended.
         overdue: runs that hold slots others wait for, and are to be checked at their target.
         queues: the pools in which runs wait.
@@ -84,6 +85,7 @@ class PoolChecks:
         pools: stores pools.
         runs: stores run records.
         of_run: which pools a run is in, as declared now.
+        jobs: the names of the registered jobs.
         granter: grants slots.
         clock: the clock.
         dispatches: DISPATCH's queue, for messages to grant what is free before the next pass; None to leave them out.
@@ -94,6 +96,7 @@ class PoolChecks:
         pools: PoolStore,
         runs: RunStore,
         of_run: Pools,
+        jobs: Collection[str],
         granter: Granter,
         clock: Clock,
         dispatches: Queue | None = None,
@@ -101,6 +104,7 @@ class PoolChecks:
         self._pools = pools
         self._runs = runs
         self._of_run = of_run
+        self._jobs = jobs
         self._granter = granter
         self._clock = clock
         self._dispatches = dispatches
@@ -151,7 +155,7 @@ class PoolChecks:
         self._dispatches.send([GrantRequest(key).to_json() for _ in delays], delay_seconds=delays)
 
     def _open(self, due: Collection[PoolState], ends_at: int) -> int:
-        """Enter the runs in progress that are in these pools as holders of slots; then open the pools."""
+        """Enter the runs of these pools that are in progress or in doubt as holders of slots; then open the pools."""
         entered, token = 0, None
         while True:
             run_ids, token = self._runs.in_progress(PAGE, token)
@@ -161,9 +165,26 @@ class PoolChecks:
                 break
             if self._clock.now() >= ends_at:
                 return entered  # They stay closed, and the next pass begins again.
+        for job in self._members({each.name for each in due}):
+            if self._clock.now() >= ends_at:
+                break  # It is not known that those in doubt are in progress.
+            entered += self._enter_in_doubt(job)
         for each in due:
             self._pools.open(each)
         return entered
+
+    def _members(self, pools: Set[str]) -> Collection[str]:
+        """Return the jobs whose runs are in one of these pools; all jobs if tags decide that."""
+        by_job = {job: pools & set(self._of_run.of(job, {})) for job in self._jobs}
+        if pools - set().union(*by_job.values()):
+            return self._jobs
+        return [job for job, found in by_job.items() if found]
+
+    def _enter_in_doubt(self, job: str) -> int:
+        """Enter the runs of a job that may or may not have ended, as far as its latest runs show them."""
+        page = self._runs.page(job=job, statuses={Status.FAILURE}, limit=MOST_SCANNED)
+        names = [run.run_id for run in page.runs if run.failure is not None and run.failure.assumed]
+        return sum(map(self._enter, self._runs.get_many(names).values()))
 
     def _enter(self, run: Run) -> bool:
         if run.status is Status.QUEUED and run.pending_start is None:

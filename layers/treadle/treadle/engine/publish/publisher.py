@@ -91,8 +91,8 @@ class Publisher:
             [run_status_changed(each, self._namespace, numbers.get(each.event_id, 0)) for each in changes]
         )
 
-    def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> int:
-        """Publish statuses of a run again; return how many.
+    def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> tuple[Run, int]:
+        """Publish statuses of a run again; return its record, and how many.
 
         Args:
             run_id: the run's id.
@@ -107,7 +107,7 @@ class Publisher:
             raise UnknownEventError(f"There is no run {run_id} to publish.")
         changes = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
         self.publish(changes)
-        return len(changes)
+        return run, len(changes)
 
 
 def _numbered(reached: RunStatusChange) -> AssetEvent:

@@ -105,16 +105,16 @@ def with_slots(run: Run) -> Run:
 
 
 def with_pools(run: Run, pools: tuple[str, ...]) -> Run:
-    """Return a run in progress that also is in these pools, which were declared after it had been created.
+    """Return a run that also is in these pools, which were declared after it had been created.
 
-    It holds slots of theirs beyond the limit.
+    If it is in progress, or may be, it holds slots of theirs beyond the limit; otherwise, it is returned as it is.
 
     Args:
         run: the record.
         pools: the keys of the pools.
     """
     added = tuple(pool for pool in pools if pool not in run.pools)
-    if not added or run.status.is_finished:
+    if not added or _is_over(run, run.attempt):
         return run
     slots = (*run.slots, *_beyond(added, run.attempt))
     return replace(run, pools=tuple(sorted((*run.pools, *added))), slots=slots)

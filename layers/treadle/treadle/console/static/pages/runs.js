@@ -21,6 +21,7 @@ import {
   Text,
   Time,
 } from '../components.js';
+import {CancelShown} from './cancel_shown.js';
 import {Free, Priority, poolLink} from './pools.js';
 import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
@@ -93,6 +94,7 @@ export function RunList({fixed, query, at, showsSensor = false}) {
         value=${query.status ?? ''}
         onChange=${(status) => turn({status, before: undefined})}
       />
+      ${page.data && html`<${CancelShown} runs=${page.data.runs} done=${page.refresh} />`}
     </div>
     <${Loaded} of=${page} what="runs">
       ${({runs, next}) => html`
@@ -273,6 +275,17 @@ function RunDetail({run, done}) {
           ${run.allowances.map(
             (each) =>
               html`<li key=${each.at}>Attempt ${each.attempts} by <b>${each.by}</b>, <${Time} at=${each.at} /></li>`,
+          )}
+        </ul>
+      </section>`
+    }
+    ${
+      run.edits?.length > 0 &&
+      html`<section class="card">
+        <h2>What operators did</h2>
+        <ul class="plain">
+          ${run.edits.map(
+            (each, index) => html`<li key=${index}><b>${each.by}</b> ${each.action}, <${Time} at=${each.at} /></li>`,
           )}
         </ul>
       </section>`
