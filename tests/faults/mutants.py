@@ -1667,7 +1667,7 @@ MUTANTS = (
     Mutant(
         "wait for a slot counted as a wait for the target",
         "engine/launch/launcher.py",
-        "max(queued, *granted, 0)",
+        "max([queued, *granted])",
         "queued",
         (f"{POOL_CHECKS}throttled_start_is_tried_again_soon_however_long_the_run_waited_for_its_slot",),
     ),
