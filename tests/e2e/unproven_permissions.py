@@ -118,9 +118,9 @@ UNPROVEN = {
     ): "for the look for loops, which a warm function makes after fifteen runs of a sensor",
     (
         "ReconcileRole",
-        "RunsOfSensors",
+        "RunsOfSensorsAndJobs",
         "dynamodb:Query",
-    ): "for a tick of an S3 sensor that DISPATCH has lost, which this test does not lose",
+    ): "for a tick of an S3 sensor that DISPATCH has lost, and for a job that joins a pool, which this test has not",
     ("ReconcileRole", "Runs", "dynamodb:UpdateItem"): "for a record that cannot be read, which is marked",
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
     ("ScheduleRole", "Reconcile", "lambda:InvokeFunction"): SCHEDULED,
