@@ -34,7 +34,7 @@ BATCH_FAULTS = (Fault.HALF_KILLED, Fault.HALF_LOST)
 
 _READS = """
 after attempts between contract counts copy cursor describe due edits existing find get get_many has_changed_partitions
-holders in_progress is_dispatched key_states latest list list_by_sensor loop_hold loop_holds newest number_before numbered
+holders in_progress is_dispatched key_states last_turn latest list list_by_sensor loop_hold loop_holds newest number_before numbered
 page partitions pending poll_checkpoint queues read recent resolve state states unfinished waiters
 """
 
@@ -52,7 +52,7 @@ class InjectionResult:
 
     Attributes:
         injected: the number of plans of faults that were simulated.
-        same: the number of those that were not, because they equal a simulated one.
+        same: the number of further plans, each of which leaves the same state as a simulated one.
         violations: the violated invariants, with the fault points.
     """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.faults.injection import CALL_FAULTS
+from tests.faults.injection import CALL_FAULTS, READS
 from tests.faults.pool_scenarios import (
     CANCELED,
     PAIRED,
@@ -34,9 +34,6 @@ pytestmark = pytest.mark.timeout(6 * 3_600 if EVERY_FAULT else 600)
 NOT_IN_THE_SCENARIOS = {
     "PoolStore.declare": "called by the deployment, which test_registry_sync.py covers",
 }
-
-READS = {"get", "get_many", "page", "due", "in_progress", "waiters", "state", "states", "holders", "queues"}
-"""The methods that change nothing: a process that is killed there dies as if at its last write."""
 
 
 @dataclass(slots=True)
@@ -93,7 +90,8 @@ def distinct_calls(scenario: PoolScenario, plan: "dict[int, Fault] | None" = Non
 def is_possible(scenario: PoolScenario, fault: Fault, call: Call) -> bool:
     """Return whether a fault at a call is another than that at the call before it, and can happen."""
     if call.method in READS:
-        return fault in {Fault.PAUSE, Fault.THROTTLED}
+        # A process that is killed there dies as if at its last write.
+        return fault in {Fault.PAUSE, Fault.THROTTLED, Fault.ANSWER_LOST}
     # Without a token, a paused LAUNCH would exceed its time limit: another one has the claim by then.
     return fault is not Fault.PAUSE or call.step != "LAUNCH" or scenario.contract.token_ms is not None
 

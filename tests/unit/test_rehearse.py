@@ -347,5 +347,5 @@ def test_only_as_many_ticks_are_shown_as_wanted_and_only_those_in_the_range(root
     shown = rehearse(root, "--max", "1").stdout
     none = rehearsed(root, "--until", "2020-01-01T00:00:00Z")
 
-    assert "2 more ticks are not shown: use --max or --json." in shown.splitlines()
+    assert "2 more ticks not shown: use --max or --json." in shown.splitlines()
     assert none["ticks"] == {"same": 0, "different": 0, "unrehearsed": 0}

@@ -91,7 +91,7 @@ def test_what_waits_is_canceled_and_what_has_started_goes_on(stack: MemoryStack)
     done = stop("--cancel-queued", "--yes")
 
     assert done.exit_code == 0, done.output
-    assert "Sensor watch: 2 runs were canceled, and the held requests of 1 ticks dropped." in done.output
+    assert "Sensor watch: 2 runs canceled, and the held requests of 1 tick dropped." in done.output
     assert {key: run_of(stack, key).status.value for key in "abcde"} == {
         "a": "CANCELED",
         "b": "STARTED",
@@ -106,7 +106,7 @@ def test_what_waits_is_canceled_and_what_has_started_goes_on(stack: MemoryStack)
     assert dropped is not None
     assert dropped.by == "ada"
     again = stop("--cancel-queued")
-    assert "Sensor watch: 0 runs were canceled" in again.output
+    assert "Sensor watch: 0 runs canceled" in again.output
 
 
 def test_it_asks_first(stack: MemoryStack) -> None:

@@ -9,9 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import WebhookSecretError
-
-SSM = "ssm:"
-"""The prefix of the name of an SSM parameter; other names are of secrets in Secrets Manager."""
+from treadle.model.deployment import SSM
 
 _NONE_BEFORE = {"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"}
 

@@ -11,6 +11,7 @@ from treadle.cli.sample_event import arguments_of, is_selective, literal, sample
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.model.contract import PARTS
+from treadle.model.deployment import SSM
 from treadle.model.registry import CONTRACT
 
 MINUTE = 60
@@ -24,9 +25,6 @@ QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
 
 VERIFICATIONS = {"github": "HmacSignature", "stripe": "TimestampedSignature", "token": "BearerToken"}
 """How the sender of a webhook may authenticate itself, with the class that verifies it."""
-
-SSM_SECRET = "ssm:"  # noqa: S105 - a prefix
-"""The prefix of the name of a secret that is an SSM parameter; others are in Secrets Manager."""
 
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
@@ -309,8 +307,8 @@ class NewSensor:
         """Return how it verifies its sender, and what it may read for that."""
         name = VERIFICATIONS[self.verification]
         imported = sorted([name, "JobDefinition", "RunRequest", "WebhookSensorContext"])
-        is_parameter = self.secret.startswith(SSM_SECRET)
-        secret = self.secret.removeprefix(SSM_SECRET).partition("#")[0]
+        is_parameter = self.secret.startswith(SSM)
+        secret = self.secret.removeprefix(SSM).partition("#")[0]
         service, resource = (
             ("ssm", f"parameter/{secret.lstrip('/')}")
             if is_parameter

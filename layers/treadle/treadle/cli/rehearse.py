@@ -13,6 +13,7 @@ from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_json, exit_on_error, j
 from treadle.cli.recorded import range_options, recorded_ticks
 from treadle.cli.stack import deployed, source_options
 from treadle.cli.times import millis
+from treadle.definitions.bounds import counted
 from treadle.operate.masks import Masks
 from treadle.operate.rehearsal import (
     UNREHEARSED,
@@ -137,12 +138,13 @@ def _print(report: RehearsalReport, limit: int, failed: list[str]) -> None:
     for each in report.ticks[:limit]:
         _print_tick(each)
     if len(report.ticks) > limit:
-        echo(f"{len(report.ticks) - limit} more ticks are not shown: use --max or --json.")
+        echo(f"{counted(len(report.ticks) - limit, 'more tick')} not shown: use --max or --json.")
     if report.ticks:
         click.echo()
     total = report.same + len(report.ticks)
     echo(
-        f"{total} ticks: {report.same} the same, {report.different} different, {report.unrehearsed} cannot be rehearsed."
+        f"{counted(total, 'tick')}: {report.same} the same, {report.different} different, {report.unrehearsed} cannot "
+        "be rehearsed."
     )
     counts = ", ".join(f"{number} {kind}" for kind, number in report.counts.items() if number)
     echo(f"Requests: {report.same_requests} the same. Differences: {counts or 'none'}.")

@@ -258,21 +258,22 @@ def _found(
 ) -> "list[Run]":
     """Return the newest runs created between two times, up to the limit; `is_open` omits those that ended for good."""
     from treadle.model.run_queries import parse_place
+    from treadle.operate.paging import each_page
 
     oldest, newest = millis(since) if since else 0, millis(until) if until else math.inf
     found: list[Run] = []
-    before = None
-    while len(found) < limit:
-        page = runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=min(limit, 200))
+    size = min(limit, 200)
+    for page in each_page(
+        lambda before: runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=size)
+    ):
         found += [
             each
             for each in page.runs
             if oldest <= each.created_at < newest
             and not (is_open and each.status.is_finished and each.retry_at is None)
         ]
-        before = page.next
-        ended_at = parse_place(before) if before else None
-        if ended_at is None or ended_at[0] < oldest:
+        ended_at = parse_place(page.next) if page.next else None
+        if ended_at is None or ended_at[0] < oldest or len(found) >= limit:
             break
     return found[:limit]
 

@@ -23,6 +23,7 @@ from treadle.cli.output import (
 )
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME
+from treadle.definitions.bounds import counted
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.records import UNREADABLE
 
@@ -200,14 +201,13 @@ def _withdraw(
     outstanding = {name: withdrawals.outstanding(name) for name in sensors}
     runs, ticks = (sum(len(getattr(each, of)) for each in outstanding.values()) for of in ("runs", "ticks"))
     if (runs or ticks) and not yes:
-        click.confirm(
-            f"Cancel {runs} runs, and drop the held requests of {ticks} ticks?", abort=True, err=True
-        )
+        what = f"Cancel {counted(runs, 'run')}, and drop the held requests of {counted(ticks, 'tick')}?"
+        click.confirm(what, abort=True, err=True)
     found = {name: withdrawals.withdraw(name, each, by) for name, each in outstanding.items()}
     for name, each in found.items():
         if not as_json:
-            what = f"{len(each.canceled)} runs were canceled, and the held requests of {len(each.dropped)} ticks dropped"
-            echo(f"Sensor {name}: {what}.")
+            canceled, dropped = counted(len(each.canceled), "run"), counted(len(each.dropped), "tick")
+            echo(f"Sensor {name}: {canceled} canceled, and the held requests of {dropped} dropped.")
             for reason in each.refused.values():
                 echo(f"REFUSED: {reason}")
     return found

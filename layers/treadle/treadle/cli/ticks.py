@@ -12,6 +12,7 @@ from treadle.cli.recorded import range_options, recorded_ticks
 from treadle.cli.sensors import echo_asset_event, echo_partitions, echo_problems
 from treadle.cli.stack import by_option, caller_name, deployed, stack_option
 from treadle.cli.times import TIME, millis
+from treadle.definitions.bounds import counted
 from treadle.definitions.status import TickStatus
 from treadle.model.ticks import TickTrouble
 from treadle.operate.masks import DEFAULT_MASKS, Masks
@@ -156,7 +157,7 @@ def export(
     if as_json:
         echo_json({"sensor": sensor, "ticks": number, "file": str(path)})
     else:
-        echo(f"Wrote {number} ticks of sensor {sensor} to {path}.")
+        echo(f"Wrote {counted(number, 'tick')} of sensor {sensor} to {path}.")
 
 
 def _found(
@@ -169,16 +170,17 @@ def _found(
 ) -> "list[TickSummary]":
     """Return the ticks between two times, up to the limit."""
     from treadle.engine.identity import timestamp
+    from treadle.operate.paging import each_page
 
     found: list[TickSummary] = []
     oldest = millis(since) if since else 0
-    before = timestamp(millis(at) + 1) if at else None
-    while len(found) < limit:
-        page = ticks.page(sensor, before=before, limit=min(limit, 200), statuses=wanted)
+    newest, size = timestamp(millis(at) + 1) if at else None, min(limit, 200)
+    for page in each_page(
+        lambda before: ticks.page(sensor, before=before, limit=size, statuses=wanted), newest
+    ):
         found += [each for each in page.ticks if (each.last_time or each.time) >= oldest]
-        if page.next is None or page.next < timestamp(oldest):
+        if page.next is None or page.next < timestamp(oldest) or len(found) >= limit:
             break
-        before = page.next
     return found[:limit]
 
 

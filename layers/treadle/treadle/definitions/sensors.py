@@ -20,7 +20,7 @@ from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.options import TargetOptions, check_options
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
-from treadle.definitions.runs import MAX_RETRIES_TAG
+from treadle.definitions.retries import retry_policy_of
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 # A sensor loads only the modules it uses.
@@ -382,7 +382,7 @@ class SensorDefinition:
 
 def _is_retried(job: JobDefinition) -> bool:
     """Return whether a retry policy starts failed runs of a job again."""
-    return int((job.run_tags or {}).get(MAX_RETRIES_TAG, "0")) > 0
+    return retry_policy_of(job.run_tags or {}) is not None
 
 
 def _metadata(given: Mapping[str, Any] | None) -> "dict[str, MetadataValue]":

@@ -14,6 +14,9 @@ QUEUE_KIND = "queue"
 WEBHOOK_KIND = "webhook"
 """The kind of a sensor with an HTTPS endpoint."""
 
+SSM = "ssm:"
+"""The prefix of the name of a webhook's secret that is an SSM parameter; others are in Secrets Manager."""
+
 EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, WEBHOOK_KIND})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 

@@ -19,6 +19,7 @@ from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tic
 from treadle.operate.load_checks import LoadChecks
 from treadle.operate.overview import RECENT as RECENT_TICKS
 from treadle.operate.overview import deployed_sensor, observed
+from treadle.operate.paging import each_page
 from treadle.operate.pools import PoolOperations
 from treadle.operate.problems import problems_of
 from treadle.operate.redrive import Redriver
@@ -139,13 +140,12 @@ class Explainer:
 
     def _last_failure(self, sensor: str) -> TickSummary | None:
         """Return the newest failure of a scheduled tick, however many event ticks followed."""
-        before: str | None = None
-        while True:
-            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses={TickStatus.FAILURE})
-            found = next((each for each in page.ticks if each.kind is TickKind.LEASED), None)
-            if found is not None or page.next is None:
-                return found
-            before = page.next
+        statuses = {TickStatus.FAILURE}
+        pages = each_page(
+            lambda before: self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses=statuses)
+        )
+        leased = (each for page in pages for each in page.ticks if each.kind is TickKind.LEASED)
+        return next(leased, None)
 
     def _of_run(self, explanation: ExplanationBuilder, sensor: str, run_id: str) -> Explanation:
         run = self._runs.get(run_id)

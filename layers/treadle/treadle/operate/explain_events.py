@@ -1,12 +1,14 @@
 """Explains what an event started, or nothing: its tick, its run, or what should have delivered it."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from treadle.engine.identity import timestamp
 from treadle.model.deployment import QUEUE_KIND, WEBHOOK_KIND
 from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
 from treadle.operate.findings import Finding, Severity, of_backlog, of_consumed, of_secret, of_switch
+from treadle.operate.paging import each_page
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
 from treadle.ports.health import Health
@@ -78,12 +80,11 @@ class EventExplainer:
 
     def _tick_of(self, sensor: str, event_id: str) -> tuple[TickSummary | None, bool]:
         """Return the newest tick of an event, and whether all ticks were searched."""
-        before, ends = None, f": {event_id}"
-        for _ in range(MOST_READ // READ_AT_ONCE):
-            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE)
+        ends = f": {event_id}"
+        pages = each_page(lambda before: self._ticks.page(sensor, before=before, limit=READ_AT_ONCE))
+        for page in islice(pages, MOST_READ // READ_AT_ONCE):
             found = next((each for each in page.ticks if (each.trigger or "").endswith(ends)), None)
-            before = page.next
-            if found is not None or before is None:
+            if found is not None or page.next is None:
                 return found, True
         return None, False
 

@@ -1,5 +1,7 @@
 """Explains why an object got a run, or none: its events, its run key, or what should have delivered an event."""
 
+from itertools import islice
+
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
 from treadle.model.health import Bucket
@@ -8,6 +10,7 @@ from treadle.model.ticks import TickSummary
 from treadle.operate.explain_events import EventExplainer, with_advice
 from treadle.operate.explanation import Explanation, ExplanationBuilder, closed
 from treadle.operate.findings import Finding, of_bucket
+from treadle.operate.paging import each_page
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
 from treadle.ports.objects import ObjectLookup
@@ -124,16 +127,15 @@ class ObjectExplainer:
         first = timestamp(stored - EARLY_MS) if stored is not None else ""
         late = IN_PARTS_MS if sighting is not None and sighting.is_in_parts else LATE_MS
         before = timestamp(stored + late) if stored is not None else None
-        begins, found, read = f"Object Created {location} (", [], 0
-        while read < MOST_READ:
-            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE)
+        begins, found = f"Object Created {location} (", list[TickSummary]()
+        pages = each_page(lambda place: self._ticks.page(sensor, before=place, limit=READ_AT_ONCE), before)
+        for page in islice(pages, MOST_READ // READ_AT_ONCE):
             found += [
                 each
                 for each in page.ticks
                 if each.tick_id >= first and (each.trigger or "").startswith(begins)
             ]
-            read, before = read + READ_AT_ONCE, page.next
-            if before is None or before < first:
+            if page.next is None or page.next < first:
                 return found[::-1], True
         return found[::-1], False
 

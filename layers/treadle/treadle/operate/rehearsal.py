@@ -192,14 +192,14 @@ def _differences(rehearsal: "Rehearsal", now: Tick, masks: Masks) -> tuple[list[
 def _request_differences(then: Tick, now: Tick, masks: Masks) -> Iterator[Difference | None]:
     """Yield what differs for each request; None for one that is the same."""
     rejected = {each.run_key: each.reason for each in now.rejected if each.run_key}
-    asked = {each.run_key: each for each in now.requests if each.run_key}
+    requested = {each.run_key: each for each in now.requests if each.run_key}
     known = {each.run_key for each in then.requests}
     for request in then.requests:
         key = request.run_key
         if key is None:
             continue
-        if key in asked:
-            yield _changed(request, asked[key], masks)
+        if key in requested:
+            yield _changed(request, requested[key], masks)
         else:
             yield Difference(DifferenceKind.MISSING, request.job, key, reason=rejected.get(key))
     for request in now.requests:

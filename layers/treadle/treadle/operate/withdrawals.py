@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Run
 from treadle.model.ticks import TickTrouble
 from treadle.operate.drops import TickDrops
+from treadle.operate.paging import each_page
 from treadle.operate.runs import RunOperations
 from treadle.operate.ticks import TickHistory
 
@@ -68,23 +70,21 @@ class Withdrawals:
         Raises:
             StoreError: if a store did not respond.
         """
-        runs, ticks = list[Run](), list[str]()
-        before: str | None = None
-        while len(runs) < MOST:
-            statuses = {Status.QUEUED, Status.FAILURE}
-            page = self._runs.page(sensor=sensor, statuses=statuses, before=before, limit=_PAGE)
-            runs += [run for run in page.runs if run.status is Status.QUEUED or run.retry_at is not None]
-            before = page.next
-            if before is None:
-                break
-        before = None
-        while len(ticks) < MOST:
-            held = self._ticks.page(sensor, before=before, limit=_PAGE, statuses={TickTrouble.HELD})
-            ticks += [each.tick_id for each in held.ticks if not each.is_dropped]
-            before = held.next
-            if before is None:
-                break
-        return Outstanding(tuple(runs[:MOST]), tuple(ticks[:MOST]))
+        statuses = {Status.QUEUED, Status.FAILURE}
+        pages = each_page(
+            lambda before: self._runs.page(sensor=sensor, statuses=statuses, before=before, limit=_PAGE)
+        )
+        held = each_page(
+            lambda before: self._ticks.page(sensor, before=before, limit=_PAGE, statuses={TickTrouble.HELD})
+        )
+        runs = (
+            run
+            for page in pages
+            for run in page.runs
+            if run.status is Status.QUEUED or run.retry_at is not None
+        )
+        ticks = (tick.tick_id for page in held for tick in page.ticks if not tick.is_dropped)
+        return Outstanding(tuple(islice(runs, MOST)), tuple(islice(ticks, MOST)))
 
     def withdraw(self, sensor: str, found: Outstanding, by: str) -> Withdrawn:
         """Cancel the runs, and drop the held requests, one after the other; one that is refused stops no other.

@@ -10,12 +10,11 @@ from treadle.adapters.dynamodb.pools import PREFIX as POOL
 from treadle.adapters.dynamodb.pools import QUEUES as POOL_QUEUES
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
-from treadle.adapters.secret_versions import SSM
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
-from treadle.model.deployment import DeployedSensor
+from treadle.model.deployment import SSM, DeployedSensor
 from treadle.model.registry import JOBS, POOLS, SENSORS, path_of
 from treadle.model.targets import JobSettings
 

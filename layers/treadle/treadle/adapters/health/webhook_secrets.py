@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.health.probes import Probe
-from treadle.adapters.secret_versions import SSM
+from treadle.model.deployment import SSM
 from treadle.model.health import WebhookSecret
 
 

@@ -206,7 +206,8 @@ class RegistrySync:
 def _joined(old: Registry, new: Registry) -> set[str]:
     """Return the pools that known jobs are in now and were not before, so that they may have runs in progress.
 
-    Pools of starts per minute are not among them: they count no run that is in progress. A pool by tag, or of all jobs, counts as joined by all jobs.
+    Pools of starts per minute are not among them: they count no run that is in progress. A pool by tag, or of all jobs,
+    counts as joined by all jobs.
     """
     found: set[str] = set()
     for name, job in new.jobs.items():
