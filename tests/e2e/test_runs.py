@@ -1,7 +1,6 @@
 """Status changes of runs reach the sensors that watch them: once, soon, and whatever is lost on the way."""
 
 import hashlib
-import http.client
 import json
 import random
 import threading
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -43,6 +41,7 @@ from tests.e2e.job_chain import (
     ticks_of,
 )
 from tests.support.project import run as command
+from tools import http_api
 from treadle import HmacSignature
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -175,15 +174,8 @@ def post(
     """Send a request to the endpoint as GitHub does; the status, the message and when to send it again."""
     shown = json.loads(operated(following, "show", "hooked_orders", "--json"))
     signed = HmacSignature().signed(body, secret, 0, delivery)
-    connection = http.client.HTTPConnection(urlsplit(following.endpoint).netloc, timeout=60)
-    try:
-        headers = {"Host": urlsplit(shown["endpoint"]).netloc, "Content-Type": kind, **signed}
-        connection.request("POST", "/", body, headers)
-        answer = connection.getresponse()
-        message = json.loads(answer.read())["message"]
-        return answer.status, str(message), answer.getheader("Retry-After") or ""
-    finally:
-        connection.close()
+    answer = http_api.post(shown["endpoint"], body, {"Content-Type": kind, **signed})
+    return answer.status, str(json.loads(answer.body)["message"]), answer.headers.get("retry-after", "")
 
 
 def test_each_request_starts_one_run_once_its_sender_is_authenticated(following: Deployed) -> None:

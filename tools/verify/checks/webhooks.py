@@ -1,11 +1,11 @@
 """API Gateway: a request arrives as it was sent, so that its signature can be verified."""
 
 import hashlib
-import http.client
 import json
 import os
-from urllib.parse import urlsplit
+from http import HTTPStatus
 
+from tools.http_api import post
 from tools.verify.account import Account
 from tools.verify.lab import DidNotHoldError, Lab
 from tools.verify.model import Check
@@ -97,35 +97,16 @@ def endpoint(_: Account) -> Part:
 def unchanged(lab: Lab) -> str:
     """Send bodies of several types, and compare what the function received."""
     for kind, body in BODIES:
-        status, answer = post(lab.outputs["Endpoint"], kind, body)
-        if status != http.HTTPStatus.ACCEPTED:
-            raise DidNotHoldError(f"{len(body):,} bytes of {kind} got status {status}: {answer[:200]}")
-        found = json.loads(answer)
+        answer = post(lab.outputs["Endpoint"], body, {"Content-Type": kind, HEADER: "sha256=0"})
+        if answer.status != HTTPStatus.ACCEPTED:
+            text = f"{len(body):,} bytes of {kind} got status {answer.status}: {answer.body[:200]}"
+            raise DidNotHoldError(text)
+        found = json.loads(answer.body)
         if found["digest"] != hashlib.sha256(body).hexdigest():
             raise DidNotHoldError(f"{len(body):,} bytes of {kind} arrived as others")
         if HEADER.lower() not in found["headers"] or not found["id"]:
             raise DidNotHoldError(f"the header {HEADER} arrived as one of {found['headers']}")
     return f"{len(BODIES)} bodies, up to {MAX_BODY:,} bytes, arrived as they were sent"
-
-
-def post(url: str, kind: str, body: bytes) -> tuple[int, str]:
-    """Send a request; return the status and the body of the response.
-
-    The names of a local cloud's endpoints do not resolve: it serves them at its own address.
-    """
-    host, local = urlsplit(url).netloc, os.environ.get("AWS_ENDPOINT_URL")
-    connection = (
-        http.client.HTTPConnection(urlsplit(local).netloc, timeout=30)
-        if local
-        else http.client.HTTPSConnection(host, timeout=30)
-    )
-    try:
-        headers = {"Host": host, "Content-Type": kind, HEADER: "sha256=0"}
-        connection.request("POST", "/", body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
-    finally:
-        connection.close()
 
 
 CHECKS = (
