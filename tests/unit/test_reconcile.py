@@ -1,24 +1,26 @@
 """RECONCILE: what a step has lost is found by its index and put back on its way; what is not late is left alone."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from tests.support.dispatching import committed
-from tests.support.engine import ARN, JOB, EngineHarness
+from tests.support.engine import ARN, JOB, NO_LIMITS, RUN_IDS, EngineHarness
 from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.dispatch.chunks import CHUNK_SIZE
-from treadle.engine.pools.pool_checks import PoolsChecked
 from treadle.engine.reconcile import reconciler as reconcile
-from treadle.engine.reconcile.held_ticks import HeldTicksResult
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.model.backfills import BackfillPartition
 from treadle.model.runs import Claim, Failure
 from treadle.model.targets import Execution, StartContract
 from treadle.model.ticks import Tick
+from treadle.operate.backfills import BackfillOperations
+from treadle.operate.runs import RunOperations
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.targets import InMemoryTarget
 
@@ -262,31 +264,39 @@ def test_a_run_keeps_its_address_as_it_was_launched_however_its_target_spells_it
 
 
 def test_what_is_overdue_gets_its_time_beside_many_held_ticks_backfills_and_pools(
-    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness,
 ) -> None:
-    tick = committed(harness, "k")
-    harness.clock.time = tick.ended_at + DISPATCH_LATE_MS + 1
-    made = harness.reconciler()
+    stores = harness.stores
+    late = committed(harness, "k")
+    harness.clock.time = late.ended_at + DISPATCH_LATE_MS + 1
+    for number in range(2, 502):
+        tick = committed(harness, f"h{number}", number=number, job="not_granted", at=harness.clock.time)
+        harness.dispatcher().dispatch(tick)
+        stores.pools.note_queue(f"pool{number}", "t")
+    runs = RunOperations(
+        stores.runs, stores.sensors, harness.launches, harness.jobs, {}, RUN_IDS, harness.clock
+    )
+    backfills = BackfillOperations(
+        stores.backfills, harness.chunks, harness.jobs, runs, RUN_IDS, harness.clock
+    )
+    backfills.start(JOB, [BackfillPartition(f"p{number}") for number in range(1_000)], "ann")
+    harness.clock.time = next(iter(harness.tables.backfills.values())).next_at or 0
 
-    class Busy:
-        """Has more to do than its time suffices for."""
+    def takes_time() -> bool:
+        harness.clock.advance(0.05)
+        return False
 
-        found: Any = None
+    slow = Faults(throttles=takes_time)
+    names = ("ticks", "runs", "backfills", "pools")
+    engine = harness.engine_with(**{name: faulty(getattr(stores, name), name, slow) for name in names})
+    dispatcher = engine.dispatcher(
+        harness.launches, FixedGrants({"watch": frozenset({JOB})}), harness.bus, limits=NO_LIMITS
+    )
+    made = engine.reconciler(dispatcher, harness.launches, harness.jobs, harness.targets)
+    passed: list[Reconciled] = []
+    slow.run("RECONCILE", lambda: passed.append(made.reconcile(50)))
 
-        def due(self, limit: int) -> list[str]:
-            return ["backfill"] * limit
-
-        def advance(self, name: str, ends_at: int) -> None:
-            harness.clock.time = ends_at
-
-        def check(self, ends_at: int) -> Any:
-            harness.clock.time = ends_at
-            return self.found
-
-    held, pools = Busy(), Busy()
-    held.found, pools.found = HeldTicksResult(is_complete=False), PoolsChecked()
-    monkeypatch.setattr(made, "_held", held)
-    monkeypatch.setattr(made, "_backfiller", Busy())
-    monkeypatch.setattr(made, "_pools", pools)
-
-    assert made.reconcile(50) == Reconciled(dispatched=1, is_complete=False)
+    assert harness.tables.ticks[late.sensor, late.tick_id].dispatched is not None
+    assert not passed[0].is_complete
+    assert 0 < passed[0].backfilled < 1_000
+    assert 0 < len(stores.pools.queues()) < 500
