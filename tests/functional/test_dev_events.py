@@ -9,13 +9,12 @@ import pytest
 from tests.support.console import ANN, TOKEN, Client
 from tests.support.dev_loop import Loop, started_loop
 from tests.support.dev_project import write_sensor
-from treadle import HmacSignature
 from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.dev.operator import operator_parts
 from treadle.dev.sending import EventSender
-from treadle.dev.worker import LOCAL_SECRET
+from treadle.dev.webhooks import WebhookEndpoints
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -47,19 +46,6 @@ handler = evaluator(deadlines)
 """
 
 
-REQUESTS = """
-from treadle import DefaultSensorStatus, HmacSignature, RunRequest, evaluator, webhook_sensor
-
-
-@webhook_sensor(HmacSignature(), job_name="load", default_status=DefaultSensorStatus.RUNNING)
-def requests(context):
-    return RunRequest(run_config=context.request.json())
-
-
-handler = evaluator(requests)
-"""
-
-
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Loop]:
     """A running `treadle dev`, with a sensor of an asset and one of deadlines besides the others."""
@@ -74,14 +60,15 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
 @pytest.fixture
 def send(loop: Loop) -> Callable[..., Any]:
     """Send an event as the console's page does."""
-    sender = EventSender(loop.project)
-    parts = operator_parts(loop.project.engine, "demo", loop.project.buckets)
+    sender = EventSender(loop.project, WebhookEndpoints(loop.project))
+    parts = operator_parts(loop.project)
     access = StaticTokenAuth(TOKEN, Caller(ANN, Role.OPERATOR))
     client = Client(Console(lambda: parts, access, loop.project.engine.clock, sender.operations()))
     assert client.get("/api/test-events").json == {
         "buckets": ["landing"],
         "jobs": ["load", "report"],
         "deadlines": ["deadlines"],
+        "webhooks": [],
     }
 
     def post(**event: object) -> Any:
@@ -163,22 +150,3 @@ def test_what_cannot_be_sent_is_refused_with_the_reason(
 
 def test_an_event_is_of_one_kind(send: Callable[..., Any]) -> None:
     assert send().status == send(event={}, object={"bucket": "landing", "key": "a"}).status == 400
-
-
-def test_webhook_sensor_is_loaded_and_evaluates_an_authentic_request(tmp_path: Path) -> None:
-    write_sensor(tmp_path / "demo", "requests", REQUESTS)
-    context = {"requestContext": {"requestId": "r-1"}, "isBase64Encoded": False}
-    with started_loop(tmp_path) as loop:
-        loop.says("requests", "loaded")
-
-        answers = [
-            loop.deployment.invoke(
-                "requests",
-                {**context, "body": "{}", "headers": HmacSignature().signed(b"{}", secret, 0, "d-1")},
-                seconds=10,
-            )
-            for secret in ("wrong", LOCAL_SECRET)
-        ]
-
-        assert [each["statusCode"] for each in answers] == [401, 202]
-        assert loop.ends("load", Status.SUCCESS).sensor == "requests"

@@ -34,7 +34,7 @@ class Loop:
         self.root = root
         self.lines: list[Line] = []
         self.project = DevProject(root, load, buckets, self.lines.append, Zygote(), keeps=keeps)
-        self.deployment = LocalDeployment(self.project.engine, "demo")
+        self.deployment = LocalDeployment(self.project)
 
     def says(self, *texts: str) -> None:
         """Wait for a line with all the texts."""

@@ -41,7 +41,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("[jobs", "Expected"),
-        ("[job.load]\n", "it has job, and only the tables jobs, buckets, parameters mean something"),
+        ("[job.load]\n", "it has job, and only the tables jobs, buckets, parameters, secrets mean something"),
         ("jobs = 1\n", r"jobs must be a table, \[jobs\]"),
         ("[jobs]\nload = 1\n", r"\[jobs.load\] must be a table"),
         ("[jobs.load]\nsecs = 1\n", r"\[jobs.load\] has secs: use seconds, status, command or function"),
@@ -60,6 +60,12 @@ def test_every_table_is_read(tmp_path: Path) -> None:
         ),
         ("[jobs.load]\nfunction = 'a:b'\ncommand = ['a']\n", "command and function stand alone"),
         ("[buckets]\nlanding = 1\n", r"\[buckets\]: landing must be text in quotation marks"),
+        (
+            "[secrets]\nmine = ''\n",
+            r'\[secrets\]: mine must be text in quotation marks, or \{ env = "VARIABLE" \}',
+        ),
+        ("[secrets]\nmine = { env = '' }\n", r"\[secrets\]: mine must be text"),
+        ("[secrets]\nmine = { file = 'a' }\n", r"\[secrets\]: mine must be text"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, problem: str) -> None:

@@ -19,6 +19,7 @@ from treadle.cli.output import FAILED, exit_on_error, plain, scaffold_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
     from treadle.dev.lines import Line
 
@@ -85,6 +86,50 @@ def put(root: Path | None, file: Path, address: str) -> None:
     click.echo(f"Stored {plain(str(file))} as {_SCHEME}{bucket}/{plain(key)}.")
 
 
+@dev.command()
+@click.argument("sensor")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option(
+    "--header",
+    "headers",
+    metavar="'NAME: VALUE'",
+    multiple=True,
+    help="A further header, which replaces one of the signature; may be repeated.",
+)
+@click.option(
+    "--delivery-id",
+    default="",
+    metavar="ID",
+    help="The delivery's id, to send one request again.  [default: a new one]",
+)
+@click.pass_obj
+def post(
+    root: Path | None, sensor: str, file: "BinaryIO", headers: tuple[str, ...], delivery_id: str
+) -> None:
+    """Send a request with FILE's content, signed as its sender signs, to a webhook sensor of the `treadle dev` that runs.
+
+    Without FILE, or with -, the body is the standard input. Any other client may send requests to
+    http://127.0.0.1:PORT/webhooks/SENSOR.
+    """
+    try:
+        body = file.read().decode()
+    except UnicodeDecodeError:
+        _exit("The body is no UTF-8 text. Send it to the sensor's endpoint with a client of your own.")
+    given = {}
+    for each in headers:
+        name, colon, value = each.partition(":")
+        if not (name.strip() and colon):
+            msg = f"{each!r} is no header: write it as 'NAME: VALUE'."
+            raise click.BadParameter(msg, param_hint="--header")
+        given[name.strip()] = value.strip()
+    # Imported here, as no other command needs it.
+    from treadle.dev.client import send_event
+
+    event = {"sensor": sensor, "body": body, "headers": given, "delivery": delivery_id}
+    with exit_on_error():
+        click.echo(plain(send_event(_running(_root(root))["address"], {"request": event}), _SHOWN))
+
+
 def _root(root: Path | None) -> Path:
     with scaffold_errors():
         return root.resolve() if root else find_root(Path.cwd())
@@ -123,6 +168,7 @@ def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, keeps: bool, o
     from treadle.dev.operator import operator_parts
     from treadle.dev.project import DevProject
     from treadle.dev.sending import EventSender
+    from treadle.dev.webhooks import WebhookEndpoints
 
     try:
         with exit_on_error():
@@ -132,9 +178,12 @@ def _run(root: Path, buckets: "Mapping[str, Path]", port: int, *, keeps: bool, o
         raise
     try:
         project.start()
-        parts = operator_parts(project.engine, root.name, project.buckets)
-        operations = (*OPERATIONS, *EventSender(project).operations())
-        server, address = serving(lambda: parts, port, getpass.getuser(), operations, {"test_events": "true"})
+        parts, webhooks = operator_parts(project), WebhookEndpoints(project)
+        operations = (*OPERATIONS, *EventSender(project, webhooks).operations())
+        settings = {"test_events": "true"}
+        server, address = serving(
+            lambda: parts, port, getpass.getuser(), operations, settings, webhooks.handle
+        )
         with server:
             project.serve_at(address)
             click.echo(f"Project {plain(root.name)} at {address}\nPress Ctrl-C to stop it.")

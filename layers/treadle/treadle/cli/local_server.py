@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from treadle.bootstrap.operator import OperatorParts
     from treadle.console.api import Operation
-    from treadle.console.server import LocalServer
+    from treadle.console.server import Endpoints, LocalServer
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,6 +51,7 @@ def serving(
     by: str,
     operations: "Sequence[Operation] | None" = None,
     settings: "Mapping[str, str] | None" = None,
+    endpoints: "Endpoints | None" = None,
 ) -> "tuple[LocalServer, str]":
     """Create the server, and the URL with the token that opens it.
 
@@ -60,6 +61,7 @@ def serving(
         by: the name under which changes are recorded.
         operations: the operations of the API; None for those of a deployed engine.
         settings: what the page reads beside its sign-in configuration.
+        endpoints: those of webhook sensors; None if there are none.
     """
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
@@ -72,7 +74,7 @@ def serving(
     access = StaticTokenAuth(token, Caller(by, Role.OPERATOR), settings or {})
     application = Console(parts, access, SystemClock(), operations or OPERATIONS)
     try:
-        server = LocalServer(application, port)
+        server = LocalServer(application, port, endpoints)
     except OSError as error:
         click.echo(
             f"treadle: Port {port} cannot be used: {error.strerror}. Choose another one with --port.",

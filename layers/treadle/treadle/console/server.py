@@ -3,7 +3,8 @@
 import base64
 import sys
 import urllib.parse
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,6 +20,15 @@ NAMES = (HOST, "localhost")
 IDLE_SECONDS = 30
 """Time after which an idle connection is closed."""
 
+WEBHOOKS = "/webhooks/"
+"""What the paths of the endpoints of webhook sensors begin with."""
+
+MAX_REQUEST = 10 * 1024 * 1024
+"""The maximum size of a request to an endpoint ("Quotas for HTTP APIs" in the API Gateway developer guide)."""
+
+Endpoints = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Responds to requests to webhook sensors; requests and responses are in API Gateway's payload format 2.0."""
+
 
 class LocalServer(ThreadingHTTPServer):
     """Serves the console on this machine.
@@ -26,15 +36,18 @@ class LocalServer(ThreadingHTTPServer):
     Args:
         console: the application.
         port: the port; 0 for any free one.
+        endpoints: those of webhook sensors; None if there are none.
 
     Raises:
         OSError: if the port is taken.
     """
 
     daemon_threads = True
+    request_queue_size = 128  # Senders of webhooks open many connections at a time.
 
-    def __init__(self, console: Console, port: int = 0) -> None:
+    def __init__(self, console: Console, port: int = 0, endpoints: Endpoints | None = None) -> None:
         self.console = console
+        self.endpoints = endpoints
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -77,8 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(refused(*refusal))
             return
-        body = self.rfile.read(self._length() or 0)
-        self._send(self.server.console.handle(self._event(body)))
+        event = self._event(self.rfile.read(self._length() or 0))
+        endpoints = self._endpoints()
+        self._send(endpoints(event) if endpoints else self.server.console.handle(event))
+
+    def _endpoints(self) -> Endpoints | None:
+        """Return what responds to the request if it is one to a webhook sensor."""
+        return self.server.endpoints if self.path.startswith(WEBHOOKS) else None
 
     def __getattr__(self, name: str) -> Any:
         """Handle every `do_GET` and so on of the standard library: the application knows the methods."""
@@ -96,8 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = self._length()
         if length is None or "Transfer-Encoding" in self.headers:
             return HTTPStatus.LENGTH_REQUIRED, "A request must have one Content-Length."
-        if length > MAX_BODY:
-            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {MAX_BODY} bytes."
+        limit = MAX_REQUEST if self._endpoints() else MAX_BODY
+        if length > limit:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {limit} bytes."
         return None
 
     def _length(self) -> int | None:
@@ -122,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             "queryStringParameters": {name: ",".join(values) for name, values in query.items()},
             "requestContext": {
                 "http": {"method": self.command, "path": path, "protocol": self.request_version},
+                "requestId": str(uuid.uuid4()),
                 "stage": "$default",
             },
             "body": base64.b64encode(body).decode(),

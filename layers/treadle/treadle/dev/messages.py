@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treadle.definitions.webhook_verification import WebhookVerification
+
 STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries")
 """The stores that an evaluator uses, by their names in `Stores`."""
 
@@ -18,12 +20,14 @@ class Load:
         shared: the folder of the modules that the project's functions share.
         environment: its environment.
         deployed_at: when `treadle dev` began, in milliseconds.
+        secret: the secret that it shares with its sender, if it is a webhook sensor's.
     """
 
     folder: Path
     shared: Path
     environment: Mapping[str, str]
     deployed_at: int
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Loaded:
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
         bucket: the bucket that it watches; "" for none.
+        verification: how it authenticates the sender of a request; None if it has no endpoint.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Loaded:
     interval: int | None
     takes_messages: bool
     bucket: str = ""
+    verification: WebhookVerification | None = None
 
 
 @dataclass(frozen=True, slots=True)

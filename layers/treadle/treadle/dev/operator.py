@@ -1,13 +1,13 @@
 """What the console and an operator's commands use of `treadle dev`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from treadle.bootstrap.operator import OperatorParts
 from treadle.definitions.errors import CommandRefusedError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.dev.buckets import FolderBuckets
 from treadle.dev.engine import LocalEngine, LocalSensor
 from treadle.dev.messages import Failed
+from treadle.dev.project import DevProject
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, LogLine
@@ -36,17 +36,17 @@ class LocalDeployment:
     """A `Deployment` on this machine.
 
     Args:
-        engine: the engine.
-        name: the project's name.
+        project: the project.
     """
 
-    def __init__(self, engine: LocalEngine, name: str) -> None:
-        self._engine = engine
-        self.name = name
+    def __init__(self, project: DevProject) -> None:
+        self._engine = project.engine
+        self._endpoint = project.endpoint
+        self.name = project.root.name
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
         """Return the sensors by name."""
-        found = (_deployed(local) for local in list(self._engine.sensors.values()))
+        found = (_deployed(local, self._endpoint) for local in list(self._engine.sensors.values()))
         return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
     def invoke(
@@ -76,7 +76,7 @@ class LocalDeployment:
         return found
 
 
-def _deployed(local: LocalSensor) -> DeployedSensor:
+def _deployed(local: LocalSensor, endpoint: Callable[[str], str]) -> DeployedSensor:
     function, loaded = local.function, local.function.loaded
     changed_at = function.changed_at
     if loaded is None:
@@ -85,6 +85,8 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if loaded.bucket:
         settings["TREADLE_S3_BUCKET"] = loaded.bucket
+    if loaded.verification:
+        settings["TREADLE_WEBHOOK_ENDPOINT"] = endpoint(loaded.name)
     return DeployedSensor(
         loaded.name,
         loaded.kind,
@@ -97,16 +99,15 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
     )
 
 
-def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> OperatorParts:
+def operator_parts(project: DevProject) -> OperatorParts:
     """Make the objects that the console uses.
 
     Args:
-        engine: the engine.
-        name: the project's name.
-        buckets: the buckets.
+        project: the project.
     """
+    engine, buckets = project.engine, project.buckets
     stores, clock, run_ids = engine.stores, engine.clock, RunIds.of(NAMESPACE)
-    deployment, health = LocalDeployment(engine, name), InMemoryHealth()
+    deployment, health = LocalDeployment(project), InMemoryHealth()
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
     redriver = Redriver(engine.dead_letters, lambda: _destinations(engine), dict)
     runs = RunOperations(

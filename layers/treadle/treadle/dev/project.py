@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from treadle.console.server import WEBHOOKS
 from treadle.definitions.errors import SettingsError, TreadleError
 from treadle.dev.buckets import FolderBuckets, object_event
 from treadle.dev.config import NAME as CONFIG
@@ -70,7 +71,7 @@ class DevProject:
         self._stopped = threading.Event()
         self._loaders = ThreadPoolExecutor(_LOADERS)
         self._seen: dict[Path, Snapshot] = {}
-        self._environments: dict[Path, Mapping[str, str]] = {}
+        self._loads: dict[Path, Load] = {}
         self._address = ""
         saved = read_state(self.state / STATE_FILE) if keeps else None
         snapshot = saved.engine if saved else None
@@ -181,7 +182,7 @@ class DevProject:
         for local in list(self.engine.sensors.values()):
             folder = local.function.folder
             try:
-                is_changed = self._environments.get(folder) != self._environment(folder)
+                is_changed = self._loads.get(folder) != self._message(folder)
             except SettingsError:
                 is_changed = True  # Loading it shows the reason.
             if is_changed:
@@ -197,8 +198,16 @@ class DevProject:
     def _read_template(self) -> Template:
         return read_template(self.root / TEMPLATE, self._parse, self._config.parameters)
 
-    def _environment(self, folder: Path) -> Mapping[str, str]:
-        return local_environment(self._template, folder.relative_to(self.root).as_posix())
+    def _message(self, folder: Path) -> Load:
+        """Return the message with which a function is loaded."""
+        set_by_template = local_environment(self._template, folder.relative_to(self.root).as_posix())
+        secret = self._config.secret(set_by_template["TREADLE_WEBHOOK_SECRET"])
+        environment = {**os.environ, **set_by_template}
+        return Load(folder, self.root / SHARED, environment, self._started_at, secret)
+
+    def secret_of(self, local: LocalSensor) -> str:
+        """Return the secret with which a webhook sensor was loaded."""
+        return self._loads[local.function.folder].secret
 
     def _load(self, folder: Path) -> None:
         name = folder.name
@@ -213,8 +222,8 @@ class DevProject:
         objects["dead_letters"] = engine.dead_letters
 
         def load() -> Load:
-            set_by_template = self._environments[folder] = self._environment(folder)
-            return Load(folder, self.root / SHARED, {**os.environ, **set_by_template}, self._started_at)
+            message = self._loads[folder] = self._message(folder)
+            return message
 
         function = SensorFunction(
             *(self._zygote, folder, load, objects),
@@ -246,9 +255,13 @@ class DevProject:
         self.engine.loaded(local)
 
     def serve_at(self, address: str) -> None:
-        """Record where the console is served, for `treadle dev put`."""
+        """Record where the console is served, for the commands beside it."""
         self._address = address
         self._write_state()
+
+    def endpoint(self, sensor: str) -> str:
+        """Return the URL of a webhook sensor."""
+        return f"{self._address.partition('#')[0].rstrip('/')}{WEBHOOKS}{sensor}"
 
     def _write_state(self) -> None:
         folders = {name: str(folder.resolve()) for name, folder in self.buckets.folders.items()}

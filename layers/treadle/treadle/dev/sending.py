@@ -11,13 +11,14 @@ from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.dev.client import PLACE
 from treadle.dev.files import store
 from treadle.dev.jobs import JobDouble
 from treadle.dev.project import DevProject
+from treadle.dev.webhooks import WebhookEndpoints, endpoints
 from treadle.engine.identity import timestamp
 from treadle.engine.tick.schedule import deadline_message
 
-PLACE = "/api/test-events"
 _STATUSES = [DagsterRunStatus.SUCCESS.value, DagsterRunStatus.FAILURE.value]
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 512}
 
@@ -27,10 +28,12 @@ class EventSender:
 
     Args:
         project: the project.
+        webhooks: the endpoints of its webhook sensors.
     """
 
-    def __init__(self, project: DevProject) -> None:
+    def __init__(self, project: DevProject, webhooks: WebhookEndpoints) -> None:
         self._project = project
+        self._webhooks = webhooks
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations of the console's API."""
@@ -38,19 +41,21 @@ class EventSender:
             Operation(
                 "GET",
                 PLACE,
-                "What a test event may name: buckets, jobs, and sensors of deadlines.",
+                "What a test event may name: buckets, jobs, sensors of deadlines, and webhook sensors.",
                 self._targets,
-                record({name: list_of(TEXT) for name in ("buckets", "jobs", "deadlines")}),
+                record({name: list_of(TEXT) for name in ("buckets", "jobs", "deadlines", "webhooks")}),
             ),
             Operation(
                 "POST",
                 PLACE,
-                "Send a test event: an object, a run of a job, a materialization, a deadline, or any event.",
+                "Send a test event: an object, a run of a job, a materialization, a deadline, a signed request to a "
+                "webhook sensor, or any event.",
                 self._send,
                 record({"sent": TEXT}),
                 body={**record(_EVENTS, required=()), "minProperties": 1, "maxProperties": 1},
                 refusals={
-                    HTTPStatus.CONFLICT: "There is no such bucket, job or sensor, or the event is malformed."
+                    HTTPStatus.CONFLICT: "There is no such bucket, job or sensor, the event is malformed, or the "
+                    "sensor did not accept the request."
                 },
             ),
         )
@@ -63,6 +68,7 @@ class EventSender:
             "buckets": sorted(self._project.buckets.folders),
             "jobs": sorted(engine.jobs),
             "deadlines": sorted(each.name for each in loaded if each and each.kind == "deadline"),
+            "webhooks": endpoints(engine),
         }
 
     def _send(self, request: ApiRequest) -> Json:
@@ -76,6 +82,8 @@ class EventSender:
                 return self._asset(request, given)
             if kind == "deadline":
                 return self._deadline(request, given)
+            if kind == "request":
+                return {"sent": self._webhooks.send(**given)}
             return self._event(given)
         except CommandRefusedError:
             raise
@@ -128,5 +136,14 @@ _EVENTS = {
         required=("asset_key",),
     ),
     "deadline": record({"sensor": _NAME, "at": TIME_SCHEMA}),
+    "request": record(
+        {
+            "sensor": _NAME,
+            "body": {"type": "string", "default": ""},
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}, "default": {}},
+            "delivery": {"type": "string", "maxLength": 200, "default": ""},
+        },
+        required=("sensor",),
+    ),
     "event": {"type": "object", "description": "The event, as EventBridge delivers it."},
 }

@@ -203,10 +203,10 @@ def local_environment(template: Template, folder: str) -> dict[str, str]:
     """
     found = template.environment(folder) or {}
     return {
+        "TREADLE_WEBHOOK_SECRET": "local",
         **{name: value for name, value in found.items() if name not in _ABSENT},
         "TREADLE_NAMESPACE": NAMESPACE,
         "TREADLE_QUEUE_URL": "local",
-        "TREADLE_WEBHOOK_SECRET": "local",
     }
 
 

@@ -51,27 +51,23 @@ class _Context:
         return max(0, int((self.ends_at - time.monotonic()) * 1000))
 
 
-LOCAL_SECRET = "treadle-dev"  # noqa: S105 - of a function without endpoint
-"""The secret of each webhook sensor."""
-
-
 class _Local(Infrastructure):
     """The stores, queues and buckets of `treadle dev`.
 
     Args:
         caller: calls them.
-        deployed_at: when `treadle dev` began.
+        load: the function.
     """
 
-    def __init__(self, caller: Caller, deployed_at: int) -> None:
+    def __init__(self, caller: Caller, load: Load) -> None:
         self._caller = caller
-        self._deployed_at = deployed_at
+        self._load = load
 
     def configured(self, definition: SensorDefinition, environment: Mapping[str, str]) -> SensorDefinition:
         definition = definition.configured(environment)
         if isinstance(definition, S3SensorDefinition):
             lister = self._caller.proxy("objects")
-            definition = definition.with_lister(lister, SystemClock().now, lambda: self._deployed_at)
+            definition = definition.with_lister(lister, SystemClock().now, lambda: self._load.deployed_at)
         return definition
 
     def inbox(self, origin: str, settings: Settings, *, is_needed: bool) -> Inbox:
@@ -79,7 +75,7 @@ class _Local(Infrastructure):
         return Inbox(origin, self._caller.proxy("queue"), self._caller.proxy("dead_letters"))
 
     def secrets(self) -> SecretStore:
-        return InMemorySecrets({os.environ["TREADLE_WEBHOOK_SECRET"]: (LOCAL_SECRET,)})
+        return InMemorySecrets({os.environ["TREADLE_WEBHOOK_SECRET"]: (self._load.secret,)})
 
     def assembly(self, settings: Settings) -> Assembly:
         settings.check()
@@ -96,7 +92,7 @@ def serve(connection: Connection) -> None:
     find_modules(load.folder, load.shared)
     channels.deliver = _show_alert
     try:
-        handler = sensor_handler().on(_Local(Caller(connection), load.deployed_at))
+        handler = sensor_handler().on(_Local(Caller(connection), load))
         definition = handler.parts().sensor.definition
         connection.send(_described(handler))
     except BaseException as error:  # noqa: BLE001 - whatever the author's module raises
@@ -121,6 +117,7 @@ def _described(handler: SensorHandler) -> Loaded:
         settings.interval // 1000 or None,
         definition.takes_events or definition.is_woken or is_s3,
         definition.selection.bucket if isinstance(definition, S3SensorDefinition) else "",
+        definition.verification,
     )
 
 

@@ -159,7 +159,7 @@ export const graph = (signal) => get('graph', signal);
 
 // ---- Of `treadle dev` alone
 
-/** @typedef {{buckets: string[], jobs: string[], deadlines: string[]}} EventTargets */
+/** @typedef {{buckets: string[], jobs: string[], deadlines: string[], webhooks: string[]}} EventTargets */
 
 /** @type {(signal: AbortSignal) => Promise<EventTargets>} */
 export const eventTargets = (signal) => get('test-events', signal);

@@ -13,12 +13,13 @@ const KINDS = [
   ['run', 'A run of a job'],
   ['asset', 'An asset'],
   ['deadline', 'A deadline'],
+  ['request', 'A request'],
   ['event', 'Any event'],
 ];
 
 /**
  * @typedef {{kind: string, bucket: string, key: string, content: string, job: string, status: string, asset: string,
- *   partition: string, metadata: string, sensor: string, at: string, event: string}} Given
+ *   partition: string, metadata: string, sensor: string, at: string, webhook: string, body: string, event: string}} Given
  */
 
 export function SendEvent() {
@@ -44,6 +45,8 @@ function Form({targets}) {
     metadata: '{}',
     sensor: targets.deadlines[0] ?? '',
     at: '',
+    webhook: targets.webhooks[0] ?? '',
+    body: '{}',
     event: '{}',
   });
   const {busy, error, run} = useProgress();
@@ -75,11 +78,13 @@ function Form({targets}) {
 }
 
 /** @param {Given} given */
-function bodyOf({kind, bucket, key, content, job, status, asset, partition, metadata, sensor, at, event}) {
+function bodyOf(given) {
+  const {kind, bucket, key, content, job, status, asset, partition, metadata, sensor, at, webhook, body, event} = given;
   if (kind === 'object') return {object: {bucket, key, content}};
   if (kind === 'run') return {run: {job, status}};
   if (kind === 'asset') return {asset: {asset_key: asset, partition, metadata: objectOf(metadata, 'The metadata is')}};
   if (kind === 'deadline') return {deadline: {sensor, at: new Date(at).toISOString()}};
+  if (kind === 'request') return {request: {sensor: webhook, body}};
   return {event: objectOf(event, 'The event is')};
 }
 
@@ -145,5 +150,7 @@ function Fields({given, change, targets}) {
           oninput=${(/** @type {any} */ event) => change({at: event.target.value})}
         />
       </label>`;
+  if (given.kind === 'request')
+    return html`${select('webhook', 'Webhook sensor', targets.webhooks)} ${area('body', 'Body, which is signed')}`;
   return area('event', 'Event, as EventBridge delivers it');
 }
