@@ -199,19 +199,19 @@ def test_ticks_of_another_time_are_not_shown(modules: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "subject"),
+    ("text", "is_moment"),
     [
-        ("s3://bucket/key", "object"),
-        ("0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11", "run"),
-        ("2026-11-28T03:00:00Z", "at"),
-        ("2026-11-28 03:00", "at"),
-        ("2h", "at"),
-        ("order-7", "key"),
-        ("bucket/2026-11-28T03:00:00Z.csv", "key"),
+        ("s3://bucket/key", False),
+        ("0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11", False),
+        ("2026-11-28T03:00:00Z", True),
+        ("2026-11-28 03:00", True),
+        ("2h", True),
+        ("order-7", False),
+        ("bucket/2026-11-28T03:00:00Z.csv", False),
     ],
 )
-def test_what_is_queried_is_found_out_from_its_form(modules: Page, text: str, subject: str) -> None:
-    assert call(modules, "pages/why", "subjectOf", text) == subject
+def test_a_time_is_found_out_from_its_form(modules: Page, text: str, is_moment: bool) -> None:
+    assert call(modules, "pages/search", "isMoment", text) is is_moment
 
 
 @pytest.mark.parametrize(

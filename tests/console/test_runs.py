@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.console.world import AWKWARD, World
+from tests.console.world import AWKWARD, BUCKET, World
 from tests.support.browser import Visit
 from treadle.definitions.status import DagsterRunStatus
 
@@ -145,18 +146,47 @@ def test_no_dead_letters_is_good_news(visit: Visit) -> None:
     expect(visit.page.get_by_role("button", name="Redrive 0 dead letters …")).to_be_disabled()
 
 
-def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world: World) -> None:
-    visit.go("doctor", "Doctor")
-    box = visit.page.get_by_label("Why did it not run? Object, run key, run or time")
+BOX = "Search by name, id, key or address"
 
-    box.fill(f"order-1-{AWKWARD}")
+
+@pytest.mark.parametrize("text", ["run key", "id", "first characters of the id"])
+def test_the_box_at_the_top_finds_a_run_of_any_sensor(visit: Visit, world: World, text: str) -> None:
+    run_id = world.failed_run.run_id
+    visit.go("doctor", "Doctor")
+    box = visit.page.get_by_label(BOX)
+
+    box.fill({"run key": f"order-1-{AWKWARD}", "id": run_id}.get(text, run_id[:8]))
     box.press("Enter")
 
+    visit.sees_title(f"Run {run_id[:8]}")
+    expect(visit.page.locator(".summary")).to_contain_text(run_id)
+
+
+def test_the_box_at_the_top_finds_sensors_and_objects(visit: Visit) -> None:
+    box = visit.page.get_by_label(BOX)
+
+    visit.go("doctor", "Doctor")
+    box.fill("new_f")
+    box.press("Enter")
+    visit.sees_title("new_files")
+
+    box.fill(f"s3://{BUCKET}/in/{AWKWARD}.csv")
+    box.press("Enter")
     visit.sees_title("Why did it not run?")
-    visit.sees("Choose a sensor, then ask.")
+    expect(visit.page.locator(".summary")).to_be_visible()
+
+
+def test_what_is_found_more_than_once_or_not_at_all_is_shown(visit: Visit) -> None:
+    visit.go("search?text=or", "Search")
+    visit.sees("orders", within=visit.page.locator("tbody"))
+
+    visit.go("search?text=no-such-thing", "Search")
+    visit.sees("Nothing was found for no-such-thing.")
+    visit.page.get_by_role("link", name="Why did it not run?").click()
+    visit.sees_title("Why did it not run?")
     visit.page.get_by_label("Sensor").select_option("orders")
     visit.presses("Ask")
-    expect(visit.page.locator(".summary")).to_contain_text(world.failed_run.run_id)
+    expect(visit.page.locator(".summary")).to_contain_text("no run has it")
 
 
 def test_why_accepts_a_time(visit: Visit, world: World) -> None:

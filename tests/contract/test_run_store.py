@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.contract.conftest import Stores
+from treadle.adapters.dynamodb import runs as dynamodb_runs
 from treadle.definitions.runs import ASSET_SELECTION_TAG, StepFailure, assets_of
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.run_queries import RunQuery
@@ -20,6 +23,7 @@ from treadle.model.runs import (
     Unanswered,
     request_digest,
 )
+from treadle.testing import stores as memory_stores
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -319,3 +323,23 @@ def test_check_that_is_older_than_the_one_that_is_kept_is_not_kept(stores: Store
     stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW, NOW + 7, NOW + 3, NOW + 1))
 
     assert stores.runs.poll_checkpoint("process") == PollCheckpoint(NOW + 3, NOW + 9)
+
+
+def test_ids_are_found_by_their_first_characters_newest_first(stores: Stores) -> None:
+    for number, (run_id, job) in enumerate(
+        (("ab-1", "process"), ("ac-2", "process"), ("ab-3", "process"), ("ab-4", "other"))
+    ):
+        assert stores.runs.create(replace(RUN, run_id=run_id, job=job, created_at=NOW + number)) is None
+
+    assert stores.runs.ids_beginning("ab", "process") == ["ab-3", "ab-1"]
+    assert stores.runs.ids_beginning("ab-4", "process") == []
+    assert stores.runs.ids_beginning("", "other") == ["ab-4"]
+
+
+def test_only_the_newest_runs_are_searched(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dynamodb_runs, memory_stores):
+        monkeypatch.setattr(module, "MOST_SEARCHED", 2)
+    for number in range(3):
+        assert stores.runs.create(replace(RUN, run_id=f"r{number}", created_at=NOW + number)) is None
+
+    assert stores.runs.ids_beginning("r", "process") == ["r2", "r1"]

@@ -232,7 +232,11 @@ def test_the_functions_rights_suffice_for_all_there_is_to_see(
     api: ConsoleClient, operation: Operation
 ) -> None:
     path = address(operation)
-    query = {"/api/assets/events": "?key=orders", "/api/why": f"?sensor={SENSOR}&key=a"}.get(path, "")
+    query = {
+        "/api/assets/events": "?key=orders",
+        "/api/why": f"?sensor={SENSOR}&key=a",
+        "/api/search": "?text=abcd",
+    }.get(path, "")
 
     status, content, _ = api.send("GET", f"{path}{query}", token(issuer=api.issuer))
 

@@ -36,6 +36,7 @@ OTHER_CONTRACTS = {name: contract for name, contract in CONTRACTS.items() if con
 
 NOT_IN_THE_SCENARIO = {
     "RunStore.find": "read by sensors",
+    "RunStore.ids_beginning": "shown to operators",
     "RunStore.in_progress": "covered by test_every_call_of_pools.py",
     "RunStore.put_poll_checkpoint": "covered by test_external_runs.py",
     "RunStore.poll_checkpoint": "covered by test_external_runs.py",

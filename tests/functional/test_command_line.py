@@ -635,3 +635,36 @@ def test_sensor_that_is_held_as_a_loop_is_listed_and_released(stack: Deployment)
     ]
     assert output_of("sensor", "show", SENSOR)["problems"] == []
     assert "is not held as a loop" in treadle("sensor", "release", SENSOR).stderr
+
+
+def test_what_a_text_names_is_explained_without_its_sensor(stack: Deployment) -> None:
+    evaluated(stack)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
+    explained = treadle("why", SENSOR, "--run", run.run_id).stdout
+
+    assert run.run_id in explained
+    for arguments in (
+        (run.run_id[:8],),
+        (run.run_id,),
+        (run.run_key,),
+        ("--run", run.run_id[:8]),
+        ("--key", run.run_key),
+        (SENSOR, "--run", run.run_id[:4]),
+    ):
+        assert treadle("why", *map(str, arguments)).stdout == explained
+    location = "s3://treadle-watched-bucket/a.csv"
+    assert run.run_id in treadle("why", location).stdout
+    assert "Nothing was found for 'nobody'" in treadle("why", "nobody").stderr
+    assert "Give the sensor, or what to search for." in treadle("why", "--at", "2h").stderr
+
+
+def test_a_run_is_named_by_the_first_characters_of_its_id(stack: Deployment) -> None:
+    evaluated(stack)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
+    short = run.run_id[:6]
+
+    assert run.run_id in treadle("run", "show", short).stdout
+    assert output_of("run", "show", short)["run_id"] == run.run_id
+    assert f"Run {run.run_id} is canceled" in treadle("run", "cancel", short).stdout
+    assert f"Attempt 2 of run {run.run_id} is queued." in treadle("run", "rerun", short).stdout
+    assert "No run's id begins with 0000" in treadle("run", "show", "0000").stderr

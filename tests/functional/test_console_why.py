@@ -47,6 +47,37 @@ def test_a_run_has_its_own_explanation(stack: MemoryStack, viewer: Client) -> No
     assert not explanation["steps"][-1]["ok"]
 
 
+def test_a_key_that_has_a_run_and_a_run_are_explained_without_their_sensor(
+    stack: MemoryStack, viewer: Client
+) -> None:
+    stack.instance.tick("watch")
+
+    of_sensor = viewer.get("/api/why", sensor="watch", key=AWKWARD).json
+
+    assert viewer.get("/api/why", key=AWKWARD).json == of_sensor
+
+
+def test_a_text_is_found_as_what_it_names(stack: MemoryStack, viewer: Client) -> None:
+    [run] = stack.instance.tick("watch").runs
+    found = {
+        "kind": "run",
+        "sensor": "watch",
+        "object": None,
+        "run_id": run.run_id,
+        "job": "load",
+        "run_key": AWKWARD,
+        "status": "STARTED",
+        "created_at": run.created_at,
+    }
+
+    assert viewer.get("/api/search", text=AWKWARD).json == {"matches": [found]}
+    assert viewer.get("/api/search", text=f" {run.run_id[:8]} ").json == {"matches": [found]}
+    [sensor] = viewer.get("/api/search", text="wat").json["matches"]
+    assert (sensor["kind"], sensor["sensor"], sensor["run_id"]) == ("sensor", "watch", None)
+    assert viewer.get("/api/search", text="no-such-thing").json == {"matches": []}
+    assert viewer.get("/api/search").status == 400
+
+
 def test_a_time_shows_what_happened_then(stack: MemoryStack, source: Source, viewer: Client) -> None:
     source.found = SkipReason("Nothing new.")
     stack.instance.tick("watch")
@@ -60,7 +91,10 @@ def test_a_time_shows_what_happened_then(stack: MemoryStack, source: Source, vie
     [
         ({}, 400),
         ({"sensor": "watch"}, 400),
-        ({"key": "k"}, 400),
+        ({"at": "2h"}, 400),
+        ({"event": "e"}, 400),
+        ({"key": "k"}, 404),
+        ({"object": "s3://bucket/key"}, 404),
         ({"sensor": "watch", "key": "k", "at": "2h"}, 400),
         ({"sensor": "watch", "at": "yesterday"}, 400),
         ({"sensor": "watch", "object": "https://bucket/key"}, 400),

@@ -39,6 +39,7 @@ from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
+from treadle.operate.search import Search
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
 from treadle.testing.bus import NAMESPACE
@@ -131,6 +132,7 @@ class MemoryStack:
             backfills,
             pools,
             RecordedTicks(made._stores, NAMESPACE),
+            Search(deployment, run_operations, RunIds.of(NAMESPACE), objects, made.clock),
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

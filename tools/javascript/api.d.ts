@@ -27,6 +27,7 @@ declare namespace Api {
   type RunOutline = Response<'runs'>['runs'][number];
   type Run = Response<'run'>;
   type Explanation = Response<'why'>;
+  type Match = Response<'search'>['matches'][number];
   type BackfillOutline = Response<'backfills'>['backfills'][number];
   type Backfill = Response<'backfill'>;
   type BackfillRuns = Response<'backfill_runs'>;

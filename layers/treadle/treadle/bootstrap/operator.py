@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from treadle.operate.redrive_routes import Destination
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
+    from treadle.operate.search import Search
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
     from treadle.ports.deployment import Deployment
@@ -62,6 +63,7 @@ class OperatorParts:
         backfills: starts and controls backfills.
         pools: shows and controls concurrency pools.
         recorded: reads ticks with what they evaluated, for rehearsals.
+        search: finds what texts name.
     """
 
     deployment: "Deployment"
@@ -82,6 +84,7 @@ class OperatorParts:
     backfills: "BackfillOperations"
     pools: "PoolOperations"
     recorded: "RecordedTicks"
+    search: "Search"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -125,13 +128,14 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
+    from treadle.operate.search import Search
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
-    tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
-    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    tables = settings.tables()
+    namespace, outcomes = (settings.text(f"TREADLE_{name}") for name in ("NAMESPACE", "OUTCOMES_BUCKET"))
     launches, dispatches = (
         SqsQueue(settings.text(name)) for name in ("TREADLE_LAUNCH_QUEUE_URL", "TREADLE_DISPATCH_QUEUE_URL")
     )
@@ -143,8 +147,11 @@ def operator_parts(stack: str) -> OperatorParts:
     environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
     jobs, registrations = RegisteredJobs(registry), Registrations(registry.current, environment, clock)
     queues, deployment = SensorQueues(registry.current, deployed), StackDeployment(deployed, registry.current)
-    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
-    health = StackHealth(deployed, deployment, jobs, alert_addresses)
+    overview, objects, health = (
+        Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations),
+        SelectedObjects(selections_of(deployment), S3Lister()),
+        StackHealth(deployed, deployment, jobs, alert_addresses),
+    )
     redriver = Redriver(
         dead_letters,
         lambda: [*_of_engine(deployed), *queues.destinations()],
@@ -177,7 +184,7 @@ def operator_parts(stack: str) -> OperatorParts:
             stores.ticks,
             stores.runs,
             run_ids,
-            SelectedObjects(selections_of(deployment), S3Lister()),
+            objects,
             health,
             redriver,
             clock,
@@ -203,6 +210,7 @@ def operator_parts(stack: str) -> OperatorParts:
         BackfillOperations(stores.backfills, dispatches, jobs, runs, run_ids, clock),
         pools,
         RecordedTicks(stores, namespace),
+        Search(deployment, runs, run_ids, objects, clock),
     )
 
 

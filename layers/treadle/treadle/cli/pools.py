@@ -98,7 +98,7 @@ def free(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
     from treadle.operate.views import run_json
 
     with deployed(stack) as parts:
-        edit = parts.pools.free(run_id, caller_name(by))
+        edit = parts.pools.free(parts.runs.full_id(run_id), caller_name(by))
     if as_json:
         echo_json({"is_new": edit.is_new, "reason": edit.reason, "run": run_json(edit.run)})
     else:

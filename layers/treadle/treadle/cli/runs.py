@@ -79,7 +79,7 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
     from treadle.operate.views import run_json
 
     with deployed(stack) as parts:
-        found = parts.runs.get(run_id)
+        found = parts.runs.get(parts.runs.full_id(run_id))
         waits = None if as_json else parts.pools.waits(found)
     if as_json:
         echo_json(run_json(found))
@@ -100,6 +100,7 @@ def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_js
     recorded with the run.
     """
     with deployed(stack) as parts:
+        run_id = parts.runs.full_id(run_id)
         _edited(parts.runs.rerun(run_id, caller_name(by), if_attempt=if_attempt), as_json)
 
 
@@ -140,6 +141,8 @@ def cancel(
     if run_ids and (statuses or since or until):
         raise click.UsageError("--status, --since and --until select among the runs of --sensor or --job.")
     with deployed(stack) as parts:
+        # All before the first is canceled.
+        run_ids = tuple(map(parts.runs.full_id, run_ids))
         if len(run_ids) == 1:
             _edited(parts.runs.cancel(run_ids[0], caller_name(by)), as_json)
             return
@@ -207,7 +210,7 @@ def refresh(run_id: str, stack: str, as_json: bool) -> None:
     execution, such as glue:GetJobRun; for a job with its own role, lambda:InvokeFunction on RECONCILE.
     """
     with deployed(stack) as parts:
-        _edited(parts.runs.refresh(run_id), as_json)
+        _edited(parts.runs.refresh(parts.runs.full_id(run_id)), as_json)
 
 
 @run.command("set-priority", context_settings={"ignore_unknown_options": True})
@@ -223,7 +226,7 @@ def set_priority(run_id: str, priority: int, stack: str, by: str | None, as_json
     recorded with the run.
     """
     with deployed(stack) as parts:
-        _edited(parts.pools.set_priority(run_id, priority, caller_name(by)), as_json)
+        _edited(parts.pools.set_priority(parts.runs.full_id(run_id), priority, caller_name(by)), as_json)
 
 
 @run.command("release-key")

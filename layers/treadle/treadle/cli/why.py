@@ -1,5 +1,6 @@
 """The command that explains why something did or did not run."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,16 @@ _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 
 
 @click.command()
-@click.argument("sensor")
+@click.argument("what", required=False)
 @stack_option
-@click.option("--key", metavar="KEY", help="A run key of the sensor.")
+@click.option("--key", metavar="KEY", help="A run key.")
 @click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
 @click.option("--event", "event_id", metavar="ID", help="An event, a message or a request, by its id.")
-@click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor requested.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="A run, by its id or the first characters of it.")
 @click.option("--at", metavar="TIME", type=TIME, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
 @json_option
 def why(
-    sensor: str,
+    what: str | None,
     stack: str,
     key: str | None,
     location: str | None,
@@ -37,17 +38,27 @@ def why(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Explain why something of SENSOR did or did not run: what happened, step by step, and where it stopped.
+    """Explain why something did or did not run: what happened, step by step, and where it stopped.
 
-    Give one of: a run key, an object, an event, a run, a time. Nothing is changed.
+    WHAT is the sensor of what an option names; it may be left out where the run, the key of a run, or the object belongs
+    to one sensor. Without an option, WHAT is searched for: a run's id or its first four characters, the key of a run, an
+    s3:// address, or a sensor, of which the present state is explained. Nothing is changed.
     """
     from treadle.operate.explain import Subject
     from treadle.operate.views import plain_json
 
-    if sum(each is not None for each in (key, location, event_id, run_id, at)) != 1:
-        raise click.UsageError("Give one of --key, --object, --event, --run and --at.")
     subject = Subject(key, location, run_id, None if at is None else millis(at), event_id)
+    given = sum(each is not None for each in (key, location, event_id, run_id, at))
+    if given > 1:
+        raise click.UsageError("Give one of --key, --object, --event, --run and --at.")
+    if what is None and (given == 0 or event_id is not None or at is not None):
+        raise click.UsageError("Give the sensor, or what to search for.")
     with deployed(stack) as parts:
+        if what is not None and given:
+            sensor = what
+            subject = replace(subject, run_id=run_id and parts.runs.full_id(run_id))
+        else:
+            sensor, subject = parts.search.subject(what, subject)
         explanation = parts.why.explain(sensor, subject)
     if as_json:
         echo_json(plain_json(explanation))

@@ -26,6 +26,7 @@ from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
+from treadle.operate.search import Search
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
 from treadle.testing.bus import NAMESPACE
@@ -138,6 +139,7 @@ def operator_parts(project: DevProject) -> OperatorParts:
         BackfillOperations(stores.backfills, engine.dispatches, engine.jobs, runs, run_ids, clock),
         pools,
         RecordedTicks(stores, NAMESPACE),
+        Search(deployment, runs, run_ids, objects, clock),
     )
 
 

@@ -80,6 +80,9 @@ class RunPage:
 MOST_SCANNED = 1_000
 """The maximum number of records that are read for one page."""
 
+MOST_SEARCHED = 5_000
+"""How many of a job's runs, the newest, are searched for the first characters of an id."""
+
 
 def place_of(run: "Run") -> str:
     """Return the page token of a page that ends with this run."""

@@ -1,6 +1,8 @@
 """Operators' use cases on runs: list, rerun, release, cancel, refresh. The run's record names the operator."""
 
+import re
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
@@ -15,7 +17,7 @@ from treadle.engine.record.describe import described
 from treadle.engine.record.external_runs import OBSERVED_TAG
 from treadle.engine.record.pool_slots import without_slots_in_doubt
 from treadle.engine.record.run_state import Report, fold
-from treadle.model.run_queries import RunPage, parse_place
+from treadle.model.run_queries import MOST_SEARCHED, RunPage, parse_place
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import Edit
 from treadle.model.targets import Execution, JobSettings
@@ -26,6 +28,13 @@ from treadle.ports.system import Clock, Queue
 from treadle.ports.targets import Target, Targets
 
 DEFAULT_LIMIT = 50
+
+_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{3,34}")
+"""The first characters of an id, as many as git requires of a commit's, or more."""
+
+_NAMED, _MOST_FOUND = 5, 50
+_WORKERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,45 @@ class RunOperations:
             StoreError: if the store did not respond.
         """
         return self._run(run_id)
+
+    def full_id(self, run_id: str) -> str:
+        """Return the id of the only run whose id begins with these characters; a whole id, or another text, as it is.
+
+        Raises:
+            CommandRefusedError: if there is no such run, or several.
+            StoreError: if the store did not respond.
+        """
+        if _BEGINNING.fullmatch(run_id) is None:
+            return run_id
+        found = self._ids_beginning(run_id)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            msg = f"{run_id} is ambiguous: it begins the ids of runs {', '.join(found[:_NAMED])}. Use more characters."
+        else:
+            msg = (
+                f"No run's id begins with {run_id}, among the newest {MOST_SEARCHED:,} of each job. Use the whole id of an "
+                "older one."
+            )
+        raise CommandRefusedError(msg)
+
+    def beginning(self, text: str) -> list[Run]:
+        """Return the runs whose ids begin with a text, newest first for each job; none if it is no beginning of an id.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        if _WHOLE.fullmatch(text):
+            ids = [text]
+        else:
+            ids = self._ids_beginning(text) if _BEGINNING.fullmatch(text) else []
+        found = self._runs.get_many(ids[:_MOST_FOUND])
+        return [found[each] for each in ids if each in found]
+
+    def _ids_beginning(self, text: str) -> list[str]:
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            of_jobs = pool.map(lambda job: self._runs.ids_beginning(text, job), list(self._jobs))
+            return [run_id for of_job in of_jobs for run_id in of_job]
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
         """Return the records that exist and can be read, by id.

@@ -51,6 +51,13 @@ class RunStore(Protocol):
                 page's `next`.
         """
 
+    def ids_beginning(self, text: str, job: str) -> list[str]:
+        """Return the ids that begin with a text, of the newest `MOST_SEARCHED` runs of a job, by an index; newest first.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
         """Count the runs of a sensor by status, by an index.
 

@@ -8,7 +8,7 @@ from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
-from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
     Claim,
     KeyState,
@@ -446,6 +446,13 @@ class InMemoryRunStore:
             if statuses is None or run.status in statuses:
                 found.append(run)
         return RunPage(tuple(found), None)
+
+    def ids_beginning(self, text: str, job: str) -> list[str]:
+        """Return ids of a job's newest runs."""
+        newest = RunQuery(job=job, limit=MOST_SEARCHED).ordered(
+            run for run in self._tables.runs.values() if run.job == job
+        )
+        return [run.run_id for run in newest if run.run_id.startswith(text)]
 
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
         """Count a sensor's runs by status."""

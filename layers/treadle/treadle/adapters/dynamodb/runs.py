@@ -1,5 +1,6 @@
 """Run records in DynamoDB; the conditional put of a record is the claim on its run key."""
 
+import itertools
 import logging
 import zlib
 from collections import Counter
@@ -28,7 +29,7 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
 from treadle.model.records import each_readable, integer, reader, text, texts
-from treadle.model.run_queries import MOST_SCANNED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
     Cancellation,
     Claim,
@@ -60,6 +61,7 @@ CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled"
 
 _CHECKPOINT_PREFIX = "look#"
 _AT_ONCE = 100
+_KEYS_AT_ONCE = 1_000
 
 
 class DynamoRunStore:
@@ -188,6 +190,14 @@ class DynamoRunStore:
                 if statuses is None or run.status in statuses:
                     found.append(run)
         return RunPage(tuple(found), None)
+
+    def ids_beginning(self, text: str, job: str) -> list[str]:
+        """Return ids of a job's runs; reads only keys from the index."""
+        pages = self._database.pages(
+            self._table, job, index_name="by_job", scan_index_forward=False, limit=_KEYS_AT_ONCE
+        )
+        keys = itertools.islice(itertools.chain.from_iterable(pages), MOST_SEARCHED)
+        return [item["run_id"]["S"] for item in keys if item["run_id"]["S"].startswith(text)]
 
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
         """Count a sensor's runs by status; reads keys from the index, and only the status of each record."""

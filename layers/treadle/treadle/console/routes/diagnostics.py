@@ -12,6 +12,7 @@ from treadle.console.type_schemas import shape
 from treadle.operate.explain import Subject
 from treadle.operate.explanation import Explanation
 from treadle.operate.findings import Finding
+from treadle.operate.search import Match
 from treadle.operate.views import plain_json
 
 STORY = shape(Explanation)
@@ -23,12 +24,21 @@ def why(request: ApiRequest) -> Json:
     subjects = [name for name in ("key", "object", "event", "run", "at") if name in query]
     if len(subjects) != 1:
         raise BadRequestError("Give one of key, object, event, run and at.")
+    sensor, needs_sensor = query.get("sensor"), subjects[0] in {"event", "at"}
+    if sensor is None and needs_sensor:
+        raise BadRequestError("Give the sensor.")
     with not_found():
-        sensor = query.get("sensor") or _sensor_of(request)
         at = parsed_time(request, query["at"]) if "at" in query else None
         subject = Subject(query.get("key"), query.get("object"), query.get("run"), at, query.get("event"))
+        if sensor is None:
+            sensor, subject = request.parts.search.subject(None, subject)
         result: Json = plain_json(request.parts.why.explain(sensor, subject))
     return result
+
+
+def search(request: ApiRequest) -> Json:
+    """Return what a text names."""
+    return {"matches": plain_json(request.parts.search.find(request.query["text"].strip()))}
 
 
 def doctor(request: ApiRequest) -> Json:
@@ -36,18 +46,12 @@ def doctor(request: ApiRequest) -> Json:
     return {"findings": plain_json(request.parts.doctor.examine())}
 
 
-def _sensor_of(request: ApiRequest) -> str:
-    """Return the sensor that requested the run; for other subjects, it must be given."""
-    if "run" not in request.query:
-        raise BadRequestError("Give the sensor.")
-    return request.parts.runs.get(request.query["run"]).sensor
-
-
 OPERATIONS = (
     Operation(
         "GET",
         "/api/why",
-        "Why a run key, an object, an event or a run did or did not run, or what happened at a time; step by step.",
+        "Why a run key, an object, an event or a run did or did not run, or what happened at a time; step by step. "
+        "A run key that has a run, an object and a run are found without their sensor.",
         why,
         STORY,
         query={
@@ -59,9 +63,20 @@ OPERATIONS = (
             "at": TIME_SCHEMA,
         },
         refusals={
-            HTTPStatus.NOT_FOUND: "The sensor or run does not exist, or the sensor does not watch a bucket.",
+            HTTPStatus.NOT_FOUND: "The sensor or run does not exist, the sensor does not watch a bucket, or nothing was found.",
             HTTPStatus.BAD_GATEWAY: "Access to the bucket is denied.",
         },
+    ),
+    Operation(
+        "GET",
+        "/api/search",
+        "What a text names, in all sensors: a sensor, a run by its id, the first characters of it, or its run key, or an "
+        "object with the sensors that watch it.",
+        search,
+        record({"matches": list_of(shape(Match))}),
+        query={"text": {**KEY, "description": "At least four characters of a run's id."}},
+        required=("text",),
+        refusals={HTTPStatus.BAD_GATEWAY: "Access to the bucket is denied."},
     ),
     Operation(
         "GET",

@@ -152,6 +152,8 @@ export const deadLetters = (signal) => get('dead-letters', signal);
 export const redrive = (body) => post('dead-letters/redrive', body);
 /** @type {(query: Api.Query<'why'>, signal: AbortSignal) => Promise<Api.Explanation>} */
 export const why = (query, signal) => get('why', signal, query);
+/** @type {(text: string, signal: AbortSignal) => Promise<Api.Response<'search'>>} */
+export const search = (text, signal) => get('search', signal, {text});
 /** @type {(signal: AbortSignal) => Promise<Api.Response<'doctor'>>} */
 export const doctor = (signal) => get('doctor', signal);
 /** @type {(signal: AbortSignal) => Promise<Api.Graph>} */

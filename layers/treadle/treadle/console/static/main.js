@@ -20,7 +20,8 @@ import {Pool, Pools} from './pages/pools.js';
 import {Run, Runs} from './pages/runs.js';
 import {Sensor} from './pages/sensor.js';
 import {Tick} from './pages/ticks.js';
-import {Why, WhyBox} from './pages/why.js';
+import {Search, SearchBox} from './pages/search.js';
+import {Why} from './pages/why.js';
 
 const MARK = new URL('mark.svg', import.meta.url).href;
 
@@ -60,6 +61,7 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     pools: () => html`<${Pools} />`,
     assets: () => html`<${Assets} query=${query} />`,
     map: () => html`<${SensorMap} />`,
+    search: () => html`<${Search} query=${query} />`,
     why: () => html`<${Why} query=${query} />`,
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
     doctor: () => html`<${Doctor} />`,
@@ -151,7 +153,7 @@ function Shell({signOut}) {
         </div>
       </header>
       <div class="body">
-        <div class="topbar"><${WhyBox} /></div>
+        <div class="topbar"><${SearchBox} /></div>
         <main id="main" tabindex="-1" ref=${main}>
           <${ErrorBoundary} key=${path}>
             ${

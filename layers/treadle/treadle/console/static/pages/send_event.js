@@ -19,7 +19,8 @@ const KINDS = [
 
 /**
  * @typedef {{kind: string, bucket: string, key: string, content: string, job: string, status: string, asset: string,
- *   partition: string, metadata: string, sensor: string, at: string, webhook: string, body: string, event: string}} Given
+ *   partition: string, metadata: string, sensor: string, at: string, webhook: string, body: string,
+ *   event: string}} Given
  */
 
 export function SendEvent() {

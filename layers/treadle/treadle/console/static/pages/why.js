@@ -19,19 +19,8 @@ const SUBJECTS = {
   at: ['Time', '2026-11-28T03:00:00Z, or 2h'],
 };
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-const MOMENT = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$|^\d+ ?(s|m|min|h|d)( ago)?$/i;
-
-/**
- * What a text probably names.
- *
- * @param {string} text
- */
-export function subjectOf(text) {
-  if (text.startsWith('s3://')) return 'object';
-  if (UUID.test(text)) return 'run';
-  return MOMENT.test(text) ? 'at' : 'key';
-}
+/** Subjects that do not name their sensor. */
+const OF_A_SENSOR = ['event', 'at'];
 
 /**
  * A time as the API takes it: one without a zone is the viewer's own.
@@ -43,38 +32,13 @@ export function momentOf(text) {
   return time ? time.toISOString() : text;
 }
 
-/** The box at the head of every page. */
-export function WhyBox() {
-  const {sensors} = useDeployment();
-  const [text, setText] = useState('');
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    const given = text.trim();
-    if (!given) return;
-    navigate(['why'], {[subjectOf(given)]: given, sensor: sensors.length === 1 ? sensors[0].name : undefined});
-    setText('');
-  };
-  return html`<form class="why-box" role="search" onsubmit=${submit}>
-    <label>
-      <span class="unseen">Why did it not run? Object, run key, run or time</span>
-      <input
-        type="search"
-        placeholder="Why did … not run? Object, key, run or time"
-        value=${text}
-        oninput=${(event) => setText(event.target.value)}
-      />
-    </label>
-    <button class="small">Why?</button>
-  </form>`;
-}
-
 /** @param {{query: Query}} props */
 export function Why({query}) {
   const {sensors} = useDeployment();
   const subject = /** @type {Subject[]} */ (Object.keys(SUBJECTS)).find((each) => query[each]);
-  const isComplete = Boolean(subject && (query.sensor || subject === 'run'));
+  const isComplete = Boolean(subject && (query.sensor || !OF_A_SENSOR.includes(subject)));
   return html`<${Page} title="Why did it not run?">
-    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? 'object'} />
+    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? (query.text ? 'key' : 'object')} />
     ${
       isComplete
         ? html`<${Answer} query=${query} />`
@@ -96,7 +60,8 @@ export function Why({query}) {
 function Question({sensors, query, initial}) {
   const [subject, setSubject] = useState(initial);
   const [sensor, setSensor] = useState(query.sensor ?? (sensors.length === 1 ? sensors[0].name : ''));
-  const [text, setText] = useState(query[initial] ?? '');
+  const [text, setText] = useState(query[initial] ?? query.text ?? '');
+  const isOfOne = OF_A_SENSOR.includes(subject);
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     navigate(['why'], {sensor, [subject]: text.trim()});
@@ -111,8 +76,8 @@ function Question({sensors, query, initial}) {
     <div class="toolbar">
       <label class="field">
         <span>Sensor</span>
-        <select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
-          <option value="" selected=${!sensor}>choose a sensor</option>
+        <select required=${isOfOne} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
+          <option value="" selected=${!sensor}>${isOfOne ? 'choose a sensor' : 'any'}</option>
           ${sensors.map(
             (each) =>
               html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`,
