@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from tests.functional.conftest import OWN, STACK, Deployment, object_created
 from tests.support.stacks import Stacks
+from tools.project import ROOT
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
 from treadle.definitions.assets import AssetMaterialization, AssetObservation
@@ -30,10 +31,10 @@ NASTY = "\x1b[31mred\u202e"
 """What a terminal would obey, were it printed as it is."""
 
 
-def treadle(*arguments: str, stack: str | None = STACK) -> Result:
+def treadle(*arguments: str, stack: str | None = STACK, answers: str | None = None) -> Result:
     """Return the outcome of a command on the stack."""
     named = [] if stack is None else ["--stack", stack]
-    return CliRunner().invoke(command, [*arguments, *named], prog_name="treadle")
+    return CliRunner().invoke(command, [*arguments, *named], input=answers, prog_name="treadle")
 
 
 def output_of(*arguments: str) -> Any:
@@ -668,3 +669,52 @@ def test_a_run_is_named_by_the_first_characters_of_its_id(stack: Deployment) -> 
     assert f"Run {run.run_id} is canceled" in treadle("run", "cancel", short).stdout
     assert f"Attempt 2 of run {run.run_id} is queued." in treadle("run", "rerun", short).stdout
     assert "No run's id begins with 0000" in treadle("run", "show", "0000").stderr
+
+
+def test_dead_letters_are_deleted_once_that_is_confirmed(stack: Deployment) -> None:
+    for reason in ("first", "second", "third"):
+        SqsDeadLetters(stack.queues["dead"]).send('{"what": "garbage"}', origin="launch", reason=reason)
+    SqsDeadLetters(stack.queues["dead"]).send("{}", origin="dispatch", reason="other")
+    first = next(each["message_id"] for each in output_of("dlq", "list") if each["error"] == "first")
+
+    refused = treadle("dlq", "delete", first, answers="n\n")
+    assert (refused.exit_code, len(output_of("dlq", "list"))) == (1, 4)
+    assert first in refused.stdout
+    assert "Delete 1 dead letter for good?" in refused.stderr
+
+    done = treadle("dlq", "delete", first, answers="y\n")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 DELETED.")
+    assert first not in {each["message_id"] for each in output_of("dlq", "list")}
+    assert [each["action"] for each in output_of("dlq", "delete", "--origin", "launch", "--yes")] == [
+        "DELETED",
+        "DELETED",
+    ]
+    assert [each["error"] for each in output_of("dlq", "list")] == ["other"]
+
+
+def test_what_to_delete_must_be_named_and_there(stack: Deployment) -> None:
+    assert "Give message ids, or one or both of --project and --origin." in treadle("dlq", "delete").stderr
+    gone = treadle("dlq", "delete", "nobody", "--yes")
+    assert (gone.exit_code, "There is no dead letter nobody" in gone.stderr) == (2, True)
+    none = treadle("dlq", "delete", "--origin", "launch")
+    assert (none.exit_code, none.stdout) == (0, "There are no matching dead letters.\n")
+
+
+def test_parameters_are_shown_with_their_deployed_values(stack: Deployment, stacks: Stacks) -> None:
+    stacks.parameters[STACK] = [
+        {"ParameterKey": "NewObjectsBucket", "ParameterValue": "landing"},
+        {"ParameterKey": "AlertEmail", "ParameterValue": ""},
+    ]
+    place = ("--root", str(ROOT))
+    lines = treadle("params", *place).stdout.splitlines()
+    cells = [re.split(r" {2,}", line.strip()) for line in lines if line.startswith("  ")]
+    shown = {each[0]: each[1] for each in cells}
+
+    assert shown["PARAMETER"] == "VALUE"
+    assert (shown["NewObjectsBucket"], shown["AlertEmail"]) == ("landing", "''")
+    assert shown["LogRetentionDays"] == "not deployed"
+    assert {each["name"]: each["value"] for each in output_of("params", *place)}["AlertEmail"] == ""
+    offline = json.loads(treadle("params", *place, "--json", stack=None).stdout)
+    assert all("value" not in each for each in offline)
+    unknown = treadle("params", *place, stack="unknown")
+    assert (unknown.exit_code, "Stack 'unknown' cannot be read" in unknown.stderr) == (2, True)

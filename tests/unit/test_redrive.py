@@ -474,3 +474,41 @@ def test_project_whose_queue_does_not_answer_stops_a_redrive_before_anything_is_
     assert redriver.count() is None
     assert stack.sent() == {}
     assert len(list(redriver.redrive(project="billing"))) == 1
+
+
+def test_dead_letters_are_deleted_by_their_ids_and_no_others(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    redriver = of_projects(stack, boxes)
+    stack.add("{}", origin="launch", reason="y")
+    ids = [each.dead_letter.message_id for each in redriver.redrive(project="", dry_run=True)]
+    [of_shop] = redriver.redrive(project="shop", dry_run=True)
+
+    [done] = redriver.delete({ids[1], "unknown"})
+
+    assert (done.action, done.dead_letter.message_id) == (RedriveAction.DELETED, ids[1])
+    assert list(stack.dead_letters.messages) == ids[:1]
+    assert stack.sent() == {}
+    assert stack.dead_letters.held == boxes["shop"].held == set()
+    assert len(boxes["shop"].messages) == 1
+    assert of_shop.dead_letter.project == "shop"
+
+
+class Kept(InMemoryDeadLetters):
+    """Deletes nothing."""
+
+    def delete(self, dead_letter: DeadLetter) -> None:
+        raise StoreError("access denied")
+
+
+def test_a_dead_letter_that_could_not_be_deleted_stays_visible() -> None:
+    stack = Stack(Kept())
+    stack.add("{}", origin="launch", reason="x")
+
+    [done] = stack.redriver.delete(list(stack.dead_letters.messages))
+
+    assert (done.action, done.reason) == (
+        RedriveAction.FAILED,
+        "It stays in the queue: access denied",
+    )
+    assert (len(stack.dead_letters.messages), stack.dead_letters.held) == (1, set())

@@ -108,7 +108,15 @@ class TestMessage:
         path = f"/states/home?region=eu-central-1#/v2/executions/details/{arn}"
         assert button["url"] == f"https://{host}{path}"
 
-    def test_other_targets_have_no_button(self, service: Service) -> None:
+    def test_button_leads_to_an_execution_of_any_target(self, service: Service) -> None:
+        glue = "arn:aws:glue:eu-central-1:123456789012:job/load"
+
+        slack(service)(failed_context(external_id=f"{glue}/jr_0123456789"))
+
+        [button] = service.received[0].body["blocks"][-1]["elements"]
+        assert button["url"].endswith("/gluestudio/home?region=eu-central-1#/job/load/run/jr_0123456789")
+
+    def test_execution_without_address_has_no_button(self, service: Service) -> None:
         slack(service)(failed_context(external_id="jr_0123456789"))
 
         assert [block["type"] for block in service.received[0].body["blocks"]] == ["section", "section"]

@@ -83,9 +83,24 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
         msg = f"Stack {name!r} cannot be read: {error}. {_CHOSEN}"
         raise DeploymentError(msg) from error
     urls = {each: physical_ids[each] for each, kind in types.items() if kind == _QUEUE}
-    given = stack.get("Parameters", [])
-    parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given}
-    return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment, parameters)
+    return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment, _values(stack))
+
+
+def parameter_values(stack: str) -> Mapping[str, str]:
+    """Return the values of a stack's own parameters, by name; those that CloudFormation hides are asterisks.
+
+    Raises:
+        DeploymentError: if it cannot be read.
+    """
+    try:
+        return _values(client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0])
+    except (ClientError, BotoCoreError) as error:
+        msg = f"Stack {stack!r} cannot be read: {error}. {_CHOSEN}"
+        raise DeploymentError(msg) from error
+
+
+def _values(stack: Mapping[str, Any]) -> Mapping[str, str]:
+    return {each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", ())}
 
 
 def resources_of(stack: str) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,14 @@
-"""Commands on dead letters: list, show, and redrive."""
+"""Commands on dead letters: list, show, redrive, and delete."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from treadle.cli.options import limit_option
 from treadle.cli.output import FAILED, echo_json, echo_lines, json_option, plain, print_fields, table
 from treadle.cli.stack import deployed, stack_option
+from treadle.definitions.bounds import counted
 
 if TYPE_CHECKING:
     from treadle.operate.redrive import RedriveResult
@@ -29,7 +30,7 @@ dead_letters_option = limit_option(None, 1_000, "dead letters")
 
 @click.group()
 def dlq() -> None:
-    """List, show and redrive dead letters."""
+    """List, show, redrive and delete dead letters."""
 
 
 @dlq.command("list")
@@ -48,9 +49,7 @@ def list_dead_letters(stack: str, project: str | None, origin: str | None, limit
     if as_json:
         echo_json(found)
         return
-    columns = ("MESSAGE ID", "PROJECT", "ORIGIN", "SUBJECT", "ACTION", "ERROR")
-    rows = [tuple(each[name] or "" for name in _LISTED) for each in found]
-    table(columns, rows, "There are no dead letters.")
+    _list(found, "There are no dead letters.")
 
 
 @dlq.command()
@@ -71,11 +70,7 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
             None,
         )
     if found is None:
-        click.echo(
-            f"treadle: There is no dead letter {plain(message_id)}: it was redriven or deleted. See `treadle dlq list`.",
-            err=True,
-        )
-        raise SystemExit(FAILED)
+        _exit_without(message_id)
     shown = {
         **dead_letter_json(found),
         "attributes": dict(found.dead_letter.attributes),
@@ -121,6 +116,69 @@ def redrive(
         _print_actions(actions, dry_run, limit)
     if actions["FAILED"]:
         raise SystemExit(FAILED)
+
+
+@dlq.command()
+@click.argument("message_ids", metavar="[MESSAGE_ID]...", nargs=-1)
+@stack_option
+@project_option
+@origin_option
+@dead_letters_option
+@click.option("--yes", is_flag=True, help="Do not ask before the dead letters are deleted.")
+@json_option
+def delete(
+    message_ids: tuple[str, ...],
+    stack: str,
+    project: str | None,
+    origin: str | None,
+    limit: int,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete dead letters for good: those with the ids, or all of a project or a component.
+
+    They are listed first. Nothing sends them again: what a message was about, such as an object or a run, may wait
+    for RECONCILE or the next sweep, or never be processed. Redrive those that can be processed instead.
+    """
+    from treadle.operate.views import dead_letter_json
+
+    if bool(message_ids) == (project is not None or origin is not None):
+        raise click.UsageError("Give message ids, or one or both of --project and --origin.")
+    with deployed(stack) as parts:
+        planned = parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=True)
+        found = {
+            each.dead_letter.message_id: each
+            for each in planned
+            if not message_ids or each.dead_letter.message_id in message_ids
+        }
+        missing = [each for each in message_ids if each not in found]
+        if missing:
+            _exit_without(missing[0])
+        if not as_json:
+            _list([dead_letter_json(each) for each in found.values()], "There are no matching dead letters.")
+        if found and not yes:
+            click.confirm(f"Delete {counted(len(found), 'dead letter')} for good?", abort=True, err=True)
+        results = list(parts.redriver.delete(found))
+    actions = Counter(each.action.value for each in results)
+    if as_json:
+        echo_json(list(map(dead_letter_json, results)))
+    elif found:
+        _print_actions(actions, False, limit)
+    if actions["FAILED"]:
+        raise SystemExit(FAILED)
+
+
+def _exit_without(message_id: str) -> NoReturn:
+    click.echo(
+        f"treadle: There is no dead letter {plain(message_id)}: it was redriven or deleted. See `treadle dlq list`.",
+        err=True,
+    )
+    raise SystemExit(FAILED)
+
+
+def _list(found: "list[dict[str, Any]]", nothing: str) -> None:
+    columns = ("MESSAGE ID", "PROJECT", "ORIGIN", "SUBJECT", "ACTION", "ERROR")
+    table(columns, [tuple(each[name] or "" for name in _LISTED) for each in found], nothing)
 
 
 _LISTED = ("message_id", "project", "origin", "subject", "action", "error")

@@ -1,6 +1,7 @@
 """Output of commands: plain text and tables, safe for any content, and errors without a traceback."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ FAILED = 2
 """Exit status of a command that failed."""
 
 _SHOWN = 500
+_ID, _GAP = 36, 2
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WIDE = 10_000
 """Columns of an output that is not a terminal: nothing is truncated."""
 
@@ -58,7 +61,7 @@ def echo_lines(texts: Sequence[str], indent: str = "  ") -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
-    """Print a table; on a terminal, it has the terminal's width.
+    """Print a table; on a terminal, it has the terminal's width, and runs' ids are short if they would not fit.
 
     Args:
         columns: the headings.
@@ -74,15 +77,26 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("-" if cell in {None, ""} else plain(str(cell))) for cell in row))
     width = None if sys.stdout.isatty() else _WIDE
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
+    cells = [["-" if cell in {None, ""} else plain(str(cell)) for cell in row] for row in rows]
+    widths = [
+        max(map(len, [name, *column])) for name, column in zip(columns, zip(*cells, strict=True), strict=True)
+    ]
+    is_narrow = sum(widths) + _GAP * len(columns) > console.width
+    for name, most in zip(columns, widths, strict=True):
+        # What is to be copied, such as an id or a time, is not broken.
+        shown.add_column(name, overflow="fold", no_wrap=most <= _ID)
+    for row in cells:
+        shown.add_row(*(Text(_shortened(cell) if is_narrow else cell) for cell in row))
     with console.capture() as captured:
         console.print(shown)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _shortened(cell: str) -> str:
+    """Return the first characters of a run's id, which commands take in its place; other texts as they are."""
+    return cell.partition("-")[0] if _RUN_ID.fullmatch(cell) else cell
 
 
 def print_fields(values: Mapping[str, Any]) -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.options import limit_option, shown_status, statuses_option
-from treadle.cli.output import FAILED, echo, echo_json, echo_lines, json_option, print_fields, table, when
+from treadle.cli.output import (
+    FAILED,
+    echo,
+    echo_json,
+    echo_lines,
+    json_option,
+    plain,
+    print_fields,
+    table,
+    when,
+)
 from treadle.cli.stack import by_option, caller_name, deployed, if_attempt_option, stack_option
 from treadle.cli.times import TIME, millis
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
@@ -17,6 +27,9 @@ if TYPE_CHECKING:
     from treadle.model.runs import Run
     from treadle.operate.pools import PoolWaitView
     from treadle.operate.runs import RunEdit, RunOperations
+
+_URL = 3_000
+"""Maximum length of a link."""
 
 _CANCELABLE = tuple(
     each for each in DagsterRunStatus if each not in FINISHED_STATUSES | {DagsterRunStatus.CANCELING}
@@ -75,16 +88,22 @@ def list_runs(
 @stack_option
 @json_option
 def show(run_id: str, stack: str, as_json: bool) -> None:
-    """Show a run in full: its config, its statuses with their times, its failure and its retry grants."""
-    from treadle.operate.views import run_json
+    """Show a run in full: its config, its statuses with their times, its failure and its retry grants.
+
+    Also links to its execution and its log in the AWS console.
+    """
+    from treadle.adapters.targets.links import console_links
+    from treadle.operate.views import plain_json, run_json
 
     with deployed(stack) as parts:
         found = parts.runs.get(parts.runs.full_id(run_id))
         waits = None if as_json else parts.pools.waits(found)
     if as_json:
-        echo_json(run_json(found))
-    else:
-        _print_run(found, waits)
+        echo_json({**run_json(found), "links": plain_json(console_links(found.external_id))})
+        return
+    _print_run(found, waits)
+    for link in console_links(found.external_id):
+        click.echo(f"{link.label} in the AWS console: {plain(link.url, _URL)}")
 
 
 @run.command()
@@ -282,7 +301,7 @@ def _found(
 
 
 def _list(found: "list[Run]", nothing: str) -> None:
-    columns = ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY")
+    columns = ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "TOOK", "RUN KEY", "ERROR")
     table(columns, [_row(each) for each in found], nothing)
 
 
@@ -294,8 +313,17 @@ def _row(run: "Run") -> tuple[object, ...]:
         shown_status(run),
         run.attempt,
         when(run.created_at),
+        _took(run),
         run.run_key,
+        run.failure and f"{run.failure.error}: {run.failure.cause}",
     )
+
+
+def _took(run: "Run") -> str | None:
+    """Return how long the last attempt took, in seconds; None if it has not ended."""
+    if run.started_at is None or run.ended_at is None:
+        return None
+    return f"{max(0, run.ended_at - run.started_at) / 1000:g} s"
 
 
 def _requester(run: "Run") -> str | None:
@@ -332,6 +360,9 @@ def _print_run(run: "Run", waits: "PoolWaitView | None") -> None:
             "attempt": f"{run.attempt} of {run.attempts_allowed}",
             "retried at": run.retry_at and when(run.retry_at),
             "made": when(run.created_at),
+            "started": run.started_at and when(run.started_at),
+            "ended": run.ended_at and when(run.ended_at),
+            "took": _took(run),
             "execution": run.external_id,
             "target": run.target,
             "failure": failure and f"{failure.error}: {failure.cause}",

@@ -1,7 +1,7 @@
-"""Redrives dead letters, each to its original destination, and reports what was done with each."""
+"""Redrives dead letters, each to its original destination, or deletes them, and reports what was done with each."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ class RedriveAction(StrEnum):
     DROPPED = "DROPPED"
     LEFT = "LEFT"
     FAILED = "FAILED"
+    DELETED = "DELETED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ class RedriveResult:
 ENGINE = ""
 """The engine's queue, in a dead letter's `project`."""
 
+_KEPT = {RedriveAction.LEFT, RedriveAction.FAILED}
+
 _Key = tuple[str, str]
+_Filter = Callable[[DeadLetter, Route], bool]
+_Act = Callable[[DeadLetterQueue, DeadLetter, Route], RedriveResult]
 
 
 def _key(dead_letter: DeadLetter) -> _Key:
@@ -100,18 +105,38 @@ class Redriver:
             CommandRefusedError: if the project does not exist or has no dead-letter queue.
             StoreError: if a dead-letter queue could not be read; nothing was done.
         """
-        boxes = self._boxes(project)
+        act = self._planned if dry_run else self._execute
+        yield from self._each(
+            self._boxes(project), limit, lambda _, route: origin in {None, route.origin}, act
+        )
+
+    def delete(self, message_ids: Collection[str]) -> Iterator[RedriveResult]:
+        """Delete dead letters for good, wherever they are; those that are gone have no result.
+
+        Args:
+            message_ids: their ids.
+
+        Raises:
+            StoreError: if a dead-letter queue could not be read; nothing was deleted.
+        """
+        yield from self._each(
+            self._boxes(None),
+            len(set(message_ids)),
+            lambda dead_letter, _: dead_letter.message_id in message_ids,
+            self._deleted,
+        )
+
+    def _each(
+        self, boxes: Mapping[str, DeadLetterQueue], limit: int, is_wanted: _Filter, act: _Act
+    ) -> Iterator[RedriveResult]:
+        """Receive dead letters, act on those that are wanted, and give the others back."""
         received: dict[_Key, tuple[DeadLetter, Route]] = {}
         deleted: set[_Key] = set()
         try:
-            wanted = self._receive(boxes, received, limit, origin)
-            for dead_letter, route in wanted:
-                box = boxes[dead_letter.project]
-                done = (
-                    self._planned(dead_letter, route)
-                    if dry_run
-                    else self._execute(box, dead_letter, route, deleted)
-                )
+            for dead_letter, route in self._receive(boxes, received, limit, is_wanted):
+                done = act(boxes[dead_letter.project], dead_letter, route)
+                if done.action not in _KEPT and act != self._planned:
+                    deleted.add(_key(dead_letter))
                 yield done
         finally:
             for key, (dead_letter, _) in received.items():
@@ -142,7 +167,7 @@ class Redriver:
         boxes: Mapping[str, DeadLetterQueue],
         received: dict[_Key, tuple[DeadLetter, Route]],
         limit: int,
-        origin: str | None,
+        is_wanted: _Filter,
     ) -> list[tuple[DeadLetter, Route]]:
         wanted: dict[_Key, tuple[DeadLetter, Route]] = {}
         destinations = self._destinations()
@@ -152,11 +177,12 @@ class Redriver:
                     dead_letter = replace(each, project=project)
                     found = (dead_letter, route_of(dead_letter, destinations))
                     received[_key(dead_letter)] = found
-                    if origin in {None, found[1].origin} and len(wanted) < limit:
+                    if is_wanted(*found) and len(wanted) < limit:
                         wanted[_key(dead_letter)] = found
         return list(wanted.values())
 
-    def _planned(self, dead_letter: DeadLetter, route: Route) -> RedriveResult:
+    def _planned(self, box: DeadLetterQueue, dead_letter: DeadLetter, route: Route) -> RedriveResult:
+        del box
         action = (
             RedriveAction.SENT
             if route.destination
@@ -166,10 +192,8 @@ class Redriver:
         )
         return RedriveResult(dead_letter, route.origin, action, route.reason)
 
-    def _execute(
-        self, box: DeadLetterQueue, dead_letter: DeadLetter, route: Route, deleted: set[_Key]
-    ) -> RedriveResult:
-        planned = self._planned(dead_letter, route)
+    def _execute(self, box: DeadLetterQueue, dead_letter: DeadLetter, route: Route) -> RedriveResult:
+        planned = self._planned(box, dead_letter, route)
         if planned.action is RedriveAction.LEFT:
             return planned
         try:
@@ -177,9 +201,17 @@ class Redriver:
                 route.destination.queue.send([first_of_a_chain(route.body)])
             box.delete(dead_letter)
         except Exception as error:  # noqa: BLE001 - one unreadable dead letter must not stop the others
-            reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
-            return RedriveResult(
-                dead_letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}"
-            )
-        deleted.add(_key(dead_letter))
+            return _failed(dead_letter, route, error)
         return planned
+
+    def _deleted(self, box: DeadLetterQueue, dead_letter: DeadLetter, route: Route) -> RedriveResult:
+        try:
+            box.delete(dead_letter)
+        except StoreError as error:
+            return _failed(dead_letter, route, error)
+        return RedriveResult(dead_letter, route.origin, RedriveAction.DELETED, "Nothing sends it again.")
+
+
+def _failed(dead_letter: DeadLetter, route: Route, error: Exception) -> RedriveResult:
+    reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
+    return RedriveResult(dead_letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}")

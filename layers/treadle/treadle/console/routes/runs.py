@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
+from treadle.adapters.targets.links import ConsoleLink, console_links
 from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
 from treadle.console.routes.errors import not_found
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
@@ -67,7 +68,9 @@ def run(request: ApiRequest) -> Json:
     waits = describe_wait(found, request.parts.pools.waits(found)) or None
     in_doubt = sorted({slot.pool for slot in slots_in_doubt(found)})
     explanation = _explanation(request, found)
-    return {**run_json(found), "explanation": explanation, "waits": waits, "pools_in_doubt": in_doubt}
+    links = plain_json(console_links(found.external_id))
+    more = {"explanation": explanation, "waits": waits, "pools_in_doubt": in_doubt, "links": links}
+    return {**run_json(found), **more}
 
 
 def _explanation(request: ApiRequest, run: Run) -> Json | None:
@@ -115,6 +118,7 @@ _FULL = with_properties(
     explanation={"anyOf": [shape(Explanation), {"type": "null"}]},
     waits={**MAYBE_TEXT, "description": "What it waits for, if it waits for a pool."},
     pools_in_doubt={**list_of(TEXT), "description": "Pools of which it holds slots in doubt."},
+    links={**list_of(shape(ConsoleLink)), "description": "Its execution and its log in the AWS console."},
     **_ALSO,
 )
 

@@ -3,11 +3,11 @@
 Names, causes and all other values of a run are untrusted input.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from treadle.adapters.targets.links import console_links
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 
 TextFunction = Callable[[RunFailureSensorContext], str]
@@ -15,13 +15,6 @@ TextFunction = Callable[[RunFailureSensorContext], str]
 
 MAX_STEPS = 10
 """Maximum number of failed steps listed in an alert."""
-
-_EXECUTION = re.compile(r"arn:(aws[a-z-]*):states:([a-z0-9-]+):\d{12}:execution:[^\s:]+:[^\s]+")
-_CONSOLES = {
-    "aws": "{region}.console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +43,13 @@ def run_link(context: RunFailureSensorContext, webserver_base_url: str | None) -
         webserver_base_url: the base of `/runs/<run id>`.
 
     Returns:
-        None if there is no base URL, and the run is not an execution of a state machine.
+        None if there is no base URL, and the run's execution has no address in the AWS console.
     """
     run = context.dagster_run
     if webserver_base_url:
         return Link("View run", f"{webserver_base_url.rstrip('/')}/runs/{run.run_id}")
-    execution = _EXECUTION.fullmatch(run.external_id or "")
-    if execution is None or execution[1] not in _CONSOLES:
-        return None
-    host = _CONSOLES[execution[1]].format(region=execution[2])
-    path = f"/states/home?region={execution[2]}#/v2/executions/details/{execution[0]}"
-    return Link("View in the AWS console", f"https://{host}{path}")
+    found = console_links(run.external_id)
+    return Link("View in the AWS console", found[0].url) if found else None
 
 
 def event_time(context: RunFailureSensorContext) -> datetime:

@@ -251,8 +251,8 @@ def make_email_on_run_failure_sensor(
         smtp_port: the server's port; by default 465 for SSL, 587 for STARTTLS, 25 for NONE.
         smtp_user: the login name; by default the sender's address.
         name: the sensor's name; by default `email_on_run_failure`.
-        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
-            Step Functions in the AWS console.
+        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to the
+            execution in the AWS console.
         monitored_jobs: as in `@run_status_sensor`.
         job_selection: a former name of `monitored_jobs`.
         monitor_all_code_locations: as in `@run_status_sensor`.

@@ -140,8 +140,8 @@ def make_pagerduty_on_run_failure_sensor(
         monitored_jobs: as in `@run_status_sensor`.
         monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
-        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
-            Step Functions in the AWS console.
+        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to the
+            execution in the AWS console.
         alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
         base_url: another address of the Events API, such as https://events.eu.pagerduty.com.
 

@@ -152,8 +152,8 @@ def make_slack_on_run_failure_sensor(
         job_selection: a former name of `monitored_jobs`.
         monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
-        webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
-            of Step Functions in the AWS console.
+        webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to the
+            execution in the AWS console.
         monitor_all_repositories: a former name of `monitor_all_code_locations`.
         alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
         base_url: another address of Slack's API, such as GovSlack's.

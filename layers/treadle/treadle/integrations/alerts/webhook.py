@@ -113,8 +113,8 @@ def make_webhook_on_run_failure_sensor(
         monitored_jobs: as in `@run_status_sensor`.
         monitor_all_code_locations: as in `@run_status_sensor`.
         default_status: whether it is evaluated before an operator has started it.
-        webserver_base_url: base of the field `link`, `/runs/<run id>`; by default, it leads to an execution
-            of Step Functions in the AWS console.
+        webserver_base_url: base of the field `link`, `/runs/<run id>`; by default, it leads to the
+            execution in the AWS console.
         alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
 
     Raises:

@@ -128,6 +128,12 @@ export function RunRows({runs, empty, showsSensor = false}) {
       of: (run) => html`
         <${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />
         ${run.waiting && html` <small class="faint">waits for ${poolLink(run.waiting.pool)}</small>`}
+        ${
+          run.failure &&
+          html` <small class="faint clip wide" title=${run.failure.cause ?? ''}
+            >${run.failure.error}: ${run.failure.cause}</small
+          >`
+        }
       `,
     },
     {name: 'Job', of: (run) => run.job},
@@ -248,7 +254,13 @@ function RunDetail({run, done}) {
         ['Took', html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`],
         run.external_id && [
           'Execution',
-          html`<${Mono}>${run.external_id}<//> <${Copy} text=${run.external_id} what="execution" />`,
+          html`
+            <${Mono}>${run.external_id}<//> <${Copy} text=${run.external_id} what="execution" />
+            ${run.links.map(
+              ({label, url}) =>
+                html`<a key=${url} class="outside" href=${url} target="_blank" rel="noreferrer">${label} in AWS</a> `,
+            )}
+          `,
           'wide',
         ],
         ['Id', html`<${Mono}>${run.run_id}<//> <${Copy} text=${run.run_id} what="run id" />`, 'wide'],

@@ -36,9 +36,10 @@ export function momentOf(text) {
 export function Why({query}) {
   const {sensors} = useDeployment();
   const subject = /** @type {Subject[]} */ (Object.keys(SUBJECTS)).find((each) => query[each]);
+  const initial = subject ?? (query.text ? 'key' : 'object');
   const isComplete = Boolean(subject && (query.sensor || !OF_A_SENSOR.includes(subject)));
   return html`<${Page} title="Why did it not run?">
-    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${subject ?? (query.text ? 'key' : 'object')} />
+    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} initial=${initial} />
     ${
       isComplete
         ? html`<${Answer} query=${query} />`
