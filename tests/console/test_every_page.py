@@ -17,6 +17,7 @@ APPEARANCES: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
+    "small phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
 }
 
 
@@ -43,6 +44,7 @@ def places(world: World) -> Iterator[tuple[str, str]]:
         ("assets?key=orders%2Fdaily", "orders/daily"),
         ("map", "Map"),
         (f"why?run={failed.run_id}&sensor=orders", "Why did it not run?"),
+        ("search?text=or", "Search"),
         ("dead-letters", "Dead letters"),
         ("doctor", "Doctor"),
         ("nowhere", "No such page"),
@@ -69,6 +71,9 @@ def test_no_page_has_a_serious_fault_or_is_wider_than_its_window(
             visit.presses(opens)
             found[opens] = (visit.faults(), visit.overflow())
             visit.page.keyboard.press("Escape")
+        visit.page.keyboard.press("?")
+        visit.sees("Keyboard shortcuts")
+        found["?"] = (visit.faults(), visit.overflow())
 
     assert {place: each for place, each in found.items() if each != ([], 0)} == {}
 
@@ -175,3 +180,38 @@ def test_a_phone_shows_rows_as_cards_with_their_names(browser: Browser, world: W
         shown = cell.evaluate("each => getComputedStyle(each, '::before').content")
         assert shown == '"Last tick"'
         assert visit.page.get_by_role("cell").count() > 10
+
+
+def test_a_phone_s_head_is_as_high_as_its_contents_on_each_page(browser: Browser, world: World) -> None:
+    with (
+        served(world.console()) as server,
+        visiting(browser, server.address, token=TOKEN, **APPEARANCES["small phone"]) as visit,
+    ):
+        heights = []
+        for place, title in (("sensors", "Sensors"), ("assets", "Assets"), ("nowhere", "No such page")):
+            visit.go(place, title)
+            heights.append(visit.page.locator("header.side").evaluate("each => each.offsetHeight"))
+
+    assert heights[0] == heights[1] == heights[2] < 150
+
+
+def test_keys_lead_to_the_search_box_and_to_pages(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+
+    visit.page.keyboard.press("2")
+    visit.sees_title("Runs")
+    visit.page.keyboard.press("/")
+    expect(visit.page.get_by_role("searchbox", name="Search by")).to_be_focused()
+    visit.page.keyboard.type("orders/2?")
+    expect(visit.page.get_by_role("searchbox", name="Search by")).to_have_value("orders/2?")
+    visit.page.keyboard.press("Escape")
+    visit.page.get_by_role("heading", name="Runs", level=1).click()
+
+    visit.page.keyboard.press("?")
+    visit.sees("Keyboard shortcuts")
+    visit.page.keyboard.press("1")
+    visit.page.get_by_label("Use shortcuts of single characters").uncheck()
+    visit.page.keyboard.press("Escape")
+    visit.page.keyboard.press("1")
+    visit.sees_title("Runs")
+    assert visit.page.url.endswith("#/runs")

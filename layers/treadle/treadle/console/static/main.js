@@ -8,6 +8,7 @@ import {noteServerTime} from './format.js';
 import {useLive} from './live.js';
 import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './components.js';
 import {address, useRoute} from './router.js';
+import {Shortcuts} from './shortcuts.js';
 import {Theme} from './theme.js';
 import {Assets} from './pages/assets.js';
 import {Backfill, Backfills} from './pages/backfills.js';
@@ -166,6 +167,7 @@ function Shell({signOut}) {
       </div>
     </div>
     <${Toast} />
+    <${Shortcuts} pages=${PAGES} />
   <//>`;
 }
 
