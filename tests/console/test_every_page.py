@@ -119,6 +119,7 @@ def test_times_are_local_with_the_exact_one_beside_them(browser: Browser, world:
         there = datetime.fromtimestamp(at / 1000, ZoneInfo("Asia/Kolkata"))
         exact = datetime.fromtimestamp(at / 1000, UTC)
         expect(time).to_have_text(f"{there:%H:%M:%S}")
+        expect(visit.page.locator(".foot")).to_have_text("Times are in Asia/Calcutta.")
         expect(time).to_have_attribute(
             "title", f"{there:%H:%M:%S} here, {exact:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC"
         )

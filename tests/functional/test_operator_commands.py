@@ -194,6 +194,43 @@ def test_run_that_waits_for_its_retry_is_canceled_with_those_in_progress(stack: 
     ]
 
 
+def test_failed_runs_of_a_job_are_rerun_after_a_confirmation(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv", "c.csv")
+    failed: dict[str, Any] = {"status": Status.FAILURE, "ended_at": runs["a.csv"].created_at, "next_at": None}
+    for name in ("a.csv", "b.csv"):
+        stack.stores.runs.replace(replace(runs[name], **failed))
+
+    refused = treadle("run", "rerun", "--job", "process_file", answers="n\n")
+    assert (refused.exit_code, "Rerun 2 runs?" in refused.stderr) == (1, True)
+    done = treadle("run", "rerun", "--job", "process_file", "--since", "1h", "--yes")
+
+    assert done.stdout.endswith("2 of 2 runs were rerun.\n"), done.output
+    found = {each.run_id: each.attempt for each in stack.stores.runs.list_by_sensor("new_objects", 10)}
+    assert [found[runs[name].run_id] for name in ("a.csv", "b.csv", "c.csv")] == [2, 2, 1]
+    none = treadle("run", "rerun", "--job", "process_file", "--status", "SUCCESS")
+    assert (none.exit_code, none.stdout) == (0, "No matching runs have ended.\n")
+
+
+def test_one_run_that_cannot_be_rerun_does_not_keep_the_others_from_it(stack: Deployment) -> None:
+    runs = waiting_runs(stack, "a.csv", "b.csv")
+    first, second = runs["a.csv"].run_id, runs["b.csv"].run_id
+    ended = replace(runs["b.csv"], status=Status.SUCCESS, ended_at=runs["b.csv"].created_at, next_at=None)
+    stack.stores.runs.replace(ended)
+
+    done = treadle("run", "rerun", first, second)
+
+    assert done.exit_code == 2
+    assert done.stdout.splitlines() == [
+        f"NOT RERUN: Run {first} has not ended: attempt 1 is QUEUED. Cancel it, or rerun it once it has ended.",
+        f"Attempt 2 of run {second} is queued.",
+        "1 of 2 runs were rerun.",
+    ]
+    assert (
+        "--if-attempt is for one run." in treadle("run", "rerun", first, second, "--if-attempt", "1").stderr
+    )
+    assert "Give run ids, or one of --sensor and --job." in treadle("run", "rerun").stderr
+
+
 def test_only_the_selected_runs_are_canceled(stack: Deployment) -> None:
     runs = waiting_runs(stack, "a.csv", "b.csv")
     other = timestamp(max(run.created_at for run in runs.values()) + 1)

@@ -317,7 +317,7 @@ def test_failing_function_is_reported_with_its_error_and_how_often(s3_engine: S3
     at = timestamp(s3_engine.harness.clock.now())
     assert explanation.summary == (
         f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
-        "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event is delivered again automatically, five times in all."
+        "ValueError: no such column. The event is delivered again automatically, five times in all."
     )
     assert stopped_at(explanation) == "tick"
 

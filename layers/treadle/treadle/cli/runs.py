@@ -24,6 +24,8 @@ from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import MAX_PRIORITY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.model.runs import Run
     from treadle.operate.pools import PoolWaitView
     from treadle.operate.runs import RunEdit, RunOperations
@@ -34,6 +36,8 @@ _URL = 3_000
 _CANCELABLE = tuple(
     each for each in DagsterRunStatus if each not in FINISHED_STATUSES | {DagsterRunStatus.CANCELING}
 )
+
+_ENDED = tuple(sorted(FINISHED_STATUSES, key=lambda each: each.value))
 
 
 @click.group()
@@ -107,20 +111,56 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
 
 
 @run.command()
-@click.argument("run_id")
+@click.argument("run_ids", metavar="[RUN_ID]...", nargs=-1)
 @stack_option
+@click.option(
+    "--sensor", metavar="NAME", help="Rerun the runs that have ended and that this sensor requested."
+)
+@click.option("--job", metavar="JOB", help="Rerun the runs of this job that have ended.")
+@statuses_option(_ENDED, "With --sensor or --job: only runs with this status; FAILURE by default")
+@click.option(
+    "--since", metavar="TIME", type=TIME, help="With them: only runs created since then, such as 2h."
+)
+@click.option("--until", metavar="TIME", type=TIME, help="With them: only runs created before then.")
+@limit_option(10_000, of="runs to rerun with --sensor or --job")
 @if_attempt_option
+@click.option("--yes", is_flag=True, help="Do not ask before runs of --sensor or --job are rerun.")
 @by_option
 @json_option
-def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_json: bool) -> None:
-    """Start a run that has ended again, immediately.
+def rerun(
+    run_ids: tuple[str, ...],
+    stack: str,
+    sensor: str | None,
+    job: str | None,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    if_attempt: int | None,
+    yes: bool,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Start runs that have ended again, immediately.
 
     The next attempt has the same config and tags, and the launch id RUN_ID-<attempt>. The operator and the time are
-    recorded with the run.
+    recorded with the run. Give run ids, or --sensor or --job for their runs that failed, which are listed first.
     """
+    _check_which(run_ids, sensor, job, statuses, since, until)
+    if if_attempt is not None and len(run_ids) != 1:
+        raise click.UsageError("--if-attempt is for one run.")
     with deployed(stack) as parts:
-        run_id = parts.runs.full_id(run_id)
-        _edited(parts.runs.rerun(run_id, caller_name(by), if_attempt=if_attempt), as_json)
+        run_ids = tuple(map(parts.runs.full_id, run_ids))
+        if len(run_ids) == 1:
+            _edited(parts.runs.rerun(run_ids[0], caller_name(by), if_attempt=if_attempt), as_json)
+            return
+        if not run_ids:
+            wanted = {DagsterRunStatus(each) for each in statuses} or {DagsterRunStatus.FAILURE}
+            found = _found(parts.runs, sensor, job, wanted, since, limit, until)
+            _confirm(found, "Rerun", "No matching runs have ended.", yes=yes, as_json=as_json)
+            run_ids = tuple(each.run_id for each in found)
+        name = caller_name(by)
+        _edit_each(run_ids, lambda run_id: parts.runs.rerun(run_id, name), "RERUN", "rerun", as_json)
 
 
 @run.command()
@@ -155,10 +195,7 @@ def cancel(
     Give run ids, or --sensor or --job for all of their runs in progress, which are listed first; without --status, so
     are failed runs that wait for a retry. A run that its target stops is CANCELED once the target has reported that.
     """
-    if bool(run_ids) == bool(sensor or job):
-        raise click.UsageError("Give run ids, or one of --sensor and --job.")
-    if run_ids and (statuses or since or until):
-        raise click.UsageError("--status, --since and --until select among the runs of --sensor or --job.")
+    _check_which(run_ids, sensor, job, statuses, since, until)
     with deployed(stack) as parts:
         # All before the first is canceled.
         run_ids = tuple(map(parts.runs.full_id, run_ids))
@@ -169,23 +206,53 @@ def cancel(
             # A failed run that its retry policy starts again is in progress, too.
             wanted = {DagsterRunStatus(each) for each in statuses or (*_CANCELABLE, DagsterRunStatus.FAILURE)}
             found = _found(parts.runs, sensor, job, wanted, since, limit, until, is_open=True)
-            _confirm_cancel(found, yes=yes, as_json=as_json)
+            _confirm(found, "Cancel", "No matching runs are in progress.", yes=yes, as_json=as_json)
             run_ids = tuple(each.run_id for each in found)
-        _cancel_each(parts.runs, run_ids, caller_name(by), as_json)
+        name = caller_name(by)
+        done = "canceled, or received the request to stop"
+        _edit_each(run_ids, lambda run_id: parts.runs.cancel(run_id, name), "CANCELED", done, as_json)
 
 
-def _confirm_cancel(found: "list[Run]", *, yes: bool, as_json: bool) -> None:
-    if not as_json:
-        _list(found, "No matching runs are in progress.")
-    if found and not yes:
-        click.confirm(f"Cancel {len(found)} runs?", abort=True, err=True)
-
-
-def _cancel_each(runs: "RunOperations", run_ids: tuple[str, ...], by: str, as_json: bool) -> None:
-    """Cancel runs one after the other; one that cannot be canceled does not keep the others from it.
+def _check_which(
+    run_ids: tuple[str, ...],
+    sensor: str | None,
+    job: str | None,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Check that runs are given either by their ids, or by their sensor or job.
 
     Raises:
-        SystemExit: with status 2 if one could not be canceled.
+        UsageError: if they are not.
+    """
+    if bool(run_ids) == bool(sensor or job):
+        raise click.UsageError("Give run ids, or one of --sensor and --job.")
+    if run_ids and (statuses or since or until):
+        raise click.UsageError("--status, --since and --until select among the runs of --sensor or --job.")
+
+
+def _confirm(found: "list[Run]", action: str, nothing: str, *, yes: bool, as_json: bool) -> None:
+    if not as_json:
+        _list(found, nothing)
+    if found and not yes:
+        click.confirm(f"{action} {len(found)} runs?", abort=True, err=True)
+
+
+def _edit_each(
+    run_ids: tuple[str, ...], edit: "Callable[[str], RunEdit]", mark: str, done: str, as_json: bool
+) -> None:
+    """Edit runs one after the other; one that cannot be edited does not keep the others from it.
+
+    Args:
+        run_ids: the runs.
+        edit: edits one.
+        mark: what has not been done, for the line of a run that was not edited.
+        done: what was done, for the last line.
+        as_json: whether JSON is printed.
+
+    Raises:
+        SystemExit: with status 2 if one could not be edited.
     """
     from treadle.definitions.errors import TreadleError
     from treadle.operate.views import run_json
@@ -194,26 +261,24 @@ def _cancel_each(runs: "RunOperations", run_ids: tuple[str, ...], by: str, as_js
     failed = 0
     for run_id in dict.fromkeys(run_ids):
         try:
-            edit = runs.cancel(run_id, by)
+            made = edit(run_id)
         except TreadleError as error:
             failed += 1
             results.append(
                 {"run_id": run_id, "is_new": False, "reason": None, "error": str(error), "run": None}
             )
         else:
-            shown = run_json(edit.run)
+            shown = run_json(made.run)
             results.append(
-                {"run_id": run_id, "is_new": edit.is_new, "reason": edit.reason, "error": None, "run": shown}
+                {"run_id": run_id, "is_new": made.is_new, "reason": made.reason, "error": None, "run": shown}
             )
         if not as_json:
-            done = results[-1]
-            echo(f"NOT CANCELED: {done['error']}" if done["error"] else str(done["reason"]))
+            last = results[-1]
+            echo(f"NOT {mark}: {last['error']}" if last["error"] else str(last["reason"]))
     if as_json:
         echo_json(results)
     elif results:
-        click.echo(
-            f"{len(results) - failed} of {len(results)} runs were canceled, or received the request to stop."
-        )
+        click.echo(f"{len(results) - failed} of {len(results)} runs were {done}.")
     if failed:
         raise SystemExit(FAILED)
 

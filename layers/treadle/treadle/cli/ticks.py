@@ -185,10 +185,13 @@ def _found(
 
 
 def _row(tick: "TickSummary") -> tuple[object, ...]:
+    from treadle.operate.explanation import error_summary
+
     status = f"{tick.status} x{tick.skips}" if tick.skips > 1 else (tick.trouble or tick.status).value
     counts = tick.dispatched
     runs = "pending" if tick.is_pending else counts.started if counts else None
-    reason = tick.error_message or tick.held or _lost(tick) or tick.reason
+    failed = error_summary(tick.error_type, tick.error_message or "") if tick.error_type else None
+    reason = failed or tick.held or _lost(tick) or tick.reason
     took = None if tick.skips else f"{(tick.ended_at - tick.started_at) / 1000:g} s"
     return (tick.tick_id, status, took, runs, counts and counts.existing, tick.trigger, reason)
 

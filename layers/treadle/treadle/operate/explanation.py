@@ -1,5 +1,6 @@
 """Explanations of a tick's requests and of a run: steps in causal order, and a one-sentence summary."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from treadle.model.ticks import PlannedRun, Tick, TickSummary
 from treadle.operate.pools import PoolView, PoolWaitView
 
 MINUTE_MS = 60_000
+
+_BEGINNING = re.compile(r"Error occurred during the execution of evaluation_fn for sensor [^\s:]+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +396,11 @@ def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[st
 
 
 def error_summary(kind: str, message: str) -> str:
-    """Return an error's name and message; most messages contain the name already."""
+    """Return an error's name and message; most messages contain the name already.
+
+    The words with which Dagster begins the message of an evaluation's error are left out, as a list may cut it off.
+    """
+    message = _BEGINNING.sub("", message)
     return message if f"{kind}: " in message else f"{kind}: {message}"
 
 

@@ -24,6 +24,7 @@ import {Tick} from './pages/ticks.js';
 import {Search, SearchBox} from './pages/search.js';
 import {Why} from './pages/why.js';
 
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const MARK = new URL('mark.svg', import.meta.url).href;
 
 /** @type {[place: string, name: string][]} */
@@ -164,6 +165,7 @@ function Shell({signOut}) {
             }
           <//>
         </main>
+        <p class="foot">Times are in ${ZONE}.</p>
       </div>
     </div>
     <${Toast} />

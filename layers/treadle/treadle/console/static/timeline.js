@@ -57,6 +57,9 @@ const rejectionsOf = ({rejected = 0}) => (Array.isArray(rejected) ? rejected.len
  */
 export const stateOf = (tick) => tick.trouble ?? tick.status;
 
+/** With these words Dagster begins the message of an evaluation's error; a list may cut it off. */
+const BEGINNING = /^Error occurred during the execution of evaluation_fn for sensor [^\s:]+: /;
+
 /**
  * What a tick did; of a tick in a list or of one in full.
  *
@@ -65,7 +68,8 @@ export const stateOf = (tick) => tick.trouble ?? tick.status;
 export function tickSummary(tick) {
   if (tick.status === 'FAILURE') {
     const {type, message} = tick.error ?? {type: tick.error_type, message: tick.error_message};
-    return `${type ?? 'Error'}: ${message ?? ''}`;
+    const words = (message ?? '').replace(BEGINNING, '');
+    return words.includes(`${type}: `) ? words : `${type ?? 'Error'}: ${words}`;
   }
   const {started = 0, existing = tick.existing_keys?.length ?? 0, refused = 0} = tick.dispatched ?? {};
   if (tick.status === 'SUCCESS') {

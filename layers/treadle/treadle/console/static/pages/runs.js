@@ -31,7 +31,7 @@ const PAGE = 25;
 const STATUSES = [
   ['', 'All'],
   ['QUEUED', 'Queued'],
-  ['STARTED', 'Started'],
+  ['STARTING,STARTED,CANCELING', 'In progress'],
   ['SUCCESS', 'Success'],
   ['FAILURE', 'Failure'],
   ['CANCELED', 'Canceled'],
