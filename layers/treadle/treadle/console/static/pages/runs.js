@@ -130,7 +130,7 @@ export function RunRows({runs, empty, showsSensor = false}) {
         ${run.waiting && html` <small class="faint">waits for ${poolLink(run.waiting.pool)}</small>`}
         ${
           run.failure &&
-          html` <small class="faint clip wide" title=${run.failure.cause ?? ''}
+          html` <small class="faint clip" title=${run.failure.cause ?? ''}
             >${run.failure.error}: ${run.failure.cause}</small
           >`
         }
