@@ -129,7 +129,11 @@ def inject(make: MakeSimulation, plan: dict[int, Fault]) -> InjectionResult:
 
 
 def inject_at_calls(
-    make: MakeSimulation, contract: StartContract, fault: Fault, where: Callable[[Call], bool]
+    make: MakeSimulation,
+    contract: StartContract,
+    fault: Fault,
+    where: Callable[[Call], bool],
+    part: tuple[int, int] = (0, 1),
 ) -> InjectionResult:
     """Inject a fault at each call.
 
@@ -138,10 +142,11 @@ def inject_at_calls(
         contract: the contract of its target.
         fault: the fault.
         where: selects the calls.
+        part: which of how many parts of these calls; another test has the others.
     """
     result, calls = InjectionResult(), calls_of(make)
     for call in calls:
-        if not where(call) or fault not in faults_at(call, contract):
+        if not where(call) or call.number % part[1] != part[0] or fault not in faults_at(call, contract):
             continue
         is_tested = is_same(fault, call, calls, where)
         result += InjectionResult(same=1) if is_tested else inject(make, {call.number: fault})
