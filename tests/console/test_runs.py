@@ -139,6 +139,22 @@ def test_dead_letters_are_sent_again_after_a_check_of_what_becomes_of_them(
     expect(visit.page.locator("main tbody tr")).to_have_count(1)
 
 
+def test_a_dead_letter_is_deleted_after_a_confirmation(visit: Visit, world: World) -> None:
+    world.send_to_dlq()
+    before = len(world.stack.dead_letters.messages)
+    visit.go("dead-letters", "Dead letters")
+
+    visit.presses("Delete …")
+    visit.sees("Nothing sends it again")
+    visit.presses("Keep it")
+    assert len(world.stack.dead_letters.messages) == before
+    visit.presses("Delete …")
+    visit.presses("Delete for good")
+
+    visit.sees_status("The dead letter is deleted.")
+    assert len(world.stack.dead_letters.messages) == before - 1
+
+
 def test_no_dead_letters_is_good_news(visit: Visit) -> None:
     visit.go("dead-letters", "Dead letters")
 

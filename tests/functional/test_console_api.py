@@ -122,6 +122,22 @@ def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStac
     assert len(stack.queues["launch"].messages) == 2
 
 
+def test_a_dead_letter_is_deleted_by_an_operator_only(
+    stack: MemoryStack, operator: Client, viewer: Client
+) -> None:
+    for reason in ("first", "second"):
+        stack.dead_letters.send("{}", origin="launch", reason=reason)
+    first = next(iter(stack.dead_letters.messages))
+
+    assert viewer.post("/api/dead-letters/delete", {"message_ids": [first]}).status == 403
+    assert operator.post("/api/dead-letters/delete", {"message_ids": []}).status == 400
+    [done] = operator.post("/api/dead-letters/delete", {"message_ids": [first]}).json["results"]
+    gone = operator.post("/api/dead-letters/delete", {"message_ids": [first]}).json["results"]
+
+    assert (done["message_id"], done["action"], gone) == (first, "DELETED", [])
+    assert [each.attributes["reason"] for each in stack.dead_letters.messages.values()] == ["second"]
+
+
 def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> None:
     for number in range(3):
         stack.dead_letters.send(

@@ -1,4 +1,4 @@
-"""API operations on dead letters: list, and redrive."""
+"""API operations on dead letters: list, redrive, and delete."""
 
 from treadle.console.api import ApiRequest, Json, Operation, Schema
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
@@ -35,6 +35,12 @@ def redrive(request: ApiRequest) -> Json:
     return {"results": [dead_letter_json(each) for each in done]}
 
 
+def delete_dead_letters(request: ApiRequest) -> Json:
+    """Delete dead letters."""
+    done = request.parts.redriver.delete(request.body["message_ids"])
+    return {"results": [dead_letter_json(each) for each in done]}
+
+
 _WHICH = {"origin": KEY, "limit": limit(MOST, MOST)}
 
 OPERATIONS = (
@@ -53,5 +59,13 @@ OPERATIONS = (
         redrive,
         record({"results": list_of(_DEAD_LETTER)}),
         body=record(_WHICH, required=()),
+    ),
+    Operation(
+        "POST",
+        "/api/dead-letters/delete",
+        "Delete dead letters for good, by their ids; those that are gone have no result.",
+        delete_dead_letters,
+        record({"results": list_of(_DEAD_LETTER)}),
+        body=record({"message_ids": {**list_of(KEY), "minItems": 1, "maxItems": MOST}}),
     ),
 )

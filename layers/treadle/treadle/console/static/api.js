@@ -150,6 +150,8 @@ export const assetEvents = (query, signal) => get('assets/events', signal, query
 export const deadLetters = (signal) => get('dead-letters', signal);
 /** @type {(body: Api.Body<'redrive'>) => Promise<Api.Response<'redrive'>>} */
 export const redrive = (body) => post('dead-letters/redrive', body);
+/** @type {(messageId: string) => Promise<Api.Response<'delete_dead_letters'>>} */
+export const deleteDeadLetter = (messageId) => post('dead-letters/delete', {message_ids: [messageId]});
 /** @type {(query: Api.Query<'why'>, signal: AbortSignal) => Promise<Api.Explanation>} */
 export const why = (query, signal) => get('why', signal, query);
 /** @type {(text: string, signal: AbortSignal) => Promise<Api.Response<'search'>>} */

@@ -6,7 +6,7 @@ import {useForbidden} from '../deployment.js';
 import {count} from '../format.js';
 import {useLive} from '../live.js';
 import {replaceQuery} from '../router.js';
-import {Badge, Choice, Loaded, Page, Problem, Table} from '../components.js';
+import {Badge, Choice, Loaded, Page, Problem, Table, notify} from '../components.js';
 import {Dialog, useProgress} from '../dialogs.js';
 
 /** @type {Record<string, string>} */
@@ -14,9 +14,10 @@ const DRY_RUN_LABELS = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT
 
 /**
  * @param {Record<string, string>} labels
+ * @param {((each: Api.DeadLetter) => Content) | null} [action]
  * @returns {Column<Api.DeadLetter>[]}
  */
-const columnsOf = (labels) => [
+const columnsOf = (labels, action = null) => [
   {
     name: 'Origin',
     kind: 'main',
@@ -37,6 +38,7 @@ const columnsOf = (labels) => [
       html`
         <span class="message">${each.reason}</span>
         ${each.error && html`<small class="faint message"> Error: ${each.error}</small>`}
+        ${action?.(each)}
       `,
   },
 ];
@@ -46,6 +48,7 @@ export function DeadLetters({query}) {
   const deadLetters = useLive((signal) => api.deadLetters(signal), 0, ['dead letters']);
   const forbidden = useForbidden();
   const [isOpen, setIsOpen] = useState(false);
+  const [doomed, setDoomed] = useState(/** @type {Api.DeadLetter | null} */ (null));
   const found = deadLetters.data?.dead_letters ?? [];
   const origins = [...new Set(found.map((each) => each.origin))].sort();
   const shown = found.filter((each) => !query.origin || each.origin === query.origin);
@@ -79,7 +82,18 @@ export function DeadLetters({query}) {
     <${Loaded} of=${deadLetters} what="dead letters">
       ${() => html`<${Table}
         caption="Dead letters"
-        columns=${columnsOf(DRY_RUN_LABELS)}
+        columns=${columnsOf(
+          DRY_RUN_LABELS,
+          (each) =>
+            html` <button
+              class="small quiet"
+              disabled=${forbidden !== null}
+              title=${forbidden ?? ''}
+              onclick=${() => setDoomed(each)}
+            >
+              Delete …
+            </button>`,
+        )}
         rows=${shown}
         keyOf=${(each) => each.message_id}
         empty=${html`<p>No dead letters. All messages were processed.</p>`}
@@ -94,6 +108,35 @@ export function DeadLetters({query}) {
         done=${deadLetters.refresh}
       />`
     }
+    ${
+      doomed &&
+      html`<${DeleteDialog} deadLetter=${doomed} onClose=${() => setDoomed(null)} done=${deadLetters.refresh} />`
+    }
+  <//>`;
+}
+
+/** @param {{deadLetter: Api.DeadLetter, onClose: () => void, done: () => void}} props */
+function DeleteDialog({deadLetter, onClose, done}) {
+  const {busy, error, run} = useProgress();
+  const act = () =>
+    run(async () => {
+      const [result] = (await api.deleteDeadLetter(deadLetter.message_id)).results;
+      if (result?.action === 'FAILED') throw new Error(result.reason);
+      onClose();
+      notify(result ? 'The dead letter is deleted.' : 'The dead letter was gone already.');
+      done();
+      return null;
+    });
+  return html`<${Dialog} title="Delete a dead letter" onClose=${onClose}>
+    <p>
+      Nothing sends it again: what it was about may never be processed. It is of ${deadLetter.origin}, about
+      ${' '}<span class="mono">${deadLetter.subject ?? deadLetter.message_id}</span>.
+    </p>
+    ${error && html`<${Problem} error=${error} />`}
+    <footer>
+      <button onclick=${onClose}>Keep it</button>
+      <button class="primary" disabled=${busy} onclick=${act}>${busy ? 'Deleting …' : 'Delete for good'}</button>
+    </footer>
   <//>`;
 }
 
