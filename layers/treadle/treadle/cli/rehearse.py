@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.adapters.tick_files import TickSource
+    from treadle.dev.cassettes import Cassettes
     from treadle.engine.assembly import Stores
     from treadle.engine.rehearsal.recorded import RecordedTick
 
@@ -46,6 +47,18 @@ _ABSENT = "-"
     default="",
     help=f"Exit with status 1 if one of these occurs: {', '.join(_KINDS)}.",
 )
+@click.option(
+    "--cassettes",
+    "recordings",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --from: answer the code's HTTP requests from the cassettes of vcrpy in DIR.",
+)
+@click.option(
+    "--record",
+    is_flag=True,
+    help="With --cassettes: send the requests of ticks without cassette, and record them.",
+)
 @limit_option(None, of="ticks that are shown; --json has all")
 @by_root
 @json_option
@@ -57,6 +70,8 @@ def rehearse(
     since: datetime | None,
     until: datetime | None,
     fail_on: str,
+    recordings: Path | None,
+    record: bool,
     limit: int,
     root: Path | None,
     as_json: bool,
@@ -70,8 +85,12 @@ def rehearse(
     kinds = _checked_kinds(fail_on)
     with scaffold_errors():
         project = root.resolve() if root else find_root(Path.cwd())
+    if recordings and folder is None:
+        raise click.UsageError("--cassettes needs --from, as a stack is read by HTTP, too.")
+    if record and recordings is None:
+        raise click.UsageError("--record needs --cassettes.")
     with _source(sensor, stack, folder, since, until) as found:
-        report = _report(project, *found)
+        report = _report(project, *found, _cassettes(recordings, record))
     failed = report.found(kinds)
     if as_json:
         echo_json({"sensor": sensor, **_json(report), "failed_on": failed})
@@ -97,14 +116,27 @@ def _source(
         yield source, (each for each in ticks if first <= each.tick.time <= last), None
 
 
+def _cassettes(folder: Path | None, records: bool) -> "Cassettes | None":
+    if folder is None:
+        return None
+    from treadle.dev.cassettes import Cassettes
+
+    with exit_on_error():
+        return Cassettes(folder, records=records)
+
+
 def _report(
-    project: Path, source: "TickSource", ticks: "Iterator[RecordedTick]", stores: "Stores | None"
+    project: Path,
+    source: "TickSource",
+    ticks: "Iterator[RecordedTick]",
+    stores: "Stores | None",
+    cassettes: "Cassettes | None",
 ) -> RehearsalReport:
     from treadle.cli.template_edit import load
     from treadle.dev.rehearsing import rehearsed
 
     report = RehearsalReport()
-    for each in rehearsed(project, load, source, ticks, stores):
+    for each in rehearsed(project, load, source, ticks, stores, cassettes):
         report.add(compared(each, source.masks))
     return report
 

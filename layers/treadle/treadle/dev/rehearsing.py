@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +18,7 @@ from treadle.definitions.bounds import shown
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.sensors import SensorDefinition
+from treadle.dev.cassettes import Cassettes
 from treadle.dev.config import NAME as CONFIG
 from treadle.dev.config import read_config
 from treadle.dev.loading import find_modules, sensor_handler
@@ -82,6 +83,7 @@ def rehearsed(
     source: TickSource,
     ticks: Iterable[RecordedTick],
     stores: Stores | None,
+    cassettes: Cassettes | None = None,
 ) -> Iterator[Rehearsal]:
     """Yield the result of each tick with the project's code. Nothing is committed, and no alert is sent.
 
@@ -91,6 +93,7 @@ def rehearsed(
         source: where the ticks are from.
         ticks: the ticks, oldest first.
         stores: the deployment's; None if only ticks are at hand.
+        cassettes: answer the HTTP requests of the code; None to let them be sent.
 
     Raises:
         CommandRefusedError: if the project has no such sensor, or its module cannot be imported.
@@ -124,7 +127,12 @@ def rehearsed(
         )
         for tick in recorded:
             # What the code prints is no result of the command.
-            with redirect_stdout(sys.stderr), _without_log():
+            played = (
+                cassettes.playing(source.sensor, tick.tick.tick_id, infrastructure.unrecorded)
+                if cassettes
+                else nullcontext()
+            )
+            with redirect_stdout(sys.stderr), _without_log(), played:
                 found = rehearser.rehearse(tick)
             yield found
 
