@@ -85,7 +85,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, made.lines
     reader.join()
-    assert made.lines[-1] == "Ended.\n"
+    # A tick that was in progress may print its line last.
+    assert "Ended.\n" in made.lines
 
 
 @pytest.fixture
