@@ -224,6 +224,18 @@ class Evaluator:
         info = ErrorInfo(type(error).__name__, str(error))
         return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
 
+    def unfinished(self, frame: TickContext) -> Tick:
+        """Make the record of a tick that has begun: it remains if its evaluation ends the process.
+
+        Args:
+            frame: the tick.
+        """
+        info = ErrorInfo(
+            "EvaluationDiedError",
+            "The evaluation began and its end was not recorded: the function was stopped, or ran out of memory.",
+        )
+        return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
+
     def _failed(
         self,
         frame: TickContext,
