@@ -523,6 +523,7 @@ def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     from treadle.entrypoints.stream_consumer import StreamBatch
 
     events, started_with = parts.sensor.events, remaining_seconds(context)
+    lags: list[float] = []
 
     def parse(record: Mapping[str, Any]) -> "StreamRecord":
         # Only a sensor of a stream gets here, whose events are records.
@@ -530,8 +531,7 @@ def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
 
     def evaluate(record: SensorEvent, batch_state: "EventBatchState") -> Outcome:
         _check_engine(parts)
-        age = max(0.0, parts.clock.now() / 1000 - record.time.timestamp())
-        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, age, "Seconds")
+        lags.append(parts.clock.now() / 1000 - record.time.timestamp())
         return _evaluated(parts, record, batch_state, Budget(remaining_seconds(context)))[0]
 
     batch = StreamBatch(
@@ -543,7 +543,10 @@ def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
         parts.sensor.definition.max_attempts,
         lambda: remaining_seconds(context) >= started_with / 2,
     )
-    return batch.consume(event["Records"])
+    answer = batch.consume(event["Records"])
+    if lags:
+        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+    return answer
 
 
 def _respond(

@@ -146,6 +146,14 @@ class Overview:
         """
         return self._views(list(self._deployment.sensors().values()))
 
+    def stopped_at(self, name: str) -> int | None:
+        """Return when an operator last stopped a sensor; None if that is not recorded.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        return next((each.at for each in self._sensors.edits(name) if each.action == "stop"), None)
+
     def sensor(self, name: str) -> SensorView:
         """Return one sensor.
 
