@@ -116,10 +116,17 @@ MUTANTS = (
         (f"{OF_MESSAGES}later_messages_of_a_failed_group_return_without_being_evaluated",),
     ),
     Mutant(
-        "record of a stopped sensor is passed",
+        "record of a sensor that is stopped meanwhile is passed",
         CONSUMER,
         "is not Decision.STOPPED",
         "is not None",
+        (f"{OF_RECORDS}stop_during_a_batch_leaves_the_rest_in_the_stream",),
+    ),
+    Mutant(
+        "malformed record of a stopped sensor is passed",
+        CONSUMER,
+        "if not self._events.is_running(batch_state):",
+        "if batch_state is None:",
         (f"{OF_RECORDS}nothing_of_a_stopped_sensor_is_evaluated_or_given_up",),
     ),
     Mutant(
@@ -160,8 +167,8 @@ MUTANTS = (
     Mutant(
         "attempt that ends the process does not count",
         CONSUMER,
-        "if not self._is_exhausted(event, batch_state) and self._events.begin(event, batch_state):",
-        "if not self._is_exhausted(event, batch_state):",
+        "self._has_begun = self._has_begun or self._events.begin(event, batch_state)",
+        "self._has_begun = self._has_begun or True",
         (f"{OF_RECORDS}record_that_ends_the_process_is_given_up_after_as_many_attempts",),
     ),
     Mutant(

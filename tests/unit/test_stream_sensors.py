@@ -505,8 +505,42 @@ def test_record_whose_dead_letter_was_not_sent_stays_in_the_stream() -> None:
     assert shard.evaluated == [b"bad"] * 3 + [b"b"]
 
 
+def test_record_behind_one_whose_dead_letter_cannot_be_sent_is_not_exhausted_by_waiting() -> None:
+    class Full(InMemoryDeadLetters):
+        def send(self, body: str, *, origin: str, reason: str) -> None:
+            raise StoreError(f"{origin}: {reason}: {body}")
+
+    shard = Shard(several(b"bad", b"b"), bad={b"bad"}, dead_letters=Full())
+
+    assert [shard.deliver() for _ in range(10)] == [["1"]] * 10
+    shard.dead_letters = InMemoryDeadLetters()
+    assert shard.deliver() == []
+    assert shard.evaluated[-1] == b"b"
+    assert shard.ticks["2"].attempts == 1
+
+
+def test_stop_during_a_batch_leaves_the_rest_in_the_stream() -> None:
+    shard = Shard(several(b"a", b"b", keys="ab"))
+    operations = SensorOperations(shard.stores.sensors, shard.clock)
+    evaluate = shard.events.evaluate
+
+    def stopping(event: StreamRecord, batch_state: EventBatchState, budget: Budget) -> Outcome:
+        done = evaluate(event, batch_state, budget)
+        operations.stop("streamed", "ann")
+        shard.clock.advance(2)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard, "evaluate", lambda event, state: stopping(event, state, Budget()))
+        assert shard.deliver() == ["2"]
+    assert shard.evaluated == [b"a"]
+    operations.start("streamed", DefaultSensorStatus.RUNNING, "ann")
+    assert shard.deliver() == []
+    assert shard.evaluated == [b"a", b"b"]
+
+
 def test_nothing_of_a_stopped_sensor_is_evaluated_or_given_up() -> None:
-    shard = Shard(several(b"a", b"b"))
+    shard = Shard([record(1, eventID=None), record(2, b"a"), record(3, b"b")])
     operations = SensorOperations(shard.stores.sensors, shard.clock)
     operations.stop("streamed", "ann")
 
@@ -514,7 +548,7 @@ def test_nothing_of_a_stopped_sensor_is_evaluated_or_given_up() -> None:
     assert (shard.evaluated, shard.ticks, shard.letters) == ([], {}, [])
     operations.start("streamed", DefaultSensorStatus.RUNNING, "ann")
     assert shard.deliver() == []
-    assert shard.evaluated == [b"a", b"b"]
+    assert (shard.evaluated, shard.letters) == ([b"a", b"b"], [shard.records[0]])
 
 
 def test_state_of_another_project_exhausts_no_record() -> None:

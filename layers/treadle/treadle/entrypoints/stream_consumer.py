@@ -54,6 +54,7 @@ class StreamBatch:
         self._max_attempts = max_attempts
         self._has_time = has_time
         self._sensor = inbox.origin.removeprefix("sensor ")
+        self._has_begun = False
 
     def consume(self, records: Sequence[_Record]) -> dict[str, Any]:
         """Evaluate records, those of a key in order; one whose key has an unfinished record waits.
@@ -72,10 +73,14 @@ class StreamBatch:
             StoreError: if such a record has no sequence number.
         """
         entries = [(each, self._parsed(each)) for each in records[:MOST_RECORDS]]
+        parsed = [event for _, event in entries if not isinstance(event, TreadleError)]
         try:
-            batch_state = self._begun(entries)
+            batch_state = self._events.load_batch_state(parsed)
         except StoreError as error:
             self._retried(error)
+            return _from(records[0])
+        if not self._events.is_running(batch_state):
+            logger().info(f"Sensor {self._sensor} is stopped; {len(records)} records stay in their stream.")
             return _from(records[0])
         unfinished = [*self._unfinished(entries, batch_state), *records[MOST_RECORDS:]]
         return _from(unfinished[0]) if unfinished else {"batchItemFailures": []}
@@ -85,18 +90,6 @@ class StreamBatch:
             return self._parse(record)
         except TreadleError as error:
             return error
-
-    def _begun(self, entries: Sequence[_Entry]) -> EventBatchState:
-        """Return the state of the records' ticks, after counting the attempt of the first that is to be evaluated.
-
-        A record that ends the process is sooner or later that one, so it is given up like one that only fails.
-        """
-        parsed = [event for _, event in entries if not isinstance(event, TreadleError)]
-        batch_state = self._events.load_batch_state(parsed)
-        for event in parsed:
-            if not self._is_exhausted(event, batch_state) and self._events.begin(event, batch_state):
-                break
-        return batch_state
 
     def _unfinished(self, entries: Sequence[_Entry], batch_state: EventBatchState) -> Iterator[_Record]:
         """Evaluate records; yield each that must be delivered again."""
@@ -118,6 +111,8 @@ class StreamBatch:
         if self._is_exhausted(event, batch_state):
             return self._is_given_up(record, self._exhausted(event))
         try:
+            # An attempt of the first record counts before it ends: one that ends the process is that one in the end.
+            self._has_begun = self._has_begun or self._events.begin(event, batch_state)
             return self._evaluate(event, batch_state).decision is not Decision.STOPPED
         except SensorEvaluationError as error:  # It has been reported.
             attempts = self._events.attempts(event, batch_state) + 1
@@ -134,7 +129,7 @@ class StreamBatch:
         return False
 
     def _is_exhausted(self, event: "StreamRecord", batch_state: EventBatchState) -> bool:
-        """Return whether a record was evaluated as often as it may be, and the last time not given up after that."""
+        """Return whether a record was evaluated as often as it may be, without having been given up after that."""
         return self._events.attempts(event, batch_state) >= self._max_attempts
 
     def _exhausted(self, event: "StreamRecord") -> TreadleError:

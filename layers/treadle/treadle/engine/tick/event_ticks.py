@@ -173,6 +173,10 @@ class EventTicks:
                 return self._refused(frame, event, state)
         return _ended(self._kept(result), event)
 
+    def is_running(self, batch_state: EventBatchState) -> bool:
+        """Return whether the sensor was running when the state of a batch was read."""
+        return batch_state.state.is_running(self._default_status)
+
     def attempts(self, event: SensorEvent, batch_state: EventBatchState) -> int:
         """Return how often an event was evaluated in vain before the batch; 0 if it was evaluated, or never."""
         status, attempts = batch_state.known.get(tick_id_of(event), (TickStatus.FAILURE, 0))
@@ -181,17 +185,18 @@ class EventTicks:
     def begin(self, event: SensorEvent, batch_state: EventBatchState) -> bool:
         """Record that an event's next attempt begins, so that it counts even if it ends the process.
 
-        Nothing is recorded of an event that was evaluated, or is not going to be because the sensor is stopped; False then.
-
         Args:
             event: the event.
             batch_state: what `load_batch_state` read for it.
+
+        Returns:
+            False if it was evaluated already, of which nothing is recorded.
 
         Raises:
             StoreError: if a store did not answer.
         """
         status, attempts = batch_state.known.get(tick_id_of(event), (TickStatus.FAILURE, 0))
-        if status is not TickStatus.FAILURE or not batch_state.state.is_running(self._default_status):
+        if status is not TickStatus.FAILURE:
             return False
         return self._ticks.put(self._evaluator.unfinished(self._frame(event, batch_state, attempts + 1)))
 
