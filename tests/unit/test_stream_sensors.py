@@ -379,7 +379,7 @@ class Shard:
     def letters(self) -> list[Mapping[str, Any]]:
         """The records in the dead-letter queue."""
         bodies = [json.loads(each.body) for each in self.dead_letters.messages.values()]
-        return [record_of(each, self.blobs) for each in bodies]
+        return [record_of(each, "streamed", self.blobs) for each in bodies]
 
 
 def several(*data: bytes, keys: str = "") -> list[dict[str, Any]]:
@@ -586,6 +586,31 @@ def test_large_record_is_stored_and_its_dead_letter_names_it() -> None:
     assert json.loads(letter.body)["eventID"] == shard.records[0]["eventID"]
     assert all(key.startswith("ticks/streamed/") for key in shard.blobs.blobs)
     assert shard.letters == shard.records
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        {"treadle": "tick", "kinesis": {}},
+        {"Records": [], "kinesis": {}},
+        {"source": "aws.s3"},
+        {"stored": "ticks/other/record-1.json"},
+        {"stored": "ticks/streamed/2026.json"},
+        {"stored": "ticks/streamed/record-list.json"},
+    ],
+)
+def test_dead_letter_that_is_no_record_of_the_sensor_is_refused(letter: dict[str, object]) -> None:
+    stored = json.dumps(record()).encode()
+    blobs = InMemoryBlobStore(
+        {
+            "ticks/other/record-1.json": stored,
+            "ticks/streamed/2026.json": stored,
+            "ticks/streamed/record-list.json": b"[]",
+        }
+    )
+
+    with pytest.raises(UnknownEventError, match="is no record of a stream"):
+        record_of(letter, "streamed", blobs)
 
 
 def test_tables_that_do_not_answer_at_first_leave_the_batch_in_the_stream(

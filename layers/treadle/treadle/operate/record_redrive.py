@@ -35,11 +35,12 @@ class StreamSensorFunction:
         Raises:
             CommandRefusedError: if a record was not evaluated, because the sensor is stopped.
             InvocationError: if the function failed or did not respond; the record may have been evaluated.
+            UnknownEventError: if it is no record.
             StoreError: if a record was stored and cannot be read.
         """
         del delay_seconds
         for body in bodies:
-            answer = self._deployment.invoke(self._sensor, record_of(body, self._blobs))
+            answer = self._deployment.invoke(self._sensor, record_of(body, self._sensor, self._blobs))
             if answer.get("decision") not in _DONE:
                 msg = f"The record was not evaluated: {answer.get('reason')} Start the sensor, and redrive it again."
                 raise CommandRefusedError(msg)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from treadle.definitions.errors import UnknownEventError
 from treadle.ports.system import BlobStore
 
 Json = Mapping[str, Any]
@@ -13,6 +14,9 @@ LARGEST_LETTER = 800_000
 """Characters. A message of SQS has at most 1 MiB; a record of Kinesis may have ten times as much."""
 
 _STORED = "stored"
+_PARTS = {"kinesis", "dynamodb"}
+_COMMANDS = {"treadle", "Records"}
+"""What makes the function do something else than evaluate a record."""
 
 
 def letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
@@ -29,24 +33,32 @@ def letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
     body = json.dumps(record)
     if len(body) <= LARGEST_LETTER:
         return body
-    key = f"ticks/{sensor}/record-{hashlib.sha256(body.encode()).hexdigest()}.json"
+    key = f"{_folder(sensor)}{hashlib.sha256(body.encode()).hexdigest()}.json"
     blobs.put(key, body.encode())
     named = {name: record[name] for name in ("eventID", "eventSource", "eventSourceARN") if name in record}
     return json.dumps({**named, _STORED: key})
 
 
-def record_of(letter: Json, blobs: BlobStore) -> Json:
-    """Return the record of a dead letter.
+def record_of(letter: Json, sensor: str, blobs: BlobStore) -> Json:
+    """Return the record of a dead letter, which anything that may write to the queue can have sent.
 
     Args:
         letter: the parsed dead letter.
+        sensor: the sensor's name.
         blobs: stores large records.
 
     Raises:
+        UnknownEventError: if it is no record, or stored where the sensor stores none.
         StoreError: if the record was stored and cannot be read.
     """
-    key = letter.get(_STORED)
-    if not isinstance(key, str):
-        return letter
-    record: Json = json.loads(blobs.get(key))
+    key, record = letter.get(_STORED), letter
+    if isinstance(key, str) and key.startswith(_folder(sensor)):
+        record = json.loads(blobs.get(key))
+    if not isinstance(record, dict) or _PARTS.isdisjoint(record) or _COMMANDS & record.keys():
+        msg = f"The dead letter of sensor {sensor} is no record of a stream, or does not name a stored one."
+        raise UnknownEventError(msg)
     return record
+
+
+def _folder(sensor: str) -> str:
+    return f"ticks/{sensor}/record-"
