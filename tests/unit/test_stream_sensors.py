@@ -636,3 +636,78 @@ def test_record_without_a_number_lets_its_whole_batch_be_delivered_again() -> No
 
     with pytest.raises(TreadleError, match="without a sequence number"):
         shard.deliver()
+
+
+# ---- Whatever is lost on the way
+
+
+class Fault:
+    """Kills the process, or lets a store not answer, at one call of a store or of the dead-letter queue.
+
+    Args:
+        at: the number of the call.
+        is_before: whether the call has no effect.
+        error: what is raised.
+    """
+
+    def __init__(self, at: int, error: type[BaseException], *, is_before: bool) -> None:
+        self.left = at
+        self.is_before = is_before
+        self.error = error
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call with the fault."""
+
+        def faulty(*arguments: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left == 0 and self.is_before:
+                raise self.error("no answer")
+            found = call(*arguments, **named)
+            if self.left == 0:
+                raise self.error("no answer")
+            return found
+
+        return faulty
+
+
+class Letters(InMemoryDeadLetters):
+    """Dead letters whose methods can be replaced."""
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StoreThrottledError])
+def test_whatever_call_fails_each_record_is_evaluated_in_order_or_given_up(
+    error: type[BaseException], *, is_before: bool
+) -> None:
+    for at in range(1, 1_000):
+        shard = Shard(
+            several(b"a1", b"bad", b"a2", b"b2", b"c1", keys="ababc"), bad={b"bad"}, dead_letters=Letters()
+        )
+        fault = Fault(at, error, is_before=is_before)
+        stores = shard.stores
+        with pytest.MonkeyPatch.context() as patch:
+            for store, name in (
+                (stores.ticks, "put"),
+                (stores.ticks, "attempts"),
+                (stores.sensors, "get"),
+                (shard.dead_letters, "send"),
+            ):
+                patch.setattr(store, name, fault.around(getattr(store, name)))
+            shard.read()
+
+        ticks = shard.ticks
+        assert {number: each.status for number, each in ticks.items() if number != "2"} == dict.fromkeys(
+            ("1", "3", "4", "5"), TickStatus.SUCCESS
+        )
+        assert ticks["2"].status is TickStatus.FAILURE
+        assert {each["eventID"] for each in shard.letters} == {shard.records[1]["eventID"]}
+        firsts = [*dict.fromkeys(shard.evaluated)]
+        assert [each for each in firsts if each in {b"a1", b"a2"}] == [b"a1", b"a2"]
+        # The record behind the bad one comes after its last evaluation.
+        assert shard.evaluated.index(b"b2") > max(
+            n for n, each in enumerate(shard.evaluated) if each == b"bad"
+        )
+        assert shard.evaluated.count(b"bad") in {2, 3, 4}
+        if fault.left > 0:
+            break
+    assert at > 10
