@@ -160,8 +160,8 @@ MUTANTS = (
     Mutant(
         "bad record is evaluated for ever",
         CONSUMER,
-        "is_its_fault and attempts >= self._max_attempts",
-        "is_its_fault and attempts < 0",
+        "elif self._events.attempts(event, batch_state) + 1 >= self._max_attempts:",
+        "elif self._events.attempts(event, batch_state) < 0:",
         (f"{OF_RECORDS}bad_record_is_given_up_with_its_body_and_those_after_it_are_evaluated",),
     ),
     Mutant(
@@ -187,9 +187,9 @@ MUTANTS = (
     ),
     Mutant(
         "state of another project exhausts a record",
-        "engine/tick/event_ticks.py",
-        "frame = replace(frame, attempts=frame.attempts - 1)",
-        "frame = replace(frame, attempts=frame.attempts)",
+        CONSUMER,
+        "if error.error_type == SensorOwnershipError.__name__:",
+        "if error is None:",
         (f"{OF_RECORDS}state_of_another_project_exhausts_no_record",),
     ),
     Mutant(

@@ -556,6 +556,9 @@ def test_state_of_another_project_exhausts_no_record() -> None:
     shard.stores.sensors.claim("streamed", "other")
 
     assert [shard.deliver() for _ in range(10)] == [["1"]] * 10
+    error = shard.ticks["1"].error
+    assert error is not None
+    assert error.type == "SensorOwnershipError"
     SensorOperations(shard.stores.sensors, shard.clock).adopt("streamed", "shop", "ann")
     assert shard.deliver() == []
     assert (shard.evaluated, shard.letters) == ([b"a"], [])

@@ -115,9 +115,9 @@ class StreamBatch:
             self._has_begun = self._has_begun or self._events.begin(event, batch_state)
             return self._evaluate(event, batch_state).decision is not Decision.STOPPED
         except SensorEvaluationError as error:  # It has been reported.
-            attempts = self._events.attempts(event, batch_state) + 1
-            is_its_fault = error.error_type != SensorOwnershipError.__name__
-            if is_its_fault and attempts >= self._max_attempts:
+            if error.error_type == SensorOwnershipError.__name__:
+                self._withdraw(event, batch_state, error)
+            elif self._events.attempts(event, batch_state) + 1 >= self._max_attempts:
                 return self._is_given_up(record, error)
             self._count_retry()
         except PERMANENT as error:
@@ -153,7 +153,7 @@ class StreamBatch:
         return True
 
     def _withdraw(self, event: "StreamRecord", batch_state: EventBatchState, error: TreadleError) -> None:
-        """Record that an attempt was none, so that a store that does not answer exhausts no record."""
+        """Record that an attempt was none, so that what is not about a record does not exhaust it."""
         try:
             self._events.withdraw(event, batch_state, error)
         except StoreError as unrecorded:

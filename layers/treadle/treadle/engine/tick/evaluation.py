@@ -221,7 +221,8 @@ class Evaluator:
             frame: the tick.
             error: why nothing was.
         """
-        info = ErrorInfo(type(error).__name__, str(error))
+        kind = error.error_type if isinstance(error, SensorEvaluationError) else type(error).__name__
+        info = ErrorInfo(kind, str(error))
         return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
 
     def unfinished(self, frame: TickContext) -> Tick:

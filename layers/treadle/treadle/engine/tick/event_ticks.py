@@ -227,12 +227,11 @@ class EventTicks:
         )
 
     def _refused(self, frame: TickContext, event: SensorEvent, state: SensorState) -> Outcome:
-        """Record that the event is not evaluated on another project's state, which is no attempt.
+        """Record that the event is not evaluated on another project's state.
 
         Raises:
             SensorEvaluationError: unless it was evaluated before.
         """
-        frame = replace(frame, attempts=frame.attempts - 1)
         error = SensorOwnershipError(self._definition.name, state.project or "", self._project)
         tick = self._evaluator.refuse(frame, error)
         return _ended(tick if self._ticks.put(tick) else None, event)
