@@ -153,5 +153,5 @@ function Fields({given, change, targets}) {
       </label>`;
   if (given.kind === 'request')
     return html`${select('webhook', 'Webhook sensor', targets.webhooks)} ${area('body', 'Body, which is signed')}`;
-  return area('event', 'Event, as EventBridge delivers it');
+  return area('event', 'Event, as EventBridge delivers it, or a record of a stream, as Lambda receives it');
 }
