@@ -336,6 +336,35 @@ def test_rule_of_a_bucket_has_a_wildcard_only_on_request(
     assert variables.get("TREADLE_S3_SUFFIX", "") == suffix
 
 
+@pytest.mark.parametrize(
+    ("pattern", "prefix", "wildcard", "key", "listed"),
+    [
+        ("{day:%Y%m%d}/{n}", "", False, None, ""),
+        ("in/{day:%Y%m%d}_{n}.csv", "", False, {"prefix": "in/"}, "in/"),
+        ("in/{n}.csv", "in/eu", False, {"prefix": "in/eu"}, "in/eu"),
+        ("{n}.csv", "", False, {"suffix": ".csv"}, ""),
+        ("in/{day:%Y%m%d}{n}.csv", "", True, {"wildcard": "in/*.csv"}, "in/"),
+        ("{region}/{day:%Y%m%d}.csv", "", True, {"wildcard": "*/*.csv"}, ""),
+    ],
+)
+def test_rule_of_a_pattern_leaves_out_what_its_language_can_say(
+    pattern: str, prefix: str, *, wildcard: bool, key: dict[str, str] | None, listed: str
+) -> None:
+    new = NewSensor(
+        *("many", "load", 300),
+        made="s3",
+        bucket="b-1",
+        key_prefix=prefix,
+        wildcard=wildcard,
+        key_pattern=pattern,
+    )
+    found = added([new])
+    rule = found.of_type("AWS::Events::Rule")["ManyRule"]["EventPattern"]
+
+    assert rule["detail"].get("object", {}).get("key") == (None if key is None else [key])
+    assert found.functions()["many"]["Environment"]["Variables"].get("TREADLE_S3_PREFIX", "") == listed
+
+
 @pytest.mark.parametrize(("interval", "has_queue"), [(15, True), (59, True), (60, False), (3600, False)])
 def test_only_a_schedule_below_a_minute_has_a_queue(interval: int, *, has_queue: bool) -> None:
     found = added([NewSensor("late_orders", "load", interval)])

@@ -56,6 +56,16 @@ def test_groups_count_when_they_are_complete() -> None:
     assert counted.run_key == "s3://landing-zone/deliveries/1/#3 files"
 
 
+def test_pattern_gives_the_partition_of_the_key() -> None:
+    instance = TreadleInstance([block_with("daily_orders").daily_orders])
+
+    for key in ("eu/orders_20261120.csv", "eu/orders_20261131.csv", "eu/orders.csv"):
+        instance.put_object("landing-zone", key)
+
+    [run] = instance.runs()
+    assert (run.tags["region"], run.tags["dagster/partition"]) == ("eu", "2026-11-20")
+
+
 def test_listing_by_yourself_gives_each_content_one_run() -> None:
     instance = TreadleInstance([block_with("listed_objects").listed_objects])
     objects = instance.objects

@@ -125,9 +125,15 @@ def new() -> None:
 @click.option("--prefix", metavar="TEXT", default="", help="Prefix of the object keys.")
 @click.option("--suffix", metavar="TEXT", default="", help="Suffix of the object keys.")
 @click.option(
+    "--key-pattern",
+    metavar="PATTERN",
+    default="",
+    help="What object keys look like, with names, such as {region}/orders_{day:%Y%m%d}.csv.",
+)
+@click.option(
     "--wildcard",
     is_flag=True,
-    help="Let the rule filter by both prefix and suffix; an account can have 30 such rules.",
+    help="Let the rule filter by both prefix and suffix, or by the pattern; an account can have 30 such rules.",
 )
 @click.option(
     "--deadlines",
@@ -194,6 +200,7 @@ def new_sensor(
     bucket: str,
     prefix: str,
     suffix: str,
+    key_pattern: str,
     wildcard: bool,
     deadlines: str,
     time_zone: str,
@@ -225,6 +232,7 @@ def new_sensor(
         queue=queue,
         verification=verification,
         secret=secret,
+        key_pattern=key_pattern,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)

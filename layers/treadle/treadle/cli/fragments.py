@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
@@ -13,6 +13,9 @@ from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.model.contract import PARTS
 from treadle.model.deployment import SSM
 from treadle.model.registry import CONTRACT
+
+if TYPE_CHECKING:
+    from treadle.integrations.s3.patterns import KeyPattern
 
 MINUTE = 60
 """Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""
@@ -172,7 +175,7 @@ class NewSensor:
         bucket: the bucket that it watches.
         key_prefix: the prefix of its objects' keys.
         key_suffix: the suffix of its objects' keys.
-        wildcard: whether its rule filters by both prefix and suffix.
+        wildcard: whether its rule filters by more than prefix or suffix.
         deadlines: its deadlines, as a cron expression of EventBridge Scheduler.
         time_zone: the time zone of the deadlines.
         pattern: the pattern of the events that it watches, as parsed JSON.
@@ -180,6 +183,7 @@ class NewSensor:
         queue: the name of the queue whose messages it takes.
         verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
         secret: the name of the secret that it shares with the sender.
+        key_pattern: what its objects' keys look like, with names in braces; "" for any.
     """
 
     name: str
@@ -201,6 +205,7 @@ class NewSensor:
     queue: str = ""
     verification: str = "github"
     secret: str = ""
+    key_pattern: str = ""
 
     @property
     def prefix(self) -> str:
@@ -227,6 +232,26 @@ class NewSensor:
     def reads(self) -> bool:
         """Return whether it may read whole runs."""
         return self.sensor_kind.watches or self.sensor_kind.has_deadlines or self.reads_runs
+
+    @property
+    def pattern_of_keys(self) -> "KeyPattern | None":
+        """Return the pattern of its objects' keys."""
+        # Imported here, as few commands need it.
+        from treadle.integrations.s3.patterns import KeyPattern
+
+        return KeyPattern.of(self.key_pattern)
+
+    @property
+    def watched_prefix(self) -> str:
+        """Return what the keys of all its objects begin with."""
+        pattern = self.pattern_of_keys
+        return max(self.key_prefix, pattern.prefix if pattern else "", key=len)
+
+    @property
+    def watched_suffix(self) -> str:
+        """Return what the keys of all its objects end with."""
+        pattern = self.pattern_of_keys
+        return max(self.key_suffix, pattern.suffix if pattern else "", key=len)
 
     @property
     def has_queue(self) -> bool:
@@ -259,7 +284,8 @@ class NewSensor:
             "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint),
             "selective": kind.has_pattern and is_selective(self.pattern),
             "bus": self.bus != DEFAULT_BUS,
-            "prefix": bool(self.key_prefix),
+            "prefix": bool(self.watched_prefix),
+            "key_pattern": bool(self.key_pattern),
             "job": self.job is not None,
             "upstream": bool(self.upstream),
             "imports_job": self.job is not None or bool(self.upstream),
@@ -279,6 +305,7 @@ class NewSensor:
         return fill(_template(file), {**CONTRACT_PARTS, **self._names(), **self._resources()}, self.flags)
 
     def _names(self) -> Mapping[str, str]:
+        pattern = self.pattern_of_keys
         return {
             "sensor": self.name,
             "Sensor": self.prefix,
@@ -293,10 +320,12 @@ class NewSensor:
             "asset": self.assets[0] if self.assets else "",
             "first": self.upstream[0] if self.upstream else "process_file",
             "bucket": self.bucket,
-            "key_prefix": self.key_prefix,
+            "key_prefix": self.watched_prefix,
+            "key_pattern": json.dumps(self.key_pattern, ensure_ascii=False),
             "deadlines": self.deadlines,
             "time_zone": self.time_zone,
-            "key": f"{self.key_prefix}orders{self.key_suffix}",
+            "key_code": "KEY" if pattern else '"monday.csv"',
+            "key": pattern.example if pattern else f"{self.key_prefix}orders{self.key_suffix}",
             "queue": self.queue,
             **self._webhook(),
             "pattern_code": literal(self.pattern),
@@ -368,7 +397,7 @@ class NewSensor:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
         found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []
         if kind.has_objects:
-            settings = {"BUCKET": self.bucket, "PREFIX": self.key_prefix, "SUFFIX": self.key_suffix}
+            settings = {"BUCKET": self.bucket, "PREFIX": self.watched_prefix, "SUFFIX": self.key_suffix}
             found += [f"TREADLE_S3_{name}: '{value}'" for name, value in settings.items() if value]
         return found
 
@@ -392,10 +421,13 @@ class NewSensor:
         request; otherwise the sensor ignores other suffixes.
         """
         if self.wildcard:
-            return [f"{{ wildcard: '{self.key_prefix}*{self.key_suffix}' }}"]
-        if self.key_prefix:
-            return [f"{{ prefix: '{self.key_prefix}' }}"]
-        return [f"{{ suffix: '{self.key_suffix}' }}"] if self.key_suffix else []
+            pattern = self.pattern_of_keys
+            return [
+                f"{{ wildcard: '{pattern.wildcard if pattern else f'{self.key_prefix}*{self.key_suffix}'}' }}"
+            ]
+        if self.watched_prefix:
+            return [f"{{ prefix: '{self.watched_prefix}' }}"]
+        return [f"{{ suffix: '{self.watched_suffix}' }}"] if self.watched_suffix else []
 
 
 CONTRACT_PARTS: Mapping[str, str] = {

@@ -22,6 +22,8 @@ SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
 LONGEST_PATTERN = 2_048
 """Characters of an event pattern, of EventBridge's quotas ("Event pattern size")."""
+LONGEST_KEY_PATTERN = 80
+"""Characters of a pattern of keys, which is on one line of the generated code."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
 """Same for an asset's key."""
 INTERVALS = range(15, 86_401)
@@ -310,7 +312,12 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
-    given = {"--bucket": new.bucket, "--prefix": new.key_prefix, "--suffix": new.key_suffix}
+    given = {
+        "--bucket": new.bucket,
+        "--prefix": new.key_prefix,
+        "--suffix": new.key_suffix,
+        "--key-pattern": new.key_pattern,
+    }
     if not new.sensor_kind.has_objects:
         for option, value in given.items():
             if value:
@@ -323,8 +330,28 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
             yield (
                 f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
             )
-    if new.wildcard and not (new.key_prefix and new.key_suffix):
-        yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
+    if new.wildcard and not new.key_pattern and not (new.key_prefix and new.key_suffix):
+        yield (
+            "--wildcard needs --key-pattern, or both --prefix and --suffix: the rule can filter by one of them without a "
+            "wildcard."
+        )
+    if _KEY_PART.fullmatch(new.key_pattern) is None or len(new.key_pattern) > LONGEST_KEY_PATTERN:
+        yield (
+            f"--key-pattern is {new.key_pattern!r}, and must be up to {LONGEST_KEY_PATTERN} characters without quotes, "
+            "'*', '\\' and '$'. Write a longer one into the sensor's code."
+        )
+    elif new.key_pattern:
+        yield from _key_pattern_problems(new)
+
+
+def _key_pattern_problems(new: NewSensor) -> Iterator[str]:
+    # Imported here, as few commands need it.
+    from treadle.integrations.s3.selection import S3Selection
+
+    try:
+        S3Selection(new.bucket, new.key_prefix, new.key_suffix, pattern=new.pattern_of_keys).checked()
+    except DagsterInvalidDefinitionError as error:
+        yield f"--key-pattern: {error}"
 
 
 def _queue_problems(new: NewSensor) -> Iterator[str]:

@@ -89,7 +89,7 @@ class InMemoryObjects:
         for stored in everything:
             if (
                 stored.bucket == selection.bucket
-                and stored.key.startswith(selection.prefix)
+                and stored.key.startswith(selection.listed_prefix)
                 and stored.key > after
             ):
                 found.setdefault(stored.key, []).append(stored)
@@ -106,7 +106,7 @@ class InMemoryObjects:
             if (
                 bucket == selection.bucket
                 and directory_of(key) == directory
-                and key.startswith(selection.prefix)
+                and key.startswith(selection.listed_prefix)
             ):
                 yield stored
 

@@ -1,5 +1,6 @@
 """`@s3_sensor`: a sensor that requests one run per object, found by an event or a sweep."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -18,6 +19,7 @@ from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFun
 from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
+from treadle.integrations.s3.patterns import KeyPattern
 from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of
 from treadle.integrations.s3.settling import check_event
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
@@ -141,6 +143,9 @@ class S3SensorDefinition(SensorDefinition):
         if not isinstance(event, ObjectCreated):
             return super().evaluate_event(context, event)
         stored = event.object
+        if self.selection.passes_over(stored):
+            reason = f"s3://{stored.bucket}/{stored.key} is empty and marks a folder, so it is passed over."
+            return combine([SkipReason(reason)], context, self.job_names)
         if not self.selection.selects(stored):
             reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.summary} is."
             return combine([SkipReason(reason)], context, self.job_names)
@@ -160,6 +165,7 @@ class S3SensorDefinition(SensorDefinition):
     def _requests(
         self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
     ) -> list[RunRequest | SkipReason]:
+        stored = self.selection.named(stored)
         returned = flatten(self._called(context, stored), self.name)
         for whole in returned:
             if isinstance(whole, SensorResult) and whole.dynamic_partitions_requests:
@@ -195,7 +201,7 @@ class S3SensorDefinition(SensorDefinition):
     def _config(self, stored: S3Object, time: datetime) -> dict[str, Any]:
         """Return the default run config of an object or its group."""
         counts = self.selection.complete_when
-        group = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
+        group: dict[str, Any] = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
         if isinstance(counts, FileCount):
             return {**group, "event_time": time.isoformat()}
         return {
@@ -206,6 +212,7 @@ class S3SensorDefinition(SensorDefinition):
             "version": None if stored.is_unversioned else stored.version,
             "size": stored.size,
             "event_time": time.isoformat(),
+            **({"names": dict(stored.names)} if self.selection.pattern else {}),
         }
 
     def _parts(self, value: RunRequest | SkipReason | SensorResult) -> list[RunRequest | SkipReason]:
@@ -254,6 +261,7 @@ def s3_sensor(
     start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
     complete_when: Marker | FileCount | None = None,
+    pattern: str | re.Pattern[str] = "",
     name: str | None = None,
     job_name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -274,6 +282,10 @@ def s3_sensor(
         complete_when: objects count by groups; a group is all objects directly in one "directory". It counts
             with `Marker("_SUCCESS")` when it has an object of that name, with `FileCount(n)` when it has n
             objects.
+        pattern: what keys look like as a whole, with names in braces, such as
+            `{region}/orders_{day:%Y%m%d}.csv`, or a compiled regular expression. A name has one or more
+            characters without a slash; after a colon is the format of a time. `stored.names` and
+            `stored.times` have the values.
         name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is the time between sweeps;
@@ -291,6 +303,7 @@ def s3_sensor(
         start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,
         complete_when,
+        KeyPattern.of(pattern),
     ).checked()
 
     return lambda function: S3SensorDefinition(

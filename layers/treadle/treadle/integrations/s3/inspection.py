@@ -57,10 +57,13 @@ class SelectedObjects:
         selection = self._selection_of(sensor)
         if selection is None:
             return None
-        named = S3Object(bucket, key, "", "null", 0, NO_TIME)
+        named = S3Object(bucket, key, "", "null", 1, NO_TIME)
         if not selection.selects(named):
             return ObjectInspection(selection.summary, is_watched=False)
         stored = self._stored(selection, key)
+        if stored is not None and selection.passes_over(stored):
+            watched = f"{selection.summary} without the empty objects that mark folders"
+            return ObjectInspection(watched, is_watched=False)
         swept = _swept(cursor, selection, now)
         key_of = stored or named
         return ObjectInspection(

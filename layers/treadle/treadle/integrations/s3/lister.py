@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treadle.definitions.errors import BucketError
@@ -46,7 +46,7 @@ class ObjectLister(Protocol):
         """
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """Yield the objects directly in a directory, whose keys begin with the selection's prefix.
+        """Yield the objects directly in a directory, whose keys begin with the listed prefix.
 
         Args:
             selection: bucket and prefix.
@@ -75,8 +75,8 @@ class S3Lister:
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
         """Yield the objects directly in a directory."""
         # The longer of the two, as the deployment grants no listing above the prefix.
-        within = replace(selection, prefix=max(selection.prefix, directory, key=len))
-        for answer in _pages("list_objects_v2", within, {"Delimiter": "/"}):
+        prefix = max(selection.listed_prefix, directory, key=len)
+        for answer in _pages("list_objects_v2", selection.bucket, prefix, {"Delimiter": "/"}):
             for entry in answer.get("Contents", ()):
                 yield _object(selection.bucket, entry)
 
@@ -110,7 +110,7 @@ class S3Lister:
 
     def _objects(self, selection: S3Selection, after: str) -> Iterator[Page]:
         start = {"StartAfter": after} if after else {}
-        for answer in _pages("list_objects_v2", selection, start):
+        for answer in _pages("list_objects_v2", selection.bucket, selection.listed_prefix, start):
             found = tuple(_object(selection.bucket, entry) for entry in answer.get("Contents", ()))
             yield Page(found, found[-1].key if answer["IsTruncated"] and found else "")
 
@@ -120,7 +120,7 @@ class S3Lister:
         # key there is no position yet, and the versions found wait for the next page.
         start = {"KeyMarker": after} if after else {}
         position, found = after, []
-        for answer in _pages("list_object_versions", selection, start):
+        for answer in _pages("list_object_versions", selection.bucket, selection.listed_prefix, start):
             found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
             # Delete markers count as well: listing many, as a lifecycle rule leaves, may outlast a slice.
             keys = [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, ())]
@@ -137,12 +137,12 @@ def _s3() -> Any:
     return client("s3")
 
 
-def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _pages(operation: str, bucket: str, prefix: str, start: dict[str, str]) -> Iterator[dict[str, Any]]:
     action = "s3:ListBucketVersions" if operation == "list_object_versions" else "s3:ListBucket"
     paginator = _s3().get_paginator(operation)
-    answers = iter(paginator.paginate(Bucket=selection.bucket, Prefix=selection.prefix, **start))
+    answers = iter(paginator.paginate(Bucket=bucket, Prefix=prefix, **start))
     while True:
-        with _named(selection.bucket, action):
+        with _named(bucket, action):
             answer = next(answers, None)
         if answer is None:
             return

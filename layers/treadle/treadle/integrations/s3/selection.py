@@ -10,6 +10,7 @@ from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.groups import FileCount, Marker, directory_of
+from treadle.integrations.s3.patterns import KeyPattern
 
 MAX_SETTLE_SECONDS = 86_400
 """A sweep looks back at least a week, and so reaches objects that it skipped for a day."""
@@ -75,6 +76,7 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("identity", ObjectIdentity, "key, etag or version"),
     ("settle_seconds", int, "a whole number of seconds"),
     ("complete_when", Marker | FileCount | None, "a Marker, a FileCount or None"),
+    ("pattern", KeyPattern | None, "a pattern or None"),
 )
 """The types of a selection's fields."""
 
@@ -91,6 +93,7 @@ class S3Selection:
         start_from: whether existing objects count, or the time since which objects do.
         settle_seconds: for how long an object must have been unchanged before it counts.
         complete_when: what completes a group, if objects count by groups.
+        pattern: what keys look like, as a whole; None for any.
 
     Raises:
         DagsterInvalidDefinitionError: if one of them has another type; if settle_seconds is negative or more
@@ -104,6 +107,7 @@ class S3Selection:
     start_from: StartFrom | datetime = StartFrom.NOW
     settle_seconds: int = 0
     complete_when: Marker | FileCount | None = None
+    pattern: KeyPattern | None = None
 
     def __post_init__(self) -> None:
         for name, kind, expected in _KINDS:
@@ -131,7 +135,7 @@ class S3Selection:
         problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
         if self.settle_seconds and self.identity is ObjectIdentity.VERSION:
             problems.append(_NEVER_CHANGES)
-        problems += _marker_problems(self.complete_when, self.suffix)
+        problems += _contradictions(self)
         if problems:
             msg = f"The selection of objects cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -143,13 +147,30 @@ class S3Selection:
         if isinstance(self.complete_when, Marker) and name != self.complete_when.name:
             return False
         if isinstance(self.complete_when, FileCount) and not name:
-            return False  # A console's "folder" is an object, but not a file of the group.
+            return False  # Whatever it contains, it is not a file of the group.
+        if self.passes_over(stored):
+            return False
         return (
             stored.bucket == self.bucket
             and stored.key.startswith(self.prefix)
             and stored.key.endswith(self.suffix)
             and len(stored.key) >= len(self.prefix) + len(self.suffix)
+            and (self.pattern is None or self.pattern.matches(stored.key))
         )
+
+    def passes_over(self, stored: S3Object) -> bool:
+        """Return whether an object only marks a folder, as consoles make them, and folders are not watched."""
+        ending = self.suffix or (self.pattern.suffix if self.pattern else "")
+        return not stored.size and stored.key.endswith("/") and not ending.endswith("/")
+
+    def named(self, stored: S3Object) -> S3Object:
+        """Return a watched object with the names of its key."""
+        return stored if self.pattern is None else self.pattern.named(stored)
+
+    @property
+    def listed_prefix(self) -> str:
+        """What all watched keys begin with: a listing begins and ends with it."""
+        return max(self.prefix, self.pattern.prefix if self.pattern else "", key=len)
 
     def run_key(self, stored: S3Object) -> str:
         """Return the run key of the object, or of its group."""
@@ -171,7 +192,8 @@ class S3Selection:
     def fingerprint(self) -> list[str]:
         """Identifies the selection in a cursor; a different one restarts the sweep."""
         groups = [str(self.complete_when)] if self.complete_when else []
-        return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups]
+        patterns = [self.pattern.fingerprint] if self.pattern else []
+        return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups, *patterns]
 
     @property
     def summary(self) -> str:
@@ -179,7 +201,8 @@ class S3Selection:
         name = (
             f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"
         )
-        return f"s3://{self.bucket}/{self.prefix}{name}"
+        matching = f" matching {self.pattern}" if self.pattern else ""
+        return f"s3://{self.bucket}/{self.prefix}{name}{matching}"
 
     def described(self) -> dict[str, Any]:
         """Return the selection as plain JSON."""
@@ -193,6 +216,7 @@ class S3Selection:
             "settle_seconds": self.settle_seconds,
             "marker": counts.name if isinstance(counts, Marker) else None,
             "files": counts.count if isinstance(counts, FileCount) else None,
+            "pattern": self.pattern.described() if self.pattern else None,
         }
 
     @classmethod
@@ -208,7 +232,9 @@ class S3Selection:
             fields["identity"] = ObjectIdentity(fields["identity"])
             fields["start_from"] = parse_start(fields["start_from"])
             counts = Marker(marker) if marker else FileCount(files) if files else None
-            return cls(**fields, complete_when=counts)
+            # A function from before patterns does not report any.
+            pattern = fields.pop("pattern", None)
+            return cls(**fields, complete_when=counts, pattern=KeyPattern(**pattern) if pattern else None)
         except (TypeError, ValueError, KeyError) as error:
             msg = f"This is no selection of objects: {str(described)[:200]} ({error!r})."
             raise DagsterInvalidDefinitionError(msg) from error
@@ -243,7 +269,7 @@ class S3Selection:
             problems.append(f"TREADLE_S3_SETTLE_SECONDS is {settle!r}: use 0 to {MAX_SETTLE_SECONDS}")
         elif int(settle) and identity == ObjectIdentity.VERSION:
             problems.append(_NEVER_CHANGES)
-        problems += _marker_problems(self.complete_when, chosen.suffix)
+        problems += _contradictions(chosen)
         if problems:
             msg = f"The selection of objects is not complete: {'; '.join(problems)}."
             raise SettingsError(msg)
@@ -266,9 +292,22 @@ def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
         yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
 
 
-def _marker_problems(complete_when: Marker | FileCount | None, suffix: str) -> Iterator[str]:
-    if isinstance(complete_when, Marker) and not complete_when.name.endswith(suffix):
-        yield f"no event of {complete_when} would come: leave the suffix empty, not {suffix!r}"
+def _contradictions(selection: S3Selection) -> Iterator[str]:
+    """Yield what no key, or no event, can satisfy."""
+    if isinstance(selection.complete_when, Marker) and not selection.complete_when.name.endswith(
+        selection.suffix
+    ):
+        yield f"no event of {selection.complete_when} would come: leave the suffix empty, not {selection.suffix!r}"
+    if selection.pattern is None:
+        return
+    prefixes, suffixes = (
+        (selection.prefix, selection.pattern.prefix),
+        (selection.suffix, selection.pattern.suffix),
+    )
+    if not any(one.startswith(other) for one, other in (prefixes, prefixes[::-1])):
+        yield f"no key that matches {selection.pattern} has the prefix {selection.prefix!r}: correct one of them"
+    if not any(one.endswith(other) for one, other in (suffixes, suffixes[::-1])):
+        yield f"no key that matches {selection.pattern} has the suffix {selection.suffix!r}: correct one of them"
 
 
 def _text_of(start: StartFrom | datetime) -> str:
