@@ -68,8 +68,7 @@ class LargeBucket:
         for first in range(start, OBJECTS, PAGE):
             self.listed += 1
             objects = tuple(
-                S3Object(selection.bucket, f"in/{n:09}", "e1", "null", 10, at)
-                for n, at in self.numbers(first, PAGE)
+                S3Object(BUCKET, f"in/{n:09}", "e1", "null", 10, at) for n, at in self.numbers(first, PAGE)
             )
             yield Page(objects, objects[-1].key if first + PAGE < OBJECTS else "")
 

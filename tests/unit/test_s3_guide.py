@@ -56,6 +56,16 @@ def test_groups_count_when_they_are_complete() -> None:
     assert counted.run_key == "s3://landing-zone/deliveries/1/#3 files"
 
 
+def test_files_of_both_shops_get_runs() -> None:
+    instance = TreadleInstance([block_with("shop_files").shop_files])
+
+    for bucket in ("shop-eu", "shop-us", "shop-asia"):
+        for key in ("orders/1.csv", "returns/1.csv.gz", "prices/1.csv", "orders/1.txt"):
+            instance.put_object(bucket, key)
+
+    assert len(instance.runs()) == 4
+
+
 def test_pattern_gives_the_partition_of_the_key() -> None:
     instance = TreadleInstance([block_with("daily_orders").daily_orders])
 

@@ -133,9 +133,9 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"bucket": None}, "bucket must be a string, not None"),
-        ({"prefix": 5}, "prefix must be a string, not 5"),
-        ({"suffix": None}, "suffix must be a string, not None"),
+        ({"bucket": None}, "bucket must be a string or a list of strings, not None"),
+        ({"prefix": 5}, "prefix must be a string or a list of strings, not 5"),
+        ({"suffix": None}, "suffix must be a string or a list of strings, not None"),
         ({"identity": "etags"}, "identity is 'etags': use key, etag or version"),
         ({"identity": 5}, "identity is 5: use key, etag or version"),
         ({"settle_seconds": "300"}, "settle_seconds must be a whole number of seconds, not '300'"),

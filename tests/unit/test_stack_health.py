@@ -15,7 +15,7 @@ from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.needs import Need, _Arns, _of_sensor, needs
 from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
 from treadle.adapters.health.probes import Probe, Vital, run_probes
-from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, bucket_of, clock_ahead
+from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, buckets_of, clock_ahead
 from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
@@ -750,9 +750,10 @@ def test_clock_is_compared_with_the_time_that_aws_names(
 
 
 @pytest.mark.parametrize(
-    ("sensor", "bucket"),
+    ("sensor", "buckets"),
     [
-        (SENSOR, "landing"),
+        (SENSOR, ("landing",)),
+        (replace(SENSOR, settings={"TREADLE_S3_BUCKET": '["landing", "archive"]'}), ("landing", "archive")),
         (
             DeployedSensor(
                 "s",
@@ -762,15 +763,15 @@ def test_clock_is_compared_with_the_time_that_aws_names(
                 DefaultSensorStatus.RUNNING,
                 subscription=Subscription(buckets=("watched",)),
             ),
-            "watched",
+            ("watched",),
         ),
-        (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ""),
+        (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ()),
     ],
 )
-def test_bucket_is_what_the_function_or_else_the_rule_is_reported(
-    sensor: DeployedSensor, bucket: str
+def test_buckets_are_what_the_function_or_else_the_rule_reports(
+    sensor: DeployedSensor, buckets: tuple[str, ...]
 ) -> None:
-    assert bucket_of(sensor) == bucket
+    assert buckets_of(sensor) == buckets
 
 
 @pytest.mark.parametrize(

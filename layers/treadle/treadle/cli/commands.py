@@ -121,9 +121,15 @@ def new() -> None:
     multiple=True,
     help="An asset whose events it receives, such as shop/orders; may be repeated.",
 )
-@click.option("--bucket", metavar="BUCKET", default="", help="The bucket, for kind s3.")
-@click.option("--prefix", metavar="TEXT", default="", help="Prefix of the object keys.")
-@click.option("--suffix", metavar="TEXT", default="", help="Suffix of the object keys.")
+@click.option(
+    "--bucket", "buckets", metavar="BUCKET", multiple=True, help="The bucket, for kind s3; may be repeated."
+)
+@click.option(
+    "--prefix", "prefixes", metavar="TEXT", multiple=True, help="Prefix of the object keys; may be repeated."
+)
+@click.option(
+    "--suffix", "suffixes", metavar="TEXT", multiple=True, help="Suffix of the object keys; may be repeated."
+)
 @click.option(
     "--key-pattern",
     metavar="PATTERN",
@@ -197,9 +203,9 @@ def new_sensor(
     job: str | None,
     jobs: str | None,
     assets: tuple[str, ...],
-    bucket: str,
-    prefix: str,
-    suffix: str,
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    suffixes: tuple[str, ...],
     key_pattern: str,
     wildcard: bool,
     deadlines: str,
@@ -226,7 +232,7 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        *(buckets, prefixes, suffixes, wildcard, deadlines, time_zone),
         pattern=_pattern(pattern),
         bus=bus,
         queue=queue,

@@ -313,9 +313,9 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
     given = {
-        "--bucket": new.bucket,
-        "--prefix": new.key_prefix,
-        "--suffix": new.key_suffix,
+        "--bucket": new.buckets,
+        "--prefix": new.key_prefixes,
+        "--suffix": new.key_suffixes,
         "--key-pattern": new.key_pattern,
     }
     if not new.sensor_kind.has_objects:
@@ -323,14 +323,8 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
             if value:
                 yield f"{option} is for a sensor of kind s3, and this one is of kind {new.made}."
         return
-    if _BUCKET.fullmatch(new.bucket) is None:
-        yield f"--bucket is {new.bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
-    for option, value, longest in (("--prefix", new.key_prefix, 512), ("--suffix", new.key_suffix, 64)):
-        if _KEY_PART.fullmatch(value) is None or len(value) > longest:
-            yield (
-                f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
-            )
-    if new.wildcard and not new.key_pattern and not (new.key_prefix and new.key_suffix):
+    yield from _place_of_objects_problems(new)
+    if new.wildcard and not new.key_pattern and not (new.key_prefixes and new.key_suffixes):
         yield (
             "--wildcard needs --key-pattern, or both --prefix and --suffix: the rule can filter by one of them without a "
             "wildcard."
@@ -340,18 +334,23 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
             f"--key-pattern is {new.key_pattern!r}, and must be up to {LONGEST_KEY_PATTERN} characters without quotes, "
             "'*', '\\' and '$'. Write a longer one into the sensor's code."
         )
-    elif new.key_pattern:
-        yield from _key_pattern_problems(new)
-
-
-def _key_pattern_problems(new: NewSensor) -> Iterator[str]:
-    # Imported here, as few commands need it.
-    from treadle.integrations.s3.selection import S3Selection
-
+        return
     try:
-        S3Selection(new.bucket, new.key_prefix, new.key_suffix, pattern=new.pattern_of_keys).checked()
+        new.selection.checked()
     except DagsterInvalidDefinitionError as error:
-        yield f"--key-pattern: {error}"
+        yield str(error)
+
+
+def _place_of_objects_problems(new: NewSensor) -> Iterator[str]:
+    for bucket in new.buckets or ("",):
+        if _BUCKET.fullmatch(bucket) is None:
+            yield f"--bucket is {bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
+    for option, values, longest in (("--prefix", new.key_prefixes, 512), ("--suffix", new.key_suffixes, 64)):
+        for value in values:
+            if _KEY_PART.fullmatch(value) is None or len(value) > longest:
+                yield (
+                    f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
+                )
 
 
 def _queue_problems(new: NewSensor) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """An object in a bucket, and the event that it was created."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 NO_VERSION = "null"
 """The version id of objects stored without versioning (S3 User Guide, "How S3 Versioning works")."""
+
+
+def each_of(setting: str) -> tuple[str, ...]:
+    """Return the values of a deployment's setting: of a JSON list its texts, else the setting itself.
+
+    Args:
+        setting: such as `landing` or `["landing", "archive"]`.
+    """
+    try:
+        values = json.loads(setting) if setting.startswith("[") else None
+    except ValueError:
+        values = None
+    if isinstance(values, list) and values and all(isinstance(each, str) for each in values):
+        return tuple(values)
+    return (setting,)
 
 
 class ObjectIdentity(StrEnum):

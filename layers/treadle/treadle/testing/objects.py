@@ -88,7 +88,7 @@ class InMemoryObjects:
         found: dict[str, list[S3Object]] = {}
         for stored in everything:
             if (
-                stored.bucket == selection.bucket
+                stored.bucket in selection.buckets
                 and stored.key.startswith(selection.listed_prefix)
                 and stored.key > after
             ):
@@ -104,7 +104,7 @@ class InMemoryObjects:
         """Yield the objects directly in a directory, under the prefix."""
         for (bucket, key), stored in sorted(self.stored.items()):
             if (
-                bucket == selection.bucket
+                bucket in selection.buckets
                 and directory_of(key) == directory
                 and key.startswith(selection.listed_prefix)
             ):

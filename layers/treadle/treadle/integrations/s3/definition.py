@@ -20,7 +20,7 @@ from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
 from treadle.integrations.s3.patterns import KeyPattern
-from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of
+from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of, texts_of
 from treadle.integrations.s3.settling import check_event
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
 from treadle.integrations.s3.sweep_cursor import not_before
@@ -113,7 +113,11 @@ class S3SensorDefinition(SensorDefinition):
         found = sweep(context, self.selection, self.lister, self.now, self.deployed_at)
         one = context.without_cursor()
         evaluated = evaluate_objects(
-            one, found, lambda stored: _run_requests(self._requests(one, stored)), self.selection.run_key
+            one,
+            found,
+            lambda stored: _run_requests(self._requests(one, stored)),
+            self.selection.run_key,
+            lambda stored: self.selection.place(stored.bucket, stored.key),
         )
         found = evaluated.found
         context.update_cursor(str(found.cursor))
@@ -126,10 +130,11 @@ class S3SensorDefinition(SensorDefinition):
     def _notices(self, found: Slice) -> list[str]:
         """Return messages to operators about the bucket, or the sensor's first round."""
         notices = list(found.notes)
-        if found.cursor.is_unversioned:
-            notices.append(without_versioning(self.selection.bucket))
-        if found.cursor.is_silent:
-            notices.append(silence(self.selection.bucket))
+        cursor = found.cursor
+        if cursor.is_unversioned:
+            notices += map(without_versioning, cursor.unversioned or self.selection.buckets)
+        if cursor.is_silent:
+            notices += map(silence, cursor.silent or self.selection.buckets)
         if found.unremembered:
             notices.append(
                 f"{found.unremembered} objects could not be remembered, as the cursor would get too large: those "
@@ -253,10 +258,10 @@ def _measures(found: Slice) -> tuple[Measure, ...]:
 
 
 def s3_sensor(
-    bucket: str = "",
+    bucket: str | Sequence[str] = "",
     *,
-    prefix: str = "",
-    suffix: str = "",
+    prefix: str | Sequence[str] = "",
+    suffix: str | Sequence[str] = "",
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
     start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
@@ -269,9 +274,9 @@ def s3_sensor(
     """Make a sensor over a bucket's objects, from a function that is called once per object.
 
     Args:
-        bucket: the bucket; variables of the deployment take precedence here and below.
-        prefix: of keys.
-        suffix: of keys.
+        bucket: the bucket, or a list of up to ten; variables of the deployment take precedence here and below.
+        prefix: of keys, or a list of prefixes of which each key has one.
+        suffix: of keys, or a list of suffixes of which each key has one.
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
             differs) or `version` (again at each upload; needs versioning, otherwise it is the same as
             `etag`).
@@ -296,9 +301,9 @@ def s3_sensor(
     """
     check_options(s3_sensor, options)
     selection = S3Selection(
-        bucket,
-        prefix,
-        suffix,
+        texts_of("bucket", bucket),
+        texts_of("prefix", prefix),
+        texts_of("suffix", suffix),
         identity_of(identity),
         start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,

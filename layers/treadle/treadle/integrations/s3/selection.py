@@ -1,20 +1,30 @@
 """The objects that a sensor watches, and when they count."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
-from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.definitions.objects import ObjectIdentity, S3Object, each_of
 from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 from treadle.integrations.s3.patterns import KeyPattern
 
 MAX_SETTLE_SECONDS = 86_400
 """A sweep looks back at least a week, and so reaches objects that it skipped for a day."""
 
+
+MOST_BUCKETS = 10
+"""Buckets of one sensor; a place in a listing begins with the bucket's number, one digit."""
+
+Texts: TypeAlias = str | tuple[str, ...]
+"""One value or several."""
+
+LAST = "\U0010ffff"
+"""Sorts after all other characters."""
 
 _NEVER_CHANGES = "a version never changes, so settle_seconds must be 0 with identity version"
 
@@ -39,6 +49,25 @@ def identity_of(value: object) -> ObjectIdentity:
         msg = f"identity is {shown(value)}: use key, etag or version."
         raise DagsterInvalidDefinitionError(msg)
     return ObjectIdentity(value)
+
+
+def texts_of(name: str, value: object) -> Texts:
+    """Return one text as it is, and several as a tuple, each once.
+
+    Args:
+        name: of what has the value.
+        value: as in a definition.
+
+    Raises:
+        DagsterInvalidDefinitionError: if the value is neither a text nor several.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence) and value and all(isinstance(each, str) for each in value):
+        different = tuple(dict.fromkeys(value))
+        return different if len(different) > 1 else different[0]
+    msg = f"{name} must be a string or a list of strings, not {shown(value)}."
+    raise DagsterInvalidDefinitionError(msg)
 
 
 def parse_start(value: object) -> StartFrom | datetime:
@@ -70,9 +99,6 @@ def parse_start(value: object) -> StartFrom | datetime:
 
 
 _KINDS: tuple[tuple[str, Any, str], ...] = (
-    ("bucket", str, "a string"),
-    ("prefix", str, "a string"),
-    ("suffix", str, "a string"),
     ("identity", ObjectIdentity, "key, etag or version"),
     ("settle_seconds", int, "a whole number of seconds"),
     ("complete_when", Marker | FileCount | None, "a Marker, a FileCount or None"),
@@ -86,9 +112,9 @@ class S3Selection:
     """The objects that a sensor watches, and what makes two events or listings of an object the same.
 
     Attributes:
-        bucket: the bucket's name; "" until the deployment sets it.
-        prefix: of keys.
-        suffix: of keys.
+        bucket: the bucket's name, or the names of several; "" until the deployment sets it.
+        prefix: of keys; of several, each key has one.
+        suffix: of keys; of several, each key has one.
         identity: what makes two events or listings of an object the same.
         start_from: whether existing objects count, or the time since which objects do.
         settle_seconds: for how long an object must have been unchanged before it counts.
@@ -100,9 +126,9 @@ class S3Selection:
             than a day, or start_from is not a time, or one without time zone.
     """
 
-    bucket: str = ""
-    prefix: str = ""
-    suffix: str = ""
+    bucket: Texts = ""
+    prefix: Texts = ""
+    suffix: Texts = ""
     identity: ObjectIdentity = ObjectIdentity.ETAG
     start_from: StartFrom | datetime = StartFrom.NOW
     settle_seconds: int = 0
@@ -110,6 +136,8 @@ class S3Selection:
     pattern: KeyPattern | None = None
 
     def __post_init__(self) -> None:
+        for name in ("bucket", "prefix", "suffix"):
+            object.__setattr__(self, name, texts_of(name, getattr(self, name)))
         for name, kind, expected in _KINDS:
             value: object = getattr(self, name)
             if not isinstance(value, kind) or isinstance(value, bool):
@@ -132,7 +160,7 @@ class S3Selection:
                 would treat a part of them as a wildcard; if versions have settle_seconds, or the suffix does
                 not match the marker.
         """
-        problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
+        problems = list(_name_problems(self.buckets, self.prefixes, self.suffixes))
         if self.settle_seconds and self.identity is ObjectIdentity.VERSION:
             problems.append(_NEVER_CHANGES)
         problems += _contradictions(self)
@@ -150,27 +178,76 @@ class S3Selection:
             return False  # Whatever it contains, it is not a file of the group.
         if self.passes_over(stored):
             return False
+        key = stored.key
         return (
-            stored.bucket == self.bucket
-            and stored.key.startswith(self.prefix)
-            and stored.key.endswith(self.suffix)
-            and len(stored.key) >= len(self.prefix) + len(self.suffix)
-            and (self.pattern is None or self.pattern.matches(stored.key))
+            stored.bucket in self.buckets
+            and key.startswith(self.prefix)
+            and key.endswith(self.suffix)
+            and any(
+                len(key) >= len(prefix) + len(suffix)
+                for prefix in self.prefixes
+                for suffix in self.suffixes
+                if key.startswith(prefix) and key.endswith(suffix)
+            )
+            and (self.pattern is None or self.pattern.matches(key))
         )
 
     def passes_over(self, stored: S3Object) -> bool:
         """Return whether an object only marks a folder, as consoles make them, and folders are not watched."""
-        ending = self.suffix or (self.pattern.suffix if self.pattern else "")
-        return not stored.size and stored.key.endswith("/") and not ending.endswith("/")
+        if stored.size or not stored.key.endswith("/"):
+            return False
+        ending = self.pattern.suffix if self.pattern else ""
+        return not any(each.endswith("/") for each in (*self.suffixes, ending))
 
     def named(self, stored: S3Object) -> S3Object:
         """Return a watched object with the names of its key."""
         return stored if self.pattern is None else self.pattern.named(stored)
 
     @property
+    def buckets(self) -> tuple[str, ...]:
+        """The names of the buckets."""
+        return _all(self.bucket)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The prefixes of keys."""
+        return _all(self.prefix)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The suffixes of keys."""
+        return _all(self.suffix)
+
+    @property
+    def listed_prefixes(self) -> tuple[str, ...]:
+        """What watched keys begin with, in order; none begins with another one."""
+        start = self.pattern.prefix if self.pattern else ""
+        both = {max(each, start, key=len) for each in self.prefixes if _agree(each, start)}
+        return tuple(sorted(each for each in both if not any(each.startswith(o) for o in both - {each})))
+
+    @property
+    def parts(self) -> "tuple[S3Selection, ...]":
+        """The selection as one for each listing, of one bucket and one prefix, in the order of places."""
+        prefixes = self.listed_prefixes
+        if len(self.buckets) == len(prefixes) == 1:
+            return (self,)
+        return tuple(
+            replace(self, bucket=bucket, prefix=prefix) for bucket in self.buckets for prefix in prefixes
+        )
+
+    @property
     def listed_prefix(self) -> str:
-        """What all watched keys begin with: a listing begins and ends with it."""
-        return max(self.prefix, self.pattern.prefix if self.pattern else "", key=len)
+        """Of a part: what its keys begin with."""
+        return self.listed_prefixes[0]
+
+    def place(self, bucket: str, key: str) -> str:
+        """Return where a key is in the listing: places are in the order in which all buckets are listed.
+
+        Args:
+            bucket: a watched one.
+            key: the key.
+        """
+        return key if isinstance(self.bucket, str) else f"{self.buckets.index(bucket)}/{key}"
 
     def run_key(self, stored: S3Object) -> str:
         """Return the run key of the object, or of its group."""
@@ -193,24 +270,31 @@ class S3Selection:
         """Identifies the selection in a cursor; a different one restarts the sweep."""
         groups = [str(self.complete_when)] if self.complete_when else []
         patterns = [self.pattern.fingerprint] if self.pattern else []
-        return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups, *patterns]
+        places = [
+            each if isinstance(each, str) else json.dumps(each)
+            for each in (self.bucket, self.prefix, self.suffix)
+        ]
+        return [*places, self.identity.value, *groups, *patterns]
 
     @property
     def summary(self) -> str:
         """The selection as text, for operators."""
         name = (
-            f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"
+            f"**/{self.complete_when.name}"
+            if isinstance(self.complete_when, Marker)
+            else f"*{_shown(self.suffixes)}"
         )
         matching = f" matching {self.pattern}" if self.pattern else ""
-        return f"s3://{self.bucket}/{self.prefix}{name}{matching}"
+        return f"s3://{_shown(self.buckets)}/{_shown(self.prefixes)}{name}{matching}"
 
     def described(self) -> dict[str, Any]:
         """Return the selection as plain JSON."""
         counts = self.complete_when
         return {
-            "bucket": self.bucket,
-            "prefix": self.prefix,
-            "suffix": self.suffix,
+            **{
+                name: each if isinstance(each, str) else list(each)
+                for name, each in (("bucket", self.bucket), ("prefix", self.prefix), ("suffix", self.suffix))
+            },
             "identity": self.identity.value,
             "start_from": _text_of(self.start_from),
             "settle_seconds": self.settle_seconds,
@@ -244,17 +328,22 @@ class S3Selection:
 
         Args:
             settings: `TREADLE_S3_BUCKET`, `_PREFIX`, `_SUFFIX`, `_IDENTITY`, `_START_FROM` and
-                `_SETTLE_SECONDS`, each optional.
+                `_SETTLE_SECONDS`, each optional; several buckets, prefixes or suffixes as a JSON list.
 
         Raises:
             SettingsError: with all problems at once.
         """
-        bucket = settings.get("TREADLE_S3_BUCKET", self.bucket)
-        prefix = settings.get("TREADLE_S3_PREFIX", self.prefix)
-        suffix = settings.get("TREADLE_S3_SUFFIX", self.suffix)
-        problems = list(_name_problems(bucket, prefix, suffix))
+        bucket, prefix, suffix = (
+            each_of(settings[name]) if name in settings else known
+            for name, known in (
+                ("TREADLE_S3_BUCKET", self.bucket),
+                ("TREADLE_S3_PREFIX", self.prefix),
+                ("TREADLE_S3_SUFFIX", self.suffix),
+            )
+        )
         chosen = replace(self, bucket=bucket, prefix=prefix, suffix=suffix)
-        if not bucket:
+        problems = list(_name_problems(chosen.buckets, chosen.prefixes, chosen.suffixes))
+        if not all(chosen.buckets):
             problems.append("no bucket is given: set TREADLE_S3_BUCKET")
         identity = settings.get("TREADLE_S3_IDENTITY", self.identity.value)
         if identity not in set(ObjectIdentity):
@@ -281,33 +370,52 @@ class S3Selection:
         )
 
 
-def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
-    """Yield the problems of bucket, prefix and suffix; the template rejects the same."""
-    if "/" in bucket or ":" in bucket:
-        yield f"{bucket!r} is no bucket's name: give the name alone, and what keys begin with as prefix"
-    for what, value in (("prefix", prefix), ("suffix", suffix)):
-        if "*" in value:
-            yield f"{what} {value!r} has an asterisk, which is no wildcard here: give what keys begin or end with"
-    if prefix.startswith("s3://"):
-        yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
+def _all(value: Texts) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _shown(values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{{{','.join(values)}}}"
+
+
+def _agree(one: str, other: str) -> bool:
+    """Return whether something may begin with both."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _name_problems(buckets: Sequence[str], prefixes: Sequence[str], suffixes: Sequence[str]) -> Iterator[str]:
+    """Yield the problems of buckets, prefixes and suffixes; the template rejects the same."""
+    for bucket in buckets:
+        if "/" in bucket or ":" in bucket:
+            yield (f"{bucket!r} is no bucket's name: give the name alone, and what keys begin with as prefix")
+    if len(buckets) > MOST_BUCKETS:
+        yield f"there are {len(buckets)} buckets, and one sensor watches {MOST_BUCKETS} at most: write another one"
+    for what, values in (("prefix", prefixes), ("suffix", suffixes)):
+        for value in values:
+            if "*" in value:
+                yield (
+                    f"{what} {value!r} has an asterisk, which is no wildcard here: give what keys begin or end with"
+                )
+    for prefix in prefixes:
+        if prefix.startswith("s3://"):
+            yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
 
 
 def _contradictions(selection: S3Selection) -> Iterator[str]:
     """Yield what no key, or no event, can satisfy."""
-    if isinstance(selection.complete_when, Marker) and not selection.complete_when.name.endswith(
-        selection.suffix
-    ):
-        yield f"no event of {selection.complete_when} would come: leave the suffix empty, not {selection.suffix!r}"
-    if selection.pattern is None:
+    counts, pattern = selection.complete_when, selection.pattern
+    if isinstance(counts, Marker):
+        for suffix in selection.suffixes:
+            if not counts.name.endswith(suffix):
+                yield f"no event of {counts} would come: leave the suffix empty, not {suffix!r}"
+    if pattern is None:
         return
-    prefixes, suffixes = (
-        (selection.prefix, selection.pattern.prefix),
-        (selection.suffix, selection.pattern.suffix),
-    )
-    if not any(one.startswith(other) for one, other in (prefixes, prefixes[::-1])):
-        yield f"no key that matches {selection.pattern} has the prefix {selection.prefix!r}: correct one of them"
-    if not any(one.endswith(other) for one, other in (suffixes, suffixes[::-1])):
-        yield f"no key that matches {selection.pattern} has the suffix {selection.suffix!r}: correct one of them"
+    for prefix in selection.prefixes:
+        if not _agree(prefix, pattern.prefix):
+            yield f"no key that matches {pattern} has the prefix {prefix!r}: correct one of them"
+    for suffix in selection.suffixes:
+        if not _agree(suffix[::-1], pattern.suffix[::-1]):
+            yield f"no key that matches {pattern} has the suffix {suffix!r}: correct one of them"
 
 
 def _text_of(start: StartFrom | datetime) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.integrations.s3.groups import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister
+from treadle.integrations.s3.listings import members
 from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, digest_of
 
@@ -47,18 +48,20 @@ class Group:
     newest_in_parts: S3Object | None = None
     digest: bytes = b""
 
-    def with_one(self, stored: S3Object, own: S3Object | None = None) -> "Group":
+    def with_one(self, stored: S3Object, place: str, own: S3Object | None = None) -> "Group":
         """Return the group with one more object.
 
         Args:
             stored: the object.
+            place: of its key in the listing.
             own: an object whose time of appearance is known.
         """
         is_own = own is not None and (own.key, own.etag) == (stored.key, stored.etag)
         in_parts = self.newest_in_parts
         if stored.is_in_parts and not is_own:
             in_parts = _newer(in_parts, stored)
-        one, others = digest_of(stored), self.digest or bytes(len(digest_of(stored)))
+        one = digest_of(stored, place)
+        others = self.digest or bytes(len(one))
         # Independent of the order: a page and a directory's listing give the same digest.
         digest = bytes(a ^ b for a, b in zip(one, others, strict=True))
         return Group(self.count + 1, _newer(self.newest, stored), in_parts, digest)
@@ -88,7 +91,7 @@ def check_event(event: ObjectCreated, selection: S3Selection, lister: ObjectList
     stored = event.object
     if isinstance(selection.complete_when, FileCount):
         directory, needed = directory_of(stored.key), selection.complete_when.count
-        group = check_group(directory, selection, lister, stored)
+        group = check_group(stored.bucket, directory, selection, lister, stored)
         if group.newest is None or not group.is_complete(selection):
             return Readiness(f"s3://{stored.bucket}/{directory} holds {group.count} of {needed} files.")
         if group.newest_in_parts is not None and _may_be_new(group.newest_in_parts, selection, now):
@@ -108,11 +111,12 @@ def check_event(event: ObjectCreated, selection: S3Selection, lister: ObjectList
 
 
 def check_group(
-    directory: str, selection: S3Selection, lister: ObjectLister, own: S3Object | None = None
+    bucket: str, directory: str, selection: S3Selection, lister: ObjectLister, own: S3Object | None = None
 ) -> Group:
     """Read a directory, no further than needed to see that it is complete.
 
     Args:
+        bucket: its bucket.
         directory: a key up to and including a slash.
         selection: the watched objects, and how many complete a group.
         lister: lists the directory.
@@ -124,9 +128,9 @@ def check_group(
     counts = selection.complete_when
     enough = counts.count if isinstance(counts, FileCount) and not selection.settle_seconds else math.inf
     group = Group()
-    for stored in lister.members(selection, directory):
+    for stored in members(selection, lister, bucket, directory):
         if selection.selects(stored):
-            group = group.with_one(stored, own)
+            group = group.with_one(stored, selection.place(bucket, stored.key), own)
         if group.count >= enough:
             break
     return group

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
 from treadle.integrations.s3.groups import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister, Page
+from treadle.integrations.s3.listings import is_divided, pages
 from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.settling import Group, check_group, settled_since
-from treadle.integrations.s3.sweep_cursor import Start, SweepCursor, bounded, read_cursor, starting_point
+from treadle.integrations.s3.sweep_cursor import SweepCursor, bounded, read_cursor, starting_point
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Waiting, digest_of, modified_ms
 
 __all__ = [
@@ -50,7 +52,7 @@ class Slice:
         unremembered: the number of objects that the cursor had no room for.
         notes: messages to operators about the sensor's first round.
         unended: the cursor as if the round had not ended.
-        began_after: the key after which the slice began.
+        began_after: the place after which the slice began.
     """
 
     objects: tuple[S3Object, ...]
@@ -63,13 +65,13 @@ class Slice:
     unended: SweepCursor
     began_after: str
 
-    def up_to(self, key: str) -> "Slice":
-        """Return the slice as if it had ended after a key that it has listed.
+    def up_to(self, place: str) -> "Slice":
+        """Return the slice as if it had ended after a place that it has listed.
 
         Args:
-            key: after which the round continues.
+            place: after which the round continues.
         """
-        cursor = replace(self.unended, position=key)
+        cursor = replace(self.unended, position=place)
         age = self.age_seconds + (_fresh_since(self.cursor) - _fresh_since(cursor)) / 1000
         return replace(self, cursor=cursor, is_complete=False, age_seconds=age)
 
@@ -117,23 +119,26 @@ def sweep(
     seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
     began_after = cursor.position
     evaluation = _Evaluation.on(cursor, selection, lister, context)
-    listed, is_complete = 0, False
-    for page in lister.pages(selection, cursor.position):
+    listed, is_complete, failures = 0, False, dict[str, str]()
+    for part in pages(selection, lister, cursor.position):
+        page = part.page
+        if part.failure:
+            failures[part.bucket] = part.failure
+            cursor = replace(cursor, unlisted=(*cursor.unlisted, part.bucket))
         listed += len(page.objects)
         evaluation.evaluate(page, now())
         cursor = replace(cursor, position=page.position)
         is_complete = not page.position
         if is_complete or len(evaluation.new) >= CHUNK_SIZE or now() - began > seconds * 1000:
             break
+    if failures and set(cursor.unlisted) == set(selection.buckets):
+        raise BucketError(" ".join(failures.values()))
     unended, unremembered = evaluation.remembered(cursor)
     cursor = _ended(unended) if is_complete else unended
     age = (now() - _fresh_since(cursor)) / 1000
     objects = tuple(evaluation.new.values())
-    return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start), unended, began_after)
-
-
-def _notes(start: Start) -> tuple[str, ...]:
-    return (start.note,) if start.note else ()
+    notes = tuple(note for note in (start.note, *failures.values()) if note)
+    return Slice(objects, cursor, listed, is_complete, age, unremembered, notes, unended, began_after)
 
 
 def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: ObjectLister) -> SweepCursor:
@@ -144,16 +149,21 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
     if cursor.oldest_waiting:
         floor = min(floor, cursor.oldest_waiting)
     # Queried once a day; for a silent bucket at each round, so that the notice ends soon after its cause.
-    is_silent = lister.announces(selection.bucket) is False if is_full or cursor.is_silent else False
-    is_unversioned = False
+    silent, unversioned = tuple[str, ...](), tuple[str, ...]()
+    if is_full or cursor.is_silent:
+        silent = tuple(each for each in selection.buckets if lister.announces(each) is False)
     if selection.lists_versions and (is_full or cursor.is_unversioned):
-        is_unversioned = lister.has_versioning(selection.bucket) is False
+        unversioned = tuple(each for each in selection.buckets if lister.has_versioning(each) is False)
+    has_several = len(selection.buckets) > 1
     return replace(
         cursor,
         round_started=now,
         round_floor=max(floor, 0),
-        is_silent=is_silent,
-        is_unversioned=is_unversioned,
+        is_silent=bool(silent),
+        is_unversioned=bool(unversioned),
+        silent=silent if has_several else (),
+        unversioned=unversioned if has_several else (),
+        unlisted=(),
         before=cursor.before_at(now),
         waited=cursor.waiting,
         waiting={},
@@ -162,6 +172,9 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
 
 
 def _ended(cursor: SweepCursor) -> SweepCursor:
+    if cursor.unlisted:
+        # The next round must reach as far back as this one had to.
+        return replace(cursor, position="", waited={})
     full = cursor.full_round if cursor.round_floor else cursor.round_started
     return replace(cursor, position="", complete_round=cursor.round_started, full_round=full, waited={})
 
@@ -256,7 +269,7 @@ class _Evaluation:
             return False
         if not (self.cursor.round_floor <= modified < before.since and before.may_be_late(stored, modified)):
             return False
-        entry = before.entry(stored, modified)
+        entry = before.entry(stored, self._place(stored), modified)
         if self.cursor.is_first_round:
             self.earlier.add(entry)
             return False
@@ -280,7 +293,10 @@ class _Evaluation:
         if not self.selection.settle_seconds or not stored.is_in_parts:
             return True  # It was already checked by its time.
         modified = modified_ms(stored)
-        return self.waiting.has_settled(digest_of(stored), modified, now, modified)
+        return self.waiting.has_settled(digest_of(stored, self._place(stored)), modified, now, modified)
+
+    def _place(self, stored: S3Object) -> str:
+        return self.selection.place(stored.bucket, stored.key)
 
     def _complete(self, found: dict[str, S3Object], page: Page, now: int) -> dict[str, S3Object]:
         """Return those of the objects whose group is complete and has settled."""
@@ -292,8 +308,9 @@ class _Evaluation:
             directory = directory_of(stored.key)
             group = groups[directory]
             # Only a group that the page's end or beginning cuts through may have more elsewhere.
-            if any(page.objects[end].key.startswith(directory) for end in (0, -1)):
-                group = check_group(directory, self.selection, self.lister)
+            is_cut = any(page.objects[end].key.startswith(directory) for end in (0, -1))
+            if is_cut or is_divided(self.selection, directory):
+                group = check_group(stored.bucket, directory, self.selection, self.lister)
             if group.is_complete(self.selection) and self._group_has_settled(group, stored, now):
                 complete[key] = stored
         return complete
@@ -303,7 +320,7 @@ class _Evaluation:
         for stored in objects:
             if self.selection.selects(stored):
                 directory = directory_of(stored.key)
-                groups[directory] = groups.get(directory, Group()).with_one(stored)
+                groups[directory] = groups.get(directory, Group()).with_one(stored, self._place(stored))
         return groups
 
     def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:

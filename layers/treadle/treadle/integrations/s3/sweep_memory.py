@@ -38,9 +38,14 @@ def modified_ms(stored: S3Object) -> int:
     return int(stored.last_modified.timestamp() * 1000)
 
 
-def digest_of(stored: S3Object) -> bytes:
-    """Return a digest of this content of this key, stored at this time."""
-    identity = f"{stored.key}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
+def digest_of(stored: S3Object, place: str) -> bytes:
+    """Return a digest of this content of this key, stored at this time.
+
+    Args:
+        stored: the object.
+        place: of its key in the listing.
+    """
+    identity = f"{place}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
     return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
@@ -83,11 +88,11 @@ class Before:
         """Return whether an object that was modified before `since` may have appeared after it."""
         return modified >= (self.parts_from if stored.is_in_parts else self.whole_from)
 
-    def entry(self, stored: S3Object, modified: int) -> str:
+    def entry(self, stored: S3Object, place: str, modified: int) -> str:
         """Return the object's entry."""
         age = max(0, (self.since - modified + 999) // 1000)
         number = age | (_PARTS if stored.is_in_parts else 0)
-        return b64encode(number.to_bytes(3, "big") + digest_of(stored)).decode()
+        return b64encode(number.to_bytes(3, "big") + digest_of(stored, place)).decode()
 
     def entries(self) -> Iterator[str]:
         """Yield all entries."""
@@ -171,12 +176,13 @@ class Waiting:
         return False
 
 
-def seen_at(waiting: Iterable[Mapping[str, int]], stored: S3Object) -> int | None:
+def seen_at(waiting: Iterable[Mapping[str, int]], stored: S3Object, place: str) -> int | None:
     """Return when a sweep first saw an object that waits, in seconds; None if none did.
 
     Args:
         waiting: the memories of sweeps.
         stored: the object.
+        place: of its key in the listing.
     """
-    mark = mark_of(digest_of(stored))
+    mark = mark_of(digest_of(stored, place))
     return next((each[mark] for each in waiting if mark in each), None)
