@@ -675,6 +675,25 @@ def test_glue_job_that_is_given_by_its_name_is_queried_too() -> None:
     assert ("reconcile", "glue:GetJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
 
 
+def test_sensor_of_several_buckets_must_be_able_to_list_each_prefix_of_each() -> None:
+    settings = {"TREADLE_S3_BUCKET": '["a","b"]', "TREADLE_S3_PREFIX": '["in/","out/"]'}
+    sensor = replace(SENSOR, role=ROLE, settings={**SENSOR.settings, **settings})
+
+    queues = {
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}")
+        for name in ("DeadLetter", "Dispatch", "Launch", "Record")
+    }
+    roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
+
+    listed = [
+        (each.resource, *each.context["s3:prefix"])
+        for each in needs(stack(**queues, **roles), [sensor], [])
+        if each.actions == ("s3:ListBucket",)
+    ]
+
+    assert listed == [(f"arn:aws:s3:::{bucket}", prefix) for bucket in "ab" for prefix in ("in/", "out/")]
+
+
 def test_sensor_that_cannot_be_read_is_not_said_to_lack_permissions() -> None:
     """Its role is not known; simulating another one's, or none's, would report denials that are none."""
     queues = {
