@@ -76,6 +76,18 @@ def test_pattern_gives_the_partition_of_the_key() -> None:
     assert (run.tags["region"], run.tags["dagster/partition"]) == ("eu", "2026-11-20")
 
 
+def test_whole_days_are_loaded_and_days_that_lack_a_table_are_reported() -> None:
+    instance = TreadleInstance([block_with("whole_days").whole_days])
+    for key in ("20261120/items", "20261120/orders", "20261121/items", "20261121/other"):
+        instance.put_object("landing-zone", f"shop/{key}.csv")
+    instance.clock.advance(3 * 86_400)
+    instance.tick("whole_days")
+
+    loaded, reported = instance.runs()
+    assert (loaded.job, loaded.tags["dagster/partition"]) == ("load", "2026-11-20")
+    assert (reported.job, reported.tags["missing"]) == ("report_missing", "orders")
+
+
 def test_listing_by_yourself_gives_each_content_one_run() -> None:
     instance = TreadleInstance([block_with("listed_objects").listed_objects])
     objects = instance.objects

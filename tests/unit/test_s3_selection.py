@@ -144,7 +144,7 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
         ({"settle_seconds": 60, "identity": "version"}, "a version never changes"),
         (
             {"complete_when": "_SUCCESS"},
-            "complete_when must be a Marker, a FileCount or None, not '_SUCCESS'",
+            "complete_when must be a Marker, a FileCount, a FileNames or None, not '_SUCCESS'",
         ),
         ({"complete_when": Marker("_SUCCESS"), "suffix": ".csv"}, "leave the suffix empty, not '.csv'"),
         ({"minimum_interval_seconds": "300"}, "minimum_interval_seconds must be a whole number, not '300'"),

@@ -40,6 +40,25 @@ class ObjectIdentity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class S3Group:
+    """The group of an object, as it was listed.
+
+    Attributes:
+        prefix: what the keys of its files begin with; its directory, unless the sensor groups by names.
+        files: the number of its watched files that were listed.
+        is_complete: whether it is complete; otherwise its longest wait is over.
+        missing: the names of the files that it lacks, if the sensor expects names.
+        key: the end of its run key.
+    """
+
+    prefix: str
+    files: int
+    is_complete: bool
+    missing: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class S3Object:
     """A stored object, as an event or a listing names it.
 
@@ -52,6 +71,7 @@ class S3Object:
         last_modified: when it was stored (for a multipart upload: when the upload began).
         names: the values that the names of the sensor's `pattern` have in the key, as text.
         times: the values of those names that have a format, read as UTC.
+        group: its group, if the sensor's objects count by the files of a group; None otherwise.
     """
 
     bucket: str
@@ -62,6 +82,7 @@ class S3Object:
     last_modified: datetime
     names: Mapping[str, str] = field(default_factory=dict, compare=False)
     times: Mapping[str, datetime] = field(default_factory=dict, compare=False)
+    group: S3Group | None = field(default=None, compare=False)
 
     def run_key(self, identity: ObjectIdentity) -> str:
         """Return the run key under the given identity: equal for an event and a listing of the same object.

@@ -16,7 +16,7 @@ from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
-from treadle.integrations.s3.groups import FileCount, Marker, directory_of
+from treadle.integrations.s3.groups import FileCount, FileNames, Marker
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
 from treadle.integrations.s3.patterns import KeyPattern
@@ -165,6 +165,7 @@ class S3SensorDefinition(SensorDefinition):
         if seen.reason:
             data = combine([SkipReason(seen.reason)], context, self.job_names)
             return replace(data, wait_seconds=seen.wait_seconds)
+        stored = replace(stored, group=seen.group)
         return combine(self._requests(context, stored, event), context, self.job_names)
 
     def _requests(
@@ -205,9 +206,15 @@ class S3SensorDefinition(SensorDefinition):
 
     def _config(self, stored: S3Object, time: datetime) -> dict[str, Any]:
         """Return the default run config of an object or its group."""
-        counts = self.selection.complete_when
-        group: dict[str, Any] = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
-        if isinstance(counts, FileCount):
+        files, names = self.selection.files, dict(stored.names)
+        group: dict[str, Any] = {}
+        if self.selection.complete_when:
+            group = {"bucket": stored.bucket, "group": self.selection.group_of(stored.key)}
+        if files:
+            if files.longest_wait and stored.group:
+                group |= {"is_complete": stored.group.is_complete, "missing": list(stored.group.missing)}
+            if files.by:
+                group |= {"names": {name: names[name] for name in names if name in files.by}}
             return {**group, "event_time": time.isoformat()}
         return {
             **group,
@@ -217,7 +224,7 @@ class S3SensorDefinition(SensorDefinition):
             "version": None if stored.is_unversioned else stored.version,
             "size": stored.size,
             "event_time": time.isoformat(),
-            **({"names": dict(stored.names)} if self.selection.pattern else {}),
+            **({"names": names} if self.selection.pattern else {}),
         }
 
     def _parts(self, value: RunRequest | SkipReason | SensorResult) -> list[RunRequest | SkipReason]:
@@ -265,7 +272,7 @@ def s3_sensor(
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
     start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
-    complete_when: Marker | FileCount | None = None,
+    complete_when: Marker | FileCount | FileNames | None = None,
     pattern: str | re.Pattern[str] = "",
     name: str | None = None,
     job_name: str | None = None,
@@ -284,9 +291,10 @@ def s3_sensor(
             `2026-11-29T00:00:00Z`, to include those stored since.
         settle_seconds: an object counts when it has been unchanged for this many seconds, at most a day; not
             with identity `version`, as a version never changes.
-        complete_when: objects count by groups; a group is all objects directly in one "directory". It counts
-            with `Marker("_SUCCESS")` when it has an object of that name, with `FileCount(n)` when it has n
-            objects.
+        complete_when: objects count by groups; a group is all objects directly in one "directory", or with
+            the same names in their keys. It counts with `Marker("_SUCCESS")` when it has an object of that
+            name, with `FileCount(n)` when it has n objects, with `FileNames([...])` when it has one of each
+            name.
         pattern: what keys look like as a whole, with names in braces, such as
             `{region}/orders_{day:%Y%m%d}.csv`, or a compiled regular expression. A name has one or more
             characters without a slash; after a colon is the format of a time. `stored.names` and

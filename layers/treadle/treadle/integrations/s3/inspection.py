@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from treadle.adapters.notifications import merging_command
 from treadle.definitions.errors import DagsterInvariantViolationError, InvocationError
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
-from treadle.integrations.s3.groups import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister
 from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.settling import check_event, check_group
@@ -65,7 +64,7 @@ class SelectedObjects:
             watched = f"{selection.summary} without the empty objects that mark folders"
             return ObjectInspection(watched, is_watched=False)
         swept = _swept(cursor, selection, now)
-        key_of, place = stored or named, selection.place(bucket, key)
+        key_of, place = self._grouped(stored or named, selection, now), selection.place(bucket, key)
         return ObjectInspection(
             selection.summary,
             is_watched=True,
@@ -82,6 +81,16 @@ class SelectedObjects:
             remedy=merging_command(bucket),
         )
 
+    def _grouped(self, stored: S3Object, selection: S3Selection, now: int) -> S3Object:
+        """Return an object with its group, as its run key may depend on what the group has."""
+        files = selection.files
+        if files is None or (files.once and files.longest_wait is None):
+            return stored
+        group = check_group(stored.bucket, selection.group_of(stored.key), selection, self._lister)
+        if not group.is_complete(files) and not group.is_overdue(files, now):
+            return stored
+        return replace(stored, group=group.shown(files))
+
     def _stored(self, selection: S3Selection, bucket: str, key: str) -> S3Object | None:
         if not selection.lists_versions:
             return self._lister.find(bucket, key)
@@ -92,10 +101,11 @@ class SelectedObjects:
         return next((stored for stored in page.objects if stored.key == key), None)
 
     def _waits(self, stored: S3Object, selection: S3Selection, swept: SweepCursor | None, now: int) -> str:
-        if isinstance(selection.complete_when, FileCount):
+        if selection.files:
             # The file that was stored last determines when the group has settled.
             newest = (
-                check_group(stored.bucket, directory_of(stored.key), selection, self._lister).newest or stored
+                check_group(stored.bucket, selection.group_of(stored.key), selection, self._lister).newest
+                or stored
             )
             return self._waits_since(newest, newest.last_modified, selection, now)
         if not stored.is_in_parts or not selection.settle_seconds or selection.complete_when is not None:
@@ -117,7 +127,7 @@ class SelectedObjects:
 
 def _is_by_key(selection: S3Selection) -> bool:
     """Return whether the run key is the same whatever is stored."""
-    return selection.identity is ObjectIdentity.KEY or isinstance(selection.complete_when, FileCount)
+    return selection.identity is ObjectIdentity.KEY or selection.files is not None
 
 
 def _swept(cursor: str | None, selection: S3Selection, now: int) -> SweepCursor | None:

@@ -61,32 +61,37 @@ def pages(selection: S3Selection, lister: ObjectLister, after: str) -> Iterator[
             yield Listed(Page((), _end(selection, part) if parts else ""), str(error), bucket)
 
 
-def members(selection: S3Selection, lister: ObjectLister, bucket: str, directory: str) -> Iterator[S3Object]:
-    """Yield the objects directly in a directory that have one of the prefixes.
+def members(selection: S3Selection, lister: ObjectLister, bucket: str, group: str) -> Iterator[S3Object]:
+    """Yield the objects of a group that have one of the prefixes: those directly in a directory, or of its names.
 
     Args:
         selection: the watched objects.
-        lister: lists a directory.
+        lister: lists the group.
         bucket: the bucket.
-        directory: a key up to and including a slash; "" for the bucket's root.
+        group: what the group's keys begin with.
 
     Raises:
         BucketError: if the bucket is missing or may not be listed.
     """
     for part in selection.parts:
         prefix = part.listed_prefix
-        if bucket in part.buckets and (directory.startswith(prefix) or prefix.startswith(directory)):
-            yield from lister.members(part, directory)
+        if bucket not in part.buckets or not (group.startswith(prefix) or prefix.startswith(group)):
+            continue
+        if selection.files is None or not selection.files.by:
+            yield from lister.members(part, group)
+            continue
+        for page in lister.pages(replace(part, prefix=max(prefix, group, key=len)), ""):
+            yield from page.objects
 
 
-def is_divided(selection: S3Selection, directory: str) -> bool:
-    """Return whether the watched objects directly in a directory are in several listings.
+def is_divided(selection: S3Selection, group: str) -> bool:
+    """Return whether the watched objects of a group are in several listings.
 
     Args:
         selection: the watched objects.
-        directory: a key up to and including a slash; "" for the bucket's root.
+        group: what the group's keys begin with.
     """
-    return sum(each.startswith(directory) for each in selection.listed_prefixes) > 1
+    return sum(each.startswith(group) for each in selection.listed_prefixes) > 1
 
 
 def _end(selection: S3Selection, part: S3Selection) -> str:

@@ -89,6 +89,21 @@ class KeyPattern:
         return f"pattern {self.text}" if self.flags is None else f"expression {self.flags} {self.text}"
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of a pattern in braces, in their order."""
+        return tuple(name for name, _, _ in _tokens(self.text, []) if name)
+
+    def begins(self, key: str, number: int) -> str:
+        """Return the part of a matching key before the name that follows the first names.
+
+        Args:
+            key: the key.
+            number: how many names it contains; fewer than all.
+        """
+        match = self.expression.fullmatch(key)
+        return key[: match.start(self.names[number])] if match else key
+
+    @property
     def wildcard(self) -> str:
         """The pattern in braces as EventBridge's language can say it: each name is an asterisk."""
         parts = (
@@ -111,6 +126,11 @@ class KeyPattern:
     def matches(self, key: str) -> bool:
         """Return whether a key matches as a whole, and its times exist."""
         return self._match(key) is not None
+
+    def values(self, key: str) -> Mapping[str, str]:
+        """Return the values of the names in a matching key."""
+        found = self._match(key)
+        return found[0] if found else {}
 
     def named(self, stored: S3Object) -> S3Object:
         """Return an object with the names of its key."""

@@ -10,7 +10,16 @@ from typing import Any, TypeAlias
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object, each_of
-from treadle.integrations.s3.groups import FileCount, Marker, directory_of
+from treadle.integrations.s3.groups import (
+    FILES,
+    FileCount,
+    Files,
+    Marker,
+    described_files,
+    directory_of,
+    files_of,
+    fingerprint_of,
+)
 from treadle.integrations.s3.patterns import KeyPattern
 
 MAX_SETTLE_SECONDS = 86_400
@@ -101,7 +110,7 @@ def parse_start(value: object) -> StartFrom | datetime:
 _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("identity", ObjectIdentity, "key, etag or version"),
     ("settle_seconds", int, "a whole number of seconds"),
-    ("complete_when", Marker | FileCount | None, "a Marker, a FileCount or None"),
+    ("complete_when", Marker | Files | None, "a Marker, a FileCount, a FileNames or None"),
     ("pattern", KeyPattern | None, "a pattern or None"),
 )
 """The types of a selection's fields."""
@@ -132,7 +141,7 @@ class S3Selection:
     identity: ObjectIdentity = ObjectIdentity.ETAG
     start_from: StartFrom | datetime = StartFrom.NOW
     settle_seconds: int = 0
-    complete_when: Marker | FileCount | None = None
+    complete_when: Marker | Files | None = None
     pattern: KeyPattern | None = None
 
     def __post_init__(self) -> None:
@@ -174,7 +183,7 @@ class S3Selection:
         name = stored.key.removeprefix(directory_of(stored.key))
         if isinstance(self.complete_when, Marker) and name != self.complete_when.name:
             return False
-        if isinstance(self.complete_when, FileCount) and not name:
+        if self.files and not self.files.by and not name:
             return False  # Whatever it contains, it is not a file of the group.
         if self.passes_over(stored):
             return False
@@ -190,6 +199,7 @@ class S3Selection:
                 if key.startswith(prefix) and key.endswith(suffix)
             )
             and (self.pattern is None or self.pattern.matches(key))
+            and (not self.files or not self.files.expected or self.file_name(key) in self.files.expected)
         )
 
     def passes_over(self, stored: S3Object) -> bool:
@@ -249,16 +259,35 @@ class S3Selection:
         """
         return key if isinstance(self.bucket, str) else f"{self.buckets.index(bucket)}/{key}"
 
+    @property
+    def files(self) -> Files | None:
+        """What completes a group by its files; None if objects count by themselves, or by a marker."""
+        return self.complete_when if isinstance(self.complete_when, FILES) else None
+
+    def group_of(self, key: str) -> str:
+        """Return what the keys of an object's group begin with."""
+        if self.files and self.files.by and self.pattern:
+            return self.pattern.begins(key, len(self.files.by))
+        return directory_of(key)
+
+    def file_name(self, key: str) -> str:
+        """Return the name of a watched key within its group."""
+        if self.files and self.files.by and self.pattern:
+            names = self.pattern.values(key)
+            return next((value for name, value in names.items() if name not in self.files.by), "")
+        return key.removeprefix(directory_of(key))
+
     def run_key(self, stored: S3Object) -> str:
-        """Return the run key of the object, or of its group."""
-        if isinstance(self.complete_when, FileCount):
-            return f"s3://{stored.bucket}/{directory_of(stored.key)}#{self.complete_when}"
+        """Return the run key of the object, or of its group: if it was not listed, of the complete one."""
+        if self.files:
+            key = stored.group.key if stored.group else self.files.key
+            return f"s3://{stored.bucket}/{self.group_of(stored.key)}#{key}"
         return stored.run_key(self.identity)
 
     @property
     def lists_versions(self) -> bool:
         """Whether all versions are listed; a group's files are counted by key, whatever their content."""
-        return self.identity is ObjectIdentity.VERSION and not isinstance(self.complete_when, FileCount)
+        return self.identity is ObjectIdentity.VERSION and not self.files
 
     @property
     def starts_at(self) -> datetime | None:
@@ -268,7 +297,8 @@ class S3Selection:
     @property
     def fingerprint(self) -> list[str]:
         """Identifies the selection in a cursor; a different one restarts the sweep."""
-        groups = [str(self.complete_when)] if self.complete_when else []
+        counts = self.complete_when
+        groups = [str(counts) if isinstance(counts, Marker) else fingerprint_of(counts)] if counts else []
         patterns = [self.pattern.fingerprint] if self.pattern else []
         places = [
             each if isinstance(each, str) else json.dumps(each)
@@ -285,7 +315,8 @@ class S3Selection:
             else f"*{_shown(self.suffixes)}"
         )
         matching = f" matching {self.pattern}" if self.pattern else ""
-        return f"s3://{_shown(self.buckets)}/{_shown(self.prefixes)}{name}{matching}"
+        expected = f" for {self.files}" if self.files and self.files.expected else ""
+        return f"s3://{_shown(self.buckets)}/{_shown(self.prefixes)}{name}{matching}{expected}"
 
     def described(self) -> dict[str, Any]:
         """Return the selection as plain JSON."""
@@ -300,6 +331,7 @@ class S3Selection:
             "settle_seconds": self.settle_seconds,
             "marker": counts.name if isinstance(counts, Marker) else None,
             "files": counts.count if isinstance(counts, FileCount) else None,
+            "group": described_files(counts) if isinstance(counts, FILES) else None,
             "pattern": self.pattern.described() if self.pattern else None,
         }
 
@@ -315,8 +347,10 @@ class S3Selection:
             marker, files = fields.pop("marker"), fields.pop("files")
             fields["identity"] = ObjectIdentity(fields["identity"])
             fields["start_from"] = parse_start(fields["start_from"])
-            counts = Marker(marker) if marker else FileCount(files) if files else None
-            # A function from before patterns does not report any.
+            counts: Marker | Files | None = Marker(marker) if marker else FileCount(files) if files else None
+            # A function of an earlier release reports neither groups nor patterns.
+            group = fields.pop("group", None)
+            counts = files_of(group) if group else counts
             pattern = fields.pop("pattern", None)
             return cls(**fields, complete_when=counts, pattern=KeyPattern(**pattern) if pattern else None)
         except (TypeError, ValueError, KeyError) as error:
@@ -408,6 +442,7 @@ def _contradictions(selection: S3Selection) -> Iterator[str]:
         for suffix in selection.suffixes:
             if not counts.name.endswith(suffix):
                 yield f"no event of {counts} would come: leave the suffix empty, not {suffix!r}"
+    yield from _group_problems(selection)
     if pattern is None:
         return
     for prefix in selection.prefixes:
@@ -416,6 +451,26 @@ def _contradictions(selection: S3Selection) -> Iterator[str]:
     for suffix in selection.suffixes:
         if not _agree(suffix[::-1], pattern.suffix[::-1]):
             yield f"no key that matches {pattern} has the suffix {suffix!r}: correct one of them"
+
+
+def _group_problems(selection: S3Selection) -> Iterator[str]:
+    files, pattern = selection.files, selection.pattern
+    if files is None or not files.by:
+        return
+    if pattern is None or pattern.flags is not None:
+        yield "a group by names needs a pattern with names in braces: give one, or leave `by` out"
+        return
+    first, others = pattern.names[: len(files.by)], pattern.names[len(files.by) :]
+    if set(first) != set(files.by) or not others:
+        yield (
+            f"a group's keys are listed by what they begin with, so `by` must be the first of the names "
+            f"{', '.join(pattern.names)}, and not all of them, not {', '.join(files.by)}"
+        )
+    elif files.expected and len(others) > 1:
+        yield (
+            f"each expected name is the value of one name, and {', '.join(others)} remain: add the others to `by`, or "
+            "leave the braces of some out"
+        )
 
 
 def _text_of(start: StartFrom | datetime) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
-from treadle.integrations.s3.groups import FileCount, directory_of
+from treadle.integrations.s3.groups import Files
 from treadle.integrations.s3.lister import ObjectLister, Page
 from treadle.integrations.s3.listings import is_divided, pages
 from treadle.integrations.s3.selection import S3Selection
@@ -237,12 +237,16 @@ class _Evaluation:
         fresh = {key: stored for key, stored in found.items() if key not in self.new}
         if not fresh:
             return
+        files = self.selection.files
+        if files and not files.once:
+            self.new |= self._groups_that_count(files, fresh, page, now)
+            return
         old_keys = self._old_keys(fresh)
         taken = self.context.claimed_run_keys([*fresh, *old_keys])
         taken |= {key for old, key in old_keys.items() if old in taken}
         unclaimed = {key: stored for key, stored in fresh.items() if key not in taken}
-        if isinstance(self.selection.complete_when, FileCount):
-            self.new |= self._complete(unclaimed, page, now)
+        if files:
+            self.new |= self._groups_that_count(files, unclaimed, page, now)
         else:
             self.new |= {key: stored for key, stored in unclaimed.items() if self._has_settled(stored, now)}
 
@@ -298,29 +302,38 @@ class _Evaluation:
     def _place(self, stored: S3Object) -> str:
         return self.selection.place(stored.bucket, stored.key)
 
-    def _complete(self, found: dict[str, S3Object], page: Page, now: int) -> dict[str, S3Object]:
-        """Return those of the objects whose group is complete and has settled."""
+    def _groups_that_count(
+        self, files: Files, found: dict[str, S3Object], page: Page, now: int
+    ) -> dict[str, S3Object]:
+        """Return those of the objects whose group is complete and has settled, or is overdue."""
         if not found:
             return found
-        groups = self._groups(page.objects)
-        complete = {}
-        for key, stored in found.items():
-            directory = directory_of(stored.key)
-            group = groups[directory]
+        groups, counting = self._groups(page.objects), dict[str, S3Object]()
+        for stored in found.values():
+            prefix = self.selection.group_of(stored.key)
+            group = groups[prefix]
             # Only a group that the page's end or beginning cuts through may have more elsewhere.
-            is_cut = any(page.objects[end].key.startswith(directory) for end in (0, -1))
-            if is_cut or is_divided(self.selection, directory):
-                group = check_group(stored.bucket, directory, self.selection, self.lister)
-            if group.is_complete(self.selection) and self._group_has_settled(group, stored, now):
-                complete[key] = stored
-        return complete
+            is_cut = any(page.objects[end].key.startswith(prefix) for end in (0, -1))
+            if is_cut or is_divided(self.selection, prefix):
+                group = check_group(stored.bucket, prefix, self.selection, self.lister)
+            if group.is_complete(files):
+                counts = self._group_has_settled(group, stored, now)
+            else:
+                counts = group.is_overdue(files, now)
+            if counts:
+                shown = replace(stored, group=group.shown(files))
+                counting[self.selection.run_key(shown)] = shown
+        # Other keys than that of the complete group, which was queried above.
+        others = [key for key in counting if key not in found]
+        taken = self.context.claimed_run_keys(others) if others else set[str]()
+        return {key: stored for key, stored in counting.items() if key not in taken and key not in self.new}
 
     def _groups(self, objects: Iterable[S3Object]) -> dict[str, Group]:
         groups: dict[str, Group] = {}
         for stored in objects:
             if self.selection.selects(stored):
-                directory = directory_of(stored.key)
-                groups[directory] = groups.get(directory, Group()).with_one(stored, self._place(stored))
+                prefix = self.selection.group_of(stored.key)
+                groups[prefix] = groups.get(prefix, Group(prefix)).with_one(stored, self.selection)
         return groups
 
     def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:

@@ -25,6 +25,7 @@ MOST_WAITING = 1_000
 """Maximum number of remembered objects that have not settled, of 22 bytes each in the cursor."""
 
 _DIGEST = 6
+_CONTENT = 16
 _ENTRY = 12
 _PARTS = 1 << 23
 """The flag of a multipart upload in an entry's first three bytes; the rest is its age in seconds.
@@ -47,6 +48,12 @@ def digest_of(stored: S3Object, place: str) -> bytes:
     """
     identity = f"{place}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
     return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
+
+
+def content_of(stored: S3Object) -> bytes:
+    """Return a digest of this content of this key, whenever it was stored."""
+    identity = f"{stored.key}\0{stored.etag}"
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_CONTENT).digest()
 
 
 def mark_of(digest: bytes) -> str:
