@@ -272,6 +272,7 @@ def s3_sensor(
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
     start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
+    settle_longest_seconds: int = 0,
     complete_when: Marker | FileCount | FileNames | None = None,
     pattern: str | re.Pattern[str] = "",
     name: str | None = None,
@@ -291,6 +292,8 @@ def s3_sensor(
             `2026-11-29T00:00:00Z`, to include those stored since.
         settle_seconds: an object counts when it has been unchanged for this many seconds, at most a day; not
             with identity `version`, as a version never changes.
+        settle_longest_seconds: an object that keeps changing counts this many seconds after a sweep first saw
+            it, and again as long after that; at most a week. 0 for never.
         complete_when: objects count by groups; a group is all objects directly in one "directory", or with
             the same names in their keys. It counts with `Marker("_SUCCESS")` when it has an object of that
             name, with `FileCount(n)` when it has n objects, with `FileNames([...])` when it has one of each
@@ -317,6 +320,7 @@ def s3_sensor(
         settle_seconds,
         complete_when,
         KeyPattern.of(pattern),
+        settle_longest_seconds,
     ).checked()
 
     return lambda function: S3SensorDefinition(

@@ -26,6 +26,9 @@ MAX_SETTLE_SECONDS = 86_400
 """A sweep looks back at least a week, and so reaches objects that it skipped for a day."""
 
 
+MAX_LONGEST_SECONDS = 7 * 86_400
+"""Same."""
+
 MOST_BUCKETS = 10
 """Buckets of one sensor; a place in a listing begins with the bucket's number, one digit."""
 
@@ -112,6 +115,7 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("settle_seconds", int, "a whole number of seconds"),
     ("complete_when", Marker | Files | None, "a Marker, a FileCount, a FileNames or None"),
     ("pattern", KeyPattern | None, "a pattern or None"),
+    ("settle_longest_seconds", int, "a whole number of seconds"),
 )
 """The types of a selection's fields."""
 
@@ -129,10 +133,11 @@ class S3Selection:
         settle_seconds: for how long an object must have been unchanged before it counts.
         complete_when: what completes a group, if objects count by groups.
         pattern: what keys look like, as a whole; None for any.
+        settle_longest_seconds: after how long an object counts that keeps changing; 0 for never.
 
     Raises:
         DagsterInvalidDefinitionError: if one of them has another type; if settle_seconds is negative or more
-            than a day, or start_from is not a time, or one without time zone.
+            than a day, or settle_longest_seconds is more than a week, or start_from is not a time, or one without time zone.
     """
 
     bucket: Texts = ""
@@ -143,6 +148,7 @@ class S3Selection:
     settle_seconds: int = 0
     complete_when: Marker | Files | None = None
     pattern: KeyPattern | None = None
+    settle_longest_seconds: int = 0
 
     def __post_init__(self) -> None:
         for name in ("bucket", "prefix", "suffix"):
@@ -159,6 +165,10 @@ class S3Selection:
             raise DagsterInvalidDefinitionError(msg) from error
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             msg = f"settle_seconds must be 0 to {MAX_SETTLE_SECONDS}, not {self.settle_seconds}."
+            raise DagsterInvalidDefinitionError(msg)
+        if not 0 <= self.settle_longest_seconds <= MAX_LONGEST_SECONDS:
+            longest = self.settle_longest_seconds
+            msg = f"settle_longest_seconds must be 0 to {MAX_LONGEST_SECONDS}, not {longest}."
             raise DagsterInvalidDefinitionError(msg)
 
     def checked(self) -> "S3Selection":
@@ -329,6 +339,7 @@ class S3Selection:
             "identity": self.identity.value,
             "start_from": _text_of(self.start_from),
             "settle_seconds": self.settle_seconds,
+            "settle_longest_seconds": self.settle_longest_seconds,
             "marker": counts.name if isinstance(counts, Marker) else None,
             "files": counts.count if isinstance(counts, FileCount) else None,
             "group": described_files(counts) if isinstance(counts, FILES) else None,
@@ -392,6 +403,8 @@ class S3Selection:
             problems.append(f"TREADLE_S3_SETTLE_SECONDS is {settle!r}: use 0 to {MAX_SETTLE_SECONDS}")
         elif int(settle) and identity == ObjectIdentity.VERSION:
             problems.append(_NEVER_CHANGES)
+        else:
+            chosen = replace(chosen, settle_seconds=int(settle))
         problems += _contradictions(chosen)
         if problems:
             msg = f"The selection of objects is not complete: {'; '.join(problems)}."
@@ -442,6 +455,7 @@ def _contradictions(selection: S3Selection) -> Iterator[str]:
         for suffix in selection.suffixes:
             if not counts.name.endswith(suffix):
                 yield f"no event of {counts} would come: leave the suffix empty, not {suffix!r}"
+    yield from _settle_problems(selection)
     yield from _group_problems(selection)
     if pattern is None:
         return
@@ -451,6 +465,14 @@ def _contradictions(selection: S3Selection) -> Iterator[str]:
     for suffix in selection.suffixes:
         if not _agree(suffix[::-1], pattern.suffix[::-1]):
             yield f"no key that matches {pattern} has the suffix {suffix!r}: correct one of them"
+
+
+def _settle_problems(selection: S3Selection) -> Iterator[str]:
+    longest, settle = selection.settle_longest_seconds, selection.settle_seconds
+    if longest and not 0 < settle < longest:
+        yield f"settle_longest_seconds is {longest}, so settle_seconds must be 1 to {longest - 1}, not {settle}"
+    if longest and selection.files:
+        yield "settle_longest_seconds is for objects that count by themselves or by a marker: leave it out"
 
 
 def _group_problems(selection: S3Selection) -> Iterator[str]:

@@ -262,9 +262,15 @@ class _Evaluation:
             modified = modified_ms(stored)
             if modified < self.lowest and not self._is_late(stored, modified):
                 continue
-            if stored.is_in_parts or settled_since(stored.last_modified, selection.settle_seconds, now):
+            has_settled = settled_since(stored.last_modified, selection.settle_seconds, now)
+            if stored.is_in_parts or has_settled or self._is_overdue(stored, now):
                 counting[selection.run_key(stored)] = stored
         return counting
+
+    def _is_overdue(self, stored: S3Object, now: int) -> bool:
+        """Return whether an object that has not settled counts all the same."""
+        seconds = self.selection.settle_longest_seconds
+        return bool(seconds) and self.waiting.is_overdue(self._place(stored), seconds, now)
 
     def _is_late(self, stored: S3Object, modified: int) -> bool:
         """Return whether an object with a time before the first enable has appeared after it."""
@@ -297,7 +303,8 @@ class _Evaluation:
         if not self.selection.settle_seconds or not stored.is_in_parts:
             return True  # It was already checked by its time.
         modified = modified_ms(stored)
-        return self.waiting.has_settled(digest_of(stored, self._place(stored)), modified, now, modified)
+        digest = digest_of(stored, self._place(stored))
+        return self.waiting.has_settled(digest, modified, now, modified) or self._is_overdue(stored, now)
 
     def _place(self, stored: S3Object) -> str:
         return self.selection.place(stored.bucket, stored.key)

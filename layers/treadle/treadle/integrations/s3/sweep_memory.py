@@ -156,6 +156,24 @@ class Waiting:
     oldest: int = 0
     left_out: int = 0
 
+    def is_overdue(self, place: str, seconds: int, now: int) -> bool:
+        """Return whether an object has been changing for so long; if not, remember since when.
+
+        Args:
+            place: of its key in the listing.
+            seconds: how long it may be changing.
+            now: milliseconds since the epoch.
+        """
+        mark = mark_of(blake2b(place.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest())
+        first = self._first_seen(mark, now)
+        if first is None:
+            self.left_out += 1
+            return False
+        if first + seconds > now / 1000:
+            return False
+        del self.present[mark]  # It counts now; what is stored later waits as long again.
+        return True
+
     def has_settled(self, digest: bytes, begun: int, now: int, floor: int) -> bool:
         """Return whether a multipart upload's object has existed for long enough; if not, remember it.
 
@@ -167,7 +185,18 @@ class Waiting:
         """
         if begun + OVERLAP_MS + self.settle_seconds * 1000 <= now:
             return True  # An upload takes no longer than that.
-        mark, seconds = mark_of(digest), -(-now // 1000)
+        first = self._first_seen(mark_of(digest), now)
+        if first is not None:
+            if first + self.settle_seconds <= now / 1000:
+                return True
+        else:
+            self.left_out += 1
+        self.oldest = min(self.oldest or floor, floor)
+        return False
+
+    def _first_seen(self, mark: str, now: int) -> int | None:
+        """Return when a mark was first seen, in seconds, and remember it; None if there is no room."""
+        seconds = -(-now // 1000)
         first = self.present.get(mark)
         if first is None:
             first = self.last.pop(mark, None)
@@ -175,12 +204,7 @@ class Waiting:
             first = seconds
         if first is not None:
             self.present[mark] = first = min(first, seconds)
-            if first + self.settle_seconds <= now / 1000:
-                return True
-        else:
-            self.left_out += 1
-        self.oldest = min(self.oldest or floor, floor)
-        return False
+        return first
 
 
 def seen_at(waiting: Iterable[Mapping[str, int]], stored: S3Object, place: str) -> int | None:
