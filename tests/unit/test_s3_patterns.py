@@ -29,6 +29,7 @@ from treadle import (
     s3_sensor,
 )
 from treadle.definitions.errors import SettingsError
+from treadle.definitions.event_pattern import EventPattern
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection
 from treadle.integrations.s3.patterns import KeyPattern
@@ -143,6 +144,27 @@ def test_listing_is_limited_to_what_all_matching_keys_begin_with(
     assert made is not None
     assert (made.prefix, made.suffix) == (prefix, suffix)
     assert S3Selection(BUCKET, pattern=made).listed_prefix == prefix
+
+
+@given(
+    st.lists(st.sampled_from(["{a}", "{b:%Y}", "x", "*", "/", "a\\", "[1]"]), min_size=1, max_size=6),
+    st.data(),
+)
+def test_rule_with_wildcards_passes_whatever_matches(parts: list[str], data: st.DataObject) -> None:
+    """EventBridge drops an event for good: it must never be narrower than the pattern."""
+    try:
+        made = KeyPattern("".join(parts))
+    except DagsterInvalidDefinitionError:
+        return
+    values = {"{a}": data.draw(st.text("*x\\-", min_size=1, max_size=3)), "{b:%Y}": "2026"}
+    key = "".join(values.get(part, part) for part in parts)
+    rule = EventPattern({"detail": {"object": {"key": [{"wildcard": made.wildcard}]}}})
+
+    assert made.matches(key)
+    assert made.matches(made.example)
+    assert key.startswith(made.prefix)
+    assert key.endswith(made.suffix)
+    assert rule.matches({"detail": {"object": {"key": key}}})
 
 
 @pytest.mark.parametrize(

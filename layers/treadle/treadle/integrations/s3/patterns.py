@@ -106,10 +106,11 @@ class KeyPattern:
     @property
     def wildcard(self) -> str:
         """The pattern in braces as EventBridge's language can say it: each name is an asterisk."""
-        parts = (
-            "*" if name else re.sub(r"([*\\])", r"\\\1", text) for name, _, text in _tokens(self.text, [])
-        )
-        return re.sub(r"\*{2,}", "*", "".join(parts))
+        # EventBridge refuses two asterisks in a row, and takes those of the fixed text with a backslash.
+        parts = [
+            "" if name else re.sub(r"[*\\]", r"\\\g<0>", text) for name, _, text in _tokens(self.text, [])
+        ]
+        return "".join(part or "*" for before, part in pairwise(["begin", *parts]) if before or part)
 
     @property
     def example(self) -> str:
