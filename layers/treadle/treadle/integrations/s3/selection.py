@@ -190,27 +190,37 @@ class S3Selection:
 
     def selects(self, stored: S3Object) -> bool:
         """Return whether the object is watched."""
-        name = stored.key.removeprefix(directory_of(stored.key))
-        if isinstance(self.complete_when, Marker) and name != self.complete_when.name:
-            return False
-        if self.files and not self.files.by and not name:
-            return False  # Whatever it contains, it is not a file of the group.
-        if self.passes_over(stored):
-            return False
         key = stored.key
         return (
-            stored.bucket in self.buckets
-            and key.startswith(self.prefix)
+            key.startswith(self.prefix)
             and key.endswith(self.suffix)
-            and any(
-                len(key) >= len(prefix) + len(suffix)
-                for prefix in self.prefixes
-                for suffix in self.suffixes
-                if key.startswith(prefix) and key.endswith(suffix)
-            )
+            and (stored.bucket == self.bucket or stored.bucket in self.buckets)
+            and self._has_room(key)
+            and not self.passes_over(stored)
             and (self.pattern is None or self.pattern.matches(key))
-            and (not self.files or not self.files.expected or self.file_name(key) in self.files.expected)
+            and (self.complete_when is None or self._is_in_group(key, self.complete_when))
         )
+
+    def _has_room(self, key: str) -> bool:
+        """Return whether a prefix and a suffix of a key do not overlap."""
+        prefix, suffix = self.prefix, self.suffix
+        if isinstance(prefix, str) and isinstance(suffix, str):
+            return len(key) >= len(prefix) + len(suffix)
+        return any(
+            len(key) >= len(one) + len(other)
+            for one in self.prefixes
+            for other in self.suffixes
+            if key.startswith(one) and key.endswith(other)
+        )
+
+    def _is_in_group(self, key: str, counts: Marker | Files) -> bool:
+        """Return whether a key is the marker, or one of the files, of a group."""
+        name = key.removeprefix(directory_of(key))
+        if isinstance(counts, Marker):
+            return name == counts.name
+        if not counts.by and not name:
+            return False  # Whatever it contains, it is not a file of the group.
+        return not counts.expected or self.file_name(key) in counts.expected
 
     def passes_over(self, stored: S3Object) -> bool:
         """Return whether an object only marks a folder, as consoles make them, and folders are not watched."""
