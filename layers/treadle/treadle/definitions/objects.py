@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -97,6 +97,15 @@ class S3Object:
             return f"{location}#{self.etag}"
         # Without versioning an object replaces the previous one under the same version id.
         return f"{location}#null-{self.etag}" if self.is_unversioned else f"{location}#{self.version}"
+
+    def with_names(self, names: Mapping[str, str], times: Mapping[str, datetime]) -> "S3Object":
+        """Return the object with what the names of a pattern have in its key.
+
+        Args:
+            names: their values, as text.
+            times: those that have a format.
+        """
+        return replace(self, names=names, times=times)
 
     def partition_key(self, partitions_def: "PartitionsDefinition", name: str | None = None) -> str:
         """Return the partition that the names in the key give.

@@ -165,7 +165,8 @@ class S3SensorDefinition(SensorDefinition):
         if seen.reason:
             data = combine([SkipReason(seen.reason)], context, self.job_names)
             return replace(data, wait_seconds=seen.wait_seconds)
-        stored = replace(stored, group=seen.group)
+        if seen.group is not None:
+            stored = replace(stored, group=seen.group)
         return combine(self._requests(context, stored, event), context, self.job_names)
 
     def _requests(

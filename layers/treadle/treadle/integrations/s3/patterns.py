@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -136,7 +136,7 @@ class KeyPattern:
     def named(self, stored: S3Object) -> S3Object:
         """Return an object with the names of its key."""
         found = self._match(stored.key)
-        return stored if found is None else replace(stored, names=found[0], times=found[1])
+        return stored if found is None else stored.with_names(*found)
 
     def _match(self, key: str) -> tuple[dict[str, str], dict[str, datetime]] | None:
         match = self.expression.fullmatch(key)
