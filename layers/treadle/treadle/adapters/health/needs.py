@@ -174,12 +174,10 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     if subscription and sensor.kind == "all_succeeded":
         for job in subscription.jobs:
             yield arns.table("EVENTS"), ("dynamodb:Query",), {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
-    if buckets := settings.get("TREADLE_S3_BUCKET"):
-        versions = settings.get("TREADLE_S3_IDENTITY") == "version"
-        action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
-        for bucket in each_of(buckets):
-            for prefix in each_of(settings.get("TREADLE_S3_PREFIX", "")):
-                yield f"arn:{arns.partition}:s3:::{bucket}", (action,), {"s3:prefix": [prefix]}
+    yield from _of_objects(arns, settings)
+    if stream := sensor.stream:
+        service = stream.split(":")[2]
+        yield stream, (f"{service}:GetRecords", f"{service}:GetShardIterator"), {}
     if sensor.secret:
         deliveries = {"dynamodb:LeadingKeys": [f"{sensor.name}{REQUESTS}"]}
         yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), deliveries
@@ -187,6 +185,15 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     sender, receivers = (settings.get(f"TREADLE_ALERT_EMAIL_{end}") for end in ("FROM", "TO"))
     if sender and receivers:
         yield arns.of("ses", f"identity/{sender}"), ("ses:SendEmail",), {"ses:FromAddress": [sender]}
+
+
+def _of_objects(arns: _Arns, settings: Mapping[str, str]) -> Iterator[_Call]:
+    """Yield the listings of each prefix of each bucket that a sensor watches."""
+    versions = settings.get("TREADLE_S3_IDENTITY") == "version"
+    action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+    for bucket in filter(None, each_of(settings.get("TREADLE_S3_BUCKET", ""))):
+        for prefix in each_of(settings.get("TREADLE_S3_PREFIX", "")):
+            yield f"arn:{arns.partition}:s3:::{bucket}", (action,), {"s3:prefix": [prefix]}
 
 
 def _secret(arns: _Arns, secret: str) -> _Call:
