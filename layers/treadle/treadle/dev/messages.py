@@ -42,7 +42,7 @@ class Loaded:
         status: its default status.
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
-        bucket: the bucket that it watches; "" for none.
+        buckets: the buckets that it watches.
         verification: how it authenticates the sender of a request; None if it has no endpoint.
     """
 
@@ -53,7 +53,7 @@ class Loaded:
     status: str
     interval: int | None
     takes_messages: bool
-    bucket: str = ""
+    buckets: tuple[str, ...] = ()
     verification: WebhookVerification | None = None
 
 

@@ -139,11 +139,7 @@ class Search:
         bucket, _, key = location.removeprefix(OBJECT).partition("/")
         if not key:
             return []
-        names = [
-            each.name
-            for each in self._deployment.sensors().values()
-            if each.kind == _S3 and each.settings.get("TREADLE_S3_BUCKET", bucket) == bucket
-        ]
+        names = [each.name for each in self._deployment.sensors().values() if each.kind == _S3]
         with ThreadPoolExecutor(_WORKERS) as pool:
             answers = list(pool.map(lambda name: self._watches(name, bucket, key), names))
         found = [
