@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,24 @@ def test_a_wrong_dev_toml_is_reported_and_the_former_one_applies(
     made.says("dev.toml", "[jobs.load]: status is 'late'; it must be success or failure", "still apply")
     (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
     made.ends("load", Status.SUCCESS)
+
+
+def test_a_sensor_is_not_evaluated_outside_its_hours(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    hours = f"00:00-24:00 {datetime.now(UTC) + timedelta(days=3):%a}".upper()
+    template = made.root / "template.yaml"
+    template.write_text(
+        template.read_text().replace(
+            "TREADLE_KIND: schedule", f"TREADLE_KIND: schedule, TREADLE_HOURS: '{hours} UTC'"
+        )
+    )
+    with_hours = POLLER.replace("import DefaultSensorStatus", "import DefaultSensorStatus, Hours")
+    write_sensor(
+        made.root,
+        "poller",
+        with_hours.replace("interval_seconds=5", f"interval_seconds=5, active=Hours({hours!r})"),
+    )
+
+    made.says("poller", "Outside its hours until ")
+
+    assert made.deployment.sensors()["poller"].settings["TREADLE_HOURS"] == f"{hours} UTC"

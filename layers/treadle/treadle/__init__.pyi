@@ -33,6 +33,7 @@ from treadle.definitions.event_sensor import EventSensorContext as EventSensorCo
 from treadle.definitions.event_sensor import EventSensorDefinition as EventSensorDefinition
 from treadle.definitions.event_sensor import build_event_sensor_context as build_event_sensor_context
 from treadle.definitions.event_sensor import event_sensor as event_sensor
+from treadle.definitions.hours import Hours as Hours
 from treadle.definitions.instance import DagsterInstance as DagsterInstance
 from treadle.definitions.jobs import JobDefinition as JobDefinition
 from treadle.definitions.multi_asset_contexts import (

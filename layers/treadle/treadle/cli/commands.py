@@ -183,6 +183,12 @@ def new() -> None:
     type=int,
     help="Seconds between its ticks, for kinds schedule and s3.  [default: 60; 300 for s3]",
 )
+@click.option(
+    "--hours",
+    metavar="HOURS",
+    default="",
+    help="The hours in which its schedule evaluates it, such as '06:00-20:00 MON-FRI Europe/Berlin', for kind schedule.",
+)
 @click.option("--reads-runs", is_flag=True, help="Let it read run records; run-status sensors always may.")
 @by_root
 def new_sensor(
@@ -204,6 +210,7 @@ def new_sensor(
     secret: str,
     target: str | None,
     interval: int | None,
+    hours: str,
     reads_runs: bool,
     root: Path | None,
 ) -> None:
@@ -225,6 +232,7 @@ def new_sensor(
         queue=queue,
         verification=verification,
         secret=secret,
+        hours=hours,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
@@ -180,6 +181,7 @@ class NewSensor:
         queue: the name of the queue whose messages it takes.
         verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
         secret: the name of the secret that it shares with the sender.
+        hours: in which its schedule evaluates it, as `Hours` writes them; "" for at all times.
     """
 
     name: str
@@ -201,6 +203,7 @@ class NewSensor:
     queue: str = ""
     verification: str = "github"
     secret: str = ""
+    hours: str = ""
 
     @property
     def prefix(self) -> str:
@@ -263,6 +266,7 @@ class NewSensor:
             "job": self.job is not None,
             "upstream": bool(self.upstream),
             "imports_job": self.job is not None or bool(self.upstream),
+            "hours": bool(self.hours),
         }
         return {flag for flag, is_set in given.items() if is_set}
 
@@ -285,6 +289,7 @@ class NewSensor:
             "does": self.does,
             "job": self.job or "",
             "interval": str(self.interval),
+            **self._hours(),
             "kind": self.sensor_kind.kind,
             "status": self.sensor_kind.status or "",
             "definitions": "".join(f'    JobDefinition("{job}"),\n' for job in self.upstream).rstrip(),
@@ -302,6 +307,17 @@ class NewSensor:
             "pattern_code": literal(self.pattern),
             **self._sample(),
         }
+
+    def _hours(self) -> Mapping[str, str]:
+        """Return its hours as code, and when its schedule invokes it."""
+        if not self.hours:
+            return {"times": "cron(* * * * ? *)", "windows": "", "zone": ""}
+        # Imported here, as few sensors have hours.
+        from treadle.definitions.hours import Hours, cron_hull
+
+        windows, zone = self.hours.rsplit(" ", 1)
+        times = cron_hull(Hours.parse(self.hours), int(time.time() * 1000))
+        return {"times": times, "windows": windows, "zone": zone}
 
     def _webhook(self) -> Mapping[str, str]:
         """Return how it verifies its sender, and what it may read for that."""
@@ -338,6 +354,7 @@ class NewSensor:
         policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.subscribes_to_assets else []
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
         entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
+        entry += f',"hours":"{self.hours}"' if self.hours else ""
         entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
         entry += f',"queue":"{QUEUE_URL}{self.queue}"' if kind.consumes else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
@@ -359,6 +376,7 @@ class NewSensor:
         kind = self.sensor_kind
         found = [f"TREADLE_KIND: {kind.kind}", "TREADLE_DEFAULT_STATUS: STOPPED"]
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
+        found += [f"TREADLE_HOURS: '{self.hours}'"] if self.hours else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
         if kind.has_endpoint:

@@ -39,6 +39,7 @@ class Loaded:
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
         bucket: the bucket that it watches; "" for none.
+        hours: in which its schedule evaluates it; "" for at all times.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Loaded:
     interval: int | None
     takes_messages: bool
     bucket: str = ""
+    hours: str = ""
 
 
 @dataclass(frozen=True, slots=True)

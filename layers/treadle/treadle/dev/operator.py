@@ -85,6 +85,8 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if loaded.bucket:
         settings["TREADLE_S3_BUCKET"] = loaded.bucket
+    if loaded.hours:
+        settings["TREADLE_HOURS"] = loaded.hours
     return DeployedSensor(
         loaded.name,
         loaded.kind,
