@@ -118,6 +118,7 @@ from treadle.integrations.alerts.teams import (
 from treadle.integrations.alerts.webhook import (
     make_webhook_on_run_failure_sensor as make_webhook_on_run_failure_sensor,
 )
+from treadle.integrations.payloads import read_payload as read_payload
 from treadle.integrations.reporting import report_asset_materialization as report_asset_materialization
 from treadle.integrations.reporting import report_asset_observation as report_asset_observation
 from treadle.integrations.reporting import report_run_status as report_run_status

@@ -424,3 +424,8 @@ def _report_job(job: NewJob, number: int | None = None) -> Iterator[str]:
     begin = f"  {number}. " if number else ""
     address = job.kind.settings[ADDRESS].what
     yield f"{begin}Job {job.name} starts {job.address} ({address}). Change its block of template.yaml if that is wrong."
+    yield (
+        f"{' ' * len(begin)}Run configs over 200,000 bytes stay in the engine's payload bucket. The role under which its code "
+        "runs reads them with:"
+    )
+    yield f"{' ' * len(begin)}  {job.payload_statement}"

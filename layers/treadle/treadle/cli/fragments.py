@@ -11,6 +11,7 @@ from typing import Any
 from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
+from treadle.definitions.payloads import FOLDER
 from treadle.model.contract import PARTS
 from treadle.model.deployment import SSM
 from treadle.model.registry import CONTRACT
@@ -76,6 +77,15 @@ class NewJob:
     def address(self) -> str:
         """Return the address of its target, as in its block."""
         return _named(self.kind.values(self.given)[ADDRESS], self.name)
+
+    @property
+    def payload_statement(self) -> str:
+        """Return the statement by which the role of the job's code reads its large run configs, for this template."""
+        objects = f"arn:${{AWS::Partition}}:s3:::${{Name}}/{FOLDER}*/{self.name}/*"
+        bucket = CONTRACT_PARTS["payload_bucket"]
+        return (
+            f"{{ Effect: Allow, Action: s3:GetObject, Resource: !Sub ['{objects}', {{ Name: {bucket} }}] }}"
+        )
 
     def block(self) -> str:
         """Return its block of the template."""

@@ -129,7 +129,7 @@ class LocalEngine:
         self.sensors: dict[str, LocalSensor] = {}
         self.jobs: dict[str, JobSettings] = {}
         self.queues: dict[str, Queue] = {}
-        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed)}
+        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed, self.stores.blobs)}
         self._report = report
         self._tables = stores.tables
         self._lock = stores.tables.lock

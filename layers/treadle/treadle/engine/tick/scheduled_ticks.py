@@ -210,6 +210,7 @@ class ScheduledTickRunner:
         result = self._evaluator.run(frame, state, cursor, function, budget)
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
+            self._evaluator.store_payloads(result)
             completion = _completion(lease, result, failures_before, self._policy, cursor)
             self._sensors.commit(lease, completion)
         except Exception as error:
