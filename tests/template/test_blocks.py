@@ -45,6 +45,7 @@ def sensor(kind: str, number: int = 0) -> NewSensor:
         pattern={"source": ["shop.orders"], "detail-type": ["Order Placed"]} if kind == "event" else {},
         bus="shop" if kind == "event" else DEFAULT_BUS,
         queue="orders" if kind == "queue" else "",
+        stream="orders" if kind == "stream" else "",
         secret="shop/github" if kind == "webhook" else "",
     )
 

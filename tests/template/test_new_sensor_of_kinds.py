@@ -27,6 +27,7 @@ ORDERS = json.dumps(
 )
 ANYTHING = '{"source":[{"prefix":""}]}'
 
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-22T18:00:00.000"
 SENSORS: dict[str, tuple[str, ...]] = {
     "on_success": ("--kind", "run-status"),
     "chain_report": ("--kind", "run-status", "--job", "report", "--jobs", "process_file"),
@@ -43,6 +44,8 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "each_order": ("--kind", "event", "--pattern", ORDERS, "--bus", "shop"),
     "each_of_all": ("--kind", "event", "--pattern", ANYTHING, "--bus", "engine"),
     "each_message": ("--kind", "queue", "--queue", "orders.fifo"),
+    "each_record": ("--kind", "stream", "--stream", "orders"),
+    "each_change": ("--kind", "stream", "--stream", TABLE),
     "each_push": ("--kind", "webhook", "--secret", "shop/github"),
     "each_payment": ("--kind", "webhook", "--sender", "stripe", "--secret", "shop/senders#stripe"),
     "each_call": ("--kind", "webhook", "--sender", "token", "--secret", "ssm:/shop/callers"),
@@ -63,6 +66,8 @@ TESTS = {
     "each_order": 3,
     "each_of_all": 2,
     "each_message": 3,
+    "each_record": 3,
+    "each_change": 3,
     "each_push": 4,
     "each_payment": 4,
     "each_call": 3,
@@ -117,6 +122,8 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
         ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
         ("s3", ("--bucket", "b" * 63)),
         ("queue", ("--queue", "q" * 80)),
+        ("stream", ("--stream", "s" * 128)),
+        ("stream", ("--stream", TABLE.replace("orders", "t" * 255))),
         ("webhook", ("--sender", "stripe", "--secret", "s" * 200)),
         ("event", ("--pattern", json.dumps({"source": ["s" * 256], "detail": {"d" * 100: ["x"]}}))),
     ],

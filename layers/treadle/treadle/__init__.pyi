@@ -90,6 +90,11 @@ from treadle.definitions.status import DefaultSensorStatus as DefaultSensorStatu
 from treadle.definitions.status import InstigatorStatus as InstigatorStatus
 from treadle.definitions.status import SensorType as SensorType
 from treadle.definitions.status import TickStatus as TickStatus
+from treadle.definitions.stream_record import StreamRecord as StreamRecord
+from treadle.definitions.stream_sensor import StreamSensorContext as StreamSensorContext
+from treadle.definitions.stream_sensor import StreamSensorDefinition as StreamSensorDefinition
+from treadle.definitions.stream_sensor import build_stream_sensor_context as build_stream_sensor_context
+from treadle.definitions.stream_sensor import stream_sensor as stream_sensor
 from treadle.definitions.webhook_request import WebhookRequest as WebhookRequest
 from treadle.definitions.webhook_sensor import WebhookSensorContext as WebhookSensorContext
 from treadle.definitions.webhook_sensor import WebhookSensorDefinition as WebhookSensorDefinition

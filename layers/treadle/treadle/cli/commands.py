@@ -156,6 +156,12 @@ def new() -> None:
 )
 @click.option("--queue", metavar="NAME", default="", help="The SQS queue, for kind queue.")
 @click.option(
+    "--stream",
+    metavar="NAME",
+    default="",
+    help="The Kinesis stream for kind stream, by name or ARN; or the ARN of a DynamoDB table's stream.",
+)
+@click.option(
     "--sender",
     "verification",
     metavar="SENDER",
@@ -206,6 +212,7 @@ def new_sensor(
     pattern: str,
     bus: str,
     queue: str,
+    stream: str,
     verification: str,
     secret: str,
     target: str | None,
@@ -230,6 +237,7 @@ def new_sensor(
         pattern=_pattern(pattern),
         bus=bus,
         queue=queue,
+        stream=stream,
         verification=verification,
         secret=secret,
         hours=hours,
@@ -395,6 +403,7 @@ _TO_WRITE = {
     "asset": "Define in {} the run config for a materialization",
     "event": "Define in {} the run config for an event",
     "queue": "Define in {} the run config for a message",
+    "stream": "Define in {} the run config for a record",
     "webhook": "Define in {} the run config for a request",
     "multi_asset": "Define in {} which of them must be new",
 }

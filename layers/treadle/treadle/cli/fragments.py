@@ -12,6 +12,7 @@ from treadle.cli.sample_event import arguments_of, is_selective, literal, sample
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.definitions.payloads import FOLDER
+from treadle.definitions.stream_record import stream_name
 from treadle.model.contract import PARTS
 from treadle.model.deployment import SSM
 from treadle.model.registry import CONTRACT
@@ -24,6 +25,12 @@ DEFAULT_BUS, ENGINES_BUS = "default", "engine"
 
 QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
 """The beginning of the URL of a queue in the project's account and Region."""
+
+KINESIS = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/"
+"""The beginning of the ARN of a Kinesis stream in the project's account and Region."""
+
+SAMPLE_KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/"
+"""The same in a sample event."""
 
 VERIFICATIONS = {"github": "HmacSignature", "stripe": "TimestampedSignature", "token": "BearerToken"}
 """How the sender of a webhook may authenticate itself, with the class that verifies it."""
@@ -189,6 +196,7 @@ class NewSensor:
         pattern: the pattern of the events that it watches, as parsed JSON.
         bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
         queue: the name of the queue whose messages it takes.
+        stream: the name of the Kinesis stream whose records it takes, or the ARN of a stream.
         verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
         secret: the name of the secret that it shares with the sender.
         hours: in which its schedule evaluates it, as `Hours` writes them; "" for at all times.
@@ -211,6 +219,7 @@ class NewSensor:
     pattern: Mapping[str, Any] = field(default_factory=dict)
     bus: str = DEFAULT_BUS
     queue: str = ""
+    stream: str = ""
     verification: str = "github"
     secret: str = ""
     hours: str = ""
@@ -268,8 +277,10 @@ class NewSensor:
             "event": kind.has_pattern,
             "consumes": kind.consumes,
             "webhook": kind.has_endpoint,
+            "stream": kind.has_stream,
+            "table": self.is_of_table,
             "identified": self.verification != "token",
-            "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint),
+            "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint or kind.has_stream),
             "selective": kind.has_pattern and is_selective(self.pattern),
             "bus": self.bus != DEFAULT_BUS,
             "prefix": bool(self.key_prefix),
@@ -279,6 +290,16 @@ class NewSensor:
             "hours": bool(self.hours),
         }
         return {flag for flag, is_set in given.items() if is_set}
+
+    @property
+    def stream_arn(self) -> str:
+        """Return the ARN of its stream, as YAML."""
+        return f"'{self.stream}'" if self.stream.startswith("arn:") else f"!Sub '{KINESIS}{self.stream}'"
+
+    @property
+    def is_of_table(self) -> bool:
+        """Return whether its stream is that of a table."""
+        return ":dynamodb:" in self.stream
 
     def block(self) -> str:
         """Return its block of the template."""
@@ -313,6 +334,8 @@ class NewSensor:
             "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
             "queue": self.queue,
+            "stream": stream_name(self.stream),
+            "sample_arn": self.stream if self.stream.startswith("arn:") else f"{SAMPLE_KINESIS}{self.stream}",
             **self._webhook(),
             "pattern_code": literal(self.pattern),
             **self._sample(),
@@ -372,6 +395,9 @@ class NewSensor:
             "policies": ", ".join(policies),
             "tags": tags,
             "queue_arn": f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{self.queue}",
+            "stream_arn": self.stream_arn,
+            "stream_type": "DynamoDB" if self.is_of_table else "Kinesis",
+            "stream_service": "dynamodb" if self.is_of_table else "kinesis",
             "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
             "variables": _flow(self._variables(), 10),
             "event_pattern": json.dumps(self.pattern, ensure_ascii=False),
@@ -389,6 +415,7 @@ class NewSensor:
         found += [f"TREADLE_HOURS: '{self.hours}'"] if self.hours else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
+        found += [f"TREADLE_STREAM_ARN: {self.stream_arn}"] if kind.has_stream else []
         if kind.has_endpoint:
             found.append(f"TREADLE_WEBHOOK_SECRET: '{self.secret}'")
             found.append(f"TREADLE_WEBHOOK_ENDPOINT: !GetAtt {self.prefix}Api.ApiEndpoint")

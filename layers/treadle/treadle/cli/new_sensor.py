@@ -44,6 +44,10 @@ _BUS = re.compile(
     r"[/._A-Za-z0-9-]{1,256}|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/._A-Za-z0-9-]{1,256}"
 )
 _QUEUE = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?")
+_STREAM = re.compile(
+    r"[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}|"
+    r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/stream/[0-9T:.-]{1,40}"
+)
 _SECRET = re.compile(r"[\w/+=.@-]{1,200}(#[\w.-]{1,60})?|ssm:/?[\w.-]{1,100}(/[\w.-]{1,100}){0,14}", re.ASCII)
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
@@ -57,6 +61,7 @@ _RESERVED = {
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
     *("event_sensor", "queue_sensor", "message", "queue"),
+    *("stream_sensor", "record", "stream", "table"),
     *("webhook_sensor", "request", "response"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
@@ -243,10 +248,14 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
-    if kind.consumes:
-        files[f"{event}-message.json"] = (_text(new, "message.json"), "a message, as the queue delivers it")
-    if kind.has_endpoint:
-        files[f"{event}-request.json"] = (_text(new, "request.json"), "a request, as API Gateway delivers it")
+    for sample, is_delivered, by in (
+        ("message", kind.consumes, "the queue"),
+        ("record", kind.has_stream, "the stream"),
+        ("request", kind.has_endpoint, "API Gateway"),
+    ):
+        if is_delivered:
+            what = f"a {sample}, as {by} delivers it"
+            files[f"{event}-{sample}.json"] = (_text(new, f"{sample}.json"), what)
     if kind.has_pattern:
         files[f"{event}-event.json"] = (_queued_event(new, "event"), "an event that it watches")
     if kind.subscribes_to_assets:
@@ -295,6 +304,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _object_problems(new)
     yield from _pattern_problems(new)
     yield from _queue_problems(new)
+    yield from _stream_problems(new)
     yield from _webhook_problems(new)
 
 
@@ -355,6 +365,17 @@ def _queue_problems(new: NewSensor) -> Iterator[str]:
         yield (
             f"--queue is {new.queue!r}, and must be the name of a queue in this account and Region: up to 80 letters, "
             "digits, '-' and '_', with .fifo at the end for a FIFO queue."
+        )
+
+
+def _stream_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.has_stream:
+        if new.stream:
+            yield f"--stream is for a sensor of kind stream, and this one is of kind {new.made}."
+    elif _STREAM.fullmatch(new.stream) is None:
+        yield (
+            f"--stream is {new.stream!r}, and must be the name of a Kinesis stream in this account and Region, or the ARN "
+            "of a stream of Kinesis or of a DynamoDB table."
         )
 
 

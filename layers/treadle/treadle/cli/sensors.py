@@ -124,6 +124,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "paused": view.paused,
             "jobs": ", ".join(view.jobs) or "none",
             "endpoint": view.endpoint or None,
+            "stream": view.stream or None,
             "interval": f"{view.interval_seconds} s" if view.interval_seconds else None,
             "hours": view.hours or None,
             "outside its hours until": when(view.outside_until) if view.outside_until else None,

@@ -80,6 +80,7 @@ class SensorView:
         endpoint: the URL of its HTTPS endpoint; "" if it has none.
         hours: in which its schedule evaluates it; "" for at all times.
         outside_until: when its hours begin again; None if it is not running, or within them.
+        stream: the ARN of the stream whose records it takes; "" if it takes none.
     """
 
     name: str
@@ -108,6 +109,7 @@ class SensorView:
     endpoint: str = ""
     hours: str = ""
     outside_until: int | None = None
+    stream: str = ""
 
 
 class Overview:
@@ -149,6 +151,14 @@ class Overview:
             StoreError: if a store did not respond.
         """
         return self._views(list(self._deployment.sensors().values()))
+
+    def stopped_at(self, name: str) -> int | None:
+        """Return when an operator last stopped a sensor; None if that is not recorded.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        return next((each.at for each in self._sensors.edits(name) if each.action == "stop"), None)
 
     def sensor(self, name: str) -> SensorView:
         """Return one sensor.
@@ -218,6 +228,7 @@ class Overview:
             endpoint=deployed.endpoint,
             hours=str(deployed.hours or ""),
             outside_until=outside_until(deployed, now) if is_running else None,
+            stream=deployed.stream,
             problems=problems_of(
                 seen, self.loads.check(deployed) if seen.is_unproven else None, registration
             ),

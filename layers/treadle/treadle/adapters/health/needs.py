@@ -184,6 +184,9 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         versions = settings.get("TREADLE_S3_IDENTITY") == "version"
         action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         yield f"arn:{arns.partition}:s3:::{bucket}", (action,), listed
+    if stream := sensor.stream:
+        service = stream.split(":")[2]
+        yield stream, (f"{service}:GetRecords", f"{service}:GetShardIterator"), {}
     if sensor.secret:
         deliveries = {"dynamodb:LeadingKeys": [f"{sensor.name}{REQUESTS}"]}
         yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), deliveries
