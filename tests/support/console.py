@@ -153,7 +153,7 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
     summary, interval = definition.description or "", definition.minimum_interval_seconds
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if isinstance(definition, S3SensorDefinition):
-        settings["TREADLE_S3_BUCKET"] = definition.selection.bucket
+        settings["TREADLE_S3_BUCKET"] = json.dumps(definition.selection.buckets)
     if definition.active is not None:
         settings["TREADLE_HOURS"] = str(definition.active)
     return DeployedSensor(

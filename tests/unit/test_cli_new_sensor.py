@@ -807,3 +807,42 @@ def test_sample_request_can_be_previewed_whatever_its_sender(project: Path, send
     request = http_request(sample)
     assert getattr(treadle, VERIFICATIONS[sender])().identities(request).key
     assert json.loads(request.body)["id"] == "evt_17"
+
+
+S3 = ("--kind", "s3", "--bucket", "landing")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "s3"), "--bucket is '', and must be the name of a bucket"),
+        ((*S3, "--bucket", "A"), "--bucket is 'A', and must be the name of a bucket"),
+        ((*S3, "--prefix", "in/", "--prefix", "*"), "--prefix is '*', and must be up to 512 characters"),
+        ((*S3, "--suffix", "'"), '--suffix is "\'", and must be up to 64 characters'),
+        (
+            (*S3, "--wildcard", "--prefix", "in/"),
+            "--wildcard needs --key-pattern, or both --prefix and --suffix",
+        ),
+        ((*S3, "--key-pattern", "{a}*"), "--key-pattern is '{a}*', and must be up to 80 characters"),
+        ((*S3, "--key-pattern", f"{{{'a' * 79}}}"), "Write a longer one into the sensor's code"),
+        ((*S3, "--key-pattern", "{a}{b}"), "nothing separates 'a' from 'b'"),
+        (
+            (*S3, "--key-pattern", "in/{a}", "--prefix", "out/"),
+            "no key that matches in/{a} has the prefix 'out/'",
+        ),
+        (
+            ("--key-pattern", "{a}"),
+            "--key-pattern is for a sensor of kind s3, and this one is of kind schedule",
+        ),
+    ],
+)
+def test_objects_that_cannot_be_watched_are_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "shop_files", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before

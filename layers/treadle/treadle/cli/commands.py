@@ -121,13 +121,25 @@ def new() -> None:
     multiple=True,
     help="An asset whose events it receives, such as shop/orders; may be repeated.",
 )
-@click.option("--bucket", metavar="BUCKET", default="", help="The bucket, for kind s3.")
-@click.option("--prefix", metavar="TEXT", default="", help="Prefix of the object keys.")
-@click.option("--suffix", metavar="TEXT", default="", help="Suffix of the object keys.")
+@click.option(
+    "--bucket", "buckets", metavar="BUCKET", multiple=True, help="The bucket, for kind s3; may be repeated."
+)
+@click.option(
+    "--prefix", "prefixes", metavar="TEXT", multiple=True, help="Prefix of the object keys; may be repeated."
+)
+@click.option(
+    "--suffix", "suffixes", metavar="TEXT", multiple=True, help="Suffix of the object keys; may be repeated."
+)
+@click.option(
+    "--key-pattern",
+    metavar="PATTERN",
+    default="",
+    help="What object keys look like, with names, such as {region}/orders_{day:%Y%m%d}.csv.",
+)
 @click.option(
     "--wildcard",
     is_flag=True,
-    help="Let the rule filter by both prefix and suffix; an account can have 30 such rules.",
+    help="Let the rule filter by both prefix and suffix, or by the pattern; an account can have 30 such rules.",
 )
 @click.option(
     "--deadlines",
@@ -203,9 +215,10 @@ def new_sensor(
     job: str | None,
     jobs: str | None,
     assets: tuple[str, ...],
-    bucket: str,
-    prefix: str,
-    suffix: str,
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    suffixes: tuple[str, ...],
+    key_pattern: str,
     wildcard: bool,
     deadlines: str,
     time_zone: str,
@@ -233,7 +246,7 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        *(buckets, prefixes, suffixes, wildcard, deadlines, time_zone),
         pattern=_pattern(pattern),
         bus=bus,
         queue=queue,
@@ -241,6 +254,7 @@ def new_sensor(
         verification=verification,
         secret=secret,
         hours=hours,
+        key_pattern=key_pattern,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)

@@ -24,6 +24,8 @@ SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
 LONGEST_PATTERN = 2_048
 """Characters of an event pattern, of EventBridge's quotas ("Event pattern size")."""
+LONGEST_KEY_PATTERN = 80
+"""Characters of a pattern of keys, which is on one line of the generated code."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
 """Same for an asset's key."""
 INTERVALS = range(15, 86_401)
@@ -340,21 +342,45 @@ def _hours_problems(new: NewSensor) -> Iterator[str]:
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
-    given = {"--bucket": new.bucket, "--prefix": new.key_prefix, "--suffix": new.key_suffix}
+    given = {
+        "--bucket": new.buckets,
+        "--prefix": new.key_prefixes,
+        "--suffix": new.key_suffixes,
+        "--key-pattern": new.key_pattern,
+    }
     if not new.sensor_kind.has_objects:
         for option, value in given.items():
             if value:
                 yield f"{option} is for a sensor of kind s3, and this one is of kind {new.made}."
         return
-    if _BUCKET.fullmatch(new.bucket) is None:
-        yield f"--bucket is {new.bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
-    for option, value, longest in (("--prefix", new.key_prefix, 512), ("--suffix", new.key_suffix, 64)):
-        if _KEY_PART.fullmatch(value) is None or len(value) > longest:
-            yield (
-                f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
-            )
-    if new.wildcard and not (new.key_prefix and new.key_suffix):
-        yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
+    yield from _place_of_objects_problems(new)
+    if new.wildcard and not new.key_pattern and not (new.key_prefixes and new.key_suffixes):
+        yield (
+            "--wildcard needs --key-pattern, or both --prefix and --suffix: the rule can filter by one of them without a "
+            "wildcard."
+        )
+    if _KEY_PART.fullmatch(new.key_pattern) is None or len(new.key_pattern) > LONGEST_KEY_PATTERN:
+        yield (
+            f"--key-pattern is {new.key_pattern!r}, and must be up to {LONGEST_KEY_PATTERN} characters without quotes, "
+            "'*', '\\' and '$'. Write a longer one into the sensor's code."
+        )
+        return
+    try:
+        new.selection.checked()
+    except DagsterInvalidDefinitionError as error:
+        yield str(error)
+
+
+def _place_of_objects_problems(new: NewSensor) -> Iterator[str]:
+    for bucket in new.buckets or ("",):
+        if _BUCKET.fullmatch(bucket) is None:
+            yield f"--bucket is {bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
+    for option, values, longest in (("--prefix", new.key_prefixes, 512), ("--suffix", new.key_suffixes, 64)):
+        for value in values:
+            if _KEY_PART.fullmatch(value) is None or len(value) > longest:
+                yield (
+                    f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
+                )
 
 
 def _queue_problems(new: NewSensor) -> Iterator[str]:

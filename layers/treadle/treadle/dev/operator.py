@@ -1,5 +1,6 @@
 """What the console and an operator's commands use of `treadle dev`."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from treadle.bootstrap.operator import OperatorParts
@@ -85,8 +86,8 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
         status = DefaultSensorStatus.STOPPED
         return DeployedSensor(function.name, UNKNOWN_KIND, "", (), status, deployed_at=changed_at)
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
-    if loaded.bucket:
-        settings["TREADLE_S3_BUCKET"] = loaded.bucket
+    if loaded.buckets:
+        settings["TREADLE_S3_BUCKET"] = json.dumps(loaded.buckets)
     if loaded.hours:
         settings["TREADLE_HOURS"] = loaded.hours
     return DeployedSensor(

@@ -24,7 +24,7 @@ from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
-from treadle.definitions.objects import ObjectIdentity
+from treadle.definitions.objects import ObjectIdentity, each_of
 from treadle.model.deployment import DeployedSensor
 from treadle.model.health import (
     Activity,
@@ -257,8 +257,7 @@ class StackHealth:
 
     def _buckets(self) -> Iterator[Probe]:
         for sensor in self._sensors():
-            bucket = bucket_of(sensor)
-            if bucket:
+            for bucket in buckets_of(sensor):
                 yield Probe(
                     "buckets", f"bucket {bucket}", "s3:GetBucketNotification", _bucket(sensor.name, bucket)
                 )
@@ -336,10 +335,11 @@ def _owner(logical_id: str, end: str) -> str:
     return prefix.lower() if prefix in _STEPS else prefix
 
 
-def bucket_of(sensor: DeployedSensor) -> str:
-    """Return the bucket that a sensor watches, from its function or its rule; "" if none."""
-    buckets = sensor.subscription.buckets if sensor.subscription else ()
-    return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(buckets), "")
+def buckets_of(sensor: DeployedSensor) -> tuple[str, ...]:
+    """Return the buckets that a sensor watches, from its function or its rule."""
+    if setting := sensor.settings.get("TREADLE_S3_BUCKET"):
+        return each_of(setting)
+    return sensor.subscription.buckets if sensor.subscription else ()
 
 
 def clock_ahead() -> int | None:
