@@ -141,6 +141,7 @@ def needed() -> list[Need]:
         {name: queue_url(name) for name, body in resources.items() if body["Type"] == "AWS::SQS::Queue"},
         {
             **{f"TREADLE_{table.upper()}_TABLE": f"{table}Table" for table in TABLES},
+            "TREADLE_OUTCOMES_BUCKET": "PayloadBucket",
             "TREADLE_ENGINE": "main",
             "TREADLE_BUS_NAME": "treadle-main",
         },

@@ -7,7 +7,7 @@ from typing import Any
 
 from treadle.definitions.webhook_verification import WebhookVerification
 
-STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries")
+STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "blobs")
 """The stores that an evaluator uses, by their names in `Stores`."""
 
 
@@ -43,6 +43,7 @@ class Loaded:
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
         buckets: the buckets that it watches.
+        hours: in which its schedule evaluates it; "" for at all times.
         verification: how it authenticates the sender of a request; None if it has no endpoint.
     """
 
@@ -54,6 +55,7 @@ class Loaded:
     interval: int | None
     takes_messages: bool
     buckets: tuple[str, ...] = ()
+    hours: str = ""
     verification: WebhookVerification | None = None
 
 

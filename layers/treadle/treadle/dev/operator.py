@@ -89,6 +89,8 @@ def _deployed(local: LocalSensor, endpoint: Callable[[str], str]) -> DeployedSen
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if loaded.buckets:
         settings["TREADLE_S3_BUCKET"] = json.dumps(loaded.buckets)
+    if loaded.hours:
+        settings["TREADLE_HOURS"] = loaded.hours
     if loaded.verification:
         settings["TREADLE_WEBHOOK_ENDPOINT"] = endpoint(loaded.name)
     return DeployedSensor(

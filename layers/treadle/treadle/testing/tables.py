@@ -48,6 +48,7 @@ class InMemoryTables:
         marked: when ticks and runs marked as unreadable are due again, by their keys.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         loop_holds: whether sensors are held as loops, by name.
+        blobs: values that are too large for a record, by key.
         deliveries: when a request was accepted and its key, by sensor and by "key" or "delivery" with that identity.
         registry: the engine's copy of the registry.
         engine: the engine that owns the tables.
@@ -76,6 +77,7 @@ class InMemoryTables:
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     loop_holds: dict[str, LoopHold] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     deliveries: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
     registry: RegistryCopy = field(default_factory=RegistryCopy)
     engine: EngineRecord | None = None
