@@ -29,6 +29,27 @@ OF_SAM: list[dict[str, Any]] = [
 ]
 """With an SQS event; AWSLambdaBasicExecutionRole has the last three of its actions."""
 
+OF_SAM_FOR_STREAMS: list[dict[str, Any]] = [
+    {
+        "Sid": "AWSLambdaKinesisExecutionRole",
+        "Effect": "Allow",
+        "Action": [
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+            "kinesis:ListStreams",
+            "kinesis:SubscribeToShard",
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ],
+        "Resource": "*",
+    }
+]
+"""With an event of a Kinesis stream."""
+
 ACCOUNT = "us-east-1:123456789012"
 SENSORS, TICKS, RUNS, EVENTS = (
     f"arn:aws:dynamodb:{ACCOUNT}:table/{each}Table" for each in ("Sensors", "Ticks", "Runs", "Events")
