@@ -211,6 +211,12 @@ class _Blobs:
     def get(self, key: str) -> bytes:
         return self._aws.objects[f"/outcomes/{key}"]
 
+    def address(self, key: str) -> str:
+        return f"s3://outcomes/{key}"
+
+    def exists(self, key: str) -> bool:
+        return f"/outcomes/{key}" in self._aws.objects
+
 
 def given_size() -> int:
     """Return the functions' memory size in the engine's template, in MB."""

@@ -604,13 +604,10 @@ def test_large_record_is_stored_and_its_dead_letter_names_it() -> None:
 )
 def test_dead_letter_that_is_no_record_of_the_sensor_is_refused(letter: dict[str, object]) -> None:
     stored = json.dumps(record()).encode()
-    blobs = InMemoryBlobStore(
-        {
-            "ticks/other/record-1.json": stored,
-            "ticks/streamed/2026.json": stored,
-            "ticks/streamed/record-list.json": b"[]",
-        }
-    )
+    blobs = InMemoryBlobStore()
+    blobs.put("ticks/other/record-1.json", stored)
+    blobs.put("ticks/streamed/2026.json", stored)
+    blobs.put("ticks/streamed/record-list.json", b"[]")
 
     with pytest.raises(UnknownEventError, match="is no record of a stream"):
         record_of(letter, "streamed", blobs)
