@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries")
+STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "batches")
 """The stores that an evaluator uses, by their names in `Stores`."""
 
 

@@ -48,7 +48,9 @@ class PastStores:
         self.runs = cast("RunStore", _PastRuns(self, cast("RunStore", runs)))
         self.events = cast("EventStore", _PastEvents(self, cast("EventStore", events)))
         self.partitions = cast("PartitionStore", _PastPartitions(cast("PartitionStore", partitions)))
-        self.sensors = self.ticks = self.pools = self.backfills = self.deliveries = cast("Any", none)
+        self.sensors = self.ticks = self.pools = self.backfills = self.deliveries = self.batches = cast(
+            "Any", none
+        )
         self.registry = self.engine = self.late_sensors = cast("Any", none)
 
 
