@@ -249,13 +249,13 @@ class DynamoBatchStore:
     def finish(self, lease: BatchLease, due: int | None, first_at: int) -> None:
         """Release the lease under owner and epoch; remove the due time only if nobody has written it since."""
         key = _state_key(lease.sensor, lease.key)
-        released: "list[Action]" = [
+        released: list[Action] = [
             Model.owner.remove(),
             Model.lease_expires.remove(),
             Model.closing.remove(),
         ]
         shard = None if due is None else _due_shard(*key)
-        noted: "list[Action]" = [*released, *changes((Model.pending, shard), (Model.pending_since, due))]
+        noted: list[Action] = [*released, *changes((Model.pending, shard), (Model.pending_since, due))]
         noted += [] if due is None else [Model.first_at.set(first_at)]
         steps = [(noted, _is_own(lease) & (Model.closing == lease.epoch))]
         if due is not None:
