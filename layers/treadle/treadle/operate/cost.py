@@ -104,7 +104,7 @@ POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 ENGINE_QUEUES = 4
 """In engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH."""
 
-BASIC_ALARMS, DETAILED_ALARMS = 4, 29
+BASIC_ALARMS, DETAILED_ALARMS = 4, 30
 """In engine/template.yaml, with Monitoring=basic and with Monitoring=detailed."""
 
 PROJECT_ALARMS = 1

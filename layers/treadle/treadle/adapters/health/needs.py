@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.adapters.dynamodb.batches import BATCH
 from treadle.adapters.dynamodb.deliveries import REQUESTS
 from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.partitions import PREFIX as PARTITIONS
@@ -14,12 +15,19 @@ from treadle.adapters.stack import DeployedStack
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
-from treadle.model.deployment import SSM, DeployedSensor
+from treadle.model.deployment import BATCH_KINDS, SSM, DeployedSensor
 from treadle.model.registry import JOBS, POOLS, SENSORS, path_of
 from treadle.model.targets import JobSettings
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_BATCHING = (
+    "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
 _ANYTHING = "treadle-doctor"
 """A placeholder for any asset, job, task, execution or object."""
 
@@ -178,6 +186,9 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         versions = settings.get("TREADLE_S3_IDENTITY") == "version"
         action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         yield f"arn:{arns.partition}:s3:::{bucket}", (action,), listed
+    if sensor.kind in BATCH_KINDS:
+        batches = {"dynamodb:LeadingKeys": [f"{sensor.name}{BATCH}"]}
+        yield arns.table("TICKS"), _BATCHING, batches
     if sensor.secret:
         deliveries = {"dynamodb:LeadingKeys": [f"{sensor.name}{REQUESTS}"]}
         yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), deliveries
@@ -225,6 +236,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for index in ("watched", "by_job"):
         yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/{index}", ("dynamodb:Query",))
     yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
+    tags = {"aws:ResourceTag/treadle:engine": [arns.engine], _QUEUE_TAG: [_ANYTHING]}
+    function = arns.of("lambda", f"function:{_ANYTHING}")
+    yield Need("reconcile", "ReconcileRole", function, ("lambda:InvokeFunction",), tags)
     yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
     for step, actions in _OF_REGISTRY.items():
