@@ -242,7 +242,7 @@ class BatchSimulation(Simulation):
     def _send(self, key: str) -> None:
         stored = self.objects.find(BUCKET, key)
         assert stored is not None
-        body = object_created(key, int(stored.last_modified.timestamp() * 1000))
+        body: Any = object_created(key, int(stored.last_modified.timestamp() * 1000))
         body["detail"] |= {"bucket": {"name": BUCKET}}
         body["detail"]["object"] |= {"etag": stored.etag, "size": stored.size}
         heapq.heappush(self._messages, (self.clock.now(), self._next_number(), json.dumps(body), 0))
@@ -250,7 +250,7 @@ class BatchSimulation(Simulation):
     def _deliver(self) -> None:
         """Deliver the messages that are visible, in batches as SQS does."""
         while self._messages and self._messages[0][0] <= self.clock.now():
-            batch = []
+            batch: list[tuple[int, int, str, int]] = []
             while self._messages and self._messages[0][0] <= self.clock.now() and len(batch) < MESSAGES:
                 batch.append(heapq.heappop(self._messages))
             records = [

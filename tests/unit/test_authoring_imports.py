@@ -78,7 +78,9 @@ def test_evaluator_loads_neither_the_engine_s_steps_nor_the_targets() -> None:
         "treadle.definitions.fields",
         "pydantic",
         # Loaded by a sensor that uses them.
+        "treadle.definitions.item_batches",
         "treadle.definitions.partitions",
+        "treadle.engine.batches",
         "boto3",
     )
     assert [name for name in loaded if name.startswith(unneeded)] == []

@@ -1,6 +1,5 @@
 """An event of an EventBridge bus, from any source."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,11 +39,6 @@ class EventBridgeEvent:
     def run_key(self) -> str:
         """The default run key: what is the same in each delivery, and differs for each event."""
         return f"{self.account}/{self.region}/{self.source}/{self.id}"
-
-    @property
-    def content(self) -> str:
-        """What was sent: the detail, as JSON."""
-        return json.dumps(dict(self.detail))
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.bus_event import EventBridgeEvent
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.event_pattern import EventPattern
@@ -77,6 +79,10 @@ class EventSensorDefinition(PerEventSensorDefinition[EventBridgeEvent]):
         return isinstance(event, EventBridgeEvent) and (
             self._pattern is None or self._pattern.matches(event.envelope)
         )
+
+    def _size_of(self, event: EventBridgeEvent) -> int:
+        """Return the size of an event's detail."""
+        return byte_size(canonical_json(dict(event.detail)))
 
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its pattern."""

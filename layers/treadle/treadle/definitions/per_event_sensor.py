@@ -26,10 +26,6 @@ class KeyedEvent(Protocol):
     def summary(self) -> str:
         """The event in one line, for operators."""
 
-    @property
-    def content(self) -> str | bytes:
-        """What its sender sent, whose size counts in batches."""
-
 
 E = TypeVar("E", bound=KeyedEvent)
 
@@ -104,7 +100,7 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
             from treadle.definitions.item_batches import item_facts
 
             item = self._as_item(event)
-            facts = item_facts(self.name, self.batch, self._run_key(event), item, len(item.content))
+            facts = item_facts(self.name, self.batch, self._run_key(event), item, self._size_of(event))
             return SensorExecutionData((), f"{event.summary}: waits for a batch.", items=(facts,))
         seen = self.context_type.extending(context.without_cursor(), **{self.attribute: event})
         values = flatten(self._called(seen), self.name)
@@ -115,6 +111,10 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         """Return why the function is not called for an event; "" if it is."""
         del event
         return ""
+
+    def _size_of(self, event: E) -> int:
+        """Return the size of an event's content in a batch."""
+        raise NotImplementedError
 
     def _as_item(self, event: E) -> E:
         """Return an event as it is stored until its batch is evaluated."""

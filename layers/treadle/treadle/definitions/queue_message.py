@@ -85,11 +85,6 @@ class QueueMessage:
         return self.id
 
     @property
-    def content(self) -> str:
-        """What was sent: the body."""
-        return self.body
-
-    @property
     def identity(self) -> tuple[str, ...]:
         """What is the same at each receive."""
         return ("message", self.queue, self.id)

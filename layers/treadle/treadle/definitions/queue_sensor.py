@@ -5,6 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
@@ -76,6 +77,10 @@ class QueueSensorDefinition(PerEventSensorDefinition[QueueMessage]):
     def monitors(self, event: SensorEvent) -> bool:
         """Return whether an event is a message of the queue."""
         return isinstance(event, QueueMessage) and event.queue == self.queue
+
+    def _size_of(self, event: QueueMessage) -> int:
+        """Return the size of a message's body."""
+        return byte_size(event.body)
 
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its queue."""

@@ -62,11 +62,6 @@ class WebhookRequest:
         return self.key
 
     @property
-    def content(self) -> bytes:
-        """What was sent: the body."""
-        return self.body
-
-    @property
     def identity(self) -> tuple[str, ...]:
         """What is the same in each delivery."""
         return ("request", self.key)

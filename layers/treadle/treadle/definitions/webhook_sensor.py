@@ -88,6 +88,10 @@ class WebhookSensorDefinition(PerEventSensorDefinition[WebhookRequest]):
             event, headers={name: value for name, value in event.headers.items() if name not in secret}
         )
 
+    def _size_of(self, event: WebhookRequest) -> int:
+        """Return the size of a request's body."""
+        return len(event.body)
+
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with how it authenticates its sender."""
         return {**super().described(), "verification": repr(self.verification)}
