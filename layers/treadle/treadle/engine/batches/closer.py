@@ -9,7 +9,6 @@ from treadle.definitions.bounds import counted
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     LeaseLostError,
-    SensorEvaluationError,
     StoreError,
     StoreThrottledError,
     TreadleError,
@@ -40,7 +39,7 @@ from treadle.model.batches import (
     batch_run_key,
 )
 from treadle.model.sensors import SensorState
-from treadle.model.ticks import RejectedRequest, Tick, TickKind
+from treadle.model.ticks import ErrorInfo, RejectedRequest, Tick, TickKind
 from treadle.ports.batches import BatchStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import IdGenerator
@@ -55,6 +54,9 @@ MARKED_AT_ONCE = 500
 
 MARGIN_SECONDS = 3.0
 """No further batch is begun with less time left than this and twice that of the last one."""
+
+
+_DIED = "The evaluation ended without a result. It probably ran out of memory or time, or was killed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +268,8 @@ class BatchCloser:
 
     def _died(self, attempt: _Attempt) -> EvaluationResult:
         """Return the failure of the closer that had the lease before."""
-        reason = (
-            "The evaluation ended without a result. It probably ran out of memory or time, or was killed."
-        )
-        return self._refused(
-            attempt, SensorEvaluationError(reason, error_type="EvaluationDiedError", stack="")
-        )
+        result = self._refused(attempt, TreadleError(_DIED))
+        return replace(result, tick=replace(result.tick, error=ErrorInfo("EvaluationDiedError", _DIED)))
 
     def _refused(self, attempt: _Attempt, error: TreadleError) -> EvaluationResult:
         tick = self._evaluator.refuse(self._frame(attempt, ""), error)
