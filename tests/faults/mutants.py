@@ -186,8 +186,8 @@ MUTANTS = (
     Mutant(
         "death of an evaluation is no failure",
         CLOSER,
-        "            if has_died and items:\n",
-        "            if has_died and not items:\n",
+        "trouble, has_died = lease.before.trouble, lease.before.has_died",
+        "trouble, has_died = lease.before.trouble, False",
         (f"{CLOSING}evaluation_that_died_counts_as_a_failure_and_halves_the_batch_after_five",),
     ),
     Mutant(

@@ -38,6 +38,8 @@ NOTHING = {
     "granted": 0,
     "entered": 0,
     "in_doubt": 0,
+    "closing": 0,
+    "overdue": 0,
     "queues": (),
     "late": (),
     "is_complete": True,

@@ -152,7 +152,6 @@ class DynamoBatchStore:
     def acquire(self, sensor: str, key: str, owner: str, now: int, expires_at: int) -> BatchLease | None:
         """Take the lease in one conditional update, which returns the state before."""
         at = _state_key(sensor, key)
-        is_free = Model.owner.does_not_exist() | (Model.lease_expires < now)
         for _ in range(_TRIES):
             found = list(self._database.batch_get(self._table, [at], strongly=True))
             before = _read_state(found[0]) if found else None
@@ -167,8 +166,9 @@ class DynamoBatchStore:
                 Model.pending_since.set(expires_at + 1),
                 Model.closing.set(epoch),
             ]
+            # Whoever takes the lease counts the epoch up.
             same = Model.epoch == before.epoch if before.epoch else Model.epoch.does_not_exist()
-            answer = self._database.update(self._table, at, actions, is_free & same, returning="ALL_OLD")
+            answer = self._database.update(self._table, at, actions, same, returning="ALL_OLD")
             if not isinstance(answer, ConditionFailed):
                 return BatchLease(sensor, before.by, owner, epoch, _read_state(answer))
         return None
