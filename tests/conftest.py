@@ -33,6 +33,11 @@ GARBAGE = 10_000
 END_TO_END = Path(__file__).parent / "e2e"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are processors: some tests wait, for a browser, a cloud or other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def facts_of_clients_found_once() -> Iterator[None]:
     """Share between tests what botocore finds out for AWS clients; each test makes its clients itself.

@@ -324,7 +324,7 @@ def _of_end(simulation: BackfillSimulation) -> Iterator[str]:
     if scenario.limit and simulation.most > scenario.limit:
         yield f"{simulation.most} runs were in progress at once"
     all_succeeded = found.shown_status is BackfillStatus.COMPLETED_SUCCESS
-    if not (all_succeeded or scenario is CANCELED) or found.is_unfinished:
+    if not (all_succeeded or scenario == CANCELED) or found.is_unfinished:
         yield f"the backfill is {found.shown_status}: {found.states!r}"
     yield from _of_partitions(simulation, found)
 
@@ -348,7 +348,7 @@ def _of_starts(simulation: BackfillSimulation) -> Iterator[str]:
     for launch_id, executions in begun.items():
         if len(executions) > 1:
             yield f"{launch_id} was started {len(executions)} times"
-    if simulation.scenario is CANCELED:
+    if simulation.scenario == CANCELED:
         return
     attempts = Counter(launch_id.rpartition("-")[0] for launch_id in begun)
     wanted = {

@@ -1,11 +1,13 @@
 """Injects a fault at each call of a scenario, runs the simulation to its end, and checks the invariants."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.invariants import violations
-from tests.faults.simulation import NotQuiescentError
+from tests.faults.simulation import NotQuiescentError, Simulation
+from tests.faults.snapshots import Snapshot
 from treadle.model.targets import StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
@@ -43,6 +45,8 @@ READS = frozenset(_READS.split())
 
 NO_FAULTS: Mapping[int, Fault] = {}
 
+S = TypeVar("S", bound=Simulation)
+
 MakeSimulation = Callable[[Faults], EngineSimulation]
 
 
@@ -68,11 +72,65 @@ class InjectionResult:
         return self
 
 
-def calls_of(make: MakeSimulation, plan: dict[int, Fault] | None = None) -> list[Call]:
+class Timeline(Generic[S]):
+    """A simulation, and its states between steps, from which it is simulated with further faults.
+
+    Attributes:
+        simulation: the simulation at its end.
+
+    Args:
+        make: creates a simulation.
+        plan: the injected faults.
+        earlier: the simulation without the last of them.
+        resumes: whether a simulation can continue from such a state; else each one begins anew. It can if its stores
+            are in memory.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Faults], S],
+        plan: Mapping[int, Fault] = NO_FAULTS,
+        earlier: "Timeline[S] | None" = None,
+        *,
+        resumes: bool = True,
+    ) -> None:
+        self._make = make
+        self._plan = plan
+        self._resumes = resumes
+        self._snapshots: list[Snapshot] = []
+        self.simulation = make(Faults(plan)) if earlier is None else earlier.with_faults(plan)
+        self._note()
+        while self.simulation.step():
+            self._note()
+
+    def _note(self) -> None:
+        number = len(self.simulation.faults.calls)
+        if self._resumes and (not self._snapshots or number > self._snapshots[-1].calls):
+            self._snapshots.append(Snapshot.of(self.simulation))
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls, in order."""
+        return self.simulation.faults.calls
+
+    def with_faults(self, plan: Mapping[int, Fault]) -> S:
+        """Return a simulation with further faults, which goes on before the step with the first of these."""
+        first = min(set(plan) - set(self._plan))
+        before = [each for each in self._snapshots if each.calls < first]
+        if not before:
+            return self._make(Faults(plan))
+        simulation: S = before[-1].restored()
+        simulation.faults.plan = plan
+        return simulation
+
+    def later(self, plan: Mapping[int, Fault]) -> "Timeline[S]":
+        """Return the timeline with further faults."""
+        return Timeline(self._make, plan, self, resumes=self._resumes)
+
+
+def calls_of(make: MakeSimulation) -> list[Call]:
     """Return all calls of a simulation, in order."""
-    simulation = make(Faults(plan or {}))
-    simulation.run()
-    return simulation.faults.calls
+    return Timeline(make, resumes=False).calls
 
 
 def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
@@ -86,11 +144,16 @@ def faults_at(call: Call, contract: StartContract) -> Iterator[Fault]:
         yield from BATCH_FAULTS
 
 
+def any_call(_: Call) -> bool:
+    """Return whether a call is one."""
+    return True
+
+
 def is_same(
     fault: Fault,
     call: Call,
     calls: Sequence[Call],
-    where: Callable[[Call], bool] = lambda _: True,
+    where: Callable[[Call], bool] = any_call,
     plan: Mapping[int, Fault] = NO_FAULTS,
 ) -> bool:
     """Return whether a fault at a call leaves the same state as another one that is injected.
@@ -113,56 +176,126 @@ def is_same(
     return before.process == call.process and where(before)
 
 
-def inject(make: MakeSimulation, plan: dict[int, Fault]) -> InjectionResult:
-    """Run a simulation with injected faults, and check its invariants."""
-    simulation = make(Faults(plan))
-    planned = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
+def inject(
+    timeline: Timeline[S], plan: Mapping[int, Fault], violations_of: Callable[[S], Iterable[str]]
+) -> InjectionResult:
+    """Run a simulation with further faults, and check its invariants.
+
+    Args:
+        timeline: the simulation without them.
+        plan: all faults.
+        violations_of: returns the violated invariants.
+    """
+    simulation = timeline.with_faults(plan)
     try:
         simulation.run()
-        found = violations(simulation)
+        found = list(violations_of(simulation))
     except NotQuiescentError as error:
         found = [f"I2: {error}"]
     injected = [f"{fault} at {call}" for call, fault in simulation.faults.injected]
     if len(injected) != len(plan):
+        planned = ", ".join(f"{fault} at call {number}" for number, fault in plan.items())
         found.append(f"injected only {injected} of {planned}")
     return InjectionResult(1, 0, [f"{' and '.join(injected)}: {problem}" for problem in found])
 
 
-def inject_at_calls(
-    make: MakeSimulation, contract: StartContract, fault: Fault, where: Callable[[Call], bool]
+def inject_at_each(
+    timeline: Timeline[S],
+    fault: Fault,
+    violations_of: Callable[[S], Iterable[str]],
+    *,
+    where: Callable[[Call], bool] = any_call,
+    possible_at: Callable[[Call], bool] = any_call,
+    part: tuple[int, int] = (0, 1),
 ) -> InjectionResult:
     """Inject a fault at each call.
+
+    Args:
+        timeline: the simulation without it.
+        fault: the fault.
+        violations_of: returns the violated invariants.
+        where: selects the calls.
+        possible_at: returns whether the fault can be injected at a call.
+        part: which of how many parts of the calls; another test has the others.
+    """
+    result = InjectionResult()
+    for call in filter(where, timeline.calls):
+        if call.number % part[1] != part[0] or not possible_at(call):
+            continue
+        is_tested = is_same(fault, call, timeline.calls, where)
+        result += (
+            InjectionResult(same=1) if is_tested else inject(timeline, {call.number: fault}, violations_of)
+        )
+    return result
+
+
+def inject_and_kill_later(
+    timeline: Timeline[S], fault: Fault, violations_of: Callable[[S], Iterable[str]], times: int
+) -> InjectionResult:
+    """Inject a fault at each call, and kill a process before some of the later calls of that simulation.
+
+    Args:
+        timeline: the simulation without them.
+        fault: the first fault.
+        violations_of: returns the violated invariants.
+        times: about how many later calls there are.
+    """
+    result = InjectionResult()
+    for call in timeline.calls:
+        plan = {call.number: fault}
+        after = timeline.later(plan)
+        later = after.calls[call.number :]
+        for each in later[:: max(1, len(later) // times)]:
+            result += inject(after, {**plan, each.number: Fault.KILL_BEFORE}, violations_of)
+    return result
+
+
+def inject_at_calls(
+    make: MakeSimulation,
+    contract: StartContract,
+    fault: Fault,
+    where: Callable[[Call], bool],
+    part: tuple[int, int] = (0, 1),
+    *,
+    resumes: bool = True,
+) -> InjectionResult:
+    """Inject a fault at each call of a simulation of the engine.
 
     Args:
         make: creates a simulation.
         contract: the contract of its target.
         fault: the fault.
         where: selects the calls.
+        part: which of how many parts of these calls; another test has the others.
+        resumes: whether the simulation can continue from a state between its steps.
     """
-    result, calls = InjectionResult(), calls_of(make)
-    for call in calls:
-        if not where(call) or fault not in faults_at(call, contract):
-            continue
-        is_tested = is_same(fault, call, calls, where)
-        result += InjectionResult(same=1) if is_tested else inject(make, {call.number: fault})
-    return result
+    return inject_at_each(
+        Timeline(make, resumes=resumes),
+        fault,
+        violations,
+        where=where,
+        possible_at=lambda call: fault in faults_at(call, contract),
+        part=part,
+    )
 
 
 def inject_pairs(
     make: MakeSimulation, contract: StartContract, first: Fault, where: Callable[[Call], bool]
 ) -> InjectionResult:
     """Inject a fault at each call, and a second one at each later call of that simulation."""
-    result, calls = InjectionResult(), calls_of(make)
-    for call in filter(where, calls):
+    result, timeline = InjectionResult(), Timeline(make)
+    for call in filter(where, timeline.calls):
         if first not in faults_at(call, contract):
             continue
         plan = {call.number: first}
-        after = calls_of(make, plan)
-        is_tested = is_same(first, call, calls, where)
-        for later in filter(where, after[call.number :]):
+        after = timeline.later(plan)
+        is_tested = is_same(first, call, timeline.calls, where)
+        for later in filter(where, after.calls[call.number :]):
             for fault in faults_at(later, contract):
-                is_same_pair = is_tested or is_same(fault, later, after, where, plan)
+                is_same_pair = is_tested or is_same(fault, later, after.calls, where, plan)
                 result += (
-                    InjectionResult(same=1) if is_same_pair else inject(make, {**plan, later.number: fault})
+                    InjectionResult(same=1)
+                    if is_same_pair
+                    else inject(after, {**plan, later.number: fault}, violations)
                 )
     return result

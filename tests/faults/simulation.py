@@ -73,18 +73,33 @@ class Simulation:
         Raises:
             NotQuiescentError: if it does not end.
         """
-        while True:
-            self._run_due()
-            upcoming = min(self._next_times(), default=None)
-            if until is not None and (upcoming is None or upcoming > until):
-                self.clock.time = max(self.clock.time, until)
-                return
-            if upcoming is None:
-                return
-            if upcoming - self.began_at > self.end_ms:
-                msg = "The simulation does not end."
-                raise NotQuiescentError(msg)
-            self.clock.time = max(self.clock.time, upcoming)
+        while self.step(until):
+            pass
+
+    def step(self, until: int | None = None) -> bool:
+        """Run what is due, and advance the clock to what is due next.
+
+        Args:
+            until: the time at which to stop; None for the end.
+
+        Returns:
+            False if that is reached.
+
+        Raises:
+            NotQuiescentError: if the simulation does not end.
+        """
+        self._run_due()
+        upcoming = min(self._next_times(), default=None)
+        if until is not None and (upcoming is None or upcoming > until):
+            self.clock.time = max(self.clock.time, until)
+            return False
+        if upcoming is None:
+            return False
+        if upcoming - self.began_at > self.end_ms:
+            msg = "The simulation does not end."
+            raise NotQuiescentError(msg)
+        self.clock.time = max(self.clock.time, upcoming)
+        return True
 
     def _stores(self) -> Any:
         """Return the stores, without faults."""

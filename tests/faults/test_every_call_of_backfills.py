@@ -1,16 +1,16 @@
 """One fault injected at every call while a backfill is started, paused, resumed, canceled or retried."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.faults.backfill_simulation import SCENARIOS, BackfillScenario, BackfillSimulation, violations
-from tests.faults.injection import CALL_FAULTS, is_same
-from tests.faults.simulation import NotQuiescentError
+from tests.faults.injection import CALL_FAULTS, InjectionResult, Timeline, inject_at_each
 from treadle.engine.backfills import backfiller
 from treadle.model.backfills import BackfillStatus
 from treadle.ports.backfills import BackfillStore
-from treadle.testing.faults import Fault, Faults
+from treadle.testing.faults import Fault
 
 # Each test runs many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(600)
@@ -27,28 +27,13 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfiller, "SLICE", 2)
 
 
-def simulated(scenario: BackfillScenario, plan: "dict[int, Fault] | None" = None) -> BackfillSimulation:
-    simulation = BackfillSimulation(scenario, Faults(plan or {}))
-    simulation.run()
-    return simulation
-
-
-def injected(scenario: BackfillScenario, fault: Fault) -> Iterator[str]:
-    """Inject a fault at each call, and yield what went wrong."""
-    calls = simulated(scenario).faults.calls
-    for call in calls:
-        if is_same(fault, call, calls):
-            continue
-        try:
-            found = violations(simulated(scenario, {call.number: fault}))
-        except NotQuiescentError as error:
-            found = [str(error)]
-        yield from (f"{fault} at {call}: {problem}" for problem in found)
+def timeline(scenario: BackfillScenario) -> Timeline[BackfillSimulation]:
+    return Timeline(partial(BackfillSimulation, scenario))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_without_faults_each_partition_runs_once(scenario: BackfillScenario) -> None:
-    simulation = simulated(scenario)
+    simulation = timeline(scenario).simulation
 
     assert violations(simulation) == []
     assert simulation.most == (scenario.limit or scenario.total)
@@ -59,7 +44,7 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
     reached = {
         call.site
         for scenario in SCENARIOS.values()
-        for call in simulated(scenario).faults.calls
+        for call in timeline(scenario).calls
         if call.port == "BackfillStore"
     }
 
@@ -68,10 +53,10 @@ def test_scenarios_reach_every_method_of_the_store() -> None:
 
 @pytest.mark.parametrize("fault", CALL_FAULTS)
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
-def test_no_fault_at_any_call_breaks_a_backfill(scenario: BackfillScenario, fault: Fault) -> None:
-    problems = list(injected(scenario, fault))
-
-    assert not problems, "\n".join(problems[:20])
+def test_no_fault_at_any_call_breaks_a_backfill(
+    scenario: BackfillScenario, fault: Fault, check_result: Callable[[InjectionResult], None]
+) -> None:
+    check_result(inject_at_each(timeline(scenario), fault, violations))
 
 
 def test_without_messages_reconcile_runs_the_backfill_alone(monkeypatch: pytest.MonkeyPatch) -> None:

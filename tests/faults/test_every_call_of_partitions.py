@@ -6,41 +6,24 @@ from typing import Any
 
 import pytest
 
-from tests.faults.injection import CALL_FAULTS, InjectionResult, is_same
+from tests.faults.injection import (
+    CALL_FAULTS,
+    InjectionResult,
+    Timeline,
+    inject_and_kill_later,
+    inject_at_each,
+)
 from tests.faults.partition_simulation import PartitionSimulation, changed_wrong
-from tests.faults.simulation import NotQuiescentError
 from tests.support.engine import EngineHarness
 from treadle import DynamicPartitionsDefinition, SensorDefinition, SensorResult
 from treadle.engine.tick.evaluation import Budget
-from treadle.testing.faults import Fault, Faults
+from treadle.testing.faults import Fault
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def simulated(plan: dict[int, Fault]) -> PartitionSimulation:
-    simulation = PartitionSimulation(Faults(plan))
-    simulation.run()
-    return simulation
-
-
-def inject(plan: dict[int, Fault]) -> InjectionResult:
-    simulation = PartitionSimulation(Faults(plan))
-    try:
-        simulation.run()
-        found = changed_wrong(simulation)
-    except NotQuiescentError as error:
-        found = [f"I2: {error}"]
-    if len(simulation.faults.injected) != len(plan):
-        found.append(f"injected only {simulation.faults.injected} of {plan}")
-    return InjectionResult(
-        1,
-        0,
-        [f"{plan} {[str(call) for call, _ in simulation.faults.injected]}: {problem}" for problem in found],
-    )
-
-
 def test_without_faults_changes_are_applied_before_runs_and_in_chunks() -> None:
-    simulation = simulated({})
+    simulation = Timeline(PartitionSimulation).simulation
 
     assert changed_wrong(simulation) == []
     calls = [f"{call.step} {call.site}" for call in simulation.faults.calls]
@@ -53,22 +36,12 @@ def test_without_faults_changes_are_applied_before_runs_and_in_chunks() -> None:
 def test_no_fault_at_any_call_loses_repeats_or_reorders_a_change(
     fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    result, calls = InjectionResult(), simulated({}).faults.calls
-    for call in calls:
-        result += InjectionResult(same=1) if is_same(fault, call, calls) else inject({call.number: fault})
-
-    check_result(result)
+    check_result(inject_at_each(Timeline(PartitionSimulation), fault, changed_wrong))
 
 
 @pytest.mark.parametrize("fault", [Fault.KILL_AFTER, Fault.ANSWER_LOST])
 def test_no_second_fault_does_either(fault: Fault, check_result: Callable[[InjectionResult], None]) -> None:
-    result = InjectionResult()
-    for call in simulated({}).faults.calls:
-        later = [each for each in simulated({call.number: fault}).faults.calls if each.number > call.number]
-        for each in later[:: max(1, len(later) // 8)]:
-            result += inject({call.number: fault, each.number: Fault.KILL_BEFORE})
-
-    check_result(result)
+    check_result(inject_and_kill_later(Timeline(PartitionSimulation), fault, changed_wrong, 8))
 
 
 def changing(name: str, *requests: Any) -> SensorDefinition:

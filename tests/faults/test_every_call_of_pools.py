@@ -5,12 +5,13 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
-from tests.faults.injection import CALL_FAULTS, READS
+from tests.faults.injection import CALL_FAULTS, READS, InjectionResult, Timeline, inject
 from tests.faults.pool_scenarios import (
     CANCELED,
     PAIRED,
@@ -22,7 +23,6 @@ from tests.faults.pool_scenarios import (
     UNREPORTED,
 )
 from tests.faults.pool_simulation import PoolScenario, PoolSimulation, violations
-from tests.faults.simulation import NotQuiescentError
 from treadle.ports.pools import PoolStore
 from treadle.testing.faults import Call, Fault, Faults, PendingCall
 
@@ -60,31 +60,26 @@ class DistinctCalls(Faults):
         return answer
 
 
-def simulated(scenario: PoolScenario, plan: "dict[int, Fault] | None" = None) -> PoolSimulation:
-    simulation = PoolSimulation(scenario, Faults(plan or {}))
-    simulation.run()
-    return simulation
+def timeline(scenario: PoolScenario) -> Timeline[PoolSimulation]:
+    return Timeline(partial(PoolSimulation, scenario))
 
 
-def problems_of(scenario: PoolScenario, plan: dict[int, Fault]) -> Iterator[str]:
-    """Yield what went wrong with these faults."""
-    simulation = PoolSimulation(scenario, Faults(plan))
-    try:
-        simulation.run()
-        found = violations(simulation)
-    except NotQuiescentError as error:
-        found = [str(error)]
-    faults = " and ".join(f"{fault} at {call}" for call, fault in simulation.faults.injected)
-    yield from (f"{faults}: {problem}" for problem in found)
+def distinguished(scenario: PoolScenario) -> Timeline[PoolSimulation]:
+    """Return a simulation that notes the first call of each method in each state."""
+
+    def make(faults: Faults) -> PoolSimulation:
+        noting = DistinctCalls(faults.plan)
+        noting.simulation = PoolSimulation(scenario, noting)
+        return noting.simulation
+
+    return Timeline(make)
 
 
-def distinct_calls(scenario: PoolScenario, plan: "dict[int, Fault] | None" = None) -> list[Call]:
+def distinct_calls(simulated: Timeline[PoolSimulation]) -> list[Call]:
     """Return the first call of each method in each state."""
-    faults = DistinctCalls(plan or {})
-    simulation = PoolSimulation(scenario, faults)
-    faults.simulation = simulation
-    simulation.run()
-    return faults.distinct
+    noted = simulated.simulation.faults
+    assert isinstance(noted, DistinctCalls)
+    return noted.distinct
 
 
 def is_possible(scenario: PoolScenario, fault: Fault, call: Call) -> bool:
@@ -98,16 +93,16 @@ def is_possible(scenario: PoolScenario, fault: Fault, call: Call) -> bool:
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_limits_hold_and_every_run_ends(scenario: PoolScenario) -> None:
-    assert violations(simulated(scenario)) == []
+    assert violations(timeline(scenario).simulation) == []
 
 
 @pytest.mark.parametrize("name", ["ordered", "several", "limited"])
 def test_slot_is_granted_in_the_moment_in_which_it_is_free(name: str) -> None:
-    assert set(simulated(SCENARIOS[name]).longest_idle.values()) <= {0}
+    assert set(timeline(SCENARIOS[name]).simulation.longest_idle.values()) <= {0}
 
 
 def test_values_are_in_turn_by_the_history_of_the_target() -> None:
-    simulation = simulated(TURNS)
+    simulation = timeline(TURNS).simulation
 
     started = [simulation.key_of(each.launch_id) for each in simulation.jobs_run.intervals]
     assert violations(simulation) == []
@@ -117,7 +112,7 @@ def test_values_are_in_turn_by_the_history_of_the_target() -> None:
 
 
 def test_starts_of_a_minute_are_as_many_as_allowed_by_the_history_of_the_target() -> None:
-    simulation = simulated(STEADY)
+    simulation = timeline(STEADY).simulation
 
     times = [each.started_at for each in simulation.jobs_run.intervals]
     between = [later - earlier for earlier, later in zip(times, times[2:], strict=False)]
@@ -130,7 +125,7 @@ def test_starts_of_a_minute_are_as_many_as_allowed_by_the_history_of_the_target(
 
 def test_scenarios_reach_every_method_of_the_store() -> None:
     methods = {f"PoolStore.{name}" for name in vars(PoolStore) if not name.startswith("_")}
-    calls = [call for scenario in SCENARIOS.values() for call in simulated(scenario).faults.calls]
+    calls = [call for scenario in SCENARIOS.values() for call in timeline(scenario).calls]
 
     assert {call.site for call in calls if call.port == "PoolStore"} == methods - set(NOT_IN_THE_SCENARIOS)
 
@@ -143,14 +138,17 @@ INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
 
 
 @pytest.mark.parametrize(("name", "fault"), INJECTED)
-def test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot(name: str, fault: Fault) -> None:
-    scenario = SCENARIOS[name]
-    calls = [call for call in distinct_calls(scenario) if is_possible(scenario, fault, call)]
+def test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot(
+    name: str, fault: Fault, check_result: Callable[[InjectionResult], None]
+) -> None:
+    scenario, result = SCENARIOS[name], InjectionResult()
+    simulated = timeline(scenario)
 
-    problems = [problem for call in calls for problem in problems_of(scenario, {call.number: fault})]
+    for call in distinct_calls(distinguished(scenario)):
+        if is_possible(scenario, fault, call):
+            result += inject(simulated, {call.number: fault}, violations)
 
-    assert calls
-    assert not problems, "\n".join(problems[:20])
+    check_result(result)
 
 
 PAIRS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PAUSE)
@@ -159,18 +157,23 @@ TWICE = {"paired": PAIRED, **(SCENARIOS if EVERY_FAULT else {})}
 
 @pytest.mark.parametrize("first", PAIRS)
 @pytest.mark.parametrize("scenario", TWICE.values(), ids=TWICE)
-def test_no_two_faults_exceed_a_limit_or_leave_a_slot(scenario: PoolScenario, first: Fault) -> None:
+def test_no_two_faults_exceed_a_limit_or_leave_a_slot(
+    scenario: PoolScenario, first: Fault, check_result: Callable[[InjectionResult], None]
+) -> None:
     """The second one is injected at each later write of that simulation."""
-    problems: list[str] = []
-    for call in distinct_calls(scenario):
+    simulated, noting, result = timeline(scenario), distinguished(scenario), InjectionResult()
+
+    for call in distinct_calls(noting):
         if not is_possible(scenario, first, call):
             continue
-        later = [each for each in distinct_calls(scenario, {call.number: first}) if each.number > call.number]
-        for each in later:
-            if each.method not in READS and each.step != "RECONCILE":
-                problems += problems_of(scenario, {call.number: first, each.number: Fault.KILL_AFTER})
+        plan = {call.number: first}
+        after = simulated.later(plan)
+        for each in distinct_calls(noting.later(plan)):
+            is_later_write = each.number > call.number and each.method not in READS
+            if is_later_write and each.step != "RECONCILE":
+                result += inject(after, {**plan, each.number: Fault.KILL_AFTER}, violations)
 
-    assert not problems, "\n".join(problems[:20])
+    check_result(result)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -183,5 +186,8 @@ def test_many_faults_exceed_no_limit_and_leave_no_slot(scenario: PoolScenario, s
     chance = random.Random(seed)
     faults = [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED]
     plan = {number: chance.choice(faults) for number in range(1, 2_000) if chance.random() < 0.04}
+    simulation = PoolSimulation(scenario, Faults(plan))
 
-    assert list(problems_of(scenario, plan)) == []
+    simulation.run()
+
+    assert violations(simulation) == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.faults.engine_simulation import EngineSimulation
-from tests.faults.injection import CONTRACTS, TARGET_STEPS, TOKEN_FOR_AN_HOUR
+from tests.faults.injection import CONTRACTS, TARGET_STEPS, TOKEN_FOR_AN_HOUR, Timeline
 from tests.faults.invariants import i1, i3, violations
 from tests.faults.scenario import Scenario, keys_of
 from tests.faults.simulated_aws import SimulatedTarget, TargetFaults
@@ -16,7 +16,7 @@ from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.assembly import Assembly
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
-from treadle.testing.faults import Call, Fault, Faults
+from treadle.testing.faults import Call, Fault
 from treadle.testing.targets import NAMED
 
 pytestmark = pytest.mark.timeout(600)
@@ -101,13 +101,10 @@ def moved_at_each_call(
     contract: StartContract, scenario: Scenario, first: dict[int, Fault], *, keeps: bool
 ) -> Iterator[tuple[Call, MovingSimulation]]:
     """Yield a finished simulation for each call at which the job can move."""
-    plain = MovingSimulation(contract, scenario, Faults(dict(first)))
-    plain.run()
-    for call in plain.faults.calls:
-        if call.step in TARGET_STEPS and call.number not in first and call.number > max(first, default=0):
-            simulation = MovingSimulation(
-                contract, scenario, Faults({**first, call.number: Fault.PAUSE}), keeps=keeps
-            )
+    timeline = Timeline(lambda faults: MovingSimulation(contract, scenario, faults, keeps=keeps), first)
+    for call in timeline.calls:
+        if call.step in TARGET_STEPS and call.number > max(first, default=0):
+            simulation = timeline.with_faults({**first, call.number: Fault.PAUSE})
             simulation.run()
             assert simulation.moves == 1
             yield call, simulation

@@ -12,7 +12,7 @@ from tests.faults.injection import (
     BATCH_FAULTS,
     CALL_FAULTS,
     InjectionResult,
-    calls_of,
+    Timeline,
     inject,
     inject_at_calls,
 )
@@ -59,7 +59,7 @@ def test_no_fault_at_any_call_breaks_an_invariant(
     def where(call: Call) -> bool:
         return fault in BATCH_FAULTS or (call.number + turn) % 2 == 0 or call.port == "BlobStore"
 
-    check_result(inject_at_calls(maker(tables), NAMED, fault, where))
+    check_result(inject_at_calls(maker(tables), NAMED, fault, where, resumes=False))
 
 
 @pytest.mark.parametrize("fault", BY_REQUEST)
@@ -74,12 +74,13 @@ def test_no_fault_at_any_request_breaks_an_invariant(
         monkeypatch.delitem(CHECKS, name)
     monkeypatch.setitem(CHECKS, "I4", _each_batch_once)
     make, turn = maker(tables, each_request=True), BY_REQUEST.index(fault)
-    requests = [call for call in calls_of(make) if call.port == "DynamoDB"]
+    timeline = Timeline(make, resumes=False)
+    requests = [call for call in timeline.calls if call.port == "DynamoDB"]
     result = InjectionResult()
 
     for request in requests:
         if (request.number + turn) % len(BY_REQUEST) == 0:
-            result += inject(make, {request.number: fault})
+            result += inject(timeline, {request.number: fault}, violations)
 
     check_result(result)
 
