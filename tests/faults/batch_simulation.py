@@ -16,8 +16,9 @@ from tests.faults.simulation import PORTS, PROJECT, Simulation
 from tests.support.engine import JOB
 from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
+from treadle.definitions.batch_contexts import BatchSensorContext
 from treadle.definitions.errors import TreadleError
-from treadle.definitions.item_batches import Batch, BatchSensorContext
+from treadle.definitions.item_batches import Batch
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import S3Object
 from treadle.definitions.results import RunRequest

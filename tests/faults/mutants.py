@@ -71,7 +71,7 @@ OVERLAP = "tests/unit/test_overlap.py::test_"
 POOL_FAULTS = "tests/faults/test_every_call_of_pools.py::test_"
 POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
 BATCH_STORE, BATCH_MODEL = "adapters/dynamodb/batches.py", "model/batches.py"
-CLOSER, ACCEPTOR = "engine/batches/closer.py", "engine/batches/acceptor.py"
+CLOSER, ACCEPTOR = "engine/batches/closer.py", "engine/tick/batch_acceptor.py"
 OF_BATCH_STORE = "tests/contract/test_batch_store.py::test_"
 CLOSING = "tests/unit/test_batch_closer.py::test_"
 EACH_BATCH_CALL = "tests/faults/test_every_call_of_batches.py::test_"
@@ -244,7 +244,7 @@ MUTANTS = (
         ACCEPTOR,
         "if before is None or before.tick_id is None:",
         "if before is None:",
-        (f"{BATCHED}message_returns_to_its_queue_unless_it_is_certain_that_it_waits[open]",),
+        (f"{CLOSING}item_of_a_process_that_died_opens_its_batch_when_it_is_delivered_again",),
     ),
     Mutant(
         "message is done before its batch is open",

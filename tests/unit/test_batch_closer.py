@@ -9,15 +9,16 @@ import pytest
 
 from tests.support.engine import JOB, EngineHarness
 from treadle import AssetKey, DagsterRunStatus, asset_sensor, run_status_sensor, sensor
+from treadle.definitions.batch_contexts import BatchSensorContext
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, StoreThrottledError
 from treadle.definitions.event_sensor import EventSensorDefinition
-from treadle.definitions.item_batches import Batch, BatchSensorContext, item_facts
+from treadle.definitions.item_batches import Batch, item_facts
 from treadle.definitions.results import RunRequest
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.batches.content import packed, unpacked
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.batch_content import packed, unpacked
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.batches import BatchCommit, BatchLease, by_key
@@ -49,12 +50,20 @@ class Closing:
     def accept(self, *names: str, text: str = "") -> None:
         """Accept an event of each id."""
         for name in names:
-            time = from_millis(self.harness.clock.now())
-            event = EventBridgeEvent("shop", "Order", {"text": text}, name, time, "1", "r")
-            self.parts.events.evaluate(event, self.parts.events.load_batch_state([event]), Budget())
+            self.accept_event(self.event(name, text))
             self.harness.clock.advance(0.001)
+
+    def event(self, name: str, text: str = "") -> EventBridgeEvent:
+        """Return an event of now."""
+        time = from_millis(self.harness.clock.now())
+        return EventBridgeEvent("shop", "Order", {"text": text}, name, time, "1", "r")
+
+    def accept_event(self, event: EventBridgeEvent) -> Outcome:
+        """Accept an event."""
+        outcome = self.parts.events.evaluate(event, self.parts.events.load_batch_state([event]), Budget())
         assert self.parts.acceptor is not None
         self.parts.acceptor.settle()
+        return outcome
 
     def close(self, seconds: float = 0, budget: float = float("inf")) -> list[Outcome]:
         """Close what is due after some seconds."""
@@ -180,6 +189,22 @@ def test_throttled_store_is_no_failure_and_another_closer_continues_at_once(
 
     assert outcome.decision is Decision.SUCCESS
     assert closing.requested == [items("a", "b")]
+
+
+def test_item_of_a_process_that_died_opens_its_batch_when_it_is_delivered_again(
+    harness: EngineHarness,
+) -> None:
+    first = Closing(harness, Batch(size=9, within=LONG))
+    event = first.event("a")
+    first.parts.events.evaluate(event, first.parts.events.load_batch_state([event]), Budget())
+    assert harness.stores.batches.states("watch") == []
+
+    second = Closing(harness, Batch(size=9, within=LONG))
+    outcome = second.accept_event(event)
+
+    assert outcome.decision is Decision.DUPLICATE
+    second.close(300)
+    assert second.requested == [items("a")]
 
 
 def test_failed_batch_is_not_evaluated_before_its_delay(harness: EngineHarness) -> None:

@@ -10,8 +10,8 @@ from treadle.adapters.dynamodb.batches import MAX_CONTENT, MAX_READ
 from treadle.definitions.bounds import MAX_ID
 from treadle.definitions.item_batches import MAX_ITEMS, MAX_WAIT, Batch
 from treadle.definitions.sensors import SensorDefinition
-from treadle.engine.batches.acceptor import LOOKS
 from treadle.engine.batches.closer import RETRY_MS
+from treadle.engine.tick.batch_acceptor import LOOKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "batches.md"
 TEXT = PAGE.read_text()

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.engine import JOB, EngineHarness
 from tests.support.s3_engine import BUCKET, SENSOR, S3Engine
-from treadle.definitions.item_batches import Batch, BatchSensorContext
+from treadle.definitions.batch_contexts import BatchSensorContext
+from treadle.definitions.item_batches import Batch
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import TickStatus
 from treadle.engine.batches.closer import RETRY_MS

@@ -74,7 +74,7 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         """
         if self.batch is not None:
             # Imported here, as most sensors have no batches.
-            from treadle.definitions.item_batches import BatchSensorContext
+            from treadle.definitions.batch_contexts import BatchSensorContext
 
             if isinstance(context, BatchSensorContext):
                 data = self.evaluate_batch(context, context.items, context.by, "batch")

@@ -371,7 +371,7 @@ class SensorDefinition:
             InvalidResultError: if the function returned what no sensor may return.
         """
         # Imported here, as most sensors have no batches.
-        from treadle.definitions.item_batches import BatchSensorContext
+        from treadle.definitions.batch_contexts import BatchSensorContext
         from treadle.definitions.run_keys import with_run_key
 
         seen = BatchSensorContext.extending(context.without_cursor(), items=tuple(items), by=by)

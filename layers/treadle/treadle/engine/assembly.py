@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from treadle.definitions.webhook_verification import WebhookVerification
     from treadle.engine.assets.asset_recorder import AssetRecorder
     from treadle.engine.backfills.backfiller import Backfiller
-    from treadle.engine.batches.acceptor import BatchAcceptor
     from treadle.engine.batches.closer import BatchCloser
     from treadle.engine.batches.due_batches import DueBatches
     from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from treadle.engine.record.recorder import Recorder
     from treadle.engine.registry.registry_cache import CachedRegistry, Grants, Pools
     from treadle.engine.registry.registry_sync import RegistrySync
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
     from treadle.engine.tick.evaluation import Evaluator
     from treadle.engine.tick.event_ticks import EventTicks
     from treadle.engine.tick.partitions import TickPartitions
@@ -429,8 +429,8 @@ class Assembly:
         self, evaluator: Evaluator, settings: TickSettings, batches: BatchStore
     ) -> tuple[BatchAcceptor | None, BatchCloser | None]:
         """Build what accepts items of batches, and what closes these."""
-        from treadle.engine.batches.acceptor import BatchAcceptor
         from treadle.engine.batches.closer import BatchCloser
+        from treadle.engine.tick.batch_acceptor import BatchAcceptor
 
         batch, name = evaluator.definition.batch, evaluator.name
         if batch is None:

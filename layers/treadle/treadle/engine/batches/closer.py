@@ -17,9 +17,9 @@ from treadle.definitions.errors import (
 from treadle.definitions.item_batches import Batch
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.batches.content import unpacked
 from treadle.engine.identity import event_tick_id
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.tick.batch_content import unpacked
 from treadle.engine.tick.evaluation import (
     Budget,
     EvaluationResult,

@@ -35,7 +35,7 @@ from treadle.ports.system import IdGenerator
 from treadle.ports.ticks import TickStore
 
 if TYPE_CHECKING:
-    from treadle.engine.batches.acceptor import BatchAcceptor
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.definitions.contexts import SensorEvaluationContext
-    from treadle.engine.batches.acceptor import BatchAcceptor
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
     from treadle.engine.tick.evaluation import Evaluate
 
 logger = logging.getLogger(__name__)

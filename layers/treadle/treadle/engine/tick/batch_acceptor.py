@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from treadle.definitions.bounds import unicode_text
 from treadle.definitions.item_batches import Batch, ItemFacts
-from treadle.engine.batches.content import packed
+from treadle.engine.tick.batch_content import packed
 from treadle.model.batches import BatchItem, LedgerEntry, by_key, waiting_since
 from treadle.ports.batches import BatchStore
 from treadle.ports.system import Clock
