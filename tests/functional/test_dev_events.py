@@ -60,6 +60,26 @@ handler = evaluator(requests)
 """
 
 
+BATCHES = """
+from datetime import timedelta
+
+from treadle import Batch, DefaultSensorStatus, HmacSignature, RunRequest, evaluator, webhook_sensor
+
+
+@webhook_sensor(
+    HmacSignature(),
+    job_name="load",
+    default_status=DefaultSensorStatus.RUNNING,
+    batch=Batch(within=timedelta(seconds=1)),
+)
+def batches(context):
+    return RunRequest(run_config={"texts": [each.text for each in context.items]})
+
+
+handler = evaluator(batches)
+"""
+
+
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Loop]:
     """A running `treadle dev`, with a sensor of an asset and one of deadlines besides the others."""
@@ -182,3 +202,16 @@ def test_webhook_sensor_is_loaded_and_evaluates_an_authentic_request(tmp_path: P
 
         assert [each["statusCode"] for each in answers] == [401, 202]
         assert loop.ends("load", Status.SUCCESS).sensor == "requests"
+
+
+def test_batch_is_closed_by_time(tmp_path: Path) -> None:
+    write_sensor(tmp_path / "demo", "batches", BATCHES)
+    context = {"requestContext": {"requestId": "r-1"}, "isBase64Encoded": False}
+    with started_loop(tmp_path) as loop:
+        loop.says("batches", "loaded")
+
+        for text in ("1", "2"):
+            headers = HmacSignature().signed(text.encode(), LOCAL_SECRET, 0, f"d-{text}")
+            loop.deployment.invoke("batches", {**context, "body": text, "headers": headers}, seconds=10)
+
+        assert loop.ends("load", Status.SUCCESS).run_config == '{"texts":["1","2"]}'
