@@ -44,7 +44,8 @@ BATCH = "#batch"
 
 _STATE, _MANIFEST = "state/", "manifest/"
 _DUE = "batch/"
-_DUE_SHARDS = 4
+DUE_SHARDS = 4
+"""Number of partitions of the index of batches that are due."""
 
 MAX_CONTENT = 300_000
 """The most bytes of an item's content, compressed, and of its identity; an item of the table has 400 KB."""
@@ -269,7 +270,7 @@ class DynamoBatchStore:
     def due(self, now: int, limit: int) -> list[DueBatch]:
         """Return the batches that are due, by the sparse index of ticks: one query per shard."""
         found: list[DueBatch] = []
-        for shard in range(_DUE_SHARDS):
+        for shard in range(DUE_SHARDS):
             items = self._database.query(
                 self._table,
                 f"{_DUE}{shard}",
@@ -335,7 +336,7 @@ def _manifest_key(sensor: str, tick_id: str) -> tuple[str, str]:
 
 
 def _due_shard(sensor: str, name: str) -> str:
-    return f"{_DUE}{zlib.crc32(f'{sensor}{name}'.encode()) % _DUE_SHARDS}"
+    return f"{_DUE}{zlib.crc32(f'{sensor}{name}'.encode()) % DUE_SHARDS}"
 
 
 def _packed(members: Iterable[Member]) -> bytes:
