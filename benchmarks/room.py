@@ -34,11 +34,18 @@ KINDS: Sequence[tuple[str, NewSensor | None]] = (
         "several jobs or assets",
         NewSensor("orders", "load", 60, made="all-succeeded", upstream=("a", "b")),
     ),
-    ("a bucket", NewSensor("orders", "load", 300, made="s3", bucket="landing", key_prefix="in/")),
+    ("a bucket", NewSensor("orders", "load", 300, made="s3", buckets=("landing",), key_prefixes=("in/",))),
     (
         "a bucket with --wildcard",
         NewSensor(
-            "orders", "load", 300, made="s3", bucket="b", key_prefix="in/", key_suffix=".csv", wildcard=True
+            "orders",
+            "load",
+            300,
+            made="s3",
+            buckets=("b",),
+            key_prefixes=("in/",),
+            key_suffixes=(".csv",),
+            wildcard=True,
         ),
     ),
     ("a job alone", None),

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from math import ceil
@@ -22,6 +22,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.lister import Page
 from treadle.integrations.s3.objects import get_s3_keys
+from treadle.integrations.s3.patterns import KeyPattern
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, sweep
 from treadle.testing.system import VirtualClock
@@ -32,6 +33,7 @@ PAGE = 1_000
 NEW = frozenset(range(41, OBJECTS, OBJECTS // 10))
 MAX_MEGABYTES = 256
 SELECTION = S3Selection(BUCKET, start_from=StartFrom.BEGINNING)
+ONE_IN_A_HUNDRED = replace(SELECTION, pattern=KeyPattern("in/{batch}41"))
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -66,8 +68,7 @@ class LargeBucket:
         for first in range(start, OBJECTS, PAGE):
             self.listed += 1
             objects = tuple(
-                S3Object(selection.bucket, f"in/{n:09}", "e1", "null", 10, at)
-                for n, at in self.numbers(first, PAGE)
+                S3Object(BUCKET, f"in/{n:09}", "e1", "null", 10, at) for n, at in self.numbers(first, PAGE)
             )
             yield Page(objects, objects[-1].key if first + PAGE < OBJECTS else "")
 
@@ -132,8 +133,9 @@ class Row:
 class Sweeper:
     """A sensor that sweeps the bucket in consecutive ticks."""
 
-    def __init__(self, bucket: LargeBucket, clock: VirtualClock) -> None:
+    def __init__(self, bucket: LargeBucket, clock: VirtualClock, selection: S3Selection = SELECTION) -> None:
         self.bucket = bucket
+        self.selection = selection
         self.clock = clock
         self.cursor: str | None = None
         self.ticks = 0
@@ -148,7 +150,7 @@ class Sweeper:
                 _claimed_run_keys=self.bucket.claimed_of,
                 _remaining_seconds=lambda: 0.0 if kill_after_each_page else float("inf"),
             )
-            part = sweep(context, SELECTION, self.bucket, self._now(kill_after_each_page))
+            part = sweep(context, self.selection, self.bucket, self._now(kill_after_each_page))
             self.ticks += 1
             if kill_after_each_page and self.ticks % 2:
                 continue  # Killed before its commit: neither cursor nor requests are durable.
@@ -195,6 +197,10 @@ class Measurement:
             self.problems.append(
                 f"{bucket.max_batch_reads} requests for the claims of one page of 1,000 keys"
             )
+        matched = Sweeper(LargeBucket(), self.clock, ONE_IN_A_HUNDRED)
+        self._round("sweep: a pattern that one in a hundred matches", matched, 0)
+        matched.bucket.new_at = datetime.fromtimestamp(self.clock.advance(60) / 1000, UTC)
+        self._round("sweep: ten new objects that match the pattern", matched, len(NEW))
         killed = LargeBucket(new_at=datetime.fromtimestamp(self.clock.time / 1000, UTC))
         self._round(
             "sweep: a page per process, every second one killed", Sweeper(killed, self.clock), len(NEW), True

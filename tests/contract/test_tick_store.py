@@ -102,6 +102,16 @@ def test_a_failure_gives_way_to_a_later_evaluation(stores: Stores) -> None:
     assert known == {FULL.tick_id: (TickStatus.SUCCESS, 2)}
 
 
+def test_a_failure_that_was_no_attempt_counts_none(stores: Stores) -> None:
+    assert stores.ticks.put(replace(FAILED, attempts=1))
+    assert stores.ticks.put(replace(FAILED, attempts=0, owner="second"))
+
+    assert stores.ticks.attempts("files", {FAILED.tick_id}) == {FAILED.tick_id: (TickStatus.FAILURE, 0)}
+    found = stores.ticks.get("files", FAILED.tick_id)
+    assert found is not None
+    assert found.attempts == 0
+
+
 def test_dispatch_is_noted_on_the_record(stores: Stores) -> None:
     stores.ticks.put(FULL)
 

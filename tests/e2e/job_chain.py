@@ -29,6 +29,7 @@ LOAD, EXTRACT, REPORT, COMBINE, DELIVER = "load", "extract", "report", "combine"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 QUEUE = "orders-of-others"
+STREAM = "orders-as-they-come"
 SECRET = "shop/senders#orders"
 FORMER, CURRENT = "the former secret", "the current secret"
 SENSORS: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", DELIVER),
     # Its test starts it.
     "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", DELIVER),
+    "streamed_orders": ("--kind", "stream", "--stream", STREAM, "--job", DELIVER),
     "hooked_orders": ("--kind", "webhook", "--secret", SECRET, "--job", DELIVER),
 }
 RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
@@ -86,6 +88,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     running(project, *RUNNING)
     stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER), MACHINE)
     _create_queue(endpoint)
+    boto3.client("kinesis", endpoint_url=endpoint).create_stream(StreamName=STREAM, ShardCount=1)
     _create_secret(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})

@@ -1,5 +1,6 @@
 """Status changes of runs reach the sensors that watch them: once, soon, and whatever is lost on the way."""
 
+import base64
 import hashlib
 import json
 import random
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,6 +35,7 @@ from tests.e2e.job_chain import (
     QUEUE,
     REPORT,
     STATUSES,
+    STREAM,
     ended,
     now,
     reactions,
@@ -166,6 +169,82 @@ def test_each_message_starts_one_run_and_is_gone_after_its_tick(following: Deplo
     operated(following, "start", "queued_orders")
     eventually(lambda: later in {run.run_key for run in runs()}, "the message is evaluated", seconds=90)
     eventually(lambda: in_queue(following) == 0, "it is gone, too")
+
+
+def put_order_record(following: Deployed, data: bytes, key: str) -> dict[str, Any]:
+    """Put a record into the stream, and return it as Lambda delivers it."""
+    kinesis = following.client("kinesis")
+    put = kinesis.put_record(StreamName=STREAM, Data=data, PartitionKey=key)
+    number, shard = put["SequenceNumber"], put["ShardId"]
+    iterator = kinesis.get_shard_iterator(
+        StreamName=STREAM,
+        ShardId=shard,
+        ShardIteratorType="AT_SEQUENCE_NUMBER",
+        StartingSequenceNumber=number,
+    )
+    [found] = kinesis.get_records(ShardIterator=iterator["ShardIterator"], Limit=1)["Records"]
+    arn = kinesis.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"]
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": key,
+            "sequenceNumber": number,
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": found["ApproximateArrivalTimestamp"].timestamp(),
+        },
+        "eventSource": "aws:kinesis",
+        "eventID": f"{shard}:{number}",
+        "eventName": "aws:kinesis:record",
+        "eventSourceARN": arn,
+    }
+
+
+def test_each_record_starts_one_run_and_a_bad_one_blocks_no_other(following: Deployed) -> None:
+    """The local cloud passes what a batch response names, so each further delivery is an invocation with the batch."""
+    operated(following, "start", "streamed_orders")
+    # The one that is no text has another key: records of its own would wait for it.
+    first, bad, last = (
+        put_order_record(following, data, key)
+        for data, key in ((b"first", "a"), (b"\xff", "b"), (b"last", "a"))
+    )
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("streamed_orders", 10)
+
+    eventually(lambda: len(runs()) == 2, "each record that is text has a run", seconds=90)
+    assert {run.run_key: json.loads(run.run_config) for run in runs()} == {
+        f"{each['eventSourceARN']}/{each['eventID']}": {"data": text}
+        for each, text in ((first, "first"), (last, "last"))
+    }
+
+    def failed() -> list[Tick]:
+        ticks = following.stores.ticks.latest("streamed_orders", 10)
+        return [tick for tick in ticks if tick.status is TickStatus.FAILURE]
+
+    [tick] = eventually(failed, "the bad record was evaluated")
+    assert (tick.trigger, tick.attempts) == (f"Record of stream {STREAM}: {bad['eventID']}", 1)
+    answers = [
+        following.invoke("StreamedOrders", {"Records": [first, bad, last]}).value["batchItemFailures"]
+        for _ in range(4)
+    ]
+    again = [{"itemIdentifier": bad["kinesis"]["sequenceNumber"]}]
+    assert answers == [again, again, again, []]
+    assert len(runs()) == 2
+    assert len(following.stores.ticks.latest("streamed_orders", 10)) == 3
+
+    done = command("dlq", "redrive", "--origin", "sensor streamed_orders", "--stack", following.name)
+    assert "is not UTF-8" in done.output
+    [letter] = following.dead_letters(bad["eventID"])
+    assert json.loads(letter.body) == bad
+    why = command("why", "streamed_orders", "--event", bad["eventID"], "--stack", following.name)
+    assert "is not UTF-8" in why.output
+
+    operated(following, "stop", "streamed_orders")
+    put_order_record(following, b"later", "a")
+    time.sleep(10)
+    assert len(runs()) == 2
+    operated(following, "start", "streamed_orders")
+    eventually(lambda: len(runs()) == 3, "the record of the meantime is evaluated", seconds=90)
 
 
 def post(

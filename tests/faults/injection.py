@@ -82,7 +82,7 @@ class Timeline(Generic[S]):
         make: creates a simulation.
         plan: the injected faults.
         earlier: the simulation without the last of them.
-        resumes: whether a simulation can continue from such a state; else each one begins anew. It can if its stores
+        resumes: whether a simulation can continue from such a state; else each begins at its start. It can if its stores
             are in memory.
     """
 

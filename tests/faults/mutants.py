@@ -57,6 +57,8 @@ IN_ANY_ORDER = (
 )
 OF_MESSAGES = "tests/unit/test_queue_sensors.py::test_"
 OF_REQUESTS = "tests/unit/test_webhook_sensors.py::test_"
+OF_RECORDS = "tests/unit/test_stream_sensors.py::test_"
+CONSUMER = "entrypoints/stream_consumer.py"
 OF_DELIVERIES = "tests/contract/test_delivery_store.py::test_"
 RESPONSES = "tests/functional/test_webhook_sensors.py::test_"
 SIGNATURES, RECEIVER = "definitions/webhook_verification.py", "engine/tick/webhook_receiver.py"
@@ -287,6 +289,104 @@ MUTANTS = (
         "broken.add(group)",
         "broken.discard(group)",
         (f"{OF_MESSAGES}later_messages_of_a_failed_group_return_without_being_evaluated",),
+    ),
+    Mutant(
+        "record of a sensor that is stopped meanwhile is passed",
+        CONSUMER,
+        "is not Decision.STOPPED",
+        "is not None",
+        (f"{OF_RECORDS}stop_during_a_batch_leaves_the_rest_in_the_stream",),
+    ),
+    Mutant(
+        "malformed record of a stopped sensor is passed",
+        CONSUMER,
+        "if not self._events.is_running(batch_state):",
+        "if batch_state is None:",
+        (f"{OF_RECORDS}nothing_of_a_stopped_sensor_is_evaluated_or_given_up",),
+    ),
+    Mutant(
+        "record at which the function failed is passed",
+        CONSUMER,
+        "                self._withdraw(event, batch_state, error)\n        return False",
+        "                self._withdraw(event, batch_state, error)\n        return True",
+        (f"{OF_RECORDS}bad_record_is_given_up_with_its_body_and_those_after_it_are_evaluated",),
+    ),
+    Mutant(
+        "record is given up without its dead letter",
+        CONSUMER,
+        "            self._retried(unsent)\n            return False",
+        "            self._retried(unsent)\n            return True",
+        (f"{OF_RECORDS}record_whose_dead_letter_was_not_sent_stays_in_the_stream",),
+    ),
+    Mutant(
+        "later record of a key is evaluated before an unfinished one",
+        CONSUMER,
+        "event.key in waiting or (place",
+        "(place",
+        (f"{OF_RECORDS}later_records_of_the_same_key_wait_and_others_do_not",),
+    ),
+    Mutant(
+        "record that waited does not hold back later ones of its key",
+        CONSUMER,
+        "            elif not self._is_done(record, event, batch_state):\n                waiting.add(event.key)",
+        "            elif not self._is_done(record, event, batch_state):\n                waiting.discard(event.key)",
+        (f"{OF_RECORDS}later_records_of_the_same_key_wait_and_others_do_not",),
+    ),
+    Mutant(
+        "bad record is evaluated for ever",
+        CONSUMER,
+        "elif self._events.attempts(event, batch_state) + 1 >= self._max_attempts:",
+        "elif self._events.attempts(event, batch_state) < 0:",
+        (f"{OF_RECORDS}bad_record_is_given_up_with_its_body_and_those_after_it_are_evaluated",),
+    ),
+    Mutant(
+        "attempt that ends the process does not count",
+        CONSUMER,
+        "self._has_begun = self._has_begun or self._events.begin(event, batch_state)",
+        "self._has_begun = self._has_begun or True",
+        (f"{OF_RECORDS}record_that_ends_the_process_is_given_up_after_as_many_attempts",),
+    ),
+    Mutant(
+        "record that ended the process is evaluated again after its last attempt",
+        CONSUMER,
+        "return self._events.attempts(event, batch_state) >= self._max_attempts",
+        "return self._events.attempts(event, batch_state) > 1_000",
+        (f"{OF_RECORDS}record_that_ends_the_process_is_given_up_after_as_many_attempts",),
+    ),
+    Mutant(
+        "store that does not answer exhausts a record",
+        CONSUMER,
+        "            if isinstance(error, TreadleError):\n                self._withdraw(event, batch_state, error)",
+        "            if error is None:\n                self._withdraw(event, batch_state, error)",
+        (f"{OF_RECORDS}store_that_does_not_answer_exhausts_no_record",),
+    ),
+    Mutant(
+        "state of another project exhausts a record",
+        CONSUMER,
+        "if error.error_type == SensorOwnershipError.__name__:",
+        "if error is None:",
+        (f"{OF_RECORDS}state_of_another_project_exhausts_no_record",),
+    ),
+    Mutant(
+        "record is evaluated without enough time",
+        CONSUMER,
+        "(place and not self._has_time())",
+        "(place and self._max_attempts < 0)",
+        (f"{OF_RECORDS}records_for_which_there_is_no_time_are_delivered_again_and_the_first_is_evaluated",),
+    ),
+    Mutant(
+        "rest of a large batch is passed",
+        CONSUMER,
+        "*records[MOST_RECORDS:]]",
+        "*records[len(records):]]",
+        (f"{OF_RECORDS}large_batch_is_evaluated_in_parts",),
+    ),
+    Mutant(
+        "dead letter of a stopped sensor's record is deleted",
+        "operate/record_redrive.py",
+        'if answer.get("decision") not in _DONE:',
+        'if answer.get("decision") is None:',
+        ("tests/unit/test_stream_operations.py::test_dead_letter_of_a_record_goes_once_it_is_evaluated",),
     ),
     Mutant(
         "request with an invalid signature is evaluated",

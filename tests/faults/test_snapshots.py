@@ -32,24 +32,24 @@ def end_of(simulation: EngineSimulation) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("fault", [Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.PAUSE])
 def test_simulation_from_a_snapshot_ends_as_one_from_the_beginning(fault: Fault) -> None:
-    timeline, anew = Timeline(make), Timeline(make, resumes=False)
+    timeline, whole = Timeline(make), Timeline(make, resumes=False)
     numbers = [call.number for call in timeline.calls if call.step != "LAUNCH"][::25]
 
     ends = {number: end_of(timeline.with_faults({number: fault})) for number in numbers}
 
     assert len(ends) > 10
-    assert ends == {number: end_of(anew.with_faults({number: fault})) for number in numbers}
+    assert ends == {number: end_of(whole.with_faults({number: fault})) for number in numbers}
 
 
 def test_second_fault_is_injected_after_the_first_one() -> None:
-    timeline, anew = Timeline(make), Timeline(make, resumes=False)
+    timeline, whole = Timeline(make), Timeline(make, resumes=False)
     first = {100: Fault.KILL_AFTER}
     both = {**first, 200: Fault.ANSWER_LOST}
 
     after = timeline.later(first)
 
     assert [call.number for call, _ in after.simulation.faults.injected] == [100]
-    assert end_of(after.with_faults(both)) == end_of(anew.with_faults(both))
+    assert end_of(after.with_faults(both)) == end_of(whole.with_faults(both))
 
 
 def test_copies_of_a_snapshot_do_not_change_each_other_or_the_simulation() -> None:

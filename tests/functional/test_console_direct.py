@@ -35,7 +35,7 @@ def counting(context: Any) -> SensorResult | SkipReason:
     return SensorResult([RunRequest(str(number))], cursor=str(number))
 
 
-@s3_sensor(name="files", bucket="shop", prefix="in/", job_name="load")
+@s3_sensor(name="files", bucket=["shop", "depot"], prefix="in/", job_name="load")
 def files(context: Any, stored: Any) -> Iterator[RunRequest]:
     """A sensor's function that requests a run of each object."""
     del context
@@ -111,6 +111,15 @@ def test_a_preview_of_an_object_needs_its_key_alone(stack: MemoryStack, operator
     [request] = tick["requests"]
     assert AWKWARD in request["run_config"]
     assert stack.instance.runs() == ()
+
+
+@pytest.mark.parametrize(("given", "bucket"), [({}, "shop"), ({"bucket": "depot"}, "depot")])
+def test_a_preview_of_an_object_may_name_one_of_several_buckets(
+    operator: Client, given: dict[str, str], bucket: str
+) -> None:
+    tick = operator.post("/api/sensors/files/preview", {"object": {"key": "in/a", **given}}).json["tick"]
+
+    assert tick["requests"][0]["run_key"] == f"s3://{bucket}/in/a#preview"
 
 
 def test_a_preview_of_an_event_takes_it_as_eventbridge_brings_it(operator: Client) -> None:

@@ -43,6 +43,24 @@ def test_a_file_in_a_folder_is_an_object_with_a_run_and_the_chain_goes_on(
     assert len(made.runs("load")) == 1
 
 
+def test_a_sensor_of_several_buckets_has_a_folder_for_each(loop: Callable[..., Loop], tmp_path: Path) -> None:
+    made = loop()
+    template = made.root / "template.yaml"
+    several = """'["landing","archive"]'"""
+    template.write_text(
+        template.read_text().replace("TREADLE_S3_BUCKET: landing", f"TREADLE_S3_BUCKET: {several}")
+    )
+    folders = made.project.buckets.folders
+    eventually(lambda: "archive" in folders, lambda: f"{made.lines}")
+
+    (tmp_path / "inbox" / "a.csv").write_text("a,b\n")
+    (folders["archive"] / "b.csv").write_text("a,b\n")
+
+    eventually(lambda: len(made.runs("load", Status.SUCCESS)) == 2, lambda: f"{made.runs('load')}")
+    keys = {str(run.run_key).partition("#")[0] for run in made.runs("load")}
+    assert keys == {"s3://landing/a.csv", "s3://archive/b.csv"}
+
+
 def test_a_pool_of_the_template_lets_runs_wait_and_start_in_their_order(
     loop: Callable[..., Loop], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Test events that a developer sends to the sensors of `treadle dev`."""
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.support.console import ANN, TOKEN, Client
 from tests.support.dev_loop import Loop, started_loop
-from tests.support.dev_project import write_sensor
+from tests.support.dev_project import eventually, write_sensor
 from treadle import HmacSignature
 from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
@@ -16,6 +17,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.dev.operator import operator_parts
 from treadle.dev.sending import EventSender
 from treadle.dev.worker import LOCAL_SECRET
+from treadle.operate.redrive import RedriveAction
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -80,13 +82,43 @@ handler = evaluator(batches)
 """
 
 
+RECORDS = """
+from treadle import DefaultSensorStatus, RunRequest, evaluator, stream_sensor
+
+
+@stream_sensor("orders", job_name="load", max_attempts=2, default_status=DefaultSensorStatus.RUNNING)
+def records(context):
+    return RunRequest(run_config=context.record.json())
+
+
+handler = evaluator(records)
+"""
+
+
+def record(data: bytes, number: int = 1, stream: str = "orders") -> dict[str, object]:
+    """Return a record of a Kinesis stream as Lambda receives it."""
+    return {
+        "kinesis": {
+            "partitionKey": "k",
+            "sequenceNumber": str(number),
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": 1767000000.5,
+        },
+        "eventID": f"shardId-000000000000:{number}",
+        "eventName": "aws:kinesis:record",
+        "eventSource": "aws:kinesis",
+        "eventSourceARN": f"arn:aws:kinesis:us-east-1:123456789012:stream/{stream}",
+    }
+
+
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Loop]:
-    """A running `treadle dev`, with a sensor of an asset and one of deadlines besides the others."""
+    """A running `treadle dev`, with a sensor of an asset, of deadlines and of a stream besides the others."""
+    write_sensor(tmp_path / "demo", "records", RECORDS)
     write_sensor(tmp_path / "demo", "assets", ASSETS)
     write_sensor(tmp_path / "demo", "deadlines", DEADLINES)
     with started_loop(tmp_path) as made:
-        for name in ("assets", "deadlines"):
+        for name in ("assets", "deadlines", "records"):
             made.says(name, "loaded")
         yield made
 
@@ -161,6 +193,35 @@ def test_any_event_is_delivered_as_its_rule_would(send: Callable[..., Any], loop
     assert loop.ends("load", Status.SUCCESS).sensor == "files"
 
 
+def test_a_record_reaches_the_sensor_of_its_stream_alone(send: Callable[..., Any], loop: Loop) -> None:
+    assert send(event=record(b"{}", 1, "others")).status == 200
+    sample = {"Records": [record(b'{"order":17}', 2)]}
+
+    answer = send(event=sample)
+
+    assert answer.json == {"sent": "Sent Record of stream orders: shardId-000000000000:2."}
+    run = loop.ends("load", Status.SUCCESS)
+    assert (run.sensor, run.run_config) == ("records", '{"order":17}')
+    assert len(loop.runs("load")) == 1
+    assert loop.project.engine.dead_letters.count() == 0
+
+
+def test_a_record_at_which_the_function_fails_is_a_dead_letter_that_is_evaluated_again(
+    send: Callable[..., Any], loop: Loop
+) -> None:
+    engine = loop.project.engine
+    assert send(event=record(b"no JSON")).status == 200
+    loop.says("records", "is not JSON")
+    engine.queues["records"].redeliver()  # type: ignore[attr-defined]
+    eventually(lambda: engine.dead_letters.count() == 1, lambda: f"no dead letter: {loop.lines}")
+    parts = operator_parts(engine, "demo", loop.project.buckets)
+
+    [done] = parts.redriver.redrive()
+
+    assert (done.origin, done.action) == ("sensor records", RedriveAction.FAILED)
+    assert "is not JSON" in done.reason
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [
@@ -169,6 +230,8 @@ def test_any_event_is_delivered_as_its_rule_would(send: Callable[..., Any], loop
         ({"run": {"job": "unknown", "status": "SUCCESS"}}, "There is no job 'unknown'"),
         ({"deadline": {"sensor": "unknown", "at": "2026-11-30T06:00:00Z"}}, "There is no sensor 'unknown'"),
         ({"event": {"source": "aws.s3"}}, "Unknown event type aws.s3"),
+        ({"event": {"Records": [{"eventSourceARN": "arn"}]}}, "has a missing or malformed field"),
+        ({"event": {"Records": ["eventSourceARN"]}}, "Unknown event type"),
     ],
     ids=lambda each: each if isinstance(each, str) else next(iter(each)),
 )

@@ -154,7 +154,7 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
     summary, interval = definition.description or "", definition.minimum_interval_seconds
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if isinstance(definition, S3SensorDefinition):
-        settings["TREADLE_S3_BUCKET"] = definition.selection.bucket
+        settings["TREADLE_S3_BUCKET"] = json.dumps(definition.selection.buckets)
     return DeployedSensor(
         definition.name, definition.kind, summary, definition.job_names, running, interval, settings=settings
     )

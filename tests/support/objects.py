@@ -62,7 +62,13 @@ class InMemoryLister:
         """Yield the objects under the prefix whose key sorts after the given one."""
         self.listing_starts.append(after)
         found = sorted(
-            (o for o in self.objects if o.key.startswith(selection.prefix) and o.key > after),
+            (
+                o
+                for o in self.objects
+                if o.bucket in selection.buckets
+                and o.key.startswith(selection.listed_prefix)
+                and o.key > after
+            ),
             key=lambda stored: stored.key,
         )
         starts = range(0, len(found), self.page_size) or range(1)
@@ -76,7 +82,8 @@ class InMemoryLister:
         """Yield the objects directly in a directory, under the prefix."""
         self.listed_directories.append(directory)
         for stored in sorted(self.objects, key=lambda each: each.key):
-            if directory_of(stored.key) == directory and stored.key.startswith(selection.prefix):
+            is_within = stored.bucket in selection.buckets and stored.key.startswith(selection.listed_prefix)
+            if is_within and directory_of(stored.key) == directory:
                 yield stored
 
     def find(self, bucket: str, key: str) -> S3Object | None:

@@ -15,6 +15,7 @@ from treadle.cli.fragments import DEFAULT_BUS, NewJob, NewSensor
 from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import add_blocks, load
+from treadle.definitions.objects import each_of
 from treadle.operate.limits import (
     ACCOUNT,
     REGION,
@@ -38,13 +39,16 @@ def sensor(kind: str, number: int = 0) -> NewSensor:
     name = f"late_orders_{number:02}"
     jobs = {"all-succeeded": ("load", "clean"), "deadline": ("load",), "run-status": ("load", "clean")}
     assets = {"asset": ("shop/orders",), "multi-asset": ("shop/orders", "prices")}
-    objects = ("my-orders", "incoming/", ".csv") if kind == "s3" else ("", "", "")
+    objects: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = (
+        (("my-orders",), ("incoming/",), (".csv",)) if kind == "s3" else ((), (), ())
+    )
     return NewSensor(
         *(name, f"load_{number}", 300, None, kind, jobs.get(kind, ()), kind == "schedule"),
         *(assets.get(kind, ()), *objects, kind == "s3"),
         pattern={"source": ["shop.orders"], "detail-type": ["Order Placed"]} if kind == "event" else {},
         bus="shop" if kind == "event" else DEFAULT_BUS,
         queue="orders" if kind == "queue" else "",
+        stream="orders" if kind == "stream" else "",
         secret="shop/github" if kind == "webhook" else "",
     )
 
@@ -57,7 +61,11 @@ LONGEST = [
     (
         "event",
         NewSensor(
-            "n" * 36, "j" * 40, 86_400, *(None, "s3", (), True, ()), *("b" * 63, "p" * 90, "." + "s" * 20)
+            "n" * 36,
+            "j" * 40,
+            86_400,
+            *(None, "s3", (), True, ()),
+            *(("b" * 63,), ("p" * 90,), ("." + "s" * 20,)),
         ),
     ),
     ("event", NewSensor("n" * 36, "j" * 40, 60, None, "event", pattern={"detail": {"a": ["x" * 2_000]}})),
@@ -324,7 +332,14 @@ def test_rule_of_a_bucket_has_a_wildcard_only_on_request(
 ) -> None:
     """An account has 30 rules with one; what a rule lets through too much, the sensor drops."""
     new = NewSensor(
-        "many", "load", 300, made="s3", bucket="b-1", key_prefix=prefix, key_suffix=suffix, wildcard=wildcard
+        "many",
+        "load",
+        300,
+        made="s3",
+        buckets=("b-1",),
+        key_prefixes=(prefix,) if prefix else (),
+        key_suffixes=(suffix,) if suffix else (),
+        wildcard=wildcard,
     )
     found = added([new])
     detail = found.of_type("AWS::Events::Rule")["ManyRule"]["EventPattern"]["detail"]
@@ -334,6 +349,74 @@ def test_rule_of_a_bucket_has_a_wildcard_only_on_request(
     assert detail.get("object", {}).get("key") == keys
     assert variables.get("TREADLE_S3_PREFIX", "") == prefix
     assert variables.get("TREADLE_S3_SUFFIX", "") == suffix
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "suffixes", "wildcard", "keys"),
+    [
+        (("in/", "out/"), (), False, [{"prefix": "in/"}, {"prefix": "out/"}]),
+        ((), (".csv", ".gz"), False, [{"suffix": ".csv"}, {"suffix": ".gz"}]),
+        (("in/", "in/deep/"), (".csv",), False, [{"prefix": "in/"}]),
+        (("in/", "out/"), (".csv",), True, [{"wildcard": "in/*.csv"}, {"wildcard": "out/*.csv"}]),
+    ],
+)
+def test_rule_of_several_buckets_passes_the_objects_of_each(
+    prefixes: tuple[str, ...], suffixes: tuple[str, ...], *, wildcard: bool, keys: list[dict[str, str]]
+) -> None:
+    new = NewSensor(
+        *("many", "load", 300),
+        made="s3",
+        buckets=("b-1", "b-2"),
+        key_prefixes=prefixes,
+        key_suffixes=suffixes,
+        wildcard=wildcard,
+    )
+    found = added([new])
+    function = found.functions()["many"]
+    settings = {
+        name: each_of(value) for name, value in function["Environment"]["Variables"].items() if "_S3_" in name
+    }
+    statements = function["Policies"][1]["Statement"]
+    listed = sorted({each["prefix"] for each in keys if "prefix" in each} or set(prefixes))
+
+    detail = found.of_type("AWS::Events::Rule")["ManyRule"]["EventPattern"]["detail"]
+    assert detail == {"bucket": {"name": ["b-1", "b-2"]}, "object": {"key": keys}}
+    assert settings["TREADLE_S3_BUCKET"] == ("b-1", "b-2")
+    assert settings.get("TREADLE_S3_PREFIX", ()) == tuple(listed)
+    assert settings.get("TREADLE_S3_SUFFIX", ()) == suffixes
+    assert all(len(each["Resource"]) == 2 for each in statements)
+    if listed:
+        prefix = statements[0]["Condition"]["StringLike"]["s3:prefix"]
+        assert ([prefix] if isinstance(prefix, str) else prefix) == [f"{each}*" for each in listed]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix", "wildcard", "key", "listed"),
+    [
+        ("{day:%Y%m%d}/{n}", "", False, None, ""),
+        ("in/{day:%Y%m%d}_{n}.csv", "", False, {"prefix": "in/"}, "in/"),
+        ("in/{n}.csv", "in/eu", False, {"prefix": "in/eu"}, "in/eu"),
+        ("{n}.csv", "", False, {"suffix": ".csv"}, ""),
+        ("in/{day:%Y%m%d}{n}.csv", "", True, {"wildcard": "in/*.csv"}, "in/"),
+        ("{region}/{day:%Y%m%d}.csv", "", True, {"wildcard": "*/*.csv"}, ""),
+    ],
+)
+def test_rule_of_a_pattern_leaves_out_what_its_language_can_say(
+    pattern: str, prefix: str, *, wildcard: bool, key: dict[str, str] | None, listed: str
+) -> None:
+    new = NewSensor(
+        *("many", "load", 300),
+        made="s3",
+        buckets=("b-1",),
+        key_prefixes=(prefix,) if prefix else (),
+        wildcard=wildcard,
+        key_pattern=pattern,
+    )
+    found = added([new])
+    rule = found.of_type("AWS::Events::Rule")["ManyRule"]["EventPattern"]
+
+    assert rule["detail"].get("object", {}).get("key") == (None if key is None else [key])
+    assert found.functions()["many"]["Environment"]["Variables"].get("TREADLE_S3_PREFIX", "") == listed
 
 
 @pytest.mark.parametrize(("interval", "has_queue"), [(15, True), (59, True), (60, False), (3600, False)])

@@ -14,6 +14,7 @@ from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, StoreThrottledError
 from treadle.definitions.event_sensor import EventSensorDefinition
 from treadle.definitions.item_batches import Batch, item_facts
+from treadle.definitions.objects import S3Group, S3Object
 from treadle.definitions.results import RunRequest
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -311,6 +312,17 @@ def test_content_is_read_as_it_was_written() -> None:
     )
 
     assert unpacked(packed(event)) == event
+
+
+def test_object_keeps_its_names_its_times_and_its_group() -> None:
+    time = from_millis(1_795_370_400_123)
+    group = S3Group("in/eu/", 2, is_complete=True, missing=("c",), key="#2")
+    stored = S3Object("b", "in/eu/a", "e", "null", 1, time, {"region": "eu"}, {"day": time}, group)
+
+    found = unpacked(packed(stored))
+
+    assert found == stored
+    assert (found.names, found.times, found.group) == (stored.names, stored.times, stored.group)
 
 
 @pytest.mark.parametrize(

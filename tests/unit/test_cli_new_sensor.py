@@ -12,7 +12,12 @@ import treadle
 from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
-from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
+from treadle.adapters.events import (
+    parse_any_event,
+    parse_message_record,
+    parse_sensor_event,
+    parse_stream_record,
+)
 from treadle.cli.fragments import VERIFICATIONS
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import jobs, load
@@ -626,6 +631,83 @@ def test_sample_message_is_one_of_the_sensors_queue(project: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        (("--kind", "stream"), "--stream is '', and must be the name of a Kinesis stream"),
+        (("--kind", "stream", "--stream", "a b"), "and must be the name of a Kinesis stream"),
+        (("--kind", "stream", "--stream", "${A}"), "and must be the name of a Kinesis stream"),
+        (
+            ("--kind", "stream", "--stream", "arn:aws:sqs:us-east-1:123456789012:orders"),
+            "and must be the name",
+        ),
+        (("--kind", "stream", "--stream", "arn:aws:dynamodb:us-east-1:123456789012:table/orders"), "must be"),
+        (("--stream", "orders"), "--stream is for a sensor of kind stream"),
+    ],
+)
+def test_stream_that_cannot_work_is_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "streamed_orders", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before
+
+
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-22T18:00:00.000"
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "arn"),
+    [
+        (
+            "orders",
+            "Kinesis",
+            {"Fn::Sub": "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/orders"},
+        ),
+        (TABLE, "DynamoDB", TABLE),
+    ],
+)
+def test_sensor_of_a_stream_reads_it_and_no_other(project: Path, stream: str, kind: str, arn: object) -> None:
+    done = run("new", "sensor", "streamed", "--kind", "stream", "--stream", stream, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    resources = load((project / "template.yaml").read_text())["Resources"]
+    function = resources["Streamed"]["Properties"]
+    service = kind.lower()
+    reads = [f"{service}:GetRecords", f"{service}:GetShardIterator"]
+    assert function["Policies"][1] == {"Statement": [{"Effect": "Deny", "Action": reads, "NotResource": arn}]}
+    assert function["Environment"]["Variables"]["TREADLE_STREAM_ARN"] == arn
+    event = function["Events"]["Records"]
+    assert event == {
+        "Type": kind,
+        "Properties": {
+            "Stream": arn,
+            "Enabled": False,
+            "StartingPosition": "TRIM_HORIZON",
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "MaximumRecordAgeInSeconds": 82_800,
+            "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}},
+        },
+    }
+    assert "StreamedQueue" not in resources
+    alarm = resources["StreamedAge"]["Properties"]
+    assert (alarm["MetricName"], alarm["Dimensions"][0]["Value"]) == ("IteratorAge", {"Ref": "Streamed"})
+
+
+@pytest.mark.parametrize(("stream", "change"), [("orders", ""), (TABLE, "INSERT")])
+def test_sample_record_is_one_of_the_sensors_stream(project: Path, stream: str, change: str) -> None:
+    run("new", "sensor", "streamed", "--kind", "stream", "--stream", stream, "--root", project)
+
+    [record] = json.loads((project / "events/streamed-record.json").read_text())["Records"]
+    found = parse_stream_record(record)
+    assert (found.stream, found.change) == ("orders", change)
+    assert found.new == {"id": 17, "state": "placed"} if change else found.json() == {"order": 17}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
         (("--kind", "webhook"), "--secret is '', and must be the name of a secret"),
         (("--kind", "webhook", "--secret", "a b"), "and must be the name of a secret"),
         (("--kind", "webhook", "--secret", "a#"), "and must be the name of a secret"),
@@ -689,3 +771,42 @@ def test_sample_request_can_be_previewed_whatever_its_sender(project: Path, send
     request = http_request(sample)
     assert getattr(treadle, VERIFICATIONS[sender])().identities(request).key
     assert json.loads(request.body)["id"] == "evt_17"
+
+
+S3 = ("--kind", "s3", "--bucket", "landing")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--kind", "s3"), "--bucket is '', and must be the name of a bucket"),
+        ((*S3, "--bucket", "A"), "--bucket is 'A', and must be the name of a bucket"),
+        ((*S3, "--prefix", "in/", "--prefix", "*"), "--prefix is '*', and must be up to 512 characters"),
+        ((*S3, "--suffix", "'"), '--suffix is "\'", and must be up to 64 characters'),
+        (
+            (*S3, "--wildcard", "--prefix", "in/"),
+            "--wildcard needs --key-pattern, or both --prefix and --suffix",
+        ),
+        ((*S3, "--key-pattern", "{a}*"), "--key-pattern is '{a}*', and must be up to 80 characters"),
+        ((*S3, "--key-pattern", f"{{{'a' * 79}}}"), "Write a longer one into the sensor's code"),
+        ((*S3, "--key-pattern", "{a}{b}"), "nothing separates 'a' from 'b'"),
+        (
+            (*S3, "--key-pattern", "in/{a}", "--prefix", "out/"),
+            "no key that matches in/{a} has the prefix 'out/'",
+        ),
+        (
+            ("--key-pattern", "{a}"),
+            "--key-pattern is for a sensor of kind s3, and this one is of kind schedule",
+        ),
+    ],
+)
+def test_objects_that_cannot_be_watched_are_refused_and_nothing_is_written(
+    project: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "shop_files", *options, "--root", project)
+
+    assert done.exit_code != 0
+    assert problem in " ".join(done.output.split())
+    assert contents(project) == before

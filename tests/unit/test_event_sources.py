@@ -1,4 +1,4 @@
-"""Operators' start, stop and reset of a queue sensor switch the delivery of its queue's messages."""
+"""Operators' start, stop and reset of a queue or stream sensor switch the delivery to it."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,7 +7,7 @@ from botocore.stub import Stubber
 
 from tests.unit.test_stack_health import stack
 from treadle.adapters import clients
-from treadle.adapters.event_sources import QueueMappings
+from treadle.adapters.event_sources import EventSourceMappings
 from treadle.definitions.errors import DeploymentError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.model.deployment import DeployedSensor
@@ -65,8 +65,8 @@ def test_status_is_set_before_the_mapping_is_switched() -> None:
     assert store.get("queued").status is InstigatorStatus.STOPPED
 
 
-def mappings(sensor: DeployedSensor = SENSOR) -> QueueMappings:
-    return QueueMappings(stack(), InMemoryDeployment([sensor]))
+def mappings(sensor: DeployedSensor = SENSOR) -> EventSourceMappings:
+    return EventSourceMappings(stack(), InMemoryDeployment([sensor]))
 
 
 @pytest.mark.parametrize("is_on", [True, False])
@@ -81,6 +81,26 @@ def test_mapping_of_the_queue_is_switched(is_on: bool) -> None:
         lambdas.add_response("update_event_source_mapping", {}, {"UUID": MAPPING, "Enabled": is_on})
 
         mappings().switch("queued", is_on=is_on)
+
+        lambdas.assert_no_pending_responses()
+
+
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
+
+
+def test_mapping_of_the_stream_is_switched() -> None:
+    streamed = replace(SENSOR, kind="stream", queue=None, settings={"TREADLE_STREAM_ARN": STREAM})
+    clients.forget()
+    with Stubber(clients.client("lambda")) as lambdas:
+        lambdas.add_response(
+            "list_event_source_mappings",
+            {"EventSourceMappings": [{"UUID": MAPPING}]},
+            {"FunctionName": "shop-Queued", "EventSourceArn": STREAM},
+        )
+        lambdas.add_client_error("update_event_source_mapping", "AccessDeniedException")
+
+        with pytest.raises(DeploymentError, match=r"so sensor queued leaves each record in the stream"):
+            mappings(streamed).switch("queued", is_on=False)
 
         lambdas.assert_no_pending_responses()
 

@@ -66,6 +66,19 @@ def test_object_is_rehearsed_with_key_size_and_the_tag_in_its_run_key(tmp_path: 
     assert kinds(changed) == ["changed", "changed"]
 
 
+def test_names_in_a_key_are_rehearsed_although_the_version_is_not_known(tmp_path: Path) -> None:
+    code = FILES.replace('suffix=".csv"', 'pattern="{name}.csv"').replace(
+        "stored.size}", "stored.names['name']}"
+    )
+    with_objects(code, tmp_path)
+    unchanged = rehearsed(tmp_path)
+    write_project(tmp_path, code.replace("stored.names['name']", "stored.names['name'] + '!'"))
+
+    changed = rehearsed(tmp_path)
+
+    assert (unchanged["requests"], kinds(unchanged), kinds(changed)) == ({"same": 1}, [], ["changed"])
+
+
 def test_sweep_cannot_be_rehearsed(tmp_path: Path) -> None:
     instance = with_objects(FILES, tmp_path)
     instance.put_object("other", "x")

@@ -56,6 +56,38 @@ def test_groups_count_when_they_are_complete() -> None:
     assert counted.run_key == "s3://landing-zone/deliveries/1/#3 files"
 
 
+def test_files_of_both_shops_get_runs() -> None:
+    instance = TreadleInstance([block_with("shop_files").shop_files])
+
+    for bucket in ("shop-eu", "shop-us", "shop-asia"):
+        for key in ("orders/1.csv", "returns/1.csv.gz", "prices/1.csv", "orders/1.txt"):
+            instance.put_object(bucket, key)
+
+    assert len(instance.runs()) == 4
+
+
+def test_pattern_gives_the_partition_of_the_key() -> None:
+    instance = TreadleInstance([block_with("daily_orders").daily_orders])
+
+    for key in ("eu/orders_20261120.csv", "eu/orders_20261131.csv", "eu/orders.csv"):
+        instance.put_object("landing-zone", key)
+
+    [run] = instance.runs()
+    assert (run.tags["region"], run.tags["dagster/partition"]) == ("eu", "2026-11-20")
+
+
+def test_whole_days_are_loaded_and_days_that_lack_a_table_are_reported() -> None:
+    instance = TreadleInstance([block_with("whole_days").whole_days])
+    for key in ("20261120/items", "20261120/orders", "20261121/items", "20261121/other"):
+        instance.put_object("landing-zone", f"shop/{key}.csv")
+    instance.clock.advance(3 * 86_400)
+    instance.tick("whole_days")
+
+    loaded, reported = instance.runs()
+    assert (loaded.job, loaded.tags["dagster/partition"]) == ("load", "2026-11-20")
+    assert (reported.job, reported.tags["missing"]) == ("report_missing", "orders")
+
+
 def test_listing_by_yourself_gives_each_content_one_run() -> None:
     instance = TreadleInstance([block_with("listed_objects").listed_objects])
     objects = instance.objects

@@ -9,6 +9,7 @@ from treadle.definitions.objects import ObjectIdentity
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3 import FileCount, Marker, S3Selection, StartFrom, s3_sensor
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
+from treadle.integrations.s3.patterns import KeyPattern
 from treadle.integrations.s3.sweep import SweepCursor
 from treadle.model.deployment import DeployedSensor
 from treadle.model.objects import ObjectInspection
@@ -91,6 +92,25 @@ def test_key_outside_the_selection_is_not_watched_and_not_checked(
     assert seen(objects, key=key, bucket=bucket) == ObjectInspection(
         "s3://landing/in/*.csv", is_watched=False
     )
+
+
+def test_key_that_does_not_match_the_pattern_is_not_watched(objects: InMemoryObjects) -> None:
+    selection = replace(SELECTION, pattern=KeyPattern("in/{day:%Y%m%d}.csv"))
+    watched = "s3://landing/in/*.csv matching in/{day:%Y%m%d}.csv"
+
+    assert seen(objects, selection=selection) == ObjectInspection(watched, is_watched=False)
+    assert seen(objects, selection=selection, key="in/20261122.csv").is_watched
+
+
+def test_marker_of_a_folder_is_not_watched(objects: InMemoryObjects) -> None:
+    selection = replace(SELECTION, suffix="")
+    objects.put("landing", "in/", b"")
+    objects.put("landing", "in/full/", b"1")
+
+    assert seen(objects, selection=selection, key="in/") == ObjectInspection(
+        "s3://landing/in/* without the empty objects that mark folders", is_watched=False
+    )
+    assert seen(objects, selection=selection, key="in/full/").is_watched
 
 
 def test_sensor_that_watches_no_bucket_makes_nothing_of_it(objects: InMemoryObjects) -> None:

@@ -14,8 +14,12 @@ from tests.support.objects import BUCKET
 from treadle.adapters import clients
 from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import ObjectIdentity
+from treadle.integrations.s3.groups import FileCount
 from treadle.integrations.s3.lister import Page, S3Lister
+from treadle.integrations.s3.listings import pages
+from treadle.integrations.s3.patterns import KeyPattern
 from treadle.integrations.s3.selection import S3Selection
+from treadle.integrations.s3.settling import check_group
 
 KEYS = S3Selection(BUCKET, "in/")
 VERSIONS = S3Selection(BUCKET, "in/", identity=ObjectIdentity.VERSION)
@@ -64,6 +68,54 @@ def test_object_is_found_by_its_whole_key_only() -> None:
     assert S3Lister().find(BUCKET, "in/c") is None
     found = S3Lister().find(BUCKET, "in/ab")
     assert (found and found.key, found and found.etag) == ("in/ab", "9dd4e461268c8034f5c8564e155c67a6")
+
+
+def test_several_buckets_and_prefixes_are_one_listing_that_continues_at_any_of_its_places() -> None:
+    boto3.client("s3").create_bucket(Bucket="another")
+    for bucket in (BUCKET, "another", "another"):
+        for key in ("in/a", "in/b", "in/c", "on/a", "out/a", "out/b"):
+            boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    selection = S3Selection((BUCKET, "another"), ("out/", "in/"))
+
+    found = [part.page for part in pages(selection, S3Lister(), "")]
+
+    keys = ["in/a", "in/b", "in/c", "out/a", "out/b"]
+    everything = [(bucket, key) for bucket in (BUCKET, "another") for key in keys]
+    assert [(stored.bucket, stored.key) for page in found for stored in page.objects] == everything
+    for number, page in enumerate(found[:-1], start=1):
+        rest = [part.page.objects for part in pages(selection, S3Lister(), page.position)]
+        assert rest == [each.objects for each in found[number:]]
+
+
+def test_bucket_that_is_missing_is_passed_over_if_there_are_others() -> None:
+    put("in/a")
+
+    missing, listed_too = pages(S3Selection(("missing", BUCKET)), S3Lister(), "")
+
+    assert missing.failure.startswith("Bucket missing cannot be listed: ")
+    assert (missing.bucket, missing.page.objects) == ("missing", ())
+    assert [stored.key for stored in listed_too.page.objects] == ["in/a"]
+    with pytest.raises(BucketError, match="Bucket missing cannot be listed"):
+        list(pages(S3Selection("missing"), S3Lister(), ""))
+
+
+def test_listing_for_a_pattern_is_limited_to_how_it_begins() -> None:
+    put("in/2025/a", "in/2026/a", "in/2026/b", "in/x")
+    selection = S3Selection(BUCKET, "in/", pattern=KeyPattern("in/2026/{name}"))
+
+    found = [stored.key for page in listed(selection) for stored in page.objects]
+
+    assert found == ["in/2026/a", "in/2026/b"]
+
+
+def test_group_by_names_is_listed_by_what_its_keys_begin_with() -> None:
+    put("in/20261121/a", "in/20261122/eu/a", "in/20261122/us/a", "in/20261122/us/b", "in/20261123/a")
+    counts = FileCount(4, by="day")
+    selection = S3Selection(BUCKET, pattern=KeyPattern("in/{day:%Y%m%d}/{region}/{n}"), complete_when=counts)
+
+    group = check_group(BUCKET, "in/20261122/", selection, S3Lister())
+
+    assert (group.count, group.lacks(counts)) == (3, "holds 3 of 4 files")
 
 
 LONG_KEY = "in/" + "ü" * 510 + "x"

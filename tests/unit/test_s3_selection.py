@@ -133,9 +133,9 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"bucket": None}, "bucket must be a string, not None"),
-        ({"prefix": 5}, "prefix must be a string, not 5"),
-        ({"suffix": None}, "suffix must be a string, not None"),
+        ({"bucket": None}, "bucket must be a string or a list of strings, not None"),
+        ({"prefix": 5}, "prefix must be a string or a list of strings, not 5"),
+        ({"suffix": None}, "suffix must be a string or a list of strings, not None"),
         ({"identity": "etags"}, "identity is 'etags': use key, etag or version"),
         ({"identity": 5}, "identity is 5: use key, etag or version"),
         ({"settle_seconds": "300"}, "settle_seconds must be a whole number of seconds, not '300'"),
@@ -144,7 +144,7 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
         ({"settle_seconds": 60, "identity": "version"}, "a version never changes"),
         (
             {"complete_when": "_SUCCESS"},
-            "complete_when must be a Marker, a FileCount or None, not '_SUCCESS'",
+            "complete_when must be a Marker, a FileCount, a FileNames or None, not '_SUCCESS'",
         ),
         ({"complete_when": Marker("_SUCCESS"), "suffix": ".csv"}, "leave the suffix empty, not '.csv'"),
         ({"minimum_interval_seconds": "300"}, "minimum_interval_seconds must be a whole number, not '300'"),

@@ -1,12 +1,14 @@
 """Settling: an object waits until it has been unchanged for long enough."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.engine import JOB
-from treadle import DagsterInvalidDefinitionError, ObjectIdentity, RunRequest, s3_sensor
+from treadle import DagsterInvalidDefinitionError, FileCount, ObjectIdentity, RunRequest, s3_sensor
 from treadle.definitions.errors import SettingsError
 from treadle.engine.outcomes import Decision
-from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
+from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom, sweep_memory
 from treadle.integrations.s3.selection import MAX_SETTLE_SECONDS
 from treadle.integrations.s3.sweep import FULL_ROUND_MS
 from treadle.testing import TreadleInstance
@@ -55,6 +57,105 @@ def test_event_of_a_fresh_object_waits_with_nothing_committed(instance: TreadleI
     assert (outcome.decision, outcome.wait_seconds) == (Decision.DELAYED, SETTLE)
     assert outcome.reason == "s3://watched/a must be unchanged for 60 s; checked again in 60 s."
     assert (instance.ticks("watch"), instance.runs()) == ([], ())
+
+
+def changing() -> TreadleInstance:
+    @s3_sensor(
+        BUCKET,
+        job_name=JOB,
+        settle_seconds=SETTLE,
+        settle_longest_seconds=300,
+        minimum_interval_seconds=30,
+        start_from="beginning",
+    )
+    def watch() -> RunRequest:
+        return RunRequest()
+
+    return TreadleInstance([watch])
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_object_that_keeps_changing_counts_after_the_longest_wait_and_again_as_long_after(parts: int) -> None:
+    """Every half minute, as the sensor ticks, for twelve minutes, and then no more."""
+    instance = changing()
+    started = list[int]()
+
+    for number in range(24):
+        instance.objects.put(BUCKET, "a", f"{number}".encode(), parts=parts)
+        instance.tick("watch")
+        started.append(len(instance.runs()))
+    for _ in range(4):
+        instance.tick("watch")
+
+    assert [started.index(count) for count in (1, 2)] == [10, 21]
+    assert len(instance.runs()) == 3
+    assert run_keys(instance)[-1] == present_key(instance, "a")
+
+
+def test_object_that_settles_in_between_waits_as_long_again() -> None:
+    instance = changing()
+
+    for body in (b"1", b"2", b"3"):
+        instance.objects.put(BUCKET, "a", body)
+        for _ in range(4):
+            instance.tick("watch")
+            instance.clock.advance(45)
+
+    assert len(instance.runs()) == 3
+    assert len(set(run_keys(instance))) == 3
+
+
+def test_objects_that_do_not_fit_into_the_memory_wait_until_they_settle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep_memory, "MOST_WAITING", 1)
+    instance = changing()
+    for key in ("a", "b"):
+        instance.objects.put(BUCKET, key, b"1")
+
+    outcome = instance.tick("watch").outcome
+
+    assert ("ObjectsNotRemembered", 1, "Count") in outcome.measures
+    assert "1 objects could not be remembered" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"settle_longest_seconds": 60},
+            "settle_longest_seconds is 60, so settle_seconds must be 1 to 59, not 0",
+        ),
+        (
+            {"settle_seconds": 60, "settle_longest_seconds": 60},
+            "settle_longest_seconds is 60, so settle_seconds must be 1 to 59, not 60",
+        ),
+        ({"settle_longest_seconds": -1}, "settle_longest_seconds must be 0 to 604800, not -1"),
+        ({"settle_longest_seconds": 604_801}, "settle_longest_seconds must be 0 to 604800, not 604801"),
+        (
+            {"settle_longest_seconds": 1.5},
+            "settle_longest_seconds must be a whole number of seconds, not 1.5",
+        ),
+        (
+            {"settle_seconds": 60, "settle_longest_seconds": 90, "complete_when": FileCount(2)},
+            "settle_longest_seconds is for objects that count by themselves or by a marker: leave it out",
+        ),
+    ],
+)
+def test_longest_wait_that_cannot_work_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError) as refused:
+        s3_sensor(BUCKET, job_name=JOB, **options)
+
+    assert problem in str(refused.value)
+
+
+def test_deployment_may_not_settle_longer_than_the_longest_wait() -> None:
+    selection = S3Selection(BUCKET, settle_seconds=60, settle_longest_seconds=300)
+
+    assert selection.configured({"TREADLE_S3_SETTLE_SECONDS": "299"}).settle_seconds == 299
+    with pytest.raises(SettingsError, match="so settle_seconds must be 1 to 299, not 300"):
+        selection.configured({"TREADLE_S3_SETTLE_SECONDS": "300"})
+    assert S3Selection.of_description(selection.described()) == selection
 
 
 def test_without_settling_nothing_waits_and_nothing_is_checked() -> None:

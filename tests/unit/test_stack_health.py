@@ -15,7 +15,7 @@ from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.needs import Need, _Arns, _of_sensor, needs
 from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
 from treadle.adapters.health.probes import Probe, Vital, run_probes
-from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, bucket_of, clock_ahead
+from treadle.adapters.health.stack_health import StackHealth, _consumed_queue, buckets_of, clock_ahead
 from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
@@ -675,6 +675,25 @@ def test_glue_job_that_is_given_by_its_name_is_queried_too() -> None:
     assert ("reconcile", "glue:GetJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
 
 
+def test_sensor_of_several_buckets_must_be_able_to_list_each_prefix_of_each() -> None:
+    settings = {"TREADLE_S3_BUCKET": '["a","b"]', "TREADLE_S3_PREFIX": '["in/","out/"]'}
+    sensor = replace(SENSOR, role=ROLE, settings={**SENSOR.settings, **settings})
+
+    queues = {
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}")
+        for name in ("DeadLetter", "Dispatch", "Launch", "Record")
+    }
+    roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
+
+    listed = [
+        (each.resource, *each.context["s3:prefix"])
+        for each in needs(stack(**queues, **roles), [sensor], [])
+        if each.actions == ("s3:ListBucket",)
+    ]
+
+    assert listed == [(f"arn:aws:s3:::{bucket}", prefix) for bucket in "ab" for prefix in ("in/", "out/")]
+
+
 def test_sensor_that_cannot_be_read_is_not_said_to_lack_permissions() -> None:
     """Its role is not known; simulating another one's, or none's, would report denials that are none."""
     queues = {
@@ -750,9 +769,10 @@ def test_clock_is_compared_with_the_time_that_aws_names(
 
 
 @pytest.mark.parametrize(
-    ("sensor", "bucket"),
+    ("sensor", "buckets"),
     [
-        (SENSOR, "landing"),
+        (SENSOR, ("landing",)),
+        (replace(SENSOR, settings={"TREADLE_S3_BUCKET": '["landing", "archive"]'}), ("landing", "archive")),
         (
             DeployedSensor(
                 "s",
@@ -762,15 +782,15 @@ def test_clock_is_compared_with_the_time_that_aws_names(
                 DefaultSensorStatus.RUNNING,
                 subscription=Subscription(buckets=("watched",)),
             ),
-            "watched",
+            ("watched",),
         ),
-        (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ""),
+        (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ()),
     ],
 )
-def test_bucket_is_what_the_function_or_else_the_rule_is_reported(
-    sensor: DeployedSensor, bucket: str
+def test_buckets_are_what_the_function_or_else_the_rule_reports(
+    sensor: DeployedSensor, buckets: tuple[str, ...]
 ) -> None:
-    assert bucket_of(sensor) == bucket
+    assert buckets_of(sensor) == buckets
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from tools.project import ROOT
 from tools.verify import __main__ as command
 from tools.verify.account import Account
-from tools.verify.checks import ALL, alarms, deployment, events, functions, identity
+from tools.verify.checks import ALL, alarms, deployment, events, functions, identity, streams
 from tools.verify.model import FAILED, INTERRUPTED, SUCCESS, Check, Verdict
 from tools.verify.templates import Part
 
@@ -149,6 +149,8 @@ def test_checks_that_the_local_cloud_cannot_show_come_to_a_verdict_of_their_own(
     monkeypatch.setattr(alarms, "WATCHED_SECONDS", 2)
     monkeypatch.setattr(events, "CHANGE_SECONDS", 2)
     monkeypatch.setattr(functions, "QUIET_SECONDS", 5)
+    monkeypatch.setattr(streams, "QUIET_SECONDS", 2)
+    monkeypatch.setattr(streams, "STREAM_SECONDS", 20)
     monkeypatch.setattr(functions, "LOOP_SECONDS", 20)
     forced = [dataclasses.replace(check, not_local="") for check in ALL if check.not_local]
     before = inventory()

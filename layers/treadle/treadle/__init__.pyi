@@ -47,6 +47,7 @@ from treadle.definitions.multi_asset_contexts import (
 from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition as MultiAssetSensorDefinition
 from treadle.definitions.multi_asset_sensor import multi_asset_sensor as multi_asset_sensor
 from treadle.definitions.objects import ObjectIdentity as ObjectIdentity
+from treadle.definitions.objects import S3Group as S3Group
 from treadle.definitions.objects import S3Object as S3Object
 from treadle.definitions.queue_message import QueueMessage as QueueMessage
 from treadle.definitions.queue_sensor import QueueSensorContext as QueueSensorContext
@@ -92,6 +93,11 @@ from treadle.definitions.status import DefaultSensorStatus as DefaultSensorStatu
 from treadle.definitions.status import InstigatorStatus as InstigatorStatus
 from treadle.definitions.status import SensorType as SensorType
 from treadle.definitions.status import TickStatus as TickStatus
+from treadle.definitions.stream_record import StreamRecord as StreamRecord
+from treadle.definitions.stream_sensor import StreamSensorContext as StreamSensorContext
+from treadle.definitions.stream_sensor import StreamSensorDefinition as StreamSensorDefinition
+from treadle.definitions.stream_sensor import build_stream_sensor_context as build_stream_sensor_context
+from treadle.definitions.stream_sensor import stream_sensor as stream_sensor
 from treadle.definitions.webhook_request import WebhookRequest as WebhookRequest
 from treadle.definitions.webhook_sensor import WebhookSensorContext as WebhookSensorContext
 from treadle.definitions.webhook_sensor import WebhookSensorDefinition as WebhookSensorDefinition
@@ -124,6 +130,7 @@ from treadle.integrations.reporting import report_asset_materialization as repor
 from treadle.integrations.reporting import report_asset_observation as report_asset_observation
 from treadle.integrations.reporting import report_run_status as report_run_status
 from treadle.integrations.s3 import FileCount as FileCount
+from treadle.integrations.s3 import FileNames as FileNames
 from treadle.integrations.s3 import Marker as Marker
 from treadle.integrations.s3 import S3SensorDefinition as S3SensorDefinition
 from treadle.integrations.s3 import s3_sensor as s3_sensor

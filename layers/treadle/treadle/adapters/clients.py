@@ -56,9 +56,11 @@ def client(
     service: Literal[
         "batch",
         "cloudwatch",
+        "dynamodbstreams",
         "ecs",
         "glue",
         "iam",
+        "kinesis",
         "logs",
         "scheduler",
         "secretsmanager",

@@ -25,6 +25,7 @@ from treadle.model.records import integer, text, text_or_none, texts
 if TYPE_CHECKING:
     from treadle.definitions.bus_event import EventBridgeEvent
     from treadle.definitions.queue_message import QueueMessage
+    from treadle.definitions.stream_record import StreamRecord
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -71,6 +72,22 @@ def parse_message_record(record: Json) -> "QueueMessage":
     return _parsed(record, _message_record)
 
 
+def parse_stream_record(record: Json) -> "StreamRecord":
+    """Parse a record of a stream, as Lambda receives it.
+
+    Args:
+        record: one of the records of the event ("Using Lambda to process records from Amazon Kinesis Data Streams" and
+            "Using AWS Lambda with Amazon DynamoDB" in the Lambda developer guide).
+
+    Raises:
+        UnknownEventError: if a field is missing or has another form.
+    """
+    # Imported here because most sensors take no records.
+    from treadle.adapters.stream_records import stream_record
+
+    return _parsed(record, stream_record)
+
+
 def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
     """Apply the parser of the event's source and detail-type.
 
@@ -105,7 +122,8 @@ def _parsed(event: Json, parser: Callable[[Json], T]) -> T:
 
 
 def _type_of(event: Json) -> tuple[str, str]:
-    return f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
+    source = event.get("source") or event.get("eventSource")
+    return f"{source!s:.100}", f"{event.get('detail-type') or event.get('eventName')!s:.100}"
 
 
 def _message_record(record: Json) -> "QueueMessage":

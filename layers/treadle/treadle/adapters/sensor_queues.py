@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
 from treadle.adapters.stack import DeployedStack
-from treadle.model.deployment import QUEUE_KIND
+from treadle.model.deployment import QUEUE_KIND, STREAM_KIND
 from treadle.model.registry import Registry, SensorEntry
+from treadle.operate.record_redrive import StreamSensorFunction
 from treadle.operate.redrive_routes import Destination
-from treadle.ports.system import DeadLetterQueue, Queue
+from treadle.ports.deployment import Deployment
+from treadle.ports.system import BlobStore, DeadLetterQueue, Queue
 
 
 class SensorQueues(Mapping[str, Queue]):
@@ -44,6 +46,19 @@ class SensorQueues(Mapping[str, Queue]):
                 each.function,
             )
             for each in self._entries().values()
+        ]
+
+    def functions(self, deployment: Deployment, blobs: BlobStore) -> list[Destination]:
+        """Return the functions of stream sensors, to which dead letters can be redriven.
+
+        Args:
+            deployment: invokes them.
+            blobs: has large records.
+        """
+        return [
+            Destination(f"sensor {name}", "", StreamSensorFunction(deployment, name, blobs), each.function)
+            for name, each in sorted(self._registered().sensors.items())
+            if each.kind == STREAM_KIND
         ]
 
     def dead_letters(self) -> dict[str, DeadLetterQueue]:

@@ -99,7 +99,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.deployment import StackDeployment
     from treadle.adapters.dynamodb.tables import DynamoStores
     from treadle.adapters.engine import EngineFunction
-    from treadle.adapters.event_sources import QueueMappings
+    from treadle.adapters.event_sources import EventSourceMappings
     from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
     from treadle.adapters.sensor_queues import SensorQueues
@@ -147,7 +147,11 @@ def operator_parts(stack: str) -> OperatorParts:
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
         dead_letters,
-        lambda: [*_of_engine(deployed), *queues.destinations()],
+        lambda: [
+            *_of_engine(deployed),
+            *queues.destinations(),
+            *queues.functions(deployment, S3BlobStore(outcomes)),
+        ],
         queues.dead_letters,
     )
     pools = PoolOperations(stores.pools, stores.runs, dispatches, lambda: registry.current().pools, clock)
@@ -164,7 +168,7 @@ def operator_parts(stack: str) -> OperatorParts:
     return OperatorParts(
         deployment,
         overview,
-        SensorOperations(stores.sensors, clock, QueueMappings(deployed, deployment)),
+        SensorOperations(stores.sensors, clock, EventSourceMappings(deployed, deployment)),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         SensorInvoker(deployment),
         runs,

@@ -121,13 +121,25 @@ def new() -> None:
     multiple=True,
     help="An asset whose events it receives, such as shop/orders; may be repeated.",
 )
-@click.option("--bucket", metavar="BUCKET", default="", help="The bucket, for kind s3.")
-@click.option("--prefix", metavar="TEXT", default="", help="Prefix of the object keys.")
-@click.option("--suffix", metavar="TEXT", default="", help="Suffix of the object keys.")
+@click.option(
+    "--bucket", "buckets", metavar="BUCKET", multiple=True, help="The bucket, for kind s3; may be repeated."
+)
+@click.option(
+    "--prefix", "prefixes", metavar="TEXT", multiple=True, help="Prefix of the object keys; may be repeated."
+)
+@click.option(
+    "--suffix", "suffixes", metavar="TEXT", multiple=True, help="Suffix of the object keys; may be repeated."
+)
+@click.option(
+    "--key-pattern",
+    metavar="PATTERN",
+    default="",
+    help="What object keys look like, with names, such as {region}/orders_{day:%Y%m%d}.csv.",
+)
 @click.option(
     "--wildcard",
     is_flag=True,
-    help="Let the rule filter by both prefix and suffix; an account can have 30 such rules.",
+    help="Let the rule filter by both prefix and suffix, or by the pattern; an account can have 30 such rules.",
 )
 @click.option(
     "--deadlines",
@@ -155,6 +167,12 @@ def new() -> None:
     help=f"The event bus for kind event, by name or ARN; {ENGINES_BUS} for the engine's.",
 )
 @click.option("--queue", metavar="NAME", default="", help="The SQS queue, for kind queue.")
+@click.option(
+    "--stream",
+    metavar="NAME",
+    default="",
+    help="The Kinesis stream for kind stream, by name or ARN; or the ARN of a DynamoDB table's stream.",
+)
 @click.option(
     "--sender",
     "verification",
@@ -191,15 +209,17 @@ def new_sensor(
     job: str | None,
     jobs: str | None,
     assets: tuple[str, ...],
-    bucket: str,
-    prefix: str,
-    suffix: str,
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    suffixes: tuple[str, ...],
+    key_pattern: str,
     wildcard: bool,
     deadlines: str,
     time_zone: str,
     pattern: str,
     bus: str,
     queue: str,
+    stream: str,
     verification: str,
     secret: str,
     target: str | None,
@@ -219,12 +239,14 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
+        *(buckets, prefixes, suffixes, wildcard, deadlines, time_zone),
         pattern=_pattern(pattern),
         bus=bus,
         queue=queue,
+        stream=stream,
         verification=verification,
         secret=secret,
+        key_pattern=key_pattern,
     )
     with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
@@ -387,6 +409,7 @@ _TO_WRITE = {
     "asset": "Define in {} the run config for a materialization",
     "event": "Define in {} the run config for an event",
     "queue": "Define in {} the run config for a message",
+    "stream": "Define in {} the run config for a record",
     "webhook": "Define in {} the run config for a request",
     "multi_asset": "Define in {} which of them must be new",
 }

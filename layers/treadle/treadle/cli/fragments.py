@@ -5,14 +5,18 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
+from treadle.definitions.stream_record import stream_name
 from treadle.model.contract import PARTS
 from treadle.model.deployment import SSM
 from treadle.model.registry import CONTRACT
+
+if TYPE_CHECKING:
+    from treadle.integrations.s3.selection import S3Selection
 
 MINUTE = 60
 """Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""
@@ -22,6 +26,12 @@ DEFAULT_BUS, ENGINES_BUS = "default", "engine"
 
 QUEUE_URL = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"
 """The beginning of the URL of a queue in the project's account and Region."""
+
+KINESIS = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/"
+"""The beginning of the ARN of a Kinesis stream in the project's account and Region."""
+
+SAMPLE_KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/"
+"""The same in a sample event."""
 
 VERIFICATIONS = {"github": "HmacSignature", "stripe": "TimestampedSignature", "token": "BearerToken"}
 """How the sender of a webhook may authenticate itself, with the class that verifies it."""
@@ -169,17 +179,19 @@ class NewSensor:
         upstream: the jobs whose runs it subscribes to.
         reads_runs: whether it may read recorded runs; sensors of runs may in any case.
         assets: the assets that it subscribes to; the parts of a key are joined by "/".
-        bucket: the bucket that it watches.
-        key_prefix: the prefix of its objects' keys.
-        key_suffix: the suffix of its objects' keys.
-        wildcard: whether its rule filters by both prefix and suffix.
+        buckets: the buckets that it watches.
+        key_prefixes: the prefixes of its objects' keys; none for any.
+        key_suffixes: the suffixes of its objects' keys; none for any.
+        wildcard: whether its rule filters by more than prefix or suffix.
         deadlines: its deadlines, as a cron expression of EventBridge Scheduler.
         time_zone: the time zone of the deadlines.
         pattern: the pattern of the events that it watches, as parsed JSON.
         bus: the name or ARN of the bus that they are on; `ENGINES_BUS` for the engine's.
         queue: the name of the queue whose messages it takes.
+        stream: the name of the Kinesis stream whose records it takes, or the ARN of a stream.
         verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
         secret: the name of the secret that it shares with the sender.
+        key_pattern: what its objects' keys look like, with names in braces; "" for any.
     """
 
     name: str
@@ -190,17 +202,19 @@ class NewSensor:
     upstream: tuple[str, ...] = ()
     reads_runs: bool = False
     assets: tuple[str, ...] = ()
-    bucket: str = ""
-    key_prefix: str = ""
-    key_suffix: str = ""
+    buckets: tuple[str, ...] = ()
+    key_prefixes: tuple[str, ...] = ()
+    key_suffixes: tuple[str, ...] = ()
     wildcard: bool = False
     deadlines: str = "cron(0 6 * * ? *)"
     time_zone: str = "UTC"
     pattern: Mapping[str, Any] = field(default_factory=dict)
     bus: str = DEFAULT_BUS
     queue: str = ""
+    stream: str = ""
     verification: str = "github"
     secret: str = ""
+    key_pattern: str = ""
 
     @property
     def prefix(self) -> str:
@@ -229,6 +243,16 @@ class NewSensor:
         return self.sensor_kind.watches or self.sensor_kind.has_deadlines or self.reads_runs
 
     @property
+    def selection(self) -> "S3Selection":
+        """Return the objects that it watches."""
+        # Imported here, as few commands need it.
+        from treadle.integrations.s3.patterns import KeyPattern
+        from treadle.integrations.s3.selection import S3Selection
+
+        prefixes, suffixes = self.key_prefixes or ("",), self.key_suffixes or ("",)
+        return S3Selection(self.buckets or ("",), prefixes, suffixes, pattern=KeyPattern.of(self.key_pattern))
+
+    @property
     def has_queue(self) -> bool:
         """Return whether it has a queue."""
         kind = self.sensor_kind
@@ -255,16 +279,29 @@ class NewSensor:
             "event": kind.has_pattern,
             "consumes": kind.consumes,
             "webhook": kind.has_endpoint,
+            "stream": kind.has_stream,
+            "table": self.is_of_table,
             "identified": self.verification != "token",
-            "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint),
+            "simple": not (kind.has_objects or kind.consumes or kind.has_endpoint or kind.has_stream),
             "selective": kind.has_pattern and is_selective(self.pattern),
             "bus": self.bus != DEFAULT_BUS,
-            "prefix": bool(self.key_prefix),
+            "prefix": kind.has_objects and self.selection.listed_prefixes != ("",),
+            "key_pattern": bool(self.key_pattern),
             "job": self.job is not None,
             "upstream": bool(self.upstream),
             "imports_job": self.job is not None or bool(self.upstream),
         }
         return {flag for flag, is_set in given.items() if is_set}
+
+    @property
+    def stream_arn(self) -> str:
+        """Return the ARN of its stream, as YAML."""
+        return f"'{self.stream}'" if self.stream.startswith("arn:") else f"!Sub '{KINESIS}{self.stream}'"
+
+    @property
+    def is_of_table(self) -> bool:
+        """Return whether its stream is that of a table."""
+        return ":dynamodb:" in self.stream
 
     def block(self) -> str:
         """Return its block of the template."""
@@ -292,16 +329,26 @@ class NewSensor:
             "asset_key": _asset_key(self.assets[0]) if self.assets else "",
             "asset": self.assets[0] if self.assets else "",
             "first": self.upstream[0] if self.upstream else "process_file",
-            "bucket": self.bucket,
-            "key_prefix": self.key_prefix,
+            "bucket": self.buckets[0] if self.buckets else "",
+            "key_pattern": json.dumps(self.key_pattern, ensure_ascii=False),
             "deadlines": self.deadlines,
             "time_zone": self.time_zone,
-            "key": f"{self.key_prefix}orders{self.key_suffix}",
+            "key_code": "KEY" if self.key_pattern else '"monday.csv"',
+            "key": self._key(),
             "queue": self.queue,
+            "stream": stream_name(self.stream),
+            "sample_arn": self.stream if self.stream.startswith("arn:") else f"{SAMPLE_KINESIS}{self.stream}",
             **self._webhook(),
             "pattern_code": literal(self.pattern),
             **self._sample(),
         }
+
+    def _key(self) -> str:
+        """Return the key of an object that it watches."""
+        selection = self.selection
+        if selection.pattern is not None:
+            return selection.pattern.example
+        return f"{selection.prefixes[0]}orders{selection.suffixes[0]}"
 
     def _webhook(self) -> Mapping[str, str]:
         """Return how it verifies its sender, and what it may read for that."""
@@ -345,7 +392,13 @@ class NewSensor:
             "policies": ", ".join(policies),
             "tags": tags,
             "queue_arn": f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{self.queue}",
-            "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
+            "bucket_arns": _one_or_list(
+                [f"!Sub 'arn:${{AWS::Partition}}:s3:::{bucket}'" for bucket in self.buckets]
+            ),
+            "listed": _one_or_list([f"'{prefix}*'" for prefix in self.selection.listed_prefixes]),
+            "stream_arn": self.stream_arn,
+            "stream_type": "DynamoDB" if self.is_of_table else "Kinesis",
+            "stream_service": "dynamodb" if self.is_of_table else "kinesis",
             "variables": _flow(self._variables(), 10),
             "event_pattern": json.dumps(self.pattern, ensure_ascii=False),
             "event_bus": CONTRACT_PARTS["bus"] if self.bus == ENGINES_BUS else f"'{self.bus}'",
@@ -361,6 +414,7 @@ class NewSensor:
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
+        found += [f"TREADLE_STREAM_ARN: {self.stream_arn}"] if kind.has_stream else []
         if kind.has_endpoint:
             found.append(f"TREADLE_WEBHOOK_SECRET: '{self.secret}'")
             found.append(f"TREADLE_WEBHOOK_ENDPOINT: !GetAtt {self.prefix}Api.ApiEndpoint")
@@ -368,16 +422,26 @@ class NewSensor:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
         found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []
         if kind.has_objects:
-            settings = {"BUCKET": self.bucket, "PREFIX": self.key_prefix, "SUFFIX": self.key_suffix}
-            found += [f"TREADLE_S3_{name}: '{value}'" for name, value in settings.items() if value]
+            selection = self.selection
+            settings = {
+                "BUCKET": selection.buckets,
+                "PREFIX": selection.listed_prefixes,
+                "SUFFIX": selection.suffixes,
+            }
+            found += [
+                f"TREADLE_S3_{name}: '{values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)}'"
+                for name, values in settings.items()
+                if values != ("",)
+            ]
         return found
 
     def _detail(self) -> str:
         """Return what its rule matches in an event's detail, on one line."""
         kind = self.sensor_kind
         if kind.has_objects:
-            found = [f"bucket: {{ name: ['{self.bucket}'] }}"]
-            found += [f"object: {{ key: [{each}] }}" for each in self._key_filter()]
+            filters = ", ".join(self._key_filters())
+            found = [f"bucket: {{ name: [{', '.join(map(_quoted, self.buckets))}] }}"]
+            found += [f"object: {{ key: [{filters}] }}"] if filters else []
             return ", ".join(found)
         found = [f"namespace: [{CONTRACT_PARTS['namespace']}]"]
         found += [f"status: [{kind.status}]"] if kind.status else []
@@ -385,17 +449,22 @@ class NewSensor:
         found += [f"asset_key: [{', '.join(map(_quoted, self.assets))}]"] if self.assets else []
         return ", ".join(found)
 
-    def _key_filter(self) -> list[str]:
-        """Return at most one filter: a second one would be an alternative to the first.
+    def _key_filters(self) -> list[str]:
+        """Return what the rule matches keys with, each an alternative to the others.
 
         An account has at most 30 rules with wildcards (EventBridge quotas), so these are written only on
-        request; otherwise the sensor ignores other suffixes.
+        request; otherwise the sensor ignores what it does not watch.
         """
+        selection = self.selection
+        pattern, prefixes = selection.pattern, selection.listed_prefixes
+        if self.wildcard and pattern:
+            return [f"{{ wildcard: '{pattern.wildcard}' }}"]
         if self.wildcard:
-            return [f"{{ wildcard: '{self.key_prefix}*{self.key_suffix}' }}"]
-        if self.key_prefix:
-            return [f"{{ prefix: '{self.key_prefix}' }}"]
-        return [f"{{ suffix: '{self.key_suffix}' }}"] if self.key_suffix else []
+            return [f"{{ wildcard: '{one}*{other}' }}" for one in prefixes for other in selection.suffixes]
+        if prefixes != ("",):
+            return [f"{{ prefix: '{each}' }}" for each in prefixes]
+        suffixes = selection.suffixes if selection.suffixes != ("",) or not pattern else (pattern.suffix,)
+        return [f"{{ suffix: '{each}' }}" for each in suffixes if each]
 
 
 CONTRACT_PARTS: Mapping[str, str] = {
@@ -447,8 +516,12 @@ def _flow(items: list[str], indent: int, width: int = 130) -> str:
     return f"\n{' ' * (indent - 1)}".join(lines).strip().rstrip(",")
 
 
-def _quoted(asset: str) -> str:
-    return f"'{asset}'"
+def _quoted(text: str) -> str:
+    return f"'{text}'"
+
+
+def _one_or_list(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"[{', '.join(items)}]"
 
 
 def _asset_key(asset: str) -> str:

@@ -22,6 +22,8 @@ SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
 LONGEST_PATTERN = 2_048
 """Characters of an event pattern, of EventBridge's quotas ("Event pattern size")."""
+LONGEST_KEY_PATTERN = 80
+"""Characters of a pattern of keys, which is on one line of the generated code."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
 """Same for an asset's key."""
 INTERVALS = range(15, 86_401)
@@ -42,6 +44,10 @@ _BUS = re.compile(
     r"[/._A-Za-z0-9-]{1,256}|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/._A-Za-z0-9-]{1,256}"
 )
 _QUEUE = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?")
+_STREAM = re.compile(
+    r"[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}|"
+    r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/stream/[0-9T:.-]{1,40}"
+)
 _SECRET = re.compile(r"[\w/+=.@-]{1,200}(#[\w.-]{1,60})?|ssm:/?[\w.-]{1,100}(/[\w.-]{1,100}){0,14}", re.ASCII)
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
@@ -55,6 +61,7 @@ _RESERVED = {
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
     *("event_sensor", "queue_sensor", "message", "queue"),
+    *("stream_sensor", "record", "stream", "table"),
     *("webhook_sensor", "request", "response"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "materialized"),
     # Booleans and null, in YAML.
@@ -241,10 +248,14 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
-    if kind.consumes:
-        files[f"{event}-message.json"] = (_text(new, "message.json"), "a message, as the queue delivers it")
-    if kind.has_endpoint:
-        files[f"{event}-request.json"] = (_text(new, "request.json"), "a request, as API Gateway delivers it")
+    for sample, is_delivered, by in (
+        ("message", kind.consumes, "the queue"),
+        ("record", kind.has_stream, "the stream"),
+        ("request", kind.has_endpoint, "API Gateway"),
+    ):
+        if is_delivered:
+            what = f"a {sample}, as {by} delivers it"
+            files[f"{event}-{sample}.json"] = (_text(new, f"{sample}.json"), what)
     if kind.has_pattern:
         files[f"{event}-event.json"] = (_queued_event(new, "event"), "an event that it watches")
     if kind.subscribes_to_assets:
@@ -292,6 +303,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     yield from _object_problems(new)
     yield from _pattern_problems(new)
     yield from _queue_problems(new)
+    yield from _stream_problems(new)
     yield from _webhook_problems(new)
 
 
@@ -310,21 +322,45 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
-    given = {"--bucket": new.bucket, "--prefix": new.key_prefix, "--suffix": new.key_suffix}
+    given = {
+        "--bucket": new.buckets,
+        "--prefix": new.key_prefixes,
+        "--suffix": new.key_suffixes,
+        "--key-pattern": new.key_pattern,
+    }
     if not new.sensor_kind.has_objects:
         for option, value in given.items():
             if value:
                 yield f"{option} is for a sensor of kind s3, and this one is of kind {new.made}."
         return
-    if _BUCKET.fullmatch(new.bucket) is None:
-        yield f"--bucket is {new.bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
-    for option, value, longest in (("--prefix", new.key_prefix, 512), ("--suffix", new.key_suffix, 64)):
-        if _KEY_PART.fullmatch(value) is None or len(value) > longest:
-            yield (
-                f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
-            )
-    if new.wildcard and not (new.key_prefix and new.key_suffix):
-        yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
+    yield from _place_of_objects_problems(new)
+    if new.wildcard and not new.key_pattern and not (new.key_prefixes and new.key_suffixes):
+        yield (
+            "--wildcard needs --key-pattern, or both --prefix and --suffix: the rule can filter by one of them without a "
+            "wildcard."
+        )
+    if _KEY_PART.fullmatch(new.key_pattern) is None or len(new.key_pattern) > LONGEST_KEY_PATTERN:
+        yield (
+            f"--key-pattern is {new.key_pattern!r}, and must be up to {LONGEST_KEY_PATTERN} characters without quotes, "
+            "'*', '\\' and '$'. Write a longer one into the sensor's code."
+        )
+        return
+    try:
+        new.selection.checked()
+    except DagsterInvalidDefinitionError as error:
+        yield str(error)
+
+
+def _place_of_objects_problems(new: NewSensor) -> Iterator[str]:
+    for bucket in new.buckets or ("",):
+        if _BUCKET.fullmatch(bucket) is None:
+            yield f"--bucket is {bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
+    for option, values, longest in (("--prefix", new.key_prefixes, 512), ("--suffix", new.key_suffixes, 64)):
+        for value in values:
+            if _KEY_PART.fullmatch(value) is None or len(value) > longest:
+                yield (
+                    f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
+                )
 
 
 def _queue_problems(new: NewSensor) -> Iterator[str]:
@@ -335,6 +371,17 @@ def _queue_problems(new: NewSensor) -> Iterator[str]:
         yield (
             f"--queue is {new.queue!r}, and must be the name of a queue in this account and Region: up to 80 letters, "
             "digits, '-' and '_', with .fifo at the end for a FIFO queue."
+        )
+
+
+def _stream_problems(new: NewSensor) -> Iterator[str]:
+    if not new.sensor_kind.has_stream:
+        if new.stream:
+            yield f"--stream is for a sensor of kind stream, and this one is of kind {new.made}."
+    elif _STREAM.fullmatch(new.stream) is None:
+        yield (
+            f"--stream is {new.stream!r}, and must be the name of a Kinesis stream in this account and Region, or the ARN "
+            "of a stream of Kinesis or of a DynamoDB table."
         )
 
 

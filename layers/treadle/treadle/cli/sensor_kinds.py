@@ -22,6 +22,7 @@ class SensorKind:
         has_pattern: whether it watches the events that a pattern matches.
         consumes: whether it takes the messages of a queue that belongs to somebody else.
         has_endpoint: whether it receives HTTPS requests.
+        has_stream: whether it takes the records of a stream.
         does: what it does with its job, as a phrase that follows its name.
         does_without_job: same without a job.
     """
@@ -41,6 +42,7 @@ class SensorKind:
     has_pattern: bool = False
     consumes: bool = False
     has_endpoint: bool = False
+    has_stream: bool = False
 
     @property
     def kind(self) -> str:
@@ -127,6 +129,11 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("queue", "queue", None, False, False, True, 0),
             "starts {{job}} for each message of a queue",
             consumes=True,
+        ),
+        SensorKind(
+            *("stream", "stream", None, False, False, True, 0),
+            "starts {{job}} for each record of a stream",
+            has_stream=True,
         ),
         SensorKind(
             *("webhook", "webhook", None, False, False, True, 0),

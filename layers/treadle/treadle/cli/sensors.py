@@ -124,6 +124,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "paused": view.paused,
             "jobs": ", ".join(view.jobs) or "none",
             "endpoint": view.endpoint or None,
+            "stream": view.stream or None,
             "interval": f"{view.interval_seconds} s" if view.interval_seconds else None,
             "last tick": last and f"{last.tick_id} {last.status}",
             "reason": last and (last.error_message or last.reason),

@@ -23,7 +23,7 @@ _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 @stack_option
 @click.option("--key", metavar="KEY", help="A run key of the sensor.")
 @click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
-@click.option("--event", "event_id", metavar="ID", help="An event, a message or a request, by its id.")
+@click.option("--event", "event_id", metavar="ID", help="An event, message, record or request, by its id.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor requested.")
 @click.option("--at", metavar="TIME", type=TIME, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
 @json_option

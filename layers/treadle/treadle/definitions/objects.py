@@ -1,12 +1,34 @@
 """An object in a bucket, and the event that it was created."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from treadle.definitions.errors import DagsterInvalidInvocationError
+
+if TYPE_CHECKING:
+    from treadle.definitions.partitions.base import PartitionsDefinition
 
 NO_VERSION = "null"
 """The version id of objects stored without versioning (S3 User Guide, "How S3 Versioning works")."""
+
+
+def each_of(setting: str) -> tuple[str, ...]:
+    """Return the values of a deployment's setting: of a JSON list its texts, else the setting itself.
+
+    Args:
+        setting: such as `landing` or `["landing", "archive"]`.
+    """
+    try:
+        values = json.loads(setting) if setting.startswith("[") else None
+    except ValueError:
+        values = None
+    if isinstance(values, list) and values and all(isinstance(each, str) for each in values):
+        return tuple(values)
+    return (setting,)
 
 
 class ObjectIdentity(StrEnum):
@@ -15,6 +37,25 @@ class ObjectIdentity(StrEnum):
     KEY = "key"
     ETAG = "etag"
     VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Group:
+    """The group of an object, as it was listed.
+
+    Attributes:
+        prefix: what the keys of its files begin with; its directory, unless the sensor groups by names.
+        files: the number of its watched files that were listed.
+        is_complete: whether it is complete; otherwise its longest wait is over.
+        missing: the names of the files that it lacks, if the sensor expects names.
+        key: the end of its run key.
+    """
+
+    prefix: str
+    files: int
+    is_complete: bool
+    missing: tuple[str, ...]
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +69,9 @@ class S3Object:
         version: the version id; "null" if it was stored without versioning.
         size: in bytes.
         last_modified: when it was stored (for a multipart upload: when the upload began).
+        names: the values that the names of the sensor's `pattern` have in the key, as text.
+        times: the values of those names that have a format, read as UTC.
+        group: its group, if the sensor's objects count by the files of a group; None otherwise.
     """
 
     bucket: str
@@ -36,6 +80,9 @@ class S3Object:
     version: str
     size: int
     last_modified: datetime
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
+    times: Mapping[str, datetime] = field(default_factory=dict, compare=False)
+    group: S3Group | None = field(default=None, compare=False)
 
     def run_key(self, identity: ObjectIdentity) -> str:
         """Return the run key under the given identity: equal for an event and a listing of the same object.
@@ -50,6 +97,56 @@ class S3Object:
             return f"{location}#{self.etag}"
         # Without versioning an object replaces the previous one under the same version id.
         return f"{location}#null-{self.etag}" if self.is_unversioned else f"{location}#{self.version}"
+
+    def with_names(self, names: Mapping[str, str], times: Mapping[str, datetime]) -> "S3Object":
+        """Return the object with what the names of a pattern have in its key.
+
+        Args:
+            names: their values, as text.
+            times: those that have a format.
+        """
+        return replace(self, names=names, times=times)
+
+    def partition_key(self, partitions_def: "PartitionsDefinition", name: str | None = None) -> str:
+        """Return the partition that the names in the key give.
+
+        A time window's is the window that contains the time, as the clock of the definition's time zone shows
+        it. With two dimensions, each has the name of its dimension.
+
+        Args:
+            partitions_def: such as the job's.
+            name: the name that has it; needed if several could.
+
+        Raises:
+            DagsterInvalidInvocationError: if the key has no such name, or several.
+        """
+        # Imported here, as most sensors have no partitions.
+        from treadle.definitions.clocks import time_zone
+        from treadle.definitions.partitions.multi import MultiPartitionKey, MultiPartitionsDefinition
+        from treadle.definitions.partitions.time_windows import TimeWindowPartitionsDefinition
+
+        if isinstance(partitions_def, MultiPartitionsDefinition):
+            dimensions = partitions_def.partitions_defs
+            return MultiPartitionKey(
+                {each.name: self.partition_key(each.partitions_def, each.name) for each in dimensions}
+            )
+        if not isinstance(partitions_def, TimeWindowPartitionsDefinition):
+            return self.names[self._name(name, self.names, "names")]
+        time = self.times[self._name(name, self.times, "names that are times")]
+        shown = time.replace(tzinfo=time_zone(partitions_def.timezone))
+        return partitions_def.get_partition_key_for_timestamp(shown.timestamp())
+
+    def _name(self, name: str | None, known: Mapping[str, object], what: str) -> str:
+        """Return the only name, or the given one."""
+        if name is not None and name in known:
+            return name
+        if name is None and len(known) == 1:
+            return next(iter(known))
+        msg = (
+            f"s3://{self.bucket}/{self.key} gives no partition key: its {what} are {sorted(known)}, and "
+            f"{'none was given' if name is None else f'{name!r} was given'}. Name one of them in the sensor's pattern."
+        )
+        raise DagsterInvalidInvocationError(msg)
 
     @property
     def is_in_parts(self) -> bool:

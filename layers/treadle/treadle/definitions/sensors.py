@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from treadle.definitions.objects import ObjectCreated
     from treadle.definitions.queue_message import QueueMessage
     from treadle.definitions.run_events import RunStatusEvent
+    from treadle.definitions.stream_record import StreamRecord
     from treadle.definitions.timed import DeadlineReached
     from treadle.definitions.webhook_request import WebhookRequest
     from treadle.definitions.webhook_verification import WebhookVerification
 
 SensorEvent: TypeAlias = (
     "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached | EventBridgeEvent | QueueMessage "
-    "| WebhookRequest"
+    "| WebhookRequest | StreamRecord"
 )
 SensorFunction = Callable[..., SensorReturnType]
 
@@ -94,6 +95,9 @@ class SensorDefinition:
     takes_events: ClassVar[bool] = False
     takes_any_event: ClassVar[bool] = False
     consumes_queue: ClassVar[bool] = False
+    consumes_stream: ClassVar[bool] = False
+    max_attempts: int = 0
+    """How often a record of a stream is evaluated before it is given up."""
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)

@@ -38,7 +38,7 @@ class Loaded:
         status: its default status.
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
-        bucket: the bucket that it watches; "" for none.
+        buckets: the buckets that it watches.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Loaded:
     status: str
     interval: int | None
     takes_messages: bool
-    bucket: str = ""
+    buckets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

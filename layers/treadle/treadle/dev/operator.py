@@ -1,5 +1,6 @@
 """What the console and an operator's commands use of `treadle dev`."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from treadle.bootstrap.operator import OperatorParts
@@ -10,7 +11,7 @@ from treadle.dev.engine import LocalEngine, LocalSensor
 from treadle.dev.messages import Failed
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects, selections_of
-from treadle.model.deployment import UNKNOWN_KIND, DeployedSensor, LogLine
+from treadle.model.deployment import STREAM_KIND, UNKNOWN_KIND, DeployedSensor, LogLine
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.backfills import BackfillOperations
 from treadle.operate.doctor import Doctor
@@ -21,6 +22,7 @@ from treadle.operate.loops import LoopReleases
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
+from treadle.operate.record_redrive import StreamSensorFunction
 from treadle.operate.recorded_ticks import RecordedTicks
 from treadle.operate.redrive import Redriver
 from treadle.operate.redrive_routes import Destination
@@ -28,6 +30,7 @@ from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
+from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.health import InMemoryHealth
 
@@ -83,8 +86,8 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
         status = DefaultSensorStatus.STOPPED
         return DeployedSensor(function.name, UNKNOWN_KIND, "", (), status, deployed_at=changed_at)
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
-    if loaded.bucket:
-        settings["TREADLE_S3_BUCKET"] = loaded.bucket
+    if loaded.buckets:
+        settings["TREADLE_S3_BUCKET"] = json.dumps(loaded.buckets)
     return DeployedSensor(
         loaded.name,
         loaded.kind,
@@ -108,7 +111,7 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
     stores, clock, run_ids = engine.stores, engine.clock, RunIds.of(NAMESPACE)
     deployment, health = LocalDeployment(engine, name), InMemoryHealth()
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
-    redriver = Redriver(engine.dead_letters, lambda: _destinations(engine), dict)
+    redriver = Redriver(engine.dead_letters, lambda: _destinations(engine, deployment), dict)
     runs = RunOperations(
         stores.runs, stores.sensors, engine.launches, engine.jobs, engine.targets, run_ids, clock
     )
@@ -141,7 +144,11 @@ def operator_parts(engine: LocalEngine, name: str, buckets: FolderBuckets) -> Op
     )
 
 
-def _destinations(engine: LocalEngine) -> list[Destination]:
+def _destinations(engine: LocalEngine, deployment: LocalDeployment) -> list[Destination]:
+    streamed = {name for name, each in deployment.sensors().items() if each.kind == STREAM_KIND}
     return [
-        Destination(f"sensor {name}", f"local:{name}", queue, name) for name, queue in engine.queues.items()
+        Destination(f"sensor {name}", "", StreamSensorFunction(deployment, name, InMemoryBlobStore()), name)
+        if name in streamed
+        else Destination(f"sensor {name}", f"local:{name}", queue, name)
+        for name, queue in engine.queues.items()
     ]

@@ -238,10 +238,10 @@ class DevProject:
             if other.loaded is not None and other.name == function.name:
                 text = f"{function.folder} and {other.folder} define a sensor of this name. Rename one."
                 self._say(Line(function.name, text, is_problem=True))
-        bucket = function.loaded.bucket
-        if bucket and bucket not in self.buckets.folders:
-            self.buckets.add(bucket, self.state / "buckets" / bucket)
-            self._write_state()
+        for bucket in function.loaded.buckets:
+            if bucket not in self.buckets.folders:
+                self.buckets.add(bucket, self.state / "buckets" / bucket)
+                self._write_state()
         self._say(Line(function.name, "loaded" if is_first else "reloaded"))
         self.engine.loaded(local)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from treadle.adapters.events import parse_sensor_event
+from treadle.adapters.events import parse_sensor_event, parse_stream_record
 from treadle.console.api import ApiRequest, Json, Operation, Schema
 from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, TEXT, list_of, record
@@ -108,8 +108,12 @@ class EventSender:
         return {"sent": f"Sent the deadline {timestamp(at)} to {name}."}
 
     def _event(self, given: Json) -> Json:
-        parsed = parse_sensor_event(given)
-        self._project.engine.send(given)
+        records = given.get("Records")
+        # A sample event has a list of one record, as Lambda receives it.
+        sent = records[0] if isinstance(records, list) and len(records) == 1 else given
+        is_record = isinstance(sent, dict) and "eventSourceARN" in sent
+        parsed = parse_stream_record(sent) if is_record else parse_sensor_event(given)
+        self._project.engine.send(sent)
         return {"sent": f"Sent {parsed.summary}."}
 
 
@@ -128,5 +132,8 @@ _EVENTS = {
         required=("asset_key",),
     ),
     "deadline": record({"sensor": _NAME, "at": TIME_SCHEMA}),
-    "event": {"type": "object", "description": "The event, as EventBridge delivers it."},
+    "event": {
+        "type": "object",
+        "description": "The event, as EventBridge delivers it, or a record, as a stream does.",
+    },
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treadle.definitions.errors import SettingsError
+from treadle.definitions.stream_record import stream_name
 from treadle.model.registry import JOBS
 from treadle.testing.bus import NAMESPACE
 
@@ -201,7 +202,10 @@ def local_environment(template: Template, folder: str) -> dict[str, str]:
     Raises:
         SettingsError: if a value cannot be resolved.
     """
-    found = template.environment(folder) or {}
+    found = dict(template.environment(folder) or {})
+    if stream := found.get("TREADLE_STREAM_ARN"):
+        # Account and Region are not known here: records count by the name of their stream.
+        found["TREADLE_STREAM_ARN"] = stream_name(stream)
     return {
         **{name: value for name, value in found.items() if name not in _ABSENT},
         "TREADLE_NAMESPACE": NAMESPACE,

@@ -5,15 +5,16 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
-from treadle.adapters.events import parse_sensor_event
+from treadle.adapters.events import parse_sensor_event, parse_stream_record
+from treadle.adapters.stream_records import sequence_number
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
@@ -29,6 +30,8 @@ from treadle.integrations.alerts import channels
 from treadle.integrations.alerts.formatting import default_subject
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.ports.deliveries import SecretStore
+from treadle.ports.system import BlobStore
+from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.bus import NAMESPACE
 from treadle.testing.deliveries import InMemorySecrets
 from treadle.testing.instance import receives
@@ -81,6 +84,10 @@ class _Local(Infrastructure):
     def secrets(self) -> SecretStore:
         return InMemorySecrets({os.environ["TREADLE_WEBHOOK_SECRET"]: (LOCAL_SECRET,)})
 
+    def blobs(self, settings: Settings) -> BlobStore:
+        del settings
+        return InMemoryBlobStore()
+
     def assembly(self, settings: Settings) -> Assembly:
         settings.check()
         stores = SimpleNamespace(**{name: self._caller.proxy(name) for name in STORES})
@@ -120,12 +127,14 @@ def _described(handler: SensorHandler) -> Loaded:
         settings.default_status.value,
         settings.interval // 1000 or None,
         definition.takes_events or definition.is_woken or is_s3,
-        definition.selection.bucket if isinstance(definition, S3SensorDefinition) else "",
+        definition.selection.buckets if isinstance(definition, S3SensorDefinition) else (),
     )
 
 
 def _response(handler: SensorHandler, definition: SensorDefinition, invocation: Invoke) -> Response | Failed:
     event = dict(invocation.event)
+    if "Records" in event and definition.consumes_stream:
+        return _stream_response(handler, definition, event["Records"], invocation.seconds)
     if "Records" in event:
         event["Records"] = [each for each in event["Records"] if _passes(definition, each["body"])]
         if not event["Records"]:
@@ -137,11 +146,39 @@ def _response(handler: SensorHandler, definition: SensorDefinition, invocation: 
         return _failed(error)
 
 
+def _stream_response(
+    handler: SensorHandler,
+    definition: SensorDefinition,
+    messages: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> Response | Failed:
+    """Deliver the records that messages have, as a stream does; those from the first unfinished one on return."""
+    kept = []
+    for each in messages:
+        body = json.loads(each["body"])
+        with suppress(UnknownEventError):
+            if receives(definition, parse_stream_record(body)):
+                kept.append((each["messageId"], body))
+    if not kept:
+        return Response({"batchItemFailures": []})
+    try:
+        answer = handler(
+            {"Records": [body for _, body in kept]}, _Context(definition.name, time.monotonic() + seconds)
+        )
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the result of this invocation
+        return _failed(error)
+    failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
+    first = next((n for n, (_, body) in enumerate(kept) if sequence_number(body) in failed), len(kept))
+    return Response({"batchItemFailures": [{"itemIdentifier": name} for name, _ in kept[first:]]})
+
+
 def _passes(definition: SensorDefinition, body: str) -> bool:
     """Return whether the sensor's rule would send it this message."""
     message = json.loads(body)
     if "treadle" in message:
         return True
+    if "eventSourceARN" in message:
+        return False  # A record of a stream, which `_stream_response` delivers.
     try:
         return receives(definition, parse_sensor_event(message))
     except UnknownEventError:

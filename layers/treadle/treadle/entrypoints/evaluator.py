@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.bootstrap.engine import assembly
@@ -44,9 +44,10 @@ from treadle.entrypoints.handler import (
     report,
 )
 from treadle.model.records import integer
-from treadle.ports.system import Clock
+from treadle.ports.system import BlobStore, Clock
 
 if TYPE_CHECKING:
+    from treadle.definitions.stream_record import StreamRecord
     from treadle.definitions.webhook_verification import HttpRequest
     from treadle.engine.batches.closer import BatchCloser
     from treadle.engine.engine_check import EngineCheck
@@ -89,6 +90,7 @@ class EvaluatorParts:
         time_zone: of a deadline.
         engine: checks that the engine exists; None if the environment does not name one.
         receiver: accepts the requests to a webhook sensor; None for others.
+        blobs: stores large records of a stream sensor.
     """
 
     sensor: SensorParts
@@ -97,6 +99,7 @@ class EvaluatorParts:
     time_zone: tzinfo = UTC
     engine: "EngineCheck | None" = None
     receiver: "WebhookReceiver | None" = None
+    blobs: BlobStore | None = None
 
     @property
     def name(self) -> str:
@@ -126,13 +129,17 @@ class Infrastructure:
 
         return AwsSecretStore()
 
+    def blobs(self, settings: Settings) -> BlobStore:
+        """Return the store of payloads that are too large for a table or a message."""
+        return S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET"))
+
     def assembly(self, settings: Settings) -> Assembly:
         """Return the assembly of the engine's components, once all settings are valid.
 
         Raises:
             SettingsError: with all problems at once.
         """
-        return assembly(settings, S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET")))
+        return assembly(settings, self.blobs(settings))
 
 
 AWS = Infrastructure()
@@ -185,7 +192,7 @@ def evaluator_parts(
             definition,
             ticking,
             resources=resources,
-            queue=None if definition.consumes_queue or verification else inbox.queue,
+            queue=None if _is_fed_otherwise(definition) else inbox.queue,
             granted=granted,
         ),
         inbox,
@@ -195,14 +202,21 @@ def evaluator_parts(
         engine.webhook_receiver(definition.name, verification, infrastructure.secrets(), secret)
         if verification
         else None,
+        infrastructure.blobs(settings) if definition.consumes_stream else None,
     )
+
+
+def _is_fed_otherwise(definition: SensorDefinition) -> bool:
+    """Return whether the sensor has no queue of its own, because its events come from somewhere else."""
+    return definition.consumes_queue or definition.consumes_stream or definition.verification is not None
 
 
 def _inbox(
     definition: SensorDefinition, settings: Settings, interval: int, infrastructure: Infrastructure
 ) -> Inbox:
     """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
-    takes_messages = (definition.takes_events and definition.verification is None) or definition.is_woken
+    has_own = not (definition.consumes_stream or definition.verification)
+    takes_messages = (definition.takes_events and has_own) or definition.is_woken
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
     if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
         settings.problems.append(
@@ -277,6 +291,8 @@ class SensorHandler:
         if "Records" in event and self._definition.verification is None:
             if self._definition.consumes_queue:
                 return _consume(self.parts(), event, context)
+            if self._definition.consumes_stream:
+                return _read_on(self.parts(), event, context)
             return _evaluate_batch(self.parts(), event, context)
         command = _COMMANDS.get(str(event.get("treadle")))
         if command is not None:
@@ -568,6 +584,38 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     return answer
 
 
+def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Evaluate records of a stream."""
+    # Imported here because most sensors take no records.
+    from treadle.entrypoints.stream_consumer import StreamBatch
+
+    events, started_with = parts.sensor.events, remaining_seconds(context)
+    lags: list[float] = []
+
+    def parse(record: Mapping[str, Any]) -> "StreamRecord":
+        # Only a sensor of a stream gets here, whose events are records.
+        return cast("StreamRecord", _happened(parts, record))
+
+    def evaluate(record: SensorEvent, batch_state: "EventBatchState") -> Outcome:
+        _check_engine(parts)
+        lags.append(parts.clock.now() / 1000 - record.time.timestamp())
+        return _evaluated(parts, record, batch_state, Budget(remaining_seconds(context)))[0]
+
+    batch = StreamBatch(
+        events,
+        parse,
+        evaluate,
+        parts.inbox,
+        cast("BlobStore", parts.blobs),
+        parts.sensor.definition.max_attempts,
+        lambda: remaining_seconds(context) >= started_with / 2,
+    )
+    answer = batch.consume(event["Records"])
+    if lags:
+        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+    return answer
+
+
 def _respond(
     parts: EvaluatorParts, receiver: "WebhookReceiver", event: dict[str, Any], context: Any
 ) -> dict[str, Any]:
@@ -653,15 +701,23 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
 
 def _event(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     # Imported here because scheduled ticks do not need it.
-    from treadle.adapters.events import parse_any_event, parse_message_record, parse_sensor_event
+    from treadle.adapters.events import (
+        parse_any_event,
+        parse_message_record,
+        parse_sensor_event,
+        parse_stream_record,
+    )
 
     if parts.receiver is not None:
         from treadle.entrypoints.webhook import http_request
 
         return parts.receiver.sample(http_request(body))
-    if parts.sensor.definition.consumes_queue:
-        # A sample event has a list of one message, as Lambda receives it.
-        return parse_message_record(body["Records"][0] if body.get("Records") else body)
+    if parts.sensor.definition.consumes_queue or parts.sensor.definition.consumes_stream:
+        # A sample event has a list of one message or record, as Lambda receives it.
+        record = body["Records"][0] if body.get("Records") else body
+        if parts.sensor.definition.consumes_queue:
+            return parse_message_record(record)
+        return parse_stream_record(record)
     return (parse_any_event if parts.sensor.definition.takes_any_event else parse_sensor_event)(body)
 
 

@@ -57,13 +57,15 @@ SEND_TRIES = 4
 NAMESPACE = "Treadle"
 """The namespace of all metrics."""
 
-_PERMANENT = (
+PERMANENT = (
     UnknownEventError,
     InvalidReportError,
     LaunchRejectedError,
     StoreRejectedError,
     UnreadableRecordError,
 )
+"""Errors that a message meets at each delivery."""
+
 _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
 
 
@@ -261,7 +263,7 @@ def process_queue(
                     )
                     return
             receives = int(record.attributes.approximate_receive_count or 1)
-            if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
+            if not isinstance(error, PERMANENT) and receives < MAX_RECEIVES:
                 _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
                 raise
             send_to_dlq(record.body, error, inbox.dead_letters, inbox.origin)

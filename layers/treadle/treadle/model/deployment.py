@@ -11,6 +11,9 @@ UNKNOWN_KIND = "unknown"
 QUEUE_KIND = "queue"
 """The kind of a sensor that takes the messages of a queue that belongs to somebody else."""
 
+STREAM_KIND = "stream"
+"""The kind of a sensor that takes the records of a stream."""
+
 WEBHOOK_KIND = "webhook"
 """The kind of a sensor with an HTTPS endpoint."""
 
@@ -20,7 +23,7 @@ SSM = "ssm:"
 BATCH_KINDS = frozenset({"s3", "event", QUEUE_KIND, WEBHOOK_KIND})
 """Kinds of sensors that may have batches."""
 
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, WEBHOOK_KIND})
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, STREAM_KIND, WEBHOOK_KIND})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
@@ -50,8 +53,8 @@ class DeployedSensor:
     Attributes:
         name: the sensor's name.
         kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated",
-            "deadline", "event", "queue" or "webhook", which its function checks when it starts; `UNKNOWN_KIND` where
-            the deployment does not state it.
+            "deadline", "event", "queue", "stream" or "webhook", which its function checks when it starts;
+            `UNKNOWN_KIND` where the deployment does not state it.
         description: its description for operators.
         jobs: the names of the jobs it may start.
         default_status: the status until an operator sets another one.
@@ -104,6 +107,16 @@ class DeployedSensor:
     def consumes_queue(self) -> bool:
         """True if its queue belongs to somebody else, so that it only takes messages from it."""
         return self.kind == QUEUE_KIND
+
+    @property
+    def stream(self) -> str:
+        """The ARN of the stream whose records it takes; "" if it takes none."""
+        return self.settings.get("TREADLE_STREAM_ARN", "") if self.kind == STREAM_KIND else ""
+
+    @property
+    def waits_while_stopped(self) -> bool:
+        """True if what arrives while it is stopped waits for its start, in a queue or stream of somebody else."""
+        return self.consumes_queue or self.kind == STREAM_KIND
 
     @property
     def endpoint(self) -> str:

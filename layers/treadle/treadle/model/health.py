@@ -93,6 +93,33 @@ class ConsumedQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumedStream:
+    """A stream whose records a sensor takes.
+
+    Attributes:
+        sensor: the sensor's name.
+        name: the stream's ARN.
+        kept_seconds: how long the stream keeps a record.
+        discarded_seconds: the age from which on Lambda discards a record; None if it never does.
+        reports: True if Lambda names discarded records in a queue or topic.
+        is_partial: True if the function may name the record from which on a batch is delivered again.
+        attempts: how often Lambda delivers a batch again before it discards it; None for as often as necessary.
+        others: the ARNs of what else is mapped to the sensor's function.
+        error: why the stream cannot be read; "" if it can.
+    """
+
+    sensor: str
+    name: str
+    kept_seconds: int = 0
+    discarded_seconds: int | None = None
+    reports: bool = False
+    is_partial: bool = False
+    attempts: int | None = None
+    others: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookSecret:
     """The secret by which a webhook sensor authenticates its sender.
 
@@ -265,6 +292,7 @@ class HealthSnapshot:
         clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS returned no time.
         unread: what could not be checked.
         queues: the queues of others whose messages sensors take.
+        streams: the streams whose records sensors take.
         secrets: the secrets of webhook sensors.
     """
 
@@ -280,4 +308,5 @@ class HealthSnapshot:
     clock_ahead_ms: int | None = None
     unread: tuple[SkippedCheck, ...] = ()
     queues: tuple[ConsumedQueue, ...] = ()
+    streams: tuple[ConsumedStream, ...] = ()
     secrets: tuple[WebhookSecret, ...] = ()

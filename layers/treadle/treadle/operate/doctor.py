@@ -30,6 +30,8 @@ from treadle.operate.findings import (
     of_pool,
     of_pools,
     of_secret,
+    of_stopped_stream,
+    of_stream,
     of_switch,
     of_target,
     of_unknown_jobs,
@@ -132,7 +134,7 @@ class Doctor:
         sensors = self._deployment.sensors().values()
         found = _of_snapshot(_without_resting(snapshot, views, sensors), in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
-        findings += self._of_own_retries(snapshot)
+        findings += [*self._of_own_retries(snapshot), *self._expired(snapshot, views)]
         findings += [*of_unknown_jobs(sensors, snapshot), *of_holders(snapshot.holders, sensors)]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(snapshot) if each.check not in wrong]
@@ -270,6 +272,14 @@ class Doctor:
         for target in retrying:
             yield from of_own_retries(target, limited, retried)
 
+    def _expired(self, snapshot: HealthSnapshot, views: Sequence[SensorView]) -> Iterator[Finding]:
+        """Find stopped sensors whose streams no longer have all records since they were stopped."""
+        stopped = {view.name for view in views if view.status != "RUNNING"}
+        for stream in snapshot.streams:
+            since = self._overview.stopped_at(stream.sensor) if stream.sensor in stopped else None
+            if since is not None and not stream.error:
+                yield from of_stopped_stream(stream, since, self._clock.now())
+
     def _of_pools(self) -> Iterator[Finding]:
         """Find what keeps runs from starting that wait for a pool, besides other runs."""
         if self._pools is None:
@@ -327,7 +337,9 @@ def _without_resting(
 ) -> HealthSnapshot:
     """Return the snapshot without what waits for a stopped sensor in a queue of somebody else, as it should."""
     running = {view.name for view in views if view.status == "RUNNING"}
-    resting = {f"sensor {each.name}" for each in sensors if each.consumes_queue and each.name not in running}
+    resting = {
+        f"sensor {each.name}" for each in sensors if each.waits_while_stopped and each.name not in running
+    }
     return replace(
         snapshot,
         switches=tuple(each for each in snapshot.switches if each.is_on or each.owner not in resting),
@@ -344,6 +356,8 @@ def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[
         yield from of_bucket(bucket)
     for queue in snapshot.queues:
         yield from of_consumed(queue)
+    for stream in snapshot.streams:
+        yield from of_stream(stream)
     for secret in snapshot.secrets:
         yield from of_secret(secret)
     for target in snapshot.targets:

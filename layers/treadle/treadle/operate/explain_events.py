@@ -4,10 +4,18 @@ from collections.abc import Iterable
 from itertools import islice
 
 from treadle.engine.identity import timestamp
-from treadle.model.deployment import QUEUE_KIND, WEBHOOK_KIND
+from treadle.model.deployment import QUEUE_KIND, STREAM_KIND, WEBHOOK_KIND, DeployedSensor
 from treadle.model.ticks import Tick, TickSummary
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_summary
-from treadle.operate.findings import Finding, Severity, of_backlog, of_consumed, of_secret, of_switch
+from treadle.operate.findings import (
+    Finding,
+    Severity,
+    of_backlog,
+    of_consumed,
+    of_secret,
+    of_stream,
+    of_switch,
+)
 from treadle.operate.paging import each_page
 from treadle.operate.request_trace import RequestTracer
 from treadle.operate.sensor_status import SensorStatus
@@ -51,7 +59,9 @@ class EventExplainer:
                 f"None of the last {MOST_READ:,} ticks evaluated event {event_id}, and there are more: use its run key, "
                 "or the time of the event, instead."
             )
-        what = {QUEUE_KIND: "message", WEBHOOK_KIND: "request"}.get(status.deployed.kind, "event")
+        what = {QUEUE_KIND: "message", STREAM_KIND: "record", WEBHOOK_KIND: "request"}.get(
+            status.deployed.kind, "event"
+        )
         text = f"No {what} {event_id} was evaluated"
         dead_letter = self._tracer.dead_letter(explanation, event_id)
         if dead_letter is not None:
@@ -64,18 +74,7 @@ class EventExplainer:
         deployed = status.deployed
         for each in found:
             explanation.add(each.check, None, f"{each.message} {each.advice}", ok=False)
-        if found:
-            why = f": {with_advice(found[0])}"
-        elif deployed.consumes_queue:
-            queue = (deployed.queue or "").rpartition("/")[2]
-            why = f", and messages are delivered: find out whether it was sent to queue {queue}, or has gone to its dead-letter queue."
-        elif deployed.kind == WEBHOOK_KIND:
-            why = (
-                ". Ask its sender for the response: of a request that was refused, `treadle logs "
-                f"{status.name}` shows the reason."
-            )
-        else:
-            why = ", and the delivery of events is in order: compare the event with the pattern of the sensor's rule."
+        why = f": {with_advice(found[0])}" if found else _not_delivered(deployed)
         return explanation.end(f"{text}{why}")
 
     def _tick_of(self, sensor: str, event_id: str) -> tuple[TickSummary | None, bool]:
@@ -125,6 +124,10 @@ class EventExplainer:
         text = f"The function of sensor {status.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
         dead_letter = self._tracer.dead_letter(explanation, about)
         again = "The event is delivered again automatically, five times in all."
+        if status.deployed.kind == STREAM_KIND:
+            again = (
+                "The record is delivered again, until it has been evaluated as often as its sensor allows."
+            )
         if status.deployed.kind == WEBHOOK_KIND:
             again = "Its sender got a response of status 503: let it send the request again."
         return explanation.end(f"{text} {dead_letter or again}")
@@ -142,6 +145,8 @@ class EventExplainer:
             found += of_switch(switch)
         for queue in snapshot.queues:
             found += of_consumed(queue)
+        for stream in snapshot.streams:
+            found += of_stream(stream)
         for secret in snapshot.secrets:
             found += of_secret(secret)
         for backlog in snapshot.backlogs:
@@ -156,3 +161,23 @@ def with_advice(finding: Finding) -> str:
     """Format a finding as a sentence, with its advice in parentheses."""
     message = f"{finding.message[0].lower()}{finding.message[1:].rstrip('.')}"
     return f"{message} ({finding.advice.rstrip('.')})." if finding.advice else f"{message}."
+
+
+def _not_delivered(sensor: DeployedSensor) -> str:
+    """Return what to check of an event that did not arrive, although its delivery is in order."""
+    if sensor.consumes_queue:
+        queue = (sensor.queue or "").rpartition("/")[2]
+        return f", and messages are delivered: find out whether it was sent to queue {queue}, or has gone to its dead-letter queue."
+    if sensor.kind == STREAM_KIND:
+        return (
+            f", and records are delivered: find out whether it was put into {sensor.stream or 'the stream'}, and whether "
+            "`treadle dlq list` shows records that Lambda has discarded."
+        )
+    if sensor.kind == WEBHOOK_KIND:
+        return (
+            ". Ask its sender for the response: of a request that was refused, `treadle logs "
+            f"{sensor.name}` shows the reason."
+        )
+    return (
+        ", and the delivery of events is in order: compare the event with the pattern of the sensor's rule."
+    )

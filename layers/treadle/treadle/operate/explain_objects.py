@@ -179,7 +179,7 @@ class ObjectExplainer:
             if problem:
                 explanation.add("sensor", None, problem, ok=False)
                 return explanation.end(f"{text}: {closed(problem)}")
-        found = self._wiring(status.name, sighting)
+        found = self._wiring(status.name, location, sighting)
         for each in found:
             explanation.add(each.check, None, f"{each.message} {each.advice}", ok=False)
         dropped = _before_start(status, sighting)
@@ -190,9 +190,9 @@ class ObjectExplainer:
         schedule = next((each for each in found if each.check == "schedules"), None)
         return explanation.end(f"{text}{why} {_sweep(status, sighting, schedule)}")
 
-    def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
+    def _wiring(self, sensor: str, location: str, sighting: ObjectInspection) -> list[Finding]:
         """Return the faults in what delivers the object's events."""
-        bucket = sighting.watched.removeprefix(_PREFIX).partition("/")[0]
+        bucket = location.removeprefix(_PREFIX).partition("/")[0]
         found = of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy))
         return self._events.faults(sensor, found)
 

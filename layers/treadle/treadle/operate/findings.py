@@ -14,6 +14,7 @@ from treadle.model.health import (
     Backlog,
     Bucket,
     ConsumedQueue,
+    ConsumedStream,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -67,7 +68,7 @@ _SWITCHED = {
     "rule": ("rules", "Its rule {name} is disabled, so it receives no events"),
     "mapping": (
         "mappings",
-        "Its event source mapping {name} is disabled, so it does not receive the messages in its queue",
+        "Its event source mapping {name} is disabled, so it receives nothing of its queue or stream",
     ),
 }
 _SWITCH_ON = {
@@ -206,6 +207,58 @@ def of_consumed(queue: ConsumedQueue) -> Iterator[Finding]:
         found.append((message, f"Let its owner set it to {6 * queue.function_seconds} s."))
     for message, advice in found:
         yield Finding("queues", owner, Severity.PROBLEM, message, advice)
+
+
+def of_stream(stream: ConsumedStream) -> Iterator[Finding]:
+    """Find streams whose records a sensor cannot take, or may lose."""
+    found, name = [], stream.name
+    if stream.error:
+        found.append((f"{stream.error}.", "Correct the stream in the sensor's block, and deploy."))
+    elif not stream.is_partial:
+        message = (
+            f"The event source mapping of {name} does not read batch responses: of a record that fails, those after it "
+            "are lost with it."
+        )
+        found.append((message, "Add ReportBatchItemFailures to its FunctionResponseTypes, and deploy."))
+    if not stream.error and stream.attempts is not None:
+        message = (
+            f"The event source mapping of {name} discards a batch after {stream.attempts} deliveries, also if the tables "
+            "are throttled: its records are lost."
+        )
+        advice = "Remove its MaximumRetryAttempts, and deploy: the function itself gives bad records up."
+        found.append((message, advice))
+    age = stream.discarded_seconds
+    if not stream.error and (age is None or age >= stream.kept_seconds or not stream.reports):
+        message = f"Records of {name} that expire before they are evaluated are lost, and nothing names them."
+        advice = (
+            f"Give its event source mapping an OnFailure destination and a MaximumRecordAgeInSeconds of "
+            f"{max(60, stream.kept_seconds - 3_600)}, an hour less than the stream keeps them, and deploy."
+        )
+        found.append((message, advice))
+    elif not stream.error and age is not None and age < stream.kept_seconds / 2:
+        message = f"Records of {name} are discarded at an age of {age} s; the stream keeps them for {stream.kept_seconds} s."
+        advice = f"Set the MaximumRecordAgeInSeconds of its event source mapping to {stream.kept_seconds - 3_600}, and deploy."
+        found.append((message, advice))
+    if stream.others:
+        message = f"Its function is also mapped to {', '.join(stream.others)}, whose records count as those of its stream."
+        found.append((message, "Give each stream a sensor of its own, and deploy."))
+    for message, advice in found:
+        yield Finding("streams", f"sensor {stream.sensor}", Severity.PROBLEM, message, advice)
+
+
+def of_stopped_stream(stream: ConsumedStream, since: int, now: int) -> Iterator[Finding]:
+    """Find that records have expired while a sensor was stopped.
+
+    Args:
+        stream: its stream.
+        since: when it was stopped, in milliseconds.
+        now: the current time, in milliseconds.
+    """
+    first = now - min(stream.kept_seconds, stream.discarded_seconds or stream.kept_seconds) * 1000
+    if since < first:
+        message = f"Records that {stream.name} received from {timestamp(since)} to {timestamp(first)} were not evaluated and have expired."
+        advice = "Start it, or let the stream keep its records for longer; let their producer put the lost ones again."
+        yield Finding("streams", f"sensor {stream.sensor}", Severity.PROBLEM, message, advice)
 
 
 def of_secret(secret: WebhookSecret) -> Iterator[Finding]:

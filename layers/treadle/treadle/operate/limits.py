@@ -192,7 +192,11 @@ def _made_for_function(name: str, properties: Mapping[str, Any]) -> Iterator[Res
             yield Resource(f"{name}{event}Permission", "AWS::Lambda::Permission")
 
 
-_SAM_POLICIES = {"SQS": "AWSLambdaSQSQueueExecutionRole", "DynamoDB": "AWSLambdaDynamoDBExecutionRole"}
+_SAM_POLICIES = {
+    "SQS": "AWSLambdaSQSQueueExecutionRole",
+    "DynamoDB": "AWSLambdaDynamoDBExecutionRole",
+    "Kinesis": "AWSLambdaKinesisExecutionRole",
+}
 
 
 def _sam_role(function: Mapping[str, Any]) -> Mapping[str, Any]:

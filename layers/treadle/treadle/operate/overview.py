@@ -78,6 +78,7 @@ class SensorView:
         deployed_at: when its function's code or settings were last updated; None if unknown.
         project: the stack that registered it.
         endpoint: the URL of its HTTPS endpoint; "" if it has none.
+        stream: the ARN of the stream whose records it takes; "" if it takes none.
     """
 
     name: str
@@ -104,6 +105,7 @@ class SensorView:
     deployed_at: int | None = None
     project: str = ""
     endpoint: str = ""
+    stream: str = ""
 
 
 class Overview:
@@ -145,6 +147,14 @@ class Overview:
             StoreError: if a store did not respond.
         """
         return self._views(list(self._deployment.sensors().values()))
+
+    def stopped_at(self, name: str) -> int | None:
+        """Return when an operator last stopped a sensor; None if that is not recorded.
+
+        Raises:
+            StoreError: if the store did not respond.
+        """
+        return next((each.at for each in self._sensors.edits(name) if each.action == "stop"), None)
 
     def sensor(self, name: str) -> SensorView:
         """Return one sensor.
@@ -212,6 +222,7 @@ class Overview:
             resume_at=state.resume_at,
             function=deployed.function,
             endpoint=deployed.endpoint,
+            stream=deployed.stream,
             problems=problems_of(
                 seen, self.loads.check(deployed) if seen.is_unproven else None, registration
             ),

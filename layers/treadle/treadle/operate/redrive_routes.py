@@ -39,8 +39,8 @@ class Destination:
 
     Attributes:
         origin: the component that consumes its messages, as dead letters name it.
-        arn: the queue's ARN.
-        queue: the queue.
+        arn: the queue's ARN; "" for a function that evaluates each message at once.
+        queue: the queue, or what invokes that function.
         function: the name of the component's function; None if unknown.
     """
 
@@ -117,6 +117,8 @@ def subject_of(dead_letter: DeadLetter) -> str:
         key = stored.get("key", "") if isinstance(stored, dict) else ""
         named_by = "/".join(map(str, asset)) if isinstance(asset, list) else asset
         return str(detail.get("name") or key or named_by or body.get("id", ""))
+    if "eventSourceARN" in body:
+        return str(body.get("eventID") or "")
     parts = [
         named.get(name)
         for name in ("sensor", "tick_id", "slice", "backfill", "run_id", "attempt", "nominal_time")
@@ -193,10 +195,19 @@ def _given_up_by_sqs(
 def _lost_stream_records(
     dead_letter: DeadLetter, body: Json, destinations: Sequence[Destination]
 ) -> Route | None:
-    del dead_letter, destinations
-    if "DDBStreamBatchInfo" not in body:
+    del dead_letter
+    lost = body.get("KinesisBatchInfo") or body.get("DDBStreamBatchInfo")
+    if not isinstance(lost, dict):
         return None
     context = body.get("requestContext")
+    sensor = _function_of(str(context.get("functionArn")) if isinstance(context, dict) else "", destinations)
+    if sensor is not None and sensor.origin.startswith("sensor "):
+        reason = (
+            f"Lambda discarded {lost.get('batchSize')} records of {lost.get('streamArn')}, shard {lost.get('shardId')}, from "
+            f"{lost.get('startSequenceNumber')} to {lost.get('endSequenceNumber')}, without having them evaluated: they "
+            "were about to expire. Let their producer put them again, then delete this dead letter."
+        )
+        return Route(sensor.origin, reason)
     if isinstance(context, dict) and "-PublishFunction-" in str(context.get("functionArn")):
         reason = (
             "It gives only the position of records in the runs' stream. The status changes of those runs were not"
@@ -250,11 +261,16 @@ def _to_queue(arn: str | None, body: Json, destinations: Sequence[Destination]) 
 
 def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> Route:
     """Route to the queue of the component whose function an ARN names, with or without a version."""
-    named = arn.partition(":function:")[2].partition(":")[0]
-    found = next((each for each in destinations if named and each.function == named), None)
+    found = _function_of(arn, destinations)
     if found is None:
         return Route("schedule", f"{arn} is not a function of this stack that receives deadlines.")
     return _to(found, body)
+
+
+def _function_of(arn: str, destinations: Sequence[Destination]) -> Destination | None:
+    """Return the destination whose function an ARN names, with or without a version."""
+    named = arn.partition(":function:")[2].partition(":")[0]
+    return next((each for each in destinations if named and each.function == named), None)
 
 
 def _to_sensor(body: Json, dead_letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
@@ -280,7 +296,8 @@ def _to(destination: Destination, body: Json) -> Route:
             destination.origin,
             f"It is not a JSON object, and {destination.origin} accepts only JSON objects.",
         )
-    reason = f"To the queue of {destination.origin}."
+    place = "queue" if destination.arn else "function"
+    reason = f"To the {place} of {destination.origin}."
     is_sensors = destination.origin.startswith("sensor ")
     return Route(destination.origin, reason, destination, body if is_sensors else _without_secrets(body))
 

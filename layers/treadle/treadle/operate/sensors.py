@@ -14,7 +14,7 @@ class SensorOperations:
     Args:
         sensors: their state.
         clock: the clock.
-        sources: what invokes the sensors that consume queues; None if there are none.
+        sources: what invokes the sensors that consume queues or streams; None if there are none.
     """
 
     def __init__(self, sensors: SensorStore, clock: Clock, sources: EventSources | None = None) -> None:
@@ -37,7 +37,7 @@ class SensorOperations:
 
         Raises:
             StoreError: if the store did not respond.
-            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
+            DeploymentError: if the status was set, and the delivery from a queue or stream was not switched.
         """
         state = self._sensors.get(sensor)
         if not state.is_running(default):
@@ -57,7 +57,7 @@ class SensorOperations:
 
         Raises:
             StoreError: if the store did not respond.
-            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
+            DeploymentError: if the status was set, and the delivery from a queue or stream was not switched.
         """
         state = self._sensors.get(sensor)
         if state.status is not InstigatorStatus.STOPPED:
@@ -73,11 +73,11 @@ class SensorOperations:
         Args:
             sensor: the sensor's name.
             by: the operator.
-            default: the declared status, by which a queue's messages are delivered to the sensor or not.
+            default: the declared status, by which a queue or stream delivers to the sensor or not.
 
         Raises:
             StoreError: if the store did not respond.
-            DeploymentError: if the status was set, and the delivery of a queue's messages was not switched.
+            DeploymentError: if the status was set, and the delivery from a queue or stream was not switched.
         """
         state = self._sensors.get(sensor)
         if state.status is not InstigatorStatus.DECLARED_IN_CODE:

@@ -4,6 +4,7 @@ A test defines sensors, moves the clock, puts objects, ends runs, and inspects r
 """
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.runs import from_millis
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.definitions.stream_record import StreamRecord
+from treadle.definitions.stream_sensor import StreamSensorDefinition
 from treadle.definitions.timed import DeadlineReached
 from treadle.definitions.webhook_request import WebhookRequest
 from treadle.definitions.webhook_sensor import WebhookSensorDefinition
@@ -165,6 +168,7 @@ class TreadleInstance(InstanceReader):
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
         self.undelivered: list[SensorEvent] = []
+        self._sequence = itertools.count(1)
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._stores.sensors, self.clock)
         self._loops = LoopReleases(self._stores.ticks, self._stores.sensors, self.clock)
@@ -446,13 +450,96 @@ class TreadleInstance(InstanceReader):
             attributes=attributes or {},
             group=group,
         )
+        return self._send_or_keep(message)
+
+    def put_record(
+        self,
+        stream: str,
+        data: bytes | str | Mapping[str, Any] | Sequence[Any] = b"",
+        *,
+        key: str = "key",
+        sequence_number: str | None = None,
+    ) -> dict[str, TickResult]:
+        """Put a record into a Kinesis stream; the stream's sensors evaluate it immediately.
+
+        A record that cannot be evaluated stays in the stream: `undelivered` has it for another delivery by `send`.
+
+        Args:
+            stream: the stream's name.
+            data: its bytes, their text, or what is put as JSON.
+            key: its partition key.
+            sequence_number: its place in the shard, to deliver one record several times; each record has its own by
+                default.
+
+        Raises:
+            UnknownEventError: if the data is neither bytes, text nor JSON.
+            SensorEvaluationError: if a sensor's function failed; its tick records that.
+        """
+        if not isinstance(data, bytes):
+            text = data if isinstance(data, str) else json.dumps(_as_json(data, "The data of a record"))
+            data = text.encode()
+        account, region, _ = NAMESPACE.split("/")
+        number = sequence_number or f"{next(self._sequence):056}"
+        record = StreamRecord(
+            f"shardId-000000000000:{number}",
+            f"arn:aws:kinesis:{region}:{account}:stream/{stream}",
+            key,
+            number,
+            from_millis(self.clock.now()),
+            data,
+        )
+        return self._send_or_keep(record)
+
+    def put_change(
+        self,
+        table: str,
+        keys: Mapping[str, Any],
+        *,
+        new: Mapping[str, Any] | None = None,
+        old: Mapping[str, Any] | None = None,
+        sequence_number: str | None = None,
+    ) -> dict[str, TickResult]:
+        """Put a change of an item into the stream of a table; the stream's sensors evaluate it immediately.
+
+        It is an INSERT without `old`, a REMOVE without `new`, and a MODIFY with both. A record that cannot be evaluated
+        stays in the stream: `undelivered` has it for another delivery by `send`.
+
+        Args:
+            table: the table's name.
+            keys: the item's key attributes.
+            new: the item after the change, as plain values.
+            old: the item before the change, as plain values.
+            sequence_number: its place in the stream, to deliver one change several times; each change has its own by
+                default.
+
+        Raises:
+            UnknownEventError: if the keys are not JSON.
+            SensorEvaluationError: if a sensor's function failed; its tick records that.
+        """
+        account, region, _ = NAMESPACE.split("/")
+        number = sequence_number or f"{next(self._sequence):021}"
+        record = StreamRecord(
+            f"change-{number}",
+            f"arn:aws:dynamodb:{region}:{account}:table/{table}/stream/2026-01-01T00:00:00.000",
+            json.dumps(_as_json(keys, "The keys of an item"), sort_keys=True, separators=(",", ":")),
+            number,
+            from_millis(self.clock.now()),
+            change="INSERT" if old is None else "REMOVE" if new is None else "MODIFY",
+            keys=keys,
+            new=new,
+            old=old,
+        )
+        return self._send_or_keep(record)
+
+    def _send_or_keep(self, event: QueueMessage | StreamRecord) -> dict[str, TickResult]:
+        """Deliver an event that stays where it is until it is evaluated."""
         try:
-            results = self.send(message)
+            results = self.send(event)
         except SensorEvaluationError:
-            self.undelivered.append(message)
+            self.undelivered.append(event)
             raise
         if any(each.outcome.decision is Decision.STOPPED for each in results.values()):
-            self.undelivered.append(message)
+            self.undelivered.append(event)
         return results
 
     def call_webhook(
@@ -716,6 +803,7 @@ _OF_OTHER_SOURCES = (
     DeadlineSensorDefinition,
     EventSensorDefinition,
     QueueSensorDefinition,
+    StreamSensorDefinition,
     WebhookSensorDefinition,
 )
 """Sensors that take neither objects nor these."""
@@ -742,6 +830,8 @@ def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
         return isinstance(definition, EventSensorDefinition) and definition.monitors(event)
     if isinstance(event, QueueMessage):
         return isinstance(definition, QueueSensorDefinition) and definition.monitors(event)
+    if isinstance(event, StreamRecord):
+        return isinstance(definition, StreamSensorDefinition) and definition.monitors(event)
     if isinstance(event, WebhookRequest):
         return isinstance(definition, WebhookSensorDefinition) and definition.monitors(event)
     return not isinstance(definition, (*_OF_THE_BUS, *_OF_OTHER_SOURCES))
@@ -751,7 +841,7 @@ def receives(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Return whether a deployed sensor's rule or queue sends it an event."""
     if isinstance(event, ObjectCreated):
         return isinstance(definition, S3SensorDefinition) and definition.selection.selects(event.object)
-    if isinstance(event, EventBridgeEvent | QueueMessage | WebhookRequest):
+    if isinstance(event, EventBridgeEvent | QueueMessage | StreamRecord | WebhookRequest):
         return _takes(definition, event)
     if definition.is_woken:
         return definition.is_woken_by(event)

@@ -88,8 +88,8 @@ class InMemoryObjects:
         found: dict[str, list[S3Object]] = {}
         for stored in everything:
             if (
-                stored.bucket == selection.bucket
-                and stored.key.startswith(selection.prefix)
+                stored.bucket in selection.buckets
+                and stored.key.startswith(selection.listed_prefix)
                 and stored.key > after
             ):
                 found.setdefault(stored.key, []).append(stored)
@@ -104,9 +104,9 @@ class InMemoryObjects:
         """Yield the objects directly in a directory, under the prefix."""
         for (bucket, key), stored in sorted(self.stored.items()):
             if (
-                bucket == selection.bucket
+                bucket in selection.buckets
                 and directory_of(key) == directory
-                and key.startswith(selection.prefix)
+                and key.startswith(selection.listed_prefix)
             ):
                 yield stored
 

@@ -12,6 +12,7 @@ from treadle.adapters.dynamodb.pools import QUEUES as POOL_QUEUES
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
+from treadle.definitions.objects import each_of
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
@@ -181,14 +182,13 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     if subscription and sensor.kind == "all_succeeded":
         for job in subscription.jobs:
             yield arns.table("EVENTS"), ("dynamodb:Query",), {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
-    if bucket := settings.get("TREADLE_S3_BUCKET"):
-        listed = {"s3:prefix": [settings.get("TREADLE_S3_PREFIX", "")]}
-        versions = settings.get("TREADLE_S3_IDENTITY") == "version"
-        action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
-        yield f"arn:{arns.partition}:s3:::{bucket}", (action,), listed
+    yield from _of_objects(arns, settings)
     if sensor.kind in BATCH_KINDS:
         batches = {"dynamodb:LeadingKeys": [f"{sensor.name}{BATCH}"]}
         yield arns.table("TICKS"), _BATCHING, batches
+    if stream := sensor.stream:
+        service = stream.split(":")[2]
+        yield stream, (f"{service}:GetRecords", f"{service}:GetShardIterator"), {}
     if sensor.secret:
         deliveries = {"dynamodb:LeadingKeys": [f"{sensor.name}{REQUESTS}"]}
         yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), deliveries
@@ -196,6 +196,15 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     sender, receivers = (settings.get(f"TREADLE_ALERT_EMAIL_{end}") for end in ("FROM", "TO"))
     if sender and receivers:
         yield arns.of("ses", f"identity/{sender}"), ("ses:SendEmail",), {"ses:FromAddress": [sender]}
+
+
+def _of_objects(arns: _Arns, settings: Mapping[str, str]) -> Iterator[_Call]:
+    """Yield the listings of each prefix of each bucket that a sensor watches."""
+    versions = settings.get("TREADLE_S3_IDENTITY") == "version"
+    action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+    for bucket in filter(None, each_of(settings.get("TREADLE_S3_BUCKET", ""))):
+        for prefix in each_of(settings.get("TREADLE_S3_PREFIX", "")):
+            yield f"arn:{arns.partition}:s3:::{bucket}", (action,), {"s3:prefix": [prefix]}
 
 
 def _secret(arns: _Arns, secret: str) -> _Call:

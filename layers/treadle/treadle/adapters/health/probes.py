@@ -16,6 +16,7 @@ from treadle.model.health import (
     Backlog,
     Bucket,
     ConsumedQueue,
+    ConsumedStream,
     EventTrigger,
     JobTarget,
     MissingPermission,
@@ -29,6 +30,7 @@ Vital = (
     | Backlog
     | Bucket
     | ConsumedQueue
+    | ConsumedStream
     | JobTarget
     | MissingPermission
     | PolicyHolder

@@ -14,6 +14,7 @@ from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.alert_channels import channel_probe
+from treadle.adapters.health.consumed_streams import stream_probe
 from treadle.adapters.health.evaluator_policies import holders_probe
 from treadle.adapters.health.job_targets import roles_probe, target_probe
 from treadle.adapters.health.needs import Need, needs
@@ -23,7 +24,7 @@ from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
-from treadle.definitions.objects import ObjectIdentity
+from treadle.definitions.objects import ObjectIdentity, each_of
 from treadle.model.deployment import DeployedSensor
 from treadle.model.health import (
     Activity,
@@ -33,6 +34,7 @@ from treadle.model.health import (
     Backlog,
     Bucket,
     ConsumedQueue,
+    ConsumedStream,
     EventTrigger,
     HealthSnapshot,
     JobTarget,
@@ -135,6 +137,7 @@ class StackHealth:
             clock_ahead_ms=clock_ahead() if owner is None else None,
             unread=tuple(dict.fromkeys(_only(found, SkippedCheck))),
             queues=_only(found, ConsumedQueue),
+            streams=_only(found, ConsumedStream),
             secrets=_only(found, WebhookSecret),
         )
 
@@ -189,10 +192,10 @@ class StackHealth:
             if each.rule:
                 check = _rule(self._stack, _step(each), each.rule)
                 yield Probe("rules", "the rules", "events:DescribeRule", check)
-            if each.queue and not each.problem:
-                queue = self._stack.arn_of_queue(each.queue)
+            source = self._stack.arn_of_queue(each.queue) if each.queue else each.stream
+            if source and not each.problem:
                 what, action = "the event source mappings", "lambda:ListEventSourceMappings"
-                yield Probe("mappings", what, action, _mapping_of(each, queue))
+                yield Probe("mappings", what, action, _mapping_of(each, source))
 
     # ---- Backlogs
 
@@ -254,8 +257,7 @@ class StackHealth:
 
     def _buckets(self) -> Iterator[Probe]:
         for sensor in self._sensors():
-            bucket = bucket_of(sensor)
-            if bucket:
+            for bucket in buckets_of(sensor):
                 yield Probe(
                     "buckets", f"bucket {bucket}", "s3:GetBucketNotification", _bucket(sensor.name, bucket)
                 )
@@ -264,11 +266,13 @@ class StackHealth:
                     yield Probe("buckets", what, "s3:GetBucketVersioning", check)
 
     def _consumed(self, owner: str | None) -> Iterator[Probe]:
-        """Yield the probes of the queues of others whose messages sensors take."""
+        """Yield the probes of the queues and streams of others that sensors consume."""
         for sensor in self._sensors(owner):
             if sensor.consumes_queue and sensor.queue and not sensor.problem:
                 what = f"queue {sensor.queue.rpartition('/')[2]}"
                 yield Probe("queues", what, "sqs:ListQueueTags", _consumed_queue(sensor, sensor.queue))
+            if sensor.stream and not sensor.problem:
+                yield stream_probe(sensor)
 
     def _secrets(self, owner: str | None) -> Iterator[Probe]:
         """Yield the probes of the secrets of webhook sensors."""
@@ -331,10 +335,11 @@ def _owner(logical_id: str, end: str) -> str:
     return prefix.lower() if prefix in _STEPS else prefix
 
 
-def bucket_of(sensor: DeployedSensor) -> str:
-    """Return the bucket that a sensor watches, from its function or its rule; "" if none."""
-    buckets = sensor.subscription.buckets if sensor.subscription else ()
-    return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(buckets), "")
+def buckets_of(sensor: DeployedSensor) -> tuple[str, ...]:
+    """Return the buckets that a sensor watches, from its function or its rule."""
+    if setting := sensor.settings.get("TREADLE_S3_BUCKET"):
+        return each_of(setting)
+    return sensor.subscription.buckets if sensor.subscription else ()
 
 
 def clock_ahead() -> int | None:
@@ -411,8 +416,8 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
     return check
 
 
-def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
-    """Return the probe of the event source mapping from a sensor's queue to its function."""
+def _mapping_of(sensor: DeployedSensor, source: str) -> Any:
+    """Return the probe of the event source mapping from a sensor's queue or stream to its function."""
 
     def check() -> Iterator[EventTrigger]:
         pages = client("lambda").get_paginator("list_event_source_mappings")
@@ -420,12 +425,12 @@ def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
             each
             for page in pages.paginate(FunctionName=sensor.function)
             for each in page["EventSourceMappings"]
-            if each.get("EventSourceArn") == queue
+            if each.get("EventSourceArn") == source
         ]
         for each in found:
             yield _switch_of(_step(sensor), each["UUID"], each)
         if not found:
-            name = f"of {queue.rpartition(':')[2]}"
+            name = f"of {source.rpartition(':')[2]}"
             yield EventTrigger("mapping", _step(sensor), name, is_on=False, error=GONE)
 
     return check

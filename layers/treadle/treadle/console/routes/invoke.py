@@ -13,6 +13,7 @@ from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.console.type_schemas import shape
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.objects import each_of
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.preview import STORED
 from treadle.engine.tick.schedule import deadline_message
@@ -65,9 +66,11 @@ def _deployed(request: ApiRequest) -> DeployedSensor:
 
 
 def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
-    """Build the event of an object in the sensor's bucket, as EventBridge delivers it."""
-    bucket = deployed.settings.get(BUCKET)
-    if not bucket:
+    """Build the event of an object in a bucket of the sensor, as EventBridge delivers it."""
+    buckets = each_of(deployed.settings.get(BUCKET, ""))
+    facts = dict(stored)
+    bucket = facts.pop("bucket", buckets[0])
+    if not all(buckets):
         raise CommandRefusedError(
             f"Sensor {deployed.name} does not watch a bucket: preview an event or a cursor."
         )
@@ -75,13 +78,14 @@ def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -
         "source": "aws.s3",
         "detail-type": "Object Created",
         "time": datetime.fromtimestamp(now / 1000, UTC).isoformat(),
-        "detail": {"bucket": {"name": bucket}, "object": dict(stored)},
+        "detail": {"bucket": {"name": bucket}, "object": facts},
     }
 
 
 _OBJECT: Schema = record(
     {
         "key": KEY,
+        "bucket": {**TEXT, "description": "One of the sensor's buckets; by default the first."},
         "etag": {"type": "string", "maxLength": 128, "default": "preview"},
         "size": {"type": "integer", "minimum": 0, "maximum": MOST_OBJECT_BYTES, "default": 0},
         "version-id": {"type": "string", "maxLength": 1024},

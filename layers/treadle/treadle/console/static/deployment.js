@@ -30,6 +30,7 @@ export const KINDS = {
   deadline: 'Deadline',
   event: 'EventBridge events',
   queue: 'Queue messages',
+  stream: 'Stream records',
   webhook: 'HTTPS requests',
   unknown: 'Unknown',
 };
@@ -78,7 +79,7 @@ export const isFailing = (sensor) => has(sensor, 'failing');
  */
 export const isLate = (sensor) => has(sensor, 'late');
 
-const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue', 'webhook'];
+const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue', 'stream', 'webhook'];
 
 /**
  * Whether a sensor evaluates ticks; others evaluate events alone.

@@ -1,6 +1,7 @@
 """What an evaluation reads that was not recorded with its tick."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NoReturn
 
 from treadle.definitions.errors import UnrecordedInputError
@@ -64,6 +65,13 @@ class RecordedS3Object(S3Object):
         # The class that it extends is frozen, and its attributes are replaced by properties here.
         object.__setattr__(self, "_known", known)
         object.__setattr__(self, "_unrecorded", unrecorded)
+        object.__setattr__(self, "names", known.get("names", {}))
+        object.__setattr__(self, "times", known.get("times", {}))
+        object.__setattr__(self, "group", None)
+
+    def with_names(self, names: Mapping[str, str], times: Mapping[str, datetime]) -> "RecordedS3Object":
+        """Return the object with the names, without reading what is not known."""
+        return RecordedS3Object(self._unrecorded, {**self._known, "names": names, "times": times})
 
     def _value(self, name: str) -> Any:
         if name in self._known:

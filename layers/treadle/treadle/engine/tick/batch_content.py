@@ -3,12 +3,12 @@
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from treadle.definitions.bus_event import EventBridgeEvent
-from treadle.definitions.objects import S3Object
+from treadle.definitions.objects import S3Group, S3Object
 from treadle.definitions.queue_message import QueueMessage
 from treadle.definitions.webhook_request import WebhookRequest
 from treadle.model.records import reader
@@ -25,6 +25,10 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "time": datetime.fromisoformat,
     "last_modified": datetime.fromisoformat,
     "resources": tuple,
+    "times": lambda times: {name: datetime.fromisoformat(time) for name, time in times.items()},
+    "group": lambda group: (
+        None if group is None else S3Group(**{**group, "missing": tuple(group["missing"])})
+    ),
 }
 
 
@@ -39,7 +43,9 @@ def _written(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {name: _written(each) if isinstance(each, datetime) else each for name, each in value.items()}
+    return asdict(value) if isinstance(value, S3Group) else value
 
 
 def _unpacked(content: str) -> Any:

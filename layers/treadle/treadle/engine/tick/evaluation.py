@@ -228,7 +228,20 @@ class Evaluator:
             frame: the tick.
             error: why nothing was.
         """
-        info = ErrorInfo(type(error).__name__, str(error))
+        kind = error.error_type if isinstance(error, SensorEvaluationError) else type(error).__name__
+        info = ErrorInfo(kind, str(error))
+        return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
+
+    def unfinished(self, frame: TickContext) -> Tick:
+        """Make the record of a tick that has begun: it remains if its evaluation ends the process.
+
+        Args:
+            frame: the tick.
+        """
+        info = ErrorInfo(
+            "EvaluationDiedError",
+            "The evaluation began and its end was not recorded: the function was stopped, or ran out of memory.",
+        )
         return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
 
     def _failed(

@@ -10,6 +10,7 @@ from treadle.definitions.errors import (
     SensorEvaluationError,
     SensorOwnershipError,
     StoreError,
+    TreadleError,
     UnreadableRecordError,
 )
 from treadle.definitions.results import SensorExecutionData
@@ -164,16 +165,7 @@ class EventTicks:
         def function(context: SensorEvaluationContext) -> SensorExecutionData:
             return self._definition.evaluate_event(context, seen)
 
-        frame = TickContext(
-            tick_id,
-            TickKind.EVENT,
-            int(event.time.timestamp() * 1000),
-            self._tokens.new(),
-            batch_state.state.epoch,
-            event.summary,
-            attempts + 1,
-            seen.depth,
-        )
+        frame = replace(self._frame(event, batch_state, attempts + 1), depth=seen.depth)
         if batch_state.state.is_foreign(self._project):
             return self._refused(frame, event, batch_state.state)
         result = self._evaluator.run(frame, batch_state.state, None, function, budget)
@@ -198,6 +190,59 @@ class EventTicks:
         decision = Decision.DUPLICATE if known else Decision.ACCEPTED
         return Outcome(
             decision, known or result.tick.reason or "", result.tick.tick_id, trigger=event.summary
+        )
+
+    def is_running(self, batch_state: EventBatchState) -> bool:
+        """Return whether the sensor was running when the state of a batch was read."""
+        return batch_state.state.is_running(self._default_status)
+
+    def attempts(self, event: SensorEvent, batch_state: EventBatchState) -> int:
+        """Return how often an event was evaluated in vain before the batch; 0 if it was evaluated, or never."""
+        status, attempts = batch_state.known.get(tick_id_of(event), (TickStatus.FAILURE, 0))
+        return attempts if status is TickStatus.FAILURE else 0
+
+    def begin(self, event: SensorEvent, batch_state: EventBatchState) -> bool:
+        """Record that an event's next attempt begins, so that it counts even if it ends the process.
+
+        Args:
+            event: the event.
+            batch_state: what `load_batch_state` read for it.
+
+        Returns:
+            False if it was evaluated already, of which nothing is recorded.
+
+        Raises:
+            StoreError: if a store did not answer.
+        """
+        status, attempts = batch_state.known.get(tick_id_of(event), (TickStatus.FAILURE, 0))
+        if status is not TickStatus.FAILURE:
+            return False
+        return self._ticks.put(self._evaluator.unfinished(self._frame(event, batch_state, attempts + 1)))
+
+    def withdraw(self, event: SensorEvent, batch_state: EventBatchState, error: TreadleError) -> None:
+        """Record that an attempt that `begin` has recorded does not count, and why.
+
+        Args:
+            event: the event.
+            batch_state: what `load_batch_state` read for it.
+            error: what kept it from being evaluated, and may pass.
+
+        Raises:
+            StoreError: if a store did not answer; the attempt counts then.
+        """
+        frame = self._frame(event, batch_state, self.attempts(event, batch_state))
+        self._ticks.put(self._evaluator.refuse(frame, error))
+
+    def _frame(self, event: SensorEvent, batch_state: EventBatchState, attempts: int) -> TickContext:
+        return TickContext(
+            tick_id_of(event),
+            TickKind.EVENT,
+            int(event.time.timestamp() * 1000),
+            self._tokens.new(),
+            batch_state.state.epoch,
+            event.summary,
+            attempts,
+            event.depth,
         )
 
     def _refused(self, frame: TickContext, event: SensorEvent, state: SensorState) -> Outcome:
@@ -233,6 +278,8 @@ class EventTicks:
         kept = "the event was dropped"
         if self._definition.consumes_queue:
             kept = "the message returns to its queue"
+        elif self._definition.consumes_stream:
+            kept = "the record stays in its stream"
         elif self._definition.verification is not None:
             kept = "the request was not accepted"
         reason = f"Sensor {self._definition.name} is stopped; {kept}{when}."

@@ -1,5 +1,6 @@
 """`@s3_sensor`: a sensor that requests one run per object, found by an event or a sweep."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -15,10 +16,11 @@ from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
-from treadle.integrations.s3.groups import FileCount, Marker, directory_of
+from treadle.integrations.s3.groups import FileCount, FileNames, Marker
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
-from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of
+from treadle.integrations.s3.patterns import KeyPattern
+from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of, texts_of
 from treadle.integrations.s3.settling import check_event
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
 from treadle.integrations.s3.sweep_cursor import not_before
@@ -119,7 +121,11 @@ class S3SensorDefinition(SensorDefinition):
             return self._items_of(context, found, self.batch)
         one = context.without_cursor()
         evaluated = evaluate_objects(
-            one, found, lambda stored: _run_requests(self._requests(one, stored)), self.selection.run_key
+            one,
+            found,
+            lambda stored: _run_requests(self._requests(one, stored)),
+            self.selection.run_key,
+            lambda stored: self.selection.place(stored.bucket, stored.key),
         )
         found = evaluated.found
         context.update_cursor(str(found.cursor))
@@ -132,10 +138,11 @@ class S3SensorDefinition(SensorDefinition):
     def _notices(self, found: Slice) -> list[str]:
         """Return messages to operators about the bucket, or the sensor's first round."""
         notices = list(found.notes)
-        if found.cursor.is_unversioned:
-            notices.append(without_versioning(self.selection.bucket))
-        if found.cursor.is_silent:
-            notices.append(silence(self.selection.bucket))
+        cursor = found.cursor
+        if cursor.is_unversioned:
+            notices += map(without_versioning, cursor.unversioned or self.selection.buckets)
+        if cursor.is_silent:
+            notices += map(silence, cursor.silent or self.selection.buckets)
         if found.unremembered:
             notices.append(
                 f"{found.unremembered} objects could not be remembered, as the cursor would get too large: those "
@@ -149,6 +156,9 @@ class S3SensorDefinition(SensorDefinition):
         if not isinstance(event, ObjectCreated):
             return super().evaluate_event(context, event)
         stored = event.object
+        if self.selection.passes_over(stored):
+            reason = f"s3://{stored.bucket}/{stored.key} is empty and marks a folder, so it is passed over."
+            return combine([SkipReason(reason)], context, self.job_names)
         if not self.selection.selects(stored):
             reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.summary} is."
             return combine([SkipReason(reason)], context, self.job_names)
@@ -163,6 +173,8 @@ class S3SensorDefinition(SensorDefinition):
         if seen.reason:
             data = combine([SkipReason(seen.reason)], context, self.job_names)
             return replace(data, wait_seconds=seen.wait_seconds)
+        if seen.group is not None:
+            stored = replace(stored, group=seen.group)
         if self.batch is not None:
             return SensorExecutionData(
                 (), f"{event.summary}: waits for a batch.", items=(self._item(stored, self.batch),)
@@ -173,7 +185,8 @@ class S3SensorDefinition(SensorDefinition):
         # Imported here, as most sensors have no batches.
         from treadle.definitions.item_batches import item_facts
 
-        return item_facts(self.name, batch, self.selection.run_key(stored), stored, stored.size)
+        named = self.selection.named(stored)
+        return item_facts(self.name, batch, self.selection.run_key(stored), named, stored.size)
 
     def _items_of(
         self, context: SensorEvaluationContext, found: Slice, batch: "Batch"
@@ -194,6 +207,7 @@ class S3SensorDefinition(SensorDefinition):
     def _requests(
         self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
     ) -> list[RunRequest | SkipReason]:
+        stored = self.selection.named(stored)
         returned = flatten(self._called(context, stored), self.name)
         for whole in returned:
             if isinstance(whole, SensorResult) and whole.dynamic_partitions_requests:
@@ -228,9 +242,15 @@ class S3SensorDefinition(SensorDefinition):
 
     def _config(self, stored: S3Object, time: datetime) -> dict[str, Any]:
         """Return the default run config of an object or its group."""
-        counts = self.selection.complete_when
-        group = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
-        if isinstance(counts, FileCount):
+        files, names = self.selection.files, dict(stored.names)
+        group: dict[str, Any] = {}
+        if self.selection.complete_when:
+            group = {"bucket": stored.bucket, "group": self.selection.group_of(stored.key)}
+        if files:
+            if files.longest_wait and stored.group:
+                group |= {"is_complete": stored.group.is_complete, "missing": list(stored.group.missing)}
+            if files.by:
+                group |= {"names": {name: names[name] for name in names if name in files.by}}
             return {**group, "event_time": time.isoformat()}
         return {
             **group,
@@ -240,6 +260,7 @@ class S3SensorDefinition(SensorDefinition):
             "version": None if stored.is_unversioned else stored.version,
             "size": stored.size,
             "event_time": time.isoformat(),
+            **({"names": names} if self.selection.pattern else {}),
         }
 
     def _parts(self, value: RunRequest | SkipReason | SensorResult) -> list[RunRequest | SkipReason]:
@@ -280,14 +301,16 @@ def _measures(found: Slice) -> tuple[Measure, ...]:
 
 
 def s3_sensor(
-    bucket: str = "",
+    bucket: str | Sequence[str] = "",
     *,
-    prefix: str = "",
-    suffix: str = "",
+    prefix: str | Sequence[str] = "",
+    suffix: str | Sequence[str] = "",
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
     start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
-    complete_when: Marker | FileCount | None = None,
+    settle_longest_seconds: int = 0,
+    complete_when: Marker | FileCount | FileNames | None = None,
+    pattern: str | re.Pattern[str] = "",
     batch: "Batch | None" = None,
     name: str | None = None,
     job_name: str | None = None,
@@ -296,9 +319,9 @@ def s3_sensor(
     """Make a sensor over a bucket's objects, from a function that is called once per object.
 
     Args:
-        bucket: the bucket; variables of the deployment take precedence here and below.
-        prefix: of keys.
-        suffix: of keys.
+        bucket: the bucket, or a list of up to ten; variables of the deployment take precedence here and below.
+        prefix: of keys, or a list of prefixes of which each key has one.
+        suffix: of keys, or a list of suffixes of which each key has one.
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
             differs) or `version` (again at each upload; needs versioning, otherwise it is the same as
             `etag`).
@@ -306,9 +329,16 @@ def s3_sensor(
             `2026-11-29T00:00:00Z`, to include those stored since.
         settle_seconds: an object counts when it has been unchanged for this many seconds, at most a day; not
             with identity `version`, as a version never changes.
-        complete_when: objects count by groups; a group is all objects directly in one "directory". It counts
-            with `Marker("_SUCCESS")` when it has an object of that name, with `FileCount(n)` when it has n
-            objects.
+        settle_longest_seconds: an object that keeps changing counts this many seconds after a sweep first saw
+            it, and again as long after that; at most a week. 0 for never.
+        complete_when: objects count by groups; a group is all objects directly in one "directory", or with
+            the same names in their keys. It counts with `Marker("_SUCCESS")` when it has an object of that
+            name, with `FileCount(n)` when it has n objects, with `FileNames([...])` when it has one of each
+            name.
+        pattern: what keys look like as a whole, with names in braces, such as
+            `{region}/orders_{day:%Y%m%d}.csv`, or a compiled regular expression. A name has one or more
+            characters without a slash; after a colon is the format of a time. `stored.names` and
+            `stored.times` have the values.
         batch: when objects form a batch, for which the function is called once, with a `BatchSensorContext` and the
             batch's objects; None to call it for each object.
         name: the sensor's name; the function's own name by default.
@@ -321,13 +351,15 @@ def s3_sensor(
     """
     check_options(s3_sensor, options)
     selection = S3Selection(
-        bucket,
-        prefix,
-        suffix,
+        texts_of("bucket", bucket),
+        texts_of("prefix", prefix),
+        texts_of("suffix", suffix),
         identity_of(identity),
         start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,
         complete_when,
+        KeyPattern.of(pattern),
+        settle_longest_seconds,
     ).checked()
 
     return lambda function: S3SensorDefinition(

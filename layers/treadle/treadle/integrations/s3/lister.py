@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treadle.definitions.errors import BucketError
@@ -41,15 +41,15 @@ class ObjectLister(Protocol):
         """Yield the objects whose key sorts after the given one, by pages; a key's newest version first.
 
         Args:
-            selection: bucket, prefix, and whether versions are listed.
+            selection: one bucket, one prefix, and whether versions are listed.
             after: a key; "" for all.
         """
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """Yield the objects directly in a directory, whose keys begin with the selection's prefix.
+        """Yield the objects directly in a directory, whose keys begin with the listed prefix.
 
         Args:
-            selection: bucket and prefix.
+            selection: one bucket and one prefix.
             directory: a key up to and including a slash; "" for the bucket's root.
         """
 
@@ -75,10 +75,10 @@ class S3Lister:
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
         """Yield the objects directly in a directory."""
         # The longer of the two, as the deployment grants no listing above the prefix.
-        within = replace(selection, prefix=max(selection.prefix, directory, key=len))
-        for answer in _pages("list_objects_v2", within, {"Delimiter": "/"}):
+        [bucket], prefix = selection.buckets, max(selection.listed_prefix, directory, key=len)
+        for answer in _pages("list_objects_v2", bucket, prefix, {"Delimiter": "/"}):
             for entry in answer.get("Contents", ()):
-                yield _object(selection.bucket, entry)
+                yield _object(bucket, entry)
 
     def find(self, bucket: str, key: str) -> S3Object | None:
         """Return the object of that key: of all that begin with it, it is listed first."""
@@ -109,19 +109,19 @@ class S3Lister:
         return bool(answer.get("Status") == "Enabled")
 
     def _objects(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        start = {"StartAfter": after} if after else {}
-        for answer in _pages("list_objects_v2", selection, start):
-            found = tuple(_object(selection.bucket, entry) for entry in answer.get("Contents", ()))
+        [bucket], start = selection.buckets, {"StartAfter": after} if after else {}
+        for answer in _pages("list_objects_v2", bucket, selection.listed_prefix, start):
+            found = tuple(_object(bucket, entry) for entry in answer.get("Contents", ()))
             yield Page(found, found[-1].key if answer["IsTruncated"] and found else "")
 
     def _versions(self, selection: S3Selection, after: str) -> Iterator[Page]:
         # A key's versions may lie on both sides of a page's end: the position is the last key that is
         # certainly complete, so that a sweep that continues from it sees the others again. Without such a
         # key there is no position yet, and the versions found wait for the next page.
-        start = {"KeyMarker": after} if after else {}
+        [bucket], start = selection.buckets, {"KeyMarker": after} if after else {}
         position, found = after, []
-        for answer in _pages("list_object_versions", selection, start):
-            found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
+        for answer in _pages("list_object_versions", bucket, selection.listed_prefix, start):
+            found += [_object(bucket, entry) for entry in answer.get("Versions", ())]
             # Delete markers count as well: listing many, as a lifecycle rule leaves, may outlast a slice.
             keys = [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, ())]
             position = max([position, *(key for key in keys if key != answer.get("NextKeyMarker"))])
@@ -137,12 +137,12 @@ def _s3() -> Any:
     return client("s3")
 
 
-def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _pages(operation: str, bucket: str, prefix: str, start: dict[str, str]) -> Iterator[dict[str, Any]]:
     action = "s3:ListBucketVersions" if operation == "list_object_versions" else "s3:ListBucket"
     paginator = _s3().get_paginator(operation)
-    answers = iter(paginator.paginate(Bucket=selection.bucket, Prefix=selection.prefix, **start))
+    answers = iter(paginator.paginate(Bucket=bucket, Prefix=prefix, **start))
     while True:
-        with _named(selection.bucket, action):
+        with _named(bucket, action):
             answer = next(answers, None)
         if answer is None:
             return

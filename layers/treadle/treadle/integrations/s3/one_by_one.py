@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from time import monotonic
 
 from treadle.definitions.bounds import byte_size
@@ -46,8 +45,9 @@ def evaluate_objects(
     found: Slice,
     requests_for: Callable[[S3Object], Sequence[RunRequest]],
     run_key: Callable[[S3Object], str],
+    place: Callable[[S3Object], str],
 ) -> EvaluatedObjects:
-    """Evaluate a slice's objects in the order of their keys, until the tick's time or size is used up.
+    """Evaluate a slice's objects in the order of their places, until the tick's time or size is used up.
 
     The round continues at the next tick with the first object that was not evaluated. An object that takes
     the whole time is rejected, and the round continues after it.
@@ -57,15 +57,17 @@ def evaluate_objects(
         found: the slice.
         requests_for: calls the function with an object.
         run_key: returns an object's run key.
+        place: returns where an object is in the listing.
 
     Raises:
         SensorEvaluationError: if a resource of the function could not be made, as all objects need it.
     """
     evaluated, size = EvaluatedObjects(found), 0
-    objects = sorted(found.objects, key=attrgetter("key"))
+    objects = sorted(found.objects, key=place)
+    places = [place(stored) for stored in objects]
     ends = monotonic() + context.remaining_seconds * (1 - _RESERVE)
     for at, stored in enumerate(objects):
-        left, last = ends - monotonic(), _key_before(objects, at)
+        left, last = ends - monotonic(), _place_before(places, at)
         if left <= 0 and last is not None:
             evaluated.found = found.up_to(last)
             break
@@ -82,7 +84,7 @@ def evaluate_objects(
             context.log.error("s3://%s/%s could not be evaluated: %s", stored.bucket, stored.key, error.stack)  # noqa: TRY400
             evaluated.failed.append((run_key(stored), _reason(stored, error, left)))
             if is_late:
-                evaluated.found = found.up_to(stored.key)
+                evaluated.found = found.up_to(places[at])
                 break
             continue
         if evaluated.requests and (
@@ -95,9 +97,9 @@ def evaluate_objects(
     return evaluated
 
 
-def _key_before(objects: Sequence[S3Object], at: int) -> str | None:
-    """Return the key before an object's own, from which a round reaches it again; None if it is the first."""
-    return next((objects[i].key for i in range(at - 1, -1, -1) if objects[i].key != objects[at].key), None)
+def _place_before(places: Sequence[str], at: int) -> str | None:
+    """Return the place before an object's own, from which a round reaches it again; None if it is the first."""
+    return next((places[i] for i in range(at - 1, -1, -1) if places[i] != places[at]), None)
 
 
 def _made(

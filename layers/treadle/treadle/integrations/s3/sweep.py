@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
-from treadle.integrations.s3.groups import FileCount, directory_of
+from treadle.integrations.s3.groups import Files
 from treadle.integrations.s3.lister import ObjectLister, Page
+from treadle.integrations.s3.listings import is_divided, pages
 from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.settling import Group, check_group, settled_since
-from treadle.integrations.s3.sweep_cursor import Start, SweepCursor, bounded, read_cursor, starting_point
+from treadle.integrations.s3.sweep_cursor import SweepCursor, bounded, read_cursor, starting_point
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Waiting, digest_of, modified_ms
 
 __all__ = [
@@ -50,7 +52,7 @@ class Slice:
         unremembered: the number of objects that the cursor had no room for.
         notes: messages to operators about the sensor's first round.
         unended: the cursor as if the round had not ended.
-        began_after: the key after which the slice began.
+        began_after: the place after which the slice began.
     """
 
     objects: tuple[S3Object, ...]
@@ -63,13 +65,13 @@ class Slice:
     unended: SweepCursor
     began_after: str
 
-    def up_to(self, key: str) -> "Slice":
-        """Return the slice as if it had ended after a key that it has listed.
+    def up_to(self, place: str) -> "Slice":
+        """Return the slice as if it had ended after a place that it has listed.
 
         Args:
-            key: after which the round continues.
+            place: after which the round continues.
         """
-        cursor = replace(self.unended, position=key)
+        cursor = replace(self.unended, position=place)
         age = self.age_seconds + (_fresh_since(self.cursor) - _fresh_since(cursor)) / 1000
         return replace(self, cursor=cursor, is_complete=False, age_seconds=age)
 
@@ -117,23 +119,26 @@ def sweep(
     seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
     began_after = cursor.position
     evaluation = _Evaluation.on(cursor, selection, lister, context)
-    listed, is_complete = 0, False
-    for page in lister.pages(selection, cursor.position):
+    listed, is_complete, failures = 0, False, dict[str, str]()
+    for part in pages(selection, lister, cursor.position):
+        page = part.page
+        if part.failure:
+            failures[part.bucket] = part.failure
+            cursor = replace(cursor, unlisted=(*cursor.unlisted, part.bucket))
         listed += len(page.objects)
         evaluation.evaluate(page, now())
         cursor = replace(cursor, position=page.position)
         is_complete = not page.position
         if is_complete or len(evaluation.new) >= CHUNK_SIZE or now() - began > seconds * 1000:
             break
+    if failures and set(cursor.unlisted) == set(selection.buckets):
+        raise BucketError(" ".join(failures.values()))
     unended, unremembered = evaluation.remembered(cursor)
     cursor = _ended(unended) if is_complete else unended
     age = (now() - _fresh_since(cursor)) / 1000
     objects = tuple(evaluation.new.values())
-    return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start), unended, began_after)
-
-
-def _notes(start: Start) -> tuple[str, ...]:
-    return (start.note,) if start.note else ()
+    notes = tuple(note for note in (start.note, *failures.values()) if note)
+    return Slice(objects, cursor, listed, is_complete, age, unremembered, notes, unended, began_after)
 
 
 def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: ObjectLister) -> SweepCursor:
@@ -144,16 +149,21 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
     if cursor.oldest_waiting:
         floor = min(floor, cursor.oldest_waiting)
     # Queried once a day; for a silent bucket at each round, so that the notice ends soon after its cause.
-    is_silent = lister.announces(selection.bucket) is False if is_full or cursor.is_silent else False
-    is_unversioned = False
+    silent, unversioned = tuple[str, ...](), tuple[str, ...]()
+    if is_full or cursor.is_silent:
+        silent = tuple(each for each in selection.buckets if lister.announces(each) is False)
     if selection.lists_versions and (is_full or cursor.is_unversioned):
-        is_unversioned = lister.has_versioning(selection.bucket) is False
+        unversioned = tuple(each for each in selection.buckets if lister.has_versioning(each) is False)
+    has_several = len(selection.buckets) > 1
     return replace(
         cursor,
         round_started=now,
         round_floor=max(floor, 0),
-        is_silent=is_silent,
-        is_unversioned=is_unversioned,
+        is_silent=bool(silent),
+        is_unversioned=bool(unversioned),
+        silent=silent if has_several else (),
+        unversioned=unversioned if has_several else (),
+        unlisted=(),
         before=cursor.before_at(now),
         waited=cursor.waiting,
         waiting={},
@@ -162,6 +172,9 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
 
 
 def _ended(cursor: SweepCursor) -> SweepCursor:
+    if cursor.unlisted:
+        # The next round must reach as far back as this one had to.
+        return replace(cursor, position="", waited={})
     full = cursor.full_round if cursor.round_floor else cursor.round_started
     return replace(cursor, position="", complete_round=cursor.round_started, full_round=full, waited={})
 
@@ -224,12 +237,16 @@ class _Evaluation:
         fresh = {key: stored for key, stored in found.items() if key not in self.new}
         if not fresh:
             return
+        files = self.selection.files
+        if files and not files.once:
+            self.new |= self._groups_that_count(files, fresh, page, now)
+            return
         old_keys = self._old_keys(fresh)
         taken = self.context.claimed_run_keys([*fresh, *old_keys])
         taken |= {key for old, key in old_keys.items() if old in taken}
         unclaimed = {key: stored for key, stored in fresh.items() if key not in taken}
-        if isinstance(self.selection.complete_when, FileCount):
-            self.new |= self._complete(unclaimed, page, now)
+        if files:
+            self.new |= self._groups_that_count(files, unclaimed, page, now)
         else:
             self.new |= {key: stored for key, stored in unclaimed.items() if self._has_settled(stored, now)}
 
@@ -245,9 +262,15 @@ class _Evaluation:
             modified = modified_ms(stored)
             if modified < self.lowest and not self._is_late(stored, modified):
                 continue
-            if stored.is_in_parts or settled_since(stored.last_modified, selection.settle_seconds, now):
+            has_settled = settled_since(stored.last_modified, selection.settle_seconds, now)
+            if stored.is_in_parts or has_settled or self._is_overdue(stored, now):
                 counting[selection.run_key(stored)] = stored
         return counting
+
+    def _is_overdue(self, stored: S3Object, now: int) -> bool:
+        """Return whether an object that has not settled counts all the same."""
+        seconds = self.selection.settle_longest_seconds
+        return bool(seconds) and self.waiting.is_overdue(self._place(stored), seconds, now)
 
     def _is_late(self, stored: S3Object, modified: int) -> bool:
         """Return whether an object with a time before the first enable has appeared after it."""
@@ -256,7 +279,7 @@ class _Evaluation:
             return False
         if not (self.cursor.round_floor <= modified < before.since and before.may_be_late(stored, modified)):
             return False
-        entry = before.entry(stored, modified)
+        entry = before.entry(stored, self._place(stored), modified)
         if self.cursor.is_first_round:
             self.earlier.add(entry)
             return False
@@ -280,30 +303,44 @@ class _Evaluation:
         if not self.selection.settle_seconds or not stored.is_in_parts:
             return True  # It was already checked by its time.
         modified = modified_ms(stored)
-        return self.waiting.has_settled(digest_of(stored), modified, now, modified)
+        digest = digest_of(stored, self._place(stored))
+        return self.waiting.has_settled(digest, modified, now, modified) or self._is_overdue(stored, now)
 
-    def _complete(self, found: dict[str, S3Object], page: Page, now: int) -> dict[str, S3Object]:
-        """Return those of the objects whose group is complete and has settled."""
+    def _place(self, stored: S3Object) -> str:
+        return self.selection.place(stored.bucket, stored.key)
+
+    def _groups_that_count(
+        self, files: Files, found: dict[str, S3Object], page: Page, now: int
+    ) -> dict[str, S3Object]:
+        """Return those of the objects whose group is complete and has settled, or is overdue."""
         if not found:
             return found
-        groups = self._groups(page.objects)
-        complete = {}
-        for key, stored in found.items():
-            directory = directory_of(stored.key)
-            group = groups[directory]
+        groups, counting = self._groups(page.objects), dict[str, S3Object]()
+        for stored in found.values():
+            prefix = self.selection.group_of(stored.key)
+            group = groups[prefix]
             # Only a group that the page's end or beginning cuts through may have more elsewhere.
-            if any(page.objects[end].key.startswith(directory) for end in (0, -1)):
-                group = check_group(directory, self.selection, self.lister)
-            if group.is_complete(self.selection) and self._group_has_settled(group, stored, now):
-                complete[key] = stored
-        return complete
+            is_cut = any(page.objects[end].key.startswith(prefix) for end in (0, -1))
+            if is_cut or is_divided(self.selection, prefix):
+                group = check_group(stored.bucket, prefix, self.selection, self.lister)
+            if group.is_complete(files):
+                counts = self._group_has_settled(group, stored, now)
+            else:
+                counts = group.is_overdue(files, now)
+            if counts:
+                shown = replace(stored, group=group.shown(files))
+                counting[self.selection.run_key(shown)] = shown
+        # Other keys than that of the complete group, which was queried above.
+        others = [key for key in counting if key not in found]
+        taken = self.context.claimed_run_keys(others) if others else set[str]()
+        return {key: stored for key, stored in counting.items() if key not in taken and key not in self.new}
 
     def _groups(self, objects: Iterable[S3Object]) -> dict[str, Group]:
         groups: dict[str, Group] = {}
         for stored in objects:
             if self.selection.selects(stored):
-                directory = directory_of(stored.key)
-                groups[directory] = groups.get(directory, Group()).with_one(stored)
+                prefix = self.selection.group_of(stored.key)
+                groups[prefix] = groups.get(prefix, Group(prefix)).with_one(stored, self.selection)
         return groups
 
     def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:

@@ -23,7 +23,7 @@ class SweepCursor:
     Attributes:
         made_with: the selection's fingerprint.
         since: objects modified before this do not count; 0 for none.
-        position: the key after which the round continues; "" at its beginning.
+        position: the place after which the round continues; "" at its beginning.
         round_started: when the current round began.
         round_floor: the current round skips objects modified before this.
         complete_round: when the last complete round began; 0 for never.
@@ -37,6 +37,9 @@ class SweepCursor:
         oldest_waiting: the earliest modification time of a waiting object; 0 for none.
         unversioned_until: objects without version that were modified before this may have their run under the
             run key that they had until then; 0 for none.
+        silent: of several buckets, those that were found to send no events to EventBridge.
+        unversioned: of several buckets, those that were found to make no versions.
+        unlisted: of several buckets, those that the current round could not list.
     """
 
     made_with: tuple[str, ...]
@@ -54,6 +57,9 @@ class SweepCursor:
     waited: Mapping[str, int] = field(default_factory=dict)
     oldest_waiting: int = 0
     unversioned_until: int = 0
+    silent: tuple[str, ...] = ()
+    unversioned: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         values = asdict(self)
@@ -80,18 +86,24 @@ class SweepCursor:
             return Before.at(self.since)
         return self.before if self.before is not None and now < self.since + 2 * OVERLAP_MS else None
 
-    def counts(self, stored: S3Object) -> bool:
-        """Return whether the object counts, and did not exist before the first enable."""
+    def counts(self, stored: S3Object, place: str) -> bool:
+        """Return whether the object counts, and did not exist before the first enable.
+
+        Args:
+            stored: the object.
+            place: of its key in the listing.
+        """
         modified, before = modified_ms(stored), self.before
         if modified >= self.since:
             return True
         if before is None or not before.may_be_late(stored, modified):
             return False
-        if self.is_first_round and stored.key > self.position:
+        if self.is_first_round and place > self.position:
             return False  # The round reaches it, and treats it as one that existed.
-        return before.entry(stored, modified) not in set(before.entries())
+        return before.entry(stored, place, modified) not in set(before.entries())
 
 
+_BUCKETS = ("silent", "unversioned", "unlisted")
 _SELDOM = (
     "is_unversioned",
     "start",
@@ -100,6 +112,7 @@ _SELDOM = (
     "waited",
     "oldest_waiting",
     "unversioned_until",
+    *_BUCKETS,
 )
 _TIMES = ("since", "round_started", "round_floor", "complete_round", "full_round")
 _NAMES = frozenset(each.name for each in fields(SweepCursor))
@@ -163,6 +176,7 @@ def _parsed(text: str) -> SweepCursor:
         parsed = json.loads(text)
         known = {name: value for name, value in parsed.items() if name in _NAMES}
         known["made_with"] = tuple(known["made_with"])
+        known |= {name: tuple(known[name]) for name in _BUCKETS if name in known}
         if known.get("before") is not None:
             known["before"] = Before(**known["before"])
         cursor = SweepCursor(**known)
@@ -190,6 +204,8 @@ def _check(cursor: SweepCursor) -> None:
     for name, value in numbers.items():
         if type(value) is not int:
             raise TypeError(f"{name} is no whole number")
+    if not all(isinstance(each, str) for name in _BUCKETS for each in getattr(cursor, name)):
+        raise TypeError("a bucket is no text")
     if not isinstance(cursor.position, str):
         raise TypeError("position is no text")
 

@@ -25,6 +25,7 @@ MOST_WAITING = 1_000
 """Maximum number of remembered objects that have not settled, of 22 bytes each in the cursor."""
 
 _DIGEST = 6
+_CONTENT = 16
 _ENTRY = 12
 _PARTS = 1 << 23
 """The flag of a multipart upload in an entry's first three bytes; the rest is its age in seconds.
@@ -38,10 +39,21 @@ def modified_ms(stored: S3Object) -> int:
     return int(stored.last_modified.timestamp() * 1000)
 
 
-def digest_of(stored: S3Object) -> bytes:
-    """Return a digest of this content of this key, stored at this time."""
-    identity = f"{stored.key}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
+def digest_of(stored: S3Object, place: str) -> bytes:
+    """Return a digest of this content of this key, stored at this time.
+
+    Args:
+        stored: the object.
+        place: of its key in the listing.
+    """
+    identity = f"{place}\0{stored.etag}\0{stored.version}\0{modified_ms(stored)}"
     return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
+
+
+def content_of(stored: S3Object) -> bytes:
+    """Return a digest of this content of this key, whenever it was stored."""
+    identity = f"{stored.key}\0{stored.etag}"
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_CONTENT).digest()
 
 
 def mark_of(digest: bytes) -> str:
@@ -83,11 +95,11 @@ class Before:
         """Return whether an object that was modified before `since` may have appeared after it."""
         return modified >= (self.parts_from if stored.is_in_parts else self.whole_from)
 
-    def entry(self, stored: S3Object, modified: int) -> str:
+    def entry(self, stored: S3Object, place: str, modified: int) -> str:
         """Return the object's entry."""
         age = max(0, (self.since - modified + 999) // 1000)
         number = age | (_PARTS if stored.is_in_parts else 0)
-        return b64encode(number.to_bytes(3, "big") + digest_of(stored)).decode()
+        return b64encode(number.to_bytes(3, "big") + digest_of(stored, place)).decode()
 
     def entries(self) -> Iterator[str]:
         """Yield all entries."""
@@ -144,6 +156,24 @@ class Waiting:
     oldest: int = 0
     left_out: int = 0
 
+    def is_overdue(self, place: str, seconds: int, now: int) -> bool:
+        """Return whether an object has been changing for so long; if not, remember since when.
+
+        Args:
+            place: of its key in the listing.
+            seconds: how long it may be changing.
+            now: milliseconds since the epoch.
+        """
+        mark = mark_of(blake2b(place.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest())
+        first = self._first_seen(mark, now)
+        if first is None:
+            self.left_out += 1
+            return False
+        if first + seconds > now / 1000:
+            return False
+        del self.present[mark]  # It counts now; what is stored later waits as long again.
+        return True
+
     def has_settled(self, digest: bytes, begun: int, now: int, floor: int) -> bool:
         """Return whether a multipart upload's object has existed for long enough; if not, remember it.
 
@@ -155,14 +185,8 @@ class Waiting:
         """
         if begun + OVERLAP_MS + self.settle_seconds * 1000 <= now:
             return True  # An upload takes no longer than that.
-        mark, seconds = mark_of(digest), -(-now // 1000)
-        first = self.present.get(mark)
-        if first is None:
-            first = self.last.pop(mark, None)
-        if first is None and len(self.last) + len(self.present) < MOST_WAITING:
-            first = seconds
+        first = self._first_seen(mark_of(digest), now)
         if first is not None:
-            self.present[mark] = first = min(first, seconds)
             if first + self.settle_seconds <= now / 1000:
                 return True
         else:
@@ -170,13 +194,26 @@ class Waiting:
         self.oldest = min(self.oldest or floor, floor)
         return False
 
+    def _first_seen(self, mark: str, now: int) -> int | None:
+        """Return when a mark was first seen, in seconds, and remember it; None if there is no room."""
+        seconds = -(-now // 1000)
+        first = self.present.get(mark)
+        if first is None:
+            first = self.last.pop(mark, None)
+        if first is None and len(self.last) + len(self.present) < MOST_WAITING:
+            first = seconds
+        if first is not None:
+            self.present[mark] = first = min(first, seconds)
+        return first
 
-def seen_at(waiting: Iterable[Mapping[str, int]], stored: S3Object) -> int | None:
+
+def seen_at(waiting: Iterable[Mapping[str, int]], stored: S3Object, place: str) -> int | None:
     """Return when a sweep first saw an object that waits, in seconds; None if none did.
 
     Args:
         waiting: the memories of sweeps.
         stored: the object.
+        place: of its key in the listing.
     """
-    mark = mark_of(digest_of(stored))
+    mark = mark_of(digest_of(stored, place))
     return next((each[mark] for each in waiting if mark in each), None)

@@ -32,6 +32,7 @@ const WAYS = {
   deadline: [WITH_DEADLINE, WITH_EVENT],
   event: [WITH_EVENT],
   queue: [WITH_EVENT],
+  stream: [WITH_EVENT],
   webhook: [WITH_EVENT],
 };
 

@@ -145,5 +145,5 @@ function Fields({given, change, targets}) {
           oninput=${(/** @type {any} */ event) => change({at: event.target.value})}
         />
       </label>`;
-  return area('event', 'Event, as EventBridge delivers it');
+  return area('event', 'Event, as EventBridge delivers it, or a record of a stream, as Lambda receives it');
 }

@@ -153,6 +153,7 @@ function About({sensor, onCursor}) {
       ],
       ['Interval', interval(sensor)],
       Boolean(sensor.endpoint) && ['Endpoint', html`<span class="mono">${sensor.endpoint}</span>`],
+      Boolean(sensor.stream) && ['Stream', html`<span class="mono">${sensor.stream}</span>`],
       ['Default', html`<${Badge} status=${sensor.default_status} />`],
       ['Last tick', html`<${LastTick} tick=${sensor.last_tick} />`],
       [
