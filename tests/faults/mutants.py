@@ -200,6 +200,13 @@ MUTANTS = (
         (f"{CLOSING}closer_that_ends_while_it_marks_a_batch_has_not_failed",),
     ),
     Mutant(
+        "one death sets an item aside",
+        CLOSER,
+        "tick.error.type == _DIED_TYPE and deaths <= len(RETRY_MS)",
+        "tick.error.type == _DIED_TYPE and deaths < 0",
+        (f"{CLOSING}item_that_ends_the_process_is_set_aside_after_it_has_done_so_alone_five_times",),
+    ),
+    Mutant(
         "outage sets every item aside",
         CLOSER,
         "        if not trouble.may_set_aside:\n",

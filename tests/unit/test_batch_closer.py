@@ -22,7 +22,7 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.batch_content import packed, unpacked
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
-from treadle.model.batches import BatchCommit, BatchLease, by_key
+from treadle.model.batches import BatchCommit, BatchLease, by_key, digest_of
 from treadle.model.ticks import Tick
 from treadle.testing.batches import InMemoryBatchStore
 
@@ -148,6 +148,36 @@ def test_evaluation_that_died_counts_as_a_failure_and_halves_the_batch_after_fiv
     died = [tick for tick in closing.ticks if tick.error is not None]
     assert {tick.error.type for tick in died if tick.error} == {"EvaluationDiedError"}
     assert len(died) == 5
+
+
+def test_item_that_ends_the_process_is_set_aside_after_it_has_done_so_alone_five_times(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One such end may be another's fault."""
+
+    class KilledError(BaseException):
+        pass
+
+    commit, alone = InMemoryBatchStore.commit, list[int]()
+
+    def killed(self: InMemoryBatchStore, lease: BatchLease, given: BatchCommit) -> None:
+        manifest = given.manifest
+        members = () if manifest is None or manifest.set_aside else manifest.members
+        if digest_of("1/r/shop/b") in {each.key for each in members}:
+            alone.append(len(members))
+            raise KilledError
+        commit(self, lease, given)
+
+    monkeypatch.setattr(InMemoryBatchStore, "commit", killed)
+    closing = Closing(harness, Batch(size=3, within=LONG))
+    closing.accept("a", "b", "c")
+    for _ in range(20):
+        with suppress(KilledError):
+            closing.close(3_600, budget=60)
+
+    assert closing.requested == [items("a"), items("c")]
+    assert alone.count(1) == 5
+    assert sum(len(_aside(closing, tick)) for tick in closing.ticks) == 1
 
 
 def test_closer_that_ends_while_it_marks_a_batch_has_not_failed(

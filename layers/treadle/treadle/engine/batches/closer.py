@@ -56,6 +56,7 @@ MARGIN_SECONDS = 3.0
 """No further batch is begun with less time left than this and twice that of the last one."""
 
 
+_DIED_TYPE = "EvaluationDiedError"
 _DIED = "The evaluation ended without a result. It probably ran out of memory or time, or was killed."
 
 
@@ -269,7 +270,7 @@ class BatchCloser:
     def _died(self, attempt: _Attempt) -> EvaluationResult:
         """Return the failure of the closer that had the lease before."""
         result = self._refused(attempt, TreadleError(_DIED))
-        return replace(result, tick=replace(result.tick, error=ErrorInfo("EvaluationDiedError", _DIED)))
+        return replace(result, tick=replace(result.tick, error=ErrorInfo(_DIED_TYPE, _DIED)))
 
     def _refused(self, attempt: _Attempt, error: TreadleError) -> EvaluationResult:
         tick = self._evaluator.refuse(self._frame(attempt, ""), error)
@@ -329,6 +330,11 @@ class BatchCloser:
             trouble = BatchTrouble(failures, now, len(items), last, may_set_aside=True, reason=reason)
         if len(items) > 1:
             return replace(trouble, take=len(items) // 2, reason=reason), False
+        deaths = trouble.failures - len(RETRY_MS)
+        if tick.error is not None and tick.error.type == _DIED_TYPE and deaths <= len(RETRY_MS):
+            # A process may be killed for any reason: one item is tried as often as a batch.
+            retry_at = now + RETRY_MS[deaths - 1]
+            return replace(trouble, failures=trouble.failures + 1, retry_at=retry_at, reason=reason), False
         if not trouble.may_set_aside:
             # Nothing has succeeded since the last one was set aside, so it may not be about this item.
             return BatchTrouble(1, now + RETRY_MS[0], reason=reason), False
@@ -346,7 +352,8 @@ def _after_success(trouble: BatchTrouble, items: Sequence[BatchItem]) -> BatchTr
     """Return the trouble after a success: the rest of a batch that was halved is tried at once."""
     if not trouble.take or trouble.last is None or items[-1].member >= trouble.last:
         return NO_TROUBLE
-    return replace(trouble, take=trouble.take * 2, may_set_aside=True)
+    failures = len(RETRY_MS) + 1
+    return replace(trouble, failures=failures, take=trouble.take * 2, may_set_aside=True)
 
 
 def _set_aside(tick: Tick, item: BatchItem) -> Tick:
