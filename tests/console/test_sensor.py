@@ -1,17 +1,33 @@
 """One sensor: its cursor, its ticks over time, and trying it out."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
+from treadle import Hours
 
 
 def test_a_cursor_is_shown_in_one_line_without_what_says_nothing(visit: Visit) -> None:
     visit.go("sensors/orders", "orders")
 
     visit.sees("seen=5, note=as text", within=visit.page.locator(".facts"))
+
+
+def test_a_sensor_outside_its_hours_says_until_when(visit: Visit, world: World) -> None:
+    day = f"{datetime.now(UTC) + timedelta(days=3):%a}".upper()
+    world.instance._parts["orders"].definition.active = Hours(f"00:00-24:00 {day}")
+
+    visit.go("sensors/orders", "orders")
+
+    facts = visit.page.locator(".facts")
+    visit.sees(f"00:00-24:00 {day} UTC", within=facts)
+    visit.sees("Outside its hours until", within=facts)
+    visit.go("sensors", "Sensors")
+    row = visit.page.get_by_role("row").filter(has_text="orders").filter(has_text="Schedule")
+    visit.sees("outside its hours until", within=row)
 
 
 def test_a_cursor_is_set_after_a_check_of_what_changes(visit: Visit, world: World) -> None:

@@ -34,6 +34,8 @@ from treadle.engine.tick.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
+from treadle.ports.system import BlobStore
+from treadle.testing.blobs import requested_config
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
 from treadle.testing.system import InMemoryQueue, VirtualClock
@@ -176,8 +178,8 @@ def made(kwargs: dict[str, Any]) -> RunRequest | None:
         return None
 
 
-def is_whole(run: Run, request: RunRequest) -> bool:
-    """Return whether a record has all that was requested."""
+def is_whole(run: Run, request: RunRequest, blobs: BlobStore) -> bool:
+    """Return whether a record has all that was requested, or refers to it."""
     own = {name: value for name, value in run.tags.items() if name in request.tags}
     reserved = {
         "dagster/sensor_name",
@@ -189,7 +191,7 @@ def is_whole(run: Run, request: RunRequest) -> bool:
     return (
         run.run_key == (request.run_key or None)
         and run.partition_key == request.partition_key
-        and json.loads(run.run_config) == request.run_config
+        and requested_config(blobs, json.loads(run.run_config)) == request.run_config
         and {n: v for n, v in own.items() if n not in reserved}
         == {n: v for n, v in request.tags.items() if n not in reserved}
         and len(payload(run).encode()) <= MOST_OF_AN_INPUT
@@ -212,7 +214,7 @@ def assert_each_is_whole_or_rejected(stores: Stores, requested: Sequence[RunRequ
     assert len(flow.launches.messages) == len(runs) == len(tick.requests)
     named = {each.run_key for each in tick.rejected if each.reason}
     for each in requested:
-        is_committed = any(is_whole(run, each) for run in runs)
+        is_committed = any(is_whole(run, each, stores.blobs) for run in runs)
         assert is_committed or fit_some(each.run_key or None, MAX_RUN_KEY) in named, each
     return len(runs), len(tick.rejected)
 

@@ -26,6 +26,7 @@ from treadle.model.ticks import Tick
 
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE, DELIVER = "load", "extract", "report", "combine", "deliver"
+UNPACK = "unpack"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 QUEUE = "orders-of-others"
@@ -41,13 +42,15 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
     "load_is_late": ("--kind", "deadline", "--jobs", LOAD, "--deadlines", DEADLINES, "--time-zone", ZONE),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
+    # Its test lets it tick.
+    "bulky": ("--job", UNPACK),
     "placed_orders": ("--kind", "event", "--pattern", ORDERS, "--job", DELIVER),
     # Its test starts it.
     "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", DELIVER),
     "streamed_orders": ("--kind", "stream", "--stream", STREAM, "--job", DELIVER),
     "hooked_orders": ("--kind", "webhook", "--secret", SECRET, "--job", DELIVER),
 }
-RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
+RUNNING = ("bulky", "watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",
@@ -85,14 +88,15 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
         done = run("new", "sensor", name, *options, "--root", project)
         assert done.exit_code == 0, done.output
     _watch_every_status(project)
+    _request_five_megabytes(project)
     running(project, *RUNNING)
-    stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER), MACHINE)
+    stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER, UNPACK), MACHINE)
     _create_queue(endpoint)
     boto3.client("kinesis", endpoint_url=endpoint).create_stream(StreamName=STREAM, ShardCount=1)
     _create_secret(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
-    for function in ("Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
+    for function in ("Bulky", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
         made.schedule(function, enabled=False)
     made.knows_jobs(LOAD, EXTRACT, REPORT, COMBINE)
     return made
@@ -131,6 +135,27 @@ def _watch_every_status(project: Path) -> None:
     template.write_text(
         head + rule + tail.replace("status: [SUCCESS]", f"status: [{', '.join(STATUSES)}]", 1)
     )
+
+
+BULK = {"rows": ["x" * 990] * 5_000}
+"""Five megabytes."""
+
+_BULKY = """
+from treadle import JobDefinition, RunRequest, evaluator, sensor
+
+
+@sensor(job=JobDefinition("unpack"))
+def bulky():
+    yield RunRequest("five", {"rows": ["x" * 990] * 5_000})
+    yield RunRequest("seven", {"rows": ["x" * 990] * 7_000})
+
+
+handler = evaluator(bulky)
+"""
+
+
+def _request_five_megabytes(project: Path) -> None:
+    (project / "functions/sensors/bulky/app.py").write_text(_BULKY)
 
 
 def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int], bool] = bool) -> list[Run]:

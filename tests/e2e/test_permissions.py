@@ -46,6 +46,7 @@ from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.payloads import PayloadReference
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.launch.launcher import payload
 from treadle.model.registry import path_of
@@ -117,6 +118,12 @@ def unreadable_tick(deployed: Deployed) -> Answer:
 
 def launch(deployed: Deployed) -> Answer:
     return _launch(deployed, _created(deployed))
+
+
+def launch_of_a_large_request(deployed: Deployed) -> Answer:
+    """Without the permission it is started all the same, and the log says what could not be looked for."""
+    url = f"s3://{deployed.outputs['OutcomesBucketName']}/large/made_by_a_test/{JOB}/0"
+    return _launch(deployed, _created(deployed, run_config=str(PayloadReference(url, "0", 1))))
 
 
 def launch_under_a_taken_name(deployed: Deployed) -> Answer:
@@ -359,6 +366,7 @@ PERMISSIONS = [
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
     Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
+    Permission("LaunchRole", "Payloads", "s3:ListBucket", launch_of_a_large_request),
     Permission("LaunchRole", "LaunchQueue", "sqs:SendMessage", launch_that_another_holds),
     Permission("LaunchRole", "DeadLetters", "sqs:SendMessage", unknown_message("Launch")),
     Permission("ProcessFileJobRole", "", "states:StartExecution", launch),

@@ -3,16 +3,18 @@
 import base64
 import hashlib
 import json
+import os
 import random
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import boto3
 import pytest
 
 from tests.e2e.deployment import (
@@ -26,6 +28,7 @@ from tests.e2e.deployment import (
     run_record,
 )
 from tests.e2e.job_chain import (
+    BULK,
     COMBINE,
     CURRENT,
     DEADLINES,
@@ -36,6 +39,7 @@ from tests.e2e.job_chain import (
     REPORT,
     STATUSES,
     STREAM,
+    UNPACK,
     ended,
     now,
     reactions,
@@ -45,7 +49,12 @@ from tests.e2e.job_chain import (
 )
 from tests.support.project import run as command
 from tools import http_api
-from treadle import HmacSignature
+from tools.project import REGION
+from treadle import HmacSignature, read_payload
+from treadle.cli.fragments import NewJob
+from treadle.cli.template_edit import load
+from treadle.definitions.errors import PayloadError
+from treadle.definitions.payloads import reference_in
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.model.run_queries import RunQuery
@@ -66,6 +75,90 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert any("DataError" in line for line in tick.log)
     [noted] = eventually(lambda: now(following, [run])[0].reactions, "the run has the reaction")
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
+
+
+def test_five_megabytes_travel_by_reference_and_only_the_jobs_own_role_may_read_them(
+    following: Deployed,
+) -> None:
+    following.invoke("Bulky", {"treadle": "tick", "at_once": True})
+
+    def runs() -> list[Run]:
+        return following.stores.runs.list_by_sensor("bulky", 10)
+
+    [tick] = eventually(lambda: following.stores.ticks.latest("bulky", 10), "bulky has ticked")
+    [run] = ended(following, eventually(runs, "the request has a run"))
+
+    [rejected] = tick.rejected
+    assert (rejected.run_key, "the limit is 6000000" in rejected.reason) == ("seven", True)
+    assert (run.run_key, run.status) == ("five", Status.SUCCESS)
+    states = following.client("stepfunctions")
+    received = json.loads(states.describe_execution(executionArn=run.external_id)["input"])["run_config"]
+    reference = reference_in(received)
+    assert reference is not None
+    assert reference.url.startswith(f"s3://{following.contract['payload_bucket']}/large/bulky/{UNPACK}/")
+    with job_roles(following, UNPACK, LOAD) as (own, other):
+        assert read_as(following, own, received) == BULK
+        for credentials in (other, *of_treadles_roles(following)):
+            with pytest.raises(PayloadError, match=r"cannot be read: .*AccessDenied"):
+                read_as(following, credentials, received)
+
+
+@contextmanager
+def job_roles(following: Deployed, *jobs: str) -> Iterator[list[Any]]:
+    """Roles of the code of jobs are there meanwhile, with the statement that `treadle new job` prints; their credentials."""
+    iam, bucket = following.client("iam"), following.contract["payload_bucket"]
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    for job in jobs:
+        statement = load(f"printed: {NewJob(job).payload_statement}")["printed"]
+        resource = statement["Resource"]["Fn::Sub"][0]
+        statement["Resource"] = resource.replace("${AWS::Partition}", "aws").replace("${Name}", bucket)
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        iam.create_role(RoleName=f"code-of-{job}", AssumeRolePolicyDocument=json.dumps(trust))
+        iam.put_role_policy(RoleName=f"code-of-{job}", PolicyName="p", PolicyDocument=json.dumps(policy))
+    try:
+        yield [assumed(following, f"code-of-{job}") for job in jobs]
+    finally:
+        for job in jobs:
+            iam.delete_role_policy(RoleName=f"code-of-{job}", PolicyName="p")
+            iam.delete_role(RoleName=f"code-of-{job}")
+
+
+def of_treadles_roles(following: Deployed) -> Iterator[Any]:
+    """Yield the credentials of the roles of sensors, of steps of the engine, and of those that LAUNCH assumes for jobs."""
+    steps = ("BulkyRole", "FollowLoadRole", "LaunchRole", "RecordRole", "ReconcileRole", "DispatchRole")
+    for role in steps:
+        yield assumed(following, following.physical_id(role))
+    launch = session_of(assumed(following, following.physical_id("LaunchRole")))
+    with closing(launch.client("sts", endpoint_url=following.endpoint)) as sts:
+        for role in ("UnpackJobRole", "LoadJobRole"):
+            yield assumed(following, following.physical_id(role), sts)
+
+
+def assumed(following: Deployed, role: str, sts: Any = None) -> Any:
+    """Return credentials of a role."""
+    arn = following.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+    given = (sts or following.client("sts")).assume_role(RoleArn=arn, RoleSessionName="launch")
+    return given["Credentials"]
+
+
+def session_of(credentials: Any) -> boto3.Session:
+    keys = (credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+    return boto3.Session(*keys, REGION)
+
+
+def read_as(following: Deployed, credentials: Any, run_config: Any) -> Any:
+    """Return what a job's code with these credentials reads."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    values = (credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+    before = dict(os.environ)
+    os.environ.update(zip(names, values, strict=True))
+    boto3.DEFAULT_SESSION = None
+    try:
+        return read_payload(run_config)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        boto3.DEFAULT_SESSION = None
 
 
 def put_order(following: Deployed, **detail: object) -> str:

@@ -35,7 +35,7 @@ CALL_FAULTS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.PAU
 BATCH_FAULTS = (Fault.HALF_KILLED, Fault.HALF_LOST)
 
 _READS = """
-after attempts between contract counts copy cursor describe due edits existing find get get_many has_changed_partitions
+after attempts between contract counts copy cursor describe due edits existing exists find get get_many has_changed_partitions
 holders in_progress is_dispatched key_states last_turn latest list list_by_sensor loop_hold loop_holds newest number_before numbered
 page partitions pending poll_checkpoint queues read recent resolve state states unfinished waiters
 """

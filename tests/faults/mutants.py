@@ -71,6 +71,9 @@ OF_POOLS = "tests/contract/test_pool_store.py::test_"
 POOL_CHECKS = "tests/unit/test_pool_checks.py::test_"
 OVERLAP = "tests/unit/test_overlap.py::test_"
 POOL_FAULTS = "tests/faults/test_every_call_of_pools.py::test_"
+PAYLOADS = "tests/faults/test_large_requests.py::test_"
+LARGE = "tests/unit/test_large_requests.py::test_"
+HOURS = "tests/unit/test_hours.py::test_"
 POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
 BATCH_STORE, BATCH_MODEL = "adapters/dynamodb/batches.py", "model/batches.py"
 CLOSER, ACCEPTOR = "engine/batches/closer.py", "engine/tick/batch_acceptor.py"
@@ -275,6 +278,61 @@ MUTANTS = (
         "return step <= 1 or int(item.key[:8], 16) % step == 0",
         "return False",
         (f"{BATCHED}messages_are_done_once_they_wait_and_a_full_batch_is_one_tick",),
+    ),
+    Mutant(
+        "payloads are stored after the commit",
+        "engine/tick/scheduled_ticks.py",
+        """            self._evaluator.store_payloads(result)
+            completion = _completion(lease, result, failures_before, self._policy, cursor)
+            self._sensors.commit(lease, completion)
+""",
+        """            completion = _completion(lease, result, failures_before, self._policy, cursor)
+            self._sensors.commit(lease, completion)
+            self._evaluator.store_payloads(result)
+""",
+        (f"{PAYLOADS}nothing_is_lost_or_started_twice_wherever_a_function_dies",),
+    ),
+    Mutant(
+        "payloads of events are not stored",
+        "engine/tick/event_ticks.py",
+        "            self._evaluator.store_payloads(result)\n",
+        "",
+        (f"{LARGE}large_run_config_of_an_event_is_stored_before_its_tick_is_committed",),
+    ),
+    Mutant(
+        "run without its payload is started",
+        "engine/launch/launcher.py",
+        "        if not exists:\n",
+        "        if not reference:\n",
+        (f"{LARGE}run_whose_payload_has_expired_is_refused_with_that_reason",),
+    ),
+    Mutant(
+        "payloads of sensors and jobs are not kept apart",
+        "definitions/payloads.py",
+        "{FOLDER}{sensor}/{job}/",
+        "{FOLDER}",
+        (f"{LARGE}large_run_config_is_stored_and_its_run_refers_to_it",),
+    ),
+    Mutant(
+        "reference may be requested",
+        "engine/tick/planning.py",
+        "if PAYLOAD_NAME not in request.plain_config:",
+        "if PAYLOAD_NAME:",
+        (f"{LARGE}name_of_references_is_refused_in_other_run_configs",),
+    ),
+    Mutant(
+        "payload that was changed is read",
+        "integrations/payloads.py",
+        "if not reference.is_of(content):",
+        "if not content:",
+        (f"{LARGE}payload_that_was_changed_is_refused",),
+    ),
+    Mutant(
+        "sensor is evaluated outside of its hours",
+        "engine/tick/scheduled_ticks.py",
+        "not hours.covers(scheduled_for)",
+        "not hours.covers(now)",
+        (f"{HOURS}sensor_is_not_evaluated_outside_its_hours_and_no_store_is_called",),
     ),
     Mutant(
         "message of a stopped sensor is deleted",

@@ -37,6 +37,7 @@ class Scenario:
         target_faults: the failures of the target.
         has_poison: whether invalid records are delivered, too.
         interval: the sensor's interval, in seconds.
+        filling: the size of a value in each run config, in characters.
     """
 
     batches: tuple[tuple[str | None, ...], ...]
@@ -46,6 +47,7 @@ class Scenario:
     target_faults: TargetFaults = field(default_factory=TargetFaults)
     has_poison: bool = False
     interval: int = 60
+    filling: int = 0
 
 
 def keys_of(*keys: str) -> frozenset[str]:
@@ -91,6 +93,11 @@ MAX_RUNTIME_SECONDS = 90
 FLAKY = Scenario(batches=(("flaky",),), target_faults=TargetFaults(flaky=keys_of("flaky")))
 """One request, whose job fails twice and is retried up to three times."""
 
+LARGE = Scenario(
+    batches=(("flaky",), ("after",)), target_faults=TargetFaults(flaky=keys_of("flaky")), filling=300_000
+)
+"""Two requests with run configs that are too large to be sent; the first one's job is started three times."""
+
 _POLICY = RetryPolicy(3, delay=60, backoff=Backoff.EXPONENTIAL)
 
 
@@ -108,12 +115,16 @@ def scheduled(scenario: Scenario, evaluated: Callable[[int], None]) -> SensorDef
         if at == len(scenario.batches):
             return SkipReason("There is no more.")
         requests = [
-            RunRequest(key, run_config={"batch": at}, job_name=job_of(key), tags=_tags(scenario, key))
+            RunRequest(key, run_config=_config(scenario, at), job_name=job_of(key), tags=_tags(scenario, key))
             for key in scenario.batches[at]
         ]
         return SensorResult(requests, cursor=str(at + 1))
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, jobs=JOBS)
+
+
+def _config(scenario: Scenario, at: int) -> dict[str, object]:
+    return {"batch": at, "filling": "x" * scenario.filling} if scenario.filling else {"batch": at}
 
 
 def _tags(scenario: Scenario, key: str | None) -> dict[str, str]:

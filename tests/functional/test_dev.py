@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.dev_loop import Loop, started_loop
 from tests.support.dev_project import FILES, POLLER, POOL, QUICK_JOBS, eventually, write_sensor
 from treadle.definitions.errors import InvocationError
+from treadle.definitions.payloads import reference_in
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 
@@ -252,3 +254,42 @@ def test_a_wrong_dev_toml_is_reported_and_the_former_one_applies(
     made.says("dev.toml", "[jobs.load]: status is 'late'; it must be success or failure", "still apply")
     (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
     made.ends("load", Status.SUCCESS)
+
+
+def test_a_sensor_is_not_evaluated_outside_its_hours(loop: Callable[..., Loop]) -> None:
+    made = loop()
+    hours = f"00:00-24:00 {datetime.now(UTC) + timedelta(days=3):%a}".upper()
+    template = made.root / "template.yaml"
+    template.write_text(
+        template.read_text().replace(
+            "TREADLE_KIND: schedule", f"TREADLE_KIND: schedule, TREADLE_HOURS: '{hours} UTC'"
+        )
+    )
+    with_hours = POLLER.replace("import DefaultSensorStatus", "import DefaultSensorStatus, Hours")
+    write_sensor(
+        made.root,
+        "poller",
+        with_hours.replace("interval_seconds=5", f"interval_seconds=5, active=Hours({hours!r})"),
+    )
+
+    made.says("poller", "Outside its hours until ")
+
+    assert made.deployment.sensors()["poller"].settings["TREADLE_HOURS"] == f"{hours} UTC"
+
+
+def test_a_double_receives_a_run_config_that_is_too_large_to_be_sent(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "doubles.py").write_text(
+        "def load(payload):\n    open('received', 'w').write(str(len(payload['run_config']['filling'])))\n"
+    )
+    made = loop('[jobs.load]\nfunction = "doubles:load"\n')
+    write_sensor(made.root, "files", FILES.replace("stored.key}", "stored.key, 'filling': 'x' * 300_000}"))
+    made.says("files", "reloaded")
+
+    (tmp_path / "inbox" / "orders.csv").write_text("a,b\n")
+
+    run = made.ends("load", Status.SUCCESS)
+    assert (made.root / "received").read_text() == "300000"
+    assert reference_in(run.run_config) is not None

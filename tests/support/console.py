@@ -155,6 +155,8 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if isinstance(definition, S3SensorDefinition):
         settings["TREADLE_S3_BUCKET"] = json.dumps(definition.selection.buckets)
+    if definition.active is not None:
+        settings["TREADLE_HOURS"] = str(definition.active)
     return DeployedSensor(
         definition.name, definition.kind, summary, definition.job_names, running, interval, settings=settings
     )

@@ -1,7 +1,7 @@
 """A sensor over a bucket in the engine in memory, and queries about why something did or did not run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.engine import JOB, RUN_IDS, EngineHarness, keyless
@@ -43,6 +43,7 @@ class S3Engine:
         jobs: those that the deployment lets it start.
         default_status: as deployed.
         kind: as deployed.
+        settings: its function's environment.
         objects: the buckets.
         health: the subscriptions to events.
         dead_letters: the dead letters.
@@ -56,6 +57,7 @@ class S3Engine:
     jobs: tuple[str, ...] = (JOB,)
     default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING
     kind: str = "s3"
+    settings: Mapping[str, str] = field(default_factory=dict)
     health: InMemoryHealth = field(default_factory=InMemoryHealth)
     dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     objects: InMemoryObjects = field(init=False)
@@ -119,7 +121,8 @@ class S3Engine:
     def why(self, **subject: Any) -> Explanation:
         """Return the explanation of a subject."""
         harness = self.harness
-        sensors = [DeployedSensor(SENSOR, self.kind, "", self.jobs, self.default_status, INTERVAL)]
+        deployed = DeployedSensor(SENSOR, self.kind, "", self.jobs, self.default_status, INTERVAL)
+        sensors = [replace(deployed, settings=self.settings)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
         why = Explainer(
             InMemoryDeployment(sensors),

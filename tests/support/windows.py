@@ -13,6 +13,7 @@ from treadle.adapters.system import RandomTokens
 from treadle.engine.launch.launcher import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.ports.runs import RunStore
+from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.system import InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
@@ -38,7 +39,9 @@ def launch_all(
     runs: RunStore, queue: InMemoryQueue, target: InMemoryTarget, clock: VirtualClock, at_a_time: int = 1
 ) -> None:
     """Process every launch message, each by several launches at a time."""
-    launcher = Launcher(runs, queue, JOBS, {"step_functions": target}, clock, RandomTokens())
+    launcher = Launcher(
+        runs, queue, JOBS, {"step_functions": target}, clock, RandomTokens(), InMemoryBlobStore()
+    )
     for body in queue.drain():
         request = LaunchRequest.from_json(body)
         at_once([partial(launcher.launch, request, 60.0)] * at_a_time)

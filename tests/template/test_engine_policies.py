@@ -29,6 +29,27 @@ OF_SAM: list[dict[str, Any]] = [
 ]
 """With an SQS event; AWSLambdaBasicExecutionRole has the last three of its actions."""
 
+OF_SAM_FOR_STREAMS: list[dict[str, Any]] = [
+    {
+        "Sid": "AWSLambdaKinesisExecutionRole",
+        "Effect": "Allow",
+        "Action": [
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+            "kinesis:ListStreams",
+            "kinesis:SubscribeToShard",
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ],
+        "Resource": "*",
+    }
+]
+"""With an event of a Kinesis stream."""
+
 ACCOUNT = "us-east-1:123456789012"
 SENSORS, TICKS, RUNS, EVENTS = (
     f"arn:aws:dynamodb:{ACCOUNT}:table/{each}Table" for each in ("Sensors", "Ticks", "Runs", "Events")
@@ -147,9 +168,11 @@ def test_readers_of_assets_read_all_assets_and_no_ends_of_runs() -> None:
 
 
 def test_evaluator_writes_payloads_of_its_own_ticks_only() -> None:
-    assert may("s3:PutObject", "arn:aws:s3:::PayloadBucket/ticks/daily/1") == "allowed"
-    assert may("s3:PutObject", "arn:aws:s3:::PayloadBucket/ticks/other/1") == "implicitDeny"
-    assert may("s3:GetObject", "arn:aws:s3:::PayloadBucket/ticks/daily/1") == "implicitDeny"
+    for folder in ("ticks", "large"):
+        assert may("s3:PutObject", f"arn:aws:s3:::PayloadBucket/{folder}/daily/1") == "allowed"
+        assert may("s3:PutObject", f"arn:aws:s3:::PayloadBucket/{folder}/other/1") == "implicitDeny"
+        assert may("s3:PutObject", f"arn:aws:s3:::PayloadBucket/{folder}/other/daily/1") == "implicitDeny"
+        assert may("s3:GetObject", f"arn:aws:s3:::PayloadBucket/{folder}/daily/1") == "implicitDeny"
 
 
 @pytest.mark.parametrize("action", ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"])
@@ -219,6 +242,7 @@ def test_role_without_tag_can_do_nothing() -> None:
         ("dynamodb:PutItem", SENSORS, {"dynamodb:LeadingKeys": ["daily"]}),
         ("dynamodb:PutItem", TICKS, {"dynamodb:LeadingKeys": ["daily"]}),
         ("s3:PutObject", "arn:aws:s3:::PayloadBucket/ticks/daily/1", {}),
+        ("s3:PutObject", "arn:aws:s3:::PayloadBucket/large/daily/1", {}),
         ("sqs:ReceiveMessage", f"arn:aws:sqs:{ACCOUNT}:q", {"aws:ResourceTag/treadle:sensor": ["daily"]}),
         ("logs:PutLogEvents", f"arn:aws:logs:{ACCOUNT}:log-group:/treadle/main/shop:log-stream:s", {}),
     ):
@@ -234,6 +258,7 @@ def test_local_cloud_is_exempt_where_it_fills_in_no_tags() -> None:
         ("dynamodb:PutItem", SENSORS),
         ("dynamodb:BatchGetItem", RUNS),
         ("s3:PutObject", "arn:aws:s3:::PayloadBucket/ticks/daily/1"),
+        ("s3:PutObject", "arn:aws:s3:::PayloadBucket/large/daily/1"),
         ("sqs:SendMessage", f"arn:aws:sqs:{ACCOUNT}:q"),
         ("sqs:ReceiveMessage", f"arn:aws:sqs:{ACCOUNT}:q"),
         ("logs:PutLogEvents", f"arn:aws:logs:{ACCOUNT}:log-group:/treadle/main/shop:log-stream:s"),

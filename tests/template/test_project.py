@@ -153,6 +153,7 @@ def test_functions_know_their_own_queue_and_kind(own: Project) -> None:
         variables = function["Environment"]["Variables"]
         assert variables.get("TREADLE_QUEUE_URL", "") == entries[name].queue
         assert variables["TREADLE_KIND"] == entries[name].kind
+        assert variables.get("TREADLE_HOURS", "") == str(entries[name].hours or "")
 
 
 @pytest.mark.treadle

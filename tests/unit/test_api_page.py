@@ -11,7 +11,7 @@ import pytest
 
 import treadle
 from treadle import testing
-from treadle.definitions.options import TargetOptions
+from treadle.definitions.options import PollingOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text()
 NAMES: dict[str, Any] = {name: getattr(treadle, name) for name in treadle.__all__} | {
@@ -90,5 +90,5 @@ def test_every_argument_is_described(name: str) -> None:
 def test_every_option_of_the_decorators_is_an_argument_of_the_definition_and_described_there() -> None:
     arguments = set(inspect.signature(treadle.SensorDefinition).parameters)
 
-    assert arguments == {"name", "evaluation_fn", "job_name", *TargetOptions.__optional_keys__}
+    assert arguments == {"name", "evaluation_fn", "job_name", *PollingOptions.__optional_keys__}
     assert described(treadle.SensorDefinition) >= arguments

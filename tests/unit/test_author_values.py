@@ -36,6 +36,7 @@ from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.definitions import sensors
 from treadle.definitions.bounds import MAX_LEVELS, MAX_LOG, MAX_REJECTED_BYTES, MAX_REJECTION
 from treadle.definitions.errors import InvalidReportError, InvalidResultError
+from treadle.definitions.payloads import MAX_PAYLOAD_BYTES
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.sensors import DEFAULT_CAP
@@ -43,7 +44,7 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.planning import MAX_REQUEST_BYTES, Plan
+from treadle.engine.tick.planning import Plan
 from treadle.model.runs import MAX_STEPS, Failure, Run
 from treadle.model.ticks import PlannedRun, Tick, TickTrouble
 from treadle.testing import TreadleInstance
@@ -370,7 +371,7 @@ def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> No
     "invalid",
     [
         RunRequest("bad", {"night": "x"}, job_name=JOB),
-        RunRequest("bad", {"x": "x" * MAX_REQUEST_BYTES}, job_name="other"),
+        RunRequest("bad", {"x": "x" * MAX_PAYLOAD_BYTES}, job_name="other"),
         RunRequest("bad" + "x" * 3_000, job_name=JOB),
         RunRequest("good", job_name="other"),
     ],
@@ -698,7 +699,7 @@ def test_partition_key_that_is_no_string_fails_its_tick_and_no_later_one() -> No
 def test_request_that_is_too_large_is_shown_while_its_cursor_moves_and_fails_the_tick_on_demand() -> None:
     def function(context: SensorEvaluationContext) -> RunRequest:
         context.update_cursor("after")
-        return RunRequest("batch-1", {"files": ["x" * 100] * 2500})
+        return RunRequest("batch-1", {"files": ["x" * 100] * 60_000})
 
     instance = TreadleInstance([sensor_of(function)])
     shown = instance.tick("watch")

@@ -10,7 +10,8 @@ from tests.support.project import contents, run
 from tests.support.projects import project as read_project
 from tools.project_copy import copy_of_project
 from treadle.cli.target_kinds import ADDRESS, KINDS, Setting, kind_of
-from treadle.cli.template_edit import jobs
+from treadle.cli.template_edit import jobs, load
+from treadle.model.contract import PARTS
 from treadle.model.pools import Overlap
 from treadle.model.registry import PoolEntry
 from treadle.model.targets import UNANSWERING
@@ -309,3 +310,15 @@ def test_pool_with_problems_is_not_written(project: Path, options: tuple[str, ..
     assert done.exit_code != 0
     assert problem in done.output
     assert contents(project) == before
+
+
+def test_statement_for_the_role_of_the_jobs_code_is_printed(project: Path) -> None:
+    """It covers the large run configs of this job, of any sensor, and no others."""
+    done = run("new", "job", "load_orders", "--root", project)
+
+    [line] = [each for each in done.stdout.splitlines() if "s3:GetObject" in each]
+    statement = load(f"printed: {line}")["printed"]
+    resource, names = statement["Resource"]["Fn::Sub"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "s3:GetObject")
+    assert resource == "arn:${AWS::Partition}:s3:::${Name}/large/*/load_orders/*"
+    assert names["Name"] == {"Fn::Select": [PARTS.index("payload_bucket"), {"Ref": "Engine"}]}

@@ -148,6 +148,42 @@ def test_a_file_with_windows_line_ends_keeps_them(project: Path) -> None:
     assert template.read_bytes().count(b"\n") == template.read_bytes().count(b"\r\n")
 
 
+def test_hours_are_the_same_in_code_deployment_and_schedule(project: Path) -> None:
+    hours = "06:00-20:00 MON-FRI Europe/Berlin"
+    done = run("new", "sensor", "scaffolded_orders", "--hours", hours, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    code = (project / "functions/sensors/scaffolded_orders/app.py").read_text()
+    assert 'active=Hours("06:00-20:00 MON-FRI", zone="Europe/Berlin"),' in code
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert str(getattr(names["scaffolded_orders"], "active", "")) == hours
+    template = (project / "template.yaml").read_text()
+    assert f"TREADLE_HOURS: '{hours}'" in template
+    assert f'"interval":"60","hours":"{hours}"' in template
+    utc = ",".join(map(str, range(4, 19)))
+    assert f"ScheduleExpression: cron(* {utc} ? * MON,TUE,WED,THU,FRI *)" in template
+
+
+@pytest.mark.parametrize(
+    ("kind", "hours", "problem"),
+    [
+        ("schedule", "06:00-20:00", "--hours: The hours are '06:00-20:00'"),
+        ("schedule", "06:00-20:00 UTC except 2026-12-25", "Add exceptions later"),
+        ("schedule", "06:00-20:00 mon-fri UTC", "must have a form like"),
+        ("s3", "06:00-20:00 UTC", "--hours is for a sensor of kind schedule, and this one is of kind s3."),
+    ],
+)
+def test_hours_that_cannot_work_are_refused(project: Path, kind: str, hours: str, problem: str) -> None:
+    bucket = ("--bucket", "landing") if kind == "s3" else ()
+
+    done = run(
+        "new", "sensor", "scaffolded_orders", "--kind", kind, *bucket, "--hours", hours, "--root", project
+    )
+
+    assert (done.exit_code, problem in done.stderr) == (2, True), done.stderr
+
+
 def test_interval_is_the_same_in_code_and_deployment(project: Path) -> None:
     run("new", "sensor", "scaffolded_orders", "--interval", "15", "--root", project)
 

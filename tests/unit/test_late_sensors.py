@@ -1,18 +1,23 @@
 """RECONCILE sees which sensors do not tick, whatever the reason; and none that the code itself lets wait."""
 
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.support.engine import NAMESPACE, EngineHarness, keyless, sensor_of
 from treadle.definitions.errors import StoreError
+from treadle.definitions.hours import Hours
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.reconcile.late_sensors import (
     DELIVERY_MS,
     INTERVALS,
+    NEVER_LATE,
     LateSensors,
     last_sign,
+    late_at,
     longest_interval,
     patience,
 )
@@ -556,3 +561,41 @@ def test_pass_continues_if_sensors_cannot_be_checked(watch: Watch) -> None:
     watch.reading.store = Silent(watch.harness.tables)
 
     assert reconciler(watch).reconcile(60) == Reconciled(failed=1)
+
+
+def test_sensor_is_not_late_outside_its_hours_and_only_they_count(watch: Watch) -> None:
+    """Its hours end a minute after its last tick, and begin again after a night and a weekend."""
+    watch.harness.clock.time = _millis("2026-11-27T19:58")
+    watch.register(interval="60", hours="06:00-20:00 MON-FRI Europe/Berlin")
+    watch.tick()
+
+    assert watch.pass_by(_millis("2026-11-30T06:00") - watch.harness.clock.now()) == ()
+    # Two of the minutes that are needed have passed on Friday.
+    assert watch.pass_by(LATE_MS - 2 * MINUTE_MS) == ()
+    assert watch.pass_by(1) == ("watch",)
+    assert watch.published()[0][1:] == (
+        "LATE",
+        f"It has not ticked since {_stamp(_millis('2026-11-27T19:58'))}, for more than three of its intervals.",
+    )
+
+
+def test_sensor_that_is_deployed_on_a_holiday_is_late_on_the_day_after_it(watch: Watch) -> None:
+    watch.harness.clock.time = _millis("2026-12-25T09:00")
+    watch.register(interval="60", hours="06:00-20:00 Europe/Berlin except 2026-12-25")
+
+    assert watch.pass_by(_millis("2026-12-26T06:00") + LATE_MS - watch.harness.clock.now()) == ()
+    assert watch.pass_by(1) == ("watch",)
+
+
+def test_sensor_without_any_hours_left_is_never_late(watch: Watch) -> None:
+    entry = replace(ENTRY, hours=Hours("06:00-20:00 MON", except_=_mondays()))
+
+    assert late_at(entry, NOON, LATE_MS) == NEVER_LATE
+
+
+def _mondays() -> list[date]:
+    return [date(2026, 11, 23) + timedelta(weeks=each) for each in range(150)]
+
+
+def _millis(berlin: str) -> int:
+    return int(datetime.fromisoformat(berlin).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp() * 1000)

@@ -2,7 +2,9 @@
 
 import threading
 from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -267,3 +269,58 @@ def test_sensor_is_shown_as_late_once_reconcile_announces_it(harness: EngineHarn
     assert seen.sensor("watch").problems == ()
     harness.clock.time += 1
     assert [each.kind for each in seen.sensor("watch").problems] == [ProblemKind.LATE]
+
+
+OFFICE = replace(WATCH, settings={"TREADLE_HOURS": "06:00-20:00 MON-FRI Europe/Berlin"})
+
+
+def berlin(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp() * 1000)
+
+
+def test_sensor_outside_its_hours_is_shown_as_such_and_has_no_lag(harness: EngineHarness) -> None:
+    harness.clock.time = berlin("2026-11-27T19:59")
+    tick(harness, SkipReason("nothing"))
+    harness.clock.time = berlin("2026-11-29T12:00")
+
+    found = view(harness, OFFICE)
+
+    begin = berlin("2026-11-30T06:00")
+    assert (found.outside_until, found.next_tick_at, found.lag_seconds) == (begin, begin, 0)
+    assert (found.hours, found.problems) == ("06:00-20:00 MON-FRI Europe/Berlin", ())
+
+
+def test_lag_counts_only_the_hours(harness: EngineHarness) -> None:
+    harness.clock.time = berlin("2026-11-27T19:58")
+    tick(harness, SkipReason("nothing"))
+    harness.clock.time = berlin("2026-11-30T06:01")
+
+    deployment = InMemoryDeployment([OFFICE], {"watch": lambda event: {"name": "watch"}})
+    seen = Overview(deployment, harness.sensors, harness.ticks, harness.runs, harness.clock)
+    found = seen.sensor("watch")
+
+    assert (found.outside_until, found.lag_seconds, found.problems) == (None, 120, ())
+    harness.clock.time = berlin("2026-11-30T06:10")
+    assert [each.kind for each in seen.sensor("watch").problems] == [ProblemKind.LATE]
+
+
+def test_stopped_sensor_is_outside_of_no_hours(harness: EngineHarness) -> None:
+    harness.clock.time = berlin("2026-11-29T12:00")
+    stopped = replace(OFFICE, default_status=DefaultSensorStatus.STOPPED)
+
+    assert view(harness, stopped).outside_until is None
+
+
+def test_sensor_without_hours_left_has_no_next_tick(harness: EngineHarness) -> None:
+    days = " ".join(str(date(2026, 11, 23) + timedelta(weeks=each)) for each in range(150))
+    none_left = replace(WATCH, settings={"TREADLE_HOURS": f"06:00-20:00 MON UTC except {days}"})
+    tick(harness, SkipReason("nothing"))
+
+    found = view(harness, none_left)
+
+    assert (found.next_tick_at, found.outside_until, found.problems) == (None, None, ())
+
+
+def test_hours_that_cannot_be_read_are_none(harness: EngineHarness) -> None:
+    """The function, which does not load with them, is shown with that problem."""
+    assert replace(WATCH, settings={"TREADLE_HOURS": "always"}).hours is None

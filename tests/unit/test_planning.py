@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.engine import JOB, RUN_IDS, EngineHarness, sensor_of, tagged_job
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.definitions.errors import InvalidResultError
+from treadle.definitions.payloads import MAX_PAYLOAD_BYTES
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, TickStatus
@@ -95,29 +96,29 @@ def test_run_of_another_sensor_does_not_take_the_key(harness: EngineHarness) -> 
     assert [run.run_key for run in plan(harness, [request("k")], other).runs] == ["k"]
 
 
-def test_request_too_large_to_travel_is_rejected_and_blocks_no_other(harness: EngineHarness) -> None:
-    planned = plan(harness, [request("large", MAX_REQUEST_BYTES), request("k"), request(None)])
+def test_request_too_large_is_rejected_and_blocks_no_other(harness: EngineHarness) -> None:
+    planned = plan(harness, [request("large", MAX_PAYLOAD_BYTES), request("k"), request(None)])
 
     (rejected,) = planned.rejected
     assert [run.run_key for run in planned.runs] == ["k", None]
     assert (rejected.run_key, planned.reason) == ("large", None)
-    assert f"the limit is {MAX_REQUEST_BYTES}" in rejected.reason
+    assert rejected.reason.startswith(
+        f"Run request too large: run_config has {MAX_PAYLOAD_BYTES + 24} bytes; the limit is {MAX_PAYLOAD_BYTES}."
+    )
 
 
 def test_rejected_request_leaves_its_key_to_a_smaller_one(harness: EngineHarness) -> None:
-    planned = plan(harness, [request("k", MAX_REQUEST_BYTES), request("k")])
+    planned = plan(harness, [request("k", MAX_PAYLOAD_BYTES), request("k")])
 
     assert [run.run_key for run in planned.runs] == ["k"]
 
 
-@pytest.mark.parametrize(("surplus", "is_rejected"), [(0, False), (1, True)])
-def test_size_counts_config_and_tags_in_bytes(
-    harness: EngineHarness, surplus: int, is_rejected: bool
-) -> None:
+@pytest.mark.parametrize(("surplus", "is_large"), [(0, False), (1, True)])
+def test_size_counts_config_and_tags_in_bytes(harness: EngineHarness, surplus: int, is_large: bool) -> None:
     frame = len('{"x":"ü"}'.encode()) + len('{"t":"ü"}'.encode())
     requested = RunRequest("k", {"x": "ü" + "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
 
-    assert bool(plan(harness, [requested]).rejected) is is_rejected
+    assert bool(plan(harness, [requested]).payloads) is is_large
 
 
 def test_tick_with_all_keys_taken_says_which(harness: EngineHarness) -> None:
@@ -137,7 +138,7 @@ def test_tick_without_requests_gives_the_sensors_own_reason(harness: EngineHarne
 def test_tick_with_only_impossible_requests_says_why(harness: EngineHarness) -> None:
     take(harness, "k")
 
-    reason = plan(harness, [request("large", MAX_REQUEST_BYTES), request("k")]).reason
+    reason = plan(harness, [request("large", MAX_PAYLOAD_BYTES), request("k")]).reason
 
     assert reason is not None
     assert reason.startswith("1 invalid requests were rejected: Run request too large")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine import EngineHarness
+from treadle.definitions.hours import Hours
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.inspection import SelectedObjects
@@ -190,6 +191,16 @@ def test_function_of_another_engine_is_found_by_its_environment(harness: EngineH
             "dead_letters is 'a', but TREADLE_DEAD_LETTER_QUEUE_URL is 'b'",
         ),
         ({}, {"TREADLE_PROJECT": "lake"}, "project is 'shop', but TREADLE_PROJECT is 'lake'"),
+        (
+            {},
+            {"TREADLE_HOURS": "06:00-20:00 UTC"},
+            "hours is '', but TREADLE_HOURS is '06:00-20:00 UTC'",
+        ),
+        (
+            {"hours": Hours("06:00-20:00")},
+            {},
+            "hours is '06:00-20:00 UTC', but TREADLE_HOURS is ''",
+        ),
     ],
 )
 def test_entry_that_differs_from_its_function_is_found(

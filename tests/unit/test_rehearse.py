@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +350,24 @@ def test_only_as_many_ticks_are_shown_as_wanted_and_only_those_in_the_range(root
 
     assert "2 more ticks not shown: use --max or --json." in shown.splitlines()
     assert none["ticks"] == {"same": 0, "different": 0, "unrehearsed": 0}
+
+
+def test_tick_outside_the_hours_of_the_changed_code_is_not_rehearsed(tmp_path: Path) -> None:
+    instance = TreadleInstance([sensor_of(POLLER)], start=datetime(2026, 11, 30, 7, 58, tzinfo=UTC))
+    for _ in range(3):
+        instance.tick("watch")
+    export(instance, tmp_path / "ticks")
+    code = POLLER.replace("import RunRequest", "import Hours, RunRequest").replace(
+        "minimum_interval_seconds=60", 'active=Hours("06:00-08:00", zone="UTC")'
+    )
+    write_project(tmp_path, code)
+    template = tmp_path / "template.yaml"
+    hours = "Environment: { Variables: { TREADLE_HOURS: '06:00-08:00 UTC' } }"
+    template.write_text(template.read_text().replace("CodeUri:", f"{hours}, CodeUri:"))
+
+    found = rehearsed(tmp_path)
+
+    assert [each["problem"] for each in found["found"]] == [
+        "it is outside the sensor's hours, 06:00-08:00 UTC"
+    ]
+    assert found["ticks"] == {"same": 2, "different": 0, "unrehearsed": 1}

@@ -122,7 +122,7 @@ def test_object_at_which_the_function_hangs_is_rejected_once_it_took_a_whole_tic
     for key in keys:
         instance.objects.put(BUCKET, key)
 
-    results = [ticked(instance, 0.4) for _ in range(3)]
+    results = [ticked(instance, 1.2) for _ in range(3)]
 
     assert Decision.FAILURE not in {result.outcome.decision for result in results}
     assert {run.run_key for run in instance.runs()} == {
@@ -138,7 +138,7 @@ def test_function_too_slow_for_a_slice_continues_at_the_next_tick_and_misses_non
 
     def function(context: object, stored: S3Object) -> RunRequest:
         del context
-        time.sleep(0.05)
+        time.sleep(0.15)
         calls.append(stored.key)
         return RunRequest()
 
@@ -147,12 +147,12 @@ def test_function_too_slow_for_a_slice_continues_at_the_next_tick_and_misses_non
     for key in keys:
         instance.objects.put(BUCKET, key)
 
-    first = ticked(instance, 0.5)
+    first = ticked(instance, 1.5)
     assert first.outcome.decision is Decision.SUCCESS
     assert 0 < len(first.runs) < len(keys)
     assert [measure.name for measure in first.outcome.measures] == ["SweepAge"]
     for _ in range(4):
-        result = ticked(instance, 0.5)
+        result = ticked(instance, 1.5)
         assert result.outcome.decision is not Decision.FAILURE
         assert not (result.tick and result.tick.rejected)
     assert sorted(run.run_key or "" for run in instance.runs()) == [_run_key(instance, key) for key in keys]
@@ -167,7 +167,7 @@ def test_resource_that_hangs_fails_the_tick_as_all_objects_need_it() -> None:
     instance = deployed(function, required_resource_keys={"database"})
     instance.objects.put(BUCKET, "a")
 
-    result = ticked(instance, 0.3)
+    result = ticked(instance, 1)
 
     assert result.outcome.decision is Decision.FAILURE
     assert "was stopped after" in result.outcome.reason
@@ -207,9 +207,9 @@ def test_round_that_was_cut_short_is_not_complete() -> None:
 
     instance = deployed(function)
     instance.objects.put(BUCKET, "bad")
-    ticked(instance, 0.3)
+    ticked(instance, 1)
 
-    result = ticked(instance, 0.3)  # Of what is behind it, which is nothing.
+    result = ticked(instance, 1)  # Of what is behind it, which is nothing.
 
     [age] = [measure for measure in result.outcome.measures if measure.name == "SweepAge"]
     assert age.value == INTERVAL

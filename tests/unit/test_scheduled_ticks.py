@@ -6,12 +6,12 @@ import pytest
 
 from tests.support.engine import RUN_IDS, EngineHarness, keyless, sensor_of
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.payloads import MAX_PAYLOAD_BYTES
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.planning import MAX_REQUEST_BYTES
 from treadle.model.sensors import SensorState
 from treadle.model.ticks import TickKind
 
@@ -191,7 +191,7 @@ def test_stopped_sensor_that_was_never_stored_is_not_evaluated(harness: EngineHa
 
 
 def test_rejected_requests_are_recorded_though_no_run_will_start(harness: EngineHarness) -> None:
-    function = lambda: RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})  # noqa: E731
+    function = lambda: RunRequest("large", {"x": "x" * MAX_PAYLOAD_BYTES})  # noqa: E731
 
     outcome = harness.leased(sensor_of(function)).tick(NOON, Budget())
 

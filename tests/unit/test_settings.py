@@ -126,7 +126,16 @@ def test_evaluator_reports_its_sensors_selectors_together_with_the_rest() -> Non
                 "TREADLE_NAMESPACE",
             ],
         ),
-        (launcher_parts, [*TABLES, "TREADLE_NAMESPACE", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (
+            launcher_parts,
+            [
+                *TABLES,
+                "TREADLE_NAMESPACE",
+                "TREADLE_LAUNCH_QUEUE_URL",
+                "TREADLE_OUTCOMES_BUCKET",
+                DEAD_LETTERS,
+            ],
+        ),
         (
             recorder_parts,
             [

@@ -11,12 +11,12 @@ from treadle.adapters.dynamodb.database import item_bytes
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.payloads import MAX_PAYLOAD_BYTES
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick.evaluation import Budget
-from treadle.engine.tick.planning import MAX_REQUEST_BYTES
 from treadle.model.sensors import SkipStreak
 
 NOON = 1_795_370_400_000
@@ -58,7 +58,7 @@ def test_long_reason_is_kept_short_in_the_streak(harness: EngineHarness) -> None
 
 
 def oversized() -> RunRequest:
-    return RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})
+    return RunRequest("large", {"x": "x" * MAX_PAYLOAD_BYTES})
 
 
 @pytest.mark.parametrize(

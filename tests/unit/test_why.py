@@ -723,3 +723,26 @@ def test_run_of_another_sensor_is_refused_with_whose_it_is(s3_engine: S3Engine) 
 
     with pytest.raises(CommandRefusedError, match="was requested by sensor other, not by watch"):
         s3_engine.why(run_id=run.run_id)
+
+
+def test_moment_outside_the_hours_of_a_sensor_is_explained_by_them(s3_engine: S3Engine) -> None:
+    s3_engine.settings = {"TREADLE_HOURS": "06:00-08:00 UTC"}
+    s3_engine.sweep()
+    s3_engine.sweep()
+    at = s3_engine.harness.clock.now() + 15 * 3_600_000
+
+    explanation = s3_engine.why(at=at)
+
+    assert explanation.summary == (
+        f"Sensor watch is not evaluated at {timestamp(at)}: it is outside its hours, 06:00-08:00 UTC."
+    )
+    assert stopped_at(explanation) == "sensor"
+
+
+def test_key_that_was_not_requested_is_explained_by_when_the_hours_begin(s3_engine: S3Engine) -> None:
+    s3_engine.settings = {"TREADLE_HOURS": "06:00-08:00 UTC"}
+
+    summary = s3_engine.why(run_key="never").summary
+
+    assert "It is outside its hours until " in summary
+    assert summary.endswith("T06:00:00.000Z.")

@@ -35,6 +35,7 @@ from treadle.definitions.event_sensor import EventSensorContext as EventSensorCo
 from treadle.definitions.event_sensor import EventSensorDefinition as EventSensorDefinition
 from treadle.definitions.event_sensor import build_event_sensor_context as build_event_sensor_context
 from treadle.definitions.event_sensor import event_sensor as event_sensor
+from treadle.definitions.hours import Hours as Hours
 from treadle.definitions.instance import DagsterInstance as DagsterInstance
 from treadle.definitions.item_batches import Batch as Batch
 from treadle.definitions.jobs import JobDefinition as JobDefinition
@@ -126,6 +127,7 @@ from treadle.integrations.alerts.teams import (
 from treadle.integrations.alerts.webhook import (
     make_webhook_on_run_failure_sensor as make_webhook_on_run_failure_sensor,
 )
+from treadle.integrations.payloads import read_payload as read_payload
 from treadle.integrations.reporting import report_asset_materialization as report_asset_materialization
 from treadle.integrations.reporting import report_asset_observation as report_asset_observation
 from treadle.integrations.reporting import report_run_status as report_run_status

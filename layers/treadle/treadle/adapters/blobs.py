@@ -31,6 +31,19 @@ class S3BlobStore:
             raise store_error(code_of(error), msg) from error
         return body
 
+    def address(self, key: str) -> str:
+        """Return the object's URL."""
+        return f"s3://{self._bucket}/{key}"
+
+    def exists(self, key: str) -> bool:
+        """Return whether the object exists, which takes permission to list it, and none to read it."""
+        try:
+            found = client("s3").list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+        except (ClientError, BotoCoreError) as error:
+            msg = f"S3 did not list {self.address(key)}: {error}"
+            raise store_error(code_of(error), msg) from error
+        return any(each["Key"] == key for each in found.get("Contents", ()))
+
 
 def _hint(error: Exception) -> str:
     # S3 reports a missing object only to callers that may list the bucket.

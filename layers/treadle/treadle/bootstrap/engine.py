@@ -21,7 +21,7 @@ def assembly(settings: Settings, blobs: BlobStore | None = None) -> DeployedAsse
 
     Args:
         settings: the function's, from which all other values have been read.
-        blobs: stores large payloads of ticks; None for a component that reads no ticks.
+        blobs: stores large payloads; None for a component that uses none.
 
     Raises:
         SettingsError: with all problems at once.

@@ -201,6 +201,12 @@ def new() -> None:
     type=int,
     help="Seconds between its ticks, for kinds schedule and s3.  [default: 60; 300 for s3]",
 )
+@click.option(
+    "--hours",
+    metavar="HOURS",
+    default="",
+    help="The hours in which its schedule evaluates it, such as '06:00-20:00 MON-FRI Europe/Berlin', for kind schedule.",
+)
 @click.option("--reads-runs", is_flag=True, help="Let it read run records; run-status sensors always may.")
 @by_root
 def new_sensor(
@@ -224,6 +230,7 @@ def new_sensor(
     secret: str,
     target: str | None,
     interval: int | None,
+    hours: str,
     reads_runs: bool,
     root: Path | None,
 ) -> None:
@@ -246,6 +253,7 @@ def new_sensor(
         stream=stream,
         verification=verification,
         secret=secret,
+        hours=hours,
         key_pattern=key_pattern,
     )
     with scaffold_errors():
@@ -439,3 +447,8 @@ def _report_job(job: NewJob, number: int | None = None) -> Iterator[str]:
     begin = f"  {number}. " if number else ""
     address = job.kind.settings[ADDRESS].what
     yield f"{begin}Job {job.name} starts {job.address} ({address}). Change its block of template.yaml if that is wrong."
+    yield (
+        f"{' ' * len(begin)}Run configs over 200,000 bytes stay in the engine's payload bucket. The role under which its code "
+        "runs reads them with:"
+    )
+    yield f"{' ' * len(begin)}  {job.payload_statement}"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.cli.sample_event import arguments_of, is_selective, literal, sample_event
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
 from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
+from treadle.definitions.payloads import FOLDER
 from treadle.definitions.stream_record import stream_name
 from treadle.model.contract import PARTS
 from treadle.model.deployment import SSM
@@ -85,6 +87,15 @@ class NewJob:
     def address(self) -> str:
         """Return the address of its target, as in its block."""
         return _named(self.kind.values(self.given)[ADDRESS], self.name)
+
+    @property
+    def payload_statement(self) -> str:
+        """Return the statement by which the role of the job's code reads its large run configs, for this template."""
+        objects = f"arn:${{AWS::Partition}}:s3:::${{Name}}/{FOLDER}*/{self.name}/*"
+        bucket = CONTRACT_PARTS["payload_bucket"]
+        return (
+            f"{{ Effect: Allow, Action: s3:GetObject, Resource: !Sub ['{objects}', {{ Name: {bucket} }}] }}"
+        )
 
     def block(self) -> str:
         """Return its block of the template."""
@@ -192,6 +203,7 @@ class NewSensor:
         verification: how the sender of its requests authenticates itself, one of `VERIFICATIONS`.
         secret: the name of the secret that it shares with the sender.
         key_pattern: what its objects' keys look like, with names in braces; "" for any.
+        hours: in which its schedule evaluates it, as `Hours` writes them; "" for at all times.
     """
 
     name: str
@@ -215,6 +227,7 @@ class NewSensor:
     verification: str = "github"
     secret: str = ""
     key_pattern: str = ""
+    hours: str = ""
 
     @property
     def prefix(self) -> str:
@@ -290,6 +303,7 @@ class NewSensor:
             "job": self.job is not None,
             "upstream": bool(self.upstream),
             "imports_job": self.job is not None or bool(self.upstream),
+            "hours": bool(self.hours),
         }
         return {flag for flag, is_set in given.items() if is_set}
 
@@ -322,6 +336,7 @@ class NewSensor:
             "does": self.does,
             "job": self.job or "",
             "interval": str(self.interval),
+            **self._hours(),
             "kind": self.sensor_kind.kind,
             "status": self.sensor_kind.status or "",
             "definitions": "".join(f'    JobDefinition("{job}"),\n' for job in self.upstream).rstrip(),
@@ -342,6 +357,17 @@ class NewSensor:
             "pattern_code": literal(self.pattern),
             **self._sample(),
         }
+
+    def _hours(self) -> Mapping[str, str]:
+        """Return its hours as code, and when its schedule invokes it."""
+        if not self.hours:
+            return {"times": "cron(* * * * ? *)", "windows": "", "zone": ""}
+        # Imported here, as few sensors have hours.
+        from treadle.definitions.hours import Hours, cron_hull
+
+        windows, zone = self.hours.rsplit(" ", 1)
+        times = cron_hull(Hours.parse(self.hours), int(time.time() * 1000))
+        return {"times": times, "windows": windows, "zone": zone}
 
     def _key(self) -> str:
         """Return the key of an object that it watches."""
@@ -385,6 +411,7 @@ class NewSensor:
         policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.subscribes_to_assets else []
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
         entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
+        entry += f',"hours":"{self.hours}"' if self.hours else ""
         entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
         entry += f',"queue":"{QUEUE_URL}{self.queue}"' if kind.consumes else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
@@ -412,6 +439,7 @@ class NewSensor:
         kind = self.sensor_kind
         found = [f"TREADLE_KIND: {kind.kind}", "TREADLE_DEFAULT_STATUS: STOPPED"]
         found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
+        found += [f"TREADLE_HOURS: '{self.hours}'"] if self.hours else []
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         found += [f"TREADLE_QUEUE_URL: !Sub '{QUEUE_URL}{self.queue}'"] if kind.consumes else []
         found += [f"TREADLE_STREAM_ARN: {self.stream_arn}"] if kind.has_stream else []

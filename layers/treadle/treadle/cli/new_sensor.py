@@ -12,10 +12,12 @@ from pathlib import Path
 
 from treadle.cli.fragments import DEFAULT_BUS, ENGINES_BUS, NewJob, NewPool, NewSensor
 from treadle.cli.sample_event import is_derivable
+from treadle.cli.sensor_kinds import SCHEDULE
 from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import DagsterInvalidDefinitionError, ScaffoldError
 from treadle.definitions.event_pattern import EventPattern
+from treadle.definitions.hours import Hours
 from treadle.model.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
@@ -298,6 +300,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
         yield f"The job must have another name than the sensor: leave out --job for {new.name}_job."
     if new.sensor_kind.has_interval and new.interval not in INTERVALS:
         yield f"--interval is {new.interval}, and must be from {INTERVALS[0]} to {INTERVALS[-1]} seconds."
+    yield from _hours_problems(new)
     yield from _upstream_problems(new)
     yield from _asset_problems(new)
     yield from _object_problems(new)
@@ -319,6 +322,23 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
         yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
     elif name in _RESERVED:
         yield f"{name!r} cannot name a {what}: the name already has a meaning in the code or the template."
+
+
+def _hours_problems(new: NewSensor) -> Iterator[str]:
+    if not new.hours:
+        return
+    if new.made != SCHEDULE:
+        yield f"--hours is for a sensor of kind {SCHEDULE}, and this one is of kind {new.made}."
+    try:
+        hours = Hours.parse(new.hours)
+    except DagsterInvalidDefinitionError as error:
+        yield f"--hours: {error}"
+        return
+    if str(hours) != new.hours or hours.has_exceptions:
+        yield (
+            f"--hours is {new.hours!r}, and must have a form like '06:00-20:00 MON-FRI Europe/Berlin'. Add exceptions later, in "
+            "the code, the variable TREADLE_HOURS and the registry entry."
+        )
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:

@@ -126,6 +126,8 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "endpoint": view.endpoint or None,
             "stream": view.stream or None,
             "interval": f"{view.interval_seconds} s" if view.interval_seconds else None,
+            "hours": view.hours or None,
+            "outside its hours until": when(view.outside_until) if view.outside_until else None,
             "last tick": last and f"{last.tick_id} {last.status}",
             "reason": last and (last.error_message or last.reason),
             "next tick": when(view.next_tick_at) if view.next_tick_at else None,
@@ -309,7 +311,7 @@ def preview(
 @stack_option
 @json_option
 def tick_now(name: str, stack: str, as_json: bool) -> None:
-    """Evaluate a sensor now, regardless of its interval and its backoff.
+    """Evaluate a sensor now, whatever its hours, interval and backoff.
 
     There is still one tick at a time: STOPPED, LEASED and LOST mean that there was none. The exit code is 1 unless
     the tick is a SUCCESS or SKIPPED.
@@ -509,6 +511,8 @@ def _row(view: "SensorView") -> tuple[object, ...]:
     next_at = when(view.next_tick_at) if view.next_tick_at else None
     is_readable = not (view.paused or "").startswith(UNREADABLE)
     status = view.status if is_readable else view.paused
+    if view.outside_until:
+        status = f"{status}, outside its hours until {when(view.outside_until)}"
     if view.problems:
         status = f"{status}, {_HEALTH[view.problems[0].kind.value]}"
     return (view.name, view.kind, status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)

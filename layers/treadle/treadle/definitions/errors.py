@@ -25,6 +25,7 @@
     ├── EngineMismatchError                 the engine for which a function was deployed is gone, or another one
     ├── SensorOwnershipError                the state of a sensor belongs to another project
     ├── LeaseLostError                      another tick or an operator's edit came in between
+    ├── PayloadError                        a large run config cannot be read by the job that it was requested for
     ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not accept an alert, or its secret cannot be read
     │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
@@ -241,6 +242,10 @@ class SensorOwnershipError(TreadleError):
 
 class LeaseLostError(TreadleError):
     """The tick may not commit: its lease ran out, or an operator changed the sensor meanwhile."""
+
+
+class PayloadError(TreadleError):
+    """A large run config cannot be read by the job that it was requested for."""
 
 
 class BucketError(TreadleError):

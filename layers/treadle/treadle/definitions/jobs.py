@@ -67,6 +67,10 @@ def _retry_problem(tags: Mapping[str, str]) -> str | None:
     return None
 
 
+LEAST_INLINE_BYTES = 4_000
+"""Below that a run config is always sent: a target without room for it has none for the rest either."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
     """A named launch target.
@@ -85,6 +89,9 @@ class JobDefinition:
         retry_policy: when its failed runs are started again. Its number is the tag `dagster/max_retries`, which a
             request may override.
         assets: the assets that the job makes, as keys or `AssetSpec`s. A request may select some of them.
+        max_inline_bytes: the largest run config, with tags, that is sent to the job's target; by default 200,000. A larger
+            one travels by reference, and the job reads it with `read_payload`. Lower it for a target with a lower limit,
+            such as ECS.
 
     Attributes:
         asset_keys: the keys of these assets.
@@ -103,6 +110,7 @@ class JobDefinition:
     run_tags: Mapping[str, str] | None = None
     retry_policy: "RetryPolicy | None" = None
     assets: "Sequence[AssetSpec | CoercibleToAssetKey] | None" = None
+    max_inline_bytes: int | None = None
     asset_keys: "frozenset[AssetKey]" = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -116,6 +124,7 @@ class JobDefinition:
         object.__setattr__(self, "run_tags", run_tags)
         if problem := tags_problem(run_tags):
             raise DagsterInvalidDefinitionError(f"Job {self.name} has an invalid tag. {problem}")
+        self._check_inline(self.max_inline_bytes)
         if self.assets is not None:
             # Imported here, as most jobs declare no assets.
             from treadle.definitions.asset_specs import partitions_of, specs_of
@@ -126,6 +135,20 @@ class JobDefinition:
             object.__setattr__(self, "partitions_def", partitions_of(specs, self.name, self.partitions_def))
         if self.partitions_def is not None:
             self._check_partitions(self.partitions_def)
+
+    def _check_inline(self, given: object) -> None:
+        if given is None:
+            return
+        if (
+            not isinstance(given, int)
+            or isinstance(given, bool)
+            or not LEAST_INLINE_BYTES <= given <= 200_000
+        ):
+            msg = (
+                f"max_inline_bytes of job {self.name} is {shown(given)}; it must be a whole number from {LEAST_INLINE_BYTES} "
+                "to 200000."
+            )
+            raise DagsterInvalidDefinitionError(msg)
 
     @property
     def asset_specs(self) -> "tuple[AssetSpec, ...]":

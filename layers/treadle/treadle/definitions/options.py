@@ -9,6 +9,7 @@ from treadle.definitions.status import DefaultSensorStatus
 
 if TYPE_CHECKING:
     from treadle.definitions.asset_selection import CoercibleToAssetSelection
+    from treadle.definitions.hours import Hours
 
 T = TypeVar("T")
 
@@ -55,6 +56,12 @@ class TargetOptions(SensorOptions, total=False):
 
     target: "JobDefinition | CoercibleToAssetSelection | None"
     asset_selection: "CoercibleToAssetSelection | None"
+
+
+class PollingOptions(TargetOptions, total=False):
+    """Options of a sensor that nothing but a schedule evaluates."""
+
+    active: "Hours | None"
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, object]) -> None:

@@ -28,6 +28,9 @@ job's assets."""
 PRIORITY_TAG = "dagster/priority"
 """The tag with a whole number: of the runs that wait for a pool, the one with the highest starts first."""
 
+PAYLOAD_NAME = "treadle_payload"
+"""The only name in a run config that is too large to be sent: of the reference to it."""
+
 CONCURRENCY_KEY_TAG = "dagster/concurrency_key"
 """The tag with the name of a pool, in addition to the pools of the run's job."""
 

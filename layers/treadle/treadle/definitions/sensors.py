@@ -19,7 +19,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten, requests_runs, type_of_result
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
-from treadle.definitions.options import TargetOptions, check_options
+from treadle.definitions.options import PollingOptions, check_options
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
 from treadle.definitions.retries import retry_policy_of
 from treadle.definitions.status import DefaultSensorStatus, SensorType
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from treadle.definitions.asset_targets import AssetTargets
     from treadle.definitions.assets import AssetMaterialized
     from treadle.definitions.bus_event import EventBridgeEvent
+    from treadle.definitions.hours import Hours
     from treadle.definitions.item_batches import Batch
     from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
@@ -85,6 +86,8 @@ class SensorDefinition:
             schema, it is too large, or an earlier one of the same tick has its run key: "set_aside" records
             it as rejected with the reason and starts the others; "fail" fails the tick, which then commits
             nothing, not even its cursor.
+        active: the hours in which its schedule evaluates it; None for at all times. Only for a sensor that nothing but
+            its schedule evaluates. The deployment must state the same hours.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -126,6 +129,7 @@ class SensorDefinition:
         owners: Sequence[str] | None = None,
         retries_per_key: int = 0,
         on_invalid: str = SET_ASIDE,
+        active: "Hours | None" = None,
     ) -> None:
         if evaluation_fn is None:
             msg = "Must provide evaluation_fn to SensorDefinition."
@@ -150,6 +154,8 @@ class SensorDefinition:
             None if target_job else _selection("target", target or None, problems)
         )
         problems += _problems_of_requests(retries_per_key, on_invalid)
+        if active is not None:
+            problems += _problems_of_hours(active, is_polled=not (self.takes_events or self.is_woken))
         if problems:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -163,6 +169,7 @@ class SensorDefinition:
         self.owners = list(owners or ())
         self.retries_per_key = retries_per_key
         self.on_invalid = on_invalid
+        self.active = active
         job = job or target_job
         self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
 
@@ -508,8 +515,18 @@ def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterat
         yield f"on_invalid must be one of {', '.join(map(repr, ON_INVALID))}, not {shown(on_invalid)}"
 
 
+def _problems_of_hours(active: object, *, is_polled: bool) -> Iterator[str]:
+    # Imported here, as most sensors have none.
+    from treadle.definitions.hours import Hours
+
+    if not isinstance(active, Hours):
+        yield f"active must be Hours, such as Hours('06:00-20:00 MON-FRI', zone='Europe/Berlin'), not {shown(active)}"
+    elif not is_polled:
+        yield "active is only for sensors that nothing but a schedule evaluates, and events evaluate this one"
+
+
 def sensor(
-    job_name: str | None = None, *, name: str | None = None, **options: Unpack[TargetOptions]
+    job_name: str | None = None, *, name: str | None = None, **options: Unpack[PollingOptions]
 ) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 

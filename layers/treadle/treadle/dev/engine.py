@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.hours import Hours
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.dev.functions import SensorFunction
 from treadle.dev.jobs import JobDouble, LocalJobs
@@ -35,6 +36,7 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.publish.bus_events import envelope
 from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.schedule import MINUTE_MS, minute
+from treadle.engine.tick.scheduled_ticks import outside
 from treadle.model.deployment import EVENT_KINDS
 from treadle.model.registry import SensorEntry
 from treadle.model.targets import Execution, JobSettings
@@ -129,7 +131,7 @@ class LocalEngine:
         self.sensors: dict[str, LocalSensor] = {}
         self.jobs: dict[str, JobSettings] = {}
         self.queues: dict[str, Queue] = {}
-        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed)}
+        self.targets = {KIND: LocalJobs(self.clock, doubles, folder, self._changed, self.stores.blobs)}
         self._report = report
         self._tables = stores.tables
         self._lock = stores.tables.lock
@@ -217,7 +219,7 @@ class LocalEngine:
             return self.pools.declare(entries, self.clock.now() if self._tables.runs else None)
 
     def loaded(self, local: LocalSensor) -> None:
-        """Take a sensor whose function has loaded: evaluate it now, and what failed before again."""
+        """Take a sensor whose function has loaded: evaluate it now, if it is within its hours, and what failed before again."""
         loaded = local.function.loaded
         if loaded is None:
             return
@@ -229,8 +231,11 @@ class LocalEngine:
             loaded.name, "", loaded.name, loaded.kind, default_status=status
         )
         self.queues[loaded.name] = local.queue
-        with self._lock:
-            if local.does_tick:
+        hours, now = Hours.parse(loaded.hours) if loaded.hours else None, self.clock.now()
+        if hours is not None and not hours.covers(now):
+            self._report("invoke", loaded.name, Outcome(Decision.DELAYED, outside(hours, now), loaded.name))
+        elif local.does_tick:
+            with self._lock:
                 local.ticks = [{"treadle": "tick", "at_once": True}]
         local.queue.redeliver()
 

@@ -1,5 +1,6 @@
 """Doubles of jobs: nothing starts on AWS; they end as dev.toml says."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.runs import Failure
 from treadle.model.targets import Execution, JobSettings, Start
-from treadle.ports.system import Clock
+from treadle.ports.system import BlobStore, Clock
+from treadle.testing.blobs import requested_config
 from treadle.testing.targets import InMemoryTarget
 
 EVERY = "*"
@@ -46,6 +49,7 @@ class LocalJobs(InMemoryTarget):
         doubles: returns how each job ends, by name, as of now.
         folder: in which commands are executed.
         ended: takes each execution that has ended.
+        blobs: where run configs are that are too large to be sent; doubles get them whole.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class LocalJobs(InMemoryTarget):
         doubles: Callable[[], Mapping[str, JobDouble]],
         folder: Path,
         ended: Callable[[Execution], object],
+        blobs: BlobStore,
     ) -> None:
         super().__init__(clock)
+        self._blobs = blobs
         self._doubles = doubles
         self._folder = folder
         self._ended = ended
@@ -72,8 +78,12 @@ class LocalJobs(InMemoryTarget):
             if len(self.executions) > known:
                 doubles = self._doubles()
                 double = doubles.get(start.settings.job) or doubles.get(EVERY) or JobDouble()
-                self._run_later(execution, double, start.payload)
+                self._run_later(execution, double, self._whole(start.payload))
         return execution
+
+    def _whole(self, payload: str) -> str:
+        found = json.loads(payload)
+        return canonical_json({**found, "run_config": requested_config(self._blobs, found["run_config"])})
 
     def begin(self, settings: JobSettings, double: JobDouble) -> Execution:
         """Start an execution as somebody else than the engine does.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "batches")
+STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "blobs", "batches")
 """The stores that an evaluator uses, by their names in `Stores`."""
 
 
@@ -39,6 +39,7 @@ class Loaded:
         interval: the seconds between its ticks; None if it has none.
         takes_messages: whether events of the bus or of a bucket reach it.
         buckets: the buckets that it watches.
+        hours: in which its schedule evaluates it; "" for at all times.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Loaded:
     interval: int | None
     takes_messages: bool
     buckets: tuple[str, ...] = ()
+    hours: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ def _deployed(local: LocalSensor) -> DeployedSensor:
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
     if loaded.buckets:
         settings["TREADLE_S3_BUCKET"] = json.dumps(loaded.buckets)
+    if loaded.hours:
+        settings["TREADLE_HOURS"] = loaded.hours
     return DeployedSensor(
         loaded.name,
         loaded.kind,

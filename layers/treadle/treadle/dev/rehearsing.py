@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import treadle
+from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.system import RandomTokens
 from treadle.adapters.tick_files import TickSource
 from treadle.bootstrap.inbox import Inbox
@@ -31,6 +32,7 @@ from treadle.engine.rehearsal.unrecorded import Unrecorded, UnrecordedObject
 from treadle.entrypoints.evaluator import Infrastructure
 from treadle.integrations.alerts import channels
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.testing.blobs import BUCKET
 
 if TYPE_CHECKING:
     from treadle.entrypoints.evaluator import EvaluatorParts
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _OF_DEPLOYMENT = (
     "TREADLE_ENGINE_ID",
     "TREADLE_GRANTED_JOBS",
+    "TREADLE_HOURS",
     "TREADLE_KIND",
     "TREADLE_PROJECT",
     "TREADLE_QUEUE_URL",
@@ -73,6 +76,8 @@ class _Past(Infrastructure):
 
     def assembly(self, settings: Settings) -> Assembly:
         settings.check()
+        # Only for addresses: a rehearsal stores nothing.
+        self.past.blobs = S3BlobStore(settings.text("TREADLE_OUTCOMES_BUCKET", BUCKET))
         return Assembly(self.past, self.clock, RandomTokens(), self._namespace)
 
 

@@ -128,6 +128,7 @@ def _described(handler: SensorHandler) -> Loaded:
         settings.interval // 1000 or None,
         definition.takes_events or definition.is_woken or is_s3,
         definition.selection.buckets if isinstance(definition, S3SensorDefinition) else (),
+        str(definition.active or ""),
     )
 
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from treadle.ports.registry import EntrySource, RegistryStore
     from treadle.ports.runs import RunStore
     from treadle.ports.sensors import SensorStore
-    from treadle.ports.system import Bus, Clock, DeadLetters, Functions, IdGenerator, Queue
+    from treadle.ports.system import BlobStore, Bus, Clock, DeadLetters, Functions, IdGenerator, Queue
     from treadle.ports.targets import Targets
     from treadle.ports.ticks import TickStore
 
@@ -92,6 +92,10 @@ class Stores(Protocol):
     @property
     def deliveries(self) -> DeliveryStore:
         """Return the store of requests that webhook sensors have accepted."""
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Return the store of values that are too large for a record."""
 
     @property
     def backfills(self) -> BackfillStore:
@@ -245,7 +249,8 @@ class Assembly:
         from treadle.engine.launch.launcher import Launcher
 
         runs, clock, ids = self.stores.runs, self.clock, self.ids
-        return Launcher(runs, launches, jobs, targets, clock, ids, self.namespace, self.pools)
+        blobs = lazy(lambda: self.stores.blobs)
+        return Launcher(runs, launches, jobs, targets, clock, ids, blobs, self.namespace, self.pools)
 
     def publisher(self, bus: Bus) -> Publisher:
         """Build the publisher of runs' status changes."""
@@ -415,7 +420,8 @@ class Assembly:
             return Previewer(evaluator, stores.sensors, clock)
 
         limit = DEFAULT_CAP if cap is None else cap
-        planner = Planner(definition, RunIds.of(namespace), lazy(lambda: stores.runs), limit, granted)
+        blobs = lazy(lambda: stores.blobs)
+        planner = Planner(definition, RunIds.of(namespace), lazy(lambda: stores.runs), blobs, limit, granted)
         partitions = lazy(lambda: stores.partitions)
         batches = None if definition.batch is None else lazy(lambda: stores.batches)
         evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs, partitions, batches)

@@ -177,6 +177,12 @@ def evaluator_parts(
     if kind != definition.kind:
         problem = f"TREADLE_KIND is {kind!r}, but the code defines a sensor of kind {definition.kind!r}"
         settings.problems.append(problem)
+    hours = str(definition.active or "")
+    if settings.text("TREADLE_HOURS", "") != hours:
+        settings.problems.append(
+            f"TREADLE_HOURS is {environment.get('TREADLE_HOURS', '')!r}, but the hours in the code are {hours!r}: write those "
+            "as TREADLE_HOURS, and as hours in the sensor's registry entry"
+        )
     zone, granted = settings.zone("TREADLE_TIME_ZONE"), settings.granted()
     verification = definition.verification
     secret = settings.text("TREADLE_WEBHOOK_SECRET") if verification else ""

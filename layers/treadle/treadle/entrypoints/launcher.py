@@ -11,10 +11,12 @@ from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.engine.launch.launcher import Launcher
+from treadle.engine.lazy import lazy
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.registry.registry_cache import RegisteredJobs
 from treadle.entrypoints.handler import Handler, instrumented, process_queue, remaining_seconds, report
+from treadle.ports.system import BlobStore
 
 LAUNCH_WORKERS = 5
 """How many runs of a batch LAUNCH starts concurrently, as it mostly waits for DynamoDB and for targets."""
@@ -28,7 +30,15 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     """
     settings = Settings(environment)
     inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
-    engine = assembly(settings)
+    bucket = settings.text("TREADLE_OUTCOMES_BUCKET")
+
+    def blobs() -> BlobStore:
+        # Imported here, as most run configs are small.
+        from treadle.adapters.blobs import S3BlobStore
+
+        return S3BlobStore(bucket)
+
+    engine = assembly(settings, lazy(blobs))
     return engine.launcher(inbox.queue, RegisteredJobs(engine.registry), LazyTargets("launch")), inbox
 
 

@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DefaultSensorStatus
+
+if TYPE_CHECKING:
+    from treadle.definitions.hours import Hours
 
 UNKNOWN_KIND = "unknown"
 """The kind of a sensor whose deployment does not state one."""
@@ -102,6 +107,20 @@ class DeployedSensor:
         if self.kind == UNKNOWN_KIND:
             return self.interval_seconds is not None
         return self.kind not in EVENT_KINDS
+
+    @property
+    def hours(self) -> "Hours | None":
+        """The hours in which its schedule evaluates it; None for at all times, or if they cannot be read."""
+        text = self.settings.get("TREADLE_HOURS")
+        if not text:
+            return None
+        # Imported here, as few sensors have hours.
+        from treadle.definitions.hours import Hours
+
+        try:
+            return Hours.parse(text)
+        except DagsterInvalidDefinitionError:
+            return None  # Its function does not load with them, which is shown.
 
     @property
     def consumes_queue(self) -> bool:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from treadle.definitions.errors import RegistryEntryError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
@@ -23,6 +23,9 @@ from treadle.model.pools import (
     turn_of,
 )
 from treadle.model.targets import UNANSWERING, JobSettings, kind_of
+
+if TYPE_CHECKING:
+    from treadle.definitions.hours import Hours
 
 CONTRACT = 1
 """The contract version of this code."""
@@ -64,6 +67,7 @@ class SensorEntry:
         dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
         runs_per_hour: how many runs it may start per hour, 0 for no limit; None for the engine's own limit.
         holds_loops: False if its requests are started although they look like a loop through its bucket.
+        hours: in which its schedule evaluates it; its function has the same. None for at all times.
         registered_at: when the engine first read this value of the entry, in milliseconds.
     """
 
@@ -81,6 +85,7 @@ class SensorEntry:
     dead_letters: str = ""
     runs_per_hour: int | None = None
     holds_loops: bool = True
+    hours: "Hours | None" = None
     # Not part of its identity: the same entry, registered again, compares equal.
     registered_at: int = field(default=0, compare=False)
 
@@ -434,6 +439,7 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
         _text(fields, "dead_letters"),
         _whole(fields, "runs_per_hour", "runs"),
         _holds_loops(fields),
+        _hours(fields),
     )
 
 
@@ -698,6 +704,20 @@ def _holds_loops(fields: Mapping[str, Any]) -> bool:
         msg = f"its loops is {text!r}; it must be HOLD or ALLOW. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "HOLD"
+
+
+def _hours(fields: Mapping[str, Any]) -> "Hours | None":
+    text = _text(fields, "hours")
+    if not text:
+        return None
+    # Imported here, as few sensors have hours.
+    from treadle.definitions.hours import Hours
+
+    try:
+        return Hours.parse(text)
+    except DagsterInvalidDefinitionError as error:
+        msg = f"its hours are invalid: {error} Correct it in its project's template."
+        raise RegistryEntryError(msg) from error
 
 
 def _contract(fields: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.runs import ASSET_SELECTION_TAG
+from treadle.definitions.runs import ASSET_SELECTION_TAG, PAYLOAD_NAME
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot, StartSlot, order_in_turn
 
@@ -322,6 +322,11 @@ class Run:
         wait = self.waiting
         turn = self.turns.get(wait.pool) if wait is not None else None
         return wait if wait is None or turn is None else replace(wait, order=order_in_turn(wait.order, turn))
+
+    @property
+    def is_by_reference(self) -> bool:
+        """True if its run config was too large to be sent, and is a reference to the object that has it."""
+        return self.run_config.startswith(f'{{"{PAYLOAD_NAME}":')
 
     @property
     def launch_id(self) -> str:

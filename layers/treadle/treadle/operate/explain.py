@@ -193,14 +193,19 @@ class Explainer:
             if reason is not None:
                 explanation.add("sensor", None, reason, ok=False)
                 return f"{text}: {closed(reason)}"
-        skips, upcoming = status.state.skips, status.next_tick
+        skips, upcoming = status.state.skips, status.upcoming
         last = f"; the last one, due {timestamp(skips.last_at)}, was skipped: {skips.reason}" if skips else ""
-        return closed(f"{text}{last}") + (f" The next tick is due at {upcoming}." if upcoming else "")
+        return closed(f"{text}{last}") + (f" {upcoming}" if upcoming else "")
 
     def _of_time(self, explanation: ExplanationBuilder, status: SensorStatus, at: int) -> Explanation:
         skips, step = status.state.skips, max((status.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
         found = self._ticks.page(status.name, before=timestamp(at + 1), limit=1).ticks
         last = found[0] if found else None
+        hours = status.deployed.hours
+        if hours is not None and not hours.covers(at) and (last is None or at >= last.time + step):
+            text = f"it is outside its hours, {hours}"
+            explanation.add("sensor", at, text, ok=False)
+            return explanation.end(f"Sensor {status.name} is not evaluated at {timestamp(at)}: {text}.")
         # Event ticks run beside the scheduled ones: a row of skips says nothing about the minute of one.
         by_event = last is not None and last.kind is TickKind.EVENT and at < last.time + MINUTE_MS
         if skips is not None and skips.first_at <= at < skips.last_at + step and not by_event:

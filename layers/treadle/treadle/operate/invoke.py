@@ -99,7 +99,7 @@ class SensorInvoker:
         return PreviewResult(tick, response.get("cursor_before"), response.get("cursor_after"))
 
     def tick(self, sensor: str) -> ManualTickResult:
-        """Evaluate now, regardless of the interval and of backoff; still one tick at a time.
+        """Evaluate now, regardless of hours, interval and backoff; still one tick at a time.
 
         Args:
             sensor: the sensor's name.

@@ -64,8 +64,8 @@ class SensorView:
         paused: why Treadle paused it, if it did.
         last_tick: the newest; consecutive skips count as one.
         next_tick_at: the time of its next tick; None if it is not running, or evaluates only events.
-        lag_seconds: how long ago its next tick was due, the first one as soon as it is deployed; None as for
-            `next_tick_at`, and before the first tick if the time of the deployment is unknown.
+        lag_seconds: how long ago its next tick was due, the first one as soon as it is deployed; only its hours count. None
+            as for `next_tick_at`, and before the first tick if the time of the deployment is unknown.
         runs_24h: runs that it requested within the last 24 hours; at most `COUNTED`.
         failures_24h: those of them that failed.
         recent: its last ticks, newest first; at most `RECENT`.
@@ -78,6 +78,8 @@ class SensorView:
         deployed_at: when its function's code or settings were last updated; None if unknown.
         project: the stack that registered it.
         endpoint: the URL of its HTTPS endpoint; "" if it has none.
+        hours: in which its schedule evaluates it; "" for at all times.
+        outside_until: when its hours begin again; None if it is not running, or within them.
         stream: the ARN of the stream whose records it takes; "" if it takes none.
     """
 
@@ -105,6 +107,8 @@ class SensorView:
     deployed_at: int | None = None
     project: str = ""
     endpoint: str = ""
+    hours: str = ""
+    outside_until: int | None = None
     stream: str = ""
 
 
@@ -222,6 +226,8 @@ class Overview:
             resume_at=state.resume_at,
             function=deployed.function,
             endpoint=deployed.endpoint,
+            hours=str(deployed.hours or ""),
+            outside_until=outside_until(deployed, now) if is_running else None,
             stream=deployed.stream,
             problems=problems_of(
                 seen, self.loads.check(deployed) if seen.is_unproven else None, registration
@@ -271,14 +277,30 @@ def observed(
     """
     is_running = state.is_running(deployed.default_status)
     due = _due(deployed, state) if is_running else None
-    lag = None if not due else max(0, now - due) / 1000
+    overdue = _active_between(deployed, due or now, now)
+    lag = None if not due else overdue / 1000
     return Observation(deployed, state, ticks, is_running, lag, now, loop)
 
 
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
-    """Return the time of a running sensor's next tick; None if it evaluates only events."""
+    """Return the time of a running sensor's next tick; None if it evaluates only events, or has no hours left."""
     due = _due(deployed, state)
-    return None if due is None else _next_delivery(deployed, state, max(due, now))
+    if due is None:
+        return None
+    found, hours = _next_delivery(deployed, state, max(due, now)), deployed.hours
+    return found if hours is None or hours.covers(found) else hours.next_begin(found)
+
+
+def outside_until(deployed: DeployedSensor, now: int) -> int | None:
+    """Return when a sensor's hours begin again; None if it is within them."""
+    hours = deployed.hours
+    return None if hours is None or hours.covers(now) else hours.next_begin(now)
+
+
+def _active_between(deployed: DeployedSensor, start: int, end: int) -> int:
+    """Return how many milliseconds of a sensor's hours are between two times."""
+    hours = deployed.hours
+    return max(0, end - start) if hours is None else hours.between(start, end)
 
 
 def _reach(tick: TickSummary) -> tuple[int, str]:

@@ -148,6 +148,10 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         for field, (value, variable) in given.items()
         if sensor.settings.get(variable) and value and sensor.settings[variable] != value
     ]
+    # RECONCILE and the function must both know them, or that there are none.
+    hours, deployed = str(entry.hours or ""), sensor.settings.get("TREADLE_HOURS", "")
+    if sensor.settings and hours != deployed:
+        wrong.append(f"hours is {hours!r}, but TREADLE_HOURS is {deployed!r}")
     if wrong:
         message = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators' commands use the entry"
         yield _problem(message, f"Use the same value for both in project {entry.project}, and deploy.")

@@ -9,7 +9,7 @@ from treadle.model.deployment import DeployedSensor
 from treadle.model.sensors import RecordedEdit, SensorState
 from treadle.model.ticks import TickSummary
 from treadle.operate.explanation import error_summary
-from treadle.operate.overview import next_tick_at
+from treadle.operate.overview import next_tick_at, outside_until
 from treadle.operate.problems import ProblemKind, SensorProblem
 
 
@@ -98,6 +98,14 @@ class SensorStatus:
             return None
         message = f"{found.message[0].lower()}{found.message[1:].rstrip('.')}"
         return f"sensor {self.name}: {message} ({found.advice.rstrip('.')})"
+
+    @property
+    def upcoming(self) -> str | None:
+        """Return a sentence about its next tick; None if it evaluates only events."""
+        until = outside_until(self.deployed, self.now)
+        if until is not None:
+            return f"It is outside its hours until {timestamp(until)}."
+        return f"The next tick is due at {self.next_tick}." if self.next_tick else None
 
     @property
     def next_tick(self) -> str | None:

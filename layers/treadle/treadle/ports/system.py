@@ -65,6 +65,16 @@ class BlobStore(Protocol):
             StoreError: if there is none, or the store did not answer; names the key and its location.
         """
 
+    def address(self, key: str) -> str:
+        """Return the address of a value for others than Treadle, as a URL. No call of the store."""
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is a value, without reading it.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
 
 class Bus(Protocol):
     """The bus on which Treadle publishes events."""

@@ -71,6 +71,7 @@ from treadle.operate.backfills import BackfillOperations
 from treadle.operate.loops import LoopReleases
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
+from treadle.testing.blobs import requested_config
 from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.deliveries import InMemorySecrets
 from treadle.testing.grants import FixedGrants
@@ -725,6 +726,10 @@ class TreadleInstance(InstanceReader):
     def payload(self, run: Run) -> str:
         """Return the payload that a launched run's target received, as JSON."""
         return self.target.payloads[run.external_id or ""]
+
+    def run_config(self, run: Run) -> Any:
+        """Return a run's config as its job has it after `read_payload`, also if it was too large to be sent."""
+        return requested_config(self._stores.blobs, json.loads(run.run_config))
 
     def ticks(self, sensor: str) -> list[Tick]:
         """Return a sensor's tick records, newest first; skips since the last of them are in `state`."""

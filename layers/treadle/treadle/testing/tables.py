@@ -49,6 +49,7 @@ class InMemoryTables:
         marked: when ticks and runs marked as unreadable are due again, by their keys.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         loop_holds: whether sensors are held as loops, by name.
+        blobs: values that are too large for a record, by key.
         deliveries: when a request was accepted and its key, by sensor and by "key" or "delivery" with that identity.
         ledger: the items that were accepted, by sensor and key.
         waiting: the items that wait for a batch, by sensor and the key of their value of `Batch.by`.
@@ -81,6 +82,7 @@ class InMemoryTables:
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     loop_holds: dict[str, LoopHold] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     deliveries: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
     ledger: dict[tuple[str, str], LedgerEntry] = field(default_factory=dict)
     waiting: dict[tuple[str, str], dict[Member, BatchItem]] = field(default_factory=dict)

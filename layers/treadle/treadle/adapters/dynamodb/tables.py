@@ -8,6 +8,7 @@ from treadle.adapters.dynamodb.database import Database, Table
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore
+from treadle.definitions.errors import StoreError
 from treadle.ports.system import BlobStore, IdGenerator
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class DynamoStores:
     Args:
         names: the tables' names.
         tokens: creates transaction tokens.
-        blobs: stores payloads too large for a tick record; without it, such ticks cannot be stored or read.
+        blobs: stores payloads too large for a record; without it, such ticks cannot be stored or read.
     """
 
     def __init__(self, names: TableNames, tokens: IdGenerator, blobs: BlobStore | None = None) -> None:
@@ -59,9 +60,18 @@ class DynamoStores:
         self._sensors = sensors
         self._database = Database((sensors, ticks, self._runs, self._events))
         self._tokens = tokens
+        self._blobs = blobs
         self._outcomes = Outcomes(blobs)
         self.sensors = DynamoSensorStore(self._database, sensors, ticks, self._outcomes)
         self.ticks = DynamoTickStore(self._database, ticks, self._outcomes)
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Return the store of payloads."""
+        if self._blobs is None:
+            msg = "This function was built without a store of payloads."
+            raise StoreError(msg)
+        return self._blobs
 
     @cached_property
     def runs(self) -> "DynamoRunStore":

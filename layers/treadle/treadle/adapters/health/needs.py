@@ -13,6 +13,7 @@ from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.objects import each_of
+from treadle.definitions.payloads import FOLDER
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
@@ -121,6 +122,10 @@ class _Arns:
         path = f"treadle/{self.engine}/{self.region}/engine"
         return f"arn:{self.partition}:iam::{self.account}:role/{path}/{self._stack.physical_ids[named]}"
 
+    def payload_bucket(self) -> str:
+        bucket = self._stack.environment.get("TREADLE_OUTCOMES_BUCKET")
+        return f"arn:{self.partition}:s3:::{bucket}" if bucket else ""
+
     def bus(self) -> str:
         return self.of("events", f"event-bus/{self._stack.environment.get('TREADLE_BUS_NAME', '')}")
 
@@ -164,8 +169,9 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES), "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]}
     yield arns.table("RUNS"), ("dynamodb:BatchGetItem",), known
     if bucket := sensor.settings.get("TREADLE_OUTCOMES_BUCKET"):
-        payload = f"arn:{arns.partition}:s3:::{bucket}/ticks/{sensor.name}/{_ANYTHING}"
-        yield payload, ("s3:PutObject",), {}
+        for folder in ("ticks", "large"):
+            payload = f"arn:{arns.partition}:s3:::{bucket}/{folder}/{sensor.name}/{_ANYTHING}"
+            yield payload, ("s3:PutObject",), {}
     if sensor.queue:
         more = "sqs:ChangeMessageVisibility" if sensor.consumes_queue else "sqs:SendMessage"
         yield arns.of_queue(sensor.queue), (*_TAKING, more), {_QUEUE_TAG: [sensor.name]}
@@ -220,6 +226,14 @@ def _secret(arns: _Arns, secret: str) -> _Call:
 # ---- The engine's components
 
 
+def _of_launch(arns: _Arns, launches: str) -> Iterator[Need]:
+    yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
+    yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
+    if bucket := arns.payload_bucket():
+        listed = {"s3:prefix": [f"{FOLDER}{_ANYTHING}"]}
+        yield Need("launch", "LaunchRole", bucket, ("s3:ListBucket",), listed)
+
+
 def _of_engine(arns: _Arns) -> Iterator[Need]:
     launches = arns.queue("LaunchQueue")
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
@@ -233,8 +247,7 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
     for step in ("dispatch", "reconcile"):
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), ("dynamodb:UpdateItem",), partitions)
-    yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
-    yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
+    yield from _of_launch(arns, launches)
     yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)
     yield Need("record", "RecordRole", arns.table("RUNS"), get_put)
     yield Need("publish", "PublishRole", arns.table("RUNS"), ("dynamodb:GetItem",))

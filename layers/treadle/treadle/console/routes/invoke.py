@@ -139,7 +139,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/tick",
-        "Evaluate now, regardless of the interval; still one tick at a time.",
+        "Evaluate now, regardless of hours and interval; still one tick at a time.",
         tick_now,
         record({"decision": shape(Decision), "reason": TEXT, "tick_id": MAYBE_TEXT}),
         body=record({}),

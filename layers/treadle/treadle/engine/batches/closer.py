@@ -291,6 +291,7 @@ class BatchCloser:
         """Commit a batch, or its failure, and mark its items; return the trouble after it."""
         commit = self._commit_of(attempt, result.tick, trouble)
         try:
+            self._evaluator.store_payloads(result)
             self._batches.commit(attempt.lease, commit)
         except Exception as error:
             if not is_unstorable(error):

@@ -1,6 +1,7 @@
 """LAUNCH: claims a run's attempt and starts it at its target, once as far as the target can guarantee it."""
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from treadle.definitions.errors import (
     LaunchError,
     LaunchRejectedError,
     LaunchUncertainError,
+    StoreError,
     UnknownEventError,
     UnreadableRecordError,
 )
@@ -32,8 +34,10 @@ from treadle.model.records import reason_of
 from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run
 from treadle.model.targets import Execution, JobSettings, Start
 from treadle.ports.runs import RunStore
-from treadle.ports.system import Clock, IdGenerator, Queue
+from treadle.ports.system import BlobStore, Clock, IdGenerator, Queue
 from treadle.ports.targets import Target, Targets
+
+logger = logging.getLogger(__name__)
 
 TAKEOVER_MARGIN_MS = 60_000
 """Added to the function's timeout: after that the holder of a claim cannot act any more."""
@@ -91,6 +95,7 @@ class Launcher:
         targets: the targets by type.
         clock: the clock.
         tokens: generates tokens for this process's claims.
+        blobs: stores the run configs that were too large to be sent.
         place: the engine's account and Region, as `account/region`.
         pools: which pools a run is in.
     """
@@ -103,6 +108,7 @@ class Launcher:
         targets: Targets,
         clock: Clock,
         tokens: IdGenerator,
+        blobs: BlobStore,
         place: str = "",
         pools: Pools = NO_POOLS,
     ) -> None:
@@ -112,6 +118,7 @@ class Launcher:
         self._targets = targets
         self._clock = clock
         self._tokens = tokens
+        self._blobs = blobs
         self._place = place
         self._pools = pools
 
@@ -217,6 +224,8 @@ class Launcher:
                 waits = self._waits(run, ends_at, hops, is_resolved=was_in_doubt and not _is_in_doubt(run))
                 if waits is not None:
                     return waits
+                if run.is_by_reference:
+                    self._check_payload(run)
                 found = target.start(start)
         except (LaunchRejectedError, LaunchDeniedError) as error:
             return self._refused(run, start, target, error, hops)
@@ -227,6 +236,31 @@ class Launcher:
         except LaunchUncertainError as error:
             return self._release(run, _Lazy(self._wait(run), str(error)), hops, reached=True)
         return self._started(run, found, describes=target.contract.describes)
+
+    def _check_payload(self, run: Run) -> None:
+        """Check that the object with the run's config is still there, as the job would fail without it.
+
+        Raises:
+            LaunchRejectedError: if it is not.
+        """
+        # Imported here, as few run configs are that large.
+        from treadle.definitions.payloads import reference_in
+
+        reference = reference_in(run.run_config)
+        key = reference.url.removeprefix(self._blobs.address("")) if reference else None
+        if reference is None or key is None or key == reference.url:
+            return  # Not of this engine.
+        try:
+            exists = self._blobs.exists(key)
+        except StoreError as error:
+            logger.warning("Run %s starts without a look at its payload: %s", run.run_id, error)
+            return
+        if not exists:
+            msg = (
+                f"The run config in {reference.url} has expired: it is deleted 91 days after it was requested. Let the sensor "
+                "request the run again."
+            )
+            raise LaunchRejectedError(msg)
 
     def _waits(self, run: Run, ends_at: int, hops: int, *, is_resolved: bool) -> Outcome | None:
         """Let a run wait that must not start yet, although nothing of it was started; return None if it may."""

@@ -28,6 +28,9 @@ DELIVERY_MS = MINUTE_MS
 Source: "Schedule types in EventBridge Scheduler" in its user guide: 60 second precision.
 """
 
+NEVER_LATE = 253_370_764_800_000
+"""The last time that can be stored, in milliseconds: of a sensor without any hours left."""
+
 LONGEST_LEASE_MS = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + MAX_SKEW_MS
 
 
@@ -52,6 +55,18 @@ def longest_interval(entry: SensorEntry, state: SensorState) -> int:
         state: the sensor's stored state.
     """
     return max(entry.interval_seconds * 1000, state.interval or 0)
+
+
+def late_at(entry: SensorEntry, since: int, wait: int) -> int:
+    """Return when a sensor is late: a time after its last activity, of which only its hours count.
+
+    Args:
+        entry: the sensor's registry entry.
+        since: the time of its last activity.
+        wait: milliseconds of its hours.
+    """
+    at = since + wait if entry.hours is None else entry.hours.after(since, wait)
+    return NEVER_LATE if at is None else at
 
 
 def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
@@ -138,7 +153,7 @@ class LateSensors:
         is_running = (SensorState(entry.name) if is_unreadable else state).is_running(entry.default_status)
         # A sensor that is not running has the same time once it is started.
         since = last_sign(entry, state, now) if is_running else now
-        ends_at = since + int(patience(longest_interval(entry, state)))
+        ends_at = late_at(entry, since, int(patience(longest_interval(entry, state))))
         # The interval may become shorter meanwhile, if the entry does not state it.
         next_at = min(ends_at, now + int(patience(entry.interval_seconds * 1000)))
         self._next_checks[entry.name] = entry.registered_at, next_at

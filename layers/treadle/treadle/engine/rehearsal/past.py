@@ -27,6 +27,7 @@ class PastStores:
         unrecorded: notes what else is read.
 
     Attributes:
+        blobs: the addresses of payloads; nothing is stored.
         at: the time of the tick, in milliseconds; a run that was not created before, and an event
             that happened later, do not exist.
         is_taken: returns whether the run key of a run, given by its id, was taken at that time.
@@ -48,6 +49,7 @@ class PastStores:
         self.runs = cast("RunStore", _PastRuns(self, cast("RunStore", runs)))
         self.events = cast("EventStore", _PastEvents(self, cast("EventStore", events)))
         self.partitions = cast("PartitionStore", _PastPartitions(cast("PartitionStore", partitions)))
+        self.blobs = cast("Any", none)
         self.sensors = self.ticks = self.pools = self.backfills = self.deliveries = self.batches = cast(
             "Any", none
         )

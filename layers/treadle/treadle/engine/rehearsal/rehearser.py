@@ -126,6 +126,10 @@ class Rehearser:
                 return Rehearsal(recorded, problem=recorded.problem or f"{missing} is not recorded")
         if recorded.problem is not None:
             return Rehearsal(recorded, problem=recorded.problem)
+        hours = self._evaluator.definition.active
+        # It may have been scheduled within them and have begun later, or be the first one within them.
+        if hours is not None and not (hours.covers(tick.time) or hours.covers(tick.started_at)):
+            return Rehearsal(recorded, problem=f"it is outside the sensor's hours, {hours}")
         existing = {self._run_ids.keyed(name, key) for key in tick.existing_keys}
         # No set of all these keys is made, as each tick would copy those of the ticks before it.
         self._past.is_taken = lambda run_id: (

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from treadle.ports.batches import BatchStore
     from treadle.ports.partitions import PartitionStore
 
+_WRITERS = 16
+"""How many payloads are stored at a time."""
+
 Evaluate = Callable[[SensorEvaluationContext], SensorExecutionData]
 
 
@@ -220,6 +223,25 @@ class Evaluator:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
             return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
+
+    def store_payloads(self, result: EvaluationResult) -> None:
+        """Store the run configs to which the requests refer, before the tick is committed.
+
+        An object's key has the digest of its content: storing it again changes nothing but its age.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        payloads = result.plan.payloads if result.plan is not None else {}
+        if len(payloads) < 2:
+            for key, content in payloads.items():
+                self._planner.blobs.put(key, content)
+            return
+        # Imported here, as few ticks have any.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(self._planner.blobs.put, payloads.keys(), payloads.values()))
 
     def refuse(self, frame: TickContext, error: TreadleError) -> Tick:
         """Make the record of a tick that has failed before anything was evaluated.

@@ -259,6 +259,7 @@ class EventTicks:
         """Commit the tick and return it; None if it was committed before."""
         tick = result.tick
         try:
+            self._evaluator.store_payloads(result)
             return tick if self._ticks.put(tick) else None
         except Exception as error:
             if not is_unstorable(error):

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import (
@@ -26,7 +26,7 @@ from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.jobs import tags_problem
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
-from treadle.definitions.runs import ASSET_SELECTION_TAG
+from treadle.definitions.runs import ASSET_SELECTION_TAG, PAYLOAD_NAME
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.dispatch.run_tags import run_tags
@@ -38,9 +38,20 @@ if TYPE_CHECKING:
     from treadle.definitions.assets import ReportedEvent
     from treadle.definitions.jobs import JobDefinition
     from treadle.ports.runs import RunStore
+    from treadle.ports.system import BlobStore
 
 MAX_REQUEST_BYTES = 200_000
-"""The maximum size of run config and tags, as they are sent to the job's target."""
+"""The maximum size of run config and tags, as they are sent to the job's target; a larger run config is referred to."""
+
+MAX_PAYLOADS, MAX_PAYLOADS_BYTES = 2_500, 30_000_000
+"""The maximum number and size of a tick's run configs that are referred to: they are stored within seconds.
+
+A sweep stays below both, as it evaluates objects until their requests have 10 MB, and a run config of less than
+`LEAST_INLINE_BYTES` is always sent.
+"""
+
+_REFERENCE_BYTES = 400
+"""More than a reference has; a run config below that is not what makes a request large."""
 
 MAX_RECORD_BYTES = 250_000
 """The maximum size of what a request adds to its run's record, as stored or as sent, whichever is longer.
@@ -81,6 +92,7 @@ class Plan:
         rejected: rejected requests.
         reason: why no run will start; None if one will.
         last_run_key: the last requested key, taken or not.
+        payloads: the run configs to which runs refer, by key; to be stored before the commit.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -88,6 +100,7 @@ class Plan:
     rejected: tuple[RejectedRequest, ...]
     reason: str | None
     last_run_key: str | None
+    payloads: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +113,14 @@ class ValidatedRequests:
         rejected: rejected requests.
         contradicting: by run id, requests that differ from an earlier one with the same run key; they are
             reported only if that key was not taken before.
+        payloads: by run id, the run configs that are too large to be sent.
     """
 
     data: SensorExecutionData
     runs: tuple[PlannedRun, ...]
     rejected: tuple[RejectedRequest, ...]
     contradicting: tuple[tuple[str, RejectedRequest], ...] = ()
+    payloads: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,7 @@ class Planner:
         definition: the sensor.
         run_ids: generates run ids.
         runs: queried for claimed keys to save work; DISPATCH has the final say.
+        blobs: stores run configs that are too large to be sent; only asked for addresses.
         cap: the maximum number of requests per tick.
         granted: the jobs that the deployment lets the sensor start; None where that is not known here, and
             DISPATCH holds what is not granted.
@@ -124,6 +140,7 @@ class Planner:
     definition: SensorDefinition
     run_ids: RunIds
     runs: "RunStore"
+    blobs: "BlobStore"
     cap: int = DEFAULT_CAP
     granted: frozenset[str] | None = None
     known: RunKeyCache = field(init=False)
@@ -168,12 +185,17 @@ class Planner:
         planned: dict[str, PlannedRun] = {}
         invalid: list[RejectedRequest] = []
         contradicting: list[tuple[str, RejectedRequest]] = []
+        payloads: dict[str, bytes] = {}
         repeated = 0
         unknown = self._unknown_partitions(data.run_requests, is_sweep=is_sweep)
         total = sum(_event_size(_checked_again(each)) for each in data.asset_events)
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
             size = _size(run)
+            payload = self._payload(run, size, tick_id, data.depth)
+            if payload is not None:
+                run = self._referring(run, payload)
+                size = _size(run)
             known = planned.get(run.run_id)
             partition_problem = unknown.get((run.job, run.partition_key))
             unfit = self._unfit(request, run, size, tick_id, data.depth, partition_problem)
@@ -183,6 +205,8 @@ class Planner:
                 contradicting.append((run.run_id, RejectedRequest(run.run_key, _contradiction(known, run))))
             elif known is None:
                 planned[run.run_id] = run
+                if payload is not None:
+                    payloads[run.run_id] = payload
                 total += size + byte_size(run.run_key or "") + OVERHEAD_BYTES
             else:
                 repeated += 1
@@ -197,7 +221,8 @@ class Planner:
         beside = (*rejected, *_bounded(differing))
         total += sum(byte_size(each.run_key or "") + byte_size(each.reason) for each in beside)
         self._check_size(total)
-        return ValidatedRequests(data, tuple(planned.values()), rejected, tuple(contradicting))
+        self._check_payloads(payloads)
+        return ValidatedRequests(data, tuple(planned.values()), rejected, tuple(contradicting), payloads)
 
     def plan(self, vetted: ValidatedRequests) -> Plan:
         """Return the plan for valid requests; those whose key is taken are left out.
@@ -213,7 +238,8 @@ class Planner:
         keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
         reason = None if runs else _reason(vetted.data, existing, rejected)
         last = fit_some(keys[-1] if keys else None, MAX_RUN_KEY)
-        return Plan(runs, existing, rejected, reason, last)
+        plan = Plan(runs, existing, rejected, reason, last)
+        return self._with_payloads(plan, vetted.payloads) if vetted.payloads else plan
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
         """Return the run keys that can start no run any more.
@@ -262,6 +288,52 @@ class Planner:
             )
             raise InvalidResultError(msg)
 
+    def _check_payloads(self, payloads: Mapping[str, bytes]) -> None:
+        size = sum(map(len, payloads.values()))
+        if len(payloads) > MAX_PAYLOADS or size > MAX_PAYLOADS_BYTES:
+            msg = (
+                f"Sensor {self.definition.name} returned {len(payloads)} run configs in one tick that are too large to be "
+                f"sent, with {size} bytes; the limits are {MAX_PAYLOADS} and {MAX_PAYLOADS_BYTES}. Return fewer and continue "
+                "from the cursor at the next tick."
+            )
+            raise InvalidResultError(msg)
+
+    def _payload(self, run: PlannedRun, size: int, tick_id: str, depth: int) -> bytes | None:
+        """Return the run config as bytes if it is too large to be sent with its run; None if it is not."""
+        most = self.definition.job_named(run.job).max_inline_bytes or MAX_REQUEST_BYTES
+        if size <= most and self._stored_size(run, size, tick_id, depth) <= MAX_RECORD_BYTES:
+            return None
+        config = run.run_config.encode()
+        return config if len(config) > _REFERENCE_BYTES else None
+
+    def _referring(self, run: PlannedRun, payload: bytes) -> PlannedRun:
+        """Return a run with a reference to its run config; unchanged if that is too large in any case."""
+        # Imported here, as most run configs are small.
+        from treadle.definitions.payloads import MAX_PAYLOAD_BYTES, PayloadReference, payload_key
+
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            return run
+        key = payload_key(self.definition.name, run.job, payload)
+        digest = key.rpartition("/")[2]
+        reference = PayloadReference(self.blobs.address(key), digest, len(payload))
+        return replace(run, run_config=str(reference))
+
+    def _with_payloads(self, plan: Plan, payloads: Mapping[str, bytes]) -> Plan:
+        """Return a plan with the run configs to which its runs refer."""
+        from treadle.definitions.payloads import payload_key
+
+        name = self.definition.name
+        found = ((each.job, payloads[each.run_id]) for each in plan.runs if each.run_id in payloads)
+        return replace(plan, payloads={payload_key(name, job, content): content for job, content in found})
+
+    def _stored_size(self, run: PlannedRun, size: int, tick_id: str, depth: int) -> int:
+        """Return the bytes that a request adds to its run's record, of which a small one has few."""
+        if 3 * size <= MAX_RECORD_BYTES - _OWN_BYTES:
+            return 3 * size
+        tags = run_tags(run, self.definition.name, tick_id, depth + 1)
+        # Tags are stored as JSON in ASCII, and sent as JSON in UTF-8, which is never longer.
+        return byte_size(run.run_config) + len(json.dumps([tags, run.run_key, run.partition_key]))
+
     def _unknown_partitions(
         self, requests: Sequence[RunRequest], *, is_sweep: bool
     ) -> dict[tuple[str, str | None], str]:
@@ -308,15 +380,12 @@ class Planner:
             or partition_problem
             or self._selection_problem(job, request, run)
             or tags_problem(run.tags)
+            or _reference_problem(request)
         )
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:
-            return (
-                f"Run request too large: run_config and tags have {size} bytes; the limit is "
-                f"{MAX_REQUEST_BYTES}. Request several smaller runs, or store the large values and "
-                "pass their location."
-            )
+            return _too_large(run, size)
         for name, key, most in (
             ("run key", run.run_key, MAX_RUN_KEY),
             ("partition key", run.partition_key, MAX_PARTITION_KEY),
@@ -326,11 +395,7 @@ class Planner:
                     f"The request's {name} has {byte_size(key)} bytes; the limit is {most}. Use a "
                     "shorter one."
                 )
-        if 3 * size <= MAX_RECORD_BYTES - _OWN_BYTES:
-            return None
-        tags = run_tags(run, self.definition.name, tick_id, depth + 1)
-        # Tags are stored as JSON in ASCII, and sent as JSON in UTF-8, which is never longer.
-        whole = byte_size(run.run_config) + len(json.dumps([tags, run.run_key, run.partition_key]))
+        whole = self._stored_size(run, size, tick_id, depth)
         if whole > MAX_RECORD_BYTES:
             return (
                 f"Run request too large: run key, partition key, tags and run_config have {whole} "
@@ -389,6 +454,30 @@ def _selection_tags(request: RunRequest) -> dict[str, str]:
         return {}
     keys = {key.to_escaped_user_string() for key in request.asset_selection}
     return {ASSET_SELECTION_TAG: canonical_json(sorted(keys))}
+
+
+def _reference_problem(request: RunRequest) -> str | None:
+    """Return why a run config may not have the name of a reference; None if it does not."""
+    if PAYLOAD_NAME not in request.plain_config:
+        return None
+    return (
+        f"The run config has the name {PAYLOAD_NAME}, which Treadle sets in place of a run config that is too large to be "
+        "sent. Request the run with the values themselves."
+    )
+
+
+def _too_large(run: PlannedRun, size: int) -> str:
+    """Return why a request is too large, with what makes it so."""
+    # Imported here, as most requests are small.
+    from treadle.definitions.payloads import MAX_PAYLOAD_BYTES
+
+    config = byte_size(run.run_config)
+    found = (
+        f"run_config has {config} bytes; the limit is {MAX_PAYLOAD_BYTES}"
+        if config > MAX_PAYLOAD_BYTES
+        else f"run_config and tags have {size} bytes, also with a reference in place of a large run_config; the limit is {MAX_REQUEST_BYTES}"
+    )
+    return f"Run request too large: {found}. Request several smaller runs, or store the large values and pass their location."
 
 
 def _size(run: PlannedRun) -> int:

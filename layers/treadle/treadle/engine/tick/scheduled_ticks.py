@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.definitions.contexts import SensorEvaluationContext
+    from treadle.definitions.hours import Hours
     from treadle.engine.tick.batch_acceptor import BatchAcceptor
     from treadle.engine.tick.evaluation import Evaluate
 
@@ -120,7 +121,7 @@ class ScheduledTickRunner:
             scheduled_for: the delivery's scheduled time; the current minute if it is None, or further ahead than
                 clock skew explains.
             budget: the time limit.
-            at_once: True for an operator who does not wait for the interval or a backoff after failures. The
+            at_once: True for an operator who does not wait for the sensor's hours, its interval or a backoff after failures. The
                 tick takes the current scheduled time, so that the schedule's own tick for it, if it comes
                 later, is not due.
             sends_ahead: True for a schedule's delivery, which sends messages for the minute's later scheduled
@@ -131,6 +132,9 @@ class ScheduledTickRunner:
         """
         now = self._clock.now()
         scheduled_for = self._believable(scheduled_for, now)
+        hours = self._definition.active
+        if hours is not None and not at_once and not hours.covers(scheduled_for):
+            return self._outside(hours, scheduled_for)
         request = replace(self._request(scheduled_for, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
@@ -157,6 +161,11 @@ class ScheduledTickRunner:
                 self._sensors.release(lease)
             raise
         return replace(decided, recorded_failures=1) if death else decided
+
+    def _outside(self, hours: "Hours", scheduled_for: int) -> Outcome:
+        """Return that a scheduled time is outside of the sensor's hours, for which nothing is read or written."""
+        subject = f"{self._definition.name} at {timestamp(scheduled_for)}"
+        return Outcome(Decision.NOT_DUE, outside(hours, scheduled_for), subject)
 
     def _is_foreign(self, state: SensorState) -> bool:
         """Whether the sensor would tick, were its state not another project's."""
@@ -209,6 +218,7 @@ class ScheduledTickRunner:
             self._acceptor.settle()
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
+            self._evaluator.store_payloads(result)
             completion = _completion(lease, result, failures_before, self._policy, cursor)
             self._sensors.commit(lease, completion)
         except Exception as error:
@@ -361,6 +371,16 @@ def _ended_streak(sensor: str, skips: SkipStreak, cursor: str | None) -> Tick:
     if cursor is not None and byte_size(cursor) > room:
         cursor = f"{fit(cursor, room - byte_size(CUT))}{CUT}"
     return replace(tick, cursor=cursor or None)
+
+
+def outside(hours: "Hours", at: int) -> str:
+    """Return a sentence that says until when a sensor is not evaluated, at a time outside of its hours."""
+    begin = hours.next_begin(at)
+    return (
+        f"Outside its hours until {timestamp(begin)}."
+        if begin
+        else "Outside its hours, of which none are left."
+    )
 
 
 def streak_tick(sensor: str, skips: SkipStreak) -> Tick:

@@ -153,7 +153,16 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
         `,
     },
     {name: 'Kind', of: (each) => kindLabel(each.kind)},
-    {name: 'Status', of: (each) => html`<${Switch} sensor=${each} done=${refresh} />`},
+    {
+      name: 'Status',
+      of: (each) => html`
+        <${Switch} sensor=${each} done=${refresh} />
+        ${
+          each.outside_until &&
+          html`<small class="faint">outside its hours until <${Time} at=${each.outside_until} /></small>`
+        }
+      `,
+    },
     {name: 'Last tick', of: (each) => html`<${LastTick} tick=${each.last_tick} />`},
     {
       name: 'Next',

@@ -152,6 +152,8 @@ function About({sensor, onCursor}) {
           : 'no job',
       ],
       ['Interval', interval(sensor)],
+      Boolean(sensor.hours) && ['Hours', sensor.hours],
+      Boolean(sensor.outside_until) && ['Outside its hours until', html`<${Time} at=${sensor.outside_until} />`],
       Boolean(sensor.endpoint) && ['Endpoint', html`<span class="mono">${sensor.endpoint}</span>`],
       Boolean(sensor.stream) && ['Stream', html`<span class="mono">${sensor.stream}</span>`],
       ['Default', html`<${Badge} status=${sensor.default_status} />`],
