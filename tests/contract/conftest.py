@@ -15,6 +15,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.backfills import BackfillStore
+from treadle.ports.batches import BatchStore
 from treadle.ports.deliveries import DeliveryStore
 from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.partitions import PartitionStore
@@ -46,6 +47,7 @@ class Stores:
     backfills: BackfillStore
     pools: PoolStore
     deliveries: DeliveryStore
+    batches: BatchStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -90,4 +92,5 @@ def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
         stores.backfills,
         stores.pools,
         stores.deliveries,
+        stores.batches,
     )

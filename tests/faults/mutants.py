@@ -75,6 +75,13 @@ PAYLOADS = "tests/faults/test_large_requests.py::test_"
 LARGE = "tests/unit/test_large_requests.py::test_"
 HOURS = "tests/unit/test_hours.py::test_"
 POOL_FLOW = f"{POOL_FAULTS}limits_hold_and_every_run_ends"
+BATCH_STORE, BATCH_MODEL = "adapters/dynamodb/batches.py", "model/batches.py"
+CLOSER, ACCEPTOR = "engine/batches/closer.py", "engine/tick/batch_acceptor.py"
+OF_BATCH_STORE = "tests/contract/test_batch_store.py::test_"
+CLOSING = "tests/unit/test_batch_closer.py::test_"
+EACH_BATCH_CALL = "tests/faults/test_every_call_of_batches.py::test_"
+MANY_ITEMS = "tests/faults/test_batches_of_many.py::test_"
+BATCHED = "tests/functional/test_batches.py::test_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,181 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "item is accepted again",
+        BATCH_STORE,
+        "condition=Model.tick_id.does_not_exist()),",
+        "condition=None),",
+        (f"{OF_BATCH_STORE}item_is_accepted_once_and_its_first_acceptance_stays[moto]",),
+    ),
+    Mutant(
+        "closer without the lease commits a batch",
+        BATCH_STORE,
+        "            condition=_is_own(lease),\n",
+        "            condition=None,\n",
+        (f"{OF_BATCH_STORE}closer_without_the_lease_commits_nothing[moto]",),
+    ),
+    Mutant(
+        "batch is committed under a later lease of the same owner",
+        BATCH_STORE,
+        "return (Model.owner == lease.owner) & (Model.epoch == lease.epoch)",
+        "return Model.owner == lease.owner",
+        (f"{OF_BATCH_STORE}same_owner_with_another_epoch_commits_nothing[moto]",),
+    ),
+    Mutant(
+        "batch is taken from a closer that has the lease",
+        BATCH_STORE,
+        "if before is None or before.is_held(now):",
+        "if before is None:",
+        (f"{OF_BATCH_STORE}only_one_closer_has_the_lease_until_it_expires[moto]",),
+    ),
+    Mutant(
+        "due time is removed although an item was accepted since",
+        BATCH_STORE,
+        "steps = [(noted, _is_own(lease) & (Model.closing == lease.epoch))]",
+        "steps = [(noted, _is_own(lease))]",
+        (f"{OF_BATCH_STORE}item_accepted_while_a_batch_is_closed_keeps_it_due[moto]",),
+    ),
+    Mutant(
+        "later time of what is left replaces an earlier one",
+        BATCH_STORE,
+        "_is_own(lease) & (Model.pending_since > due)",
+        "_is_own(lease)",
+        (f"{OF_BATCH_STORE}earlier_time_of_an_item_accepted_meanwhile_counts[moto]",),
+    ),
+    Mutant(
+        "nobody looks after a closer that dies",
+        BATCH_STORE,
+        "Model.pending_since.set(expires_at + 1),",
+        "Model.pending_since.set(expires_at + 86_400_000),",
+        (f"{OF_BATCH_STORE}batch_is_due_after_the_lease_of_a_closer_that_may_die[moto]",),
+    ),
+    Mutant(
+        "marked item still waits",
+        BATCH_STORE,
+        "self._database.batch_write(self._table, entries, keys)",
+        "self._database.batch_write(self._table, entries, keys[:0])",
+        (f"{OF_BATCH_STORE}committed_batch_is_unmarked_until_its_items_are_marked[moto]",),
+    ),
+    Mutant(
+        "who accepts an item while a batch is closed relies on the closer",
+        BATCH_MODEL,
+        "    if state.closing is not None:\n",
+        "    if state.closing is not None and not state.due:\n",
+        (f"{OF_BATCH_STORE}item_accepted_while_a_batch_is_closed_keeps_it_due[memory]",),
+    ),
+    Mutant(
+        "quiet batch is moved beyond its longest wait",
+        BATCH_MODEL,
+        "return DueTimes(min(state.first_at + within, now + quiet), state.first_at, now)",
+        "return DueTimes(now + quiet, state.first_at, now)",
+        (f"{MANY_ITEMS}batch_that_never_becomes_quiet_is_closed_by_its_longest_wait",),
+    ),
+    Mutant(
+        "last batch is not marked before the next is read",
+        CLOSER,
+        "        if tick_id is None:\n",
+        "        if tick_id is None or tick_id:\n",
+        (f"{EACH_BATCH_CALL}no_fault_at_any_call_breaks_a_batch[full-killed after]",),
+    ),
+    Mutant(
+        "batch is marked before it is committed",
+        CLOSER,
+        "        commit = self._commit_of(attempt, result.tick, trouble)\n        try:\n",
+        "        commit = self._commit_of(attempt, result.tick, trouble)\n        if commit.manifest is not None:\n            self._batches.mark(commit.manifest, commit.manifest.members)\n        try:\n",
+        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[full]",),
+    ),
+    Mutant(
+        "death of an evaluation is no failure",
+        CLOSER,
+        "trouble, has_died = lease.before.trouble, lease.before.has_died",
+        "trouble, has_died = lease.before.trouble, False",
+        (f"{CLOSING}evaluation_that_died_counts_as_a_failure_and_halves_the_batch_after_five",),
+    ),
+    Mutant(
+        "death while a batch is marked is a failure",
+        BATCH_MODEL,
+        "return self.owner is not None and self.unmarked is None",
+        "return self.owner is not None",
+        (f"{CLOSING}closer_that_ends_while_it_marks_a_batch_has_not_failed",),
+    ),
+    Mutant(
+        "one death sets an item aside",
+        CLOSER,
+        "tick.error.type == _DIED_TYPE and deaths <= len(RETRY_MS)",
+        "tick.error.type == _DIED_TYPE and deaths < 0",
+        (f"{CLOSING}item_that_ends_the_process_is_set_aside_after_it_has_done_so_alone_five_times",),
+    ),
+    Mutant(
+        "outage sets every item aside",
+        CLOSER,
+        "        if not trouble.may_set_aside:\n",
+        "        if not items:\n",
+        (f"{MANY_ITEMS}outage_of_the_function_sets_few_items_aside",),
+    ),
+    Mutant(
+        "batch that fails is never halved",
+        CLOSER,
+        "            if failures <= len(RETRY_MS):\n                return BatchTrouble(failures, now + RETRY_MS[failures - 1], reason=reason), False\n",
+        "            if failures:\n                return BatchTrouble(1, now + RETRY_MS[0], reason=reason), False\n",
+        (f"{CLOSING}second_item_is_set_aside_only_after_a_success",),
+    ),
+    Mutant(
+        "batch is evaluated before its delay",
+        CLOSER,
+        "if now < trouble.retry_at or not items:",
+        "if not items:",
+        (f"{CLOSING}failed_batch_is_not_evaluated_before_its_delay",),
+    ),
+    Mutant(
+        "sensor without the state closes its batches",
+        CLOSER,
+        "return state if is_running and not state.is_foreign(self._project) else None",
+        "return state",
+        (f"{CLOSING}state_of_another_project_closes_nothing",),
+    ),
+    Mutant(
+        "throttled closer keeps the lease",
+        CLOSER,
+        "                self._batches.finish(lease, self._clock.now(), lease.before.first_at)\n",
+        "                pass\n",
+        (f"{CLOSING}throttled_store_is_no_failure_and_another_closer_continues_at_once",),
+    ),
+    Mutant(
+        "time closes no batch",
+        CLOSER,
+        "return chosen if is_full or trouble.failures or now >= self._closes_at(items) else ()",
+        "return chosen if is_full or trouble.failures else ()",
+        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[quiet]",),
+    ),
+    Mutant(
+        "item of a process that died does not open its batch",
+        ACCEPTOR,
+        "if before is None or before.tick_id is None:",
+        "if before is None:",
+        (f"{CLOSING}item_of_a_process_that_died_opens_its_batch_when_it_is_delivered_again",),
+    ),
+    Mutant(
+        "message is done before its batch is open",
+        "entrypoints/evaluator.py",
+        "        parts.sensor.acceptor.settle(closes=closes)\n",
+        "        try:\n            parts.sensor.acceptor.settle(closes=closes)\n        except StoreError:\n            pass\n",
+        (f"{BATCHED}message_returns_to_its_queue_unless_it_is_certain_that_it_waits[open]",),
+    ),
+    Mutant(
+        "sweep does not know the items of batches",
+        "engine/tick/evaluation.py",
+        "return claimed if self._batches is None else claimed | self._batches.known(self.name, run_keys).keys()",
+        "return claimed",
+        (f"{BATCHED}sweep_lets_objects_wait_and_finds_none_of_them_again",),
+    ),
+    Mutant(
+        "full batch waits for its time",
+        ACCEPTOR,
+        "return step <= 1 or int(item.key[:8], 16) % step == 0",
+        "return False",
+        (f"{BATCHED}messages_are_done_once_they_wait_and_a_full_batch_is_one_tick",),
+    ),
     Mutant(
         "payloads are stored after the commit",
         "engine/tick/scheduled_ticks.py",

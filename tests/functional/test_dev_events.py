@@ -13,6 +13,8 @@ from tests.support.dev_project import eventually, write_sensor
 from treadle.console.app import Console
 from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.webhook_verification import HmacSignature
+from treadle.dev.config import LOCAL_SECRET
 from treadle.dev.operator import operator_parts
 from treadle.dev.sending import EventSender
 from treadle.dev.webhooks import WebhookEndpoints
@@ -45,6 +47,26 @@ def deadlines(context):
 
 
 handler = evaluator(deadlines)
+"""
+
+
+BATCHES = """
+from datetime import timedelta
+
+from treadle import Batch, DefaultSensorStatus, HmacSignature, RunRequest, evaluator, webhook_sensor
+
+
+@webhook_sensor(
+    HmacSignature(),
+    job_name="load",
+    default_status=DefaultSensorStatus.RUNNING,
+    batch=Batch(within=timedelta(seconds=1)),
+)
+def batches(context):
+    return RunRequest(run_config={"texts": [each.text for each in context.items]})
+
+
+handler = evaluator(batches)
 """
 
 
@@ -213,3 +235,16 @@ def test_what_cannot_be_sent_is_refused_with_the_reason(
 
 def test_an_event_is_of_one_kind(send: Callable[..., Any]) -> None:
     assert send().status == send(event={}, object={"bucket": "landing", "key": "a"}).status == 400
+
+
+def test_batch_is_closed_by_time(tmp_path: Path) -> None:
+    write_sensor(tmp_path / "demo", "batches", BATCHES)
+    context = {"requestContext": {"requestId": "r-1"}, "isBase64Encoded": False}
+    with started_loop(tmp_path) as loop:
+        loop.says("batches", "loaded")
+
+        for text in ("1", "2"):
+            headers = HmacSignature().signed(text.encode(), LOCAL_SECRET, 0, f"d-{text}")
+            loop.deployment.invoke("batches", {**context, "body": text, "headers": headers}, seconds=10)
+
+        assert loop.ends("load", Status.SUCCESS).run_config == '{"texts":["1","2"]}'

@@ -10,6 +10,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created, sample
 from tests.support.dynamodb_meter import metered
+from treadle.adapters.dynamodb.batches import DUE_SHARDS
 from treadle.adapters.dynamodb.runs import SHARDS as RUN_SHARDS
 from treadle.adapters.dynamodb.ticks import SHARDS as TICK_SHARDS
 from treadle.definitions.status import DagsterRunStatus, TickStatus
@@ -38,6 +39,8 @@ NOTHING = {
     "granted": 0,
     "entered": 0,
     "in_doubt": 0,
+    "closing": 0,
+    "overdue": 0,
     "queues": (),
     "late": (),
     "is_complete": True,
@@ -229,10 +232,11 @@ def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deploymen
         answers.append(reconcile(deployment))
 
     assert answers == [NOTHING, NOTHING]
+    of_batches = ["Query"] * DUE_SHARDS
     every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS + 3)  # One for unfinished backfills, two for pools.
     once = ["PutItem", "BatchGetItem", "GetItem"]
-    assert first == ["GetItem", *once, *["Query"] * TICK_SHARDS, "GetItem", *every_time]
-    assert [call.operation for call in meter.calls][len(first) :] == every_time
+    assert first == ["GetItem", *once, *of_batches, *["Query"] * TICK_SHARDS, "GetItem", *every_time]
+    assert [call.operation for call in meter.calls][len(first) :] == [*of_batches, *every_time]
     assert deployment.messages("launch") == deployment.messages("dispatch") == []
 
 

@@ -123,6 +123,7 @@ class MemoryStack:
                 redriver,
                 made.clock,
                 pools=pools,
+                batches=made._stores.batches,
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock, pools=pools),
             TickDrops(ticks, made.clock),

@@ -134,6 +134,7 @@ class S3Engine:
             self.health,
             Redriver(self.dead_letters, lambda: destinations),
             harness.clock,
+            batches=harness.stores.batches,
         )
         return why.explain(SENSOR, Subject(**subject))
 

@@ -58,10 +58,11 @@ def test_each_purpose_is_stated_once(holder: str) -> None:
 
 
 def test_actions_are_exact_and_known_to_iam() -> None:
-    """No asterisk; SendMessage covers batches."""
+    """No asterisk in what is allowed; SendMessage covers batches."""
     named = {action for _, statement in STATEMENTS for action in actions(statement)}
+    allowed = [each for _, each in STATEMENTS if each["Effect"] == "Allow"]
 
-    assert not [action for action in named if "*" in action]
+    assert not [action for statement in allowed for action in actions(statement) if "*" in action]
     assert not [action for action in named if action.startswith("sqs:") and action.endswith("Batch")]
 
 
@@ -139,7 +140,7 @@ def test_a_role_beside_those_of_jobs_is_not_assumed() -> None:
 
 
 def test_engine_starts_nothing_by_its_own_permissions() -> None:
-    """Whatever starts a job is in the job's role; Scheduler's role invokes sensors."""
+    """Whatever starts a job is in the job's role; Scheduler's role invokes sensors, as RECONCILE's does for batches."""
     starts = ("states:", "glue:", "batch:", "ecs:", "iam:", "lambda:")
     found = [
         (holder, action)
@@ -147,8 +148,11 @@ def test_engine_starts_nothing_by_its_own_permissions() -> None:
         for action in actions(statement)
         if action.startswith(starts) and holder in ROLE_OF.values()
     ]
+    [invoking] = [each for each in statements("ReconcileRole") if each["Sid"] == "SensorsWithBatches"]
+    [scheduled] = [each for each in statements("ScheduleRole") if each["Sid"] == "Sensors"]
 
-    assert found == []
+    assert found == [("ReconcileRole", "lambda:InvokeFunction")]
+    assert invoking == {**scheduled, "Sid": "SensorsWithBatches"}
 
 
 def test_scheduler_invokes_sensors_of_this_engine_only() -> None:

@@ -54,7 +54,7 @@ ACCOUNT = "us-east-1:123456789012"
 SENSORS, TICKS, RUNS, EVENTS = (
     f"arn:aws:dynamodb:{ACCOUNT}:table/{each}Table" for each in ("Sensors", "Ticks", "Runs", "Events")
 )
-KEYED = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "ConditionCheckItem", "Query")
+KEYED = ("GetItem", "BatchGetItem", "BatchWriteItem", "PutItem", "UpdateItem", "ConditionCheckItem", "Query")
 
 
 Context = dict[str, list[str]]
@@ -101,7 +101,16 @@ def test_evaluator_touches_its_own_state_and_ticks_only() -> None:
     for action in ("BatchGetItem", "PutItem"):
         assert may(f"dynamodb:{action}", TICKS, context=keys("daily")) == "allowed"
         assert may(f"dynamodb:{action}", TICKS, context=keys("other")) == "implicitDeny"
-    assert may("dynamodb:UpdateItem", TICKS, context=keys("daily")) == "implicitDeny"
+
+
+def test_evaluator_touches_its_own_batches_only() -> None:
+    for action in ("BatchGetItem", "BatchWriteItem", "PutItem", "Query", "UpdateItem"):
+        for key in ("daily#batch", "daily#batch/items/0", "daily#batch/waiting/0a/f"):
+            assert may(f"dynamodb:{action}", TICKS, context=keys(key)) == "allowed"
+        for key in ("other#batch", "daily2#batch", "daily#loop", "daily#fuse", "#batch"):
+            assert may(f"dynamodb:{action}", TICKS, context=keys(key)) == "implicitDeny"
+        assert may(f"dynamodb:{action}", TICKS, context=keys("daily#batch", "other")) == "implicitDeny"
+    assert may("dynamodb:DeleteItem", TICKS, context=keys("daily#batch")) == "implicitDeny"
 
 
 def test_evaluator_reads_the_engines_id_and_writes_neither_it_nor_the_registry() -> None:

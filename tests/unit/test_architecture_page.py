@@ -86,8 +86,9 @@ def test_numbers_of_shards_and_days_are_the_code_s() -> None:
 
 def test_invariants_are_those_that_are_checked() -> None:
     of_pools = re.findall(r"\bI1[1-9]\b", (ROOT / "tests/faults/pool_simulation.py").read_text())
+    [of_batches] = set(re.findall(r"\bI1[1-9]\b", (ROOT / "tests/faults/batch_simulation.py").read_text()))
     # I15 is counted, by tests/functional/test_pool_costs.py.
-    checked = [*(name.upper() for name in CHECKS), *sorted(set(of_pools)), "I15"]
+    checked = [*(name.upper() for name in CHECKS), *sorted({*of_pools, of_batches}), "I15"]
 
     assert [row[0] for row in rows(section("Invariants"))] == checked
 

@@ -78,6 +78,11 @@ def test_evaluator_loads_neither_the_engine_s_steps_nor_the_targets() -> None:
         "treadle.definitions.fields",
         "pydantic",
         # Loaded by a sensor that uses them.
+        "treadle.definitions.batch_contexts",
+        "treadle.definitions.item_batches",
+        "treadle.definitions.partitions",
+        "treadle.engine.batches",
+        "treadle.engine.tick.batch_acceptor",
         "treadle.definitions.hours",
         "treadle.definitions.partitions",
         "zoneinfo",

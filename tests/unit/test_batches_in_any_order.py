@@ -20,7 +20,7 @@ from treadle import (
     build_sensor_context,
 )
 from treadle.definitions.assets import AssetMaterialized
-from treadle.definitions.batching import LATE, MAX_WAITING, PAGE, BatchSensorDefinition
+from treadle.definitions.batching import LATE, MAX_WAITING, PAGE, UpstreamBatchSensorDefinition
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.runs import from_millis
@@ -65,7 +65,7 @@ class Known:
         self.events = InMemoryEventStore(InMemoryTables())
         self.began = self.clock.time
 
-    def definition(self) -> BatchSensorDefinition:
+    def definition(self) -> UpstreamBatchSensorDefinition:
         """Return the sensor."""
         within = timedelta(milliseconds=self.within)
         given: dict[str, Any] = {"within": within, "request_job": report, "earlier": self.earlier}

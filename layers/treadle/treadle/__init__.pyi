@@ -11,7 +11,9 @@ from treadle.definitions.assets import AssetMaterialization as AssetMaterializat
 from treadle.definitions.assets import AssetObservation as AssetObservation
 from treadle.definitions.assets_updated_sensor import AssetBatch as AssetBatch
 from treadle.definitions.assets_updated_sensor import assets_updated as assets_updated
-from treadle.definitions.batching import Batch as Batch
+from treadle.definitions.batch_contexts import BatchSensorContext as BatchSensorContext
+from treadle.definitions.batch_contexts import build_batch_sensor_context as build_batch_sensor_context
+from treadle.definitions.batching import UpstreamBatch as UpstreamBatch
 from treadle.definitions.bus_event import EventBridgeEvent as EventBridgeEvent
 from treadle.definitions.configurable_resources import ConfigurableResource as ConfigurableResource
 from treadle.definitions.contexts import SensorEvaluationContext as SensorEvaluationContext
@@ -35,6 +37,7 @@ from treadle.definitions.event_sensor import build_event_sensor_context as build
 from treadle.definitions.event_sensor import event_sensor as event_sensor
 from treadle.definitions.hours import Hours as Hours
 from treadle.definitions.instance import DagsterInstance as DagsterInstance
+from treadle.definitions.item_batches import Batch as Batch
 from treadle.definitions.jobs import JobDefinition as JobDefinition
 from treadle.definitions.multi_asset_contexts import (
     MultiAssetSensorEvaluationContext as MultiAssetSensorEvaluationContext,

@@ -194,6 +194,7 @@ def operator_parts(stack: str) -> OperatorParts:
             clock,
             registrations,
             pools,
+            stores.batches,
         ),
         Doctor(
             deployment,

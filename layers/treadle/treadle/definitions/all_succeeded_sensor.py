@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Unpack
 from treadle.definitions.batching import (
     PAGE,
     PARTITION_KEY,
-    Batch,
-    BatchSensorDefinition,
     Upstream,
+    UpstreamBatch,
+    UpstreamBatchSensorDefinition,
     UpstreamEvent,
 )
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -22,7 +22,7 @@ from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
 
 
-class AllSucceededDefinition(BatchSensorDefinition):
+class AllSucceededDefinition(UpstreamBatchSensorDefinition):
     """A sensor that requests one run per batch of successes; see `all_succeeded`."""
 
     kind: ClassVar[str] = "all_succeeded"
@@ -72,7 +72,7 @@ def all_succeeded(
     request_job: JobDefinition,
     correlate_by: str | None = None,
     earlier: str = "latest",
-    run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
+    run_config_fn: Callable[[UpstreamBatch], Mapping[str, Any]] | None = None,
     **options: Unpack[UntargetedOptions],
 ) -> AllSucceededDefinition:
     """Make a sensor that starts a job once all of several jobs have succeeded; exactly one run per batch.

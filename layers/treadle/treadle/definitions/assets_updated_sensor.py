@@ -10,10 +10,10 @@ from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.batching import (
     PAGE,
     PARTITION_KEY,
-    Batch,
-    BatchSensorDefinition,
     Part,
     Upstream,
+    UpstreamBatch,
+    UpstreamBatchSensorDefinition,
     UpstreamEvent,
 )
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -32,7 +32,7 @@ _OLD_EVENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class AssetBatch(Batch):
+class AssetBatch(UpstreamBatch):
     """Updates of assets that belong together; `runs` is keyed by the asset key as text."""
 
     @property
@@ -41,11 +41,11 @@ class AssetBatch(Batch):
         return {"upstream": {asset: [each.number for each in parts] for asset, parts in self.runs.items()}}
 
 
-class AssetsUpdatedDefinition(BatchSensorDefinition):
+class AssetsUpdatedDefinition(UpstreamBatchSensorDefinition):
     """A sensor that requests one run per batch of updates; see `assets_updated`."""
 
     kind: ClassVar[str] = "assets_updated"
-    _made_of: ClassVar[type[Batch]] = AssetBatch
+    _made_of: ClassVar[type[UpstreamBatch]] = AssetBatch
     _things: ClassVar[str] = "updates"
     _happened: ClassVar[str] = "updated"
 
@@ -137,7 +137,7 @@ def assets_updated(
     within: timedelta = _DAY,
     per_partition: bool = False,
     earlier: str = "latest",
-    run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
+    run_config_fn: Callable[[UpstreamBatch], Mapping[str, Any]] | None = None,
     **options: Unpack[UntargetedOptions],
 ) -> AssetsUpdatedDefinition:
     """Make a sensor that starts a job once assets are updated; exactly one run per batch.

@@ -68,7 +68,7 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class UpstreamBatch:
     """Successes of jobs, or updates of assets, that belong together.
 
     Attributes:
@@ -235,7 +235,7 @@ def _place(part: Part) -> tuple[int, str, int]:
     return (upstream.time, name, upstream.number)
 
 
-class BatchSensorDefinition(SensorDefinition, ABC):
+class UpstreamBatchSensorDefinition(SensorDefinition, ABC):
     """A sensor that requests one run per batch; subclasses read the events.
 
     Args:
@@ -253,7 +253,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
     """
 
     is_woken: ClassVar[bool] = True
-    _made_of: ClassVar[type[Batch]] = Batch
+    _made_of: ClassVar[type[UpstreamBatch]] = UpstreamBatch
     _things: ClassVar[str] = "successes"
     _happened: ClassVar[str] = "succeeded"
 
@@ -355,14 +355,14 @@ class BatchSensorDefinition(SensorDefinition, ABC):
                 del reached[name]
         return min(reached.values(), default=_EVER)
 
-    def _completed(self, waiting: Waiting, known_to: int) -> list[Batch]:
+    def _completed(self, waiting: Waiting, known_to: int) -> list[UpstreamBatch]:
         """Remove and return the complete batches, in the order in which they were completed.
 
         Args:
             waiting: parts that are in no batch yet.
             known_to: later parts are left alone, as not all events after this time have been read.
         """
-        found: list[tuple[tuple[int, str, int], str, Batch]] = []
+        found: list[tuple[tuple[int, str, int], str, UpstreamBatch]] = []
         waiting.done = waiting.done if self._supersedes else {}
         waiting.drop_superseded()
         for key in waiting.parts:
@@ -397,11 +397,11 @@ class BatchSensorDefinition(SensorDefinition, ABC):
                 yield {each: list(waiting) for each, waiting in by_name.items()}
                 by_name = {each: deque() for each in by_name}
 
-    def _batch(self, key: str, by_name: Mapping[str, Sequence[Upstream]]) -> Batch:
+    def _batch(self, key: str, by_name: Mapping[str, Sequence[Upstream]]) -> UpstreamBatch:
         parts = {name: tuple(by_name[name]) for name in self.upstream if name in by_name}
         return self._made_of(None if self.correlate_by is None else key, parts)
 
-    def _request(self, batch: Batch) -> RunRequest:
+    def _request(self, batch: UpstreamBatch) -> RunRequest:
         config: object = self._run_config_fn(batch) if self._run_config_fn else batch.run_config
         if not isinstance(config, Mapping | RunConfig):
             msg = (

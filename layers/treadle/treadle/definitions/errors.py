@@ -274,6 +274,10 @@ class StoreRejectedError(StoreError):
     retryable = False
 
 
+class ItemTooLargeError(StoreRejectedError):
+    """An item cannot wait for a batch, because it is too large."""
+
+
 class WebhookSecretError(StoreError):
     """The secret of a webhook sensor cannot be read, so that no request can be authenticated; never contains it."""
 

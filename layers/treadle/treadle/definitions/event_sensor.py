@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.bus_event import EventBridgeEvent
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.sensors import SensorEvent, SensorFunction
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 EventIdentity = Callable[[EventBridgeEvent], str]
 
@@ -34,6 +39,7 @@ class EventSensorDefinition(PerEventSensorDefinition[EventBridgeEvent]):
         evaluation_fn: the function.
         pattern: which events are evaluated; None for each that the sensor's rule delivers.
         identity: returns an event's run key; None for the event's own.
+        batch: when events form a batch.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`.
 
@@ -54,11 +60,14 @@ class EventSensorDefinition(PerEventSensorDefinition[EventBridgeEvent]):
         evaluation_fn: SensorFunction,
         pattern: Mapping[str, Any] | None = None,
         identity: EventIdentity | None = None,
+        batch: "Batch | None" = None,
         job_name: str | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(EventSensorDefinition.__init__, options)
-        super().__init__(name, evaluation_fn=evaluation_fn, identity=identity, job_name=job_name, **options)
+        super().__init__(
+            name, evaluation_fn=evaluation_fn, identity=identity, batch=batch, job_name=job_name, **options
+        )
         try:
             self._pattern = None if pattern is None else EventPattern(pattern)
         except DagsterInvalidDefinitionError as error:
@@ -70,6 +79,10 @@ class EventSensorDefinition(PerEventSensorDefinition[EventBridgeEvent]):
         return isinstance(event, EventBridgeEvent) and (
             self._pattern is None or self._pattern.matches(event.envelope)
         )
+
+    def _size_of(self, event: EventBridgeEvent) -> int:
+        """Return the size of an event's detail."""
+        return byte_size(canonical_json(dict(event.detail)))
 
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its pattern."""
@@ -84,6 +97,7 @@ def event_sensor(
     pattern: Mapping[str, Any] | None = None,
     *,
     identity: EventIdentity | None = None,
+    batch: "Batch | None" = None,
     name: str | None = None,
     job_name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -100,6 +114,8 @@ def event_sensor(
         identity: returns an event's run key, for a source that sends the same event again under another id, such as
             `lambda event: event.detail["order_id"]`. One run is started for each value, for as long as the run's
             record exists.
+        batch: when events form a batch, for which the function is called once, with a `BatchSensorContext`;
+            None to call it for each event.
         name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` has no effect: each event is
@@ -110,7 +126,13 @@ def event_sensor(
     """
     check_options(event_sensor, options)
     return lambda function: EventSensorDefinition(
-        name, evaluation_fn=function, pattern=pattern, identity=identity, job_name=job_name, **options
+        name,
+        evaluation_fn=function,
+        pattern=pattern,
+        identity=identity,
+        batch=batch,
+        job_name=job_name,
+        **options,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, Unpack
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.evaluation import combine, flatten
@@ -10,6 +10,9 @@ from treadle.definitions.options import SensorOptions
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.run_keys import with_run_key
 from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 
 class KeyedEvent(Protocol):
@@ -35,6 +38,7 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         evaluation_fn: the function.
         identity: returns an event's run key; None for the event's own.
         job_name: the only target, by name.
+        batch: when events form a batch; None to evaluate each by itself.
         options: other arguments of `SensorDefinition`.
 
     Raises:
@@ -54,10 +58,12 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         evaluation_fn: SensorFunction,
         identity: Callable[[E], str] | None,
         job_name: str | None,
+        batch: "Batch | None" = None,
         **options: Unpack[SensorOptions],
     ) -> None:
         super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
         self._identity = identity
+        self.batch = batch
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Evaluate the event of a context that was built for one, as a test does.
@@ -66,6 +72,13 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
             InvalidResultError: if the function returned what no sensor may return.
             DagsterUnknownPartitionError: if the job of a request does not have its partition.
         """
+        if self.batch is not None:
+            # Imported here, as most sensors have no batches.
+            from treadle.definitions.batch_contexts import BatchSensorContext
+
+            if isinstance(context, BatchSensorContext):
+                data = self.evaluate_batch(context, context.items, context.by, "batch")
+                return self._resolved(data, context)
         if isinstance(context, self.context_type):
             return self._resolved(self.evaluate_event(context, getattr(context, self.attribute)), context)
         return super().evaluate_tick(context)
@@ -76,12 +89,19 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         return SensorExecutionData((), f"Sensor {self.name} evaluates {self.attribute}s, not ticks.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate one event, unless the sensor does not watch it."""
+        """Evaluate one event, or let it wait for a batch, unless the sensor does not watch it."""
         if not isinstance(event, self.event_type):
             return super().evaluate_event(context, event)
         reason = self.unwatched(event)
         if reason:
             return SensorExecutionData((), f"{event.summary}: not watched, because {reason}.")
+        if self.batch is not None:
+            # Imported here, as most sensors have no batches.
+            from treadle.definitions.item_batches import item_facts
+
+            item = self._as_item(event)
+            facts = item_facts(self.name, self.batch, self._run_key(event), item, self._size_of(event))
+            return SensorExecutionData((), f"{event.summary}: waits for a batch.", items=(facts,))
         seen = self.context_type.extending(context.without_cursor(), **{self.attribute: event})
         values = flatten(self._called(seen), self.name)
         values = with_run_key(values, lambda: self._run_key(event), self.name, event.summary)
@@ -91,6 +111,14 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         """Return why the function is not called for an event; "" if it is."""
         del event
         return ""
+
+    def _size_of(self, event: E) -> int:
+        """Return the size of an event's content in a batch."""
+        raise NotImplementedError
+
+    def _as_item(self, event: E) -> E:
+        """Return an event as it is stored until its batch is evaluated."""
+        return event
 
     def _run_key(self, event: E) -> object:
         return event.run_key if self._identity is None else self._identity(event)

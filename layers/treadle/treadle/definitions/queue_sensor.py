@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.queue_message import QueueMessage
 from treadle.definitions.sensors import SensorEvent, SensorFunction
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 MessageIdentity = Callable[[QueueMessage], str]
 
@@ -33,6 +37,7 @@ class QueueSensorDefinition(PerEventSensorDefinition[QueueMessage]):
         evaluation_fn: the function.
         queue: the queue's name; the deployment's takes precedence.
         identity: returns a message's run key; None for its message id.
+        batch: when messages form a batch.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`.
 
@@ -53,11 +58,14 @@ class QueueSensorDefinition(PerEventSensorDefinition[QueueMessage]):
         evaluation_fn: SensorFunction,
         queue: str = "",
         identity: MessageIdentity | None = None,
+        batch: "Batch | None" = None,
         job_name: str | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(QueueSensorDefinition.__init__, options)
-        super().__init__(name, evaluation_fn=evaluation_fn, identity=identity, job_name=job_name, **options)
+        super().__init__(
+            name, evaluation_fn=evaluation_fn, identity=identity, batch=batch, job_name=job_name, **options
+        )
         self.queue = queue
 
     def configured(self, settings: Mapping[str, str]) -> Self:
@@ -70,6 +78,10 @@ class QueueSensorDefinition(PerEventSensorDefinition[QueueMessage]):
         """Return whether an event is a message of the queue."""
         return isinstance(event, QueueMessage) and event.queue == self.queue
 
+    def _size_of(self, event: QueueMessage) -> int:
+        """Return the size of a message's body."""
+        return byte_size(event.body)
+
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its queue."""
         return {**super().described(), "queue": self.queue}
@@ -79,6 +91,7 @@ def queue_sensor(
     queue: str = "",
     *,
     identity: MessageIdentity | None = None,
+    batch: "Batch | None" = None,
     name: str | None = None,
     job_name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -93,6 +106,8 @@ def queue_sensor(
         identity: returns a message's run key, for a sender that sends the same message again, such as
             `lambda message: message.json()["order_id"]`. One run is started for each value, for as long as the run's
             record exists.
+        batch: when messages form a batch, for which the function is called once, with a `BatchSensorContext`;
+            None to call it for each message.
         name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` has no effect: each message is
@@ -103,7 +118,13 @@ def queue_sensor(
     """
     check_options(queue_sensor, options)
     return lambda function: QueueSensorDefinition(
-        name, evaluation_fn=function, queue=queue, identity=identity, job_name=job_name, **options
+        name,
+        evaluation_fn=function,
+        queue=queue,
+        identity=identity,
+        batch=batch,
+        job_name=job_name,
+        **options,
     )
 
 

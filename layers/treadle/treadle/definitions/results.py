@@ -15,6 +15,7 @@ from treadle.definitions.values import json_text, tag_texts, text_value
 if TYPE_CHECKING:
     from treadle.definitions.asset_key import AssetKey
     from treadle.definitions.assets import ReportedEvent
+    from treadle.definitions.item_batches import ItemFacts
     from treadle.definitions.partitions.requests import DynamicPartitionsRequest
     from treadle.definitions.runs import DagsterRun
 
@@ -289,6 +290,7 @@ class SensorExecutionData:
         wait_seconds: after how many seconds the event is to be evaluated again, as it is too early to decide.
         measures: values that an operator may want to monitor.
         dagster_run_reactions: what a run status sensor returned or yielded as its reaction.
+        items: what is to wait for a batch, instead of being evaluated.
     """
 
     run_requests: Sequence[RunRequest] = ()
@@ -302,6 +304,7 @@ class SensorExecutionData:
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
     dagster_run_reactions: Sequence[DagsterRunReaction] = ()
+    items: "tuple[ItemFacts, ...]" = ()
 
     def __post_init__(self) -> None:
         for name in (

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, Unpack
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialized
     from treadle.definitions.bus_event import EventBridgeEvent
     from treadle.definitions.hours import Hours
+    from treadle.definitions.item_batches import Batch
     from treadle.definitions.metadata import MetadataValue
     from treadle.definitions.objects import ObjectCreated
     from treadle.definitions.queue_message import QueueMessage
@@ -103,6 +105,8 @@ class SensorDefinition:
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)
     verification: "WebhookVerification | None" = None
+    batch: "Batch | None" = None
+    """When items form a batch; None if each is evaluated by itself."""
     asset_targets: "AssetTargets | None" = None
     """What the sensor selects of the assets of the jobs in its deployment; None if it names its jobs."""
 
@@ -362,6 +366,33 @@ class SensorDefinition:
             f"{context.sensor_name}."
         )
         raise UnknownEventError(msg)
+
+    def evaluate_batch(
+        self, context: SensorEvaluationContext, items: Sequence[Any], by: str, run_key: str
+    ) -> SensorExecutionData:
+        """Evaluate a batch.
+
+        Args:
+            context: passed to the function; it has no cursor.
+            items: the batch's items.
+            by: the value of `Batch.by` that they share.
+            run_key: of a request that has none.
+
+        Raises:
+            InvalidResultError: if the function returned what no sensor may return.
+        """
+        # Imported here, as most sensors have no batches.
+        from treadle.definitions.batch_contexts import BatchSensorContext
+        from treadle.definitions.run_keys import with_run_key
+
+        seen = BatchSensorContext.extending(context.without_cursor(), items=tuple(items), by=by)
+        values = flatten(self._called(*self._values_for_batch(seen)), self.name)
+        values = with_run_key(values, lambda: run_key, self.name, f"a batch of {len(items)} items")
+        return replace(combine(values, seen, self.job_names), cursor=None)
+
+    def _values_for_batch(self, context: Any) -> tuple[Any, ...]:
+        """Return what the function is called with for a batch."""
+        return (context,)
 
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties from code and deployment, as plain JSON, for operators."""

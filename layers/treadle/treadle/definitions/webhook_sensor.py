@@ -1,8 +1,8 @@
 """Webhook sensors: a function that is called once for each HTTPS request of an authenticated sender."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, get_args
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
@@ -11,7 +11,10 @@ from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.sensors import SensorEvent, SensorFunction
 from treadle.definitions.webhook_request import WebhookRequest
-from treadle.definitions.webhook_verification import WebhookVerification
+from treadle.definitions.webhook_verification import BearerToken, WebhookVerification
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 RequestIdentity = Callable[[WebhookRequest], str]
 
@@ -35,6 +38,7 @@ class WebhookSensorDefinition(PerEventSensorDefinition[WebhookRequest]):
         evaluation_fn: the function.
         verification: how the sender is authenticated.
         identity: returns a request's run key; None for what its signature covers.
+        batch: when requests form a batch.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`.
 
@@ -55,11 +59,14 @@ class WebhookSensorDefinition(PerEventSensorDefinition[WebhookRequest]):
         evaluation_fn: SensorFunction,
         verification: WebhookVerification,
         identity: RequestIdentity | None = None,
+        batch: "Batch | None" = None,
         job_name: str | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(WebhookSensorDefinition.__init__, options)
-        super().__init__(name, evaluation_fn=evaluation_fn, identity=identity, job_name=job_name, **options)
+        super().__init__(
+            name, evaluation_fn=evaluation_fn, identity=identity, batch=batch, job_name=job_name, **options
+        )
         if not isinstance(verification, get_args(WebhookVerification)):
             msg = (
                 f"Sensor {self.name!r} cannot work: its verification is {shown(verification)}. Use HmacSignature(), "
@@ -72,6 +79,19 @@ class WebhookSensorDefinition(PerEventSensorDefinition[WebhookRequest]):
         """Return whether an event is a request to the sensor's endpoint."""
         return isinstance(event, WebhookRequest) and event.sensor == self.name
 
+    def _as_item(self, event: WebhookRequest) -> WebhookRequest:
+        """Return a request without headers by which its sender authenticates itself: they would be stored."""
+        secret = {"authorization", "cookie", "proxy-authorization"}
+        if isinstance(self.verification, BearerToken):
+            secret.add(self.verification.header.lower())
+        return replace(
+            event, headers={name: value for name, value in event.headers.items() if name not in secret}
+        )
+
+    def _size_of(self, event: WebhookRequest) -> int:
+        """Return the size of a request's body."""
+        return len(event.body)
+
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with how it authenticates its sender."""
         return {**super().described(), "verification": repr(self.verification)}
@@ -81,6 +101,7 @@ def webhook_sensor(
     verification: WebhookVerification,
     *,
     identity: RequestIdentity | None = None,
+    batch: "Batch | None" = None,
     name: str | None = None,
     job_name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -96,6 +117,8 @@ def webhook_sensor(
         identity: returns a request's run key, for a sender that sends the same thing again in another request, such as
             `lambda request: request.json()["order_id"]`. One run is started for each value, for as long as the run's
             record exists.
+        batch: when requests form a batch, for which the function is called once, with a `BatchSensorContext`;
+            None to call it for each request.
         name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` has no effect: each request is
@@ -110,6 +133,7 @@ def webhook_sensor(
         evaluation_fn=function,
         verification=verification,
         identity=identity,
+        batch=batch,
         job_name=job_name,
         **options,
     )

@@ -15,6 +15,7 @@ from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.hours import Hours
+from treadle.definitions.status import DefaultSensorStatus
 from treadle.dev.functions import SensorFunction
 from treadle.dev.jobs import JobDouble, LocalJobs
 from treadle.dev.locking import Locked
@@ -37,6 +38,7 @@ from treadle.engine.record.recorder import StatusChange
 from treadle.engine.tick.schedule import MINUTE_MS, minute
 from treadle.engine.tick.scheduled_ticks import outside
 from treadle.model.deployment import EVENT_KINDS
+from treadle.model.registry import SensorEntry
 from treadle.model.targets import Execution, JobSettings
 from treadle.testing.bus import NAMESPACE, BusReader
 from treadle.testing.grants import FixedGrants
@@ -137,6 +139,7 @@ class LocalEngine:
         self._stopped = threading.Event()
         self._executions: list[Execution] = []
         self._granted: dict[str, frozenset[str]] = {}
+        self._entries: dict[str, SensorEntry] = {}
         state: dict[str, Any] = pickle.loads(saved) if saved else {}  # noqa: S301 - the developer's own file
         self._saved: Mapping[str, Sequence[Message]] = state.get("queues", {})
         self.launches, self.dispatches = self.queue("#launch"), self.queue("#dispatch")
@@ -158,6 +161,7 @@ class LocalEngine:
             self.targets,
             dead_letters=self.dead_letters,
             dispatches=self.dispatches,
+            batches=engine.due_batches(FixedGrants({}, self._entries), _Invocations(self._let_close)),
         )
         self._next_minute = minute(self.clock.now()) + MINUTE_MS
         self._next_check = self.clock.now() + RECONCILE_MS
@@ -222,6 +226,10 @@ class LocalEngine:
         for job in loaded.jobs:
             self.add_job(job)
         self._granted[loaded.name] = frozenset(loaded.jobs)
+        status = DefaultSensorStatus(loaded.status)
+        self._entries[loaded.name] = SensorEntry(
+            loaded.name, "", loaded.name, loaded.kind, default_status=status
+        )
         self.queues[loaded.name] = local.queue
         hours, now = Hours.parse(loaded.hours) if loaded.hours else None, self.clock.now()
         if hours is not None and not hours.covers(now):
@@ -230,6 +238,15 @@ class LocalEngine:
             with self._lock:
                 local.ticks = [{"treadle": "tick", "at_once": True}]
         local.queue.redeliver()
+
+    def _let_close(self, sensor: str, event: Mapping[str, object]) -> None:
+        """Let a sensor's function close batches, as soon as it is free."""
+        for local in list(self.sensors.values()):
+            loaded = local.function.loaded
+            if loaded is not None and loaded.name == sensor:
+                with self._lock:
+                    local.ticks.append(event)
+        self._wake.set()
 
     def send(self, event: Mapping[str, object]) -> None:
         """Send an event to the queues of the sensors; a worker discards what its rule would not send."""
@@ -440,6 +457,21 @@ class LocalEngine:
         if self.clock.now() >= self._next_check:
             self._next_check = self.clock.now() + RECONCILE_MS
             self._reconciler.reconcile(LAUNCH_SECONDS)
+
+
+class _Invocations:
+    """The functions of the project.
+
+    Args:
+        invoke: invokes one, by the name of its sensor.
+    """
+
+    def __init__(self, invoke: Callable[[str, Mapping[str, object]], None]) -> None:
+        self._invoke = invoke
+
+    def invoke(self, function: str, event: Mapping[str, object]) -> None:
+        """Invoke a function, and do not wait for it."""
+        self._invoke(function, event)
 
 
 def _failed(error: Exception) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 from treadle.definitions.webhook_verification import WebhookVerification
 
-STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "blobs")
+STORES = ("sensors", "ticks", "runs", "events", "partitions", "deliveries", "blobs", "batches")
 """The stores that an evaluator uses, by their names in `Stores`."""
 
 

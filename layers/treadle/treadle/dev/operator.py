@@ -135,6 +135,7 @@ def operator_parts(project: DevProject) -> OperatorParts:
             *(deployment, stores.sensors, stores.ticks, stores.runs, run_ids),
             *(objects, health, redriver, clock),
             pools=pools,
+            batches=stores.batches,
         ),
         Doctor(deployment, health, overview, stores.ticks, stores.runs, clock, pools=pools),
         TickDrops(stores.ticks, clock),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from treadle.definitions.webhook_verification import WebhookVerification
     from treadle.engine.assets.asset_recorder import AssetRecorder
     from treadle.engine.backfills.backfiller import Backfiller
+    from treadle.engine.batches.closer import BatchCloser
+    from treadle.engine.batches.due_batches import DueBatches
     from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
     from treadle.engine.engine_check import EngineCheck
     from treadle.engine.instance.instance_reader import InstanceReader
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from treadle.engine.record.recorder import Recorder
     from treadle.engine.registry.registry_cache import CachedRegistry, Grants, Pools
     from treadle.engine.registry.registry_sync import RegistrySync
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
     from treadle.engine.tick.evaluation import Evaluator
     from treadle.engine.tick.event_ticks import EventTicks
     from treadle.engine.tick.partitions import TickPartitions
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from treadle.model.targets import JobSettings
     from treadle.ports.assets import EventStore
     from treadle.ports.backfills import BackfillStore
+    from treadle.ports.batches import BatchStore
     from treadle.ports.deliveries import DeliveryStore, SecretStore
     from treadle.ports.engine_state import EngineStore, LateSensorStore
     from treadle.ports.partitions import PartitionStore
@@ -51,7 +55,7 @@ if TYPE_CHECKING:
     from treadle.ports.registry import EntrySource, RegistryStore
     from treadle.ports.runs import RunStore
     from treadle.ports.sensors import SensorStore
-    from treadle.ports.system import BlobStore, Bus, Clock, DeadLetters, IdGenerator, Queue
+    from treadle.ports.system import BlobStore, Bus, Clock, DeadLetters, Functions, IdGenerator, Queue
     from treadle.ports.targets import Targets
     from treadle.ports.ticks import TickStore
 
@@ -98,6 +102,10 @@ class Stores(Protocol):
         """Return the store of backfills."""
 
     @property
+    def batches(self) -> BatchStore:
+        """Return the store of batches."""
+
+    @property
     def registry(self) -> RegistryStore:
         """Return the store of the registry's copy."""
 
@@ -112,13 +120,18 @@ class Stores(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SensorParts:
-    """The components that evaluate one sensor; events and previews are loaded on first use."""
+    """The components that evaluate one sensor; events and previews are loaded on first use.
+
+    Only a sensor with batches has an acceptor and a closer.
+    """
 
     evaluator: Evaluator
     settings: TickSettings
     scheduled: ScheduledTickRunner
     events: EventTicks
     previewer: Previewer
+    acceptor: BatchAcceptor | None = None
+    closer: BatchCloser | None = None
 
     @property
     def definition(self) -> SensorDefinition:
@@ -309,6 +322,7 @@ class Assembly:
         late_sensors: LateSensors | None = None,
         engine_id: str | None = None,
         dispatches: Queue | None = None,
+        batches: DueBatches | None = None,
     ) -> Reconciler:
         """Build the reconciler; what is not given is left out of its passes."""
         from treadle.engine.engine_check import Heartbeat
@@ -330,7 +344,15 @@ class Assembly:
             self.namespace,
             self.backfiller(launches, jobs),
             self.pool_checks(launches, dispatches, jobs),
+            batches,
         )
+
+    def due_batches(self, registry: Grants, functions: Functions) -> DueBatches:
+        """Build what finds due batches, and invokes the functions that close them."""
+        from treadle.engine.batches.due_batches import DueBatches
+
+        stores = self.stores
+        return DueBatches(stores.batches, stores.sensors, registry, functions, self.clock)
 
     def engine_check(self, engine_id: str) -> EngineCheck:
         """Build the check that the engine is the expected one; it is loaded on first use."""
@@ -381,7 +403,15 @@ class Assembly:
 
             status, runs = settings.default_status, stores.runs
             return EventTicks(
-                evaluator, stores.sensors, stores.ticks, ids, status, runs, namespace, settings.project
+                evaluator,
+                stores.sensors,
+                stores.ticks,
+                ids,
+                status,
+                runs,
+                namespace,
+                settings.project,
+                acceptor,
             )
 
         def previewer() -> Previewer:
@@ -393,9 +423,27 @@ class Assembly:
         blobs = lazy(lambda: stores.blobs)
         planner = Planner(definition, RunIds.of(namespace), lazy(lambda: stores.runs), blobs, limit, granted)
         partitions = lazy(lambda: stores.partitions)
-        evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs, partitions)
-        scheduled = ScheduledTickRunner(evaluator, stores.sensors, stores.ticks, clock, ids, settings, queue)
-        return SensorParts(evaluator, settings, scheduled, lazy(events), lazy(previewer))
+        batches = None if definition.batch is None else lazy(lambda: stores.batches)
+        evaluator = Evaluator(planner, clock, resources, self.instance, self.ended_runs, partitions, batches)
+        acceptor, closer = (None, None) if batches is None else self._batches(evaluator, settings, batches)
+        scheduled = ScheduledTickRunner(
+            evaluator, stores.sensors, stores.ticks, clock, ids, settings, queue, acceptor
+        )
+        return SensorParts(evaluator, settings, scheduled, lazy(events), lazy(previewer), acceptor, closer)
+
+    def _batches(
+        self, evaluator: Evaluator, settings: TickSettings, batches: BatchStore
+    ) -> tuple[BatchAcceptor | None, BatchCloser | None]:
+        """Build what accepts items of batches, and what closes these."""
+        from treadle.engine.batches.closer import BatchCloser
+        from treadle.engine.tick.batch_acceptor import BatchAcceptor
+
+        batch, name = evaluator.definition.batch, evaluator.name
+        if batch is None:
+            return None, None
+        status, sensors = settings.default_status, self.stores.sensors
+        closer = BatchCloser(evaluator, batch, batches, sensors, self.ids, status, settings.project)
+        return BatchAcceptor(name, batch, batches, self.clock), closer
 
     def webhook_receiver(
         self, sensor: str, verification: WebhookVerification, secrets: SecretStore, secret: str

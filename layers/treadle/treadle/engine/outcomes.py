@@ -11,6 +11,7 @@ class Decision(StrEnum):
     """The result of one input."""
 
     SUCCESS = "SUCCESS"
+    ACCEPTED = "ACCEPTED"
     SKIPPED = "SKIPPED"
     FAILURE = "FAILURE"
     STOPPED = "STOPPED"

@@ -19,6 +19,7 @@ from treadle.definitions.errors import (
     EngineMismatchError,
     SensorEvaluationError,
     SettingsError,
+    StoreError,
     StoreThrottledError,
     UnknownEventError,
 )
@@ -48,6 +49,7 @@ from treadle.ports.system import BlobStore, Clock
 if TYPE_CHECKING:
     from treadle.definitions.stream_record import StreamRecord
     from treadle.definitions.webhook_verification import HttpRequest
+    from treadle.engine.batches.closer import BatchCloser
     from treadle.engine.engine_check import EngineCheck
     from treadle.engine.tick.event_ticks import EventBatchState
     from treadle.engine.tick.webhook_receiver import WebhookReceiver, WebhookResponse
@@ -65,6 +67,9 @@ WAKE: Mapping[str, object] = {"treadle": "wake"}
 WAKE_AGAIN_SECONDS = 5
 """The delay of a wake-up that met another tick or an operator's edit; it doubles each time."""
 
+
+MIN_CLOSE_SECONDS = 5.0
+"""With less time left, no batch is closed: the next pass of RECONCILE sends it again."""
 
 MAX_PREVIEW_BYTES = 2_000_000
 """The maximum size of the lists in a preview, as JSON.
@@ -339,7 +344,9 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
     except StoreThrottledError as error:
         # Nothing was committed, and the schedule sends the next tick anyway.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
-    return _report(parts, outcome)
+    answer = _report(parts, outcome)
+    _close_full(parts, budget)
+    return answer
 
 
 def _check_engine(parts: EvaluatorParts, subject: str = "") -> None:
@@ -432,11 +439,65 @@ def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
 
 
+def _close(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Close batches that RECONCILE has found to be due."""
+    _check_engine(parts)
+    keys, began = event.get("batches"), parts.clock.now()
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        msg = "The message to close batches needs the list of their keys. RECONCILE sends it."
+        raise UnknownEventError(msg)
+    if parts.sensor.closer is None:
+        reason = f"Items wait for batches of sensor {parts.name}, and its code has none. Deploy it with batch= again."
+        return _report(parts, Outcome(Decision.FAILURE, reason, parts.name))
+    closed = 0
+    for key in keys:
+        left = budget.seconds - (parts.clock.now() - began) / 1000
+        if left < MIN_CLOSE_SECONDS:
+            break  # The next pass of RECONCILE sends the others again.
+        closed += _close_batch(parts, parts.sensor.closer, key, Budget(left))
+    return {"decision": Decision.SUCCESS.value, "count": closed}
+
+
+def _close_batch(parts: EvaluatorParts, closer: "BatchCloser", key: str, budget: Budget) -> int:
+    """Close the batches with one key; return how many ticks that were. If a store does not answer, RECONCILE repeats it."""
+    try:
+        outcomes = closer.close(key, budget)
+    except StoreError as error:
+        logger().warning(f"Batches of sensor {parts.name} are closed later: {error}")
+        return 0
+    for outcome in outcomes:
+        _report(parts, outcome)
+    return len(outcomes)
+
+
+def _settle(parts: EvaluatorParts, budget: Budget, *, closes: bool = True) -> None:
+    """Make sure that the batches of accepted items are closed, before their events are acknowledged.
+
+    Raises:
+        StoreError: if a store did not answer; the events must then be delivered again.
+    """
+    if parts.sensor.acceptor is not None:
+        parts.sensor.acceptor.settle(closes=closes)
+        _close_full(parts, budget)
+
+
+def _close_full(parts: EvaluatorParts, budget: Budget) -> None:
+    """Close the batches that may be full."""
+    if parts.sensor.acceptor is None or parts.sensor.closer is None:
+        return
+    began = parts.clock.now()
+    for key in parts.sensor.acceptor.take_full():
+        left = budget.seconds - (parts.clock.now() - began) / 1000
+        if left >= MIN_CLOSE_SECONDS:
+            _close_batch(parts, parts.sensor.closer, key, Budget(left))
+
+
 _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], dict[str, Any]]] = {
     "tick": _tick,
     "preview": _preview,
     "describe": _describe,
     "deadline": _deadline,
+    "close": _close,
 }
 
 
@@ -444,7 +505,9 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
     _check_engine(parts)
     parsed = _happened(parts, event)
     batch_state = parts.sensor.events.load_batch_state([parsed])
-    return _evaluated(parts, parsed, batch_state, Budget(remaining_seconds(context)))[1]
+    answer = _evaluated(parts, parsed, batch_state, Budget(remaining_seconds(context)))[1]
+    _settle(parts, Budget(remaining_seconds(context)))
+    return answer
 
 
 def _evaluated(
@@ -497,6 +560,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
     parse = functools.partial(_message, parts)
     answer = process_queue(event, context, handle, parts.inbox, parse, begin)
+    _settle(parts, Budget(remaining_seconds(context)))
     if lags:
         put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
     return answer
@@ -520,7 +584,10 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
         put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, age, "Seconds")
         return _evaluated(parts, message, batch_state(), budget)[0]
 
-    return consume(event["Records"], functools.partial(_happened, parts), known.extend, handle, parts.inbox)
+    parse = functools.partial(_happened, parts)
+    answer = consume(event["Records"], parse, known.extend, handle, parts.inbox)
+    _settle(parts, Budget(remaining_seconds(context)))
+    return answer
 
 
 def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -564,7 +631,10 @@ def _respond(
 
     def evaluate(request: SensorEvent) -> Outcome:
         batch_state = parts.sensor.events.load_batch_state([request])
-        return _evaluated(parts, request, batch_state, Budget(remaining_seconds(context)))[0]
+        outcome = _evaluated(parts, request, batch_state, Budget(remaining_seconds(context)))[0]
+        # Its sender waits for the response: a full batch is closed by RECONCILE.
+        _settle(parts, Budget(remaining_seconds(context)), closes=False)
+        return outcome
 
     def receive(request: "HttpRequest") -> "WebhookResponse":
         _check_engine(parts)

@@ -15,6 +15,7 @@ from treadle.engine.outcomes import Decision
 ACTION_NEEDED: Final = "ActionNeeded"
 BACKFILLS_BLOCKED: Final = "BackfillsBlocked"
 BACKFILL_RUNS_RECOVERED: Final = "BackfillRunsRecovered"
+BATCHES_OVERDUE: Final = "BatchesOverdue"
 DEAD_LETTERS: Final = "DeadLetters"
 ENTRIES_REGISTERED: Final = "EntriesRegistered"
 EVENT_AGE: Final = "EventAge"
@@ -49,6 +50,7 @@ UNREADABLE_RECORDS: Final = "UnreadableRecords"
 FOR_A_PERSON = frozenset(
     {
         BACKFILLS_BLOCKED,
+        BATCHES_OVERDUE,
         HELD_REQUESTS,
         INVALID_ENTRIES,
         LAUNCHES_FAILED,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from treadle.adapters.functions import LambdaFunctions
 from treadle.adapters.parameters import ParameterStore, changed_entry
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.targets.registry import KINDS, LazyTargets
@@ -48,6 +49,7 @@ _RECONCILED: Mapping[str, str] = {
     "backfilled": metric_names.BACKFILL_RUNS_RECOVERED,
     "blocked": metric_names.BACKFILLS_BLOCKED,
     "in_doubt": metric_names.SLOTS_IN_DOUBT,
+    "overdue": metric_names.BATCHES_OVERDUE,
 }
 
 
@@ -72,6 +74,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> tuple[Reconciler, str]:
         late_sensors=engine.late_sensors(bus),
         engine_id=engine_id,
         dispatches=SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL")),
+        batches=engine.due_batches(engine.registry, LambdaFunctions()),
     )
     return reconciler, name
 

@@ -25,6 +25,9 @@ WEBHOOK_KIND = "webhook"
 SSM = "ssm:"
 """The prefix of the name of a webhook's secret that is an SSM parameter; others are in Secrets Manager."""
 
+BATCH_KINDS = frozenset({"s3", "event", QUEUE_KIND, WEBHOOK_KIND})
+"""Kinds of sensors that may have batches."""
+
 EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, STREAM_KIND, WEBHOOK_KIND})
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 

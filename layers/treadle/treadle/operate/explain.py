@@ -14,6 +14,7 @@ from treadle.model.backfills import backfill_of
 from treadle.model.loops import NEVER_HELD
 from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explain_events import EventExplainer
+from treadle.operate.explain_items import ItemExplainer
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
 from treadle.operate.load_checks import LoadChecks
@@ -26,6 +27,7 @@ from treadle.operate.redrive import Redriver
 from treadle.operate.registrations import Registrations
 from treadle.operate.request_trace import RECENT, RequestTracer
 from treadle.operate.sensor_status import SensorStatus
+from treadle.ports.batches import BatchStore
 from treadle.ports.deployment import Deployment
 from treadle.ports.health import Health
 from treadle.ports.objects import ObjectLookup
@@ -71,6 +73,7 @@ class Explainer:
         clock: the clock.
         registrations: checks the registry; None to skip that.
         pools: shows what runs wait for; None where there are no pools.
+        batches: knows the items of batches; None to leave them out.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Explainer:
         clock: Clock,
         registrations: Registrations | None = None,
         pools: PoolOperations | None = None,
+        batches: BatchStore | None = None,
     ) -> None:
         self._deployment = deployment
         self._sensors = sensors
@@ -96,8 +100,11 @@ class Explainer:
         self._pools = pools
         self._loads = LoadChecks(deployment, clock)
         self._tracer = RequestTracer(deployment, ticks, runs, run_ids, redriver)
+        self._of_items = None if batches is None else ItemExplainer(self._tracer, ticks, batches)
         self._of_events = EventExplainer(self._tracer, ticks, health)
-        self._of_objects = ObjectExplainer(self._tracer, ticks, runs, sensors, objects, self._of_events)
+        self._of_objects = ObjectExplainer(
+            self._tracer, ticks, runs, sensors, objects, self._of_events, self._of_items
+        )
 
     def explain(self, sensor: str, subject: Subject) -> Explanation:
         """Explain what happened to a run key, an object, an event or a run, or what a sensor did at a time.
@@ -118,6 +125,10 @@ class Explainer:
             return self._of_run(explanation, sensor, subject.run_id)
         if subject.object is not None:
             return self._of_objects.explain(explanation, status, subject.object)
+        item = subject.event or subject.run_key
+        found = self._of_items.explain(explanation, sensor, item) if self._of_items and item else None
+        if found is not None:
+            return found
         if subject.event is not None:
             return self._of_events.explain(explanation, status, subject.event)
         if subject.run_key is not None:

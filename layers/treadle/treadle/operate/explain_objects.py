@@ -8,6 +8,7 @@ from treadle.model.health import Bucket
 from treadle.model.objects import ObjectInspection
 from treadle.model.ticks import TickSummary
 from treadle.operate.explain_events import EventExplainer, with_advice
+from treadle.operate.explain_items import ItemExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, closed
 from treadle.operate.findings import Finding, of_bucket
 from treadle.operate.paging import each_page
@@ -42,6 +43,7 @@ class ObjectExplainer:
         sensors: the sensors' state.
         objects: inspects objects as the sensors do.
         events: explains the evaluation and the delivery of an event.
+        items: explains the items of batches; None to leave them out.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ObjectExplainer:
         sensors: SensorStore,
         objects: ObjectLookup,
         events: EventExplainer,
+        items: ItemExplainer | None = None,
     ) -> None:
         self._tracer = tracer
         self._ticks = ticks
@@ -59,6 +62,7 @@ class ObjectExplainer:
         self._sensors = sensors
         self._objects = objects
         self._events = events
+        self._items = items
 
     def explain(self, explanation: ExplanationBuilder, status: SensorStatus, location: str) -> Explanation:
         """Explain what happened to an object.
@@ -76,6 +80,10 @@ class ObjectExplainer:
         if not location.startswith(_PREFIX) or not bucket or not key:
             raise CommandRefusedError(f"{location!r} is not an object. Write it as s3://bucket/key.")
         sighting = self._inspected(explanation, status, bucket, key)
+        if self._items is not None and sighting is not None and sighting.run_key is not None:
+            item = self._items.explain(explanation, status.name, sighting.run_key)
+            if item is not None:
+                return item
         ticks, is_complete = self._event_ticks(status.name, location, sighting)
         if ticks:
             key = location.removeprefix(_PREFIX).partition("/")[2]

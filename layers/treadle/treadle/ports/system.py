@@ -87,6 +87,21 @@ class Bus(Protocol):
         """
 
 
+class Functions(Protocol):
+    """The functions of sensors."""
+
+    def invoke(self, function: str, event: Mapping[str, object]) -> None:
+        """Invoke a function, and do not wait for it.
+
+        Args:
+            function: its name.
+            event: a JSON object.
+
+        Raises:
+            StoreError: if it could not be invoked.
+        """
+
+
 class Queue(Protocol):
     """A queue of small JSON messages."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import (
@@ -178,7 +178,10 @@ class TreadleInstance(InstanceReader):
         settings_of_jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = FixedGrants(
             {each.name: frozenset(each.job_names) for each in sensors},
-            {each.name: SensorEntry(each.name, "", "", each.kind) for each in sensors},
+            {
+                each.name: SensorEntry(each.name, "", each.name, each.kind, default_status=default_status)
+                for each in sensors
+            },
         )
         targets = {KIND: self.target}
         self._dispatcher = engine.dispatcher(self._launches, grants, self._bus.bus)
@@ -189,7 +192,13 @@ class TreadleInstance(InstanceReader):
         self._backfills = _backfill_operations(self._stores, settings_of_jobs, self._launches, self.clock)
         self._launcher = engine.launcher(self._launches, settings_of_jobs, targets)
         self._recorder = engine.recorder(settings_of_jobs, targets)
-        self._reconciler = engine.reconciler(self._dispatcher, self._launches, settings_of_jobs, targets)
+        self._reconciler = engine.reconciler(
+            self._dispatcher,
+            self._launches,
+            settings_of_jobs,
+            targets,
+            batches=engine.due_batches(grants, _Closing(self._close)),
+        )
         self._parts: dict[str, SensorParts] = {}
         self._receivers: dict[str, WebhookReceiver] = {}
         for each in sensors:
@@ -234,7 +243,9 @@ class TreadleInstance(InstanceReader):
             sensor: the sensor's name.
         """
         outcome = self._parts[sensor].scheduled.tick(self.clock.now(), Budget())
-        return self._applied(sensor, outcome)
+        result = self._applied(sensor, outcome)
+        self._close_full(self._parts[sensor])
+        return result
 
     def send(self, event: SensorEvent) -> dict[str, TickResult]:
         """Deliver an event to every sensor that takes such events; return the results by sensor.
@@ -260,7 +271,22 @@ class TreadleInstance(InstanceReader):
         return results
 
     def _evaluated(self, parts: SensorParts, event: SensorEvent) -> Outcome:
-        return parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
+        outcome = parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
+        if parts.acceptor is not None:
+            parts.acceptor.settle(closes=parts.definition.verification is None)
+            self._close_full(parts)
+        return outcome
+
+    def _close_full(self, parts: SensorParts) -> None:
+        """Close the batches that may be full."""
+        if parts.acceptor is not None:
+            self._close(parts.definition.name, parts.acceptor.take_full())
+
+    def _close(self, sensor: str, keys: Sequence[str]) -> None:
+        closer = self._parts[sensor].closer
+        for key in keys if closer else ():
+            for outcome in closer.close(key, Budget()) if closer else ():
+                self._apply(sensor, outcome)
 
     def _deliver_events(self) -> None:
         """Deliver the events of runs and assets to sensors, until there are no more."""
@@ -669,8 +695,8 @@ class TreadleInstance(InstanceReader):
     def reconcile(self) -> None:
         """Let the engine check runs at the current time, as it does each minute when it is deployed.
 
-        It starts retries whose delay has passed, and cancels runs that exceed their maximum runtime or that a later one
-        replaces.
+        It closes batches that are due, starts retries whose delay has passed, and cancels runs that exceed their maximum
+        runtime or that a later one replaces.
         """
         self._reconciler.reconcile(60.0)
         self._launch()
@@ -744,6 +770,21 @@ class TreadleInstance(InstanceReader):
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
         """Set a sensor's cursor, as an operator does."""
         return self._operations.set_cursor(sensor, cursor, _OPERATOR)
+
+
+class _Closing:
+    """Closes batches instead of invoking a function for that.
+
+    Args:
+        close: closes those of a sensor, by their keys.
+    """
+
+    def __init__(self, close: Callable[[str, Sequence[str]], None]) -> None:
+        self._close = close
+
+    def invoke(self, function: str, event: Mapping[str, object]) -> None:
+        """Close the batches that a message names."""
+        self._close(function, cast("Sequence[str]", event["batches"]))
 
 
 def _backfill_operations(

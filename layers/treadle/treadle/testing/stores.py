@@ -43,6 +43,7 @@ from treadle.model.ticks import (
 )
 from treadle.ports.ticks import MOST_READ
 from treadle.testing.backfills import InMemoryBackfillStore
+from treadle.testing.batches import InMemoryBatchStore
 from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.deliveries import InMemoryDeliveryStore
 from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
@@ -579,6 +580,7 @@ class InMemoryStores:
         self.partitions = InMemoryPartitionStore(self.tables)
         self.pools = InMemoryPoolStore(self.tables)
         self.deliveries = InMemoryDeliveryStore(self.tables)
+        self.batches = InMemoryBatchStore(self.tables)
         self.blobs = InMemoryBlobStore(self.tables)
         self.backfills = InMemoryBackfillStore(self.tables)
         self.registry = InMemoryRegistryStore(self.tables)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.model.assets import AssetEvent
 from treadle.model.backfills import Backfill, BackfillPartition
+from treadle.model.batches import BatchItem, BatchState, LedgerEntry, Manifest, Member
 from treadle.model.engine_state import EngineRecord, LateSensor
 from treadle.model.loops import LoopHold
 from treadle.model.partitions import ChangeTime
@@ -50,6 +51,10 @@ class InMemoryTables:
         loop_holds: whether sensors are held as loops, by name.
         blobs: values that are too large for a record, by key.
         deliveries: when a request was accepted and its key, by sensor and by "key" or "delivery" with that identity.
+        ledger: the items that were accepted, by sensor and key.
+        waiting: the items that wait for a batch, by sensor and the key of their value of `Batch.by`.
+        batches: the states of batches, by the same.
+        manifests: what committed batches contain, by sensor and tick id.
         registry: the engine's copy of the registry.
         engine: the engine that owns the tables.
         late: the sensors reported as late.
@@ -79,6 +84,10 @@ class InMemoryTables:
     loop_holds: dict[str, LoopHold] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     deliveries: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
+    ledger: dict[tuple[str, str], LedgerEntry] = field(default_factory=dict)
+    waiting: dict[tuple[str, str], dict[Member, BatchItem]] = field(default_factory=dict)
+    batches: dict[tuple[str, str], BatchState] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     registry: RegistryCopy = field(default_factory=RegistryCopy)
     engine: EngineRecord | None = None
     late: dict[str, LateSensor] = field(default_factory=dict)

@@ -50,6 +50,9 @@ _TRIES = 8
 _BATCH = 100
 """Maximum number of items per batch read."""
 
+_WRITES = 25
+"""Maximum number of writes per batch write."""
+
 _READERS = 4
 """Maximum number of concurrent requests of one read."""
 
@@ -204,6 +207,34 @@ class Database:
                 return
             self._pause(attempt)
         msg = f"Table {table.name} left {len(keys)} keys unread after {_TRIES} tries."
+        raise StoreThrottledError(msg)
+
+    def batch_write(self, table: Table, puts: Sequence[Item], deletes: Sequence[tuple[str, ...]]) -> None:
+        """Put and delete items without conditions; 25 writes cost one request, and no two may be of one item.
+
+        Raises:
+            StoreError: if some of them may not have been written.
+        """
+        names = [name for name in (table.hash_key, table.range_key) if name]
+        writes: list[dict[str, Any]] = [{"PutRequest": {"Item": item}} for item in puts]
+        writes += [
+            {"DeleteRequest": {"Key": {n: {"S": part} for n, part in zip(names, key, strict=True)}}}
+            for key in deletes
+        ]
+        batches = [writes[first : first + _WRITES] for first in range(0, len(writes), _WRITES)]
+        if not batches:
+            return
+        with ThreadPoolExecutor(min(_READERS, len(batches)), "write") as pool:
+            list(pool.map(lambda batch: self._write(table, batch), batches))
+
+    def _write(self, table: Table, writes: list[dict[str, Any]]) -> None:
+        for attempt in range(_TRIES):
+            answer = self._call("BatchWriteItem", {"RequestItems": {table.name: writes}})
+            writes = answer.get("UnprocessedItems", {}).get(table.name, [])
+            if not writes:
+                return
+            self._pause(attempt)
+        msg = f"Table {table.name} left {len(writes)} writes undone after {_TRIES} tries."
         raise StoreThrottledError(msg)
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:

@@ -139,6 +139,37 @@ class DeliveryModel(Model):
     request_key = UnicodeAttribute()
 
 
+class BatchModel(Model):
+    """Batches, in the ticks table.
+
+    Under `<sensor>#batch`: `state/<key>`, the state of the batches with a value of `Batch.by`, which is due as long as
+    it has `pending`; and `manifest/<tick id>`, what a committed batch contains. Under `<sensor>#batch/items/<digit>`: an
+    accepted item by the digest of its identity. Under `<sensor>#batch/waiting/<key>/<digit>`: an item that waits, by time
+    and digest.
+    """
+
+    sensor = UnicodeAttribute(hash_key=True)
+    tick_id = UnicodeAttribute(range_key=True)
+    identity = UnicodeAttribute(null=True)
+    batch_by = UnicodeAttribute(null=True)
+    accepted_at = NumberAttribute(null=True)
+    size = NumberAttribute(null=True)
+    content = BinaryAttribute(null=True, legacy_encoding=False)
+    batch_tick = UnicodeAttribute(null=True)
+    set_aside = BooleanAttribute(null=True)
+    members = BinaryAttribute(null=True, legacy_encoding=False)
+    epoch = NumberAttribute(null=True)
+    owner = UnicodeAttribute(null=True)
+    lease_expires = NumberAttribute(null=True)
+    pending = UnicodeAttribute(null=True)
+    pending_since = NumberAttribute(null=True)
+    first_at = NumberAttribute(null=True)
+    last_at = NumberAttribute(null=True)
+    closing = NumberAttribute(null=True)
+    unmarked = UnicodeAttribute(null=True)
+    trouble = JSONAttribute(null=True)
+
+
 class RunModel(Model):
     """A run record. `watch` and `next_at` exist until it has ended, and `job_ended` after that.
 

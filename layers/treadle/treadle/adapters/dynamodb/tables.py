@@ -14,6 +14,7 @@ from treadle.ports.system import BlobStore, IdGenerator
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
     from treadle.adapters.dynamodb.backfills import DynamoBackfillStore
+    from treadle.adapters.dynamodb.batches import DynamoBatchStore
     from treadle.adapters.dynamodb.deliveries import DynamoDeliveryStore
     from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.partitions import DynamoPartitionStore
@@ -60,9 +61,9 @@ class DynamoStores:
         self._database = Database((sensors, ticks, self._runs, self._events))
         self._tokens = tokens
         self._blobs = blobs
-        outcomes = Outcomes(blobs)
-        self.sensors = DynamoSensorStore(self._database, sensors, ticks, outcomes)
-        self.ticks = DynamoTickStore(self._database, ticks, outcomes)
+        self._outcomes = Outcomes(blobs)
+        self.sensors = DynamoSensorStore(self._database, sensors, ticks, self._outcomes)
+        self.ticks = DynamoTickStore(self._database, ticks, self._outcomes)
 
     @property
     def blobs(self) -> BlobStore:
@@ -99,6 +100,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.deliveries import DynamoDeliveryStore
 
         return DynamoDeliveryStore(self._database, self._ticks)
+
+    @cached_property
+    def batches(self) -> "DynamoBatchStore":
+        """Return the store of batches."""
+        from treadle.adapters.dynamodb.batches import DynamoBatchStore
+
+        return DynamoBatchStore(self._database, self._ticks, self._tokens, self._outcomes)
 
     @cached_property
     def backfills(self) -> "DynamoBackfillStore":

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.adapters.dynamodb.batches import BATCH
 from treadle.adapters.dynamodb.deliveries import REQUESTS
 from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.partitions import PREFIX as PARTITIONS
@@ -16,12 +17,19 @@ from treadle.definitions.payloads import FOLDER
 from treadle.engine.publish.bus_events import SOURCE
 from treadle.engine.record.arns import full_address
 from treadle.model.assets import ended_runs_key
-from treadle.model.deployment import SSM, DeployedSensor
+from treadle.model.deployment import BATCH_KINDS, SSM, DeployedSensor
 from treadle.model.registry import JOBS, POOLS, SENSORS, path_of
 from treadle.model.targets import JobSettings
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_BATCHING = (
+    "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
 _ANYTHING = "treadle-doctor"
 """A placeholder for any asset, job, task, execution or object."""
 
@@ -181,6 +189,9 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         for job in subscription.jobs:
             yield arns.table("EVENTS"), ("dynamodb:Query",), {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
     yield from _of_objects(arns, settings)
+    if sensor.kind in BATCH_KINDS:
+        batches = {"dynamodb:LeadingKeys": [f"{sensor.name}{BATCH}"]}
+        yield arns.table("TICKS"), _BATCHING, batches
     if stream := sensor.stream:
         service = stream.split(":")[2]
         yield stream, (f"{service}:GetRecords", f"{service}:GetShardIterator"), {}
@@ -247,6 +258,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for index in ("watched", "by_job"):
         yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/{index}", ("dynamodb:Query",))
     yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
+    tags = {"aws:ResourceTag/treadle:engine": [arns.engine], _QUEUE_TAG: [_ANYTHING]}
+    function = arns.of("lambda", f"function:{_ANYTHING}")
+    yield Need("reconcile", "ReconcileRole", function, ("lambda:InvokeFunction",), tags)
     yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
     for step, actions in _OF_REGISTRY.items():

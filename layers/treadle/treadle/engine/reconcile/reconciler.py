@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.backfills.backfiller import Backfiller
+from treadle.engine.batches.due_batches import DueBatches
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.engine_check import Heartbeat
 from treadle.engine.launch.attempts import attempt_by_policy
@@ -98,6 +99,8 @@ class Reconciled:
         entered: runs in progress that were entered into pools.
         in_doubt: slots of pools that runs wait for, and whose holders may or may not have ended.
         queues: the pools in which runs wait.
+        closing: batches that are due, and whose sensors' functions were invoked to close them.
+        overdue: batches that are due, and that no function closes.
         late: the sensors that have not ticked for three of their intervals, by name.
         is_complete: False if time ran out, and the next pass continues.
     """
@@ -122,6 +125,8 @@ class Reconciled:
     entered: int = 0
     in_doubt: int = 0
     queues: tuple[PoolQueue, ...] = ()
+    closing: int = 0
+    overdue: int = 0
     late: tuple[str, ...] = ()
     is_complete: bool = True
 
@@ -146,6 +151,8 @@ class Reconciled:
             (self.granted, "runs granted slots of pools"),
             (self.entered, "runs entered into pools"),
             (self.in_doubt, "slots of pools in doubt"),
+            (self.closing, "batches to be closed"),
+            (self.overdue, "batches overdue"),
         ):
             text = f"{text}, {number} {what}" if number else text
         waiting = sum(each.waiting for each in self.queues)
@@ -174,6 +181,7 @@ class Reconciler:
         place: the engine's account and Region, as `account/region`; runs in other accounts are polled more often.
         backfiller: advances backfills; None to leave that out.
         pools: checks concurrency pools; None to leave that out.
+        batches: finds batches that are due; None to leave that out.
     """
 
     def __init__(
@@ -193,6 +201,7 @@ class Reconciler:
         place: str = "",
         backfiller: Backfiller | None = None,
         pools: PoolChecks | None = None,
+        batches: DueBatches | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -209,6 +218,7 @@ class Reconciler:
         self._place = place
         self._backfiller = backfiller
         self._pools = pools
+        self._batches = batches
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -223,6 +233,7 @@ class Reconciler:
         ends_at = self._clock.now() + int(seconds * 1000)
         found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
         found = self._check_sensors(found)
+        found = self._close_batches(found, self._clock.now() + int(seconds * 200))
         # There may be many of each: a fifth of the time is reserved for what is overdue.
         found = self._check_held(found, self._clock.now() + int(seconds * 400))
         is_checked = found.is_complete
@@ -300,6 +311,21 @@ class Reconciler:
             logger.exception("The late sensors could not be determined or published")
             found = replace(found, failed=found.failed + 1)
         return replace(found, late=tuple(self._sensors.late))
+
+    def _close_batches(self, found: Reconciled, ends_at: int) -> Reconciled:
+        """Let the batches be closed that are due.
+
+        Errors are logged, so that the rest of the pass goes on.
+        """
+        if self._batches is None:
+            return found
+        try:
+            checked = self._batches.check(ends_at)
+        except Exception:
+            logger.exception("The batches that are due could not be determined")
+            return replace(found, failed=found.failed + 1)
+        failed = found.failed + checked.failed
+        return replace(found, closing=checked.closing, overdue=checked.overdue, failed=failed)
 
     def _check_held(self, found: Reconciled, ends_at: int) -> Reconciled:
         checked = self._held.check(ends_at)

@@ -50,7 +50,9 @@ class PastStores:
         self.events = cast("EventStore", _PastEvents(self, cast("EventStore", events)))
         self.partitions = cast("PartitionStore", _PastPartitions(cast("PartitionStore", partitions)))
         self.blobs = cast("Any", none)
-        self.sensors = self.ticks = self.pools = self.backfills = self.deliveries = cast("Any", none)
+        self.sensors = self.ticks = self.pools = self.backfills = self.deliveries = self.batches = cast(
+            "Any", none
+        )
         self.registry = self.engine = self.late_sensors = cast("Any", none)
 
 

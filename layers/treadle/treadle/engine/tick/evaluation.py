@@ -29,8 +29,10 @@ from treadle.ports.system import Clock
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
+    from treadle.definitions.item_batches import ItemFacts
     from treadle.engine.tick.partitions import TickPartitions
     from treadle.model.ticks import DynamicPartitionsRequestResult
+    from treadle.ports.batches import BatchStore
     from treadle.ports.partitions import PartitionStore
 
 _WRITERS = 16
@@ -80,6 +82,7 @@ class EvaluationResult:
         cursor_changed: True if it differs from the one before.
         wait_seconds: when to evaluate the event again, with nothing committed; 0 to commit.
         measures: metrics for operators.
+        items: what is to wait for a batch.
     """
 
     tick: Tick
@@ -88,6 +91,7 @@ class EvaluationResult:
     cursor_changed: bool
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
+    items: "tuple[ItemFacts, ...]" = ()
 
 
 def is_unstorable(error: Exception) -> bool:
@@ -136,6 +140,7 @@ class Evaluator:
             function that returns the dynamic partitions of the current tick.
         ended_runs: creates the reader of completed runs, by job and in order.
         partitions: stores the keys of dynamic partitions.
+        batches: knows the items that were accepted for batches; None if the sensor has none.
     """
 
     def __init__(
@@ -146,7 +151,9 @@ class Evaluator:
         instance: "Callable[[Callable[[], TickPartitions]], DagsterInstance] | None" = None,
         ended_runs: "Callable[[], EndedRuns] | None" = None,
         partitions: "PartitionStore | None" = None,
+        batches: "BatchStore | None" = None,
     ) -> None:
+        self._batches = batches
         self._planner = planner
         self.clock = clock
         self._instance = None if instance is None else lambda: instance(self._partitions)
@@ -298,7 +305,7 @@ class Evaluator:
         )
         data = vetted.data
         return EvaluationResult(
-            tick, plan, data.cursor, data.cursor != cursor, data.wait_seconds, data.measures
+            tick, plan, data.cursor, data.cursor != cursor, data.wait_seconds, data.measures, data.items
         )
 
     def _ended(self, frame: TickContext, status: TickStatus, started_at: int, log: Sequence[str]) -> Tick:
@@ -334,7 +341,9 @@ class Evaluator:
 
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
-        return self._planner.claimed_keys(keyed)
+        claimed = self._planner.claimed_keys(keyed)
+        # An item of a batch has no run key of its own.
+        return claimed if self._batches is None else claimed | self._batches.known(self.name, run_keys).keys()
 
 
 def _partitions_at(millis: int, partitions: "Callable[[], TickPartitions]") -> AbstractContextManager[object]:

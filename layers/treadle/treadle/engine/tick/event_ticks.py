@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
@@ -33,6 +34,9 @@ from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import IdGenerator
 from treadle.ports.ticks import TickStore
+
+if TYPE_CHECKING:
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class EventTicks:
         runs: stores run records.
         namespace: the engine's, as `account/region/namespace`.
         project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
+        acceptor: accepts items of batches; None if the sensor has none.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class EventTicks:
         runs: RunStore,
         namespace: str,
         project: str = "",
+        acceptor: "BatchAcceptor | None" = None,
     ) -> None:
         self._definition = evaluator.definition
         self._evaluator = evaluator
@@ -100,6 +106,7 @@ class EventTicks:
         self._runs = runs
         self._namespace = namespace
         self._project = project
+        self._acceptor = acceptor
 
     def load_batch_state(self, events: Sequence[SensorEvent]) -> EventBatchState:
         """Read what the events' evaluation depends on, in two or three requests for all of them.
@@ -118,6 +125,8 @@ class EventTicks:
             return EventBatchState(state, read_at)
         if self._project and state.project is None:
             state = self._sensors.claim(self._definition.name, self._project)
+        if self._definition.batch is not None:
+            return EventBatchState(state, read_at)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
         # Imported here because scheduled ticks do not need it.
         from treadle.definitions.run_events import RunStatusEvent
@@ -171,7 +180,17 @@ class EventTicks:
                 return self._stopped(event, " after its evaluation, and nothing was committed")
             if state.is_foreign(self._project):
                 return self._refused(frame, event, state)
-        return _ended(self._kept(result), event)
+        return self._accepted(result, event) or _ended(self._kept(result), event)
+
+    def _accepted(self, result: EvaluationResult, event: SensorEvent) -> Outcome | None:
+        """Accept an event that is to wait for a batch; None if it is evaluated by itself, or not at all."""
+        if self._acceptor is None or not result.items:
+            return None
+        [known] = self._acceptor.accept(result.items)
+        decision = Decision.DUPLICATE if known else Decision.ACCEPTED
+        return Outcome(
+            decision, known or result.tick.reason or "", result.tick.tick_id, trigger=event.summary
+        )
 
     def is_running(self, batch_state: EventBatchState) -> bool:
         """Return whether the sensor was running when the state of a batch was read."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from treadle.definitions.contexts import SensorEvaluationContext
     from treadle.definitions.hours import Hours
+    from treadle.engine.tick.batch_acceptor import BatchAcceptor
     from treadle.engine.tick.evaluation import Evaluate
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class ScheduledTickRunner:
         tokens: generates tokens for this process's leases.
         settings: the deployment's settings.
         slots: the sensor's own queue, which delivers the scheduled times within a minute.
+        acceptor: accepts items of batches; None if the sensor has none.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class ScheduledTickRunner:
         tokens: IdGenerator,
         settings: TickSettings,
         slots: Queue | None = None,
+        acceptor: "BatchAcceptor | None" = None,
     ) -> None:
         self._definition = evaluator.definition
         self._evaluator = evaluator
@@ -106,6 +109,7 @@ class ScheduledTickRunner:
         self._tokens = tokens
         self._settings = settings
         self._slots = slots
+        self._acceptor = acceptor
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
     def tick(
@@ -208,6 +212,10 @@ class ScheduledTickRunner:
         started_at = now if lease.before.started_at is None else lease.before.started_at
         state = replace(lease.before, started_at=started_at)
         result = self._evaluator.run(frame, state, cursor, function, budget)
+        if result.items and self._acceptor is not None:
+            # Before the cursor passes them: after a crash, they are found again, and known.
+            self._acceptor.accept(result.items)
+            self._acceptor.settle()
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
             self._evaluator.store_payloads(result)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from treadle.definitions.errors import WebhookRejectedError, WebhookSecretError
+from treadle.definitions.errors import ItemTooLargeError, WebhookRejectedError, WebhookSecretError
 from treadle.definitions.runs import from_millis
 from treadle.definitions.webhook_request import WebhookRequest
 from treadle.definitions.webhook_verification import (
@@ -139,6 +139,8 @@ class WebhookReceiver:
             outcome = self._received(request, evaluate)
         except WebhookRejectedError as error:
             return WebhookResponse(error.status, str(error))
+        except ItemTooLargeError as error:
+            return WebhookResponse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         if outcome.decision is Decision.STOPPED:
             message = "The sensor is stopped, and the request was not accepted. Send it again."
             return WebhookResponse(NOT_ACCEPTED.status, message, outcome)

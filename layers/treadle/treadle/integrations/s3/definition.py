@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from treadle.adapters.function import deployed_at
 from treadle.adapters.notifications import silence, without_versioning
@@ -25,6 +25,9 @@ from treadle.integrations.s3.settling import check_event
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
 from treadle.integrations.s3.sweep_cursor import not_before
 
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch, ItemFacts
+
 
 class S3SensorDefinition(SensorDefinition):
     """A sensor over the objects of a bucket.
@@ -38,6 +41,7 @@ class S3SensorDefinition(SensorDefinition):
         evaluation_fn: the function.
         selection: the watched objects; the deployment's values take precedence.
         lister: lists the bucket; replaced in tests.
+        batch: when objects form a batch; None to call the function for each.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`.
 
@@ -56,6 +60,7 @@ class S3SensorDefinition(SensorDefinition):
         evaluation_fn: SensorFunction,
         selection: S3Selection,
         lister: ObjectLister | None = None,
+        batch: "Batch | None" = None,
         job_name: str | None = None,
         **options: Unpack[SensorOptions],
     ) -> None:
@@ -63,6 +68,7 @@ class S3SensorDefinition(SensorDefinition):
         super().__init__(name, evaluation_fn=evaluation_fn, job_name=job_name, **options)
         self.selection = selection
         self.lister = lister or S3Lister()
+        self.batch = batch
         self.now = system_now
         self.deployed_at: Callable[[], int | None] = deployed_at
 
@@ -111,6 +117,8 @@ class S3SensorDefinition(SensorDefinition):
         if waits:
             return combine([SkipReason(waits)], context, self.job_names)
         found = sweep(context, self.selection, self.lister, self.now, self.deployed_at)
+        if self.batch is not None:
+            return self._items_of(context, found, self.batch)
         one = context.without_cursor()
         evaluated = evaluate_objects(
             one,
@@ -167,7 +175,34 @@ class S3SensorDefinition(SensorDefinition):
             return replace(data, wait_seconds=seen.wait_seconds)
         if seen.group is not None:
             stored = replace(stored, group=seen.group)
+        if self.batch is not None:
+            return SensorExecutionData(
+                (), f"{event.summary}: waits for a batch.", items=(self._item(stored, self.batch),)
+            )
         return combine(self._requests(context, stored, event), context, self.job_names)
+
+    def _item(self, stored: S3Object, batch: "Batch") -> "ItemFacts":
+        # Imported here, as most sensors have no batches.
+        from treadle.definitions.item_batches import item_facts
+
+        named = self.selection.named(stored)
+        return item_facts(self.name, batch, self.selection.run_key(stored), named, stored.size)
+
+    def _items_of(
+        self, context: SensorEvaluationContext, found: Slice, batch: "Batch"
+    ) -> SensorExecutionData:
+        """Return the objects that a sweep has found, which are to wait for a batch."""
+        items = tuple(self._item(stored, batch) for stored in found.objects)
+        context.update_cursor(str(found.cursor))
+        notices = self._notices(found)
+        for notice in notices:
+            context.log.warning(notice)
+        data = combine([_skip(found, notices)], context, self.job_names)
+        return replace(data, items=items, measures=_measures(found))
+
+    def _values_for_batch(self, context: Any) -> tuple[Any, ...]:
+        """Return the context and the objects, both of which are optional for the function."""
+        return context, context.items
 
     def _requests(
         self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
@@ -276,6 +311,7 @@ def s3_sensor(
     settle_longest_seconds: int = 0,
     complete_when: Marker | FileCount | FileNames | None = None,
     pattern: str | re.Pattern[str] = "",
+    batch: "Batch | None" = None,
     name: str | None = None,
     job_name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -303,6 +339,8 @@ def s3_sensor(
             `{region}/orders_{day:%Y%m%d}.csv`, or a compiled regular expression. A name has one or more
             characters without a slash; after a colon is the format of a time. `stored.names` and
             `stored.times` have the values.
+        batch: when objects form a batch, for which the function is called once, with a `BatchSensorContext` and the
+            batch's objects; None to call it for each object.
         name: the sensor's name; the function's own name by default.
         job_name: the only target, by name.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is the time between sweeps;
@@ -325,5 +363,5 @@ def s3_sensor(
     ).checked()
 
     return lambda function: S3SensorDefinition(
-        name, evaluation_fn=function, selection=selection, job_name=job_name, **options
+        name, evaluation_fn=function, selection=selection, batch=batch, job_name=job_name, **options
     )

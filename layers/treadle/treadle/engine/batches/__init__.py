@@ -1,0 +1,1 @@
+"""Batches: accepts items, and closes the batches of those that wait."""

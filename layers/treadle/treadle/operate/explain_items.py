@@ -1,0 +1,81 @@
+"""Explains what became of an item: whether it waits, in which batch it is, or why it was set aside."""
+
+from treadle.definitions.bounds import counted
+from treadle.engine.identity import timestamp
+from treadle.model.batches import BatchState, LedgerEntry, digest_of
+from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed
+from treadle.operate.request_trace import RequestTracer
+from treadle.ports.batches import BatchStore
+from treadle.ports.ticks import TickStore
+
+
+class ItemExplainer:
+    """Explains the items of batches.
+
+    Args:
+        tracer: traces the requests of batches.
+        ticks: tick records.
+        batches: knows the items.
+    """
+
+    def __init__(self, tracer: RequestTracer, ticks: TickStore, batches: BatchStore) -> None:
+        self._tracer = tracer
+        self._ticks = ticks
+        self._batches = batches
+
+    def explain(self, explanation: ExplanationBuilder, sensor: str, identity: str) -> Explanation | None:
+        """Explain an item; return None if it was never accepted.
+
+        Args:
+            explanation: the steps so far.
+            sensor: the sensor's name.
+            identity: what identifies the item.
+
+        Raises:
+            StoreError: if a store did not respond.
+        """
+        entry = self._batches.known(sensor, [identity]).get(identity)
+        if entry is None:
+            return None
+        of = f" of {entry.by!r}" if entry.by else ""
+        explanation.add("item", entry.accepted_at, f"{identity} was accepted for a batch{of}")
+        state = next((each for each in self._batches.states(sensor) if each.by == entry.by), None)
+        tick_id = entry.tick_id or self._unmarked(sensor, identity, state)
+        if tick_id is None:
+            return self._waiting(explanation, entry, state)
+        return self._in_batch(explanation, sensor, tick_id)
+
+    def _unmarked(self, sensor: str, identity: str, state: BatchState | None) -> str | None:
+        """Return the tick of a batch that is committed and not marked yet, if the item is in it."""
+        manifest = self._batches.manifest(sensor, state.unmarked) if state and state.unmarked else None
+        key = digest_of(identity)
+        return manifest.tick_id if manifest and any(each.key == key for each in manifest.members) else None
+
+    def _waiting(
+        self, explanation: ExplanationBuilder, entry: LedgerEntry, state: BatchState | None
+    ) -> Explanation:
+        text = f"It has waited for a batch since {timestamp(entry.accepted_at)}"
+        if state is None:
+            return explanation.end(f"{text}.")
+        trouble = state.trouble
+        if trouble.failures:
+            reason = f"the function failed {counted(trouble.failures, 'time')} in a row: {trouble.reason}"
+            explanation.add("tick", None, reason, ok=False)
+            text = f"{text}; {closed(reason)} It is evaluated again"
+            return explanation.end(f"{text} at {timestamp(max(trouble.retry_at, state.due or 0))}.")
+        return explanation.end(
+            f"{text}; somebody looks whether the batch is to be closed at {timestamp(state.due or explanation.now)}, or "
+            "earlier if it is full."
+        )
+
+    def _in_batch(self, explanation: ExplanationBuilder, sensor: str, tick_id: str) -> Explanation:
+        tick = self._ticks.get(sensor, tick_id)
+        if tick is None:
+            return explanation.end(f"It is in the batch of tick {tick_id}; that record has expired.")
+        if tick.requests:
+            return self._tracer.of_request(explanation, tick, tick.requests[0])
+        add_tick(explanation, tick)
+        if tick.rejected:
+            return explanation.end(closed(tick.reason or tick.rejected[0].reason))
+        reason = closed(tick.reason or "no reason given")
+        return explanation.end(f"It is in the batch of tick {tick_id}, which requested no run: {reason}")

@@ -1,0 +1,364 @@
+"""Sensors with batches as they are deployed: an item is durable before its event is acknowledged."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch
+from tests.support.dynamodb_meter import Meter, metered
+from tests.support.tables import create_tables
+from treadle import (
+    Batch,
+    BatchSensorContext,
+    HmacSignature,
+    JobDefinition,
+    RunRequest,
+    evaluator,
+    event_sensor,
+    queue_sensor,
+    s3_sensor,
+    webhook_sensor,
+)
+from treadle.adapters.dynamodb.batches import DynamoBatchStore
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.functions import LambdaFunctions
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.definitions.bus_event import EventBridgeEvent
+from treadle.definitions.errors import StoreError, UnknownEventError
+from treadle.definitions.runs import from_millis
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.assembly import Assembly
+from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.scheduled_ticks import TickSettings
+from treadle.model.batches import by_key
+from treadle.model.registry import SensorEntry
+from treadle.model.ticks import Tick
+from treadle.operate.sensors import SensorOperations
+from treadle.testing.grants import FixedGrants
+from treadle.testing.system import VirtualClock
+
+JOB = JobDefinition("process_file")
+LONG = Batch(size=3, within=timedelta(hours=1))
+SECRET = "the secret"
+GITHUB = HmacSignature()
+
+
+def requested(context: BatchSensorContext) -> RunRequest:
+    """A run for each batch."""
+    return RunRequest(run_config={"items": [each.run_key for each in context.items], "by": context.by})
+
+
+def deployed(deployment: Deployment, name: str, sensor: Any, **environment: str) -> None:
+    deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS", raising=False)
+    deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND=sensor.kind, **environment)
+    deployment.handlers[name] = evaluator(sensor)
+
+
+def queued(deployment: Deployment) -> None:
+    made = queue_sensor("own", batch=LONG, name="queued", job=JOB)(requested)
+    deployed(deployment, "queued", made)
+
+
+def record(message_id: str, body: str = "text") -> dict[str, Any]:
+    return {
+        "messageId": message_id,
+        "receiptHandle": "handle",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1767000000000"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:own",
+    }
+
+
+def deliver(deployment: Deployment, *names: str) -> list[str]:
+    """Hand messages to the function, as Lambda does, and return the ids of those that return to their queue."""
+    records = {"Records": [record(name) for name in names]}
+    answer = deployment.handlers["queued"](records, LambdaContext())
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def ticks(deployment: Deployment, sensor: str) -> list[Tick]:
+    return deployment.stores.ticks.latest(sensor, 100)
+
+
+def configs(deployment: Deployment, sensor: str) -> list[Any]:
+    return [json.loads(run.run_config) for tick in ticks(deployment, sensor) for run in tick.requests]
+
+
+def close(deployment: Deployment, sensor: str, by: str = "") -> Any:
+    """Invoke a function as RECONCILE does."""
+    return deployment.handlers[sensor]({"treadle": "close", "batches": [by_key(by)]}, LambdaContext())
+
+
+def test_messages_are_done_once_they_wait_and_a_full_batch_is_one_tick(deployment: Deployment) -> None:
+    queued(deployment)
+
+    assert deliver(deployment, "m-1", "m-2") == []
+    assert ticks(deployment, "queued") == []
+    assert deliver(deployment, "m-2", "m-3", "m-4") == []
+
+    [config] = configs(deployment, "queued")
+    assert sorted(config["items"]) == ["m-1", "m-2", "m-3"]
+    assert [each.first_at > 0 for each in deployment.stores.batches.states("queued")] == [True]
+
+
+def test_message_of_a_batch_that_was_evaluated_is_done_and_starts_nothing(deployment: Deployment) -> None:
+    queued(deployment)
+    deliver(deployment, "m-1", "m-2", "m-3")
+
+    assert deliver(deployment, "m-1", "m-2", "m-3") == []
+
+    assert len(configs(deployment, "queued")) == 1
+    assert deployment.stores.batches.states("queued") == []
+
+
+@pytest.mark.parametrize("call", ["accept", "open"])
+def test_message_returns_to_its_queue_unless_it_is_certain_that_it_waits(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    queued(deployment)
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise StoreError("DynamoDB gave no answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DynamoBatchStore, call, unanswered)
+        try:
+            failed = deliver(deployment, "m-1")
+        except StoreError:
+            failed = ["m-1"]  # Lambda returns all messages of a batch whose invocation fails.
+
+    assert failed == ["m-1"]
+    assert deliver(deployment, "m-1", "m-2", "m-3") == []
+    assert len(configs(deployment, "queued")) == 1
+
+
+def test_stopped_sensor_accepts_no_message(deployment: Deployment) -> None:
+    queued(deployment)
+    SensorOperations(deployment.stores.sensors, VirtualClock()).stop("queued", "ann")
+
+    assert deliver(deployment, "m-1") == ["m-1"]
+
+    assert deployment.stores.batches.known("queued", ["m-1"]) == {}
+
+
+def test_reconcile_invokes_the_function_when_a_batch_is_due(deployment: Deployment) -> None:
+    made = event_sensor(name="evented", job=JOB, batch=Batch(size=9, within=timedelta(seconds=1)))(requested)
+    deployed(deployment, "evented", made)
+    event = {
+        "id": "e-1",
+        "source": "shop",
+        "detail-type": "Order",
+        "account": "123456789012",
+        "region": "us-east-1",
+        "time": from_millis(SystemClock().now() - 5_000).isoformat(),
+        "resources": [],
+        "detail": {"order": 1},
+    }
+    answer = deployment.handlers["evented"](batch(json.dumps(event)), LambdaContext())
+    assert answer == {"batchItemFailures": []}
+    invoked: list[tuple[str, Mapping[str, object]]] = []
+    engine = Assembly(deployment.stores, _later(), RandomTokens(), "123456789012/us-east-1/x")
+
+    class Functions:
+        def invoke(self, function: str, sent: Mapping[str, object]) -> None:
+            invoked.append((function, sent))
+
+    entry = SensorEntry("evented", "shop", "shop-Evented", "event")
+    stopped = FixedGrants({}, {"evented": entry})
+    running = FixedGrants(
+        {},
+        {
+            "evented": SensorEntry(
+                "evented", "shop", "shop-Evented", "event", default_status=DefaultSensorStatus.RUNNING
+            )
+        },
+    )
+    checks = [engine.due_batches(each, Functions()).check(2**60) for each in (stopped, running)]
+
+    assert [(each.closing, each.overdue) for each in checks] == [(0, 0), (1, 1)]
+    assert invoked == [("shop-Evented", {"treadle": "close", "batches": [by_key("")]})]
+
+
+def _later() -> VirtualClock:
+    return VirtualClock(SystemClock().now() + 3_600_000)
+
+
+def test_message_to_close_batches_is_evaluated_at_once_if_they_are_due(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(deployment)
+    deliver(deployment, "m-1")
+
+    early, later = close(deployment, "queued"), _later().now()
+    monkeypatch.setattr(SystemClock, "now", lambda _: later)
+    late = close(deployment, "queued")
+
+    assert (early["count"], late["count"]) == (0, 1)
+    assert configs(deployment, "queued") == [{"items": ["m-1"], "by": ""}]
+
+
+def test_message_without_keys_is_refused(deployment: Deployment) -> None:
+    queued(deployment)
+
+    with pytest.raises(UnknownEventError, match="list of their keys"):
+        deployment.handlers["queued"]({"treadle": "close"}, LambdaContext())
+
+
+def test_items_of_a_sensor_whose_code_has_no_batches_any_more_are_reported(deployment: Deployment) -> None:
+    queued(deployment)
+    deliver(deployment, "m-1")
+    made = queue_sensor("own", name="queued", job=JOB)(lambda: None)
+    deployed(deployment, "queued", made)
+
+    answer = close(deployment, "queued")
+
+    assert answer["decision"] == "FAILURE"
+    assert "Deploy it with batch= again" in answer["reason"]
+
+
+def hooked(deployment: Deployment) -> None:
+    deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
+    boto3.client("secretsmanager").create_secret(Name="senders", SecretString=SECRET)
+    made = webhook_sensor(GITHUB, batch=LONG, name="hooked", job=JOB)(requested)
+    deployed(deployment, "hooked", made, TREADLE_WEBHOOK_SECRET="senders")
+
+
+def post(deployment: Deployment, body: bytes, delivery: str) -> Any:
+    headers = {**GITHUB.signed(body, SECRET, 0, delivery), "Authorization": "Bearer secret-token"}
+    request = {
+        "version": "2.0",
+        "headers": headers,
+        "requestContext": {"http": {"method": "POST", "path": "/"}, "requestId": delivery},
+        "body": body.decode(),
+        "isBase64Encoded": False,
+    }
+    return deployment.handlers["hooked"](request, LambdaContext())
+
+
+def test_request_is_answered_once_it_waits_and_its_authentication_is_not_stored(
+    deployment: Deployment,
+) -> None:
+    hooked(deployment)
+
+    answers = [
+        post(deployment, b"one", "d-1"),
+        post(deployment, b"one", "d-2"),
+        post(deployment, b"2", "d-3"),
+    ]
+
+    assert [each["statusCode"] for each in answers] == [202, 202, 202]
+    assert [json.loads(each["body"])["message"] for each in answers] == [
+        "Accepted.",
+        "Accepted before.",
+        "Accepted.",
+    ]
+    [first, second], is_all = deployment.stores.batches.waiting("hooked", by_key(""), 10)
+    assert is_all
+    assert "secret-token" not in first.content + second.content
+
+
+def test_full_batch_of_requests_is_due_at_once_instead_of_delaying_the_response(
+    deployment: Deployment,
+) -> None:
+    hooked(deployment)
+
+    for number in range(3):
+        post(deployment, b"%d" % number, f"d-{number}")
+
+    assert ticks(deployment, "hooked") == []
+    [due] = deployment.stores.batches.due(SystemClock().now(), 10)
+    assert due.sensor == "hooked"
+    close(deployment, "hooked")
+    assert [len(each["items"]) for each in configs(deployment, "hooked")] == [3]
+
+
+def test_request_that_is_too_large_to_wait_is_refused(deployment: Deployment) -> None:
+    hooked(deployment)
+    body = Random(1).randbytes(400_000).hex().encode()
+
+    answer = post(deployment, body, "d-1")
+
+    assert answer["statusCode"] == 413
+    assert "Send a reference to its content" in answer["body"]
+
+
+def test_sweep_lets_objects_wait_and_finds_none_of_them_again(deployment: Deployment) -> None:
+    boto3.client("s3")
+    for number in range(7):
+        deployment.put(f"incoming/{number}.csv")
+    made = s3_sensor(BUCKET, start_from="beginning", batch=LONG, name="swept", job=JOB)(
+        lambda context, objects: RunRequest(run_config={"keys": [each.key for each in objects]})
+    )
+    deployed(deployment, "swept", made, TREADLE_INTERVAL_SECONDS="60", TREADLE_S3_BUCKET=BUCKET)
+    tick = {"treadle": "tick", "at_once": True}
+
+    first = deployment.handlers["swept"](tick, LambdaContext())
+    keys = [key for config in configs(deployment, "swept") for key in config["keys"]]
+    second = deployment.handlers["swept"](tick, LambdaContext())
+
+    assert len(keys) == len(set(keys)) == 6
+    assert "7 of them new" in first["reason"]
+    assert "0 of them new" in second["reason"]
+
+
+def test_preview_of_an_item_commits_nothing(deployment: Deployment) -> None:
+    queued(deployment)
+
+    previewed = deployment.handlers["queued"](
+        {"treadle": "preview", "event": {"Records": [record("m-1")]}}, LambdaContext()
+    )
+
+    assert "waits for a batch" in previewed["reason"]
+    assert deployment.stores.batches.known("queued", ["m-1"]) == {}
+
+
+def test_asynchronous_invocation_that_fails_is_an_error(deployment: Deployment) -> None:
+    del deployment
+
+    with pytest.raises(StoreError, match="The function no-such-function could not be invoked"):
+        LambdaFunctions().invoke("no-such-function", {})
+
+
+@pytest.fixture
+def meter(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
+    with metered() as counting:
+        yield counting
+
+
+def test_item_costs_six_write_units_and_two_requests(meter: Meter) -> None:
+    """What docs/cost.md says, on Amazon's own DynamoDB engine: for a batch of 500 items of less than 1 KB."""
+    clock = VirtualClock()
+    engine = Assembly(DynamoStores(create_tables(), RandomTokens()), clock, RandomTokens(), "1/r/n")
+    made = event_sensor(name="metered", job=JOB, batch=Batch(size=500))(requested)
+    parts = engine.sensor(made, TickSettings(0, DefaultSensorStatus.RUNNING))
+    assert parts.acceptor is not None
+    assert parts.closer is not None
+    events = [
+        EventBridgeEvent("shop", "Order", {"n": n}, f"e-{n}", from_millis(clock.now()), "1", "r")
+        for n in range(500)
+    ]
+    meter.reset()
+
+    for first in range(0, 500, 10):
+        state = parts.events.load_batch_state(events[first : first + 10])
+        for event in events[first : first + 10]:
+            parts.events.evaluate(event, state, Budget())
+        parts.acceptor.settle()
+    accepted = list(meter.calls)
+    meter.reset()
+    [closed] = parts.closer.close(by_key(""), Budget())
+
+    assert closed.count == 1
+    assert sum(each.units for each in accepted if each.writes) / 500 == pytest.approx(4, abs=0.1)
+    assert meter.write_units / 500 == pytest.approx(2.2, abs=0.2)
+    assert len(accepted) / 500 == pytest.approx(1.2, abs=0.1)
+    assert len(meter.calls) / 500 < 0.2
+    assert sum(each.units for each in (*accepted, *meter.calls) if not each.writes) / 500 < 0.7
