@@ -94,7 +94,7 @@ def test_each_check_says_what_it_verifies_and_where_aws_says_so(check: Check) ->
     assert check.relied_on
     assert re.search(r"https://(docs\.aws\.amazon\.com|github\.com)/", check.source)
     assert not check.not_local or check.not_local.startswith("the local cloud")
-    assert check.dollars < 0.01
+    assert check.dollars < 0.02  # A shard of a stream is paid by the hour.
 
 
 def test_names_of_checks_are_unique() -> None:
