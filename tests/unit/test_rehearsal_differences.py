@@ -86,7 +86,7 @@ def test_request_that_is_rejected_now_is_missing_with_the_reason(tmp_path: Path)
 
     [line] = [each for each in rehearse(tmp_path).stdout.splitlines() if "missing   load  1 : " in each]
 
-    assert "200000" in line
+    assert "6000000" in line
 
 
 def test_sensor_that_changes_dynamic_partitions_cannot_be_rehearsed_from_a_file(tmp_path: Path) -> None:
