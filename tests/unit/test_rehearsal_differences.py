@@ -81,7 +81,8 @@ def test_request_that_is_rejected_now_is_missing_with_the_reason(tmp_path: Path)
     instance = counted(1)
     export(instance, tmp_path / "ticks")
     write_project(
-        tmp_path, COUNTER.replace("RunRequest(str(number))", 'RunRequest(str(number), {"x": "x" * 7_000_000})')
+        tmp_path,
+        COUNTER.replace("RunRequest(str(number))", 'RunRequest(str(number), {"x": "x" * 7_000_000})'),
     )
 
     [line] = [each for each in rehearse(tmp_path).stdout.splitlines() if "missing   load  1 : " in each]
