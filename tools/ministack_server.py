@@ -323,7 +323,7 @@ class Simulated(NamedTuple):
     """What is simulated.
 
     Attributes:
-        principal: what a call carries of whoever makes it.
+        principal: what a call carries of whoever makes it, and the tags of its resource.
         resources: the ARNs on which it is evaluated.
     """
 
@@ -361,7 +361,8 @@ def simulate_sessions_of_roles() -> None:
     """Make MiniStack simulate the permissions of a role's session, even if the role's ARN has a path.
 
     It takes the path for a part of the role's name, leaves all context entries out of account, and all resources but the
-    first. Here `aws:userid` is taken into account, which ends with the session's name, and every resource.
+    first. Here `aws:userid` is taken into account, which ends with the session's name, and the resource's tags, which the
+    caller gives for resources that need not exist, and every resource.
     """
     evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
     iam: Any = _service("iam")
@@ -378,8 +379,8 @@ def simulate_sessions_of_roles() -> None:
             name = iam._p(parameters, f"{entry}.ContextKeyName")
             if not name:
                 break
-            if name == "aws:userid":
-                found[name] = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
+            if name == "aws:userid" or name.startswith("aws:ResourceTag/"):
+                found[name.lower()] = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
         numbered_arns = (f"ResourceArns.member.{number}" for number in itertools.count(1))
         arns = itertools.takewhile(bool, (iam._p(parameters, each) for each in numbered_arns))
         _simulated.set(Simulated(found, tuple(arns)))

@@ -385,7 +385,7 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "permission removed": (permission_removed, "permissions", JOB, "It is denied states:StartExecution on"),
     "permission of sensors removed": (permission_of_sensors_removed, "permissions", OWNER, "It is denied dynamodb:PutItem on"),
     "permission of a step removed": (permission_of_a_step_removed, "permissions", "reconcile", "It is denied ssm:GetParametersByPath on"),
-    "mapping disabled": (mapping_disabled, "mappings", "launch", "is disabled, so it does not receive the messages in its queue"),
+    "mapping disabled": (mapping_disabled, "mappings", "launch", "is disabled, so it receives nothing of its queue or stream"),
     "old message": (old_message, "queues", "record", "has waited for 4000 s"),
     "schedule off": (schedule_off, "schedules", "reconcile", "is disabled, so it does not tick"),
     "silent bucket": (silent_bucket, "buckets", OWNER, "sends no events to EventBridge"),
