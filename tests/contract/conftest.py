@@ -30,6 +30,9 @@ from treadle.testing.stores import InMemoryStores
 
 OUTCOMES = "treadle-outcomes-bucket"
 
+AT_THE_SAME_TIME = pytest.mark.parametrize("stores", ["memory", "dynamodb-local"], indirect=True)
+"""Marks a test whose threads write at the same time: not on moto, which checks a condition and writes in two steps."""
+
 
 @dataclass(frozen=True)
 class Stores:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.contract.conftest import Stores
+from tests.contract.conftest import AT_THE_SAME_TIME, Stores
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import TickStatus
 from treadle.model.batches import (
@@ -24,9 +24,6 @@ from treadle.model.ticks import Tick, TickKind
 NOW = 1_795_370_400_000
 SENSOR = "batched"
 WITHIN, QUIET = 300_000, 30_000
-AT_THE_SAME_TIME = pytest.mark.parametrize("stores", ["memory", "dynamodb-local"], indirect=True)
-"""Not on moto, which checks a condition and writes in two steps."""
-
 KEY = by_key("")
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.contract.conftest import Stores
+from tests.contract.conftest import AT_THE_SAME_TIME, Stores
 from treadle.definitions.webhook_verification import Identities
 
 NOW = 1_795_370_400_000
@@ -68,6 +68,7 @@ def test_any_text_identifies_a_request(stores: Stores, key: str) -> None:
     assert [stores.deliveries.accept("hooked", Identities(key, key), NOW + n) for n in range(2)] == [NOW, NOW]
 
 
+@AT_THE_SAME_TIME
 def test_concurrent_deliveries_agree_on_one_time(stores: Stores) -> None:
     def accept(number: int) -> int | None:
         return stores.deliveries.accept("hooked", Identities("key", f"delivery-{number % 2}"), NOW + number)
