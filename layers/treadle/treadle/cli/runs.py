@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.options import limit_option, shown_status, statuses_option
+from treadle.cli.options import Command, limit_option, shown_status, statuses_option
 from treadle.cli.output import (
     FAILED,
     echo,
@@ -110,6 +110,17 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
         click.echo(f"{link.label} in the AWS console: {plain(link.url, _URL)}")
 
 
+def _created_options(command: Command) -> Command:
+    """Add `--since` and `--until` of the runs of `--sensor` or `--job`."""
+    since = click.option(
+        "--since", metavar="TIME", type=TIME, help="With them: only runs created since then, such as 2h."
+    )
+    until = click.option(
+        "--until", metavar="TIME", type=TIME, help="With them: only runs created before then."
+    )
+    return since(until(command))
+
+
 @run.command()
 @click.argument("run_ids", metavar="[RUN_ID]...", nargs=-1)
 @stack_option
@@ -118,10 +129,7 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
 )
 @click.option("--job", metavar="JOB", help="Rerun the runs of this job that have ended.")
 @statuses_option(_ENDED, "With --sensor or --job: only runs with this status; FAILURE by default")
-@click.option(
-    "--since", metavar="TIME", type=TIME, help="With them: only runs created since then, such as 2h."
-)
-@click.option("--until", metavar="TIME", type=TIME, help="With them: only runs created before then.")
+@_created_options
 @limit_option(10_000, of="runs to rerun with --sensor or --job")
 @if_attempt_option
 @click.option("--yes", is_flag=True, help="Do not ask before runs of --sensor or --job are rerun.")
@@ -169,10 +177,7 @@ def rerun(
 @click.option("--sensor", metavar="NAME", help="Cancel the runs in progress that this sensor requested.")
 @click.option("--job", metavar="JOB", help="Cancel the runs in progress of this job.")
 @statuses_option(_CANCELABLE, "With --sensor or --job: only runs with this status")
-@click.option(
-    "--since", metavar="TIME", type=TIME, help="With them: only runs created since then, such as 2h."
-)
-@click.option("--until", metavar="TIME", type=TIME, help="With them: only runs created before then.")
+@_created_options
 @limit_option(10_000, of="runs to cancel with --sensor or --job")
 @click.option("--yes", is_flag=True, help="Do not ask before runs of --sensor or --job are canceled.")
 @by_option

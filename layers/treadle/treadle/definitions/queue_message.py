@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_plus
 
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.json_text import parsed_json
 from treadle.definitions.objects import NO_VERSION, S3Object
 
 
@@ -54,11 +55,7 @@ class QueueMessage:
         Raises:
             UnknownEventError: if it is not JSON.
         """
-        try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError) as error:
-            msg = f"The text of {self.summary} is not JSON: {error}."
-            raise UnknownEventError(msg) from error
+        return parsed_json(self.text, f"The text of {self.summary}")
 
     def objects(self) -> list[S3Object]:
         """Return the created objects of a notification that S3 sent to the queue, or to an SNS topic before it.

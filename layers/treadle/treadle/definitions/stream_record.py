@@ -1,12 +1,12 @@
 """A record of a Kinesis stream, or a change of an item in the stream of a DynamoDB table."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.json_text import parsed_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,7 @@ class StreamRecord:
         Raises:
             UnknownEventError: if it is not JSON.
         """
-        try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError) as error:
-            msg = f"The data of {self.summary} is not JSON: {error}. Read its bytes from `data`."
-            raise UnknownEventError(msg) from error
+        return parsed_json(self.text, f"The data of {self.summary}", "Read its bytes from `data`.")
 
     @property
     def run_key(self) -> str:

@@ -198,7 +198,7 @@ def evaluator_parts(
             definition,
             ticking,
             resources=resources,
-            queue=None if _is_fed_otherwise(definition) else inbox.queue,
+            queue=None if _needs_no_queue(definition) else inbox.queue,
             granted=granted,
         ),
         inbox,
@@ -212,8 +212,8 @@ def evaluator_parts(
     )
 
 
-def _is_fed_otherwise(definition: SensorDefinition) -> bool:
-    """Return whether the sensor has no queue of its own, because its events come from somewhere else."""
+def _needs_no_queue(definition: SensorDefinition) -> bool:
+    """Return whether the sensor has no queue of its own: its events come from somebody else's queue, a stream or an endpoint."""
     return definition.consumes_queue or definition.consumes_stream or definition.verification is not None
 
 
@@ -298,7 +298,7 @@ class SensorHandler:
             if self._definition.consumes_queue:
                 return _consume(self.parts(), event, context)
             if self._definition.consumes_stream:
-                return _read_on(self.parts(), event, context)
+                return _consume_stream(self.parts(), event, context)
             return _evaluate_batch(self.parts(), event, context)
         command = _COMMANDS.get(str(event.get("treadle")))
         if command is not None:
@@ -590,7 +590,7 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     return answer
 
 
-def _read_on(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
+def _consume_stream(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Evaluate records of a stream."""
     # Imported here because most sensors take no records.
     from treadle.entrypoints.stream_consumer import StreamBatch
