@@ -10,7 +10,7 @@ from tests.functional.conftest import Deployment, LambdaContext
 from treadle import JobDefinition, RunRequest, StreamSensorContext, TickStatus, evaluator, stream_sensor
 from treadle.adapters.blobs import S3BlobStore
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.tick.given_up_records import LARGEST_LETTER
+from treadle.engine.tick.given_up_records import MAX_DEAD_LETTER
 from treadle.model.ticks import Tick
 from treadle.operate.record_redrive import StreamSensorFunction
 from treadle.operate.sensors import SensorOperations
@@ -111,7 +111,7 @@ def test_stopped_sensor_takes_no_record_and_evaluates_all_after_its_start(starte
     assert len(ticks(started)) == 2
 
 
-@pytest.mark.parametrize("size", [3, LARGEST_LETTER])
+@pytest.mark.parametrize("size", [3, MAX_DEAD_LETTER])
 def test_record_that_was_given_up_is_evaluated_when_its_dead_letter_is_redriven(
     started: Deployment, size: int
 ) -> None:

@@ -238,14 +238,14 @@ def function(answer: Mapping[str, object], seen: list[Mapping[str, object]]) -> 
 def test_dead_letter_of_a_record_goes_once_it_is_evaluated(decision: str, action: RedriveAction) -> None:
     seen: list[Mapping[str, object]] = []
     queue = function({"decision": decision, "reason": "Because."}, seen)
-    letters = InMemoryDeadLetters()
-    letters.send(json.dumps(RECORD), origin="sensor watch", reason="no such order")
-    redriver = Redriver(letters, lambda: [Destination("sensor watch", "", queue, "shop-Watch")])
+    dead_letters = InMemoryDeadLetters()
+    dead_letters.send(json.dumps(RECORD), origin="sensor watch", reason="no such order")
+    redriver = Redriver(dead_letters, lambda: [Destination("sensor watch", "", queue, "shop-Watch")])
 
     [done] = redriver.redrive()
 
     assert (done.action, seen) == (action, [RECORD])
-    assert letters.count() == (action is RedriveAction.FAILED)
+    assert dead_letters.count() == (action is RedriveAction.FAILED)
     wanted = "It stays in the queue: The record was not evaluated: Because."
     assert done.reason.startswith("To the function of sensor watch." if done.action == "SENT" else wanted)
 
@@ -274,13 +274,13 @@ def test_records_that_lambda_discarded_are_named_by_their_range(info: str, name:
         "streamArn": KINESIS,
     }
     body = {"requestContext": {"functionArn": f"arn:aws:lambda:r:1:function:{name}"}, info: lost}
-    letter = DeadLetter("id", "handle", json.dumps(body), {})
+    dead_letter = DeadLetter("id", "handle", json.dumps(body), {})
     destinations = [
         Destination("sensor watch", "", InMemoryQueue(), "shop-Watch"),
         Destination("publish", "arn:publish", InMemoryQueue(), "shop-Publish"),
     ]
 
-    route = route_of(letter, destinations)
+    route = route_of(dead_letter, destinations)
 
     assert (route.origin, route.destination) == (origin, None)
     if origin == "sensor watch":

@@ -8,7 +8,7 @@ import pytest
 
 from treadle.definitions.stream_record import StreamRecord
 from treadle.definitions.stream_sensor import MAX_ATTEMPTS, StreamSensorDefinition
-from treadle.engine.tick.given_up_records import LARGEST_LETTER
+from treadle.engine.tick.given_up_records import MAX_DEAD_LETTER
 from treadle.entrypoints.stream_consumer import MOST_RECORDS
 from treadle.testing.instance import TreadleInstance
 
@@ -50,7 +50,7 @@ def test_page_names_what_a_record_has() -> None:
 
 
 def test_page_has_the_limits_of_the_code() -> None:
-    assert (MAX_ATTEMPTS, MOST_RECORDS, LARGEST_LETTER) == (5, 100, 800_000)
+    assert (MAX_ATTEMPTS, MOST_RECORDS, MAX_DEAD_LETTER) == (5, 100, 800_000)
     assert "five times in all" in TEXT
     assert "batch of up to 100" in TEXT
     assert "more than 800 KB" in TEXT

@@ -38,7 +38,7 @@ from treadle.engine.assembly import Assembly
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.event_ticks import EventBatchState
-from treadle.engine.tick.given_up_records import LARGEST_LETTER, record_of
+from treadle.engine.tick.given_up_records import MAX_DEAD_LETTER, record_of
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.entrypoints.stream_consumer import MOST_RECORDS, StreamBatch
 from treadle.model.ticks import Tick
@@ -376,7 +376,7 @@ class Shard:
         return {(each.trigger or "").rpartition(":")[2]: each for each in found}
 
     @property
-    def letters(self) -> list[Mapping[str, Any]]:
+    def given_up(self) -> list[Mapping[str, Any]]:
         """The records in the dead-letter queue."""
         bodies = [json.loads(each.body) for each in self.dead_letters.messages.values()]
         return [record_of(each, "streamed", self.blobs) for each in bodies]
@@ -400,10 +400,10 @@ def test_bad_record_is_given_up_with_its_body_and_those_after_it_are_evaluated()
 
     assert [shard.deliver(), shard.deliver(), shard.deliver()] == [["2"], ["2"], []]
     assert shard.evaluated == [b"a", b"bad", b"bad", b"bad", b"c"]
-    [letter] = shard.dead_letters.messages.values()
-    assert shard.letters == [shard.records[1]]
-    assert letter.attributes["origin"] == "sensor streamed"
-    assert "no such order" in letter.attributes["reason"]
+    [dead_letter] = shard.dead_letters.messages.values()
+    assert shard.given_up == [shard.records[1]]
+    assert dead_letter.attributes["origin"] == "sensor streamed"
+    assert "no such order" in dead_letter.attributes["reason"]
     assert (shard.ticks["2"].status, shard.ticks["2"].attempts) == (TickStatus.FAILURE, 3)
 
 
@@ -436,7 +436,7 @@ def test_record_that_ends_the_process_is_given_up_after_as_many_attempts(place: 
     # Behind others, its first attempt does not count.
     assert shard.read() == 4 + bool(place)
     assert shard.evaluated.count(b"killing") == 3 + bool(place)
-    assert shard.letters == [shard.records[place]]
+    assert shard.given_up == [shard.records[place]]
     assert sorted(each.status for each in shard.ticks.values()) == [
         TickStatus.FAILURE,
         TickStatus.SUCCESS,
@@ -452,7 +452,7 @@ def test_bad_record_and_one_that_ends_the_process_are_both_given_up() -> None:
     shard.read()
 
     # A dead letter may be sent again until the response has reached Lambda.
-    assert [*{each["eventID"]: each for each in shard.letters}.values()] == [
+    assert [*{each["eventID"]: each for each in shard.given_up}.values()] == [
         shard.records[0],
         shard.records[2],
     ]
@@ -469,7 +469,7 @@ def test_store_that_does_not_answer_exhausts_no_record(error: StoreError) -> Non
     shard = Shard(several(b"a", b"b"), failing={b"a": [error] * 10})
 
     assert shard.read() == 11
-    assert shard.letters == []
+    assert shard.given_up == []
     assert sorted(shard.evaluated) == [b"a", b"b"]
 
 
@@ -478,7 +478,7 @@ def test_error_of_ours_does_not_block_a_shard() -> None:
 
     shard.read()
 
-    assert shard.letters == [shard.records[0]]
+    assert shard.given_up == [shard.records[0]]
     assert shard.evaluated == [b"b"]
 
 
@@ -486,7 +486,7 @@ def test_record_that_is_none_is_given_up_at_once() -> None:
     shard = Shard([record(1, eventID=None), record(2)])
 
     assert shard.deliver() == []
-    assert shard.letters == [shard.records[0]]
+    assert shard.given_up == [shard.records[0]]
     assert shard.evaluated == [b"text"]
 
 
@@ -501,7 +501,7 @@ def test_record_whose_dead_letter_was_not_sent_stays_in_the_stream() -> None:
     assert shard.evaluated == [b"bad"] * 3
     shard.dead_letters = InMemoryDeadLetters()
     assert shard.deliver() == []
-    assert shard.letters == [shard.records[0]]
+    assert shard.given_up == [shard.records[0]]
     assert shard.evaluated == [b"bad"] * 3 + [b"b"]
 
 
@@ -545,10 +545,10 @@ def test_nothing_of_a_stopped_sensor_is_evaluated_or_given_up() -> None:
     operations.stop("streamed", "ann")
 
     assert [shard.deliver() for _ in range(10)] == [["1"]] * 10
-    assert (shard.evaluated, shard.ticks, shard.letters) == ([], {}, [])
+    assert (shard.evaluated, shard.ticks, shard.given_up) == ([], {}, [])
     operations.start("streamed", DefaultSensorStatus.RUNNING, "ann")
     assert shard.deliver() == []
-    assert (shard.evaluated, shard.letters) == ([b"a", b"b"], [shard.records[0]])
+    assert (shard.evaluated, shard.given_up) == ([b"a", b"b"], [shard.records[0]])
 
 
 def test_state_of_another_project_exhausts_no_record() -> None:
@@ -561,7 +561,7 @@ def test_state_of_another_project_exhausts_no_record() -> None:
     assert error.type == "SensorOwnershipError"
     SensorOperations(shard.stores.sensors, shard.clock).adopt("streamed", "shop", "ann")
     assert shard.deliver() == []
-    assert (shard.evaluated, shard.letters) == ([b"a"], [])
+    assert (shard.evaluated, shard.given_up) == ([b"a"], [])
 
 
 def test_records_for_which_there_is_no_time_are_delivered_again_and_the_first_is_evaluated() -> None:
@@ -580,19 +580,19 @@ def test_large_batch_is_evaluated_in_parts() -> None:
 
 
 def test_large_record_is_stored_and_its_dead_letter_names_it() -> None:
-    large = b"x" * LARGEST_LETTER
+    large = b"x" * MAX_DEAD_LETTER
     shard = Shard(several(large), bad={large}, max_attempts=1)
 
     assert shard.deliver() == []
-    [letter] = shard.dead_letters.messages.values()
-    assert len(letter.body) < 1_000
-    assert json.loads(letter.body)["eventID"] == shard.records[0]["eventID"]
+    [dead_letter] = shard.dead_letters.messages.values()
+    assert len(dead_letter.body) < 1_000
+    assert json.loads(dead_letter.body)["eventID"] == shard.records[0]["eventID"]
     assert all(key.startswith("ticks/streamed/") for key in shard.blobs.blobs)
-    assert shard.letters == shard.records
+    assert shard.given_up == shard.records
 
 
 @pytest.mark.parametrize(
-    "letter",
+    "dead_letter",
     [
         {"treadle": "tick", "kinesis": {}},
         {"Records": [], "kinesis": {}},
@@ -600,17 +600,19 @@ def test_large_record_is_stored_and_its_dead_letter_names_it() -> None:
         {"stored": "ticks/other/record-1.json"},
         {"stored": "ticks/streamed/2026.json"},
         {"stored": "ticks/streamed/record-list.json"},
+        {"stored": "ticks/streamed/record-broken.json"},
     ],
 )
-def test_dead_letter_that_is_no_record_of_the_sensor_is_refused(letter: dict[str, object]) -> None:
+def test_dead_letter_that_is_no_record_of_the_sensor_is_refused(dead_letter: dict[str, object]) -> None:
     stored = json.dumps(record()).encode()
     blobs = InMemoryBlobStore()
     blobs.put("ticks/other/record-1.json", stored)
     blobs.put("ticks/streamed/2026.json", stored)
     blobs.put("ticks/streamed/record-list.json", b"[]")
+    blobs.put("ticks/streamed/record-broken.json", b"{")
 
     with pytest.raises(UnknownEventError, match="is no record of a stream"):
-        record_of(letter, "streamed", blobs)
+        record_of(dead_letter, "streamed", blobs)
 
 
 def test_tables_that_do_not_answer_at_first_leave_the_batch_in_the_stream(
@@ -670,7 +672,7 @@ class Fault:
         return faulty
 
 
-class Letters(InMemoryDeadLetters):
+class ReplaceableDeadLetters(InMemoryDeadLetters):
     """Dead letters whose methods can be replaced."""
 
 
@@ -681,7 +683,9 @@ def test_whatever_call_fails_each_record_is_evaluated_in_order_or_given_up(
 ) -> None:
     for at in range(1, 1_000):
         shard = Shard(
-            several(b"a1", b"bad", b"a2", b"b2", b"c1", keys="ababc"), bad={b"bad"}, dead_letters=Letters()
+            several(b"a1", b"bad", b"a2", b"b2", b"c1", keys="ababc"),
+            bad={b"bad"},
+            dead_letters=ReplaceableDeadLetters(),
         )
         fault = Fault(at, error, is_before=is_before)
         stores = shard.stores
@@ -700,7 +704,7 @@ def test_whatever_call_fails_each_record_is_evaluated_in_order_or_given_up(
             ("1", "3", "4", "5"), TickStatus.SUCCESS
         )
         assert ticks["2"].status is TickStatus.FAILURE
-        assert {each["eventID"] for each in shard.letters} == {shard.records[1]["eventID"]}
+        assert {each["eventID"] for each in shard.given_up} == {shard.records[1]["eventID"]}
         firsts = [*dict.fromkeys(shard.evaluated)]
         assert [each for each in firsts if each in {b"a1", b"a2"}] == [b"a1", b"a2"]
         # The record behind the bad one comes after its last evaluation.

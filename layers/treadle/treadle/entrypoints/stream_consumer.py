@@ -8,7 +8,7 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import SensorEvaluationError, SensorOwnershipError, StoreError, TreadleError
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.event_ticks import EventBatchState, EventTicks
-from treadle.engine.tick.given_up_records import letter_of
+from treadle.engine.tick.given_up_records import dead_letter_of
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import PERMANENT, count, logger, send_to_dlq
 from treadle.ports.system import BlobStore
@@ -145,8 +145,8 @@ class StreamBatch:
         A function that is killed before its response sends it again: the record's tick is the same.
         """
         try:
-            letter = letter_of(record, self._sensor, self._blobs)
-            send_to_dlq(letter, error, self._inbox.dead_letters, self._inbox.origin)
+            dead_letter = dead_letter_of(record, self._sensor, self._blobs)
+            send_to_dlq(dead_letter, error, self._inbox.dead_letters, self._inbox.origin)
         except StoreError as unsent:
             self._retried(unsent)
             return False

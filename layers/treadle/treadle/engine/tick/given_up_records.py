@@ -10,7 +10,7 @@ from treadle.ports.system import BlobStore
 
 Json = Mapping[str, Any]
 
-LARGEST_LETTER = 800_000
+MAX_DEAD_LETTER = 800_000
 """Characters. A message of SQS has at most 1 MiB; a record of Kinesis may have ten times as much."""
 
 _STORED = "stored"
@@ -19,7 +19,7 @@ _COMMANDS = {"treadle", "Records"}
 """What makes the function do something else than evaluate a record."""
 
 
-def letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
+def dead_letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
     """Return the dead letter of a record, after storing the record if it is large.
 
     Args:
@@ -31,7 +31,7 @@ def letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
         StoreError: if it could not be stored.
     """
     body = json.dumps(record)
-    if len(body) <= LARGEST_LETTER:
+    if len(body) <= MAX_DEAD_LETTER:
         return body
     key = f"{_folder(sensor)}{hashlib.sha256(body.encode()).hexdigest()}.json"
     blobs.put(key, body.encode())
@@ -39,11 +39,11 @@ def letter_of(record: Json, sensor: str, blobs: BlobStore) -> str:
     return json.dumps({**named, _STORED: key})
 
 
-def record_of(letter: Json, sensor: str, blobs: BlobStore) -> Json:
+def record_of(dead_letter: Json, sensor: str, blobs: BlobStore) -> Json:
     """Return the record of a dead letter, which anything that may write to the queue can have sent.
 
     Args:
-        letter: the parsed dead letter.
+        dead_letter: the parsed dead letter.
         sensor: the sensor's name.
         blobs: stores large records.
 
@@ -51,13 +51,21 @@ def record_of(letter: Json, sensor: str, blobs: BlobStore) -> Json:
         UnknownEventError: if it is no record, or stored where the sensor stores none.
         StoreError: if the record was stored and cannot be read.
     """
-    key, record = letter.get(_STORED), letter
+    key = dead_letter.get(_STORED)
+    record: Any = dead_letter
     if isinstance(key, str) and key.startswith(_folder(sensor)):
-        record = json.loads(blobs.get(key))
+        record = _parsed(blobs.get(key))
     if not isinstance(record, dict) or _PARTS.isdisjoint(record) or _COMMANDS & record.keys():
         msg = f"The dead letter of sensor {sensor} is no record of a stream, or does not name a stored one."
         raise UnknownEventError(msg)
     return record
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _folder(sensor: str) -> str:
