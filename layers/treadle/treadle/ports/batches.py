@@ -67,7 +67,7 @@ class BatchStore(Protocol):
         """
 
     def commit(self, lease: BatchLease, commit: BatchCommit) -> None:
-        """Put a tick, its manifest and the trouble, in one transaction, if the lease is still held.
+        """Put a tick, its manifest and its failures, in one transaction, if the lease is still held.
 
         Raises:
             LeaseLostError: if another closer has taken the lease; nothing was written.

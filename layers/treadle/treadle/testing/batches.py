@@ -93,7 +93,7 @@ class InMemoryBatchStore:
             if commit.manifest is not None:
                 self._tables.manifests[tick.sensor, tick.tick_id] = commit.manifest
                 unmarked = tick.tick_id
-            self._tables.batches[key] = replace(state, trouble=commit.trouble, unmarked=unmarked)
+            self._tables.batches[key] = replace(state, failures=commit.failures, unmarked=unmarked)
 
     def _held(self, lease: BatchLease) -> BatchState | None:
         state = self._tables.batches[lease.sensor, lease.key]

@@ -15,13 +15,13 @@ from treadle.adapters.dynamodb.ticks import to_item
 from treadle.definitions.bounds import byte_size, unicode_text
 from treadle.definitions.errors import ItemTooLargeError, LeaseLostError, StoreThrottledError
 from treadle.model.batches import (
-    NO_TROUBLE,
+    NO_FAILURES,
     SHARDS,
     BatchCommit,
+    BatchFailures,
     BatchItem,
     BatchLease,
     BatchState,
-    BatchTrouble,
     DueBatch,
     LedgerEntry,
     Manifest,
@@ -201,7 +201,7 @@ class DynamoBatchStore:
             self._table,
             _state_key(lease.sensor, lease.key),
             actions=changes(
-                (Model.trouble, _stored_trouble(commit.trouble)),
+                (Model.failures, _stored_failures(commit.failures)),
                 (Model.unmarked, tick.tick_id if manifest else None),
             ),
             condition=_is_own(lease),
@@ -355,18 +355,18 @@ def _unpacked(packed: bytes) -> Iterator[Member]:
         yield Member(time, packed[at + _TIME_BYTES : at + step].hex())
 
 
-def _stored_trouble(trouble: BatchTrouble) -> dict[str, Any] | None:
-    if trouble == NO_TROUBLE:
+def _stored_failures(failures: BatchFailures) -> dict[str, Any] | None:
+    if failures == NO_FAILURES:
         return None
-    return {**asdict(trouble), "last": None if trouble.last is None else trouble.last.order}
+    return {**asdict(failures), "last": None if failures.last is None else failures.last.order}
 
 
-def _trouble(stored: dict[str, Any] | None) -> BatchTrouble:
+def _failures(stored: dict[str, Any] | None) -> BatchFailures:
     if stored is None:
-        return NO_TROUBLE
+        return NO_FAILURES
     last = stored["last"]
-    return BatchTrouble(
-        integer(stored["failures"]),
+    return BatchFailures(
+        integer(stored["count"]),
         integer(stored["retry_at"]),
         integer(stored["take"]),
         None if last is None else Member.of(last),
@@ -403,7 +403,7 @@ def _state_of(item: Item) -> BatchState:
         whole_or_zero(model.last_at),
         whole(model.closing),
         model.unmarked,
-        _trouble(model.trouble),
+        _failures(model.failures),
     )
 
 

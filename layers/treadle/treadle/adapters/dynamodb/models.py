@@ -167,7 +167,7 @@ class BatchModel(Model):
     last_at = NumberAttribute(null=True)
     closing = NumberAttribute(null=True)
     unmarked = UnicodeAttribute(null=True)
-    trouble = JSONAttribute(null=True)
+    failures = JSONAttribute(null=True)
 
 
 class RunModel(Model):
