@@ -164,7 +164,7 @@ def _watch_every_status(project: Path) -> None:
 BULK = {"rows": ["x" * 990] * 5_000}
 """Five megabytes."""
 
-BATCH_SIZE, BATCH_SECONDS = 4, 15
+BATCH_SIZE, BATCH_SECONDS = 4, 20
 CODE = {
     "bulky": """
 from treadle import JobDefinition, RunRequest, evaluator, sensor
