@@ -17,6 +17,7 @@ from treadle.model.batches import (
     LedgerEntry,
     Manifest,
     Member,
+    WaitingItems,
     by_key,
 )
 from treadle.model.ticks import Tick, TickKind
@@ -320,6 +321,16 @@ def test_open_batches_are_listed_with_what_they_wait_for(stores: Stores) -> None
 
     assert sorted(each.by for each in found) == ["one", "two"]
     assert {(each.first_at, each.due) for each in found} == {(NOW, NOW + WITHIN)}
+
+
+def test_items_that_wait_are_counted_for_each_batch(stores: Stores) -> None:
+    accept(stores, item("a", "one", at=NOW + 5), item("b", "one", at=NOW + 2), item("c", "two"))
+
+    assert stores.batches.count(SENSOR, by_key("one")) == WaitingItems(2, 20, NOW + 2, is_more=False)
+    assert stores.batches.count(SENSOR, by_key("none")) == WaitingItems(0, 0, None, is_more=False)
+    manifest = commit(stores, acquired(stores, by="one"), [item("b", "one", at=NOW + 2)])
+    stores.batches.mark(manifest, manifest.members)
+    assert stores.batches.count(SENSOR, by_key("one")) == WaitingItems(1, 10, NOW + 5, is_more=False)
 
 
 def test_batches_are_no_ticks(stores: Stores) -> None:

@@ -36,7 +36,7 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
-from treadle.model.batches import by_key
+from treadle.model.batches import BatchItem, WaitingItems, by_key, digest_of
 from treadle.model.registry import SensorEntry
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
@@ -401,3 +401,20 @@ def test_item_costs_six_write_units_and_two_requests(meter: Meter) -> None:
     assert len(accepted) / 500 == pytest.approx(1.2, abs=0.1)
     assert len(meter.calls) / 500 < 0.2
     assert sum(each.units for each in (*accepted, *meter.calls) if not each.writes) / 500 < 0.7
+
+
+def test_items_that_wait_are_counted_by_one_request_for_each_partition(meter: Meter) -> None:
+    stores, chance = DynamoStores(create_tables(), RandomTokens()), Random(1)
+    small = [BatchItem(f"small {number}", "", number, 10, '"x"') for number in range(100)]
+    names = [name for name in map(str, range(200)) if digest_of(name).startswith("0")]
+    large = [BatchItem(name, "", 200, 10, chance.randbytes(240_000).hex()) for name in names[:5]]
+    stores.batches.accept("counted", small)
+    meter.reset()
+    found = stores.batches.count("counted", by_key(""))
+    requests, units = len(meter.calls), sum(each.units for each in meter.calls)
+    stores.batches.accept("counted", large)
+
+    assert found == WaitingItems(100, 1_000, 0, is_more=False)
+    assert (requests, units <= 32) == (16, True)
+    more = stores.batches.count("counted", by_key(""))
+    assert (more.is_more, 100 <= more.items < 105) == (True, True)

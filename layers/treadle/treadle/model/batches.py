@@ -187,6 +187,11 @@ class BatchState:
     failures: BatchFailures = NO_FAILURES
 
     @property
+    def closes_at(self) -> int | None:
+        """When somebody looks whether a batch is to be closed, unless it is full before; None if no item waits."""
+        return None if self.due is None else max(self.due, self.failures.retry_at)
+
+    @property
     def has_died(self) -> bool:
         """True if the closer that had the lease ended while it evaluated a batch, and has recorded nothing."""
         return self.owner is not None and self.unmarked is None
@@ -194,6 +199,23 @@ class BatchState:
     def is_held(self, now: int) -> bool:
         """Return whether a closer has the lease."""
         return self.owner is not None and self.expires_at >= now
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingItems:
+    """How many items wait for a batch.
+
+    Attributes:
+        items: how many were counted.
+        bytes: their size.
+        oldest_at: when the oldest of them was accepted; None if none waits.
+        is_more: True if more wait than were counted.
+    """
+
+    items: int
+    bytes: int
+    oldest_at: int | None
+    is_more: bool
 
 
 @dataclass(frozen=True, slots=True)
