@@ -22,7 +22,7 @@ from treadle.testing.faults import Fault, Faults
 pytestmark = pytest.mark.timeout(3_600)
 
 OBJECTS = int(os.environ.get("TREADLE_BATCH_OBJECTS", "2000"))
-"""How many objects arrive; 100,000 takes some minutes."""
+"""How many objects arrive; 100,000 take two minutes."""
 
 BATCHES, KILLS = 100, 40
 WITHIN = timedelta(minutes=5)
