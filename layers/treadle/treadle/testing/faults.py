@@ -219,7 +219,9 @@ class _Faulty:
                 return function(*args, **kwargs)  # Performs no I/O.
 
             def do_half() -> Any:
-                halved = {name: each[:half] if isinstance(each, list) else each for name, each in kwargs.items()}
+                halved = {
+                    name: each[:half] if isinstance(each, list) else each for name, each in kwargs.items()
+                }
                 return function(batch[:half], **halved)
 
             return self._faults.call(

@@ -29,7 +29,7 @@ class StoredModel(Model):
         """Set attributes by their names in the model."""
         self.attribute_values = values
 
-    def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:  # noqa: FBT001, FBT002 - as PynamoDB's
+    def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
         """Return the item in DynamoDB JSON.
 
         Raises:
