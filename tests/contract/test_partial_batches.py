@@ -95,7 +95,7 @@ def test_each_change_is_written_once_whatever_part_of_the_batch_was_applied(
 
 @on_tables
 def test_a_record_that_has_changed_meanwhile_is_returned_and_kept(stores: Stores) -> None:
-    changed = [replace(run, updated_at=NOW) for run in RUNS]
+    changed = [replace(run, updated_at=NOW + 5) for run in RUNS]
     other = replace(RUNS[2], updated_at=NOW + 1)
     with applying([0, 1, 2, 3], None):
         for run in RUNS:
