@@ -20,6 +20,7 @@ from treadle import (
 from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.identity import timestamp
 from treadle.model.deployment import DeployedSensor, Subscription
 from treadle.model.ticks import Tick, TickKind
 from treadle.operate.graph import Edge, Node, graph_of
@@ -225,7 +226,28 @@ def test_runs_are_listed_of_a_sensor_of_a_job_and_of_all(
     assert len(viewer.get("/api/runs").json["runs"]) == 3
     failed = viewer.get("/api/runs", status="FAILURE").json["runs"]
     assert [each["run_id"] for each in failed] == [run.run_id]
-    assert viewer.get("/api/runs", sensor="idle").json == {"runs": [], "next": None}
+    assert viewer.get("/api/runs", sensor="idle").json == {"runs": [], "next": None, "searched_since": None}
+
+
+def test_runs_are_listed_by_time_and_text(stack: MemoryStack, source: Source, viewer: Client) -> None:
+    for number in range(3):
+        source.found = RunRequest(run_key=f"day-{number}")
+        stack.instance.tick("watch")
+        stack.instance.clock.advance(3600)
+    middle = timestamp(stack.instance.runs()[1].created_at)
+
+    def keys(**query: str | int) -> list[str]:
+        return [each["run_key"] for each in viewer.get("/api/runs", **query).json["runs"]]
+
+    assert keys(since="150m") == ["day-2", "day-1"]
+    assert keys(until="150m", job="load") == ["day-0"]
+    assert keys(since=middle, until="90m", sensor="watch") == ["day-1"]
+    assert keys(find="AY-1") == ["day-1"]
+    page = viewer.get("/api/runs", sensor="watch", find="day", since="1d", limit=2).json
+    assert keys(sensor="watch", find="day", since="1d", limit=2, before=page["next"]) == ["day-0"]
+    for name in ("since", "until"):
+        refused = viewer.get("/api/runs", **{name: "yesterday"})
+        assert (refused.status, "This is not a time." in refused.text) == (400, True)
 
 
 @pytest.mark.parametrize(

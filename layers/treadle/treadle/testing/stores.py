@@ -1,5 +1,6 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -8,7 +9,15 @@ from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
-from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.run_queries import (
+    MOST_SCANNED,
+    MOST_SEARCHED,
+    RunPage,
+    RunQuery,
+    mentions,
+    parse_place,
+    place_of,
+)
 from treadle.model.runs import (
     Claim,
     KeyState,
@@ -427,6 +436,9 @@ class InMemoryRunStore:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
@@ -440,12 +452,17 @@ class InMemoryRunStore:
         last = None
         of_all = query.ordered(run for run in self._tables.runs.values() if query.matches(run))
         listed = map(self._listed, of_all)
-        behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
+        behind = [
+            run
+            for run in listed
+            if (place is None or (run.created_at, run.run_id) < place)
+            and (since or 0) <= run.created_at < (math.inf if until is None else until)
+        ]
         for read, run in enumerate(behind):
             if len(found) == limit or read == MOST_SCANNED:
                 return RunPage(tuple(found), last)
             last = place_of(run)
-            if statuses is None or run.status in statuses:
+            if (statuses is None or run.status in statuses) and (not text or mentions(run, text)):
                 found.append(run)
         return RunPage(tuple(found), None)
 

@@ -25,7 +25,7 @@ import {
 import {stateOf, tickSummary} from '../timeline.js';
 import {Release} from '../release.js';
 import {Requests} from './requests.js';
-import {RunRows} from './runs.js';
+import {RunRows} from './run_list.js';
 
 const PAGE = 25,
   FEW = 100,
