@@ -78,6 +78,16 @@ def test_page_of_rare_ticks_ends_where_enough_was_scanned(
     assert ([tick.tick_id for tick in second.ticks], second.next) == ([names[5]], None)
 
 
+def test_the_tick_that_follows_one_is_known_by_its_id(stores: Stores) -> None:
+    newest, middle, oldest = put_ticks(stores, [TickStatus.SUCCESS, TickStatus.FAILURE, TickStatus.SUCCESS])
+
+    assert stores.ticks.next_id("files", oldest) == middle
+    assert stores.ticks.next_id("files", middle) == newest
+    assert stores.ticks.next_id("files", newest) is None
+    assert stores.ticks.next_id("files", "2026-11-21") == oldest
+    assert stores.ticks.next_id("nobody", oldest) is None
+
+
 @pytest.mark.parametrize("tick", [FULL, FAILED, replace(FAILED, skips=3, last_time=9, paused="why")])
 def test_tick_on_a_page_is_the_record_without_what_it_requested(stores: Stores, tick: Tick) -> None:
     stores.ticks.put(tick)

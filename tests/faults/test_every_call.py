@@ -53,6 +53,7 @@ NOT_IN_THE_SCENARIO = {
     "TickStore.mark_unreadable": "covered by test_unreadable_records.py",
     "TickStore.has_changed_partitions": "covered by test_every_call_of_partitions.py",
     "TickStore.page": "shown to operators",
+    "TickStore.next_id": "shown to operators",
     "TickStore.loop_hold": "covered by test_loop_faults.py",
     "TickStore.loop_holds": "shown to operators",
     "TickStore.hold_loop": "covered by test_loop_faults.py",

@@ -91,6 +91,16 @@ def test_tick_is_read_in_full_and_so_is_the_streak_that_continues(harness: Engin
     assert (history(harness).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
 
 
+def test_neighbors_of_a_tick_include_the_streak_that_continues(harness: EngineHarness) -> None:
+    tick(harness, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
+    ids = [None, *(each.tick_id for each in reversed(history(harness).page("watch").ticks)), None]
+
+    found = [history(harness).neighbors("watch", str(each)) for each in ids[1:-1]]
+
+    assert len(found) == 4
+    assert found == list(zip(ids, ids[2:], strict=False))
+
+
 def test_tick_that_is_gone_is_refused_with_a_reason(harness: EngineHarness) -> None:
     with pytest.raises(CommandRefusedError, match="Sensor watch has no tick 2026"):
         history(harness).get("watch", "2026")

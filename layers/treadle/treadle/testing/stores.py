@@ -272,6 +272,10 @@ class InMemoryTickStore:
                 found.append(outline(tick))
         return TickPage(tuple(found), None)
 
+    def next_id(self, sensor: str, tick_id: str) -> str | None:
+        """Return the id of the following tick."""
+        return min((name for of, name in self._tables.ticks if of == sensor and name > tick_id), default=None)
+
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Return status and attempts of the ticks that are stored."""
         readable = (name for name in tick_ids if (sensor, name) not in self._tables.unreadable)
