@@ -304,7 +304,7 @@ def test_observations_are_shown_apart(visit: Visit) -> None:
 def test_the_map_connects_jobs_by_sensors(visit: Visit) -> None:
     visit.go("map", "Map")
 
-    job = visit.page.get_by_label("Job load_orders, after idle, orders")
+    job = visit.page.get_by_label("Job load_orders, after idle, orders, leads to orders_are_late")
     expect(job).to_be_visible()
     expect(visit.page.locator(".edge").first).to_be_attached()
     visit.page.get_by_label("Sensor orders", exact=False).first.focus()
