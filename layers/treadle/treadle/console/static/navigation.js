@@ -61,7 +61,8 @@ export function Navigation({pages, place, overview, examined}) {
     ${pages.map(
       ([each, name]) =>
         html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>
-          ${name} ${marks[each] && html`<${Mark} ...${marks[each]} />`}
+          ${name}
+          ${marks[each] && html`<${Mark} ...${marks[each]} />`}
         </a>`,
     )}
   </nav>`;
