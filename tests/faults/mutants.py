@@ -1069,8 +1069,8 @@ MUTANTS = (
     Mutant(
         "hour that a batch has left room in",
         "engine/dispatch/dispatcher.py",
-        "self._tried(tick, request, partial(self._record, tick, request, run)) if result is None else result",
-        "_SkipCause.NOW if result is None else result",
+        "            self._tried(tick, request, partial(self._record, tick, request, run))\n            if result is None\n",
+        "            _SkipCause.NOW\n            if result is None\n",
         (f"{HELD}requests_for_existing_runs_leave_room_for_others_of_their_batch",),
     ),
     Mutant(
