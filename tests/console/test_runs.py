@@ -150,7 +150,7 @@ def test_runs_are_chosen_by_the_time_of_their_creation(visit: Visit, world: Worl
     created.get_by_role("button", name="Last hour").click()
     expect(rows).to_have_count(everything)
     expect(visit.page).to_have_url(re.compile(r"since=1h$"))
-    created.get_by_role("button", name="From … to").click()
+    created.get_by_role("button", name="From … until").click()
     visit.page.get_by_label("Until").fill("2020-01-01T00:00")
     visit.page.get_by_label("Until").blur()
     visit.sees("No run matches.")

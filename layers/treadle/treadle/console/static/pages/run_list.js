@@ -29,7 +29,7 @@ const AGES = [
   ['1h', 'Last hour'],
   ['1d', 'Last day'],
   ['1w', 'Last week'],
-  [SPAN, 'From … to'],
+  [SPAN, 'From … until'],
 ];
 
 /**
@@ -100,6 +100,7 @@ export function RunList({fixed, query, at, showsSensor = false}) {
       <${Find} value=${query.find ?? ''} onChange=${(find) => turn({find})} />
       <${Created} query=${query} onChange=${turn} />
     </div>
+    ${isSpan(query) && html`<${Span} query=${query} onChange=${turn} />`}
     <${Loaded} of=${page} what="runs">
       ${({runs, next, searched_since: since}) => html`
         <${RunRows}
@@ -167,27 +168,36 @@ function Find({value, onChange}) {
 }
 
 /**
- * When runs were created: an age, or a span between two times.
+ * Whether the runs of a span between two times are shown, and not those of an age.
+ *
+ * @param {Query} query
+ */
+const isSpan = ({since, until}) => Boolean(until) || !AGES.some(([age]) => age === (since ?? ''));
+
+/**
+ * When runs were created: an age, or a span.
  *
  * @param {{query: Query, onChange: (change: Query) => void}} props
  */
-function Created({query: {since, until}, onChange}) {
-  const isAge = !until && AGES.some(([age]) => age === (since ?? ''));
+function Created({query, onChange}) {
   const choose = (/** @type {string} */ age) =>
     onChange({since: age === SPAN ? minuteOf(serverNow() - DAY) : age, until: undefined});
-  const time = (/** @type {'since' | 'until'} */ name, /** @type {string} */ label, /** @type {Query[string]} */ at) =>
+  const value = isSpan(query) ? SPAN : (query.since ?? '');
+  return html`<${Choice} label="Created" options=${AGES} value=${value} onChange=${choose} />`;
+}
+
+/** @param {{query: Query, onChange: (change: Query) => void}} props */
+function Span({query, onChange}) {
+  const time = (/** @type {'since' | 'until'} */ name, /** @type {string} */ label) =>
     html`<label class="field">
       <span>${label}</span>
       <input
         type="datetime-local"
-        value=${localMinute(at ?? '')}
+        value=${localMinute(query[name] ?? '')}
         onchange=${(/** @type {any} */ event) => onChange({[name]: minuteOf(event.target.value)})}
       />
     </label>`;
-  return html`
-    <${Choice} label="Created" options=${AGES} value=${isAge ? (since ?? '') : SPAN} onChange=${choose} />
-    ${!isAge && html`${time('since', 'From', since)} ${time('until', 'Until', until)}`}
-  `;
+  return html`<div class="toolbar">${time('since', 'From')} ${time('until', 'Until')}</div>`;
 }
 
 /**
