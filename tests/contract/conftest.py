@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support.dev_stores import worker_stores
-from tests.support.moto_partiql import insert_with_parameters
+from tests.support.moto_partiql import execute_batches
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.tables import create_tables
 from treadle.adapters import clients
@@ -65,7 +65,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             yield _of(made, made.blobs)
     elif request.param == "moto":
         keep_tables_uncopied()
-        insert_with_parameters()
+        execute_batches()
         with mock_aws():
             yield _on_dynamodb(s3_blobs())
             clients.forget()

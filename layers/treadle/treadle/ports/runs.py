@@ -153,6 +153,20 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Write changes as `replace` does one after the other; 25 that change nothing in pools take one request.
+
+        Args:
+            changes: each record, with the revision that it had when it was read, and the record as it was read; no two
+                of one run.
+
+        Returns:
+            For each, None if it was written, or the existing record, or an error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some may have been written.
+        """
+
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Defer the check of a due run whose record cannot be read, and note why on the record.
 

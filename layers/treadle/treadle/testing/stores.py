@@ -4,11 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from treadle.definitions.clocks import is_ahead
-from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError, is_passing
+from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
+from treadle.model.records import or_error
 from treadle.model.run_queries import (
     MOST_SCANNED,
     MOST_SEARCHED,
@@ -523,15 +525,7 @@ class InMemoryRunStore:
 
     def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
         """Put the records that do not exist, one after the other."""
-        return [self._created(run) for run in runs]
-
-    def _created(self, run: Run) -> Run | Exception | None:
-        try:
-            return self.create(run)
-        except Exception as error:
-            if is_passing(error):
-                raise
-            return error
+        return [or_error(partial(self.create, run)) for run in runs]
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -565,6 +559,10 @@ class InMemoryRunStore:
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             self._tables.marked.pop((run.run_id,), None)
             return None
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Replace the records, one after the other."""
+        return [or_error(partial(self.replace, run, before)) for run, before in changes]
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read."""

@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -13,7 +14,15 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write
+from treadle.adapters.dynamodb.database import (
+    ConditionFailed,
+    Database,
+    Item,
+    Statement,
+    Table,
+    Write,
+    replacement,
+)
 from treadle.adapters.dynamodb.fields import (
     Field,
     all_text,
@@ -26,10 +35,10 @@ from treadle.adapters.dynamodb.fields import (
 )
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import StoreError, UnreadableRecordError, is_passing
+from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
-from treadle.model.records import each_readable, integer, reader, text, texts
+from treadle.model.records import each_readable, integer, or_error, reader, text, texts
 from treadle.model.run_queries import (
     MOST_SCANNED,
     MOST_SEARCHED,
@@ -265,12 +274,7 @@ class DynamoRunStore:
         if run.run_id in inserted:
             inserted.remove(run.run_id)  # If it is given again, it exists.
             return None
-        try:
-            return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)
-        except Exception as error:
-            if is_passing(error):
-                raise
-            return error
+        return or_error(lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run))
 
     def _put(self, run: Run, revision: int, condition: Condition, changed: PoolChanges) -> Run | None:
         """Put a record under a condition, with its changes of pools if there are any."""
@@ -330,6 +334,32 @@ class DynamoRunStore:
         """Replace a record if its revision is unchanged."""
         changed = pool_changes(before, run)
         return self._put(run, run.revision + 1, Model.revision == run.revision, changed)
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Update the records that change nothing in pools in batches, and decide by a read about those not certainly changed."""
+        statements: dict[str, Statement] = {}
+        for run, before in changes:
+            with suppress(Exception):
+                if not pool_changes(before, run):
+                    items = _item(run, run.revision + 1), _item(before, before.revision)
+                    statements[run.run_id] = replacement(self._table, *items, ("run_id", "revision"))
+        written = set[str]()
+        existing: dict[str, Run] = {}
+        if len(statements) > 1:
+            applied = self._database.execute_many(self._table, list(statements.values()))
+            written = {run_id for run_id, is_applied in zip(statements, applied, strict=True) if is_applied}
+            existing = self.get_many([run_id for run_id in statements if run_id not in written])
+        return [self._replaced(run, before, written, existing.get(run.run_id)) for run, before in changes]
+
+    def _replaced(
+        self, run: Run, before: Run, written: Collection[str], current: Run | None
+    ) -> Run | Exception | None:
+        """Return the result of one change after the batch; one that was certainly not applied is applied now."""
+        if run.run_id in written or current == replace(run, revision=run.revision + 1):
+            return None
+        if current is not None and current.revision != run.revision:
+            return current
+        return or_error(lambda: self.replace(run, before))
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read, in one write that does not parse it."""
