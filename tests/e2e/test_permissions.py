@@ -158,6 +158,12 @@ def status_change(status: str) -> Invoke:
     return invoke
 
 
+def status_changes_of_two_runs(deployed: Deployed) -> Answer:
+    """RECORD gets two events in one batch. Without the permission to write both at once, the log says why."""
+    changes = (status_changed(deployed.machine, _created(deployed), "RUNNING") for _ in range(2))
+    return deployed.invoke("Record", queued(*changes))
+
+
 def status_change_of_a_foreign_execution(deployed: Deployed) -> Answer:
     """RECORD gets the event of an execution that somebody else has started; the registry says whether its job is observed."""
     run = run_record(run_id="somebody-else")
@@ -363,6 +369,8 @@ PERMISSIONS = [
     Permission("ProcessFileJobRole", "", "states:GetExecutionHistory", status_change_of_one_that_failed),
     Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
+    Permission("RecordRole", "Runs", "dynamodb:BatchGetItem", status_changes_of_two_runs),
+    Permission("RecordRole", "Runs", "dynamodb:PartiQLUpdate", status_changes_of_two_runs),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
     Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_publish),
     Permission("PublishRole", "EndedRuns", "dynamodb:BatchGetItem", end_of_a_run),

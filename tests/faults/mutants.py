@@ -1046,17 +1046,40 @@ MUTANTS = (
         (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
     ),
     Mutant(
+        "change that others have written meanwhile",
+        RUNS,
+        "        if current is not None and current.revision != run.revision:\n            return current\n",
+        "        if current is not None:\n            return None\n",
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "record of a batch that others have changed meanwhile",
+        RUNS,
+        '("run_id", "revision"))',
+        '("run_id",))',
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "report of a run that others have changed meanwhile",
+        "engine/record/recorder.py",
+        "            if result is not None:\n",
+        "            if isinstance(result, Exception):\n",
+        (
+            "tests/unit/test_record.py::test_change_of_a_run_that_others_change_meanwhile_is_applied_to_what_they_wrote",
+        ),
+    ),
+    Mutant(
         "batch without an answer",
         "adapters/dynamodb/database.py",
-        "            return [False] * len(items)\n",
-        "            return [True] * len(items)\n",
+        "            return [False] * len(given)\n",
+        "            return [True] * len(given)\n",
         (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
     ),
     Mutant(
         "existing record taken for one that the batch has written",
         RUNS,
-        "return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
-        "return None if run.run_id in existing else self.create(run)",
+        "lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
+        "lambda: None if run.run_id in existing else self.create(run)",
         (f"{PARTIAL}a_taken_key_is_decided_by_its_item_and_not_by_the_answer",),
     ),
     Mutant(
@@ -1069,8 +1092,8 @@ MUTANTS = (
     Mutant(
         "hour that a batch has left room in",
         "engine/dispatch/dispatcher.py",
-        "self._tried(tick, request, partial(self._record, tick, request, run)) if result is None else result",
-        "_SkipCause.NOW if result is None else result",
+        "            self._tried(tick, request, partial(self._record, tick, request, run))\n            if result is None\n",
+        "            _SkipCause.NOW\n            if result is None\n",
         (f"{HELD}requests_for_existing_runs_leave_room_for_others_of_their_batch",),
     ),
     Mutant(

@@ -252,7 +252,12 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), ("dynamodb:UpdateItem",), partitions)
     yield from _of_launch(arns, launches)
     yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)
-    yield Need("record", "RecordRole", arns.table("RUNS"), get_put)
+    yield Need(
+        "record",
+        "RecordRole",
+        arns.table("RUNS"),
+        (*get_put, "dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"),
+    )
     yield Need("publish", "PublishRole", arns.table("RUNS"), ("dynamodb:GetItem",))
     yield Need("publish", "PublishRole", arns.queue("DispatchQueue"), ("sqs:SendMessage",))
     ended = {"dynamodb:LeadingKeys": [ended_runs_key(_ANYTHING)]}
