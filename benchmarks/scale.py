@@ -445,7 +445,7 @@ def _room() -> list[str]:
 
 
 def deployed_section(text: str) -> list[str]:
-    """Return the lines of the page that `make large` has written.
+    """Return the lines of the page that other programs and people have written.
 
     Args:
         text: the page.
@@ -461,9 +461,10 @@ def with_deployed(text: str, table: str) -> str:
         text: the page.
         table: the output.
     """
-    section = f"{DEPLOYED_HEADING}\n\n{_DEPLOYED}\n```text\n{table}\n```\n\n"
-    before, limits_heading, after = text.partition(LIMITS_HEADING)
-    return before.partition(DEPLOYED_HEADING)[0] + section + limits_heading + after
+    section = f"{DEPLOYED_HEADING}\n\n{_DEPLOYED}\n```text\n{table}\n```\n"
+    before, _, rest = text.partition(DEPLOYED_HEADING)
+    _, heading, after = rest.partition("\n## ")
+    return before + section + heading + after
 
 
 def main() -> int:

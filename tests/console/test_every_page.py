@@ -30,6 +30,7 @@ def places(world: World) -> Iterator[tuple[str, str]]:
         ("sensors/orders", "orders"),
         ("sensors/orders?tab=runs", "orders"),
         ("sensors/orders?tab=edits", "orders"),
+        ("sensors/new_files?tab=batches", "new_files"),
         ("sensors/idle", "idle"),
         (f"sensors/orders/ticks/{failed.tick_id}", "Tick"),
         (f"sensors/orders/ticks/{tick_id}", "Tick"),

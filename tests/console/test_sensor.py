@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
 from treadle import Hours
+from treadle.model.batches import BatchItem
 from treadle.model.ticks import Tick
 
 
@@ -30,6 +31,21 @@ def test_a_sensor_outside_its_hours_says_until_when(visit: Visit, world: World) 
     visit.go("sensors", "Sensors")
     row = visit.page.get_by_role("row").filter(has_text="orders").filter(has_text="Schedule")
     visit.sees("outside its hours until", within=row)
+
+
+def test_open_batches_are_shown_with_what_waits(visit: Visit, world: World) -> None:
+    batches, now = world.instance._stores.batches, world.instance.clock.now()
+    batches.accept("new_files", [BatchItem(name, AWKWARD, now, 10, '"x"') for name in "abc"])
+    batches.open("new_files", AWKWARD, now, 600_000, None)
+
+    visit.go("sensors/new_files", "new_files")
+    visit.page.get_by_role("link", name="Batches").click()
+
+    row = visit.page.get_by_role("row").filter(has_text=AWKWARD)
+    visit.sees("30", within=row)
+    visit.sees("none", within=row)
+    visit.go("sensors/orders", "orders")
+    expect(visit.page.get_by_role("link", name="Batches")).to_have_count(0)
 
 
 def test_a_cursor_is_set_after_a_check_of_what_changes(visit: Visit, world: World) -> None:

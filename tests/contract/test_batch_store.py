@@ -9,14 +9,15 @@ from tests.contract.conftest import AT_THE_SAME_TIME, Stores
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import TickStatus
 from treadle.model.batches import (
-    NO_TROUBLE,
+    NO_FAILURES,
     BatchCommit,
+    BatchFailures,
     BatchItem,
     BatchLease,
-    BatchTrouble,
     LedgerEntry,
     Manifest,
     Member,
+    WaitingItems,
     by_key,
 )
 from treadle.model.ticks import Tick, TickKind
@@ -50,7 +51,7 @@ def tick(name: str, status: TickStatus = TickStatus.SUCCESS) -> Tick:
 
 def commit(stores: Stores, lease: BatchLease, items: Sequence[BatchItem], name: str = "2026-1") -> Manifest:
     manifest = Manifest(SENSOR, lease.by, name, tuple(sorted(each.member for each in items)))
-    stores.batches.commit(lease, BatchCommit(tick(name), NO_TROUBLE, manifest))
+    stores.batches.commit(lease, BatchCommit(tick(name), NO_FAILURES, manifest))
     return manifest
 
 
@@ -193,7 +194,7 @@ def test_item_that_was_set_aside_is_noted(stores: Stores) -> None:
     accept(stores, item("a"))
     lease = acquired(stores)
     manifest = Manifest(SENSOR, "", "2026-1", (item("a").member,), set_aside=True)
-    stores.batches.commit(lease, BatchCommit(tick("2026-1", TickStatus.SKIPPED), NO_TROUBLE, manifest))
+    stores.batches.commit(lease, BatchCommit(tick("2026-1", TickStatus.SKIPPED), NO_FAILURES, manifest))
     stores.batches.mark(manifest, manifest.members)
 
     assert stores.batches.manifest(SENSOR, "2026-1") == manifest
@@ -203,16 +204,16 @@ def test_item_that_was_set_aside_is_noted(stores: Stores) -> None:
 
 def test_failure_leaves_the_items_and_is_remembered(stores: Stores) -> None:
     accept(stores, item("a"))
-    trouble = BatchTrouble(5, NOW + 1, 250, Member(NOW, item("a").key), may_set_aside=True, reason="é")
+    failures = BatchFailures(5, NOW + 1, 250, Member(NOW, item("a").key), may_set_aside=True, reason="é")
 
-    stores.batches.commit(acquired(stores), BatchCommit(tick("2026-1", TickStatus.FAILURE), trouble))
+    stores.batches.commit(acquired(stores), BatchCommit(tick("2026-1", TickStatus.FAILURE), failures))
 
     assert stores.ticks.get(SENSOR, "2026-1") == tick("2026-1", TickStatus.FAILURE)
     lease = acquired(stores, "second", NOW + 60_001)
-    assert lease.before.trouble == trouble
+    assert lease.before.failures == failures
     assert waiting(stores) == ["a"]
     commit(stores, lease, [item("a")], "2026-2")
-    assert acquired(stores, "third", NOW + 120_002).before.trouble == NO_TROUBLE
+    assert acquired(stores, "third", NOW + 120_002).before.failures == NO_FAILURES
 
 
 def due(stores: Stores, now: int = NOW + 10 * WITHIN) -> list[int]:
@@ -320,6 +321,16 @@ def test_open_batches_are_listed_with_what_they_wait_for(stores: Stores) -> None
 
     assert sorted(each.by for each in found) == ["one", "two"]
     assert {(each.first_at, each.due) for each in found} == {(NOW, NOW + WITHIN)}
+
+
+def test_items_that_wait_are_counted_for_each_batch(stores: Stores) -> None:
+    accept(stores, item("a", "one", at=NOW + 5), item("b", "one", at=NOW + 2), item("c", "two"))
+
+    assert stores.batches.count(SENSOR, by_key("one")) == WaitingItems(2, 20, NOW + 2, is_more=False)
+    assert stores.batches.count(SENSOR, by_key("none")) == WaitingItems(0, 0, None, is_more=False)
+    manifest = commit(stores, acquired(stores, by="one"), [item("b", "one", at=NOW + 2)])
+    stores.batches.mark(manifest, manifest.members)
+    assert stores.batches.count(SENSOR, by_key("one")) == WaitingItems(1, 10, NOW + 5, is_more=False)
 
 
 def test_batches_are_no_ticks(stores: Stores) -> None:

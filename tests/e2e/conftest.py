@@ -42,8 +42,13 @@ WITH_FURTHER_STACKS = (
 """Modules that build and deploy stacks of their own, more than half of the time: those that take longest first."""
 
 
+WITH_SENSORS_OF_RUNS = {"test_batches": "test_runs"}
+"""Modules that use the stack of another one."""
+
+
 def group(module: str) -> str:
     """Return the group of a module, whose tests are run by one process."""
+    module = WITH_SENSORS_OF_RUNS.get(module, module)
     return module if module in WITH_FURTHER_STACKS else "one stack"
 
 

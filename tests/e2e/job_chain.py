@@ -27,6 +27,7 @@ from treadle.model.ticks import Tick
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE, DELIVER = "load", "extract", "report", "combine", "deliver"
 UNPACK = "unpack"
+LANDING = "landing-of-shops"
 DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 ORDERS = '{"source":["shop.orders"],"detail":{"total":[{"numeric":[">",10]}]}}'
 QUEUE = "orders-of-others"
@@ -49,8 +50,19 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "queued_orders": ("--kind", "queue", "--queue", QUEUE, "--job", DELIVER),
     "streamed_orders": ("--kind", "stream", "--stream", STREAM, "--job", DELIVER),
     "hooked_orders": ("--kind", "webhook", "--secret", SECRET, "--job", DELIVER),
+    "landed_orders": (
+        *("--kind", "s3", "--bucket", LANDING, "--key-pattern", "orders/{customer}/{order}.csv"),
+        *("--job", DELIVER),
+    ),
+    "whole_days": (
+        *("--kind", "s3", "--bucket", LANDING, "--key-pattern", "days/{day:%Y%m%d}/{table}.csv"),
+        *("--job", DELIVER),
+    ),
 }
-RUNNING = ("bulky", "watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders")
+RUNNING = (
+    *("bulky", "watch_load", "follow_load", "tell_failed", "load_is_late", "when_both", "placed_orders"),
+    *("landed_orders", "whole_days"),
+)
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",
@@ -88,15 +100,18 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
         done = run("new", "sensor", name, *options, "--root", project)
         assert done.exit_code == 0, done.output
     _watch_every_status(project)
-    _request_five_megabytes(project)
+    for name, code in CODE.items():
+        (project / "functions/sensors" / name / "app.py").write_text(code)
     running(project, *RUNNING)
     stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE, DELIVER, UNPACK), MACHINE)
     _create_queue(endpoint)
     boto3.client("kinesis", endpoint_url=endpoint).create_stream(StreamName=STREAM, ShardCount=1)
     _create_secret(endpoint)
+    _create_bucket(endpoint)
     role = '"role":"${ReportJobRole.Arn}"'
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
-    for function in ("Bulky", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
+    polled = ("Bulky", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "LandedOrders", "WholeDays")
+    for function in (*polled, "Reconcile"):
         made.schedule(function, enabled=False)
     made.knows_jobs(LOAD, EXTRACT, REPORT, COMBINE)
     return made
@@ -123,6 +138,15 @@ def _create_secret(endpoint: str) -> None:
     secrets.put_secret_value(SecretId=name, SecretString=json.dumps({"orders": CURRENT}))
 
 
+def _create_bucket(endpoint: str) -> None:
+    """Create the bucket that belongs to nobody's stack, with its events."""
+    s3 = boto3.client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket=LANDING)
+    s3.put_bucket_notification_configuration(
+        Bucket=LANDING, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+
+
 def _watch_every_status(project: Path) -> None:
     """Subscribe `watch_load` to more than successes, as its author would: a line of code, and one of its rule."""
     code, template = project / "functions/sensors/watch_load/app.py", project / "template.yaml"
@@ -140,7 +164,9 @@ def _watch_every_status(project: Path) -> None:
 BULK = {"rows": ["x" * 990] * 5_000}
 """Five megabytes."""
 
-_BULKY = """
+BATCH_SIZE, BATCH_SECONDS = 4, 20
+CODE = {
+    "bulky": """
 from treadle import JobDefinition, RunRequest, evaluator, sensor
 
 
@@ -151,11 +177,46 @@ def bulky():
 
 
 handler = evaluator(bulky)
-"""
+""",
+    "landed_orders": f"""
+from datetime import timedelta
+
+from treadle import Batch, JobDefinition, RunRequest, evaluator, s3_sensor
 
 
-def _request_five_megabytes(project: Path) -> None:
-    (project / "functions/sensors/bulky/app.py").write_text(_BULKY)
+@s3_sensor(
+    pattern="orders/{{customer}}/{{order}}.csv",
+    job=JobDefinition("deliver"),
+    batch=Batch(
+        size={BATCH_SIZE},
+        within=timedelta(seconds={BATCH_SECONDS}),
+        by=lambda stored: stored.names["customer"],
+    ),
+)
+def landed_orders(context):
+    orders = [stored.names["order"] for stored in context.items]
+    return RunRequest(run_config={{"customer": context.by, "orders": orders}})
+
+
+handler = evaluator(landed_orders)
+""",
+    "whole_days": """
+from treadle import FileNames, JobDefinition, RunRequest, evaluator, s3_sensor
+
+
+@s3_sensor(
+    pattern="days/{day:%Y%m%d}/{table}.csv",
+    complete_when=FileNames(["items", "orders"], by="day"),
+    job=JobDefinition("deliver"),
+)
+def whole_days():
+    return RunRequest()
+
+
+handler = evaluator(whole_days)
+""",
+}
+"""What the authors of some sensors have written in place of the scaffold's code."""
 
 
 def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int], bool] = bool) -> list[Run]:

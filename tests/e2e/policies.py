@@ -5,14 +5,54 @@ import copy
 import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.deployment import Deployed
+from tests.e2e.deployment import Answer, Deployed
 from tests.template.model import actions
 
 Document = dict[str, Any]
+Invoke = Callable[[Deployed], Answer]
+
+DENIED = "is not authorized to perform"
 
 _ALWAYS_ALLOWED = "sts:GetCallerIdentity"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """An action that one statement allows.
+
+    Attributes:
+        holder: the logical id of the role or the managed policy that has the statement.
+        sid: the statement's; "" if it has none.
+        action: which is allowed.
+        needed_by: an invocation that cannot do without.
+        alike: statements that differ from it by conditions only which the local cloud does not know.
+    """
+
+    holder: str
+    sid: str
+    action: str
+    needed_by: Invoke
+    alike: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.holder, self.sid, self.action)))
+
+    def check(self, deployed: Deployed) -> None:
+        """Assert that the invocation is denied without the permission, and not with it."""
+        with without(deployed, self.holder, self.action, self.sid, *self.alike):
+            denied = self.needed_by(deployed)
+        allowed = self.needed_by(deployed)
+
+        assert f"{DENIED}: {self.action} " in output_of(denied)
+        assert DENIED not in output_of(allowed)
+
+
+def output_of(answer: Answer) -> str:
+    """Return the error and the log of an invocation."""
+    return f"{json.dumps(answer.value)}\n{answer.log}"
 
 
 @contextlib.contextmanager

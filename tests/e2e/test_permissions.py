@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +33,8 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
-from tests.e2e.policies import without
+from tests.e2e.policies import DENIED, Invoke, Permission
+from tests.e2e.test_batches import PERMISSIONS as PERMISSIONS_OF_BATCHES
 from tests.e2e.unproven_permissions import UNENFORCED, UNPROVEN
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
@@ -56,9 +57,6 @@ from treadle.model.ticks import PlannedRun, Tick, TickKind
 FAR_AWAY = 4_102_444_800_000
 LONG_AGO = 3_600_000
 UNKNOWN = json.dumps({"source": "made", "detail-type": "by a test of permissions"})
-DENIED = "is not authorized to perform"
-
-Invoke = Callable[[Deployed], Answer]
 
 # ---- Events that need a permission
 
@@ -335,29 +333,6 @@ def _launch(deployed: Deployed, run: Run) -> Answer:
 
 # ---- The permissions
 
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """An action that one statement allows.
-
-    Attributes:
-        holder: the logical id of the role or the managed policy that has the statement.
-        sid: the statement's; "" if it has none.
-        action: which is allowed.
-        needed_by: an invocation that cannot do without.
-        alike: statements that differ from it by conditions only which the local cloud does not know.
-    """
-
-    holder: str
-    sid: str
-    action: str
-    needed_by: Invoke
-    alike: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "-".join(filter(None, (self.holder, self.sid, self.action)))
-
-
 PERMISSIONS = [
     Permission("EvaluatorPolicy", "OwnState", "dynamodb:UpdateItem", scheduled_tick),
     Permission("EvaluatorPolicy", "OwnState", "dynamodb:GetItem", event_tick, alike=("EngineId",)),
@@ -452,13 +427,7 @@ PERMISSIONS = [
 def test_without_the_permission_it_is_denied_and_with_it_not(
     deployed: Deployed, permission: Permission
 ) -> None:
-    sids = (permission.sid, *permission.alike)
-    with without(deployed, permission.holder, permission.action, *sids):
-        denied = permission.needed_by(deployed)
-    allowed = permission.needed_by(deployed)
-
-    assert f"{DENIED}: {permission.action} " in output_of(denied)
-    assert DENIED not in output_of(allowed)
+    permission.check(deployed)
 
 
 def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_reported_not_to_be() -> None:
@@ -470,7 +439,8 @@ def test_every_permission_of_engine_and_project_is_shown_to_be_needed_or_reporte
         for action in actions(statement)
     ]
 
-    shown = {(permission.holder, permission.sid, permission.action) for permission in PERMISSIONS}
+    proven = (*PERMISSIONS, *PERMISSIONS_OF_BATCHES)
+    shown = {(permission.holder, permission.sid, permission.action) for permission in proven}
     assert shown.isdisjoint(UNPROVEN)
     assert len(set(granted)) == len(granted)
     assert set(granted) == shown | UNPROVEN.keys()
@@ -485,11 +455,6 @@ def of_project() -> Iterator[tuple[str, dict[str, Any]]]:
             for policy in properties.get("Policies", []):
                 for statement in policy.get("Statement", []):
                     yield f"{name}Role", statement
-
-
-def output_of(answer: Answer) -> str:
-    """Return the error and the log of an invocation."""
-    return f"{json.dumps(answer.value)}\n{answer.log}"
 
 
 # ---- What a role cannot do

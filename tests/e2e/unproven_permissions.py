@@ -5,7 +5,6 @@ SCHEDULED = "Scheduler uses it, and the local cloud's own scheduler assumes no r
 OF_THE_MACHINE = "Step Functions uses it, and the local cloud's own assumes no role"
 READS_RUNS = "for a function that requests further runs, which this one does not"
 BACKFILL = "for a backfill, as in test_operations.py"
-BATCHES = "for a sensor with batches, which the example does not have"
 POOL = "for runs of a pool, as in test_operations.py"
 READS_PARTITIONS = "for a sensor with dynamic partitions, which the example is not"
 READS_ASSETS = "for a sensor that reads more than its event, which the example does not"
@@ -43,11 +42,6 @@ UNPROVEN = {
         "OwnDeployment",
         "lambda:GetFunctionConfiguration",
     ): "without it nothing fails: objects count from the first sweep, and the tick says so",
-    **{
-        ("EvaluatorPolicy", "OwnTicks", f"dynamodb:{action}"): BATCHES
-        for action in ("BatchWriteItem", "Query", "UpdateItem")
-    },
-    ("ReconcileRole", "SensorsWithBatches", "lambda:InvokeFunction"): BATCHES,
     **{(role, "Runs", "dynamodb:BatchGetItem"): BACKFILL for role in ("DispatchRole", "ReconcileRole")},
     ("PublishRole", "DispatchQueue", "sqs:SendMessage"): BACKFILL,
     **{

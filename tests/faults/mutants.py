@@ -185,15 +185,15 @@ MUTANTS = (
     Mutant(
         "batch is marked before it is committed",
         CLOSER,
-        "        commit = self._commit_of(attempt, result.tick, trouble)\n        try:\n",
-        "        commit = self._commit_of(attempt, result.tick, trouble)\n        if commit.manifest is not None:\n            self._batches.mark(commit.manifest, commit.manifest.members)\n        try:\n",
+        "        commit = self._commit_of(attempt, result.tick, failures)\n        try:\n",
+        "        commit = self._commit_of(attempt, result.tick, failures)\n        if commit.manifest is not None:\n            self._batches.mark(commit.manifest, commit.manifest.members)\n        try:\n",
         (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[full]",),
     ),
     Mutant(
         "death of an evaluation is no failure",
         CLOSER,
-        "trouble, has_died = lease.before.trouble, lease.before.has_died",
-        "trouble, has_died = lease.before.trouble, False",
+        "failures, has_died = lease.before.failures, lease.before.has_died",
+        "failures, has_died = lease.before.failures, False",
         (f"{CLOSING}evaluation_that_died_counts_as_a_failure_and_halves_the_batch_after_five",),
     ),
     Mutant(
@@ -213,21 +213,21 @@ MUTANTS = (
     Mutant(
         "outage sets every item aside",
         CLOSER,
-        "        if not trouble.may_set_aside:\n",
+        "        if not failures.may_set_aside:\n",
         "        if not items:\n",
         (f"{MANY_ITEMS}outage_of_the_function_sets_few_items_aside",),
     ),
     Mutant(
         "batch that fails is never halved",
         CLOSER,
-        "            if failures <= len(RETRY_MS):\n                return BatchTrouble(failures, now + RETRY_MS[failures - 1], reason=reason), False\n",
-        "            if failures:\n                return BatchTrouble(1, now + RETRY_MS[0], reason=reason), False\n",
+        "            if count <= len(RETRY_MS):\n                return BatchFailures(count, now + RETRY_MS[count - 1], reason=reason), False\n",
+        "            if count:\n                return BatchFailures(1, now + RETRY_MS[0], reason=reason), False\n",
         (f"{CLOSING}second_item_is_set_aside_only_after_a_success",),
     ),
     Mutant(
         "batch is evaluated before its delay",
         CLOSER,
-        "if now < trouble.retry_at or not items:",
+        "if now < failures.retry_at or not items:",
         "if not items:",
         (f"{CLOSING}failed_batch_is_not_evaluated_before_its_delay",),
     ),
@@ -248,8 +248,8 @@ MUTANTS = (
     Mutant(
         "time closes no batch",
         CLOSER,
-        "return chosen if is_full or trouble.failures or now >= self._closes_at(items) else ()",
-        "return chosen if is_full or trouble.failures else ()",
+        "return chosen if is_full or failures.count or now >= self._closes_at(items) else ()",
+        "return chosen if is_full or failures.count else ()",
         (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[quiet]",),
     ),
     Mutant(

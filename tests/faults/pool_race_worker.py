@@ -102,7 +102,7 @@ class LoggingTarget(SharedTarget):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, is_named=True, listing_lag_ms=0, trouble=0.05)
+        super().__init__(folder, is_named=True, listing_lag_ms=0, failure_rate=0.05)
         self._ends = folder / "ends"
         self._ends.mkdir(parents=True, exist_ok=True)
         self._log = folder / "log"

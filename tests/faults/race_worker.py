@@ -90,7 +90,10 @@ class SharedState:
     def target(self, job: str) -> SharedTarget:
         """Return the target of a job."""
         return SharedTarget(
-            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=FAILURE_RATE
+            self.folder / job,
+            is_named=job == "named",
+            listing_lag_ms=LISTING_LAG_MS,
+            failure_rate=FAILURE_RATE,
         )
 
     def has(self, flag: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch
+from tests.functional.conftest import BUCKET, OUTCOMES, Deployment, LambdaContext, batch
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from treadle import (
@@ -21,6 +21,7 @@ from treadle import (
     evaluator,
     event_sensor,
     queue_sensor,
+    read_payload,
     s3_sensor,
     webhook_sensor,
 )
@@ -29,17 +30,18 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.functions import LambdaFunctions
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.definitions.bus_event import EventBridgeEvent
-from treadle.definitions.errors import StoreError, UnknownEventError
+from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
-from treadle.model.batches import by_key
+from treadle.model.batches import BatchItem, WaitingItems, by_key, digest_of
 from treadle.model.registry import SensorEntry
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.grants import FixedGrants
+from treadle.testing.registry import sensor_text
 from treadle.testing.system import VirtualClock
 
 JOB = JobDefinition("process_file")
@@ -223,6 +225,43 @@ def test_items_of_a_sensor_whose_code_has_no_batches_any_more_are_reported(deplo
     assert "Deploy it with batch= again" in answer["reason"]
 
 
+def test_batch_whose_run_config_is_large_is_one_run_that_refers_to_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = queue_sensor("own", batch=LONG, name="queued", job=JOB)(
+        lambda context: RunRequest(run_config={"texts": [each.body for each in context.items]})
+    )
+    deployment.register("sensors/queued", sensor_text("shop", JOB.name, kind="queue"))
+    deployed(deployment, "queued", made)
+    texts = [Random(number).randbytes(50_000).hex() for number in range(3)]
+    records = {"Records": [record(f"m-{number}", text) for number, text in enumerate(texts)]}
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise StoreThrottledError("DynamoDB gave no answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DynamoBatchStore, "commit", unanswered)
+        assert deployment.handlers["queued"](records, LambdaContext()) == {"batchItemFailures": []}
+    stored_before = large_objects()
+    assert close(deployment, "queued")["count"] == 1
+    deployment.dispatch_pending()
+    deployment.launch_queued()
+
+    [config] = configs(deployment, "queued")
+    assert sorted(read_payload(config)["texts"]) == sorted(texts)
+    assert large_objects() == stored_before == [config["treadle_payload"]["url"].partition(f"{OUTCOMES}/")[2]]
+    [execution] = deployment.executions()
+    arn = f"{deployment.machine.replace(':stateMachine:', ':execution:')}:{execution}"
+    received = json.loads(boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"])
+    assert received["run_config"] == config
+
+
+def large_objects() -> list[str]:
+    """Return the keys of the run configs that are stored for reference."""
+    found = boto3.client("s3").list_objects_v2(Bucket=OUTCOMES, Prefix="large/")
+    return [each["Key"] for each in found["Contents"]]
+
+
 def hooked(deployment: Deployment) -> None:
     deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
     boto3.client("secretsmanager").create_secret(Name="senders", SecretString=SECRET)
@@ -362,3 +401,20 @@ def test_item_costs_six_write_units_and_two_requests(meter: Meter) -> None:
     assert len(accepted) / 500 == pytest.approx(1.2, abs=0.1)
     assert len(meter.calls) / 500 < 0.2
     assert sum(each.units for each in (*accepted, *meter.calls) if not each.writes) / 500 < 0.7
+
+
+def test_items_that_wait_are_counted_by_one_request_for_each_partition(meter: Meter) -> None:
+    stores, chance = DynamoStores(create_tables(), RandomTokens()), Random(1)
+    small = [BatchItem(f"small {number}", "", number, 10, '"x"') for number in range(100)]
+    names = [name for name in map(str, range(200)) if digest_of(name).startswith("0")]
+    large = [BatchItem(name, "", 200, 10, chance.randbytes(240_000).hex()) for name in names[:5]]
+    stores.batches.accept("counted", small)
+    meter.reset()
+    found = stores.batches.count("counted", by_key(""))
+    requests, units = len(meter.calls), sum(each.units for each in meter.calls)
+    stores.batches.accept("counted", large)
+
+    assert found == WaitingItems(100, 1_000, 0, is_more=False)
+    assert (requests, units <= 32) == (16, True)
+    more = stores.batches.count("counted", by_key(""))
+    assert (more.is_more, 100 <= more.items < 105) == (True, True)

@@ -25,6 +25,7 @@ from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import timestamp
+from treadle.model.batches import BatchItem
 from treadle.model.deployment import DeployedSensor, Subscription
 from treadle.model.ticks import Tick, TickKind
 from treadle.operate.graph import Edge, Graph, Node, graph_of
@@ -428,3 +429,27 @@ def test_a_thousand_ticks_and_a_hundred_sensors_are_answered_within_a_second() -
         assert len(all_ticks.json["ticks"]) == 1_000
 
     assert min(took) < 0.5
+
+
+def test_open_batches_are_listed_with_what_waits() -> None:
+    instance = TreadleInstance([SensorDefinition("watch", evaluation_fn=lambda: None, job_name="load")])
+    client, now = Client(console_of(MemoryStack(instance))), instance.clock.now()
+    instance._stores.batches.accept("watch", [BatchItem("a", AWKWARD, now, 7, '"x"')])
+    instance._stores.batches.open("watch", AWKWARD, now, 1_000, None)
+
+    assert client.get("/api/sensors/watch/batches").json == {
+        "batches": [
+            {
+                "by": AWKWARD,
+                "items": 1,
+                "bytes": 7,
+                "is_more": False,
+                "oldest_at": now,
+                "closes_at": now + 1_000,
+                "failures": 0,
+                "reason": "",
+            }
+        ],
+        "omitted": 0,
+    }
+    assert client.get("/api/sensors/unknown/batches").status == 404

@@ -13,8 +13,11 @@ from tests.support.project import run
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
+from treadle.model.batches import BatchCommit, BatchFailures, BatchItem, by_key
 from treadle.model.runs import Run
+from treadle.model.ticks import Tick, TickKind
 
 
 def treadle(*arguments: str, answers: str | None = None) -> Result:
@@ -418,3 +421,28 @@ def test_what_is_not_there_is_refused(stack: Deployment, arguments: tuple[str, .
     done = treadle(*arguments)
 
     assert (done.exit_code, done.stderr.startswith(f"treadle: {expected}")) == (2, True), done.output
+
+
+def test_open_batches_are_listed_with_the_reason_why_one_fails(stack: Deployment) -> None:
+    assert treadle("sensor", "batches", "new_objects").stdout == (
+        "No item waits for a batch of sensor new_objects.\n"
+    )
+    batches, at = stack.stores.batches, 1_795_370_405_000
+    items = [BatchItem(name, "ann", at + number, 10, '"x"') for number, name in enumerate("ab")]
+    batches.accept("new_objects", items)
+    batches.open("new_objects", "ann", at, 60_000, None)
+    lease = batches.acquire("new_objects", by_key("ann"), "closer", at, at + 1)
+    assert lease is not None
+    tick = Tick("new_objects", "t", TickKind.EVENT, TickStatus.FAILURE, at, at, at)
+    batches.commit(lease, BatchCommit(tick, BatchFailures(1, at + 30_000, reason="no such column")))
+    batches.finish(lease, at + 30_000, at)
+
+    shown = treadle("sensor", "batches", "new_objects")
+    [listed] = json.loads(treadle("sensor", "batches", "new_objects", "--json").stdout)["batches"]
+
+    assert [line.split() for line in shown.stdout.splitlines()] == [
+        ["BY", "ITEMS", "BYTES", "OLDEST", "ITEM", "CLOSES", "AT", "FAILURES"],
+        ["ann", "2", "20", "2026-11-22T18:00:05Z", "2026-11-22T18:00:35Z", "1", "in", "a", "row"],
+        ["!", "ann:", "no", "such", "column"],
+    ]
+    assert (listed["by"], listed["items"], listed["failures"]) == ("ann", 2, 1)

@@ -31,6 +31,7 @@ from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
 from treadle.operate.loops import LoopReleases
+from treadle.operate.open_batches import OpenBatches
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
@@ -134,6 +135,7 @@ class MemoryStack:
             pools,
             RecordedTicks(made._stores, NAMESPACE),
             Search(deployment, run_operations, RunIds.of(NAMESPACE), objects, made.clock),
+            OpenBatches(made._stores.batches, made.clock),
         )
 
     def _redriver(self, places: list[Destination]) -> Redriver:

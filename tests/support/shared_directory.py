@@ -93,17 +93,17 @@ class SharedTarget:
         folder: of the executions.
         is_named: whether the launch id is a token; otherwise executions are listed, with a lag.
         listing_lag_ms: how long a listing does not show an execution.
-        trouble: the fraction of the calls that are delayed, and of those whose response is lost.
+        failure_rate: the fraction of the calls that are delayed, and of those whose response is lost.
     """
 
-    def __init__(self, folder: Path, *, is_named: bool, listing_lag_ms: int, trouble: float) -> None:
+    def __init__(self, folder: Path, *, is_named: bool, listing_lag_ms: int, failure_rate: float) -> None:
         self._started = folder / "started"
         self._queried = folder / "queries"
         self._names = folder / "names"
         self._names.mkdir(parents=True, exist_ok=True)
         self._is_named = is_named
         self._lag = listing_lag_ms
-        self._trouble = trouble
+        self._failure_rate = failure_rate
 
     @property
     def contract(self) -> StartContract:
@@ -113,20 +113,20 @@ class SharedTarget:
     def prepare(self, settings: JobSettings) -> None:
         """Prepare nothing, and fail now and then."""
         del settings
-        if random.random() < self._trouble:
+        if random.random() < self._failure_rate:
             msg = "Too many requests for credentials at the moment."
             raise LaunchDelayedError(msg)
 
     def start(self, start: Start) -> Execution:
         """Start, unless there is a token and an execution was started with it."""
-        if random.random() < self._trouble:
+        if random.random() < self._failure_rate:
             msg = "Too many starts at the moment."
             raise LaunchDelayedError(msg)
         if not self._is_named:
             append(self._started, start.launch_id, now_ms())
         elif not self._take_name(start.launch_id):
             append(self._queried, start.launch_id, "again")
-        if random.random() < self._trouble:
+        if random.random() < self._failure_rate:
             msg = "The connection was closed."
             raise LaunchUncertainError(msg)
         return self._execution(start.launch_id)

@@ -12,6 +12,8 @@ from treadle.definitions.item_batches import MAX_ITEMS, MAX_WAIT, Batch
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.batches.closer import RETRY_MS
 from treadle.engine.tick.batch_acceptor import LOOKS
+from treadle.model.batches import SHARDS
+from treadle.operate.open_batches import SHOWN
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "batches.md"
 TEXT = PAGE.read_text()
@@ -40,5 +42,7 @@ def test_page_states_the_limits_of_the_code() -> None:
     assert f"ends at {MAX_READ // 1_000_000} MB" in TEXT
     assert f"of {MAX_ID} bytes at most" in TEXT
     assert LOOKS == 4
+    assert "Ten are shown, each of which takes sixteen requests" in TEXT
+    assert (SHOWN, len(SHARDS)) == (10, 16)
     assert [each // 1000 for each in RETRY_MS] == [30, 2 * 60, 8 * 60, 30 * 60]
     assert (default.quiet, default.bytes) == (None, None)

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import limits
 from benchmarks.key_writes import run_of_an_event
 from benchmarks.room import fits
-from benchmarks.scale import PAGE, Scenario, Simulation, caps, span
+from benchmarks.scale import DEPLOYED_HEADING, PAGE, Scenario, Simulation, caps, span, with_deployed
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,14 @@ def test_page_says_how_many_sensors_and_jobs_a_project_takes() -> None:
 
     for each in fits():
         assert f"| {each.what} | {each.resources} | {each.more} | {each.limit} |" in page
+
+
+def test_output_of_a_large_project_replaces_its_own_section_only() -> None:
+    text = PAGE.read_text()
+
+    changed = with_deployed(text, "another output")
+
+    before, _, rest = text.partition(DEPLOYED_HEADING)
+    assert changed.startswith(before + DEPLOYED_HEADING)
+    assert changed.endswith(f"```text\nanother output\n```\n\n## {rest.partition(chr(10) + '## ')[2]}")
+    assert "## A pool under load" in changed

@@ -19,6 +19,8 @@ declare namespace Api {
   type SensorDetail = Response<'sensor'>;
   type SensorProblem = Sensor['problems'][number];
   type RecentTick = Sensor['recent'][number];
+  type Batches = Response<'batches'>;
+  type OpenBatch = Batches['batches'][number];
   type Edit = SensorDetail['edits'][number];
   type TickOutline = Response<'ticks'>['ticks'][number];
   type Tick = Response<'tick'>;

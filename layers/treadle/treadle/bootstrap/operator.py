@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.operate.explain import Explainer
     from treadle.operate.invoke import SensorInvoker
     from treadle.operate.loops import LoopReleases
+    from treadle.operate.open_batches import OpenBatches
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.pools import PoolOperations
@@ -64,6 +65,7 @@ class OperatorParts:
         pools: shows and controls concurrency pools.
         recorded: reads ticks with what they evaluated, for rehearsals.
         search: finds what texts name.
+        batches: lists open batches.
     """
 
     deployment: "Deployment"
@@ -85,6 +87,7 @@ class OperatorParts:
     pools: "PoolOperations"
     recorded: "RecordedTicks"
     search: "Search"
+    batches: "OpenBatches"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -120,6 +123,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.invoke import SensorInvoker
     from treadle.operate.loops import LoopReleases
     from treadle.operate.moved_jobs import Addresses
+    from treadle.operate.open_batches import OpenBatches
     from treadle.operate.overview import Overview
     from treadle.operate.partitions import PartitionOperations
     from treadle.operate.pools import PoolOperations
@@ -143,9 +147,15 @@ def operator_parts(stack: str) -> OperatorParts:
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry, run_ids = CachedRegistry(stores.registry, clock), RunIds.of(namespace)
-    # The last part of the ARN, which the template passes to evaluators.
-    environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
-    jobs, registrations = RegisteredJobs(registry), Registrations(registry.current, environment, clock)
+    jobs, registrations = (
+        RegisteredJobs(registry),
+        Registrations(
+            registry.current,
+            # The last part of the ARN, which the template passes to evaluators.
+            {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]},
+            clock,
+        ),
+    )
     queues, deployment = SensorQueues(registry.current, deployed), StackDeployment(deployed, registry.current)
     overview, objects, health = (
         Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations),
@@ -216,6 +226,7 @@ def operator_parts(stack: str) -> OperatorParts:
         pools,
         RecordedTicks(stores, namespace),
         Search(deployment, runs, run_ids, objects, clock),
+        OpenBatches(stores.batches, clock),
     )
 
 

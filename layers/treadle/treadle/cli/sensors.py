@@ -1,4 +1,4 @@
-"""Commands on sensors: list, show, start, stop, reset, release, preview, tick, cursor, replay."""
+"""Commands on sensors: list, show, batches, start, stop, reset, release, preview, tick, cursor, replay."""
 
 import functools
 import json
@@ -145,6 +145,44 @@ def show(name: str, stack: str, as_json: bool) -> None:
         click.echo()
         rows = [(when(each.at), each.by, each.action, each.before, each.after) for each in edits]
         table(("CHANGED", "BY", "WHAT", "FROM", "TO"), rows, "")
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@json_option
+def batches(name: str, stack: str, as_json: bool) -> None:
+    """List the open batches of a sensor: what waits for them, and when they are closed.
+
+    First are those at which the function fails, then those with the oldest items; ten are shown. A batch is closed
+    earlier if it is full.
+    """
+    from treadle.operate.views import plain_json
+
+    with deployed(stack) as parts:
+        _check(parts, name)
+        found = parts.batches.of(name)
+    if as_json:
+        echo_json(plain_json(found))
+        return
+    rows = [
+        (
+            each.by,
+            f"{each.items}{' or more' if each.is_more else ''}",
+            each.bytes,
+            when(each.oldest_at),
+            "is being closed" if each.closes_at is None else when(each.closes_at),
+            f"{each.failures} in a row" if each.failures else None,
+        )
+        for each in found.batches
+    ]
+    columns = ("BY", "ITEMS", "BYTES", "OLDEST ITEM", "CLOSES AT", "FAILURES")
+    table(columns, rows, f"No item waits for a batch of sensor {name}.")
+    for each in found.batches:
+        if each.reason:
+            echo(f"! {each.by or 'batch'}: {each.reason}")
+    if found.omitted:
+        click.echo(f"{found.omitted} more batches are open.")
 
 
 @sensor.command()

@@ -19,6 +19,7 @@ from treadle.operate.drops import TickDrops
 from treadle.operate.explain import Explainer
 from treadle.operate.invoke import SensorInvoker
 from treadle.operate.loops import LoopReleases
+from treadle.operate.open_batches import OpenBatches
 from treadle.operate.overview import Overview
 from treadle.operate.partitions import PartitionOperations
 from treadle.operate.pools import PoolOperations
@@ -146,6 +147,7 @@ def operator_parts(project: DevProject) -> OperatorParts:
         pools,
         RecordedTicks(stores, NAMESPACE),
         Search(deployment, runs, run_ids, objects, clock),
+        OpenBatches(stores.batches, clock),
     )
 
 

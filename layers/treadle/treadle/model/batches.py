@@ -129,11 +129,11 @@ def batch_run_key(members: Iterable[Member]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchTrouble:
-    """What the failures of an open batch lead to.
+class BatchFailures:
+    """The failures of an open batch, and what they lead to.
 
     Attributes:
-        failures: how often the function has failed for it in a row.
+        count: how often the function has failed for it in a row.
         retry_at: it is not evaluated before.
         take: how many items are evaluated at once, once it is halved; 0 before that.
         last: the last item of the batch that failed, once it is halved.
@@ -142,7 +142,7 @@ class BatchTrouble:
         reason: why the function failed last.
     """
 
-    failures: int = 0
+    count: int = 0
     retry_at: int = 0
     take: int = 0
     last: Member | None = None
@@ -153,7 +153,7 @@ class BatchTrouble:
         object.__setattr__(self, "reason", fit(self.reason, MAX_REASON))
 
 
-NO_TROUBLE = BatchTrouble()
+NO_FAILURES = BatchFailures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class BatchState:
         last_at: when the last item was accepted, to a few seconds.
         closing: the epoch of the lease since which nobody has accepted an item; None if somebody has.
         unmarked: the tick of the last batch, as long as its items are not marked.
-        trouble: what its failures lead to.
+        failures: the failures of the function since it succeeded last.
     """
 
     sensor: str
@@ -184,7 +184,12 @@ class BatchState:
     last_at: int = 0
     closing: int | None = None
     unmarked: str | None = None
-    trouble: BatchTrouble = NO_TROUBLE
+    failures: BatchFailures = NO_FAILURES
+
+    @property
+    def closes_at(self) -> int | None:
+        """When somebody looks whether a batch is to be closed, unless it is full before; None if no item waits."""
+        return None if self.due is None else max(self.due, self.failures.retry_at)
 
     @property
     def has_died(self) -> bool:
@@ -194,6 +199,23 @@ class BatchState:
     def is_held(self, now: int) -> bool:
         """Return whether a closer has the lease."""
         return self.owner is not None and self.expires_at >= now
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingItems:
+    """How many items wait for a batch.
+
+    Attributes:
+        items: how many were counted.
+        bytes: their size.
+        oldest_at: when the oldest of them was accepted; None if none waits.
+        is_more: True if more wait than were counted.
+    """
+
+    items: int
+    bytes: int
+    oldest_at: int | None
+    is_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +249,7 @@ def opened(
         return DueTimes(min(state.due, now + wait), now, now)
     if at_once and state.due > now:
         return DueTimes(now, state.first_at, now)
-    if quiet is not None and state.trouble == NO_TROUBLE and now - state.last_at >= MOVED_MS:
+    if quiet is not None and state.failures == NO_FAILURES and now - state.last_at >= MOVED_MS:
         return DueTimes(min(state.first_at + within, now + quiet), state.first_at, now)
     return None
 
@@ -262,12 +284,12 @@ class BatchCommit:
 
     Attributes:
         tick: the tick.
-        trouble: what its failures lead to.
+        failures: the failures of the function since it succeeded last.
         manifest: what it contains; None for a failure, after which the items still wait.
     """
 
     tick: Tick
-    trouble: BatchTrouble
+    failures: BatchFailures
     manifest: Manifest | None = None
 
 

@@ -57,14 +57,14 @@ class ItemExplainer:
         text = f"It has waited for a batch since {timestamp(entry.accepted_at)}"
         if state is None:
             return explanation.end(f"{text}.")
-        trouble = state.trouble
-        if trouble.failures:
-            reason = f"the function failed {counted(trouble.failures, 'time')} in a row: {trouble.reason}"
+        failures, looked_at = state.failures, state.closes_at or explanation.now
+        if failures.count:
+            reason = f"the function failed {counted(failures.count, 'time')} in a row: {failures.reason}"
             explanation.add("tick", None, reason, ok=False)
             text = f"{text}; {closed(reason)} It is evaluated again"
-            return explanation.end(f"{text} at {timestamp(max(trouble.retry_at, state.due or 0))}.")
+            return explanation.end(f"{text} at {timestamp(looked_at)}.")
         return explanation.end(
-            f"{text}; somebody looks whether the batch is to be closed at {timestamp(state.due or explanation.now)}, or "
+            f"{text}; somebody looks whether the batch is to be closed at {timestamp(looked_at)}, or "
             "earlier if it is full."
         )
 

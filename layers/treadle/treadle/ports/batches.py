@@ -12,11 +12,12 @@ from treadle.model.batches import (
     LedgerEntry,
     Manifest,
     Member,
+    WaitingItems,
 )
 
 
 class BatchStore(Protocol):
-    """Stores batches. Reads are strongly consistent, except of `due`.
+    """Stores batches. Reads are strongly consistent, except `due` and `count`.
 
     Each method raises `StoreError` if the store did not answer.
     """
@@ -67,7 +68,7 @@ class BatchStore(Protocol):
         """
 
     def commit(self, lease: BatchLease, commit: BatchCommit) -> None:
-        """Put a tick, its manifest and the trouble, in one transaction, if the lease is still held.
+        """Put a tick, its manifest and its failures, in one transaction, if the lease is still held.
 
         Raises:
             LeaseLostError: if another closer has taken the lease; nothing was written.
@@ -100,3 +101,11 @@ class BatchStore(Protocol):
 
     def states(self, sensor: str) -> list[BatchState]:
         """Return the states of a sensor's batches for which items wait, for operators."""
+
+    def count(self, sensor: str, key: str) -> WaitingItems:
+        """Count the items that wait for a batch, some thousands at least, for operators.
+
+        Args:
+            sensor: the sensor's name.
+            key: the key of the value of `Batch.by`.
+        """

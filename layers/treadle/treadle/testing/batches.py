@@ -13,6 +13,7 @@ from treadle.model.batches import (
     LedgerEntry,
     Manifest,
     Member,
+    WaitingItems,
     by_key,
     digest_of,
     opened,
@@ -93,7 +94,7 @@ class InMemoryBatchStore:
             if commit.manifest is not None:
                 self._tables.manifests[tick.sensor, tick.tick_id] = commit.manifest
                 unmarked = tick.tick_id
-            self._tables.batches[key] = replace(state, trouble=commit.trouble, unmarked=unmarked)
+            self._tables.batches[key] = replace(state, failures=commit.failures, unmarked=unmarked)
 
     def _held(self, lease: BatchLease) -> BatchState | None:
         state = self._tables.batches[lease.sensor, lease.key]
@@ -148,3 +149,10 @@ class InMemoryBatchStore:
         """Return the states of batches for which items wait."""
         found = [state for (of, _), state in self._tables.batches.items() if of == sensor]
         return sorted((each for each in found if each.due is not None), key=lambda each: each.first_at)
+
+    def count(self, sensor: str, key: str) -> WaitingItems:
+        """Count the items that wait."""
+        with self._tables.lock:
+            waiting = list(self._tables.waiting.get((sensor, key), {}).values())
+        oldest = min((each.accepted_at for each in waiting), default=None)
+        return WaitingItems(len(waiting), sum(each.size for each in waiting), oldest, is_more=False)

@@ -69,6 +69,7 @@ from treadle.model.targets import Execution, JobSettings
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
 from treadle.operate.loops import LoopReleases
+from treadle.operate.open_batches import OpenBatch, OpenBatches
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.blobs import requested_config
@@ -734,6 +735,10 @@ class TreadleInstance(InstanceReader):
     def ticks(self, sensor: str) -> list[Tick]:
         """Return a sensor's tick records, newest first; skips since the last of them are in `state`."""
         return self._stores.ticks.latest(sensor, 10_000)
+
+    def open_batches(self, sensor: str) -> tuple[OpenBatch, ...]:
+        """Return a sensor's open batches: how many items wait for each, since when, and when it is closed."""
+        return OpenBatches(self._stores.batches, self.clock).of(sensor).batches
 
     def state(self, sensor: str) -> SensorState:
         """Return a sensor's stored state: status, cursor, skip and failure streaks."""

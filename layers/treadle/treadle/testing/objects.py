@@ -32,6 +32,7 @@ class InMemoryObjects:
     stored: dict[tuple[str, str], S3Object] = field(default_factory=dict)
     versions: list[S3Object] = field(default_factory=list)
     _puts: int = 0
+    _unversioned: set[tuple[str, str]] = field(default_factory=set)
 
     def put(
         self,
@@ -60,6 +61,7 @@ class InMemoryObjects:
         self.stored[bucket, key] = found
         if not self.is_versioned:
             self._drop_unversioned(bucket, key)
+            self._unversioned.add((bucket, key))
         self.versions.append(found)
         return ObjectCreated(found, now, f"{self._puts:016X}")
 
@@ -70,7 +72,10 @@ class InMemoryObjects:
             self._drop_unversioned(bucket, key)
 
     def _drop_unversioned(self, bucket: str, key: str) -> None:
-        """Remove the unversioned object that another one replaces."""
+        """Remove the unversioned object that another one replaces, if there is one."""
+        if (bucket, key) not in self._unversioned:
+            return
+        self._unversioned.remove((bucket, key))
         self.versions[:] = [
             each
             for each in self.versions

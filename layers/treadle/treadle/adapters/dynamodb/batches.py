@@ -15,17 +15,18 @@ from treadle.adapters.dynamodb.ticks import to_item
 from treadle.definitions.bounds import byte_size, unicode_text
 from treadle.definitions.errors import ItemTooLargeError, LeaseLostError, StoreThrottledError
 from treadle.model.batches import (
-    NO_TROUBLE,
+    NO_FAILURES,
     SHARDS,
     BatchCommit,
+    BatchFailures,
     BatchItem,
     BatchLease,
     BatchState,
-    BatchTrouble,
     DueBatch,
     LedgerEntry,
     Manifest,
     Member,
+    WaitingItems,
     by_key,
     digest_of,
     opened,
@@ -56,6 +57,7 @@ MAX_READ = 16_000_000
 _SPARE = 8
 """More items than its share are read of each partition, as the items are spread by chance."""
 
+_COUNTED = ["sensor", "tick_id", "size"]
 _WORKERS = 4
 _TRIES = 5
 _KEY_BYTES, _TIME_BYTES = 32, 8
@@ -180,7 +182,7 @@ class DynamoBatchStore:
 
         def read(shard: str) -> tuple[list[BatchItem], bool]:
             items = self._database.query(
-                self._table, f"{sensor}{BATCH}/waiting/{key}/{shard}", limit=share, consistent_read=True
+                self._table, _waiting_partition(sensor, key, shard), limit=share, consistent_read=True
             )
             return list(each_readable(_read_item, items)), len(items) < share
 
@@ -201,7 +203,7 @@ class DynamoBatchStore:
             self._table,
             _state_key(lease.sensor, lease.key),
             actions=changes(
-                (Model.trouble, _stored_trouble(commit.trouble)),
+                (Model.failures, _stored_failures(commit.failures)),
                 (Model.unmarked, tick.tick_id if manifest else None),
             ),
             condition=_is_own(lease),
@@ -292,6 +294,21 @@ class DynamoBatchStore:
         found = [each for each in each_readable(_read_state, states) if each.due is not None]
         return sorted(found, key=lambda each: each.first_at)
 
+    def count(self, sensor: str, key: str) -> WaitingItems:
+        """Read the first page of each partition: a megabyte of items at most."""
+
+        def read(shard: str) -> tuple[list[tuple[int, int]], bool]:
+            page, is_last = self._database.first_page(
+                self._table, _waiting_partition(sensor, key, shard), attributes_to_get=_COUNTED
+            )
+            return list(each_readable(_read_size, page)), is_last
+
+        found = _each(read, SHARDS)
+        sizes = [each for items, _ in found for each in items]
+        oldest = min((at for at, _ in sizes), default=None)
+        is_more = not all(is_last for _, is_last in found)
+        return WaitingItems(len(sizes), sum(size for _, size in sizes), oldest, is_more)
+
 
 def _each(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
     """Call a function for each value, some of them at the same time; requests mostly wait."""
@@ -328,7 +345,11 @@ def _ledger_key(sensor: str, key: str) -> tuple[str, str]:
 
 
 def _waiting_key(sensor: str, by: str, member: Member) -> tuple[str, str]:
-    return f"{sensor}{BATCH}/waiting/{by_key(by)}/{member.key[0]}", member.order
+    return _waiting_partition(sensor, by_key(by), member.key[0]), member.order
+
+
+def _waiting_partition(sensor: str, key: str, shard: str) -> str:
+    return f"{sensor}{BATCH}/waiting/{key}/{shard}"
 
 
 def _state_key(sensor: str, key: str) -> tuple[str, str]:
@@ -359,18 +380,18 @@ def _unpacked(packed: bytes) -> Iterator[Member]:
         yield Member(time, packed[at + _TIME_BYTES : at + step].hex())
 
 
-def _stored_trouble(trouble: BatchTrouble) -> dict[str, Any] | None:
-    if trouble == NO_TROUBLE:
+def _stored_failures(failures: BatchFailures) -> dict[str, Any] | None:
+    if failures == NO_FAILURES:
         return None
-    return {**asdict(trouble), "last": None if trouble.last is None else trouble.last.order}
+    return {**asdict(failures), "last": None if failures.last is None else failures.last.order}
 
 
-def _trouble(stored: dict[str, Any] | None) -> BatchTrouble:
+def _failures(stored: dict[str, Any] | None) -> BatchFailures:
     if stored is None:
-        return NO_TROUBLE
+        return NO_FAILURES
     last = stored["last"]
-    return BatchTrouble(
-        integer(stored["failures"]),
+    return BatchFailures(
+        integer(stored["count"]),
         integer(stored["retry_at"]),
         integer(stored["take"]),
         None if last is None else Member.of(last),
@@ -394,6 +415,12 @@ def _item_of(item: Item) -> BatchItem:
     )
 
 
+def _size_of(item: Item) -> tuple[int, int]:
+    """Return when an item was accepted, and its size."""
+    model = Model.from_raw_data(item)
+    return Member.of(model.tick_id).accepted_at, integer(model.size)
+
+
 def _state_of(item: Item) -> BatchState:
     model = Model.from_raw_data(item)
     return BatchState(
@@ -407,7 +434,7 @@ def _state_of(item: Item) -> BatchState:
         whole_or_zero(model.last_at),
         whole(model.closing),
         model.unmarked,
-        _trouble(model.trouble),
+        _failures(model.failures),
     )
 
 
@@ -431,6 +458,7 @@ def _due_of(item: Item) -> DueBatch:
 _NAME = named("a batch of sensor", "sensor", "tick_id")
 _read_entry = reader(_entry_of, _NAME)
 _read_item = reader(_item_of, _NAME)
+_read_size = reader(_size_of, _NAME)
 _read_state = reader(_state_of, _NAME)
 _read_manifest = reader(_manifest_of, _NAME)
 _read_due = reader(_due_of, _NAME)

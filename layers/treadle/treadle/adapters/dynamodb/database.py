@@ -297,6 +297,14 @@ class Database:
         found = chain.from_iterable(self.pages(table, hash_key, **options))
         return list(islice(found, options.get("limit")))
 
+    def first_page(self, table: Table, hash_key: str, **options: Any) -> tuple[list[Item], bool]:
+        """Return the first page of a query, a megabyte at most, and whether no page follows."""
+        try:
+            answer = self._connection.query(table.name, hash_key, **options)
+        except Exception as error:
+            raise _store_error("Query", error) from error
+        return answer["Items"], "LastEvaluatedKey" not in answer
+
     def pages(
         self, table: Table, hash_key: str, *, start: Item | None = None, **options: Any
     ) -> Iterator[list[Item]]:

@@ -221,7 +221,7 @@ class BatchModel(StoredModel):
     last_at = NumberAttribute(null=True)
     closing = NumberAttribute(null=True)
     unmarked = UnicodeAttribute(null=True)
-    trouble = JSONAttribute(null=True)
+    failures = JSONAttribute(null=True)
 
 
 class RunModel(StoredModel):

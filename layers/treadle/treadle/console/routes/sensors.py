@@ -14,8 +14,9 @@ from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import TreadleError
 from treadle.model.sensors import RecordedEdit, SensorState
 from treadle.operate.graph import graph_of
+from treadle.operate.open_batches import OpenBatch
 from treadle.operate.overview import SensorView, deployed_sensor, effective_status
-from treadle.operate.views import edit_json, graph_json, sensor_json
+from treadle.operate.views import edit_json, graph_json, plain_json, sensor_json
 
 MOST_AT_ONCE = 100
 """Maximum number of sensors that one request may change."""
@@ -48,6 +49,15 @@ def sensor(request: ApiRequest) -> Json:
         view = request.parts.overview.sensor(name)
     edits = request.parts.sensors.edits(name, EDITS)
     return {**sensor_json(view), "edits": [edit_json(each) for each in edits]}
+
+
+def batches(request: ApiRequest) -> Json:
+    """Return a sensor's open batches."""
+    name = request.path["sensor"]
+    with not_found():
+        deployed_sensor(request.parts.deployment, name)
+    found: Json = plain_json(request.parts.batches.of(name))
+    return found
 
 
 def start(request: ApiRequest) -> Json:
@@ -170,6 +180,14 @@ OPERATIONS = (
         "One sensor, with operators' last changes.",
         sensor,
         with_properties(_VIEW, edits=list_of(shape(RecordedEdit))),
+        refusals=_MISSING,
+    ),
+    Operation(
+        "GET",
+        "/api/sensors/<sensor>/batches",
+        "The open batches of a sensor: first those at which its function fails, then those with the oldest items.",
+        batches,
+        record({"batches": list_of(shape(OpenBatch)), "omitted": {"type": "integer"}}),
         refusals=_MISSING,
     ),
     _change("start", "Start a sensor; its cursor is kept.", start),

@@ -91,6 +91,8 @@ const post = (path, body = {}) => request('POST', path, {body});
 export const overview = (signal) => get('overview', signal);
 /** @type {(name: string, signal?: AbortSignal) => Promise<Api.SensorDetail>} */
 export const oneSensor = (name, signal) => get(sensor(name), signal);
+/** @type {(name: string, signal: AbortSignal) => Promise<Api.Batches>} */
+export const batches = (name, signal) => get(sensor(name, 'batches'), signal);
 /** @type {(name: string, action: Api.Body<'bulk'>['action']) => Promise<Api.Sensor>} */
 export const change = (name, action) => post(sensor(name, action));
 /** @type {(name: string) => Promise<Api.Sensor>} */

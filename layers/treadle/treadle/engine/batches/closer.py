@@ -30,11 +30,11 @@ from treadle.engine.tick.evaluation import (
 )
 from treadle.engine.tick.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS, outcome
 from treadle.model.batches import (
-    NO_TROUBLE,
+    NO_FAILURES,
     BatchCommit,
+    BatchFailures,
     BatchItem,
     BatchLease,
-    BatchTrouble,
     Manifest,
     batch_run_key,
 )
@@ -174,17 +174,17 @@ class BatchCloser:
         budget: Budget,
         found: list[Outcome],
     ) -> None:
-        trouble, has_died = lease.before.trouble, lease.before.has_died
+        failures, has_died = lease.before.failures, lease.before.has_died
         number, took = 0, 0
         while True:
             items, is_all = self._batches.waiting(self._name, lease.key, self._batch.size)
             now = self._clock.now()
-            if trouble.last is not None and not _suspects(items, trouble):
-                trouble = NO_TROUBLE
-            chosen = self._chosen(items, is_all=is_all, trouble=trouble, now=now)
+            if failures.last is not None and not _suspects(items, failures):
+                failures = NO_FAILURES
+            chosen = self._chosen(items, is_all=is_all, failures=failures, now=now)
             if has_died and items:
                 # What it evaluated is not known; the next evaluation would probably have the same.
-                chosen = _suspects(items, trouble)[: trouble.take] or self._first(items)[0]
+                chosen = _suspects(items, failures)[: failures.take] or self._first(items)[0]
             left = budget.seconds - (now - began) / 1000
             if number:
                 state = self._running()
@@ -193,10 +193,10 @@ class BatchCloser:
             number += 1
             attempt = _Attempt(lease, state, chosen, number)
             result = self._died(attempt) if has_died else self._evaluated(attempt, Budget(left))
-            trouble = self._committed(attempt, result, trouble, found)
+            failures = self._committed(attempt, result, failures, found)
             has_died = False
             took = self._clock.now() - now
-        due = self._due(items, is_all=is_all, trouble=trouble, is_left=bool(chosen))
+        due = self._due(items, is_all=is_all, failures=failures, is_left=bool(chosen))
         self._batches.finish(lease, due, items[0].accepted_at if items else now)
 
     def _running(self) -> SensorState | None:
@@ -209,17 +209,17 @@ class BatchCloser:
         return state if is_running and not state.is_foreign(self._project) else None
 
     def _chosen(
-        self, items: Sequence[BatchItem], *, is_all: bool, trouble: BatchTrouble, now: int
+        self, items: Sequence[BatchItem], *, is_all: bool, failures: BatchFailures, now: int
     ) -> Sequence[BatchItem]:
         """Return the items of the next batch; none if it is not closed yet."""
-        if now < trouble.retry_at or not items:
+        if now < failures.retry_at or not items:
             return ()
-        if trouble.take:
-            return _suspects(items, trouble)[: trouble.take]
+        if failures.take:
+            return _suspects(items, failures)[: failures.take]
         chosen, is_full = self._first(items)
         # Without that, more wait than can be read at once.
         is_full = is_full or not is_all
-        return chosen if is_full or trouble.failures or now >= self._closes_at(items) else ()
+        return chosen if is_full or failures.count or now >= self._closes_at(items) else ()
 
     def _first(self, items: Sequence[BatchItem]) -> tuple[Sequence[BatchItem], bool]:
         """Return the first items, up to the limits of a batch, and whether they reach one.
@@ -241,7 +241,7 @@ class BatchCloser:
         return closes_at
 
     def _due(
-        self, items: Sequence[BatchItem], *, is_all: bool, trouble: BatchTrouble, is_left: bool
+        self, items: Sequence[BatchItem], *, is_all: bool, failures: BatchFailures, is_left: bool
     ) -> int | None:
         """Return when somebody must look again; None if nothing waits."""
         now = self._clock.now()
@@ -249,7 +249,7 @@ class BatchCloser:
             return now
         if not items:
             return None if is_all else now
-        return trouble.retry_at if trouble.retry_at > now else self._closes_at(items)
+        return failures.retry_at if failures.retry_at > now else self._closes_at(items)
 
     def _evaluated(self, attempt: _Attempt, budget: Budget) -> EvaluationResult:
         """Evaluate a batch."""
@@ -286,10 +286,10 @@ class BatchCloser:
         return TickContext(tick_id, TickKind.EVENT, now, lease.owner, attempt.state.epoch, trigger)
 
     def _committed(
-        self, attempt: _Attempt, result: EvaluationResult, trouble: BatchTrouble, found: list[Outcome]
-    ) -> BatchTrouble:
-        """Commit a batch, or its failure, and mark its items; return the trouble after it."""
-        commit = self._commit_of(attempt, result.tick, trouble)
+        self, attempt: _Attempt, result: EvaluationResult, failures: BatchFailures, found: list[Outcome]
+    ) -> BatchFailures:
+        """Commit a batch, or its failure, and mark its items; return the failures after it."""
+        commit = self._commit_of(attempt, result.tick, failures)
         try:
             self._evaluator.store_payloads(result)
             self._batches.commit(attempt.lease, commit)
@@ -297,64 +297,64 @@ class BatchCloser:
             if not is_unstorable(error):
                 raise
             logger.exception("The tick %s of sensor %s cannot be recorded", commit.tick.tick_id, self._name)
-            commit = self._commit_of(attempt, unstorable(result, None, error).tick, trouble)
+            commit = self._commit_of(attempt, unstorable(result, None, error).tick, failures)
             self._batches.commit(attempt.lease, commit)
         found.append(replace(outcome(commit.tick), measures=result.measures))
         if commit.manifest is not None:
             self._mark(attempt.lease, commit.manifest)
-        return commit.trouble
+        return commit.failures
 
-    def _commit_of(self, attempt: _Attempt, tick: Tick, trouble: BatchTrouble) -> BatchCommit:
+    def _commit_of(self, attempt: _Attempt, tick: Tick, failures: BatchFailures) -> BatchCommit:
         items = attempt.items
         is_set_aside = False
         if tick.status is TickStatus.FAILURE:
-            trouble, is_set_aside = self._after_failure(trouble, items, tick)
+            failures, is_set_aside = self._after_failure(failures, items, tick)
             if not is_set_aside:
-                return BatchCommit(tick, trouble)
+                return BatchCommit(tick, failures)
             tick = _set_aside(tick, items[0])
         else:
-            trouble = _after_success(trouble, items)
+            failures = _after_success(failures, items)
         members = tuple(each.member for each in items)
         manifest = Manifest(self._name, attempt.lease.by, tick.tick_id, members, is_set_aside)
-        return BatchCommit(tick, trouble, manifest)
+        return BatchCommit(tick, failures, manifest)
 
     def _after_failure(
-        self, trouble: BatchTrouble, items: Sequence[BatchItem], tick: Tick
-    ) -> tuple[BatchTrouble, bool]:
-        """Return the trouble after a failure, and whether the item that failed alone is set aside."""
+        self, failures: BatchFailures, items: Sequence[BatchItem], tick: Tick
+    ) -> tuple[BatchFailures, bool]:
+        """Return the failures after a failure, and whether the item that failed alone is set aside."""
         now, reason = self._clock.now(), tick.error.message if tick.error else ""
-        if not trouble.take:
-            failures = trouble.failures + 1
-            if failures <= len(RETRY_MS):
-                return BatchTrouble(failures, now + RETRY_MS[failures - 1], reason=reason), False
+        if not failures.take:
+            count = failures.count + 1
+            if count <= len(RETRY_MS):
+                return BatchFailures(count, now + RETRY_MS[count - 1], reason=reason), False
             last = items[-1].member
-            trouble = BatchTrouble(failures, now, len(items), last, may_set_aside=True, reason=reason)
+            failures = BatchFailures(count, now, len(items), last, may_set_aside=True, reason=reason)
         if len(items) > 1:
-            return replace(trouble, take=len(items) // 2, reason=reason), False
-        deaths = trouble.failures - len(RETRY_MS)
+            return replace(failures, take=len(items) // 2, reason=reason), False
+        deaths = failures.count - len(RETRY_MS)
         if tick.error is not None and tick.error.type == _DIED_TYPE and deaths <= len(RETRY_MS):
             # A process may be killed for any reason: one item is tried as often as a batch.
             retry_at = now + RETRY_MS[deaths - 1]
-            return replace(trouble, failures=trouble.failures + 1, retry_at=retry_at, reason=reason), False
-        if not trouble.may_set_aside:
+            return replace(failures, count=failures.count + 1, retry_at=retry_at, reason=reason), False
+        if not failures.may_set_aside:
             # Nothing has succeeded since the last one was set aside, so it may not be about this item.
-            return BatchTrouble(1, now + RETRY_MS[0], reason=reason), False
-        rest = replace(trouble, take=self._batch.size, may_set_aside=False)
-        return (NO_TROUBLE if items[-1].member == trouble.last else rest), True
+            return BatchFailures(1, now + RETRY_MS[0], reason=reason), False
+        rest = replace(failures, take=self._batch.size, may_set_aside=False)
+        return (NO_FAILURES if items[-1].member == failures.last else rest), True
 
 
-def _suspects(items: Sequence[BatchItem], trouble: BatchTrouble) -> Sequence[BatchItem]:
+def _suspects(items: Sequence[BatchItem], failures: BatchFailures) -> Sequence[BatchItem]:
     """Return the items of a batch that was halved."""
-    last = trouble.last
+    last = failures.last
     return () if last is None else [each for each in items if each.member <= last]
 
 
-def _after_success(trouble: BatchTrouble, items: Sequence[BatchItem]) -> BatchTrouble:
-    """Return the trouble after a success: the rest of a batch that was halved is tried at once."""
-    if not trouble.take or trouble.last is None or items[-1].member >= trouble.last:
-        return NO_TROUBLE
-    failures = len(RETRY_MS) + 1
-    return replace(trouble, failures=failures, take=trouble.take * 2, may_set_aside=True)
+def _after_success(failures: BatchFailures, items: Sequence[BatchItem]) -> BatchFailures:
+    """Return the failures after a success: the rest of a batch that was halved is tried at once."""
+    if not failures.take or failures.last is None or items[-1].member >= failures.last:
+        return NO_FAILURES
+    count = len(RETRY_MS) + 1
+    return replace(failures, count=count, take=failures.take * 2, may_set_aside=True)
 
 
 def _set_aside(tick: Tick, item: BatchItem) -> Tick:

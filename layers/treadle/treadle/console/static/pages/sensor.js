@@ -9,6 +9,7 @@ import {address, sensorAddress} from '../router.js';
 import {Badge, Choice, Facts, Loaded, Page, Table, Tabs, Time, notify, useAction} from '../components.js';
 import {Switch} from '../switch.js';
 import {Timeline, WINDOWS} from '../timeline.js';
+import {Batches, takesBatches} from './batches.js';
 import {CursorDialog} from './cursor.js';
 import {LastTick} from './overview.js';
 import {PreviewDialog} from './preview.js';
@@ -188,9 +189,10 @@ function History({sensor, query}) {
   const [length, setLength] = useState(matchMedia('(max-width: 760px)').matches ? '15m' : '1h');
   const [shown, setShown] = useState(/** @type {import('../timeline.js').Range | null} */ (null));
   const ticks = useTicks(sensor.name, WINDOWS[length]);
-  const tab = ['runs', 'edits'].find((each) => each === query.tab) ?? 'ticks';
+  const tab = ['batches', 'runs', 'edits'].find((each) => each === query.tab) ?? 'ticks';
   const tabs = [
     ['ticks', 'Ticks'],
+    ...(takesBatches(sensor) ? [['batches', 'Batches']] : []),
     ['runs', 'Runs'],
     ['edits', 'Edits'],
   ].map(([each, text]) => [each, text, sensorAddress(sensor.name, each === 'ticks' ? {} : {tab: each})]);
@@ -215,6 +217,7 @@ function History({sensor, query}) {
     </section>
     <${Tabs} label="About this sensor" tabs=${tabs} present=${tab} />
     ${tab === 'ticks' && html`<${TickList} sensor=${sensor.name} query=${query} newest=${sensor.last_tick?.tick_id} />`}
+    ${tab === 'batches' && html`<${Batches} sensor=${sensor.name} />`}
     ${
       tab === 'runs' &&
       html`<${RunList} fixed=${{sensor: sensor.name}} query=${query} at=${['sensors', sensor.name]} />`
