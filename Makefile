@@ -165,7 +165,8 @@ check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every
 
 .PHONY: simulations
 simulations: setup ## Simulate the engine with a fault at every call of a port, at the lowest priority
-	@$(if $(SIMULATIONS),nice -n 19 $(PYTEST) $(SIMULATIONS) -n auto --dist worksteal $(PYTEST_ARGS))
+	@# A test that has no time limit of its own may wait long for a processor.
+	@$(if $(SIMULATIONS),nice -n 19 $(PYTEST) $(SIMULATIONS) --timeout 600 -n auto --dist worksteal $(PYTEST_ARGS))
 
 .PHONY: check-project-code check-project-tests
 # Only what cannot work: syntax errors, undefined names, comparisons whose result never changes.

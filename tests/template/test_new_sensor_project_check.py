@@ -147,7 +147,7 @@ def test_what_it_leaves_to_the_simulations_is_run_by_them() -> None:
     )
 
     [(folders, left_out)] = re.findall(r"-m pytest ([^-]*) ((?:--ignore=\S+ )+)-n", everything)
-    [simulations] = re.findall(r"nice -n 19 \S+ -m pytest (.*) -n auto", apart)
+    [simulations] = re.findall(r"nice -n 19 \S+ -m pytest (.*) --timeout 600 -n auto", apart)
     assert re.search(r" e2e simulations$", everything, re.MULTILINE)
     assert "-m pytest tests/e2e " in end_to_end
     modules = {path for path in (ROOT / "tests").glob("*/**/test_*.py") if "sensors" not in path.parts}
