@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.moto_partiql import execute_batches
 from tests.support.moto_responses import find_names_once
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.tables import create_tables
@@ -60,6 +61,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield _in_memory()
     elif request.param == "moto":
         keep_tables_uncopied()
+        execute_batches()
         find_names_once()
         with mock_aws():
             yield _on_dynamodb(s3_blobs())

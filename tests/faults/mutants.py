@@ -20,6 +20,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
     f"tests/contract/test_{name}.py::test_"
     for name in ("sensor_store", "sensor_edits", "tick_store", "run_store", "registry_store")
 )
+PARTIAL = "tests/contract/test_partial_batches.py::test_"
 UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
@@ -963,7 +964,7 @@ MUTANTS = (
     Mutant(
         "loop held by nothing",
         "engine/dispatch/dispatcher.py",
-        "        if admission.loop.held:\n            return self._existing(tick, request, _SkipCause.LOOPING)\n",
+        "        if admission.loop.held:\n            return _SkipCause.LOOPING\n",
         "",
         (f"{LOOPS}job_that_writes_where_its_sensor_watches_is_held[steady-end]",),
     ),
@@ -1038,9 +1039,67 @@ MUTANTS = (
         (f"{HELD}hourly_limit_of_a_sensor_replaces_that_of_the_engine",),
     ),
     Mutant(
+        "record of a batch that was not certainly written",
+        "adapters/dynamodb/database.py",
+        'return ["Error" not in each for each in answer["Responses"]]',
+        'return [True for each in answer["Responses"]]',
+        (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
+    ),
+    Mutant(
+        "change that others have written meanwhile",
+        RUNS,
+        "        if current is not None and current.revision != run.revision:\n            return current\n",
+        "        if current is not None:\n            return None\n",
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "record of a batch that others have changed meanwhile",
+        RUNS,
+        '("run_id", "revision"))',
+        '("run_id",))',
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "report of a run that others have changed meanwhile",
+        "engine/record/recorder.py",
+        "            if result is not None:\n",
+        "            if isinstance(result, Exception):\n",
+        (
+            "tests/unit/test_record.py::test_change_of_a_run_that_others_change_meanwhile_is_applied_to_what_they_wrote",
+        ),
+    ),
+    Mutant(
+        "batch without an answer",
+        "adapters/dynamodb/database.py",
+        "            return [False] * len(given)\n",
+        "            return [True] * len(given)\n",
+        (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
+    ),
+    Mutant(
+        "existing record taken for one that the batch has written",
+        RUNS,
+        "lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
+        "lambda: None if run.run_id in existing else self.create(run)",
+        (f"{PARTIAL}a_taken_key_is_decided_by_its_item_and_not_by_the_answer",),
+    ),
+    Mutant(
+        "two statements for one record",
+        RUNS,
+        "            inserted.remove(run.run_id)  # If it is given again, it exists.\n",
+        "",
+        (f"{OF_RUNS}a_record_that_is_given_twice_is_created_once",),
+    ),
+    Mutant(
+        "hour that a batch has left room in",
+        "engine/dispatch/dispatcher.py",
+        "            self._tried(tick, request, partial(self._record, tick, request, run))\n            if result is None\n",
+        "            _SkipCause.NOW\n            if result is None\n",
+        (f"{HELD}requests_for_existing_runs_leave_room_for_others_of_their_batch",),
+    ),
+    Mutant(
         "held request taken for started",
         "engine/dispatch/dispatcher.py",
-        "        if request.job not in admission.granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
+        "        if request.job not in admission.granted:\n            return _SkipCause.GRANTED\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
@@ -1054,7 +1113,7 @@ MUTANTS = (
     Mutant(
         "drop ignored",
         "engine/dispatch/dispatcher.py",
-        "        if tick.dropped is not None:\n            return self._existing(tick, request, _SkipCause.WANTED)\n",
+        "        if tick.dropped is not None:\n            return _SkipCause.WANTED\n",
         "",
         (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
     ),

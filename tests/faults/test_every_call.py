@@ -40,7 +40,6 @@ NOT_IN_THE_SCENARIO = {
     "RunStore.in_progress": "covered by test_every_call_of_pools.py",
     "RunStore.put_poll_checkpoint": "covered by test_external_runs.py",
     "RunStore.poll_checkpoint": "covered by test_external_runs.py",
-    "RunStore.get_many": "covered by test_every_call_of_publish.py",
     "RunStore.counts": "shown to operators",
     "RunStore.mark_unreadable": "covered by test_unreadable_records.py",
     "RunStore.list_by_sensor": "shown to operators",

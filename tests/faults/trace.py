@@ -1,6 +1,6 @@
 """A trace of all effects on the stores, in order, recorded whether or not the process survives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,9 @@ class TracedRuns:
             self._wrote(run)
         return current
 
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        return [self.create(run) for run in runs]
+
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
@@ -118,6 +121,9 @@ class TracedRuns:
         if run is not None and run.claim == claim:
             self._wrote(run)
         return run
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        return [self.replace(run, before) for run, before in changes]
 
     def replace(self, run: Run, before: Run | None = None) -> Run | None:
         current = self._store.replace(run, before)

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.moto_partiql import execute_batches
 from tests.support.moto_responses import find_names_once, receive_at_once
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
@@ -193,6 +194,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]
     keep_tables_uncopied()
+    execute_batches()
     find_names_once()
     receive_at_once(monkeypatch)
     with mock_aws():

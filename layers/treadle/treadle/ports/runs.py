@@ -1,6 +1,6 @@
 """The store of run records, which enforces that a run key is claimed once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from treadle.definitions.status import DagsterRunStatus
@@ -100,6 +100,19 @@ class RunStore(Protocol):
         If the run waits for a pool, it joins the pool's queue in the same transaction.
         """
 
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Write each record if none exists, as `create` does one after the other; 25 that are in no pool take one request.
+
+        Args:
+            runs: the records.
+
+        Returns:
+            For each, None if it was written, or the existing record, or an error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some records may have been written.
+        """
+
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
@@ -132,6 +145,20 @@ class RunStore(Protocol):
         Raises:
             SlotTakenError: if another run holds one of the slots that it takes; nothing is written.
             StoreError: if the store did not answer.
+        """
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Write changes as `replace` does one after the other; 25 that change nothing in pools take one request.
+
+        Args:
+            changes: each record, with the revision that it had when it was read, and the record as it was read; no two
+                of one run.
+
+        Returns:
+            For each, None if it was written, or the existing record, or an error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some may have been written.
         """
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:

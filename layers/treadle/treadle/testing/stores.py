@@ -1,13 +1,15 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
+from treadle.model.records import or_error
 from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
     Claim,
@@ -500,6 +502,10 @@ class InMemoryRunStore:
                 self._tables.runs[run.run_id] = run
             return current
 
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Put the records that do not exist, one after the other."""
+        return [or_error(partial(self.create, run)) for run in runs]
+
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
@@ -532,6 +538,10 @@ class InMemoryRunStore:
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             self._tables.marked.pop((run.run_id,), None)
             return None
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Replace the records, one after the other."""
+        return [or_error(partial(self.replace, run, before)) for run, before in changes]
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read."""

@@ -5,6 +5,8 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -12,7 +14,15 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write
+from treadle.adapters.dynamodb.database import (
+    ConditionFailed,
+    Database,
+    Item,
+    Statement,
+    Table,
+    Write,
+    replacement,
+)
 from treadle.adapters.dynamodb.fields import (
     Field,
     all_text,
@@ -28,7 +38,7 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
-from treadle.model.records import each_readable, integer, reader, text, texts
+from treadle.model.records import each_readable, integer, or_error, reader, text, texts
 from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
 from treadle.model.runs import (
     Cancellation,
@@ -223,6 +233,31 @@ class DynamoRunStore:
         """Put a record if it does not exist."""
         return self._put(run, run.revision, Model.run_id.does_not_exist(), pool_changes(None, run))
 
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Insert the records that are in no pool in batches, and decide by a read about those not certainly inserted."""
+        items: dict[str, Item] = {}
+        for run in runs:
+            # One that cannot be encoded must not fail the others: `create` fails for it alone.
+            with suppress(Exception):
+                if run.run_id not in items and not pool_changes(None, run):
+                    items[run.run_id] = _item(run, run.revision)
+        inserted = set[str]()
+        existing: dict[str, Item] = {}
+        if len(items) > 1:
+            written = self._database.insert_many(self._table, list(items.values()))
+            inserted = {run_id for run_id, is_written in zip(items, written, strict=True) if is_written}
+            undecided = [(run_id,) for run_id in items if run_id not in inserted]
+            found = self._database.batch_get(self._table, undecided, strongly=True)
+            existing = {item["run_id"]["S"]: item for item in found}
+        return [self._created(run, inserted, existing) for run in runs]
+
+    def _created(self, run: Run, inserted: set[str], existing: Mapping[str, Item]) -> Run | Exception | None:
+        """Return the result of one record after the batch; one that no batch has written is written now."""
+        if run.run_id in inserted:
+            inserted.remove(run.run_id)  # If it is given again, it exists.
+            return None
+        return or_error(lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run))
+
     def _put(self, run: Run, revision: int, condition: Condition, changed: PoolChanges) -> Run | None:
         """Put a record under a condition, with its changes of pools if there are any."""
         item = _item(run, revision)
@@ -281,6 +316,32 @@ class DynamoRunStore:
         """Replace a record if its revision is unchanged."""
         changed = pool_changes(before, run)
         return self._put(run, run.revision + 1, Model.revision == run.revision, changed)
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Update the records that change nothing in pools in batches, and decide by a read about those not certainly changed."""
+        statements: dict[str, Statement] = {}
+        for run, before in changes:
+            with suppress(Exception):
+                if not pool_changes(before, run):
+                    items = _item(run, run.revision + 1), _item(before, before.revision)
+                    statements[run.run_id] = replacement(self._table, *items, ("run_id", "revision"))
+        written = set[str]()
+        existing: dict[str, Run] = {}
+        if len(statements) > 1:
+            applied = self._database.execute_many(self._table, list(statements.values()))
+            written = {run_id for run_id, is_applied in zip(statements, applied, strict=True) if is_applied}
+            existing = self.get_many([run_id for run_id in statements if run_id not in written])
+        return [self._replaced(run, before, written, existing.get(run.run_id)) for run, before in changes]
+
+    def _replaced(
+        self, run: Run, before: Run, written: Collection[str], current: Run | None
+    ) -> Run | Exception | None:
+        """Return the result of one change after the batch; one that was certainly not applied is applied now."""
+        if run.run_id in written or current == replace(run, revision=run.revision + 1):
+            return None
+        if current is not None and current.revision != run.revision:
+            return current
+        return or_error(lambda: self.replace(run, before))
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read, in one write that does not parse it."""
