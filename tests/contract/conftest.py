@@ -1,12 +1,14 @@
-"""Each port's contract runs on every backend: in memory, on moto, on Amazon's own DynamoDB engine."""
+"""Each port's contract runs on every backend: in memory, as `treadle dev` has it, on moto, on Amazon's DynamoDB engine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.dev_stores import worker_stores
 from tests.support.moto_partiql import execute_batches
 from tests.support.moto_responses import find_names_once
 from tests.support.moto_transactions import keep_tables_uncopied
@@ -55,10 +57,13 @@ class Stores:
     batches: BatchStore
 
 
-@pytest.fixture(params=["memory", "moto", "dynamodb-local"])
+@pytest.fixture(params=["memory", "dev", "moto", "dynamodb-local"])
 def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     if request.param == "memory":
         yield _in_memory()
+    elif request.param == "dev":
+        with worker_stores(InMemoryStores()) as made:
+            yield _of(made, made.blobs)
     elif request.param == "moto":
         keep_tables_uncopied()
         execute_batches()
@@ -85,7 +90,7 @@ def _on_dynamodb(blobs: BlobStore) -> Stores:
     return _of(DynamoStores(create_tables(), RandomTokens(), blobs), blobs)
 
 
-def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
+def _of(stores: Any, blobs: BlobStore) -> Stores:
     return Stores(
         stores.sensors,
         stores.ticks,

@@ -1,5 +1,6 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,15 @@ from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRec
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.records import or_error
-from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.run_queries import (
+    MOST_SCANNED,
+    MOST_SEARCHED,
+    RunPage,
+    RunQuery,
+    mentions,
+    parse_place,
+    place_of,
+)
 from treadle.model.runs import (
     Claim,
     KeyState,
@@ -265,6 +274,10 @@ class InMemoryTickStore:
                 found.append(outline(tick))
         return TickPage(tuple(found), None)
 
+    def next_id(self, sensor: str, tick_id: str) -> str | None:
+        """Return the id of the following tick."""
+        return min((name for of, name in self._tables.ticks if of == sensor and name > tick_id), default=None)
+
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Return status and attempts of the ticks that are stored."""
         readable = (name for name in tick_ids if (sensor, name) not in self._tables.unreadable)
@@ -429,6 +442,9 @@ class InMemoryRunStore:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
@@ -442,12 +458,17 @@ class InMemoryRunStore:
         last = None
         of_all = query.ordered(run for run in self._tables.runs.values() if query.matches(run))
         listed = map(self._listed, of_all)
-        behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
+        behind = [
+            run
+            for run in listed
+            if (place is None or (run.created_at, run.run_id) < place)
+            and (since or 0) <= run.created_at < (math.inf if until is None else until)
+        ]
         for read, run in enumerate(behind):
             if len(found) == limit or read == MOST_SCANNED:
                 return RunPage(tuple(found), last)
             last = place_of(run)
-            if statuses is None or run.status in statuses:
+            if (statuses is None or run.status in statuses) and (not text or mentions(run, text)):
                 found.append(run)
         return RunPage(tuple(found), None)
 

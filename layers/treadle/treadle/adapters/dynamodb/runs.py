@@ -39,7 +39,15 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
 from treadle.model.records import each_readable, integer, or_error, reader, text, texts
-from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.run_queries import (
+    MOST_SCANNED,
+    MOST_SEARCHED,
+    RunPage,
+    RunQuery,
+    mentions,
+    parse_place,
+    place_of,
+)
 from treadle.model.runs import (
     Cancellation,
     Claim,
@@ -72,6 +80,7 @@ CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled"
 _CHECKPOINT_PREFIX = "look#"
 _AT_ONCE = 100
 _KEYS_AT_ONCE = 1_000
+_END_OF_TIME = 10**15
 
 
 class DynamoRunStore:
@@ -170,19 +179,28 @@ class DynamoRunStore:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
         """Return a page of runs of a sensor or of a job, newest first, by the index with that order."""
         index, attribute, of = ("by_sensor", "sensor", sensor) if sensor else ("by_job", "job", job)
+        first, newest = since or 0, _END_OF_TIME if until is None else until - 1
         start = _start(attribute, of, before)
+        at = newest if start is None else int(start["created_at"]["N"])
+        # DynamoDB refuses bounds without a time between them, and a start outside them.
+        if first > min(at, newest):
+            return RunPage((), None)
         pages = self._database.pages(
             self._table,
             of or "",
             index_name=index,
             scan_index_forward=False,
-            limit=_AT_ONCE if statuses else min(_AT_ONCE, limit + 1),
-            start=start,
+            limit=_AT_ONCE if statuses or text else min(_AT_ONCE, limit + 1),
+            start=start if at <= newest else None,
+            range_key_condition=Model.created_at.between(first, newest),
         )
         found: list[Run] = []
         scanned, last = 0, None
@@ -197,7 +215,7 @@ class DynamoRunStore:
                 if len(found) == limit or scanned == MOST_SCANNED:
                     return RunPage(tuple(found), last)
                 scanned, last = scanned + 1, place_of(run)
-                if statuses is None or run.status in statuses:
+                if (statuses is None or run.status in statuses) and (not text or mentions(run, text)):
                     found.append(run)
         return RunPage(tuple(found), None)
 
