@@ -93,6 +93,23 @@ def tick_for(*requests: PlannedRun, paused: str | None = None, made: bool = Fals
     return invoke
 
 
+def reactions_to_two_runs(deployed: Deployed) -> Answer:
+    """DISPATCH gets two ticks that acted on runs. Without the permission, both are noted one by one, and the log says why."""
+    at = 1_795_370_405_000
+    ticks = [
+        Tick(
+            SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
+            acted_on=f"{_created(deployed).run_id}/1/0/SUCCESS",
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    names = create_tables(deployed.endpoint)
+    stores = DynamoStores(names, RandomTokens(), S3BlobStore(deployed.outputs["OutcomesBucketName"]))
+    assert all(stores.ticks.put(tick) for tick in ticks)
+    items = deployed.client("dynamodb").scan(TableName=names.ticks)["Items"]
+    return deployed.invoke("Dispatch", {"Records": [as_record(item) for item in items]})
+
+
 def one_run(deployed: Deployed) -> Answer:
     return tick_for(PlannedRun(str(uuid4()), None, JOB, "{}", {}))(deployed)
 
@@ -382,6 +399,7 @@ PERMISSIONS = [
     Permission("DispatchRole", "DispatchQueue", "sqs:SendMessage", runs_of_a_job_that_is_not_granted(501)),
     Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLInsert", dispatch_two_runs),
+    Permission("DispatchRole", "Runs", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
     Permission("DispatchRole", "LaunchQueue", "sqs:SendMessage", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),

@@ -906,6 +906,15 @@ MUTANTS = (
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
+        "reactions that were not written with others taken for recorded",
+        "engine/dispatch/dispatcher.py",
+        "        noted = before.keys() - unwritten\n",
+        "        noted = before.keys()\n",
+        (
+            "tests/unit/test_reactions.py::test_run_that_others_change_meanwhile_gets_its_reaction_with_the_tick",
+        ),
+    ),
+    Mutant(
         "unreadable cursor",
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
@@ -1505,8 +1514,8 @@ MUTANTS = (
     Mutant(
         "reactions recorded in runs",
         "engine/dispatch/dispatcher.py",
-        "        self._note_reaction(tick)\n",
-        "",
+        "reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:]",
+        "reactions=run.reactions",
         (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),
     ),
     Mutant(

@@ -1,12 +1,13 @@
 """RECORD: applies the target's events of our executions, and of no others."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.counting_runs import CountingRuns
 from tests.support.engine import ARN, JOB, RUN_IDS, EngineHarness
 from treadle.definitions.errors import LaunchDelayedError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -16,7 +17,6 @@ from treadle.engine.record.recorder import Recorder
 from treadle.model.runs import Failure, Reaction, Run
 from treadle.model.targets import Execution
 from treadle.testing.stores import InMemoryRunStore
-from treadle.testing.tables import InMemoryTables
 from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000
@@ -50,28 +50,6 @@ def test_end_that_the_target_reports_is_the_runs_end(harness: EngineHarness) -> 
     assert (outcome.decision, outcome.subject) == (Decision.RECORDED, f"{RUN_ID}-1")
     assert outcome.reason == "The run is at SUCCESS."
     assert (after.status, after.ended_at, after.next_at) == (Status.SUCCESS, NOON + 60_000, None)
-
-
-class CountingRuns(InMemoryRunStore):
-    """Notes which methods were called, and lets others write before the writes of a batch."""
-
-    def __init__(self, tables: InMemoryTables, meanwhile: Callable[[], object] = lambda: None) -> None:
-        super().__init__(tables)
-        self.called: list[str] = []
-        self._meanwhile = meanwhile
-
-    def get(self, run_id: str) -> Run | None:
-        self.called.append("get")
-        return super().get(run_id)
-
-    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        self.called.append("get_many")
-        return super().get_many(run_ids)
-
-    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
-        self.called.append(f"replace_many of {len(changes)}")
-        self._meanwhile()
-        return super().replace_many(changes)
 
 
 def several(harness: EngineHarness) -> list[Run]:

@@ -242,7 +242,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
-    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING))
+    yield Need(
+        "dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING, "dynamodb:PartiQLUpdate")
+    )
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
     for step in ("dispatch", "reconcile"):
         of_sensor = f"{arns.table('RUNS')}/index/by_sensor"
