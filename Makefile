@@ -19,8 +19,13 @@ unexport PYTHONDONTWRITEBYTECODE
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
 SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/peers tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
-# The tests that `check-treadle` runs; as a part of `make test`, it also runs the slow ones.
+# The longest simulations of faults. They only calculate, and their clock is virtual: it does not matter when they run.
+SIMULATIONS := $(wildcard tests/faults/test_every_call*.py tests/faults/test_moving.py tests/faults/test_pairs.py \
+	tests/faults_moto)
+# The tests that `check-treadle` runs, and those of them that it leaves out. As a part of `make test`, it also runs the
+# slow ones, and leaves out the simulations.
 TESTS = $(FAST)
+LEFT_OUT =
 # Treadle's own code, to which its style rules apply; they do not apply to a project's sensors and their tests.
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
 CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools benchmarks) \
@@ -138,9 +143,11 @@ check: .venv/.ready .venv/.project ## Check your project, before every deploymen
 	@$(PARALLEL) check-project-code .aws-sam/template.checked check-project-tests
 
 .PHONY: test
-test: TESTS = $(FAST) $(SLOW)
+test: TESTS = $(FAST) $(filter-out $(SIMULATIONS),$(SLOW))
+test: LEFT_OUT = $(addprefix --ignore=,$(SIMULATIONS))
 test: check check-treadle docs ## Run all checks and tests, with fault injection, races, the site, and end to end on the local cloud
-	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
+	@# The end-to-end tests mostly wait. The simulations use what these leave of the processors.
+	@$(PARALLEL) $(if $(wildcard tests/e2e),e2e) simulations
 
 .PHONY: quick
 quick: .venv/.ready .tools/js/.ready ## Check Treadle itself, while you work on it: format, lint, types, import layers, JavaScript, retired words, unit tests in memory (a minute)
@@ -154,7 +161,12 @@ quick-tests: .venv/.ready
 check-treadle: setup .tools/browser/.ready ## Check Treadle itself, before every commit to it: what quick checks, the templates, and all fast tests (minutes)
 	@$(PARALLEL) check-format check-lint check-types check-imports check-js check-prose check-template check-sam
 	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
-	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
+	@$(if $(TESTS),$(PYTEST) $(TESTS) $(LEFT_OUT) -n auto --dist worksteal $(PYTEST_ARGS))
+
+.PHONY: simulations
+simulations: setup ## Simulate the engine with a fault at every call of a port, at the lowest priority
+	@# A test that has no time limit of its own may wait long for a processor.
+	@$(if $(SIMULATIONS),nice -n 19 $(PYTEST) $(SIMULATIONS) --timeout 600 -n auto --dist worksteal $(PYTEST_ARGS))
 
 .PHONY: check-project-code check-project-tests
 # Only what cannot work: syntax errors, undefined names, comparisons whose result never changes.

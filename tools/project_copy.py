@@ -8,15 +8,19 @@ from tools.project import ROOT
 LINKED = ("layers/deps", "layers/treadle", "tools")
 """Read only, and the same in every copy."""
 
+PROJECT_TESTS = {"conftest.py", "sensors", "support", "template"}
+"""What a project has in its folder `tests`; the others are of Treadle alone, as are its benchmarks and decisions."""
+
 
 def copy_of_project(folder: Path) -> Path:
-    """Copy the project's files to a folder, without this command's own tests; link library and tools."""
+    """Copy the project's files to a folder, without tests of Treadle alone; link library and tools."""
     copy = folder / "project"
-    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_cli_*", "test_new_sensor*.py")
+    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_new_sensor*.py", "benchmarks", "decisions")
 
     def ignored(path: str, names: list[str]) -> set[str]:
         place = Path(path).relative_to(ROOT)
-        return {*unwanted(path, names), *(name for name in names if str(place / name) in LINKED)}
+        others = set(names) - PROJECT_TESTS if str(place) == "tests" else set()
+        return {*unwanted(path, names), *others, *(name for name in names if str(place / name) in LINKED)}
 
     shutil.copytree(ROOT, copy, ignore=ignored)
     for name in LINKED:

@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from tests.support.dev_stores import worker_stores
 from tests.support.moto_partiql import execute_batches
+from tests.support.moto_responses import find_names_once
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.tables import create_tables
 from treadle.adapters import clients
@@ -66,6 +67,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     elif request.param == "moto":
         keep_tables_uncopied()
         execute_batches()
+        find_names_once()
         with mock_aws():
             yield _on_dynamodb(s3_blobs())
             clients.forget()

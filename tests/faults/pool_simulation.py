@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from tests.faults.simulated_aws import (
@@ -43,6 +43,7 @@ from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message
 from treadle.entrypoints.handler import process_queue
 from treadle.entrypoints.publisher import PublisherParts, publish_message, publish_stream
 from treadle.model.pools import BEYOND, MINUTE_MS, Overlap, StartSlot, Waiter, is_of_starts, pool_of_job
+from treadle.model.registry import PoolEntry
 from treadle.model.runs import RUN_REPLACED, RUN_SKIPPED, Claim, PendingStart, Run, pool_changes
 from treadle.model.targets import Execution, JobSettings, Start, StartContract
 from treadle.model.ticks import PlannedRun, Tick, TickKind
@@ -337,10 +338,10 @@ class PoolSimulation(Simulation):
         """Return the turns of a run in its pools, as declared now."""
         return DeclaredPools(self.pools[-1][1]).turns(keys, tags)
 
-    def pools_of(self, launch_id: str) -> tuple[str, ...]:
+    def pools_of(self, launch_id: str, declared: DeclaredPools | None = None) -> tuple[str, ...]:
         """Return the pools that an attempt's run is in, as declared now."""
         run = self.stores.tables.runs[launch_id.rpartition("-")[0]]
-        return DeclaredPools(self.pools[-1][1]).of(run.job, run.tags)
+        return (declared or DeclaredPools(self.pools[-1][1])).of(run.job, run.tags)
 
     def key_of(self, launch_id: str) -> str | None:
         """Return the run key of an attempt."""
@@ -348,12 +349,13 @@ class PoolSimulation(Simulation):
 
     def under_way(self, pool: str, *, redriven: bool = True) -> list[Interval]:
         """Return the executions of a pool that are under way, as the target knows them."""
+        declared = _PoolsOfNow(self.pools[-1][1])
         return [
             each
             for each in self.jobs_run.intervals
             if each.ended_at is None
             and (redriven or not each.is_redriven)
-            and pool in self.pools_of(each.launch_id)
+            and pool in self.pools_of(each.launch_id, declared)
         ]
 
     # The ports.
@@ -547,9 +549,9 @@ class PoolSimulation(Simulation):
         self.writes.append((self.clock.now(), after))
         images = {"NewImage": _image(after, len(self.writes) - 1)}
         if before is not None:
-            images["OldImage"] = _image(
-                before, next(at for at, (_, run) in enumerate(self.writes) if run == before)
-            )
+            writes = enumerate(each for _, each in self.writes)
+            known = (at for at, each in writes if each.run_id == before.run_id and each == before)
+            images["OldImage"] = _image(before, next(known))
         record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
         self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
         if after.waiting is not None and after.status is not Status.QUEUED:
@@ -712,6 +714,14 @@ def _image(run: Run, number: int) -> dict[str, Any]:
     """Return what PUBLISH reads of an image, and the number of the write that has the run."""
     named = {name: {"S": "?"} for name in ("slots", "waiting") if getattr(run, name)}
     return {"reached": {"S": json.dumps(run.reached)}, "at": {"N": str(number)}, **named}
+
+
+class _PoolsOfNow(DeclaredPools):
+    """The pools while nothing is declared."""
+
+    @cached_property
+    def entries(self) -> dict[str, PoolEntry]:
+        return super().entries
 
 
 class _WatchedRuns(TracedRuns):

@@ -8,6 +8,7 @@ from moto import mock_aws
 from tests.faults.conftest import check_result, no_logging, small_chunks
 from tests.faults_moto.backend import Tables
 from tests.support.moto_partiql import execute_batches
+from tests.support.moto_responses import find_names_once
 from tests.support.moto_transactions import keep_tables_uncopied
 from treadle.adapters import clients
 from treadle.adapters.dynamodb import outcomes
@@ -21,6 +22,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 200)
     keep_tables_uncopied()
     execute_batches()
+    find_names_once()
     with mock_aws():
         clients.forget()
         yield Tables()

@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support.moto_partiql import execute_batches
+from tests.support.moto_responses import find_names_once, receive_at_once
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
 from tests.support.streams import as_record
@@ -194,6 +195,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         handler.stream = sys.stdout  # type: ignore[attr-defined]
     keep_tables_uncopied()
     execute_batches()
+    find_names_once()
+    receive_at_once(monkeypatch)
     with mock_aws():
         clients.forget()
         names = create_tables()

@@ -138,3 +138,26 @@ def test_the_check_is_made_of_these_parts() -> None:
     assert {CODE, TESTS, ".aws-sam/template.checked"} == set(parts.split())
     assert re.search(r"^test: check check-treadle ", text, flags=re.MULTILINE)
     assert (ROOT / ".ci" / "run").read_text().endswith("make test\n")
+
+
+def test_what_it_leaves_to_the_simulations_is_run_by_them() -> None:
+    """Each module is run by one of the three commands of `make test`."""
+    everything, apart, end_to_end = (
+        make(ROOT, each, "--dry-run").stdout for each in ("test", "simulations", "e2e")
+    )
+
+    [(folders, left_out)] = re.findall(r"-m pytest ([^-]*) ((?:--ignore=\S+ )+)-n", everything)
+    [simulations] = re.findall(r"nice -n 19 \S+ -m pytest (.*) --timeout 600 -n auto", apart)
+    assert re.search(r" e2e simulations$", everything, re.MULTILINE)
+    assert "-m pytest tests/e2e " in end_to_end
+    modules = {path for path in (ROOT / "tests").glob("*/**/test_*.py") if "sensors" not in path.parts}
+    assert found(folders.split()) | found(simulations.split()) | found(["tests/e2e"]) == modules
+    assert found(left_out.replace("--ignore=", "").split()) == found(simulations.split())
+
+
+def found(places: list[str]) -> set[Path]:
+    """Return the test modules in these folders, and those that are named."""
+    paths = {ROOT / place for place in places}
+    return {path for path in paths if path.is_file()} | {
+        each for path in paths for each in path.rglob("test_*.py")
+    }

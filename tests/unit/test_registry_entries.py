@@ -5,7 +5,16 @@ import json
 import pytest
 
 from treadle.definitions.errors import RegistryEntryError
-from treadle.model.registry import CONTRACT, JobEntry, Registry, SensorEntry, parse_job, parse_sensor
+from treadle.model.registry import (
+    CONTRACT,
+    JobEntry,
+    KeptEntry,
+    Registry,
+    RegistryCopy,
+    SensorEntry,
+    parse_job,
+    parse_sensor,
+)
 from treadle.model.targets import JobSettings
 
 KINDS = frozenset({"step_functions", "batch", "lambda"})
@@ -190,6 +199,19 @@ def registry(*, jobs: str = "load", sensors: str = "", project: str = "shop") ->
 def test_start_needs_both_entries(found: Registry, may: bool) -> None:
     """Whoever writes a sensor's entry cannot start another project's job by it."""
     assert found.may_start("daily", "load") is may
+
+
+def test_only_entries_that_have_changed_are_parsed_again() -> None:
+    """RECONCILE parses the whole copy several times a minute."""
+    entries = {"jobs/load": KeptEntry(json.dumps(JOB), 1), "jobs/clean": KeptEntry(json.dumps(JOB), 1)}
+    before = RegistryCopy("shop", entries).registry(KINDS)
+    changed = KeptEntry(json.dumps(JOB | {"project": "payments"}), 2)
+
+    after = RegistryCopy("shop", entries | {"jobs/clean": changed}).registry(set(KINDS))
+
+    assert after.jobs["load"] is before.jobs["load"]
+    assert (before.jobs["clean"].project, after.jobs["clean"].project) == ("shop", "payments")
+    assert RegistryCopy("shop", entries).registry(KINDS - {"batch"}).jobs == {}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ _MOST_DIGITS = 9
 
 SENSORS, JOBS, POOLS = "sensors", "jobs", "pools"
 """The folders of an engine's path."""
+
+_MOST_PARSED = 2_000
+"""The number of entries that a process keeps parsed: more than one copy of the registry has."""
 
 
 def path_of(engine: str) -> str:
@@ -398,6 +402,12 @@ def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | J
     Raises:
         RegistryEntryError: if it is malformed, or describes neither a sensor nor a job nor a pool.
     """
+    return _parsed(path, text, frozenset(kinds))
+
+
+@lru_cache(_MOST_PARSED)
+def _parsed(path: str, text: str, kinds: frozenset[str]) -> SensorEntry | JobEntry | PoolEntry:
+    """Return an entry, parsed once: RECONCILE reads all of them several times a minute, and few change."""
     folder, _, name = path.partition("/")
     if folder == SENSORS:
         return parse_sensor(name, text)

@@ -74,7 +74,7 @@ class InMemorySensorStore:
     def get(self, sensor: str) -> SensorState:
         """Return a sensor's state."""
         self._tables.check(sensor)
-        return self._tables.sensors.get(sensor, SensorState(sensor))
+        return self._tables.sensors.get(sensor) or SensorState(sensor)
 
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
         """Return states by name."""
