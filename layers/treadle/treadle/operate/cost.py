@@ -1,6 +1,6 @@
 """Estimates Treadle's cost: counted requests times published prices, compared with an always-on daemon."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 MILLION = 1_000_000
 MONTH_HOURS = 730.0
@@ -99,7 +99,19 @@ RUN = Use(
     events=4,
     log_bytes=4_950,
 )
-"""A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost."""
+"""A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost.
+
+Each of its record's four writes takes another write unit for each kilobyte that the record has beyond the first.
+"""
+
+RUN_OF_TEN = replace(
+    RUN,
+    invocations=RUN.invocations / 10,
+    # Each message is sent by itself, two of them by rules.
+    queue_requests=3 + 6 / 10,
+    log_bytes=RUN.log_bytes - RUN.invocations * INVOCATION_LOG_BYTES * 9 / 10,
+)
+"""The same run where each batch has ten messages or records; its share of the time is assumed to be the same."""
 
 POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 """Lambda's five pollers poll an idle queue every 20 seconds."""
