@@ -47,7 +47,7 @@ def requests_of(tables: Tables, batch: Sequence[AssetEvent]) -> int:
 
 
 @pytest.mark.parametrize("afterwards", AFTERWARDS)
-@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED])
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST])
 @pytest.mark.parametrize("batch", [ONE, SEVERAL], ids=["one", "several"])
 def test_append_that_ends_anywhere_is_completed(
     tables: Tables, batch: list[AssetEvent], fault: Fault, afterwards: str
