@@ -24,6 +24,10 @@ MiniStack itself searches for the attributes that a batch reads from DynamoDB ou
 every batch as one that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB
 API reference.
 
+MiniStack itself writes what a PartiQL statement inserts without a record in the table's stream, and checks a permission named
+like the call for it. Here there is a record, and the permission is that of the statement on its table: "IAM security
+policies with PartiQL for DynamoDB" in the DynamoDB developer guide.
+
 By itself it unpacks all layers of a function for each of its environments, which takes longer than all else of a cold
 start. Here each layer is unpacked once, and every environment reads it, as "Packaging your layer content" in the Lambda
 guide has it below /opt.
@@ -46,7 +50,8 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +66,7 @@ TASK_SECONDS = 1.0
 
 _GLUE_ENDS = ("SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED")
 _TASK_DETAILS = ("RUNNING", "STOPPED")
+_STATEMENT = re.compile(r'(INSERT|UPDATE|DELETE)\b(?:\s+(?:INTO|FROM))?\s+"([^"]+)"')
 
 logger = logging.getLogger("treadle")
 
@@ -298,6 +304,43 @@ def check_permissions_on_attributes() -> None:
         return before(with_attributes(body))
 
     iam_actions.dynamodb_service_context = dynamodb_service_context
+
+
+def permissions_of_statements(call: str, body: bytes, arn_of: Callable[[str], str]) -> list[tuple[str, str]]:
+    """Return the actions and tables for which a batch of PartiQL statements needs permissions.
+
+    Args:
+        call: the action as MiniStack names it.
+        body: the request.
+        arn_of: returns a table's ARN.
+    """
+    if call != "dynamodb:BatchExecuteStatement":
+        return []
+    statements = (str(each.get("Statement")) for each in json.loads(body or b"{}").get("Statements") or ())
+    found = (_STATEMENT.match(statement) for statement in statements)
+    return [(f"dynamodb:PartiQL{each[1].title()}", arn_of(each[2])) for each in found if each]
+
+
+def insert_items_as_statements() -> None:
+    """Make MiniStack check permissions of PartiQL statements as IAM does, and record in streams what they insert."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    dynamodb: Any = _service("dynamodb")
+    checks, insert = iam_actions.dynamodb_transaction_checks, dynamodb._partiql_insert
+
+    def dynamodb_transaction_checks(action: str, body: bytes, region: str, account: str) -> Any:
+        found = permissions_of_statements(
+            action, body, lambda table: str(iam_actions._dynamodb_table_arn(table, region, account))
+        )
+        return found or checks(action, body, region, account)
+
+    def partiql_insert(table: dict[str, Any], parsed: dict[str, Any]) -> Any:
+        answer = insert(table, parsed)
+        if answer[0] == HTTPStatus.OK:
+            dynamodb._emit_stream_event(table["TableName"], "INSERT", None, parsed["item"])
+        return answer
+
+    iam_actions.dynamodb_transaction_checks = dynamodb_transaction_checks
+    dynamodb._partiql_insert = partiql_insert
 
 
 def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
@@ -545,6 +588,7 @@ def main() -> None:
     check_permissions_by_known_actions()
     check_permissions_on_named_resources()
     check_permissions_on_attributes()
+    insert_items_as_statements()
     count_invocations_by_number()
     simulate_sessions_of_roles()
     describe_buses_by_arn()

@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.moto_partiql import insert_with_parameters
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.tables import create_tables
 from treadle.adapters import clients
@@ -59,6 +60,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield _in_memory()
     elif request.param == "moto":
         keep_tables_uncopied()
+        insert_with_parameters()
         with mock_aws():
             yield _on_dynamodb(s3_blobs())
             clients.forget()

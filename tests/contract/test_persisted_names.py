@@ -5,7 +5,6 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from pynamodb.models import Model
 
 from tools.project import ROOT
 from treadle.adapters.dynamodb import models, runs, ticks
@@ -21,7 +20,9 @@ def test_attributes_keep_their_stored_names() -> None:
     found = {
         name: sorted(attribute.attr_name for attribute in model.get_attributes().values())
         for name, model in vars(models).items()
-        if isinstance(model, type) and issubclass(model, Model) and model is not Model
+        if isinstance(model, type)
+        and issubclass(model, models.StoredModel)
+        and model is not models.StoredModel
     }
 
     assert found == STORED

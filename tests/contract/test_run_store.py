@@ -1,11 +1,13 @@
 """What every `RunStore` guarantees: one record per id, one holder per claim, no write over another."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from tests.contract.conftest import Stores
 from treadle.adapters.dynamodb import runs as dynamodb_runs
+from treadle.definitions.errors import StoreRejectedError
 from treadle.definitions.runs import ASSET_SELECTION_TAG, StepFailure, assets_of
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.run_queries import RunQuery
@@ -46,6 +48,67 @@ TRY = PendingStart("me", NOW, "arn:y", role="arn:r")
 def created(stores: Stores) -> Run:
     assert stores.runs.create(RUN) is None
     return RUN
+
+
+def test_records_are_created_together_as_one_after_the_other(stores: Stores) -> None:
+    created(stores)
+    taken = replace(RUN, tick_id="another tick")
+    given = [replace(RUN, run_id=f"r{number}", tick_id=f"t{number}") for number in range(2, 60)]
+
+    assert stores.runs.create_many([*given, taken]) == [None] * 58 + [RUN]
+
+    assert stores.runs.get_many([run.run_id for run in [RUN, *given]]) == {
+        run.run_id: run for run in [RUN, *given]
+    }
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_few_records_are_created_together(stores: Stores, number: int) -> None:
+    given = [replace(RUN, run_id=f"r{each}") for each in range(number)]
+
+    assert stores.runs.create_many(given) == [None] * number
+
+    assert list(stores.runs.get_many([run.run_id for run in given]).values()) == given
+
+
+def test_a_record_that_is_given_twice_is_created_once(stores: Stores) -> None:
+    again = replace(RUN, tick_id="another tick")
+    other = replace(RUN, run_id="r2")
+
+    assert stores.runs.create_many([RUN, again, other]) == [None, RUN, None]
+
+    assert stores.runs.get("r1") == RUN
+
+
+def test_a_record_that_the_store_refuses_fails_no_other_one(stores: Stores) -> None:
+    if isinstance(stores.runs, memory_stores.InMemoryRunStore):
+        pytest.skip("memory takes records of any size")
+    large = replace(RUN, run_id="large", run_config="x" * 500_000)
+    others = [replace(RUN, run_id=f"r{number}") for number in (2, 3)]
+
+    first, refused, last = stores.runs.create_many([others[0], large, others[1]])
+
+    assert (first, last) == (None, None)
+    assert isinstance(refused, StoreRejectedError)
+    assert [stores.runs.get(run.run_id) for run in (others[0], large, others[1])] == [
+        others[0],
+        None,
+        others[1],
+    ]
+
+
+def test_a_record_that_cannot_be_encoded_fails_no_other_one(stores: Stores) -> None:
+    if isinstance(stores.runs, memory_stores.InMemoryRunStore):
+        pytest.skip("memory takes any value")
+    broken = replace(RUN, run_id="broken", tags=cast("dict[str, str]", {"a": object()}))
+    others = [replace(RUN, run_id=f"r{number}") for number in (2, 3)]
+
+    first, refused, last = stores.runs.create_many([others[0], broken, others[1]])
+
+    assert (first, last) == (None, None)
+    assert isinstance(refused, TypeError)
+    assert stores.runs.get("broken") is None
+    assert stores.runs.get("r3") == others[1]
 
 
 def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:

@@ -97,6 +97,19 @@ def one_run(deployed: Deployed) -> Answer:
     return tick_for(PlannedRun(str(uuid4()), None, JOB, "{}", {}))(deployed)
 
 
+def two_runs() -> list[PlannedRun]:
+    """Return requests of runs that are created together; without the permission, one by one, and the log says why."""
+    return [PlannedRun(str(uuid4()), None, JOB, "{}", {}) for _ in range(2)]
+
+
+def dispatch_two_runs(deployed: Deployed) -> Answer:
+    return tick_for(*two_runs())(deployed)
+
+
+def reconcile_two_runs(deployed: Deployed) -> Answer:
+    return reconcile_tick_for(*two_runs())(deployed)
+
+
 def runs_of_a_job_that_is_not_granted(number: int, config_bytes: int = 0) -> Invoke:
     return tick_for(*not_granted(number, config_bytes))
 
@@ -362,6 +375,7 @@ PERMISSIONS = [
     Permission("DispatchRole", "Payloads", "s3:GetObject", runs_of_a_job_that_is_not_granted(1, 400_000)),
     Permission("DispatchRole", "DispatchQueue", "sqs:SendMessage", runs_of_a_job_that_is_not_granted(501)),
     Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
+    Permission("DispatchRole", "Runs", "dynamodb:PartiQLInsert", dispatch_two_runs),
     Permission("DispatchRole", "LaunchQueue", "sqs:SendMessage", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
@@ -401,6 +415,7 @@ PERMISSIONS = [
     ),
     Permission("ReconcileRole", "Runs", "dynamodb:GetItem", reconcile_run(claim=Claim("another", FAR_AWAY))),
     Permission("ReconcileRole", "Runs", "dynamodb:PutItem", reconcile_one_run),
+    Permission("ReconcileRole", "Runs", "dynamodb:PartiQLInsert", reconcile_two_runs),
     Permission("ReconcileRole", "LaunchQueue", "sqs:SendMessage", reconcile_run()),
     Permission("SummarizeCsvRole", "", "s3:GetObject", job),
     Permission("SummarizeCsvRole", "", "s3:PutObject", job),

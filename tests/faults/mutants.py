@@ -20,6 +20,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
     f"tests/contract/test_{name}.py::test_"
     for name in ("sensor_store", "sensor_edits", "tick_store", "run_store", "registry_store")
 )
+PARTIAL = "tests/contract/test_partial_batches.py::test_"
 UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
@@ -1019,7 +1020,7 @@ MUTANTS = (
     Mutant(
         "loop held by nothing",
         "engine/dispatch/dispatcher.py",
-        "        if admission.loop.held:\n            return self._existing(tick, request, _SkipCause.LOOPING)\n",
+        "        if admission.loop.held:\n            return _SkipCause.LOOPING\n",
         "",
         (f"{LOOPS}job_that_writes_where_its_sensor_watches_is_held[steady-end]",),
     ),
@@ -1094,9 +1095,44 @@ MUTANTS = (
         (f"{HELD}hourly_limit_of_a_sensor_replaces_that_of_the_engine",),
     ),
     Mutant(
+        "record of a batch that was not certainly written",
+        "adapters/dynamodb/database.py",
+        'return ["Error" not in each for each in answer["Responses"]]',
+        'return [True for each in answer["Responses"]]',
+        (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
+    ),
+    Mutant(
+        "batch without an answer",
+        "adapters/dynamodb/database.py",
+        "            return [False] * len(items)\n",
+        "            return [True] * len(items)\n",
+        (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
+    ),
+    Mutant(
+        "existing record taken for one that the batch has written",
+        RUNS,
+        "return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
+        "return None if run.run_id in existing else self.create(run)",
+        (f"{PARTIAL}a_taken_key_is_decided_by_its_item_and_not_by_the_answer",),
+    ),
+    Mutant(
+        "two statements for one record",
+        RUNS,
+        "            inserted.remove(run.run_id)  # If it is given again, it exists.\n",
+        "",
+        (f"{OF_RUNS}a_record_that_is_given_twice_is_created_once",),
+    ),
+    Mutant(
+        "hour that a batch has left room in",
+        "engine/dispatch/dispatcher.py",
+        "            self._tried(tick, request, partial(self._record, tick, request, run))\n            if result is None\n",
+        "            _SkipCause.NOW\n            if result is None\n",
+        (f"{HELD}requests_for_existing_runs_leave_room_for_others_of_their_batch",),
+    ),
+    Mutant(
         "held request taken for started",
         "engine/dispatch/dispatcher.py",
-        "        if request.job not in admission.granted:\n            return self._existing(tick, request, _SkipCause.GRANTED)\n",
+        "        if request.job not in admission.granted:\n            return _SkipCause.GRANTED\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
@@ -1110,7 +1146,7 @@ MUTANTS = (
     Mutant(
         "drop ignored",
         "engine/dispatch/dispatcher.py",
-        "        if tick.dropped is not None:\n            return self._existing(tick, request, _SkipCause.WANTED)\n",
+        "        if tick.dropped is not None:\n            return _SkipCause.WANTED\n",
         "",
         (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
     ),

@@ -1,6 +1,6 @@
 """A trace of all effects on the stores, in order, recorded whether or not the process survives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,9 @@ class TracedRuns:
         if current is None:
             self._wrote(run)
         return current
+
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        return [self.create(run) for run in runs]
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart

@@ -184,6 +184,16 @@ def test_a_wait_for_a_grant_is_not_put_off_by_a_full_hour(harness: EngineHarness
     assert harness.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
+def test_requests_for_existing_runs_leave_room_for_others_of_their_batch(harness: EngineHarness) -> None:
+    dispatch(harness, committed(harness, *"abc"))
+    tick = committed(harness, *"abcdef", number=2)
+
+    outcome = harness.dispatcher(limits=Limits(runs_per_hour=3)).dispatch(tick)
+
+    assert (outcome.count, outcome.held) == (3, 0)
+    assert counts(harness, tick) == DispatchCounts(started=3, existing=3)
+
+
 # Drops.
 
 

@@ -119,6 +119,23 @@ def test_batch_of_messages_is_allowed_by_the_action_that_iam_has(server: ModuleT
     assert server.known_action(None) is None
 
 
+def test_statements_need_the_permissions_that_iam_has(server: ModuleType) -> None:
+    """As in "IAM security policies with PartiQL for DynamoDB"."""
+    statements = [
+        "INSERT INTO \"runs\" VALUE {'id': ?}",
+        'UPDATE "ticks" SET a=? WHERE id=?',
+        'DELETE FROM "runs" WHERE id=?',
+    ]
+    body = json.dumps({"Statements": [{"Statement": each} for each in statements]}).encode()
+
+    assert server.permissions_of_statements("dynamodb:BatchExecuteStatement", body, "arn/{}".format) == [
+        ("dynamodb:PartiQLInsert", "arn/runs"),
+        ("dynamodb:PartiQLUpdate", "arn/ticks"),
+        ("dynamodb:PartiQLDelete", "arn/runs"),
+    ]
+    assert server.permissions_of_statements("dynamodb:TransactWriteItems", body, str) == []
+
+
 def test_concurrency_that_a_parameter_gives_is_a_number(server: ModuleType) -> None:
     assert server.numbered({"UUID": "u", "ScalingConfig": {"MaximumConcurrency": "5"}}) == {
         "UUID": "u",

@@ -36,6 +36,10 @@ ALL_OLD = (
     "Amazon DynamoDB API reference, UpdateItem, ReturnValuesOnConditionCheckFailure, and CancellationReason: "
     "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html"
 )
+PARTIQL = (
+    "Amazon DynamoDB API reference, BatchExecuteStatement, and developer guide, IAM security policies with PartiQL: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html"
+)
 VARIABLES = (
     "IAM user guide, IAM policy elements: Variables and tags: "
     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html"
@@ -223,6 +227,34 @@ def tag_in_leading_keys(lab: Lab) -> str:
     return "each of two roles wrote the items of its tag, and was denied the other's"
 
 
+def inserting_role(account: Account) -> Part:
+    """Return a table, and a role that may insert items by PartiQL, and nothing else."""
+    granted = statement(("dynamodb:PartiQLInsert",), arn_of("Table"))
+    return template(
+        {"Table": table(), "Role": role(trusting_caller(account), granted)},
+        {"Table": ref("Table"), "Role": arn_of("Role")},
+    )
+
+
+def batch_of_inserts(lab: Lab) -> str:
+    """Insert items in batches, one of them under a taken key, and be denied another statement."""
+    dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
+
+    def insert(*keys: str) -> Any:
+        statement = f"INSERT INTO \"{name}\" VALUE {{'id': ?}}"
+        given = [{"Statement": statement, "Parameters": [{"S": key}]} for key in keys]
+        return dynamodb.batch_execute_statement(Statements=given)["Responses"]
+
+    text = f'UPDATE "{name}" SET seen=? WHERE id=?'  # noqa: S608 - the name of its own table
+    update = {"Statement": text, "Parameters": [{"S": "1"}, KEY]}
+    lab.once_allowed(lambda: insert("alpha", "beta"), "a batch of inserts is denied")
+    taken, applied = insert("alpha", "gamma")
+    if taken.get("Error", {}).get("Code") != "DuplicateItem" or "Error" in applied:
+        raise DidNotHoldError(f"a taken key and a free one in a batch gave {taken} and {applied}")
+    expect_denied(lambda: dynamodb.batch_execute_statement(Statements=[update]), "a batch of an update")
+    return "taken key: DuplicateItem, and the other statement is applied; an update: denied"
+
+
 def failed_condition(lab: Lab) -> str:
     """Fail conditions, and find the stored item in the responses."""
     dynamodb, name = lab.client("dynamodb"), lab.outputs["Table"]
@@ -320,5 +352,13 @@ CHECKS = (
         ALL_OLD,
         failed_condition,
         lambda _: template({"Table": table()}, {"Table": ref("Table")}),
+    ),
+    Check(
+        "batch-of-inserts",
+        "Each INSERT of a batch is applied or refused by itself, under dynamodb:PartiQLInsert",
+        "how DISPATCH creates many runs (statement Runs of DispatchRole and ReconcileRole)",
+        PARTIQL,
+        batch_of_inserts,
+        inserting_role,
     ),
 )

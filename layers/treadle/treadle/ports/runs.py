@@ -1,6 +1,6 @@
 """The store of run records, which enforces that a run key is claimed once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from treadle.definitions.status import DagsterRunStatus
@@ -98,6 +98,19 @@ class RunStore(Protocol):
         """Write the record if none exists; return None, or the existing record.
 
         If the run waits for a pool, it joins the pool's queue in the same transaction.
+        """
+
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Write each record if none exists, as `create` does one after the other; 25 that are in no pool take one request.
+
+        Args:
+            runs: the records.
+
+        Returns:
+            For each, None if it was written, or the existing record, or an error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some records may have been written.
         """
 
     def claim(

@@ -10,6 +10,10 @@ from treadle.definitions.errors import StoreError, StoreThrottledError
 P = TypeVar("P")
 
 
+_BATCHES = frozenset({"send", "create_many"})
+"""The methods of ports that may do a part of their work: its parts are their first argument."""
+
+
 class ProcessKilled(BaseException):
     """The process is dead; a BaseException, so that no `except Exception` catches it."""
 
@@ -36,7 +40,7 @@ class Call:
         port: such as "RunStore".
         method: such as "create".
         step: the component whose process made it.
-        size: the number of messages that it sends; 1 for any other call.
+        size: the number of messages that it sends, or of records that it creates; 1 for any other call.
         process: the number of that process.
     """
 
@@ -157,8 +161,8 @@ class PendingCall:
         port: such as "Queue".
         method: such as "send".
         function: makes the call.
-        half: sends the first half of its messages.
-        size: the number of its messages.
+        half: sends the first half of its messages, or writes the first half of its records.
+        size: the number of its messages or records.
         lost: creates the error of a lost response.
         throttled: creates the error of a throttled call.
     """
@@ -209,22 +213,23 @@ class _Faulty:
             return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            batch = args[0] if method == "send" and isinstance(args[0], list) else [None]
+            batch = args[0] if method in _BATCHES and isinstance(args[0], list) else [None]
             half = len(batch) // 2
             if not batch:
                 return function(*args, **kwargs)  # Performs no I/O.
 
-            def send_half() -> Any:
-                delays = kwargs.get("delay_seconds", 0)
-                delays = delays[:half] if isinstance(delays, list) else delays
-                return function(batch[:half], delay_seconds=delays)
+            def do_half() -> Any:
+                halved = {
+                    name: each[:half] if isinstance(each, list) else each for name, each in kwargs.items()
+                }
+                return function(batch[:half], **halved)
 
             return self._faults.call(
                 PendingCall(
                     self._name,
                     method,
                     lambda: function(*args, **kwargs),
-                    send_half,
+                    do_half,
                     len(batch),
                     self._lost,
                     self._throttled,

@@ -1,11 +1,11 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
-from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
+from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError, is_passing
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
 from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
@@ -499,6 +499,18 @@ class InMemoryRunStore:
                 apply_pool_changes(self._tables, pool_changes(None, run), run.run_id)
                 self._tables.runs[run.run_id] = run
             return current
+
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Put the records that do not exist, one after the other."""
+        return [self._created(run) for run in runs]
+
+    def _created(self, run: Run) -> Run | Exception | None:
+        try:
+            return self.create(run)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return error
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart

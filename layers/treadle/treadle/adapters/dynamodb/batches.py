@@ -90,9 +90,9 @@ class DynamoBatchStore:
             )
             raise ItemTooLargeError(msg)
         ledger, waits = _ledger_key(sensor, item.key), _waiting_key(sensor, item.by, item.member)
-        noted = Model(*ledger, batch_by=item.by, accepted_at=item.accepted_at)
-        waiting = Model(
-            *waits,
+        noted = _model(ledger, batch_by=item.by, accepted_at=item.accepted_at)
+        waiting = _model(
+            waits,
             identity=identity,
             batch_by=item.by,
             accepted_at=item.accepted_at,
@@ -211,8 +211,8 @@ class DynamoBatchStore:
         writes = [state, Write(self._table, (tick.sensor, tick.tick_id), item, condition=absent)]
         if manifest is not None:
             key = _manifest_key(manifest.sensor, manifest.tick_id)
-            listed = Model(
-                *key,
+            listed = _model(
+                key,
                 batch_by=manifest.by,
                 members=_packed(manifest.members),
                 set_aside=manifest.set_aside or None,
@@ -230,8 +230,8 @@ class DynamoBatchStore:
     def mark(self, manifest: Manifest, members: Sequence[Member]) -> None:
         """Put the entries of the ledger and delete the items that wait, without conditions."""
         entries = [
-            Model(
-                *_ledger_key(manifest.sensor, each.key),
+            _model(
+                _ledger_key(manifest.sensor, each.key),
                 batch_by=manifest.by,
                 accepted_at=each.accepted_at,
                 batch_tick=manifest.tick_id,
@@ -317,6 +317,10 @@ def _is(attribute: Any, value: int | None) -> Any:
 
 def _is_own(lease: BatchLease) -> Any:
     return (Model.owner == lease.owner) & (Model.epoch == lease.epoch)
+
+
+def _model(key: tuple[str, str], **values: Any) -> Model:
+    return Model(sensor=key[0], tick_id=key[1], **values)
 
 
 def _ledger_key(sensor: str, key: str) -> tuple[str, str]:

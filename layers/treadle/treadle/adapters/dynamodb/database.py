@@ -51,7 +51,7 @@ _BATCH = 100
 """Maximum number of items per batch read."""
 
 _WRITES = 25
-"""Maximum number of writes per batch write."""
+"""Maximum number of writes per batch write, and of statements per batch (BatchExecuteStatement in the API reference)."""
 
 _READERS = 4
 """Maximum number of concurrent requests of one read."""
@@ -237,6 +237,34 @@ class Database:
         msg = f"Table {table.name} left {len(writes)} writes undone after {_TRIES} tries."
         raise StoreThrottledError(msg)
 
+    def insert_many(self, table: Table, items: Sequence[Item]) -> list[bool]:
+        """Put items, each only if its key is free; 25 cost one request, and each as many write units as a single put.
+
+        Args:
+            table: the table.
+            items: no two of one key: DynamoDB refuses such a request, and may still apply a part of it.
+
+        Returns:
+            For each item, whether it was certainly written. For any other one, only a strongly consistent read can
+            determine whether it exists, and who wrote it: its key was taken (DuplicateItem has no item), its statement was
+            throttled, or the request failed or was not answered.
+        """
+        batches = [items[first : first + _WRITES] for first in range(0, len(items), _WRITES)]
+        return list(chain.from_iterable(self._insert(table, batch) for batch in batches))
+
+    def _insert(self, table: Table, items: Sequence[Item]) -> list[bool]:
+        statements = [
+            {"Statement": _insertion(table, item), "Parameters": list(item.values())} for item in items
+        ]
+        try:
+            answer = self._call("BatchExecuteStatement", {"Statements": statements})
+        except StoreError as error:
+            logger.warning(
+                "Table %s: a batch of %s inserts is checked item by item: %s", table.name, len(items), error
+            )
+            return [False] * len(items)
+        return ["Error" not in each for each in answer["Responses"]]
+
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
         """Return the items of a query, up to its `limit`; the options are those of `Connection.query`.
 
@@ -413,6 +441,11 @@ def _may_exist(key: tuple[str, ...]) -> bool:
     except UnicodeEncodeError:
         return False
     return all(0 < size <= most for size, most in zip(sizes, (_MAX_KEY, _MAX_RANGE_KEY), strict=False))
+
+
+def _insertion(table: Table, item: Item) -> str:
+    names = ", ".join(f"'{name}': ?" for name in item)
+    return f'INSERT INTO "{table.name}" VALUE {{{names}}}'
 
 
 def _attributes(table: Table) -> Iterator[tuple[str, str]]:

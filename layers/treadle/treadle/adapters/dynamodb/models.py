@@ -1,9 +1,11 @@
 """Models of the items of the four tables. The tables themselves are in template.yaml."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 from pynamodb.attributes import (
+    Attribute,
     BinaryAttribute,
     BooleanAttribute,
     JSONAttribute,
@@ -17,7 +19,59 @@ from pynamodb.models import Model
 from treadle.model.records import integer
 
 
-class SensorModel(Model):
+class StoredModel(Model):
+    """A model that encodes and decodes only what an item has; PynamoDB visits each attribute that the model declares.
+
+    None of the models has defaults, discriminators or nested models.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        """Set attributes by their names in the model."""
+        self.attribute_values = values
+
+    def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        """Return the item in DynamoDB JSON.
+
+        Raises:
+            ValueError: if it lacks an attribute that each item of the model has.
+        """
+        attributes = self.get_attributes()
+        item = {}
+        for name, value in self.attribute_values.items():
+            if value is not None:
+                attribute = attributes[name]
+                item[attribute.attr_name] = {attribute.attr_type: attribute.serialize(value)}
+        missing = _required(type(self)).difference(item) if null_check else ()
+        if missing:
+            msg = f"An item of {type(self).__name__} has no {', '.join(sorted(missing))}."
+            raise ValueError(msg)
+        return item
+
+    @classmethod
+    def from_raw_data(cls, data: dict[str, dict[str, Any]]) -> Self:
+        """Decode an item in DynamoDB JSON, without attributes that the model does not declare."""
+        attributes = _by_stored_name(cls)
+        values = {}
+        for stored, value in data.items():
+            if stored in attributes and value and "NULL" not in value:
+                name, attribute = attributes[stored]
+                values[name] = attribute.deserialize(attribute.get_value(value))
+        return cls(**values)
+
+
+@cache
+def _by_stored_name(model: type[StoredModel]) -> dict[str, tuple[str, Attribute[Any]]]:
+    """Return a model's attributes with their names in the model, by their names in items."""
+    return {each.attr_name: (name, each) for name, each in model.get_attributes().items()}
+
+
+@cache
+def _required(model: type[StoredModel]) -> frozenset[str]:
+    """Return the names of the stored attributes that each item of a model has."""
+    return frozenset(each.attr_name for each in model.get_attributes().values() if not each.null)
+
+
+class SensorModel(StoredModel):
     """A sensor's state; `<sensor>#cursor` has a long cursor, and `<sensor>#edits` the edits.
 
     While a lease is held, `prior_…` is the state before it, for a holder whose response was lost.
@@ -51,7 +105,7 @@ class SensorModel(Model):
     edits = JSONAttribute(null=True)
 
 
-class RegistryModel(Model):
+class RegistryModel(StoredModel):
     """The engine's copy of the registry, under `#registry` in the sensors table, which cannot name a sensor."""
 
     sensor = UnicodeAttribute(hash_key=True)
@@ -59,7 +113,7 @@ class RegistryModel(Model):
     revision = NumberAttribute()
 
 
-class EngineModel(Model):
+class EngineModel(StoredModel):
     """The engine that owns the tables, under `#engine` in the sensors table; no sensor can have that name."""
 
     sensor = UnicodeAttribute(hash_key=True)
@@ -67,14 +121,14 @@ class EngineModel(Model):
     seen_at = NumberAttribute()
 
 
-class LateSensorsModel(Model):
+class LateSensorsModel(StoredModel):
     """The sensors reported as late, under `#late` in the sensors table; no sensor can have that name."""
 
     sensor = UnicodeAttribute(hash_key=True)
     late = JSONAttribute()
 
 
-class TickModel(Model):
+class TickModel(StoredModel):
     """A tick record; `pending` exists until dispatch, and `expires_at` only after it.
 
     `<sensor>#fuse` has the number of runs that were `admitted`, for each hour. `<sensor>#loop` says since when the sensor
@@ -127,7 +181,7 @@ class TickModel(Model):
     paused = UnicodeAttribute(null=True)
 
 
-class DeliveryModel(Model):
+class DeliveryModel(StoredModel):
     """An identity of a request that a webhook sensor has accepted, under `<sensor>#requests` in the ticks table.
 
     `tick_id` is `key/<digest>` or `delivery/<digest>`; `request_key` is the digest of the request's key.
@@ -139,7 +193,7 @@ class DeliveryModel(Model):
     request_key = UnicodeAttribute()
 
 
-class BatchModel(Model):
+class BatchModel(StoredModel):
     """Batches, in the ticks table.
 
     Under `<sensor>#batch`: `state/<key>`, the state of the batches with a value of `Batch.by`, which is due as long as
@@ -170,7 +224,7 @@ class BatchModel(Model):
     trouble = JSONAttribute(null=True)
 
 
-class RunModel(Model):
+class RunModel(StoredModel):
     """A run record. `watch` and `next_at` exist until it has ended, and `job_ended` after that.
 
     `attempts_allowed`, `yields` and `settled` are derived from the rest: evaluators may read only these.
@@ -231,7 +285,7 @@ class RunModel(Model):
     revision = NumberAttribute()
 
 
-class PollCheckpointModel(Model):
+class PollCheckpointModel(StoredModel):
     """The poll checkpoint of an observed job's target, under `look#<job>` in the runs table, in no index."""
 
     run_id = UnicodeAttribute(hash_key=True)
@@ -241,7 +295,7 @@ class PollCheckpointModel(Model):
     down_to = NumberAttribute(null=True)
 
 
-class BackfillModel(Model):
+class BackfillModel(StoredModel):
     """A backfill, under `backfill#<name>` in the runs table; `watch` and `next_at` exist until it is finished.
 
     `progress` has the state of each partition, and then the number of the attempt that it is about.
@@ -265,14 +319,14 @@ class BackfillModel(Model):
     revision = NumberAttribute()
 
 
-class BackfillPageModel(Model):
+class BackfillPageModel(StoredModel):
     """A hundred partitions of a backfill, under `backfill#<name>#<digest>#<number>` in the runs table."""
 
     run_id = UnicodeAttribute(hash_key=True)
     partitions = BinaryAttribute(legacy_encoding=False)
 
 
-class AssetEventModel(Model):
+class AssetEventModel(StoredModel):
     """Three kinds of item per key: its counter, its events by number, and their ids; `#assets` has all keys.
 
     An asset's counter is `listed` once its key is among those.
@@ -288,7 +342,7 @@ class AssetEventModel(Model):
     listed = BooleanAttribute(null=True)
 
 
-class PartitionModel(Model):
+class PartitionModel(StoredModel):
     """A key of a set of dynamic partitions, under `#partitions/<set>` in the events table.
 
     It is `added` as long as the key exists; `expires_at` exists otherwise.
@@ -301,7 +355,7 @@ class PartitionModel(Model):
     expires_at = NumberAttribute(null=True)
 
 
-class PoolModel(Model):
+class PoolModel(StoredModel):
     """Concurrency pools, in the events table.
 
     Under `#pools`: a declared pool by name. Under `#pools/queues`: a pool's key, if runs wait there. Under

@@ -5,6 +5,7 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -25,7 +26,7 @@ from treadle.adapters.dynamodb.fields import (
 )
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import StoreError, UnreadableRecordError
+from treadle.definitions.errors import StoreError, UnreadableRecordError, is_passing
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
 from treadle.model.records import each_readable, integer, reader, text, texts
@@ -222,6 +223,36 @@ class DynamoRunStore:
     def create(self, run: Run) -> Run | None:
         """Put a record if it does not exist."""
         return self._put(run, run.revision, Model.run_id.does_not_exist(), pool_changes(None, run))
+
+    def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
+        """Insert the records that are in no pool in batches, and decide by a read about those not certainly inserted."""
+        items: dict[str, Item] = {}
+        for run in runs:
+            # One that cannot be encoded must not fail the others: `create` fails for it alone.
+            with suppress(Exception):
+                if run.run_id not in items and not pool_changes(None, run):
+                    items[run.run_id] = _item(run, run.revision)
+        inserted = set[str]()
+        existing: dict[str, Item] = {}
+        if len(items) > 1:
+            written = self._database.insert_many(self._table, list(items.values()))
+            inserted = {run_id for run_id, is_written in zip(items, written, strict=True) if is_written}
+            undecided = [(run_id,) for run_id in items if run_id not in inserted]
+            found = self._database.batch_get(self._table, undecided, strongly=True)
+            existing = {item["run_id"]["S"]: item for item in found}
+        return [self._created(run, inserted, existing) for run in runs]
+
+    def _created(self, run: Run, inserted: set[str], existing: Mapping[str, Item]) -> Run | Exception | None:
+        """Return the result of one record after the batch; one that no batch has written is written now."""
+        if run.run_id in inserted:
+            inserted.remove(run.run_id)  # If it is given again, it exists.
+            return None
+        try:
+            return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return error
 
     def _put(self, run: Run, revision: int, condition: Condition, changed: PoolChanges) -> Run | None:
         """Put a record under a condition, with its changes of pools if there are any."""

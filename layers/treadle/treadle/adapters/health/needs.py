@@ -30,6 +30,9 @@ _BATCHING = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+_CREATING = ("dynamodb:BatchGetItem", "dynamodb:PartiQLInsert")
+"""What creates many runs in one request: without it they are created one by one."""
+
 _ANYTHING = "treadle-doctor"
 """A placeholder for any asset, job, task, execution or object."""
 
@@ -239,7 +242,7 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
-    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
+    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING))
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
     for step in ("dispatch", "reconcile"):
         of_sensor = f"{arns.table('RUNS')}/index/by_sensor"
@@ -261,7 +264,7 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     tags = {"aws:ResourceTag/treadle:engine": [arns.engine], _QUEUE_TAG: [_ANYTHING]}
     function = arns.of("lambda", f"function:{_ANYTHING}")
     yield Need("reconcile", "ReconcileRole", function, ("lambda:InvokeFunction",), tags)
-    yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, "dynamodb:BatchGetItem"))
+    yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), (*get_put, *_CREATING))
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
     for step, actions in _OF_REGISTRY.items():
         registry = {"dynamodb:LeadingKeys": [REGISTRY]}

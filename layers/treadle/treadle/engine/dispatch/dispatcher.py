@@ -1,10 +1,12 @@
 """DISPATCH: turns a committed tick's requests into run records, and these into launch messages."""
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
+from itertools import chain
 
 from treadle.definitions.bounds import MAX_REFUSAL, fit
 from treadle.definitions.errors import (
@@ -40,6 +42,9 @@ logger = logging.getLogger(__name__)
 SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_CHUNK = 2
 """The number of refusals recorded with a reason, for a tick and for each of its chunks; all are counted."""
+
+BATCH_SIZE = 25
+"""How many new runs are written by one request; the maximum of DynamoDB's BatchExecuteStatement."""
 
 _SHOWN_JOBS = 5
 
@@ -435,26 +440,37 @@ class Dispatcher:
             records.count(_SkipCause.LOOPING),
         )
 
-    def _recorded(
-        self, tick: Tick, requests: Sequence[PlannedRun], admission: _Admission
-    ) -> "list[Run | _SkipCause | str | Exception]":
+    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun], admission: _Admission) -> "list[_Result]":
         """Return, for each request, the run that the tick started, or a cause, refusal or error."""
         positions = {request.run_id: position for position, request in enumerate(tick.requests)}
+        planned = [
+            self._tried(tick, request, partial(self._planned, tick, request, positions, admission))
+            for request in requests
+        ]
 
-        def tried(request: PlannedRun) -> "Run | _SkipCause | str | Exception":
-            return self._tried(tick, request, positions.get(request.run_id, 0), admission)
+        def recorded(indexes: Sequence[int]) -> "list[_Result]":
+            batch = [(requests[index], planned[index]) for index in indexes]
+            new = [(request, plan) for request, plan in batch if isinstance(plan, Run)]
+            if len(new) > 1:
+                return self._record_batch(tick, new)
+            return [
+                self._tried(tick, request, partial(self._record, tick, request, plan))
+                for request, plan in batch
+            ]
 
-        if self._workers == 1:
-            return list(map(tried, requests))
-        with ThreadPoolExecutor(self._workers, "dispatch") as pool:
-            return list(pool.map(tried, requests))
+        batches = _batches(planned)
+        if self._workers == 1 or len(batches) == 1:
+            results = list(map(recorded, batches))
+        else:
+            with ThreadPoolExecutor(self._workers, "dispatch") as pool:
+                results = list(pool.map(recorded, batches))
+        by_index = dict(zip(chain.from_iterable(batches), chain.from_iterable(results), strict=True))
+        return [by_index[index] for index in range(len(requests))]
 
-    def _tried(
-        self, tick: Tick, request: PlannedRun, position: int, admission: _Admission
-    ) -> "Run | _SkipCause | str | Exception":
-        """Return the result of one request, independent of those before it."""
+    def _tried(self, tick: Tick, request: PlannedRun, work: "Callable[[], _Result]") -> "_Result":
+        """Return the result of one request, its refusal or its error, independent of the other requests."""
         try:
-            return self._record(tick, request, position, admission)
+            return work()
         except (UnreadableRecordError, StoreRejectedError) as error:
             return (
                 f"The request for run key {request.run_key!r} of sensor {tick.sensor} was not recorded "
@@ -473,20 +489,57 @@ class Dispatcher:
             "RECONCILE."
         )
 
-    def _record(
-        self, tick: Tick, request: PlannedRun, position: int, admission: _Admission
+    def _planned(
+        self, tick: Tick, request: PlannedRun, positions: Mapping[str, int], admission: _Admission
     ) -> "Run | _SkipCause":
+        """Return the run that a request is to create, or why it creates none now."""
         if tick.dropped is not None:
-            return self._existing(tick, request, _SkipCause.WANTED)
+            return _SkipCause.WANTED
         if request.job not in admission.granted:
-            return self._existing(tick, request, _SkipCause.GRANTED)
+            return _SkipCause.GRANTED
         if admission.loop.held:
-            return self._existing(tick, request, _SkipCause.LOOPING)
+            return _SkipCause.LOOPING
+        run = self._new_run(tick, request)
+        return with_wait(run, requested=(tick.ended_at, positions.get(request.run_id, 0)))
+
+    def _record_batch(self, tick: Tick, batch: Sequence[tuple[PlannedRun, Run]]) -> "list[_Result]":
+        """Record the requests of new runs by one write, as far as the hourly limit admits them."""
+        hours = [self._rate_limiter.take(tick.sensor) for _ in batch]
+        admitted = [run for (_, run), hour in zip(batch, hours, strict=True) if hour is not None]
+        existing = iter(self._runs.create_many(admitted))
+
+        def settled(request: PlannedRun, first: Run, hour: int | None) -> "_Result | None":
+            if hour is None:
+                return None
+            return self._tried(tick, request, partial(self._settled, tick, first, next(existing), hour))
+
+        results = [settled(*each, hour) for each, hour in zip(batch, hours, strict=True)]
+        # Requests for existing runs do not count, so that others may be admitted now.
+        return [
+            self._tried(tick, request, partial(self._record, tick, request, run))
+            if result is None
+            else result
+            for (request, run), result in zip(batch, results, strict=True)
+        ]
+
+    def _record(self, tick: Tick, request: PlannedRun, plan: "_Result") -> "_Result":
+        """Record one request: create its run, if it is to have one."""
+        if isinstance(plan, _SkipCause):
+            return self._existing(tick, request, plan)
+        if not isinstance(plan, Run):
+            return plan
         hour = self._rate_limiter.take(tick.sensor)
         if hour is None:
             return self._existing(tick, request, _SkipCause.NOW)
-        first = with_wait(self._new_run(tick, request), requested=(tick.ended_at, position))
-        made, existing = first, self._runs.create(first)
+        return self._settled(tick, plan, self._runs.create(plan), hour)
+
+    def _settled(
+        self, tick: Tick, first: Run, existing: Run | Exception | None, hour: int
+    ) -> "Run | _SkipCause":
+        """Return a request's run, after the attempt to create it; an existing one may get its next attempt."""
+        if isinstance(existing, Exception):
+            raise existing
+        made = first
         while existing is not None:
             again = self._next_attempt(tick, existing, first)
             if again is None:
@@ -541,6 +594,18 @@ class _SkipCause(Enum):
     LOOPING = "the sensor looks like a loop"
     GRANTED = "the sensor has no grant to start its job"
     WANTED = "an operator dropped it"
+
+
+_Result = Run | _SkipCause | str | Exception
+"""Of one request: the run that the tick started, why there is none, its refusal, or its error."""
+
+
+def _batches(planned: Sequence[_Result]) -> list[Sequence[int]]:
+    """Group requests by their indexes: new runs that are in no pool are written together, others alone."""
+    together = [index for index, plan in enumerate(planned) if isinstance(plan, Run) and not plan.pools]
+    batches = [together[first : first + BATCH_SIZE] for first in range(0, len(together), BATCH_SIZE)]
+    alone = set(range(len(planned))).difference(together)
+    return [*batches, *([index] for index in sorted(alone))]
 
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:
