@@ -134,7 +134,9 @@ TicksSucceeded, DispatchesSucceeded, LaunchesStarted, ReportsApplied, StatusesPu
 EVENT_METRICS = 1
 """Metrics that are written for each sensor while there are events: EventAge."""
 
-IDLE_PASS = Use(write_units=0.1, read_units=15.5, invocations=1, seconds=0.1, schedules=1, log_bytes=INVOCATION_LOG_BYTES)
+IDLE_PASS = Use(
+    write_units=0.1, read_units=15.5, invocations=1, seconds=0.1, schedules=1, log_bytes=INVOCATION_LOG_BYTES
+)
 """A pass of RECONCILE that finds nothing.
 
 Seventeen queries of two sparse indexes, of which one also has the batches that are due; those of the declared pools and of their queues; the registry; the states of ten
