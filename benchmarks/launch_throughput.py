@@ -34,7 +34,9 @@ from treadle.model.ticks import Tick
 
 RUNS = 250
 PROCESSES = 4
-BATCH = 10
+BATCH, STREAM_BATCH = 10, 100
+"""How many messages of LAUNCH's queue, and records of the ticks' stream, one invocation gets."""
+
 NOON = 1_795_370_400_000
 GOAL_SHARE = 60
 
@@ -84,8 +86,11 @@ def carry_out(harness: DynamoHarness, *ticks: Tick, launches_at_once: int = 1) -
     """Dispatch the requests of ticks, and launch the runs, so many of each batch at a time."""
     grants: dict[str, Any] = {tick.sensor: JOB for tick in ticks}
     dispatcher, launcher = harness.dispatcher(**grants), harness.launcher()
-    for tick in ticks:
-        dispatcher.dispatch(tick)
+    for start in range(0, len(ticks), STREAM_BATCH):
+        batch = ticks[start : start + STREAM_BATCH]
+        noted = dispatcher.note_reactions(batch)
+        for tick in batch:
+            dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
     for body in harness.chunks.drain():
         chunk = TickRequest.from_json(body)
         assert isinstance(chunk, ChunkRequest)

@@ -24,7 +24,7 @@ MiniStack itself searches for the attributes that a batch reads from DynamoDB ou
 every batch as one that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB
 API reference.
 
-MiniStack itself writes what a PartiQL statement inserts without a record in the table's stream, and checks a permission named
+MiniStack itself applies a PartiQL statement without a record in the table's stream, and checks a permission named
 like the call for it. Here there is a record, and the permission is that of the statement on its table: "IAM security
 policies with PartiQL for DynamoDB" in the DynamoDB developer guide.
 
@@ -37,6 +37,7 @@ It reads and replaces MiniStack's own parts, so a new MiniStack may need a chang
 """
 
 import contextvars
+import copy
 import hashlib
 import importlib
 import io
@@ -321,11 +322,12 @@ def permissions_of_statements(call: str, body: bytes, arn_of: Callable[[str], st
     return [(f"dynamodb:PartiQL{each[1].title()}", arn_of(each[2])) for each in found if each]
 
 
-def insert_items_as_statements() -> None:
-    """Make MiniStack check permissions of PartiQL statements as IAM does, and record in streams what they insert."""
+def write_items_by_statements() -> None:
+    """Make MiniStack check permissions of PartiQL statements as IAM does, and record in streams what they write."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     dynamodb: Any = _service("dynamodb")
-    checks, insert = iam_actions.dynamodb_transaction_checks, dynamodb._partiql_insert
+    checks = iam_actions.dynamodb_transaction_checks
+    insert, update = dynamodb._partiql_insert, dynamodb._partiql_update
 
     def dynamodb_transaction_checks(action: str, body: bytes, region: str, account: str) -> Any:
         found = permissions_of_statements(
@@ -339,8 +341,18 @@ def insert_items_as_statements() -> None:
             dynamodb._emit_stream_event(table["TableName"], "INSERT", None, parsed["item"])
         return answer
 
+    def partiql_update(table: dict[str, Any], parsed: dict[str, Any], *rest: Any) -> Any:
+        keys = dynamodb._partiql_key_target(table, parsed)[:2]
+        before = copy.deepcopy(table["items"].get(keys[0], {}).get(keys[1]))
+        answer = update(table, parsed, *rest)
+        if answer[0] == HTTPStatus.OK:
+            dynamodb._emit_stream_event(
+                table["TableName"], "MODIFY", before, table["items"][keys[0]][keys[1]]
+            )
+        return answer
+
     iam_actions.dynamodb_transaction_checks = dynamodb_transaction_checks
-    dynamodb._partiql_insert = partiql_insert
+    dynamodb._partiql_insert, dynamodb._partiql_update = partiql_insert, partiql_update
 
 
 def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
@@ -588,7 +600,7 @@ def main() -> None:
     check_permissions_by_known_actions()
     check_permissions_on_named_resources()
     check_permissions_on_attributes()
-    insert_items_as_statements()
+    write_items_by_statements()
     count_invocations_by_number()
     simulate_sessions_of_roles()
     describe_buses_by_arn()

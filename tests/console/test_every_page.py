@@ -150,7 +150,7 @@ def test_every_control_is_reached_by_tab_and_shows_that_it_is(visit: Visit) -> N
         reached.add(name)
         assert outline != "none", f"{name} has the focus and does not show it"
 
-    assert {"orders runs", "Choose orders", "orders", "Failing", "Dark", "Doctor"} <= reached
+    assert {"orders runs", "Choose orders", "orders", "Failing", "Dark", "Map", "Doctor?"} <= reached
 
 
 def test_a_new_page_has_the_focus_on_its_title(visit: Visit) -> None:

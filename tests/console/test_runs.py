@@ -1,5 +1,6 @@
 """A run and its cause; rerun, cancel, release; dead letters; why something did not run."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,69 @@ def test_runs_are_chosen_by_job_sensor_and_status(visit: Visit, world: World) ->
     visit.page.get_by_label("Sensor").select_option("orders")
     visit.page.get_by_role("group", name="Runs with status").get_by_role("button", name="Failure").click()
     expect(rows).to_have_count(1)
+
+
+def test_runs_are_found_by_a_text_in_them(visit: Visit, world: World) -> None:
+    visit.go("runs?status=FAILURE", "Runs")
+    field = visit.page.get_by_label("Find runs")
+
+    field.fill("ROW 7 of")
+    expect(visit.page).to_have_url(re.compile("find=ROW"))
+    expect(visit.page.locator("tbody tr")).to_have_count(1)
+    visit.sees(world.failed_run.run_id[:8], within=visit.page.locator("tbody"))
+
+    visit.page.get_by_label("Sensor").select_option("new_files")
+    visit.sees("No run matches.")
+    expect(visit.page).to_have_url(re.compile(r"status=FAILURE.*find=ROW.*sensor=new_files"))
+    visit.page.reload()
+    expect(field).to_have_value("ROW 7 of")
+    field.fill("")
+    visit.page.get_by_role("group", name="Runs with status").get_by_role("button", name="All").click()
+    expect(visit.page.locator("tbody tr")).to_have_count(1)
+    assert "find" not in visit.page.url
+
+
+def test_runs_are_chosen_by_the_time_of_their_creation(visit: Visit, world: World) -> None:
+    created = visit.page.get_by_role("group", name="Created")
+    rows = visit.page.locator("tbody tr")
+    everything = len(world.instance.runs())
+    visit.go("runs", "Runs")
+
+    created.get_by_role("button", name="Last hour").click()
+    expect(rows).to_have_count(everything)
+    expect(visit.page).to_have_url(re.compile(r"since=1h$"))
+    created.get_by_role("button", name="From … until").click()
+    visit.page.get_by_label("Until").fill("2020-01-01T00:00")
+    visit.page.get_by_label("Until").blur()
+    visit.sees("No run matches.")
+    visit.page.reload()
+    expect(visit.page.get_by_label("Until")).to_have_value("2020-01-01T00:00")
+
+    visit.page.get_by_label("From").fill("2019-01-01T00:00")
+    visit.page.get_by_label("Until").fill("")
+    visit.page.get_by_label("Until").blur()
+    expect(rows).to_have_count(everything)
+    created.get_by_role("button", name="Any time").click()
+    expect(visit.page.get_by_label("From")).to_have_count(0)
+    assert visit.page.url.endswith("#/runs")
+
+
+def test_pages_of_runs_keep_their_filters(visit: Visit, world: World) -> None:
+    for _ in range(26):
+        world.plan("request")
+        world.instance.tick("orders")
+    rows = visit.page.locator("tbody tr")
+    visit.go("sensors/orders?tab=runs&find=order-&since=1d", "orders")
+    expect(rows).to_have_count(25)
+
+    visit.page.get_by_role("button", name="Older").click()
+
+    keys = [str(run.run_key) for run in world.instance.runs()]
+    expect(rows).to_have_count(len([key for key in keys if key.startswith("order-")]) - 25)
+    expect(visit.page).to_have_url(re.compile("tab=runs.*since=1d.*find=order-.*before="))
+    visit.page.get_by_role("button", name="Newest").click()
+    expect(rows).to_have_count(25)
+    expect(visit.page).to_have_url(re.compile("since=1d.*find=order-$"))
 
 
 def test_dead_letters_are_sent_again_after_a_check_of_what_becomes_of_them(
@@ -240,7 +304,7 @@ def test_observations_are_shown_apart(visit: Visit) -> None:
 def test_the_map_connects_jobs_by_sensors(visit: Visit) -> None:
     visit.go("map", "Map")
 
-    job = visit.page.get_by_label("Job load_orders, after idle, orders")
+    job = visit.page.get_by_label("Job load_orders, after idle, orders, leads to orders_are_late")
     expect(job).to_be_visible()
     expect(visit.page.locator(".edge").first).to_be_attached()
     visit.page.get_by_label("Sensor orders", exact=False).first.focus()

@@ -2,12 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
 from tests.console.world import AWKWARD, World
 from tests.support.browser import Visit
 from treadle import Hours
+from treadle.model.ticks import Tick
 
 
 def test_a_cursor_is_shown_in_one_line_without_what_says_nothing(visit: Visit) -> None:
@@ -306,3 +308,27 @@ def test_a_sensor_of_deadlines_is_tried_with_a_deadline(visit: Visit) -> None:
 
     visit.sees("has not succeeded by", within=visit.page.get_by_role("dialog"))
     visit.sees("has status STARTED", within=visit.page.get_by_role("dialog"))
+
+
+def test_ticks_lead_to_their_neighbors(visit: Visit, world: World) -> None:
+    *_, third, second, first = world.instance.ticks("orders")
+    older = visit.page.get_by_role("link", name="Older tick")
+    newer = visit.page.get_by_role("link", name="Newer tick")
+
+    def is_at(tick: Tick) -> None:
+        expect(visit.page).to_have_url(re.compile(f"/ticks/{quote(tick.tick_id)}$"))
+
+    visit.go(f"sensors/orders/ticks/{second.tick_id}", "Tick")
+
+    older.click()
+    is_at(first)
+    expect(newer).to_be_visible()
+    expect(older).to_have_count(0)
+    visit.page.keyboard.press("j")
+    visit.page.keyboard.press("k")
+    is_at(second)
+    newer.click()
+    is_at(third)
+    expect(older).to_be_visible()
+    visit.page.keyboard.press("j")
+    is_at(second)

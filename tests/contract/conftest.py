@@ -1,13 +1,15 @@
-"""Each port's contract runs on every backend: in memory, on moto, on Amazon's own DynamoDB engine."""
+"""Each port's contract runs on every backend: in memory, as `treadle dev` has it, on moto, on Amazon's DynamoDB engine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.moto_partiql import insert_with_parameters
+from tests.support.dev_stores import worker_stores
+from tests.support.moto_partiql import execute_batches
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.tables import create_tables
 from treadle.adapters import clients
@@ -54,13 +56,16 @@ class Stores:
     batches: BatchStore
 
 
-@pytest.fixture(params=["memory", "moto", "dynamodb-local"])
+@pytest.fixture(params=["memory", "dev", "moto", "dynamodb-local"])
 def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     if request.param == "memory":
         yield _in_memory()
+    elif request.param == "dev":
+        with worker_stores(InMemoryStores()) as made:
+            yield _of(made, made.blobs)
     elif request.param == "moto":
         keep_tables_uncopied()
-        insert_with_parameters()
+        execute_batches()
         with mock_aws():
             yield _on_dynamodb(s3_blobs())
             clients.forget()
@@ -83,7 +88,7 @@ def _on_dynamodb(blobs: BlobStore) -> Stores:
     return _of(DynamoStores(create_tables(), RandomTokens(), blobs), blobs)
 
 
-def _of(stores: InMemoryStores | DynamoStores, blobs: BlobStore) -> Stores:
+def _of(stores: Any, blobs: BlobStore) -> Stores:
     return Stores(
         stores.sensors,
         stores.ticks,

@@ -47,7 +47,7 @@ NUMBERS = count()
 SCHEMA = {"type": "object", "properties": {"day": {"type": "string"}}}
 JOBS_OF_SENSOR = (JobDefinition(JOB), JobDefinition("strict", tags={"é": "\x01"}, run_config_schema=SCHEMA))
 
-EXAMPLES = {"memory": 100, "moto": 8, "dynamodb-local": 12}
+EXAMPLES = {"memory": 100, "dev": 25, "moto": 8, "dynamodb-local": 12}
 ANY = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -15,6 +15,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.model.assets import AssetEvent, ended_runs_key, observed_key
 from treadle.model.run_queries import parse_place
+from treadle.model.runs import Failure
 from treadle.model.ticks import DispatchCounts, RejectedRequest, Tick, TickPage, TickTrouble, outline
 
 
@@ -75,6 +76,16 @@ def test_page_of_rare_ticks_ends_where_enough_was_scanned(
 
     assert (first.ticks, first.next) == ((), names[3])
     assert ([tick.tick_id for tick in second.ticks], second.next) == ([names[5]], None)
+
+
+def test_the_tick_that_follows_one_is_known_by_its_id(stores: Stores) -> None:
+    newest, middle, oldest = put_ticks(stores, [TickStatus.SUCCESS, TickStatus.FAILURE, TickStatus.SUCCESS])
+
+    assert stores.ticks.next_id("files", oldest) == middle
+    assert stores.ticks.next_id("files", middle) == newest
+    assert stores.ticks.next_id("files", newest) is None
+    assert stores.ticks.next_id("files", "2026-11-21") == oldest
+    assert stores.ticks.next_id("nobody", oldest) is None
 
 
 @pytest.mark.parametrize("tick", [FULL, FAILED, replace(FAILED, skips=3, last_time=9, paused="why")])
@@ -166,6 +177,96 @@ def test_page_of_rare_runs_ends_where_enough_was_scanned(
 
     assert (first.runs, parse_place(str(first.next))) == ((), (3_000, "run-3"))
     assert (second.runs, second.next) == ((run(1, Status.FAILURE),), None)
+
+
+@pytest.mark.parametrize("of", [{"sensor": "new_files"}, {"job": "load"}])
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (2_000, 4_000, [3, 2]),
+        (3_000, None, [5, 4, 3]),
+        (None, 3_000, [2, 1]),
+        (2_500, 2_501, []),
+        (4_000, 4_000, []),
+        (5_000, 2_000, []),
+        (None, 0, []),
+    ],
+)
+def test_runs_of_a_span_of_time_are_on_pages(
+    stores: Stores, of: dict[str, Any], since: int | None, until: int | None, expected: list[int]
+) -> None:
+    put(stores, *(run(n) for n in range(1, 6)))
+
+    found = pages(
+        lambda before: stores.runs.page(**of, since=since, until=until, before=before, limit=2), "runs"
+    )
+
+    assert [each.run_id for page in found for each in page] == [f"run-{n}" for n in expected]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (3_000, None, []),
+        (2_500, None, []),
+        (2_000, None, []),
+        (1_000, None, [1]),
+        (None, 1_500, [1]),
+        (None, 2_000, [1]),
+    ],
+)
+def test_a_page_continues_although_the_times_have_changed(
+    stores: Stores, since: int | None, until: int | None, expected: list[int]
+) -> None:
+    """As an age in an address is another time a minute later; DynamoDB refuses a start that is outside the bounds."""
+    put(stores, *(run(n) for n in range(1, 4)))
+    place = stores.runs.page(job="load", limit=2).next
+
+    found = stores.runs.page(job="load", since=since, until=until, before=place, limit=2)
+
+    assert parse_place(str(place)) == (2_000, "run-2")
+    assert ([each.run_id for each in found.runs], found.next) == ([f"run-{n}" for n in expected], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("RUN-4", ["run-4"]),
+        ("in/b", ["run-2"]),
+        ("States.Time", ["run-3"]),
+        ("ROW 7", ["run-3"]),
+        ("2026-11", ["run-1"]),
+        ("new_f", ["run-4", "run-3", "run-2", "run-1"]),
+        ("loa", ["run-4", "run-3", "run-2", "run-1"]),
+        ("nothing of them", []),
+    ],
+)
+def test_runs_are_found_by_a_text_in_them(stores: Stores, text: str, expected: list[str]) -> None:
+    put(
+        stores,
+        run(1, partition_key="2026-11-30"),
+        run(2, run_key="in/b.csv"),
+        run(3, Status.FAILURE, failure=Failure("States.Timeout", "row 7 is short")),
+        run(4),
+    )
+
+    found = pages(lambda before: stores.runs.page(job="load", text=text, before=before, limit=2), "runs")
+
+    assert [each.run_id for page in found for each in page] == expected
+
+
+def test_a_search_for_a_rare_text_ends_where_enough_was_scanned(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.runs"):
+        monkeypatch.setattr(f"{module}.MOST_SCANNED", 2)
+    put(stores, run(1, run_key="rare"), *(run(n) for n in range(2, 5)))
+
+    found = list(
+        pages(lambda before: stores.runs.page(job="load", text="rare", before=before, limit=9), "runs")
+    )
+
+    assert [[each.run_id for each in page] for page in found] == [[], ["run-1"]]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import boto3
 import pytest
 
 from tests.contract.conftest import Stores
-from tests.contract.test_run_store import RUN
+from tests.contract.test_run_store import NOW, RUN
 from tests.support.hooks import hooked
 from treadle.definitions.errors import StoreThrottledError
+from treadle.definitions.status import DagsterRunStatus as Status
 
 RUNS = [replace(RUN, run_id=f"r{number}", tick_id=f"t{number}") for number in range(4)]
 SUBSETS = [each for size in range(5) for each in itertools.combinations(range(4), size)]
@@ -71,6 +72,40 @@ def test_each_record_is_written_once_whatever_part_of_the_batch_was_applied(
     assert [stores.runs.get(run.run_id) for run in RUNS] == RUNS
     assert sent.count("PutItem") == 4 - len(applied)
     assert sent.count("BatchGetItem") == (1 if code is None or len(applied) < 4 else 0)
+
+
+@on_tables
+@pytest.mark.parametrize("code", [None, "ThrottlingError", "ConditionalCheckFailed"])
+@pytest.mark.parametrize("applied", SUBSETS)
+def test_each_change_is_written_once_whatever_part_of_the_batch_was_applied(
+    stores: Stores, applied: tuple[int, ...], code: str | None
+) -> None:
+    changed = [replace(run, status=Status.STARTED, next_at=None, started_at=NOW) for run in RUNS]
+    after = [replace(run, revision=run.revision + 1) for run in changed]
+    with applying(applied, code) as sent:
+        for run in RUNS:
+            assert stores.runs.create(run) is None
+        sent.clear()
+        results = stores.runs.replace_many(list(zip(changed, RUNS, strict=True)))
+
+    assert results == [None] * 4
+    assert [stores.runs.get(run.run_id) for run in RUNS] == after
+    assert sent.count("PutItem") == 4 - len(applied)
+
+
+@on_tables
+def test_a_record_that_has_changed_meanwhile_is_returned_and_kept(stores: Stores) -> None:
+    changed = [replace(run, updated_at=NOW + 5) for run in RUNS]
+    other = replace(RUNS[2], updated_at=NOW + 1)
+    with applying([0, 1, 2, 3], None):
+        for run in RUNS:
+            assert stores.runs.create(run) is None
+        assert stores.runs.replace(other) is None
+        results = stores.runs.replace_many(list(zip(changed, RUNS, strict=True)))
+
+    kept = replace(other, revision=1)
+    assert results == [None, None, kept, None]
+    assert stores.runs.get("r2") == kept
 
 
 @on_tables

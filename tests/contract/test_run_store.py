@@ -81,7 +81,7 @@ def test_a_record_that_is_given_twice_is_created_once(stores: Stores) -> None:
 
 
 def test_a_record_that_the_store_refuses_fails_no_other_one(stores: Stores) -> None:
-    if isinstance(stores.runs, memory_stores.InMemoryRunStore):
+    if not isinstance(stores.runs, dynamodb_runs.DynamoRunStore):
         pytest.skip("memory takes records of any size")
     large = replace(RUN, run_id="large", run_config="x" * 500_000)
     others = [replace(RUN, run_id=f"r{number}") for number in (2, 3)]
@@ -98,7 +98,7 @@ def test_a_record_that_the_store_refuses_fails_no_other_one(stores: Stores) -> N
 
 
 def test_a_record_that_cannot_be_encoded_fails_no_other_one(stores: Stores) -> None:
-    if isinstance(stores.runs, memory_stores.InMemoryRunStore):
+    if not isinstance(stores.runs, dynamodb_runs.DynamoRunStore):
         pytest.skip("memory takes any value")
     broken = replace(RUN, run_id="broken", tags=cast("dict[str, str]", {"a": object()}))
     others = [replace(RUN, run_id=f"r{number}") for number in (2, 3)]
@@ -109,6 +109,28 @@ def test_a_record_that_cannot_be_encoded_fails_no_other_one(stores: Stores) -> N
     assert isinstance(refused, TypeError)
     assert stores.runs.get("broken") is None
     assert stores.runs.get("r3") == others[1]
+
+
+def test_records_are_replaced_together_as_one_after_the_other(stores: Stores) -> None:
+    before = [replace(RUN, run_id=f"r{number}") for number in range(40)]
+    assert stores.runs.create_many(before) == [None] * 40
+    taken = replace(before[7], updated_at=NOW + 1)
+    assert stores.runs.replace(taken) is None
+    changed = [
+        replace(
+            run, status=DagsterRunStatus.SUCCESS, ended_at=NOW, next_at=None, claim=CLAIM, pending_start=TRY
+        )
+        for run in before
+    ]
+
+    results = stores.runs.replace_many(list(zip(changed, before, strict=True)))
+
+    kept = replace(taken, revision=taken.revision + 1)
+    after = [replace(run, revision=run.revision + 1) for run in changed]
+    after[7] = kept
+    assert results == [kept if number == 7 else None for number in range(40)]
+    assert [stores.runs.get(run.run_id) for run in before] == after
+    assert len(stores.runs.due(NOW + 10, 50)) == 1
 
 
 def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:

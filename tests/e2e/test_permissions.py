@@ -93,6 +93,23 @@ def tick_for(*requests: PlannedRun, paused: str | None = None, made: bool = Fals
     return invoke
 
 
+def reactions_to_two_runs(deployed: Deployed) -> Answer:
+    """DISPATCH gets two ticks that acted on runs. Without the permission, both are noted one by one, and the log says why."""
+    at = 1_795_370_405_000
+    ticks = [
+        Tick(
+            SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
+            acted_on=f"{_created(deployed).run_id}/1/0/SUCCESS",
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    names = create_tables(deployed.endpoint)
+    stores = DynamoStores(names, RandomTokens(), S3BlobStore(deployed.outputs["OutcomesBucketName"]))
+    assert all(stores.ticks.put(tick) for tick in ticks)
+    items = deployed.client("dynamodb").scan(TableName=names.ticks)["Items"]
+    return deployed.invoke("Dispatch", {"Records": [as_record(item) for item in items]})
+
+
 def one_run(deployed: Deployed) -> Answer:
     return tick_for(PlannedRun(str(uuid4()), None, JOB, "{}", {}))(deployed)
 
@@ -158,6 +175,12 @@ def status_change(status: str) -> Invoke:
         return deployed.invoke("Record", queued(status_changed(deployed.machine, run, status)))
 
     return invoke
+
+
+def status_changes_of_two_runs(deployed: Deployed) -> Answer:
+    """RECORD gets two events in one batch. Without the permission to write both at once, the log says why."""
+    changes = (status_changed(deployed.machine, _created(deployed), "RUNNING") for _ in range(2))
+    return deployed.invoke("Record", queued(*changes))
 
 
 def status_change_of_a_foreign_execution(deployed: Deployed) -> Answer:
@@ -376,6 +399,7 @@ PERMISSIONS = [
     Permission("DispatchRole", "DispatchQueue", "sqs:SendMessage", runs_of_a_job_that_is_not_granted(501)),
     Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLInsert", dispatch_two_runs),
+    Permission("DispatchRole", "Runs", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
     Permission("DispatchRole", "LaunchQueue", "sqs:SendMessage", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
@@ -388,6 +412,8 @@ PERMISSIONS = [
     Permission("ProcessFileJobRole", "", "states:GetExecutionHistory", status_change_of_one_that_failed),
     Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
+    Permission("RecordRole", "Runs", "dynamodb:BatchGetItem", status_changes_of_two_runs),
+    Permission("RecordRole", "Runs", "dynamodb:PartiQLUpdate", status_changes_of_two_runs),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
     Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_publish),
     Permission("PublishRole", "EndedRuns", "dynamodb:BatchGetItem", end_of_a_run),

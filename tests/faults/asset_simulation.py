@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
@@ -27,8 +26,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.publish.bus_events import RunStatusChange, envelope, run_status_changed
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.evaluator import EvaluatorParts, _evaluate_batch, _tick
-from treadle.entrypoints.handler import process_queue
-from treadle.entrypoints.recorder import record
+from treadle.entrypoints.recorder import record_batch
 from treadle.model.assets import AssetEvent
 from treadle.model.runs import Run
 from treadle.ports.assets import EventStore
@@ -197,7 +195,7 @@ class AssetSimulation(Simulation):
     def _record_batch(self, event: dict[str, Any]) -> Any:
         runs, assets = self.engine.recorder(JOBS, {}), self.engine.asset_recorder(self._bus)
         inbox = self._inbox("record", self.queues["record"])
-        return process_queue(event, _Context(), partial(record, runs, assets), inbox)
+        return record_batch(event, _Context(), runs, assets, inbox)
 
     def _evaluator_of(self, definition: SensorDefinition) -> EvaluatorParts:
         return self._evaluator(definition, self.queues[definition.name])

@@ -32,6 +32,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import BackfillRequest, LaunchRequest
 from treadle.engine.publish.publisher import backfill_requests, statuses_reached
+from treadle.engine.record.recorder import BatchRecorder
 from treadle.entrypoints.handler import process_queue
 from treadle.model.backfills import Backfill, BackfillPartition, BackfillStatus, PartitionState, backfill_of
 from treadle.model.runs import Run
@@ -198,10 +199,9 @@ class BackfillSimulation(Simulation):
     def _record(self, event: dict[str, Any]) -> Any:
         recorder = self.engine.recorder(JOBS, self._target())
 
-        def handle(body: Any) -> None:
-            recorder.record(parse_status_change(body))
-
-        return process_queue(event, _Context(), handle, self._inbox("record", self.events))
+        batch = BatchRecorder(recorder)
+        inbox = self._inbox("record", self.events)
+        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
 
     def _publish(self, run: Run, before: Any) -> None:
         requests = backfill_requests(statuses_reached(run, before))

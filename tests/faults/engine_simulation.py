@@ -33,6 +33,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.messages import LaunchRequest, dispatch_request
 from treadle.engine.reconcile.held_ticks import FAR
 from treadle.engine.reconcile.reconciler import Reconciler
+from treadle.engine.record.recorder import BatchRecorder
 from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message, dispatch_stream
@@ -278,10 +279,9 @@ class EngineSimulation(Simulation):
         changed = engine.registry.jobs_changed
         recorder = engine.recorder(self._jobs(engine), self.targets, jobs_changed=changed)
 
-        def handle(body: Any) -> None:
-            recorder.record(parse_status_change(body))
-
-        return process_queue(event, _Context(), handle, self._inbox("record", self.events))
+        batch = BatchRecorder(recorder)
+        inbox = self._inbox("record", self.events)
+        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
 
     def _reconciler(self) -> Reconciler:
         engine, launches = self.engine, self._queue(self.launches)

@@ -962,6 +962,15 @@ MUTANTS = (
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
+        "reactions that were not written with others taken for recorded",
+        "engine/dispatch/dispatcher.py",
+        "        noted = before.keys() - unwritten\n",
+        "        noted = before.keys()\n",
+        (
+            "tests/unit/test_reactions.py::test_run_that_others_change_meanwhile_gets_its_reaction_with_the_tick",
+        ),
+    ),
+    Mutant(
         "unreadable cursor",
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
@@ -1102,17 +1111,40 @@ MUTANTS = (
         (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
     ),
     Mutant(
+        "change that others have written meanwhile",
+        RUNS,
+        "        if current is not None and current.revision != run.revision:\n            return current\n",
+        "        if current is not None:\n            return None\n",
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "record of a batch that others have changed meanwhile",
+        RUNS,
+        '("run_id", "revision"))',
+        '("run_id",))',
+        (f"{PARTIAL}a_record_that_has_changed_meanwhile_is_returned_and_kept",),
+    ),
+    Mutant(
+        "report of a run that others have changed meanwhile",
+        "engine/record/recorder.py",
+        "            if result is not None:\n",
+        "            if isinstance(result, Exception):\n",
+        (
+            "tests/unit/test_record.py::test_change_of_a_run_that_others_change_meanwhile_is_applied_to_what_they_wrote",
+        ),
+    ),
+    Mutant(
         "batch without an answer",
         "adapters/dynamodb/database.py",
-        "            return [False] * len(items)\n",
-        "            return [True] * len(items)\n",
+        "            return [False] * len(given)\n",
+        "            return [True] * len(given)\n",
         (f"{PARTIAL}each_record_is_written_once_whatever_part_of_the_batch_was_applied",),
     ),
     Mutant(
         "existing record taken for one that the batch has written",
         RUNS,
-        "return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
-        "return None if run.run_id in existing else self.create(run)",
+        "lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run)",
+        "lambda: None if run.run_id in existing else self.create(run)",
         (f"{PARTIAL}a_taken_key_is_decided_by_its_item_and_not_by_the_answer",),
     ),
     Mutant(
@@ -1538,8 +1570,8 @@ MUTANTS = (
     Mutant(
         "reactions recorded in runs",
         "engine/dispatch/dispatcher.py",
-        "        self._note_reaction(tick)\n",
-        "",
+        "reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:]",
+        "reactions=run.reactions",
         (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),
     ),
     Mutant(

@@ -35,6 +35,7 @@ from treadle.engine.identity import leased_tick_id
 from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
 from treadle.engine.messages import LaunchRequest, PublishRequest, TickRequest, dispatch_request
 from treadle.engine.pools.pool_checks import CHECKED_MS
+from treadle.engine.record.recorder import BatchRecorder
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
 from treadle.engine.registry.registry_cache import MAX_AGE_MS
 from treadle.engine.registry.registry_sync import CLOSED_MS
@@ -452,10 +453,9 @@ class PoolSimulation(Simulation):
     def _record(self, event: dict[str, Any]) -> Any:
         recorder = self.engine.recorder(self.settings, self._target())
 
-        def handle(body: Any) -> None:
-            recorder.record(parse_status_change(body))
-
-        return process_queue(event, _Context(), handle, self._inbox("record", self.events))
+        batch = BatchRecorder(recorder)
+        inbox = self._inbox("record", self.events)
+        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
 
     def _publisher(self) -> PublisherParts:
         engine, inbox = self.engine, self._inbox("publish", self.publishes)

@@ -1,10 +1,12 @@
 """One fault injected at every call of the whole scenario, for each type of target."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.faults.backends import in_memory
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.injection import (
     BATCH_FAULTS,
@@ -18,6 +20,7 @@ from tests.faults.injection import (
 )
 from tests.faults.invariants import committed, violations
 from tests.faults.scenario import GRANTED_LATE
+from tests.support.dev_stores import worker_stores
 from tests.support.engine import JOB
 from treadle.model.targets import StartContract
 from treadle.ports.registry import EntrySource, RegistryStore
@@ -28,6 +31,9 @@ from treadle.ports.targets import Target
 from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults, PendingCall
 from treadle.testing.targets import NAMED
+
+if TYPE_CHECKING:
+    from treadle.testing.stores import InMemoryStores
 
 # Each test runs many simulations, and the machine may be busy.
 pytestmark = pytest.mark.timeout(600)
@@ -40,7 +46,6 @@ NOT_IN_THE_SCENARIO = {
     "RunStore.in_progress": "covered by test_every_call_of_pools.py",
     "RunStore.put_poll_checkpoint": "covered by test_external_runs.py",
     "RunStore.poll_checkpoint": "covered by test_external_runs.py",
-    "RunStore.get_many": "covered by test_every_call_of_publish.py",
     "RunStore.counts": "shown to operators",
     "RunStore.mark_unreadable": "covered by test_unreadable_records.py",
     "RunStore.list_by_sensor": "shown to operators",
@@ -53,6 +58,7 @@ NOT_IN_THE_SCENARIO = {
     "TickStore.mark_unreadable": "covered by test_unreadable_records.py",
     "TickStore.has_changed_partitions": "covered by test_every_call_of_partitions.py",
     "TickStore.page": "shown to operators",
+    "TickStore.next_id": "shown to operators",
     "TickStore.loop_hold": "covered by test_loop_faults.py",
     "TickStore.loop_holds": "shown to operators",
     "TickStore.hold_loop": "covered by test_loop_faults.py",
@@ -79,6 +85,19 @@ def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
     assert {run.job for run in simulation.backend.all_runs()} == {JOB, GRANTED_LATE}
     assert sum(tick.dispatched.refused for tick in committed(simulation) if tick.dispatched) == 2
     assert len(simulation.dead_letters.kept) == 5
+
+
+def test_without_faults_all_invariants_hold_over_the_stores_of_the_local_loop() -> None:
+    """As a function of `treadle dev` has them, in another process."""
+    backend = in_memory()
+    with worker_stores(cast("InMemoryStores", backend.stores)) as stores:
+        simulation = EngineSimulation(NAMED, backend=replace(backend, stores=stores))
+
+        simulation.run()
+
+        assert violations(simulation) == []
+        assert len(simulation.backend.all_runs()) == 13
+        assert len(simulation.dead_letters.kept) == 5
 
 
 def test_scenario_reaches_every_method_of_the_ports() -> None:

@@ -145,7 +145,7 @@ def test_scene_reaches_listing_descriptions_and_records() -> None:
         "RunStore.poll_checkpoint",
         "RunStore.put_poll_checkpoint",
         "RunStore.create",
-        "RunStore.replace",
+        "RunStore.replace_many",
         "Target.recent",
         "Target.describe",
     }

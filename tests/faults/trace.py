@@ -122,6 +122,9 @@ class TracedRuns:
             self._wrote(run)
         return run
 
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        return [self.replace(run, before) for run, before in changes]
+
     def replace(self, run: Run, before: Run | None = None) -> Run | None:
         current = self._store.replace(run, before)
         if current is None:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.moto_partiql import insert_with_parameters
+from tests.support.moto_partiql import execute_batches
 from tests.support.moto_transactions import keep_tables_uncopied
 from tests.support.stacks import Stacks
 from tests.support.streams import as_record
@@ -193,7 +193,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]
     keep_tables_uncopied()
-    insert_with_parameters()
+    execute_batches()
     with mock_aws():
         clients.forget()
         names = create_tables()

@@ -400,7 +400,11 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
     for options in (("--sensor", SENSOR), ("--job", "process_file"), ()):
         assert [each["run_id"] for each in output_of("run", "list", *options)] == [run.run_id]
     assert output_of("run", "list", "--status", "SUCCESS") == []
-    assert output_of("run", "list", "--job", "process_file", "--since", "2100-01-01") == []
+    for options in (("--since", "2100-01-01"), ("--until", "1h"), ("--find", "no such text")):
+        assert output_of("run", "list", "--job", "process_file", *options) == []
+        assert output_of("run", "list", *options) == []
+    [found] = output_of("run", "list", "--since", "1h", "--until", "2100-01-01", "--find", str(run.run_key))
+    assert found["run_id"] == run.run_id
     assert run.run_id in treadle("run", "list").stdout
     for message in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
         assert message in shown

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,21 +12,27 @@ from tests.support.console import ANN, Client, MemoryStack, console_of
 from treadle import (
     AssetMaterialization,
     AssetObservation,
+    DeadlineSensorContext,
     DynamicPartitionsDefinition,
+    JobDefinition,
     RunRequest,
     SensorDefinition,
     SensorResult,
     SkipReason,
+    deadline_sensor,
 )
 from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.identity import timestamp
 from treadle.model.deployment import DeployedSensor, Subscription
 from treadle.model.runs import Claim, PendingStart
 from treadle.model.ticks import Tick, TickKind
-from treadle.operate.graph import Edge, Node, graph_of
-from treadle.testing.deployment import InMemoryDeployment
+from treadle.operate.graph import Edge, Graph, Node, graph_of
+from treadle.operate.load_checks import LoadChecks
+from treadle.testing.deployment import Function, InMemoryDeployment
 from treadle.testing.instance import TreadleInstance
+from treadle.testing.system import VirtualClock
 
 AWKWARD = "<img src=x onerror=alert(1)>\u2028\x1b[31m\"'"
 BROKE = "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: "
@@ -226,7 +233,28 @@ def test_runs_are_listed_of_a_sensor_of_a_job_and_of_all(
     assert len(viewer.get("/api/runs").json["runs"]) == 3
     failed = viewer.get("/api/runs", status="FAILURE").json["runs"]
     assert [each["run_id"] for each in failed] == [run.run_id]
-    assert viewer.get("/api/runs", sensor="idle").json == {"runs": [], "next": None}
+    assert viewer.get("/api/runs", sensor="idle").json == {"runs": [], "next": None, "searched_since": None}
+
+
+def test_runs_are_listed_by_time_and_text(stack: MemoryStack, source: Source, viewer: Client) -> None:
+    for number in range(3):
+        source.found = RunRequest(run_key=f"day-{number}")
+        stack.instance.tick("watch")
+        stack.instance.clock.advance(3600)
+    middle = timestamp(stack.instance.runs()[1].created_at)
+
+    def keys(**query: str | int) -> list[str]:
+        return [each["run_key"] for each in viewer.get("/api/runs", **query).json["runs"]]
+
+    assert keys(since="150m") == ["day-2", "day-1"]
+    assert keys(until="150m", job="load") == ["day-0"]
+    assert keys(since=middle, until="90m", sensor="watch") == ["day-1"]
+    assert keys(find="AY-1") == ["day-1"]
+    page = viewer.get("/api/runs", sensor="watch", find="day", since="1d", limit=2).json
+    assert keys(sensor="watch", find="day", since="1d", limit=2, before=page["next"]) == ["day-0"]
+    for name in ("since", "until"):
+        refused = viewer.get("/api/runs", **{name: "yesterday"})
+        assert (refused.status, "This is not a time." in refused.text) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +344,7 @@ def test_the_map_shows_what_each_sensor_subscribes_to() -> None:
     files = deployed("files", "load", subscription=Subscription(buckets=("b",)))
     rows = deployed("rows", subscription=Subscription(assets=("shop/orders",)))
 
-    found = graph_of(InMemoryDeployment([alert, follow, files, rows]), ["load", "billing"])
+    found = graph_in(InMemoryDeployment([alert, follow, files, rows]), "load", "billing")
 
     load, report, billing = Node("job", "load"), Node("job", "report"), Node("job", "billing")
     sensors = {name: Node("sensor", name) for name in ("alert", "follow", "files", "rows")}
@@ -330,6 +358,40 @@ def test_the_map_shows_what_each_sensor_subscribes_to() -> None:
         Edge(Node("asset", "shop/orders"), sensors["rows"]),
     }
     assert set(found.nodes) == {load, report, billing, Node("asset", "shop/orders"), *sensors.values()}
+
+
+def graph_in(deployment: InMemoryDeployment, *jobs: str) -> Graph:
+    return graph_of(deployment, jobs, LoadChecks(deployment, VirtualClock()))
+
+
+def test_the_map_shows_the_job_that_a_deadline_sensor_watches_as_its_function_describes_it() -> None:
+    late = replace(deployed("late", "fix"), kind="deadline")
+    early = replace(deployed("early"), kind="deadline")
+    broken = replace(deployed("broken"), kind="deadline")
+
+    @deadline_sensor(job=JobDefinition("load"), within=timedelta(hours=1))
+    def late_function(context: DeadlineSensorContext) -> None:
+        del context
+
+    def does_not_load(event: object) -> dict[str, object]:
+        raise ImportError("No module named 'requests'")
+
+    functions: dict[str, Function] = {
+        "late": lambda event: late_function.described(),
+        "early": lambda event: {"name": "early"},
+        "broken": does_not_load,
+    }
+
+    found = graph_in(InMemoryDeployment([late, early, broken], functions), "load")
+
+    assert set(found.edges) == {
+        Edge(Node("job", "load"), Node("sensor", "late")),
+        Edge(Node("sensor", "late"), Node("job", "fix")),
+    }
+    assert set(found.unknown) == {"early", "broken"}
+    assert "Deploy its project again." in found.unknown["early"]
+    assert "No module named 'requests'" in found.unknown["broken"]
+    assert "layers/project/requirements.txt" in found.unknown["broken"]
 
 
 def many_sensors(number: int) -> Iterator[SensorDefinition]:

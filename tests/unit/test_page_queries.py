@@ -91,6 +91,16 @@ def test_tick_is_read_in_full_and_so_is_the_streak_that_continues(harness: Engin
     assert (history(harness).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
 
 
+def test_neighbors_of_a_tick_include_the_streak_that_continues(harness: EngineHarness) -> None:
+    tick(harness, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
+    ids = [None, *(each.tick_id for each in reversed(history(harness).page("watch").ticks)), None]
+
+    found = [history(harness).neighbors("watch", str(each)) for each in ids[1:-1]]
+
+    assert len(found) == 4
+    assert found == list(zip(ids, ids[2:], strict=False))
+
+
 def test_tick_that_is_gone_is_refused_with_a_reason(harness: EngineHarness) -> None:
     with pytest.raises(CommandRefusedError, match="Sensor watch has no tick 2026"):
         history(harness).get("watch", "2026")
@@ -129,6 +139,52 @@ def test_newest_runs_of_all_jobs_are_one_page(harness: EngineHarness) -> None:
     page = operations(harness).page(limit=3)
 
     assert ([run.run_id for run in page.runs], page.next) == (["load1", "copy1", "load2"], None)
+
+
+def test_runs_are_listed_by_times_and_text_of_all_jobs(harness: EngineHarness) -> None:
+    harness.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
+    runs_of(harness, "load1", "copy1", "load2", "copy2")
+    now = harness.clock.now()
+
+    def found(**options: object) -> list[str]:
+        return [run.run_id for run in operations(harness).page(**options).runs]  # type: ignore[arg-type]
+
+    assert found(since=now - 2, until=now) == ["copy1", "load2"]
+    assert found(text="y1") == ["copy1"]
+    assert found(text="LOAD", until=now) == ["load2"]
+    assert operations(harness).page(text="copy").searched_since is None
+
+
+def test_a_list_of_all_jobs_ends_where_not_all_were_searched(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else older runs of one job would be listed as if another had none."""
+    monkeypatch.setattr("treadle.testing.stores.MOST_SCANNED", 2)
+    harness.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
+    runs_of(harness, "copy1", "load1", "load2", "copy2", "load3", "copy3", "copy4")
+    now = harness.clock.now()
+
+    rare = operations(harness).page(text="3")
+    short = operations(harness).page(text="o", limit=2)
+
+    assert (rare.runs, rare.searched_since) == ((), now - 2 + 1)
+    assert ([run.run_id for run in short.runs], short.searched_since) == (["copy1", "load1"], None)
+
+
+def test_all_runs_are_read_newest_first_page_by_page(harness: EngineHarness) -> None:
+    harness.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
+    runs_of(harness, "load1", "copy1", "load2", "load3", "copy2")
+    now = harness.clock.now()
+
+    def found(**options: object) -> list[str]:
+        return [run.run_id for run in operations(harness).newest(limit=1, **options)]  # type: ignore[arg-type]
+
+    assert found() == ["load1", "copy1", "load2", "load3", "copy2"]
+    assert found(since=now - 3, until=now - 1) == ["load2", "load3"]
+    assert found(job="copy") == ["copy1", "copy2"]
+    assert found(sensor="watch", text="load") == ["load1", "load2", "load3"]
+    with pytest.raises(CommandRefusedError, match="name one of them"):
+        found(sensor="watch", job="copy")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
 """RECORD: applies the target's events of our executions, and of no others."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.counting_runs import CountingRuns
 from tests.support.engine import ARN, JOB, RUN_IDS, EngineHarness
-from treadle.definitions.errors import LaunchDelayedError
+from treadle.definitions.errors import LaunchDelayedError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
-from treadle.engine.outcomes import Decision
-from treadle.model.runs import Failure, Run
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.record.recorder import Recorder
+from treadle.model.runs import Failure, Reaction, Run
 from treadle.model.targets import Execution
+from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000
@@ -46,6 +50,88 @@ def test_end_that_the_target_reports_is_the_runs_end(harness: EngineHarness) -> 
     assert (outcome.decision, outcome.subject) == (Decision.RECORDED, f"{RUN_ID}-1")
     assert outcome.reason == "The run is at SUCCESS."
     assert (after.status, after.ended_at, after.next_at) == (Status.SUCCESS, NOON + 60_000, None)
+
+
+def several(harness: EngineHarness) -> list[Run]:
+    """Return runs that LAUNCH has started."""
+    for key in "abc":
+        run_id = RUN_IDS.keyed("watch", key)
+        reached = {"1/0": {"QUEUED": NOON}}
+        harness.tables.runs[run_id] = Run(run_id, JOB, "watch", key, "tick", "{}", {}, NOON, reached=reached)
+        harness.launcher().launch(LaunchRequest(run_id, 1, JOB), 30)
+    return list(harness.tables.runs.values())
+
+
+def recorder_on(harness: EngineHarness, runs: InMemoryRunStore) -> Recorder:
+    made = harness.recorder()
+    made._runs = runs
+    return made
+
+
+def test_changes_of_a_batch_are_read_and_written_together(harness: EngineHarness) -> None:
+    runs = several(harness)
+    store = CountingRuns(harness.tables)
+    changes = [harness.change(run, status) for run in runs for status in (Status.STARTED, Status.SUCCESS)]
+
+    results = recorder_on(harness, store).record_many(changes)
+
+    assert [each.reason for each in results if isinstance(each, Outcome)] == [
+        f"The run is at {status}." for _ in runs for status in ("STARTED", "SUCCESS")
+    ]
+    assert [run.status for run in harness.tables.runs.values()] == [Status.SUCCESS] * 3
+    assert store.called == ["get_many", "replace_many of 3"]
+
+
+def test_change_of_a_run_that_others_change_meanwhile_is_applied_to_what_they_wrote(
+    harness: EngineHarness,
+) -> None:
+    runs = several(harness)
+    reaction = Reaction("watch", "event", "tick", NOON)
+
+    def meanwhile() -> None:
+        current = harness.tables.runs[runs[1].run_id]
+        if not current.reactions:
+            harness.runs.replace(replace(current, reactions=(reaction,)))
+
+    store = CountingRuns(harness.tables, meanwhile)
+
+    recorder_on(harness, store).record_many([harness.change(run, Status.SUCCESS) for run in runs])
+
+    assert [run.status for run in harness.tables.runs.values()] == [Status.SUCCESS] * 3
+    assert harness.tables.runs[runs[1].run_id].reactions == (reaction,)
+
+
+def test_one_that_cannot_be_recorded_fails_no_other_of_its_batch(harness: EngineHarness) -> None:
+    runs = several(harness)
+    harness.tables.unreadable[runs[0].run_id,] = "reached is no JSON"
+    foreign = replace(harness.change(runs[1], Status.SUCCESS), name="somebody-else")
+
+    results = harness.recorder().record_many(
+        [foreign, *(harness.change(run, Status.SUCCESS) for run in runs)]
+    )
+
+    assert [type(each) for each in results] == [Outcome, UnreadableRecordError, Outcome, Outcome]
+    assert [run.status for run in harness.tables.runs.values()][1:] == [Status.SUCCESS] * 2
+
+
+def test_store_that_does_not_answer_fails_each_change_of_the_batch(harness: EngineHarness) -> None:
+    runs = several(harness)
+
+    def down() -> None:
+        raise StoreThrottledError("Too much.")
+
+    for store in (CountingRuns(harness.tables, down), Down(harness.tables)):
+        results = recorder_on(harness, store).record_many(
+            [harness.change(run, Status.SUCCESS) for run in runs]
+        )
+        assert [type(each) for each in results] == [StoreThrottledError] * 3
+
+
+class Down(InMemoryRunStore):
+    """Reads nothing."""
+
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        raise StoreThrottledError("Too much.")
 
 
 def test_report_says_when_the_execution_started(harness: EngineHarness) -> None:

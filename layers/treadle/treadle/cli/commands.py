@@ -10,6 +10,7 @@ import click
 
 from treadle.cli.assets import asset
 from treadle.cli.backfills import backfill
+from treadle.cli.blocks import blocks
 from treadle.cli.console import console
 from treadle.cli.cost import cost
 from treadle.cli.dev import dev
@@ -79,6 +80,7 @@ for each in (
     logs,
     console,
     params,
+    blocks,
     local,
     invoke,
     cost,

@@ -1,7 +1,7 @@
 """Commands on runs: list, show, rerun, cancel, refresh, set the priority, and release a run key."""
 
-import math
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -56,6 +56,10 @@ def run() -> None:
 @click.option(
     "--since", metavar="TIME", type=TIME, help="Only runs created since then, such as 2h for 2 hours ago."
 )
+@click.option("--until", metavar="TIME", type=TIME, help="Only runs created before then.")
+@click.option(
+    "--find", metavar="TEXT", help="Only runs with this text in id, run key, job, sensor, partition or error."
+)
 @limit_option(10_000)
 @json_option
 def list_runs(
@@ -65,22 +69,24 @@ def list_runs(
     backfill: str | None,
     statuses: tuple[str, ...],
     since: datetime | None,
+    until: datetime | None,
+    find: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
     """List runs, newest first: of a sensor, of a job, or the newest of all jobs."""
     from treadle.operate.views import run_json
 
-    if backfill and (sensor or job or since):
+    if backfill and (sensor or job or since or until or find):
         raise click.UsageError(
-            "--backfill lists the runs of one backfill: leave out --sensor, --job and --since."
+            "--backfill lists the runs of one backfill: leave out --sensor, --job, --since, --until and --find."
         )
     wanted = {DagsterRunStatus(each) for each in statuses} or None
     with deployed(stack) as parts:
         if backfill:
             found = parts.backfills.runs(backfill, wanted, limit)
         else:
-            found = _found(parts.runs, sensor, job, wanted, since, limit)
+            found = _found(parts.runs, sensor, job, wanted, since, limit, until, find)
     if as_json:
         echo_json([run_json(each) for each in found])
         return
@@ -345,29 +351,22 @@ def _found(
     since: datetime | None,
     limit: int,
     until: datetime | None = None,
+    text: str | None = None,
     *,
     is_open: bool = False,
 ) -> "list[Run]":
     """Return the newest runs created between two times, up to the limit; `is_open` omits those that ended for good."""
-    from treadle.model.run_queries import parse_place
-    from treadle.operate.paging import each_page
-
-    oldest, newest = millis(since) if since else 0, millis(until) if until else math.inf
-    found: list[Run] = []
-    size = min(limit, 200)
-    for page in each_page(
-        lambda before: runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=size)
-    ):
-        found += [
-            each
-            for each in page.runs
-            if oldest <= each.created_at < newest
-            and not (is_open and each.status.is_finished and each.retry_at is None)
-        ]
-        ended_at = parse_place(page.next) if page.next else None
-        if ended_at is None or ended_at[0] < oldest or len(found) >= limit:
-            break
-    return found[:limit]
+    found = runs.newest(
+        sensor=sensor,
+        job=job,
+        statuses=wanted,
+        since=millis(since) if since else None,
+        until=millis(until) if until else None,
+        text=text,
+        limit=min(limit, 200),
+    )
+    matching = (each for each in found if not (is_open and each.status.is_finished and each.retry_at is None))
+    return list(islice(matching, limit))
 
 
 def _list(found: "list[Run]", nothing: str) -> None:

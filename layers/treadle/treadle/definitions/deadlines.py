@@ -79,6 +79,10 @@ class DeadlineSensorDefinition(SensorDefinition):
         self.within = within
         self.grace = grace
 
+    def described(self) -> dict[str, Any]:
+        """Return the sensor's properties as plain JSON, with the job that it watches."""
+        return {**super().described(), "watched_job": self.watched.name}
+
     def evaluate(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Return an empty result: a deadline arrives as an event."""
         del context

@@ -3,7 +3,8 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.errors import StoreThrottledError
+from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import BackfillRequest, ChunkRequest, GrantRequest, TickRequest, dispatch_request
@@ -130,13 +131,14 @@ def dispatch_message(
 
 def dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Dispatch the ticks of a batch of stream records."""
+    noted = _note_reactions(parts, records)
 
     def handle(record: Record) -> None:
         image = record["dynamodb"]["NewImage"]
         if is_underway(image):
             return  # The stream also has a record for each completed chunk.
         try:
-            with_tries(lambda: _dispatch_tick(parts, parts.read(_decoded(image))))
+            with_tries(lambda: _dispatch_tick(parts, parts.read(_decoded(image)), noted))
         except StoreThrottledError as error:
             # Still pending: RECONCILE will dispatch it.
             subject = str(_keys(record).get("tick_id") or "")
@@ -154,11 +156,27 @@ def _keys(record: Record) -> dict[str, Any]:
     return {name: value.get("S") for name, value in record.get("dynamodb", {}).get("Keys", {}).items()}
 
 
-def _dispatch_tick(parts: DispatcherParts, tick: Tick) -> None:
+def _note_reactions(parts: DispatcherParts, records: list[dict[str, Any]]) -> Collection[str]:
+    """Record the reactions of the ticks of a batch together; each other one is recorded with its tick."""
+    ticks = []
+    for record in records:
+        with suppress(Exception):  # One that cannot be read fails by itself, when it is handled.
+            image = record["dynamodb"]["NewImage"]
+            if "acted_on" in image and not is_underway(image):
+                ticks.append(parts.read(_decoded(image)))
+    try:
+        return parts.dispatcher.note_reactions(ticks)
+    except StoreError as error:
+        logger().warning(f"The reactions of {len(ticks)} ticks are recorded one by one: {error}")
+        return ()
+
+
+def _dispatch_tick(parts: DispatcherParts, tick: Tick, noted: Collection[str] = ()) -> None:
     if tick.paused is not None:
         parts.bus.publish([sensor_paused(tick)])
         return
-    report(parts.dispatcher.dispatch(tick), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
+    outcome = parts.dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+    report(outcome, step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
 
 
 def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:

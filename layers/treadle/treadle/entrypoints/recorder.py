@@ -2,10 +2,10 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
+from treadle.adapters.asset_reports import Reported, is_about_an_asset, parse_asset_event
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import LazyTargets
@@ -13,7 +13,7 @@ from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.record.recorder import Recorder
+from treadle.engine.record.recorder import BatchRecorder, Recorder, StatusChange
 from treadle.engine.registry.registry_cache import ObservedJobs
 from treadle.entrypoints.handler import Handler, instrumented, process_queue, report
 
@@ -38,16 +38,28 @@ def recorder() -> Handler:
     parts = functools.cache(lambda: recorder_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        runs, assets, inbox = parts()
-        return process_queue(event, context, functools.partial(record, runs, assets), inbox)
+        return record_batch(event, context, *parts())
 
     return instrumented(handler)
 
 
-def record(runs: Recorder, assets: AssetRecorder, body: Mapping[str, Any]) -> None:
-    """Record what a message reports of a run or an asset."""
-    if is_about_an_asset(body):
-        report(assets.record(parse_asset_event(body)), step="record")
-        return
-    change = parse_status_change(body)
-    report(runs.record(change), step="record", execution=change.external_id)
+def record_batch(
+    event: dict[str, Any], context: Any, runs: Recorder, assets: AssetRecorder, inbox: Inbox
+) -> dict[str, Any]:
+    """Record what a batch of messages reports of runs and assets."""
+    batch = BatchRecorder(runs)
+
+    def begin(reports: Sequence[StatusChange | Reported]) -> None:
+        batch.begin(each for each in reports if isinstance(each, StatusChange))
+
+    def record(reported: StatusChange | Reported) -> None:
+        if isinstance(reported, StatusChange):
+            report(batch.record(reported), step="record", execution=reported.external_id)
+        else:
+            report(assets.record(reported), step="record")
+
+    return process_queue(event, context, record, inbox, _parsed, begin)
+
+
+def _parsed(body: Mapping[str, Any]) -> StatusChange | Reported:
+    return parse_asset_event(body) if is_about_an_asset(body) else parse_status_change(body)

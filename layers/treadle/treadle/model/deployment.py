@@ -22,13 +22,18 @@ STREAM_KIND = "stream"
 WEBHOOK_KIND = "webhook"
 """The kind of a sensor with an HTTPS endpoint."""
 
+DEADLINE_KIND = "deadline"
+"""The kind of a sensor that a schedule invokes at its deadlines."""
+
 SSM = "ssm:"
 """The prefix of the name of a webhook's secret that is an SSM parameter; others are in Secrets Manager."""
 
 BATCH_KINDS = frozenset({"s3", "event", QUEUE_KIND, WEBHOOK_KIND})
 """Kinds of sensors that may have batches."""
 
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline", "event", QUEUE_KIND, STREAM_KIND, WEBHOOK_KIND})
+EVENT_KINDS = frozenset(
+    {"run_status", "asset", DEADLINE_KIND, "event", QUEUE_KIND, STREAM_KIND, WEBHOOK_KIND}
+)
 """Kinds of sensors that evaluate each event by itself, and nothing at a tick."""
 
 
@@ -150,7 +155,7 @@ class DeployedSensor:
     @property
     def has_schedule(self) -> bool:
         """True if a schedule invokes it, to tick it or at its deadlines."""
-        return self.is_ticked or self.kind == "deadline"
+        return self.is_ticked or self.kind == DEADLINE_KIND
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from treadle.definitions.errors import StoreError, UnreadableRecordError
+from treadle.definitions.errors import StoreError, UnreadableRecordError, is_passing
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -45,6 +45,16 @@ def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], 
             raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error
 
     return read
+
+
+def or_error(write: Callable[[], R]) -> R | Exception:
+    """Return what a write of one record returns, or the error if it concerns that record alone."""
+    try:
+        return write()
+    except Exception as error:
+        if is_passing(error):
+            raise
+        return error
 
 
 def each_readable(read: Callable[[S], R], records: Iterable[S]) -> Iterator[R]:

@@ -71,10 +71,12 @@ class RunPage:
     Attributes:
         runs: the records on this page.
         next: the start of the next page, for `RunStore.page`; None if there is nothing more.
+        searched_since: of runs of all jobs: older ones were not searched; None if none was left out so.
     """
 
     runs: "tuple[Run, ...]"
     next: str | None
+    searched_since: int | None = None
 
 
 MOST_SCANNED = 1_000
@@ -82,6 +84,13 @@ MOST_SCANNED = 1_000
 
 MOST_SEARCHED = 5_000
 """How many of a job's runs, the newest, are searched for the first characters of an id."""
+
+
+def mentions(run: "Run", text: str) -> bool:
+    """Return whether a run's id, key, job, sensor, partition or error contains a text, in upper or lower case."""
+    failure = (run.failure.error, run.failure.cause) if run.failure else ()
+    texts = (run.run_id, run.run_key, run.job, run.sensor, run.partition_key, *failure)
+    return any(text.casefold() in each.casefold() for each in texts if each)
 
 
 def place_of(run: "Run") -> str:

@@ -1,9 +1,11 @@
 """Operators' use cases on runs: list, rerun, release, cancel, refresh. The run's record names the operator."""
 
+import heapq
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -21,6 +23,7 @@ from treadle.model.run_queries import MOST_SEARCHED, RunPage, parse_place
 from treadle.model.runs import Failure, Run
 from treadle.model.sensors import Edit
 from treadle.model.targets import Execution, JobSettings
+from treadle.operate.paging import each_page
 from treadle.ports.deployment import EngineCommands
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -148,6 +151,9 @@ class RunOperations:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[Status] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> RunPage:
@@ -157,6 +163,9 @@ class RunOperations:
             sensor: the sensor that requested them.
             job: the job's name.
             statuses: any of these; None for all.
+            since: only runs created at this time or later.
+            until: only runs created before this time.
+            text: only runs that mention it in their id, key, job, sensor, partition or error.
             before: `next` of the previous page; None for the newest.
             limit: the maximum number; a page may hold fewer, or none, and still have a next page.
 
@@ -169,11 +178,70 @@ class RunOperations:
         if before is not None and (parse_place(before) is None or not (sensor or job)):
             msg = f"{before[:80]!r} is not a page token. Use the one that the previous page returned."
             raise CommandRefusedError(msg)
+        read = partial(
+            self._runs.page,
+            statuses=statuses,
+            since=since,
+            until=until,
+            text=text,
+            before=before,
+            limit=limit,
+        )
         if sensor or job:
-            return self._runs.page(sensor=sensor, job=job, statuses=statuses, before=before, limit=limit)
-        pages = (self._runs.page(job=name, statuses=statuses, limit=limit) for name in self._jobs)
-        runs = sorted((run for page in pages for run in page.runs), key=_made, reverse=True)
-        return RunPage(tuple(runs[:limit]), None)
+            return read(sensor=sensor, job=job)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            pages = list(pool.map(lambda name: read(job=name), list(self._jobs)))
+        runs = sorted((run for page in pages for run in page.runs), key=_made, reverse=True)[:limit]
+        # A page with a next one that is not full ended because enough records were read.
+        ends = [parse_place(page.next) for page in pages if page.next and len(page.runs) < limit]
+        searched_since = max((end[0] + 1 for end in ends if end), default=0)
+        known = tuple(run for run in runs if run.created_at >= searched_since)
+        is_complete = len(known) == limit or not searched_since
+        return RunPage(known, None, None if is_complete else searched_since)
+
+    def newest(
+        self,
+        *,
+        sensor: str | None = None,
+        job: str | None = None,
+        statuses: Collection[Status] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        limit: int,
+    ) -> Iterator[Run]:
+        """Yield all runs, newest first: of a sensor, of a job, or of all jobs; each page is read when it is needed.
+
+        Args:
+            sensor: as for `page`, as are the others.
+            job: the job's name.
+            statuses: any of these; None for all.
+            since: only runs created at this time or later.
+            until: only runs created before this time.
+            text: only runs that mention it.
+            limit: the size of a page.
+
+        Raises:
+            CommandRefusedError: if both sensor and job are given.
+            StoreError: if the store did not respond.
+        """
+
+        def of(job: str | None) -> Iterator[Run]:
+            read = partial(
+                self.page,
+                sensor=sensor,
+                job=job,
+                statuses=statuses,
+                since=since,
+                until=until,
+                text=text,
+                limit=limit,
+            )
+            for page in each_page(lambda before: read(before=before)):
+                yield from page.runs
+
+        jobs = [job] if sensor or job else list(self._jobs)
+        return heapq.merge(*map(of, jobs), key=_made, reverse=True)
 
     def rerun(self, run_id: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
         """Start the next attempt of a run that has ended, now, with the same config and tags.

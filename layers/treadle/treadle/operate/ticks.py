@@ -78,6 +78,20 @@ class TickHistory:
         msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and consecutive skips share one record."
         raise CommandRefusedError(msg)
 
+    def neighbors(self, sensor: str, tick_id: str) -> tuple[str | None, str | None]:
+        """Return the ids of the ticks before and after one; None where there is none.
+
+        Raises:
+            StoreError: if a store did not respond.
+        """
+        older = self.page(sensor, before=tick_id, limit=1).ticks
+        streak = streak_outline(self._sensors.get_many([sensor])[sensor])
+        newer = [self._ticks.next_id(sensor, tick_id), streak.tick_id if streak else None]
+        return (
+            older[0].tick_id if older else None,
+            min((each for each in newer if each is not None and each > tick_id), default=None),
+        )
+
     def runs(self, tick: Tick, limit: int = 100) -> list[Run]:
         """Return the existing runs of a tick's requests, in the order of the requests.
 

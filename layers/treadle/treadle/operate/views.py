@@ -137,10 +137,11 @@ def dead_letter_json(result: RedriveResult) -> Json:
 
 
 def graph_json(graph: Graph) -> Json:
-    """Return a graph as JSON: nodes with ids, and edges between ids."""
+    """Return a graph as JSON: nodes with ids, edges between ids, and sensors of which it is not known what they watch."""
     return {
         "nodes": [{"id": each.node_id, "kind": each.kind, "name": each.name} for each in graph.nodes],
         "edges": [{"from": each.source.node_id, "to": each.target.node_id} for each in graph.edges],
+        "unknown": [{"sensor": sensor, "reason": reason} for sensor, reason in graph.unknown.items()],
     }
 
 

@@ -33,6 +33,9 @@ class RunStore(Protocol):
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
@@ -42,9 +45,12 @@ class RunStore(Protocol):
             sensor: the sensor that requested the runs; alternatively
             job: the job's name.
             statuses: any of these; None for all.
-            before: the previous page's `next`; None for the first page.
-            limit: the maximum number. If few records have one of the statuses, a page may have fewer, or
-                none, although more follow: at most `MOST_SCANNED` records are read for one page.
+            since: only runs created at this time or later, by the index.
+            until: only runs created before this time, by the index.
+            text: only runs that mention it, as `mentions` defines.
+            before: the previous page's `next`, also if the times have changed since; None for the first page.
+            limit: the maximum number. If few records have one of the statuses or the text, a page may have fewer,
+                or none, although more follow: at most `MOST_SCANNED` records are read for one page.
 
         Raises:
             StoreError: if the store did not answer, or neither sensor nor job is given, or `before` is not a
@@ -145,6 +151,20 @@ class RunStore(Protocol):
         Raises:
             SlotTakenError: if another run holds one of the slots that it takes; nothing is written.
             StoreError: if the store did not answer.
+        """
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Write changes as `replace` does one after the other; 25 that change nothing in pools take one request.
+
+        Args:
+            changes: each record, with the revision that it had when it was read, and the record as it was read; no two
+                of one run.
+
+        Returns:
+            For each, None if it was written, or the existing record, or an error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some may have been written.
         """
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:

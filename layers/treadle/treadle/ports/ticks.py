@@ -69,6 +69,13 @@ class TickStore(Protocol):
             StoreError: if the store did not answer.
         """
 
+    def next_id(self, sensor: str, tick_id: str) -> str | None:
+        """Return the lowest id of a sensor's ticks that sorts after one; None if there is none.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Return status and attempts of the ticks that exist, strongly consistent, for at most 100 ids."""
 

@@ -10,7 +10,7 @@ from treadle.definitions.errors import StoreError, StoreThrottledError
 P = TypeVar("P")
 
 
-_BATCHES = frozenset({"send", "create_many"})
+_BATCHES = frozenset({"send", "create_many", "replace_many"})
 """The methods of ports that may do a part of their work: its parts are their first argument."""
 
 
@@ -40,7 +40,7 @@ class Call:
         port: such as "RunStore".
         method: such as "create".
         step: the component whose process made it.
-        size: the number of messages that it sends, or of records that it creates; 1 for any other call.
+        size: the number of messages that it sends, or of records that it writes; 1 for any other call.
         process: the number of that process.
     """
 

@@ -1,14 +1,25 @@
 """The stores in memory: the same conditions, verified by the same contract tests."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from treadle.definitions.clocks import is_ahead
-from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError, is_passing
+from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.model.loops import NEVER_HELD, LoopHold
-from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.records import or_error
+from treadle.model.run_queries import (
+    MOST_SCANNED,
+    MOST_SEARCHED,
+    RunPage,
+    RunQuery,
+    mentions,
+    parse_place,
+    place_of,
+)
 from treadle.model.runs import (
     Claim,
     KeyState,
@@ -263,6 +274,10 @@ class InMemoryTickStore:
                 found.append(outline(tick))
         return TickPage(tuple(found), None)
 
+    def next_id(self, sensor: str, tick_id: str) -> str | None:
+        """Return the id of the following tick."""
+        return min((name for of, name in self._tables.ticks if of == sensor and name > tick_id), default=None)
+
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Return status and attempts of the ticks that are stored."""
         readable = (name for name in tick_ids if (sensor, name) not in self._tables.unreadable)
@@ -427,6 +442,9 @@ class InMemoryRunStore:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
@@ -440,12 +458,17 @@ class InMemoryRunStore:
         last = None
         of_all = query.ordered(run for run in self._tables.runs.values() if query.matches(run))
         listed = map(self._listed, of_all)
-        behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
+        behind = [
+            run
+            for run in listed
+            if (place is None or (run.created_at, run.run_id) < place)
+            and (since or 0) <= run.created_at < (math.inf if until is None else until)
+        ]
         for read, run in enumerate(behind):
             if len(found) == limit or read == MOST_SCANNED:
                 return RunPage(tuple(found), last)
             last = place_of(run)
-            if statuses is None or run.status in statuses:
+            if (statuses is None or run.status in statuses) and (not text or mentions(run, text)):
                 found.append(run)
         return RunPage(tuple(found), None)
 
@@ -502,15 +525,7 @@ class InMemoryRunStore:
 
     def create_many(self, runs: Sequence[Run]) -> list[Run | Exception | None]:
         """Put the records that do not exist, one after the other."""
-        return [self._created(run) for run in runs]
-
-    def _created(self, run: Run) -> Run | Exception | None:
-        try:
-            return self.create(run)
-        except Exception as error:
-            if is_passing(error):
-                raise
-            return error
+        return [or_error(partial(self.create, run)) for run in runs]
 
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
@@ -544,6 +559,10 @@ class InMemoryRunStore:
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             self._tables.marked.pop((run.run_id,), None)
             return None
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Replace the records, one after the other."""
+        return [or_error(partial(self.replace, run, before)) for run, before in changes]
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read."""

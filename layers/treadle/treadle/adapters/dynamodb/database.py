@@ -106,6 +106,19 @@ class Write:
     condition: Condition | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A PartiQL statement that writes one item.
+
+    Attributes:
+        text: the statement.
+        parameters: the values of its question marks, in order, in DynamoDB JSON.
+    """
+
+    text: str
+    parameters: Sequence[dict[str, Any]]
+
+
 class _Connection(Connection):
     """A PynamoDB connection that uses the shared session."""
 
@@ -242,27 +255,37 @@ class Database:
 
         Args:
             table: the table.
-            items: no two of one key: DynamoDB refuses such a request, and may still apply a part of it.
+            items: no two of one key.
 
         Returns:
-            For each item, whether it was certainly written. For any other one, only a strongly consistent read can
-            determine whether it exists, and who wrote it: its key was taken (DuplicateItem has no item), its statement was
-            throttled, or the request failed or was not answered.
+            For each item, whether it was certainly written, as for `execute_many`. DuplicateItem has no item.
         """
-        batches = [items[first : first + _WRITES] for first in range(0, len(items), _WRITES)]
-        return list(chain.from_iterable(self._insert(table, batch) for batch in batches))
+        return self.execute_many(table, [_insertion(table, item) for item in items])
 
-    def _insert(self, table: Table, items: Sequence[Item]) -> list[bool]:
-        statements = [
-            {"Statement": _insertion(table, item), "Parameters": list(item.values())} for item in items
-        ]
+    def execute_many(self, table: Table, statements: Sequence["Statement"]) -> list[bool]:
+        """Execute PartiQL statements that write one item each; 25 cost one request.
+
+        Args:
+            table: the table.
+            statements: no two of one item: DynamoDB refuses such a request, and may still apply a part of it.
+
+        Returns:
+            For each statement, whether it was certainly applied. Of any other one, only a strongly consistent read of its
+            item determines what is stored, and who wrote it: its condition failed, it was throttled, or the request failed
+            or was not answered.
+        """
+        batches = [statements[first : first + _WRITES] for first in range(0, len(statements), _WRITES)]
+        return list(chain.from_iterable(self._execute(table, batch) for batch in batches))
+
+    def _execute(self, table: Table, statements: Sequence["Statement"]) -> list[bool]:
+        given = [{"Statement": each.text, "Parameters": each.parameters} for each in statements]
         try:
-            answer = self._call("BatchExecuteStatement", {"Statements": statements})
+            answer = self._call("BatchExecuteStatement", {"Statements": given})
         except StoreError as error:
             logger.warning(
-                "Table %s: a batch of %s inserts is checked item by item: %s", table.name, len(items), error
+                "Table %s: a batch of %s writes is checked item by item: %s", table.name, len(given), error
             )
-            return [False] * len(items)
+            return [False] * len(given)
         return ["Error" not in each for each in answer["Responses"]]
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
@@ -443,9 +466,26 @@ def _may_exist(key: tuple[str, ...]) -> bool:
     return all(0 < size <= most for size, most in zip(sizes, (_MAX_KEY, _MAX_RANGE_KEY), strict=False))
 
 
-def _insertion(table: Table, item: Item) -> str:
+def _insertion(table: Table, item: Item) -> Statement:
     names = ", ".join(f"'{name}': ?" for name in item)
-    return f'INSERT INTO "{table.name}" VALUE {{{names}}}'
+    return Statement(f'INSERT INTO "{table.name}" VALUE {{{names}}}', list(item.values()))
+
+
+def replacement(table: Table, item: Item, before: Item, expected: Collection[str]) -> Statement:
+    """Return the statement that changes an item as it was read, unless some of its attributes have changed.
+
+    Args:
+        table: the table.
+        item: as it is to be.
+        before: as it was read.
+        expected: the attributes that must be as they were read, the keys included.
+    """
+    changed = [name for name, value in item.items() if before.get(name) != value]
+    removed = before.keys() - item.keys()
+    actions = [*(f'SET "{name}"=?' for name in changed), *(f'REMOVE "{name}"' for name in sorted(removed))]
+    where = " AND ".join(f'"{name}"=?' for name in expected)
+    parameters = [*(item[name] for name in changed), *(before[name] for name in expected)]
+    return Statement(f'UPDATE "{table.name}" {" ".join(actions)} WHERE {where}', parameters)
 
 
 def _attributes(table: Table) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -13,7 +14,15 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write
+from treadle.adapters.dynamodb.database import (
+    ConditionFailed,
+    Database,
+    Item,
+    Statement,
+    Table,
+    Write,
+    replacement,
+)
 from treadle.adapters.dynamodb.fields import (
     Field,
     all_text,
@@ -26,11 +35,19 @@ from treadle.adapters.dynamodb.fields import (
 )
 from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import StoreError, UnreadableRecordError, is_passing
+from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.model.pools import Overlap, PoolChanges, PoolWait, Slot, StartSlot
-from treadle.model.records import each_readable, integer, reader, text, texts
-from treadle.model.run_queries import MOST_SCANNED, MOST_SEARCHED, RunPage, RunQuery, parse_place, place_of
+from treadle.model.records import each_readable, integer, or_error, reader, text, texts
+from treadle.model.run_queries import (
+    MOST_SCANNED,
+    MOST_SEARCHED,
+    RunPage,
+    RunQuery,
+    mentions,
+    parse_place,
+    place_of,
+)
 from treadle.model.runs import (
     Cancellation,
     Claim,
@@ -63,6 +80,7 @@ CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled"
 _CHECKPOINT_PREFIX = "look#"
 _AT_ONCE = 100
 _KEYS_AT_ONCE = 1_000
+_END_OF_TIME = 10**15
 
 
 class DynamoRunStore:
@@ -161,19 +179,28 @@ class DynamoRunStore:
         sensor: str | None = None,
         job: str | None = None,
         statuses: Collection[DagsterRunStatus] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
         before: str | None = None,
         limit: int,
     ) -> RunPage:
         """Return a page of runs of a sensor or of a job, newest first, by the index with that order."""
         index, attribute, of = ("by_sensor", "sensor", sensor) if sensor else ("by_job", "job", job)
+        first, newest = since or 0, _END_OF_TIME if until is None else until - 1
         start = _start(attribute, of, before)
+        at = newest if start is None else int(start["created_at"]["N"])
+        # DynamoDB refuses bounds without a time between them, and a start outside them.
+        if first > min(at, newest):
+            return RunPage((), None)
         pages = self._database.pages(
             self._table,
             of or "",
             index_name=index,
             scan_index_forward=False,
-            limit=_AT_ONCE if statuses else min(_AT_ONCE, limit + 1),
-            start=start,
+            limit=_AT_ONCE if statuses or text else min(_AT_ONCE, limit + 1),
+            start=start if at <= newest else None,
+            range_key_condition=Model.created_at.between(first, newest),
         )
         found: list[Run] = []
         scanned, last = 0, None
@@ -188,7 +215,7 @@ class DynamoRunStore:
                 if len(found) == limit or scanned == MOST_SCANNED:
                     return RunPage(tuple(found), last)
                 scanned, last = scanned + 1, place_of(run)
-                if statuses is None or run.status in statuses:
+                if (statuses is None or run.status in statuses) and (not text or mentions(run, text)):
                     found.append(run)
         return RunPage(tuple(found), None)
 
@@ -247,12 +274,7 @@ class DynamoRunStore:
         if run.run_id in inserted:
             inserted.remove(run.run_id)  # If it is given again, it exists.
             return None
-        try:
-            return _run(existing[run.run_id]) if run.run_id in existing else self.create(run)
-        except Exception as error:
-            if is_passing(error):
-                raise
-            return error
+        return or_error(lambda: _run(existing[run.run_id]) if run.run_id in existing else self.create(run))
 
     def _put(self, run: Run, revision: int, condition: Condition, changed: PoolChanges) -> Run | None:
         """Put a record under a condition, with its changes of pools if there are any."""
@@ -312,6 +334,32 @@ class DynamoRunStore:
         """Replace a record if its revision is unchanged."""
         changed = pool_changes(before, run)
         return self._put(run, run.revision + 1, Model.revision == run.revision, changed)
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        """Update the records that change nothing in pools in batches, and decide by a read about those not certainly changed."""
+        statements: dict[str, Statement] = {}
+        for run, before in changes:
+            with suppress(Exception):
+                if not pool_changes(before, run):
+                    items = _item(run, run.revision + 1), _item(before, before.revision)
+                    statements[run.run_id] = replacement(self._table, *items, ("run_id", "revision"))
+        written = set[str]()
+        existing: dict[str, Run] = {}
+        if len(statements) > 1:
+            applied = self._database.execute_many(self._table, list(statements.values()))
+            written = {run_id for run_id, is_applied in zip(statements, applied, strict=True) if is_applied}
+            existing = self.get_many([run_id for run_id in statements if run_id not in written])
+        return [self._replaced(run, before, written, existing.get(run.run_id)) for run, before in changes]
+
+    def _replaced(
+        self, run: Run, before: Run, written: Collection[str], current: Run | None
+    ) -> Run | Exception | None:
+        """Return the result of one change after the batch; one that was certainly not applied is applied now."""
+        if run.run_id in written or current == replace(run, revision=run.revision + 1):
+            return None
+        if current is not None and current.revision != run.revision:
+            return current
+        return or_error(lambda: self.replace(run, before))
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
         """Postpone a run whose record cannot be read, in one write that does not parse it."""

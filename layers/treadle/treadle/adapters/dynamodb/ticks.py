@@ -151,6 +151,18 @@ class DynamoTickStore:
                 found.append(tick)
         return TickPage(tuple(found), None)
 
+    def next_id(self, sensor: str, tick_id: str) -> str | None:
+        """Return the id of the following tick; reads only its key."""
+        items = self._database.query(
+            self._table,
+            sensor,
+            range_key_condition=Model.tick_id > tick_id,
+            limit=1,
+            consistent_read=True,
+            attributes_to_get=["tick_id"],
+        )
+        return items[0]["tick_id"]["S"] if items else None
+
     def _listed(self, item: Item) -> Tick:
         try:
             return self.read(item)

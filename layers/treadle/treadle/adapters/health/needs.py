@@ -242,7 +242,9 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
     yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
-    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING))
+    yield Need(
+        "dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING, "dynamodb:PartiQLUpdate")
+    )
     yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
     for step in ("dispatch", "reconcile"):
         of_sensor = f"{arns.table('RUNS')}/index/by_sensor"
@@ -252,7 +254,12 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), ("dynamodb:UpdateItem",), partitions)
     yield from _of_launch(arns, launches)
     yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)
-    yield Need("record", "RecordRole", arns.table("RUNS"), get_put)
+    yield Need(
+        "record",
+        "RecordRole",
+        arns.table("RUNS"),
+        (*get_put, "dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"),
+    )
     yield Need("publish", "PublishRole", arns.table("RUNS"), ("dynamodb:GetItem",))
     yield Need("publish", "PublishRole", arns.queue("DispatchQueue"), ("sqs:SendMessage",))
     ended = {"dynamodb:LeadingKeys": [ended_runs_key(_ANYTHING)]}

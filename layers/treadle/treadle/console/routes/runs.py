@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 from treadle.adapters.targets.links import ConsoleLink, console_links
 from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
 from treadle.console.routes.errors import not_found
+from treadle.console.routes.params import TIME_SCHEMA, parsed_time
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.errors import CommandRefusedError
@@ -29,6 +30,11 @@ _IF_ATTEMPT: Schema = {
 _EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
 _REFUSED = {HTTPStatus.CONFLICT: "The current status does not allow it; nothing was changed."}
 
+
+_SEARCHED_SINCE: Schema = {
+    "type": ["integer", "null"],
+    "description": "Of runs of all jobs: older ones were not searched; null if none was left out so.",
+}
 
 _LEFT_OUT = {
     "run_config",
@@ -55,10 +61,22 @@ def runs(request: ApiRequest) -> Json:
             "The newest runs of all jobs are one page: give a sensor or a job for older ones."
         )
     statuses = frozenset(map(DagsterRunStatus, query.get("status", ()))) or None
+    since, until = query.get("since"), query.get("until")
     page = request.parts.runs.page(
-        sensor=sensor, job=job, statuses=statuses, before=query.get("before"), limit=query["limit"]
+        sensor=sensor,
+        job=job,
+        statuses=statuses,
+        since=parsed_time(request, since) if since else None,
+        until=parsed_time(request, until) if until else None,
+        text=query.get("find"),
+        before=query.get("before"),
+        limit=query["limit"],
     )
-    return {"runs": [outline(run) for run in page.runs], "next": page.next}
+    return {
+        "runs": [outline(run) for run in page.runs],
+        "next": page.next,
+        "searched_since": page.searched_since,
+    }
 
 
 def run(request: ApiRequest) -> Json:
@@ -128,11 +146,20 @@ OPERATIONS = (
         "/api/runs",
         "Runs of a sensor or of a job, or the newest of all jobs.",
         runs,
-        record({"runs": list_of(OUTLINE), "next": MAYBE_TEXT}),
+        record({"runs": list_of(OUTLINE), "next": MAYBE_TEXT, "searched_since": _SEARCHED_SINCE}),
         query={
             "sensor": NAMES["sensor"],
             "job": NAMES["sensor"],
             "status": list_of({"enum": [status.value for status in DagsterRunStatus]}),
+            "since": {
+                **TIME_SCHEMA,
+                "description": f"Only runs created since then. {TIME_SCHEMA['description']}",
+            },
+            "until": {**TIME_SCHEMA, "description": "Only runs created before then."},
+            "find": {
+                **KEY,
+                "description": "Only runs with it in id, run key, job, sensor, partition or error.",
+            },
             "before": {"type": "string", "pattern": "^[0-9]{1,15}/[0-9a-f-]{36}$"},
             "limit": limit(DEFAULT_LIMIT, MOST),
         },

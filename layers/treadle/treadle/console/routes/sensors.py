@@ -99,7 +99,8 @@ def set_cursor(request: ApiRequest) -> Json:
 
 def graph(request: ApiRequest) -> Json:
     """Return the graph of sensors, jobs and assets."""
-    return graph_json(graph_of(request.parts.deployment, request.parts.jobs))
+    parts = request.parts
+    return graph_json(graph_of(parts.deployment, parts.jobs, parts.overview.loads))
 
 
 def _start(request: ApiRequest, name: str) -> SensorState:
@@ -214,8 +215,14 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/graph",
-        "The jobs and assets whose events sensors receive, and the jobs that they may start.",
+        "The jobs and assets whose events or deadlines sensors receive, and the jobs that they may start.",
         graph,
-        record({"nodes": list_of(_NODE), "edges": list_of(record({"from": TEXT, "to": TEXT}))}),
+        record(
+            {
+                "nodes": list_of(_NODE),
+                "edges": list_of(record({"from": TEXT, "to": TEXT})),
+                "unknown": list_of(record({"sensor": TEXT, "reason": TEXT})),
+            }
+        ),
     ),
 )

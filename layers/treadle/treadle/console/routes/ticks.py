@@ -44,8 +44,11 @@ def tick(request: ApiRequest) -> Json:
     with not_found():
         found = request.parts.ticks.get(request.path["sensor"], request.path["tick_id"])
     shown = tick_json(found)
+    older, newer = request.parts.ticks.neighbors(found.sensor, found.tick_id)
     return {
         **shown,
+        "older": older,
+        "newer": newer,
         "requests": _bounded(shown["requests"]),
         "requests_count": len(found.requests),
         "dynamic_partitions_request_results": _bounded_keys(shown["dynamic_partitions_request_results"]),
@@ -124,6 +127,8 @@ _FULL = with_properties(
     ),
     requests_count={"type": "integer", "description": "How many there are; the first that fit are listed."},
     runs=list_of(OUTLINE),
+    older={**MAYBE_TEXT, "description": "The id of the tick before it; null if there is none."},
+    newer={**MAYBE_TEXT, "description": "The id of the tick after it; null if there is none."},
 )
 
 OPERATIONS = (

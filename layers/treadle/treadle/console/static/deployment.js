@@ -79,6 +79,13 @@ export const isFailing = (sensor) => has(sensor, 'failing');
  */
 export const isLate = (sensor) => has(sensor, 'late');
 
+/**
+ * Whether it is not known if its function loads.
+ *
+ * @param {Api.Sensor} sensor
+ */
+export const isUnchecked = (sensor) => has(sensor, 'unchecked');
+
 const EVENT_KINDS = ['run_status', 'asset', 'deadline', 'event', 'queue', 'stream', 'webhook'];
 
 /**

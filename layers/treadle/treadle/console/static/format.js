@@ -57,6 +57,17 @@ export function utc(at) {
 }
 
 /**
+ * A time as a field of type "datetime-local" has it; "" if it is none.
+ *
+ * @param {string} text in any form that an address may have.
+ */
+export function localMinute(text) {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) return '';
+  return new Date(time.getTime() - time.getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
+}
+
+/**
  * A duration, as short as possible: "850 ms", "4 s", "3 min 20 s", "2 h 5 min", "3 d".
  *
  * @param {number | null} [ms]

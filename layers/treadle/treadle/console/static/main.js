@@ -3,10 +3,11 @@
 import {html, render, useEffect, useErrorBoundary, useRef, useState} from './vendor/htm-preact.js';
 import * as api from './api.js';
 import * as auth from './auth.js';
-import {Deployment, isFailing, isLate} from './deployment.js';
+import {Deployment} from './deployment.js';
 import {noteServerTime} from './format.js';
 import {useLive} from './live.js';
 import {Badge, Empty, Loaded, Loading, Page, Problem, Toast} from './components.js';
+import {Navigation} from './navigation.js';
 import {address, useRoute} from './router.js';
 import {Shortcuts} from './shortcuts.js';
 import {Theme} from './theme.js';
@@ -18,7 +19,8 @@ import {DeadLetters} from './pages/dead_letters.js';
 import {SensorMap} from './pages/map.js';
 import {Overview} from './pages/overview.js';
 import {Pool, Pools} from './pages/pools.js';
-import {Run, Runs} from './pages/runs.js';
+import {Runs} from './pages/run_list.js';
+import {Run} from './pages/runs.js';
 import {Sensor} from './pages/sensor.js';
 import {Tick} from './pages/ticks.js';
 import {Search, SearchBox} from './pages/search.js';
@@ -46,8 +48,9 @@ const SEND_EVENT = ['send-event', 'Send an event'];
 /**
  * @param {import('./router.js').Route} route
  * @param {import('./live.js').Live<Api.Overview>} overview
+ * @param {(examined: import('./navigation.js').Examination) => void} noteExamination
  */
-function pageFor({parts: [place = 'sensors', name, below, last], query}, overview) {
+function pageFor({parts: [place = 'sensors', name, below, last], query}, overview, noteExamination) {
   if (place === 'sensors' && name && below === 'ticks' && last)
     return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
   if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
@@ -66,7 +69,7 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     search: () => html`<${Search} query=${query} />`,
     why: () => html`<${Why} query=${query} />`,
     'dead-letters': () => html`<${DeadLetters} query=${query} />`,
-    doctor: () => html`<${Doctor} />`,
+    doctor: () => html`<${Doctor} noteExamination=${noteExamination} />`,
     ...(auth.takesTestEvents() && {'send-event': () => html`<${SendEvent} />`}),
   };
   return pages[place]
@@ -98,6 +101,7 @@ function Shell({signOut}) {
     isOverview ? 4000 : 30_000,
     ['overview'],
   );
+  const [examined, setExamined] = useState(/** @type {import('./navigation.js').Examination | null} */ (null));
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const path = route.parts.join('/');
   const before = useRef(path);
@@ -114,12 +118,7 @@ function Shell({signOut}) {
     event.preventDefault();
     main.current?.focus();
   };
-  const {stack = '', role = 'viewer', sensors = [], dead_letters: deadLetters} = overview.data ?? {};
-  /** @type {Record<string, number | null | undefined>} */
-  const counts = {
-    sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length,
-    'dead-letters': deadLetters,
-  };
+  const {stack = '', role = 'viewer', sensors = []} = overview.data ?? {};
   return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
     <div class="frame">
@@ -128,19 +127,12 @@ function Shell({signOut}) {
           <img src=${MARK} width="28" height="28" alt="" />
           <span>Treadle<small>${stack || ' '}</small></span>
         </a>
-        <nav aria-label="Pages">
-          ${[...PAGES, ...(auth.takesTestEvents() ? [SEND_EVENT] : [])].map(
-            ([each, name]) =>
-              html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>
-                ${name}
-                ${
-                  counts[each]
-                    ? html`<span class="count" aria-label=${`, ${counts[each]} to look at`}>${counts[each]}</span>`
-                    : ''
-                }
-              </a>`,
-          )}
-        </nav>
+        <${Navigation}
+          pages=${[...PAGES, ...(auth.takesTestEvents() ? [SEND_EVENT] : [])]}
+          place=${place}
+          overview=${overview}
+          examined=${examined}
+        />
         <div class="side-foot">
           ${
             overview.data &&
@@ -160,8 +152,8 @@ function Shell({signOut}) {
           <${ErrorBoundary} key=${path}>
             ${
               isOverview || !overview.data
-                ? html`<${Loaded} of=${overview} what="the sensors">${() => pageFor(route, overview)}<//>`
-                : pageFor(route, overview)
+                ? html`<${Loaded} of=${overview} what="the sensors">${() => pageFor(route, overview, setExamined)}<//>`
+                : pageFor(route, overview, setExamined)
             }
           <//>
         </main>

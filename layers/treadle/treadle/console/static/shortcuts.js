@@ -1,4 +1,4 @@
-// Keyboard shortcuts: the search box, the pages by their number, and the list of these.
+// Keyboard shortcuts: the search box, the pages by their number, neighbors of a tick, and the list of these.
 
 import {html, useEffect, useState} from './vendor/htm-preact.js';
 import {Dialog} from './dialogs.js';
@@ -20,6 +20,14 @@ function isTaken(event) {
 /** @returns {HTMLElement | null} */
 const searchField = () => document.querySelector('.search-box input');
 
+/**
+ * The link of the page to the record before or after the one that is shown, if there is one.
+ *
+ * @param {string} key
+ * @returns {HTMLElement | null}
+ */
+const neighborLink = (key) => document.querySelector({j: 'main a[rel=prev]', k: 'main a[rel=next]'}[key] ?? 'no-link');
+
 /** @param {{pages: [place: string, name: string][]}} props */
 export function Shortcuts({pages}) {
   const [isOpen, setIsOpen] = useState(false);
@@ -28,9 +36,11 @@ export function Shortcuts({pages}) {
     const pressed = (/** @type {KeyboardEvent} */ event) => {
       if (isTaken(event)) return;
       const page = isOn && pages[Number(event.key) - 1];
+      const neighbor = isOn && neighborLink(event.key);
       if (event.key === '?') setIsOpen(true);
       else if (event.key === '/' && isOn) searchField()?.focus();
       else if (page) navigate([page[0]]);
+      else if (neighbor) neighbor.click();
       else return;
       event.preventDefault();
     };
@@ -52,6 +62,10 @@ export function Shortcuts({pages}) {
           <dd key=${`${place} name`}>${name}</dd>
         `,
       )}
+      <dt><kbd>j</kbd></dt>
+      <dd>Older tick</dd>
+      <dt><kbd>k</kbd></dt>
+      <dd>Newer tick</dd>
       <dt><kbd>?</kbd></dt>
       <dd>This list</dd>
       <dt><kbd>Esc</kbd></dt>

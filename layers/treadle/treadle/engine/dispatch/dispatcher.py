@@ -159,11 +159,40 @@ class Dispatcher:
         self._chunks = chunks
         self._workers = workers
 
-    def dispatch(self, tick: Tick) -> Outcome:
+    def note_reactions(self, ticks: Sequence[Tick]) -> frozenset[str]:
+        """Record on runs that sensors acted on them: one request reads the runs of all ticks, and one writes 25 of them.
+
+        Args:
+            ticks: as committed.
+
+        Returns:
+            The ids of the ticks whose reaction is recorded; `dispatch` records those of the others.
+
+        Raises:
+            StoreError: if the store did not answer; some may be recorded.
+        """
+        reactions = [(tick, found) for tick in ticks if (found := _reaction_of(tick))]
+        if len(reactions) < 2:
+            return frozenset()
+        before = self._runs.get_many({_run_of(reaction) for _, reaction in reactions})
+        after = dict(before)
+        for _, reaction in reactions:
+            if (run := after.get(_run_of(reaction))) is not None:
+                after[run.run_id] = _noted(run, reaction)
+        changes = [(run, before[run_id]) for run_id, run in after.items() if run != before[run_id]]
+        results = self._runs.replace_many(changes)
+        unwritten = {
+            run.run_id for (run, _), result in zip(changes, results, strict=True) if result is not None
+        }
+        noted = before.keys() - unwritten
+        return frozenset(tick.tick_id for tick, reaction in reactions if _run_of(reaction) in noted)
+
+    def dispatch(self, tick: Tick, *, is_reaction_noted: bool = False) -> Outcome:
         """Create the runs for a tick's requests, or send a large tick's chunks to their queue; idempotent.
 
         Args:
             tick: as committed.
+            is_reaction_noted: whether `note_reactions` has recorded the tick's reaction.
 
         Raises:
             StoreError: if a store or the queue did not answer; it is safe to retry.
@@ -172,7 +201,8 @@ class Dispatcher:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if tick.dispatched is not None:
             return Outcome(Decision.DUPLICATE, "The tick was already dispatched.", tick.tick_id)
-        self._note_reaction(tick)
+        if not is_reaction_noted:
+            self._note_reaction(tick)
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         refusals = [] if was_held else self._record_assets(tick)
@@ -207,28 +237,21 @@ class Dispatcher:
 
     def _note_reaction(self, tick: Tick) -> None:
         """Record once on a run that a sensor acted on it; a run of another stack has no record here."""
-        event_id = tick.acted_on
-        if event_id is None:
+        reaction = _reaction_of(tick)
+        if reaction is None:
             return
         try:
-            run = self._runs.get(event_id.partition("/")[0])
+            run = self._runs.get(_run_of(reaction))
         except UnreadableRecordError:
-            logger.exception(_NOT_NOTED, tick.sensor, event_id)
+            logger.exception(_NOT_NOTED, tick.sensor, reaction.event_id)
             return
         if run is None:
             return
-        reaction = Reaction(tick.sensor, event_id, tick.tick_id, tick.ended_at)
-
-        def noted(current: Run) -> Run:
-            if any((each.sensor, each.event_id) == (tick.sensor, event_id) for each in current.reactions):
-                return current
-            return replace(current, reactions=(*current.reactions, reaction)[-KEPT_REACTIONS:])
-
         try:
-            update_with_optimistic_lock(self._runs, run, noted)
+            update_with_optimistic_lock(self._runs, run, lambda current: _noted(current, reaction))
         except StoreRejectedError:
             # Such as a record of the maximum size: the tick's requests matter more than the note.
-            logger.exception(_NOT_NOTED, tick.sensor, event_id)
+            logger.exception(_NOT_NOTED, tick.sensor, reaction.event_id)
 
     def _record_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record the tick's materializations; return the refusals."""
@@ -606,6 +629,25 @@ def _batches(planned: Sequence[_Result]) -> list[Sequence[int]]:
     batches = [together[first : first + BATCH_SIZE] for first in range(0, len(together), BATCH_SIZE)]
     alone = set(range(len(planned))).difference(together)
     return [*batches, *([index] for index in sorted(alone))]
+
+
+def _reaction_of(tick: Tick) -> Reaction | None:
+    """Return the reaction of a tick that is to be dispatched, if it acted on an event of a run."""
+    if tick.acted_on is None or tick.status is not TickStatus.SUCCESS or tick.dispatched is not None:
+        return None
+    return Reaction(tick.sensor, tick.acted_on, tick.tick_id, tick.ended_at)
+
+
+def _run_of(reaction: Reaction) -> str:
+    return reaction.event_id.partition("/")[0]
+
+
+def _noted(run: Run, reaction: Reaction) -> Run:
+    """Return the run with the reaction, which it has once."""
+    event = (reaction.sensor, reaction.event_id)
+    if any((each.sensor, each.event_id) == event for each in run.reactions):
+        return run
+    return replace(run, reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:])
 
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:

@@ -1,13 +1,16 @@
 """RECORD: applies the status changes that targets report to run records."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
     LaunchError,
     LaunchRejectedError,
+    StoreError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
@@ -22,6 +25,8 @@ from treadle.model.targets import Execution, JobSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
 from treadle.ports.targets import Targets
+
+R = TypeVar("R")
 
 REPORT = "report"
 """The target type in a status change that was reported for a run, whatever the run's target is."""
@@ -64,6 +69,34 @@ class _Found:
     attempt: int
     change: StatusChange
     described: Execution | None
+
+
+@dataclass(slots=True)
+class _Applied:
+    """A report of a run.
+
+    Attributes:
+        run: the run as it was read.
+        report: the report.
+        unknown: why the target did not return the reason of a failure.
+        folded: the run with the report, once it is written.
+        error: why it could not be written.
+    """
+
+    run: Run
+    report: Report
+    unknown: LaunchError | None
+    folded: Run | None = None
+    error: Exception | None = None
+
+    def outcome(self) -> Outcome:
+        """Return the outcome, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        if self.unknown is not None:
+            raise self.unknown
+        run = self.folded or self.run
+        return Outcome(Decision.RECORDED, f"The run is at {run.status}.", run.launch_id)
 
 
 class Recorder:
@@ -110,19 +143,79 @@ class Recorder:
             LaunchError: if the target did not return what the event lacks. If that is only why the execution
                 failed, the status is recorded anyway, and a redelivery adds the reason.
         """
-        found = self._find(change)
+        [result] = self.record_many([change])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def record_many(self, changes: Sequence[StatusChange]) -> list[Outcome | Exception]:
+        """Apply changes: one request reads their runs, and one writes 25 of them, each with all that is reported of it.
+
+        Args:
+            changes: what targets reported, in any order.
+
+        Returns:
+            For each change, the outcome, or the error that `record` would raise.
+        """
+        try:
+            known = self._known(changes)
+        except StoreError as error:
+            return [error] * len(changes)
+        applied = [_result(partial(self._applied, change, known)) for change in changes]
+        self._write([each for each in applied if isinstance(each, _Applied)])
+        return [_result(each.outcome) if isinstance(each, _Applied) else each for each in applied]
+
+    def _known(self, changes: Sequence[StatusChange]) -> dict[str, Run]:
+        """Read the runs that several changes name; a single one is read as it is processed."""
+        launches = (parse_launch_id(change.name or "") for change in changes)
+        run_ids = {launch[0] for launch in launches if launch}
+        return self._runs.get_many(run_ids) if len(run_ids) > 1 else {}
+
+    def _applied(self, change: StatusChange, known: Mapping[str, Run]) -> "Outcome | _Applied":
+        """Return the report that a change makes of its run, or the outcome if it makes none."""
+        found = self._find(change, known)
         if isinstance(found, str) and self._jobs_changed is not None and self._jobs_changed():
-            found = self._find(change)  # Its job was registered, or has moved, just now.
+            found = self._find(change, known)  # Its job was registered, or has moved, just now.
         if isinstance(found, str):
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
         explained, unknown = self._explained(found)
-        report = self._report(found.attempt, explained)
-        folded = update_with_optimistic_lock(
-            self._runs, found.run, lambda current: self._folded(current, report)
+        return _Applied(found.run, self._report(found.attempt, explained), unknown)
+
+    def _write(self, applied: "Sequence[_Applied]") -> None:
+        """Write each run once, with all that is reported of it; one that has changed meanwhile, by itself."""
+        by_run: dict[str, list[_Applied]] = {}
+        for each in applied:
+            by_run.setdefault(each.run.run_id, []).append(each)
+        changes = []
+        for reports in by_run.values():
+            before = after = max((each.run for each in reports), key=lambda run: run.revision)
+            for each in reports:
+                after = each.folded = self._folded(after, each.report)
+            if after != before:
+                changes.append((after, before))
+        try:
+            results = self._runs.replace_many(changes) if changes else []
+        except StoreError as error:
+            results = [error] * len(changes)
+        for (run, before), result in zip(changes, results, strict=True):
+            if result is not None:
+                for each in by_run[run.run_id]:
+                    self._write_alone(each, result if isinstance(result, Run) else before, result)
+
+    def _write_alone(self, applied: "_Applied", run: Run, result: Run | Exception) -> None:
+        """Apply a report to a record that others have changed; keep the error of one that could not be written."""
+        if isinstance(result, Exception):
+            applied.error = result
+            return
+        folded = _result(
+            lambda: update_with_optimistic_lock(
+                self._runs, run, lambda current: self._folded(current, applied.report)
+            )
         )
-        if unknown is not None:
-            raise unknown
-        return Outcome(Decision.RECORDED, f"The run is at {folded.status}.", folded.launch_id)
+        if isinstance(folded, Exception):
+            applied.error = folded
+        else:
+            applied.folded = folded
 
     def _folded(self, run: Run, report: Report) -> Run:
         folded = fold(run, report)
@@ -142,7 +235,7 @@ class Recorder:
             observed_at=self._clock.now(),
         )
 
-    def _find(self, change: StatusChange) -> _Found | str:
+    def _find(self, change: StatusChange, known: Mapping[str, Run]) -> _Found | str:
         """Return the run that a change belongs to, or why it belongs to none."""
         name, described = change.name, None
         if name is None:
@@ -154,7 +247,7 @@ class Recorder:
                 return f"It can no longer be determined which run this is: {error}"
             name = described.launch_id
         launch = parse_launch_id(name or "")
-        run = self._runs.get(launch[0]) if launch else None
+        run = known.get(launch[0]) or self._runs.get(launch[0]) if launch else None
         if launch is None or run is None:
             return self._foreign(change, described)
         if launch[1] > run.attempt:
@@ -299,6 +392,39 @@ class Recorder:
             msg = f"{change.external_id} has ended, but its target does not report that yet."
             raise LaunchDelayedError(msg)
         return replace(change, status=described.status, failure=described.failure), None
+
+
+class BatchRecorder:
+    """Records the changes of a batch of messages together, and returns the result of each on its turn.
+
+    Args:
+        recorder: applies the changes.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._results: dict[StatusChange, Outcome | Exception] = {}
+
+    def begin(self, changes: Iterable[StatusChange]) -> None:
+        """Record the changes of the batch."""
+        distinct = list(dict.fromkeys(changes))
+        self._results.update(zip(distinct, self._recorder.record_many(distinct), strict=True))
+
+    def record(self, change: StatusChange) -> Outcome:
+        """Return the outcome of a change of the batch, or raise its error, as `Recorder.record` does."""
+        # A duplicate is recorded again, after the first one.
+        result = self._results.pop(change) if change in self._results else self._recorder.record(change)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def _result(work: Callable[[], R]) -> R | Exception:
+    """Return the result of work for one change, or its error."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - each change has its own result
+        return error
 
 
 _UNKNOWN = "No run of Treadle has this name."

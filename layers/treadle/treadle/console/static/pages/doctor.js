@@ -2,15 +2,25 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {count} from '../format.js';
+import {count, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {Badge, Empty, Loaded, Page} from '../components.js';
 
 /** @type {Record<Api.Finding['severity'], number>} */
 const ORDER = {problem: 0, warning: 1, ok: 2};
 
-export function Doctor() {
-  const findings = useLive((signal) => api.doctor(signal), 0, ['doctor']);
+/** @param {{noteExamination: (examined: import('../navigation.js').Examination) => void}} props */
+export function Doctor({noteExamination}) {
+  const findings = useLive(
+    async (signal) => {
+      const found = await api.doctor(signal);
+      const wrong = found.findings.filter((each) => each.severity !== 'ok').length;
+      noteExamination({at: serverNow(), wrong});
+      return found;
+    },
+    0,
+    ['doctor'],
+  );
   return html`<${Page} title="Doctor" actions=${html`<button onclick=${findings.refresh}>Examine again</button>`}>
     <${Loaded} of=${findings} what="the deployment: configuration, permissions, queues, schedules">
       ${({findings: found}) => html`<${Findings} findings=${found} />`}

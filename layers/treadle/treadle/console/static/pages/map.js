@@ -5,7 +5,7 @@ import * as api from '../api.js';
 import {at, layered} from '../layout.js';
 import {useLive} from '../live.js';
 import {address, assetAddress, sensorAddress} from '../router.js';
-import {Empty, Loaded, Page} from '../components.js';
+import {Badge, Empty, Loaded, Page} from '../components.js';
 
 const WIDTH = 190,
   HEIGHT = 40,
@@ -28,18 +28,29 @@ export function SensorMap() {
   const graph = useLive((signal) => api.graph(signal), 0, ['graph']);
   return html`<${Page} title="Map" actions=${html`<button onclick=${graph.refresh}>Refresh</button>`}>
     <p class="lead">
-      Jobs and assets whose events sensors receive are on the left of them, the jobs that they start on the right.
+      Jobs and assets whose events or deadlines sensors receive are on the left of them, the jobs that they start on the
+      right.
     </p>
     <${Loaded} of=${graph} what="the map">
-      ${({nodes, edges}) =>
-        nodes.length
-          ? html`<${Picture} nodes=${nodes} edges=${edges} />`
-          : html`<${Empty}><p>Nothing to draw: no sensor is deployed yet.</p><//>`}
+      ${({nodes, edges, unknown}) => html`
+        ${unknown.map(
+          (/** @type {Api.Graph['unknown'][number]} */ {sensor, reason}) =>
+            html`<div key=${sensor} class="notice warn">
+              <${Badge} status="warning" label="Not known" />
+              <p>Which job ${sensor} watches. ${reason}</p>
+            </div>`,
+        )}
+        ${
+          nodes.length
+            ? html`<${Picture} nodes=${nodes} edges=${edges} />`
+            : html`<${Empty}><p>Nothing to draw: no sensor is deployed yet.</p><//>`
+        }
+      `}
     <//>
   <//>`;
 }
 
-/** @param {Api.Graph} props */
+/** @param {Pick<Api.Graph, 'nodes' | 'edges'>} props */
 function Picture({nodes, edges}) {
   const [near, setNear] = useState(/** @type {string | null} */ (null));
   const {place, paths, layers, rows} = layered(nodes, edges);

@@ -1,164 +1,18 @@
-// Runs: as a list with filters and pages, and one with its history.
+// A run with its history.
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {useDeployment} from '../deployment.js';
 import {count, utc} from '../format.js';
 import {useLive} from '../live.js';
-import {address, backfillAddress, replaceQuery, runAddress, sensorAddress, tickAddress} from '../router.js';
-import {
-  Badge,
-  Choice,
-  Copy,
-  ErrorCard,
-  Facts,
-  Elapsed,
-  Loaded,
-  Mono,
-  Page,
-  Pager,
-  Table,
-  Text,
-  Time,
-} from '../components.js';
-import {CancelShown} from './cancel_shown.js';
+import {address, sensorAddress, tickAddress} from '../router.js';
+import {Badge, Copy, ErrorCard, Facts, Elapsed, Loaded, Mono, Page, Table, Text, Time} from '../components.js';
 import {Free, Priority, poolLink} from './pools.js';
 import {ASSET_SELECTION, Tags} from './requests.js';
 import {Explanation} from './explanation.js';
+import {backfillLink} from './run_list.js';
 import {Actions, ENDED} from './run_actions.js';
 
-const PAGE = 25;
-const STATUSES = [
-  ['', 'All'],
-  ['QUEUED', 'Queued'],
-  ['STARTING,STARTED,CANCELING', 'In progress'],
-  ['SUCCESS', 'Success'],
-  ['FAILURE', 'Failure'],
-  ['CANCELED', 'Canceled'],
-];
 const PRIORITY = 'dagster/priority';
-
-/** @param {{query: Query}} props */
-export function Runs({query}) {
-  const {sensors} = useDeployment();
-  const jobs = [...new Set(sensors.flatMap((sensor) => sensor.jobs ?? []))].sort();
-  const {sensor, job} = query;
-  const at = ['runs'];
-  const select = (
-    /** @type {string} */ name,
-    /** @type {string[]} */ options,
-    /** @type {string | undefined} */ value,
-  ) => html`<label class="field">
-    <span>${name}</span>
-    <select
-      value=${value ?? ''}
-      onchange=${(event) => replaceQuery(at, {status: query.status, [name.toLowerCase()]: event.target.value})}
-    >
-      <option value="" selected=${!value}>any</option>
-      ${options.map((each) => html`<option key=${each} value=${each} selected=${each === value}>${each}</option>`)}
-    </select>
-  </label>`;
-  return html`<${Page} title="Runs">
-    <div class="toolbar">
-      ${select('Job', jobs, job)}
-      ${select(
-        'Sensor',
-        sensors.map((each) => each.name),
-        sensor,
-      )}
-    </div>
-    <${RunList} fixed=${{sensor, job}} query=${query} at=${at} showsSensor />
-    ${
-      !sensor &&
-      !job &&
-      html`<p class="faint">The newest runs of all jobs. Choose a job or a sensor to see older ones.</p>`
-    }
-  <//>`;
-}
-
-/** @param {{fixed: {sensor?: string, job?: string}, query: Query, at: string[], showsSensor?: boolean}} props */
-export function RunList({fixed, query, at, showsSensor = false}) {
-  const parameters = {...fixed, status: query.status, before: query.before, limit: PAGE};
-  const page = useLive((signal) => api.runs(parameters, signal), query.before ? 0 : 4000, ['runs', parameters]);
-  const turn = (/** @type {Query} */ change) =>
-    replaceQuery(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
-  const empty =
-    query.status || query.before
-      ? html`<p>No run matches. Choose “All” to see the others.</p>`
-      : html`<p>No runs yet. A run appears here as soon as a tick has requested it.</p>`;
-  return html`<section class="card" aria-label="Runs">
-    <div class="toolbar">
-      <${Choice}
-        label="Runs with status"
-        options=${STATUSES}
-        value=${query.status ?? ''}
-        onChange=${(status) => turn({status, before: undefined})}
-      />
-      ${page.data && html`<${CancelShown} runs=${page.data.runs} done=${page.refresh} />`}
-    </div>
-    <${Loaded} of=${page} what="runs">
-      ${({runs, next}) => html`
-        <${RunRows} runs=${runs} empty=${empty} showsSensor=${showsSensor} />
-        <${Pager}
-          isFirst=${!query.before}
-          next=${next}
-          onFirst=${() => turn({before: undefined})}
-          onNext=${() => turn({before: next})}
-        />
-      `}
-    <//>
-  </section>`;
-}
-
-/** @param {{runs: Api.RunOutline[], empty: Content, showsSensor?: boolean}} props */
-export function RunRows({runs, empty, showsSensor = false}) {
-  /** @type {(Column<Api.RunOutline> | false)[]} */
-  const columns = [
-    {
-      name: 'Run',
-      kind: 'main',
-      of: (run) =>
-        html`
-          <a href=${runAddress(run.run_id)} class="mono">${run.run_id.slice(0, 8)}</a>
-          ${run.attempt > 1 && html`<small class="faint"> attempt ${run.attempt}</small>`}
-        `,
-    },
-    {
-      name: 'Status',
-      of: (run) => html`
-        <${Badge} status=${run.status} title=${run.failure?.cause ?? ''} />
-        ${run.waiting && html` <small class="faint">waits for ${poolLink(run.waiting.pool)}</small>`}
-        ${
-          run.failure &&
-          html` <small class="faint clip" title=${run.failure.cause ?? ''}
-            >${run.failure.error}: ${run.failure.cause}</small
-          >`
-        }
-      `,
-    },
-    {name: 'Job', of: (run) => run.job},
-    showsSensor && {
-      name: 'Sensor',
-      of: (run) =>
-        run.sensor
-          ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>`
-          : (backfillLink(run) ?? html`<span class="faint">observed</span>`),
-    },
-    {
-      name: 'Run key',
-      of: (run) => html`<span class="mono clip" title=${run.run_key ?? ''}>${run.run_key ?? '–'}</span>`,
-    },
-    {name: 'Created', of: (run) => html`<${Time} at=${run.created_at} />`},
-    {name: 'Took', kind: 'number', of: (run) => html`<${Elapsed} from=${run.started_at} to=${run.ended_at} />`},
-  ];
-  return html`<${Table}
-    caption="Runs"
-    columns=${columns.filter(Boolean)}
-    rows=${runs}
-    keyOf=${(run) => run.run_id}
-    empty=${empty}
-  />`;
-}
 
 /** @param {{runId: string}} props */
 export function Run({runId}) {
@@ -186,16 +40,6 @@ export function Run({runId}) {
       ${(found) => html`<${RunDetail} run=${found} done=${run.refresh} />`}
     <//>
   <//>`;
-}
-
-/**
- * A link to the backfill that requested a run; null if none did.
- *
- * @param {{sensor: string, tick_id: string}} run
- */
-function backfillLink(run) {
-  const [kind, name] = run.tick_id.split('/');
-  return !run.sensor && kind === 'backfill' ? html`<a href=${backfillAddress(name)}>backfill ${name}</a>` : null;
 }
 
 /** @param {{run: Api.Run, done: () => void}} props */

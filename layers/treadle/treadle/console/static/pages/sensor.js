@@ -12,7 +12,7 @@ import {Timeline, WINDOWS} from '../timeline.js';
 import {CursorDialog} from './cursor.js';
 import {LastTick} from './overview.js';
 import {PreviewDialog} from './preview.js';
-import {RunList} from './runs.js';
+import {RunList} from './run_list.js';
 import {TickList, useTicks} from './ticks.js';
 
 /** @param {{name: string, query: Query}} props */

@@ -25,7 +25,7 @@ import {
 import {stateOf, tickSummary} from '../timeline.js';
 import {Release} from '../release.js';
 import {Requests} from './requests.js';
-import {RunRows} from './runs.js';
+import {RunRows} from './run_list.js';
 
 const PAGE = 25,
   FEW = 100,
@@ -176,7 +176,15 @@ function TickBadge({tick}) {
 export function Tick({sensor, tickId}) {
   const tick = useLive((signal) => api.tick(sensor, tickId, signal), 4000, ['tick', sensor, tickId]);
   const above = html`<a href=${address(['sensors'])}>Sensors</a> <a href=${sensorAddress(sensor)}>${sensor}</a>`;
-  return html`<${Page} title="Tick" above=${above}>
+  const neighbor = (
+    /** @type {string | null | undefined} */ id,
+    /** @type {'prev' | 'next'} */ rel,
+    /** @type {string} */ label,
+  ) => id && html`<a class="button" rel=${rel} href=${tickAddress(sensor, id)}>${label}</a>`;
+  const actions = html`
+    ${neighbor(tick.data?.older, 'prev', 'Older tick')} ${neighbor(tick.data?.newer, 'next', 'Newer tick')}
+  `;
+  return html`<${Page} title="Tick" above=${above} actions=${actions}>
     <${Loaded} of=${tick} what="the tick">
       ${(found) => html`<${TickDetail} tick=${found} refresh=${tick.refresh} />`}
     <//>

@@ -1,0 +1,82 @@
+"""DISPATCH notes on runs that sensors acted on them, for the ticks of a batch together."""
+
+from dataclasses import replace
+
+from tests.support.counting_runs import CountingRuns
+from tests.support.dispatching import committed, dispatch
+from tests.support.engine import EngineHarness
+from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.model.runs import Run
+from treadle.model.ticks import Tick
+
+
+def reacting(harness: EngineHarness) -> tuple[list[Run], list[Tick]]:
+    """Return runs, and ticks of a sensor that acted on each of them, and once more on the first one."""
+    dispatch(harness, committed(harness, *"abc"))
+    runs = list(harness.tables.runs.values())
+    events = [f"{run.run_id}/1/0/SUCCESS" for run in runs] + [f"{runs[0].run_id}/1/0/STARTED"]
+    ticks = [
+        replace(committed(harness, number=number), acted_on=event) for number, event in enumerate(events, 2)
+    ]
+    return runs, ticks
+
+
+def reactions(harness: EngineHarness) -> list[list[str]]:
+    return [[each.tick_id for each in run.reactions] for run in harness.tables.runs.values()]
+
+
+def dispatcher_on(harness: EngineHarness, runs: CountingRuns) -> Dispatcher:
+    made = harness.dispatcher()
+    made._runs = runs
+    return made
+
+
+def test_reactions_of_a_batch_are_read_and_written_together(harness: EngineHarness) -> None:
+    _, ticks = reacting(harness)
+    store = CountingRuns(harness.tables)
+    dispatcher = dispatcher_on(harness, store)
+
+    noted = dispatcher.note_reactions(ticks)
+    for tick in ticks:
+        dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+
+    ids = [tick.tick_id for tick in ticks]
+    assert noted == set(ids)
+    assert reactions(harness) == [[ids[0], ids[3]], [ids[1]], [ids[2]]]
+    assert store.called == ["get_many", "replace_many of 3"]
+
+
+def test_run_that_others_change_meanwhile_gets_its_reaction_with_the_tick(harness: EngineHarness) -> None:
+    runs, ticks = reacting(harness)
+    store = CountingRuns(
+        harness.tables,
+        lambda: harness.runs.replace(replace(harness.tables.runs[runs[1].run_id], updated_at=1)),
+    )
+    dispatcher = dispatcher_on(harness, store)
+
+    noted = dispatcher.note_reactions(ticks)
+    assert noted == {tick.tick_id for tick in ticks if tick is not ticks[1]}
+    for tick in ticks:
+        dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+
+    assert [len(each) for each in reactions(harness)] == [2, 1, 1]
+
+
+def test_reaction_is_noted_once_however_often_its_batch_is_delivered(harness: EngineHarness) -> None:
+    _, ticks = reacting(harness)
+
+    for _ in range(3):
+        harness.dispatcher().note_reactions(ticks)
+
+    assert [len(each) for each in reactions(harness)] == [2, 1, 1]
+
+
+def test_ticks_without_a_run_here_are_left_to_their_own_dispatch(harness: EngineHarness) -> None:
+    _, ticks = reacting(harness)
+    elsewhere = replace(ticks[0], acted_on="of-another-stack/1/0/SUCCESS")
+    plain = replace(ticks[1], acted_on=None)
+
+    assert harness.dispatcher().note_reactions([elsewhere, plain, *ticks[2:]]) == {
+        tick.tick_id for tick in ticks[2:]
+    }
+    assert harness.dispatcher().note_reactions([ticks[0]]) == frozenset()
