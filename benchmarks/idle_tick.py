@@ -213,7 +213,7 @@ def figures(rows: list[Row]) -> list[Figure]:
         Figure("requests that read, of an idle tick with a small cursor", small.reads, "", 0),
         Figure("requests that read, of an idle tick with a cursor of 100 KB", large.reads, "", 1),
         Figure("requests of a run to STARTED", sum(row.reads + row.writes for row in to_start), "", 4),
-        Figure("write units of a run to STARTED, indexes included", units, "", 10),
+        Figure("write units of a run to STARTED, indexes included", units, "", 6),
     ]
 
 

@@ -1,8 +1,9 @@
 """What every `EventStore` guarantees: numbers without gap in commit order, one per event id."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tests.contract.conftest import Stores
+from tests.contract.conftest import AT_THE_SAME_TIME, Stores
 from treadle.model.assets import AssetEvent, observed_key
 
 EVENT = AssetEvent("tables/orders", "e1", "ASSET_MATERIALIZATION", 1, '{"rows":3}')
@@ -25,6 +26,25 @@ def test_an_event_delivered_twice_keeps_its_number(stores: Stores) -> None:
     assert again[0] == again[2] == first
     assert again[1].storage_id == 2
     assert len(stores.events.after("tables/orders", 0, 10)) == 2
+
+
+@AT_THE_SAME_TIME
+def test_appends_at_the_same_time_number_each_event_once(stores: Stores) -> None:
+    """Each event is in batches of two threads or more."""
+    every = [replace(EVENT, event_id=f"e{number}") for number in range(40)]
+
+    def append(own: int) -> None:
+        for first in range(0, 40, 4):
+            turn = (first + own // 2 * 20) % 40
+            stores.events.append(every[turn : turn + 1 + own])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(append, range(4)))
+    stores.events.append(every)
+
+    stored = stores.events.after("tables/orders", 0, 100)
+    assert sorted(event.event_id for event in stored) == sorted(event.event_id for event in every)
+    assert [event.storage_id for event in stored] == list(range(1, 41))
 
 
 def test_an_id_that_comes_again_with_other_text_is_reported_as_it_was_first(stores: Stores) -> None:

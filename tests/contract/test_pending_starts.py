@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.contract.conftest import Stores
+from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.model.runs import Claim, PendingStart, Run
 
 NOW = 1_795_348_800_000
@@ -38,6 +41,17 @@ def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -
 
     assert again is not None
     assert again.pending_start == bare
+
+
+@pytest.mark.parametrize("target", ["arn:definition", "arn:definition:7", None])
+def test_start_of_a_started_run_comes_back_without_its_token(stores: Stores, target: str | None) -> None:
+    started = replace(
+        RUN, status=Status.STARTED, pending_start=replace(FIRST, token=""), target=target, external_id="e"
+    )
+
+    stores.runs.create(started)
+
+    assert stores.runs.get("r1") == started
 
 
 def test_record_with_a_pending_start_comes_back_as_it_was_written(stores: Stores) -> None:

@@ -83,6 +83,8 @@ CLOSING = "tests/unit/test_batch_closer.py::test_"
 EACH_BATCH_CALL = "tests/faults/test_every_call_of_batches.py::test_"
 MANY_ITEMS = "tests/faults/test_batches_of_many.py::test_"
 BATCHED = "tests/functional/test_batches.py::test_"
+EVENTS = "adapters/dynamodb/assets.py"
+NUMBERS = "tests/faults_moto/test_event_numbers.py::test_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,60 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "ids of events read before the counter",
+        EVENTS,
+        """            last, is_listed = self._counter(key)
+            # Later than the counter, so that an event up to its number cannot be missed.
+            known = self._known(key, events)
+""",
+        """            known = self._known(key, events)
+            last, is_listed = self._counter(key)
+""",
+        (f"{NUMBERS}append_that_another_overtakes_numbers_each_event_once",),
+    ),
+    Mutant(
+        "counter moved past events without ids",
+        EVENTS,
+        "ids = [*unfinished, *(",
+        "ids = [*(",
+        (f"{NUMBERS}append_that_ends_anywhere_is_completed",),
+    ),
+    Mutant(
+        "append that is left where its id is known",
+        EVENTS,
+        "attempt > 0 or any(number > last for number in known.values())",
+        "attempt > 0",
+        (f"{NUMBERS}append_that_ends_anywhere_is_completed",),
+    ),
+    Mutant(
+        "number that replaces another event",
+        EVENTS,
+        "absent = Model.item.does_not_exist()",
+        "absent = Model.item.does_not_exist() | Model.item.exists()",
+        (f"{NUMBERS}append_that_another_overtakes_numbers_each_event_once",),
+    ),
+    Mutant(
+        "started run queried where its launch was to be checked",
+        "engine/reconcile/reconciler.py",
+        "is_early = first is not None and self",
+        "is_early = first == 0 and self",
+        ("tests/unit/test_reconcile.py::test_a_started_run_keeps_the_check_of_its_launch",),
+    ),
+    Mutant(
+        "check of a started run that is put off for ever",
+        "engine/reconcile/reconciler.py",
+        "self._clock.now() < first and run.unanswered",
+        "run.unanswered",
+        ("tests/unit/test_reconcile.py::test_a_run_that_ended_unseen_gets_its_end",),
+    ),
+    Mutant(
+        "maximum runtime that is checked where the launch was to be",
+        "engine/launch/launcher.py",
+        "next_at=min(started.next_at, current.next_at)",
+        "next_at=current.next_at",
+        ("tests/unit/test_max_runtime.py::test_run_is_checked_when_its_maximum_runtime_is_over",),
+    ),
     Mutant(
         "item is accepted again",
         BATCH_STORE,

@@ -45,7 +45,7 @@ class LambdaContext:
     function_name: str = "function"
     memory_limit_in_mb: int = 256
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
-    aws_request_id: str = "request"
+    aws_request_id: str = "8f507cfc-xmpl-4697-b07a-ac58fc914c95"
     seconds: float = 60.0
 
     def get_remaining_time_in_millis(self) -> int:

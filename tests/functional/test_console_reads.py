@@ -27,6 +27,7 @@ from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import timestamp
 from treadle.model.batches import BatchItem
 from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.runs import Claim, PendingStart
 from treadle.model.ticks import Tick, TickKind
 from treadle.operate.graph import Edge, Graph, Node, graph_of
 from treadle.operate.load_checks import LoadChecks
@@ -275,12 +276,14 @@ def test_a_run_is_shown_without_the_tokens_that_let_launch_act(
 ) -> None:
     source.found = RunRequest(run_key="k", run_config={"a": 1})
     [run] = stack.instance.tick("watch").runs
+    claimed = replace(run, claim=Claim("s3cret", 1), pending_start=PendingStart("s3cret", 1, "arn"))
+    stack.instance._tables.runs[run.run_id] = claimed
 
     answer = viewer.get(f"/api/runs/{run.run_id}")
 
     assert (answer.json["run_config"], answer.json["launch_id"]) == ('{"a":1}', f"{run.run_id}-1")
-    assert run.pending_start is not None
-    assert run.pending_start.token not in answer.text
+    assert answer.json["pending_start"]["target"] == "arn"
+    assert "s3cret" not in answer.text
 
 
 def test_assets_are_shown_with_their_newest_event_and_those_before(

@@ -1,22 +1,27 @@
-"""What a tick that finds nothing costs, on Amazon's own DynamoDB engine."""
+"""What a tick that finds nothing costs, on Amazon's own DynamoDB engine, and what the functions write to their logs."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import boto3
 import pytest
 
 from benchmarks.idle_tick import figures, measure
-from tests.functional.conftest import LambdaContext
+from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
+from tests.functional.test_engine import changed
+from tests.functional.test_publish import change
+from tests.functional.test_reconcile import the_run
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from tests.template.model import read
 from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
-from treadle.operate.cost import EVENT, IDLE_TICK, RUN
+from treadle.entrypoints.handler import logger, metrics
+from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN
 
 CURSOR = "c" * 100_000
 Idle = Callable[[], dict[str, Any]]
@@ -107,3 +112,69 @@ def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them
     assert (EVENT.write_units, EVENT.read_units) == (event.write_units, event.read_units)
     assert RUN.write_units == sum(row.write_units for row in life)
     assert RUN.read_units == sum(row.read_units for row in life)
+
+
+@dataclass
+class Log:
+    """Counts what the functions write to their logs."""
+
+    capsys: pytest.CaptureFixture[str]
+
+    def of(self, *invocations: Callable[[], object]) -> int:
+        """Return the bytes of invocations, with the lines that Lambda adds."""
+        # Made by an earlier test, perhaps, whose captured output is closed by now.
+        logger().registered_handler.stream = sys.stdout  # type: ignore[attr-defined]
+        self.capsys.readouterr()
+        for invoke in invocations:
+            invoke()
+        written = self.capsys.readouterr().out
+        return len(written.encode()) + len(invocations) * INVOCATION_LOG_BYTES
+
+
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Log:
+    """The functions' log at the level INFO, with the engine's name in the metrics."""
+    monkeypatch.setattr(metrics(), "service", "treadle")
+    return Log(capsys)
+
+
+def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
+    log: Log, deployment: Deployment
+) -> None:
+    object_event = batch(object_created("incoming/orders.csv", "e1"))
+    event = log.of(lambda: deployment.invoke("sensors/new_objects", object_event))
+    dispatched = log.of(deployment.dispatch_pending)
+    queued = the_run(deployment)
+    launched = log.of(deployment.launch_queued)
+    started = the_run(deployment)
+    stop = str((started.started_at or 0) + 1_000)
+    recorded = log.of(
+        lambda: deployment.invoke("engine/record", batch(changed(deployment, started, "RUNNING"))),
+        lambda: deployment.invoke("engine/record", batch(changed(deployment, started, "SUCCEEDED", stop))),
+    )
+    # As in the model: one batch of the stream has the queued and the started run.
+    first = [change(queued, {}), change(started, queued.reached)]
+    last = [change(the_run(deployment), started.reached)]
+    published = log.of(
+        lambda: deployment.invoke("engine/publish", {"Records": first}),
+        lambda: deployment.invoke("engine/publish", {"Records": last}),
+    )
+
+    assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
+    assert dispatched + launched + recorded + published == pytest.approx(RUN.log_bytes, rel=0.05)
+
+
+def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(
+    log: Log, deployment: Deployment
+) -> None:
+    @sensor(job_name="none")
+    def idle() -> SkipReason:
+        return SkipReason("Nothing new after 17 checks.")
+
+    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10")
+    deployment.handlers["idle"] = evaluator(idle)
+
+    tick = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
+    written = log.of(lambda: deployment.invoke("idle", tick))
+
+    assert written == pytest.approx(IDLE_TICK.log_bytes, rel=0.05)

@@ -92,6 +92,19 @@ def test_each_newly_reached_status_is_reported_once_in_order_and_an_end_is_numbe
     ]
 
 
+def test_engine_that_publishes_only_ends_numbers_them_and_publishes_no_other_status(
+    deployment: Deployment, published: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.setenv(TREADLE_RUN_EVENTS="ends")
+
+    publish(deployment, change(run(reached=AFTER)), change(run(), AFTER))
+
+    [event] = published()
+    assert (event["detail"]["status"], event["detail"]["number"]) == ("SUCCESS", 1)
+    counted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["StatusesPublished"] for line in counted if "StatusesPublished" in line] == [[1.0]]
+
+
 def test_redelivery_reports_again_under_the_same_ids_and_numbers(
     deployment: Deployment, published: Any
 ) -> None:

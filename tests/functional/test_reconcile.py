@@ -74,9 +74,10 @@ def the_run(deployment: Deployment) -> Run:
 
 
 def let_it_be_due(deployment: Deployment) -> Run:
-    """Return the only run, to be checked since a moment ago."""
+    """Return the only run, to be checked since a moment ago; if it has started, an hour ago."""
     run = the_run(deployment)
-    assert deployment.stores.runs.replace(replace(run, next_at=now() - 1)) is None
+    started_at = run.started_at and run.started_at - 60 * MINUTE
+    assert deployment.stores.runs.replace(replace(run, started_at=started_at, next_at=now() - 1)) is None
     return the_run(deployment)
 
 

@@ -102,7 +102,7 @@ def test_a_start_whose_answer_was_lost_is_found_and_ended(harness: EngineHarness
     operations(harness).cancel(run_id, ANN)
 
     run = harness.only_run()
-    assert before.claim is not None
+    assert before.pending_start is not None
     assert (run.status, run.external_id) == (Status.CANCELING, harness.target.begun[run.launch_id][0])
     assert harness.target.describe(run.external_id or "").status is Status.CANCELED
 

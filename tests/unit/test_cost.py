@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from treadle.operate.cost import (
     EVENT,
     IDLE_TICK,
     RUN,
+    RUN_OF_TEN,
     Prices,
     Workload,
     daemon_per_month,
@@ -29,6 +31,12 @@ def test_a_million_idle_ticks_cost_no_more_than_three_dollars_and_a_half() -> No
 @pytest.mark.parametrize(("command", "printed"), SHOWN)
 def test_page_shows_what_is_printed(command: str, printed: str) -> None:
     assert run(*command.split()).stdout == printed
+
+
+def test_page_has_the_cost_of_runs_of_which_only_the_end_is_published() -> None:
+    alone, in_tens = (per_million(replace(use, events=1), Prices()) for use in (RUN, RUN_OF_TEN))
+
+    assert f"a million runs then cost ${alone:.2f}, or ${in_tens:.2f} in tens" in PAGE
 
 
 def test_page_shows_an_idle_engine_and_a_busy_one() -> None:

@@ -14,7 +14,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.reconciler import Reconciled
 from treadle.engine.record.arns import is_elsewhere
 from treadle.engine.record.recorder import StatusChange
-from treadle.engine.record.run_state import ELSEWHERE_MS, OVERDUE_MS
+from treadle.engine.record.run_state import ELSEWHERE_MS, LAUNCH_DUE_MS, OVERDUE_MS
 
 EVENTS = Path(__file__).parents[2] / "events"
 OWN, OTHER = "123456789012", "210987654321"
@@ -96,6 +96,9 @@ def test_event_of_a_run_in_another_account_puts_its_next_check_off_by_five_minut
 def test_run_in_the_own_account_is_queried_after_an_hour(harness: EngineHarness) -> None:
     queue_run(harness)
     launch(harness)
+    harness.clock.time = NOON + LAUNCH_DUE_MS
+
+    assert harness.reconciler().reconcile(50) == Reconciled()
 
     assert harness.only_run().next_at == NOON + OVERDUE_MS
 

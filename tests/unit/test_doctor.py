@@ -133,6 +133,7 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(harne
 OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False),)}, OWNER, "is disabled, so it does not tick"),
     ("rules", {"switches": (EventTrigger("rule", OWNER, "r", is_on=False),)}, OWNER, "so it receives no events"),
+    ("rules", {"switches": (EventTrigger("rule", OWNER, "r", is_on=True, missing="QUEUED"),)}, OWNER, "waits for events that are not published: QUEUED"),
     ("mappings", {"switches": (EventTrigger("mapping", "launch", "m", is_on=False),)}, "launch", "Its event source mapping m is disabled"),
     ("queues", {"backlogs": (Backlog("launch", "q", 4, oldest_seconds=301),)}, "launch", "oldest of 4 messages has waited for 301 s"),
     ("queues", {"backlogs": (Backlog("dispatch", "f", None, oldest_seconds=900),)}, "dispatch", "oldest record of its stream"),

@@ -30,6 +30,7 @@ from treadle.engine.launch.launcher import DENIED_FOR_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.record.arns import role_of_start
+from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
 from treadle.model.deployment import CommandAnswer
 from treadle.model.runs import PendingStart
@@ -319,7 +320,7 @@ def test_job_retired_with_unfinished_runs_ends_them_visibly(harness: EngineHarne
     target = started(harness)
     harness.jobs = {}
     target.unassumed[ROLE] = NO_ROLE
-    at = harness.only_run().next_at or 0
+    at = (harness.only_run().started_at or 0) + OVERDUE_MS
 
     keep_reconciling(harness)
 

@@ -21,7 +21,6 @@ from treadle.engine.launch.launcher import (
 )
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.model.runs import Claim, PendingStart, Run
 from treadle.model.targets import Execution, Start
 from treadle.testing.targets import InMemoryTarget
@@ -45,7 +44,7 @@ def test_attempt_is_started_under_its_launch_id_and_the_run_says_so(
     assert (start.launch_id, start.settings.arn) == (f"{RUN_ID}-1", ARN)
     assert (outcome.decision, outcome.subject, outcome.count) == (Decision.LAUNCHED, f"{RUN_ID}-1", 1)
     assert (run.status, run.external_id, run.target) == (Status.STARTED, f"{ARN}:{RUN_ID}-1", ARN)
-    assert (run.started_at, run.next_at) == (NOON + 2_000, NOON + 2_000 + OVERDUE_MS)
+    assert (run.started_at, run.next_at) == (NOON + 2_000, queued.next_at)
     assert run.reached["1/0"] == {"QUEUED": NOON, "STARTING": NOON + 2_000, "STARTED": NOON + 2_000}
     assert resent(harness) == []
 

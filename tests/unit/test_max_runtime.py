@@ -22,7 +22,7 @@ from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.reconciler import Reconciled
 from treadle.engine.record.max_runtime import CANCEL_AGAIN_MS, KEPT_CANCELLATIONS, LEAST_OFTEN_MS
-from treadle.engine.record.run_state import OVERDUE_MS, Report, fold
+from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.tick.evaluation import Budget
 from treadle.model.runs import Cancellation, Failure, Run
 from treadle.model.targets import Execution, StartContract
@@ -163,6 +163,7 @@ def test_runtime_counts_from_the_targets_start(harness: EngineHarness) -> None:
 
 def test_long_maximum_runtime_leaves_the_hourly_check(harness: EngineHarness) -> None:
     started(harness, **{MAX_RUNTIME_TAG: "7000"})
+    assert pass_at(harness, NOON + LAUNCH_DUE_MS) == Reconciled()
     assert harness.only_run().next_at == NOON + OVERDUE_MS
 
     assert pass_at(harness, NOON + OVERDUE_MS) == Reconciled(described=1)

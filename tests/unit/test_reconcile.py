@@ -14,7 +14,7 @@ from treadle.engine.reconcile import reconciler as reconcile
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, RETRY_MS, Reconciled
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.model.backfills import BackfillPartition
-from treadle.model.runs import Claim, Failure
+from treadle.model.runs import Claim, Failure, Unanswered
 from treadle.model.targets import Execution, StartContract
 from treadle.model.ticks import Tick
 from treadle.operate.backfills import BackfillOperations
@@ -30,6 +30,12 @@ NOTHING = Reconciled()
 def pass_over(harness: EngineHarness, seconds: float = 50) -> Reconciled:
     """Run one pass."""
     return harness.reconciler().reconcile(seconds)
+
+
+def pass_at_launch_check(harness: EngineHarness) -> None:
+    """Run the pass that finds a run which LAUNCH has started; it queries nothing."""
+    harness.clock.time = NOON + LAUNCH_DUE_MS
+    assert pass_over(harness) == NOTHING
 
 
 def test_a_healthy_engine_is_left_as_it_is(harness: EngineHarness) -> None:
@@ -107,6 +113,31 @@ def test_a_run_whose_launch_died_is_launched_once_the_claim_is_over(harness: Eng
     assert (harness.launches.messages, harness.only_run().next_at) == ([], due + 5_001)
     harness.clock.time = due + 5_001
     assert pass_over(harness) == Reconciled(relaunched=1)
+
+
+def test_a_started_run_keeps_the_check_of_its_launch(harness: EngineHarness) -> None:
+    """A run that ends before has never moved in the index of runs to check; another one is queried after an hour."""
+    queue_run(harness)
+    harness.clock.advance(60)
+    launch(harness)
+    assert harness.only_run().next_at == NOON + LAUNCH_DUE_MS
+
+    pass_at_launch_check(harness)
+
+    assert harness.only_run().next_at == NOON + 60_000 + OVERDUE_MS
+    harness.clock.time = NOON + 60_000 + OVERDUE_MS
+    assert pass_over(harness) == Reconciled(described=1)
+
+
+def test_a_check_after_that_of_the_launch_is_not_put_off(harness: EngineHarness) -> None:
+    """Such as one of a target that did not answer when a slot of its pool was needed."""
+    queue_run(harness)
+    launch(harness)
+    unanswered = Unanswered("denied", NOON, NOON)
+    harness.tables.runs[RUN_ID] = replace(harness.only_run(), unanswered=unanswered)
+    harness.clock.time = NOON + LAUNCH_DUE_MS
+
+    assert pass_over(harness) == Reconciled(described=1)
 
 
 def test_a_run_that_ended_unseen_gets_its_end(harness: EngineHarness) -> None:
@@ -228,6 +259,7 @@ def test_a_run_that_cannot_be_queried_is_checked_ever_less_often(harness: Engine
     launch(harness)
     harness.tables.runs[RUN_ID] = replace(harness.only_run(), pending_start=None, target="process-file")
     harness.jobs = {}
+    pass_at_launch_check(harness)
     waits = []
 
     for _ in range(6):

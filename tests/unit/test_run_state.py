@@ -16,7 +16,7 @@ from treadle.engine.record.run_state import (
     fold,
     with_early_check,
 )
-from treadle.model.runs import Failure, LaunchBackoff, PendingStart, Run, Unanswered
+from treadle.model.runs import Claim, Failure, LaunchBackoff, PendingStart, Run, Unanswered
 
 CREATED = 1_000_000
 MINUTE = 60_000
@@ -132,6 +132,16 @@ def test_failure_does_not_imply_that_it_started(end: Status) -> None:
 
     assert set(run.reached["1/0"]) == {"QUEUED", end.value}
     assert (run.status, run.started_at, run.ended_at) == (end, None, CREATED + 9)
+
+
+@pytest.mark.parametrize("status", [Status.STARTED, Status.FAILURE])
+def test_claim_and_its_token_end_with_the_launch(status: Status) -> None:
+    start = PendingStart("t", CREATED, "arn:machine", "step_functions", role="arn:role")
+    claimed = replace(queued(), claim=Claim("t", CREATED + 1), pending_start=start)
+
+    run = fold(claimed, Report(1, status, CREATED + 5))
+
+    assert (run.claim, run.pending_start) == (None, replace(start, token=""))
 
 
 def test_reported_start_implies_starting_whatever_the_status() -> None:

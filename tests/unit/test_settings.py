@@ -54,6 +54,13 @@ def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
     assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
 
 
+def test_value_that_is_none_of_the_choices_is_a_problem() -> None:
+    settings = Settings({"A": "ends", "B": "END", "E": ""})
+
+    assert [settings.choice(name, ("all", "ends")) for name in "ABCE"] == ["ends", "END", "all", "all"]
+    assert settings.problems == ["B is 'END'; it must be one of: all, ends"]
+
+
 @pytest.mark.parametrize("value", ["Mars/Olympus", "Europe", "../UTC", "a" * 300])
 def test_time_zone_that_does_not_exist_is_a_problem(value: str) -> None:
     settings = Settings({"Z": value})

@@ -99,6 +99,28 @@ def probed(probe: Any) -> list[Vital]:
 
 
 @pytest.mark.parametrize(
+    ("published", "statuses", "missing"),
+    [
+        ("ends", ("STARTED", "SUCCESS", "QUEUED"), "STARTED, QUEUED"),
+        ("ends", ("FAILURE", "CANCELED"), ""),
+        ("ends", (), ""),
+        ("all", ("STARTED",), ""),
+    ],
+)
+def test_rule_may_wait_for_statuses_that_the_engine_does_not_publish(
+    published: str, statuses: tuple[str, ...], missing: str
+) -> None:
+    sensor = replace(SENSOR, rule="bus|rule", subscription=Subscription(statuses=statuses))
+
+    with Stubber(clients.client("events")) as events, Stubber(clients.client("cloudwatch")):
+        events.add_response("describe_rule", {"State": "ENABLED"}, {"Name": "rule", "EventBusName": "bus"})
+        snapshot = seen(sensor, replace(stack(), environment={"TREADLE_RUN_EVENTS": published}))
+
+    [rule] = snapshot.switches
+    assert rule == EventTrigger("rule", "sensor new_objects", "bus|rule", is_on=True, missing=missing)
+
+
+@pytest.mark.parametrize(
     ("answer", "is_on", "trouble"),
     [
         ({"State": "Enabled", "LastProcessingResult": "OK"}, True, ""),

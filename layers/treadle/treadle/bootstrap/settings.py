@@ -1,6 +1,6 @@
 """A function's environment, read once; all its problems are reported together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
@@ -43,6 +43,13 @@ class Settings:
             self.problems.append(f"{name} is {value!r}; it must be a whole number of {of}")
             return default
         return int(value)
+
+    def choice(self, name: str, values: Sequence[str]) -> str:
+        """Return one of some values; the first if it is not set."""
+        value = self.environment.get(name) or values[0]
+        if value not in values:
+            self.problems.append(f"{name} is {value!r}; it must be one of: {', '.join(values)}")
+        return value
 
     def zone(self, name: str) -> tzinfo:
         """Return a time zone by its name, such as Europe/Berlin; UTC if it is not set."""

@@ -45,6 +45,7 @@ def cost(
         EVENT,
         IDLE_TICK,
         RUN,
+        RUN_OF_TEN,
         Prices,
         Workload,
         daemon_per_month,
@@ -54,7 +55,7 @@ def cost(
 
     prices = Prices()
     month = per_month(Workload(sensors, interval, event_sensors, projects, events, runs, detailed), prices)
-    uses = {"idle ticks": IDLE_TICK, "events": EVENT, "runs": RUN}
+    uses = {"idle ticks": IDLE_TICK, "events": EVENT, "runs": RUN, "runs in tens": RUN_OF_TEN}
     millions = {name: per_million(use, prices) for name, use in uses.items()}
     daemon = daemon_per_month(prices)
     if as_json:

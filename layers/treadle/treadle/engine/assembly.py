@@ -252,11 +252,11 @@ class Assembly:
         blobs = lazy(lambda: self.stores.blobs)
         return Launcher(runs, launches, jobs, targets, clock, ids, blobs, self.namespace, self.pools)
 
-    def publisher(self, bus: Bus) -> Publisher:
-        """Build the publisher of runs' status changes."""
+    def publisher(self, bus: Bus, *, only_ends: bool = False) -> Publisher:
+        """Build the publisher of runs' status changes, or only of their ends."""
         from treadle.engine.publish.publisher import Publisher
 
-        return Publisher(self.stores.runs, self.stores.events, bus, self.namespace)
+        return Publisher(self.stores.runs, self.stores.events, bus, self.namespace, only_ends=only_ends)
 
     def external_runs(self, observed: Collection[str]) -> ExternalRunRecorder:
         """Build the recorder of the external runs of observed jobs."""

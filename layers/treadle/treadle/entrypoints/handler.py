@@ -95,7 +95,10 @@ def flush_metrics() -> None:
 
 
 def instrumented(function: Handler) -> Handler:
-    """Wrap a handler to add context to log lines, flush metrics at its end, and trace it if that is enabled.
+    """Wrap a handler to add the request's id to log lines, flush metrics at its end, and trace it if that is enabled.
+
+    No other fact of the invocation is added, as each line is paid for: the name of the log stream has the function's,
+    and Lambda's own lines have its memory and whether it was a cold start.
 
     Args:
         function: takes Lambda's event and context.
@@ -107,14 +110,16 @@ def instrumented(function: Handler) -> Handler:
 
         traced = Tracer(service="treadle").capture_lambda_handler(function)
 
+    @functools.wraps(function)
     def handler(event: dict[str, Any], context: Any) -> Any:
+        # Without the keys of the invocation before.
+        logger().structure_logs(function_request_id=context.aws_request_id)
         try:
             return traced(event, context)
         finally:
             flush_metrics()
 
-    wrapped: Handler = logger().inject_lambda_context(handler, clear_state=True)
-    return wrapped
+    return handler
 
 
 def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     bus = EventBridgeBus(settings.text("TREADLE_BUS_NAME"))
     dispatches = SqsQueue(settings.text("TREADLE_DISPATCH_QUEUE_URL"))
     engine = assembly(settings)
-    stores, publisher = engine.stores, engine.publisher(bus)
+    only_ends = settings.choice("TREADLE_RUN_EVENTS", ("all", "ends")) == "ends"
+    stores, publisher = engine.stores, engine.publisher(bus, only_ends=only_ends)
     pools = lazy(lambda: stores.pools)
     return PublisherParts(publisher, stores.runs.read, inbox, dispatches, pools, engine.ids)
 
@@ -110,14 +111,13 @@ def publish_stream(parts: PublisherParts, records: list[dict[str, Any]]) -> dict
     answer = process_stream(records, read, unreadable, parts.inbox)
     # First, as runs wait for it, and for events only sensors do.
     granted = _grant_slots(parts, readable)
-    published = len(changes)
+    published = 0
     try:
-        with_tries(lambda: parts.publisher.publish(changes), final=StoreThrottledError)
+        published = with_tries(lambda: parts.publisher.publish(changes), final=StoreThrottledError)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
         logger().warning(f"Will be published one by one: {error}", extra={"step": "publish"})
-        # One by one, so that a run that cannot be published blocks no other.
-        published = 0
 
+        # One by one, so that a run that cannot be published blocks no other.
         def publish(record: Record) -> None:
             nonlocal published
             published += _publish_or_defer(parts, _changes(parts, record))
@@ -220,12 +220,11 @@ def _publish_or_defer(parts: PublisherParts, changes: list[RunStatusChange]) -> 
     if not changes:
         return 0
     try:
-        parts.publisher.publish(changes)
+        return parts.publisher.publish(changes)
     except Exception as error:
         if is_passing(error) and _is_deferred(parts, _request(changes), error):
             return 0
         raise
-    return len(changes)
 
 
 def _is_deferred(parts: PublisherParts, request: PublishRequest, error: Exception) -> bool:

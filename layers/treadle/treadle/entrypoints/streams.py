@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import is_passing
 from treadle.entrypoints.handler import send_record_to_dlq
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
 
 TRIES = 3
 
@@ -47,18 +48,18 @@ def process_stream(
     return {"batchItemFailures": []}
 
 
-def with_tries(function: Callable[[], object], *, final: type[Exception] | tuple[()] = ()) -> None:
-    """Call a function, up to three times while its errors are transient.
+def with_tries(function: Callable[[], T], *, final: type[Exception] | tuple[()] = ()) -> T:
+    """Call a function, up to three times while its errors are transient; return its result.
 
     Args:
         function: is safe to repeat.
         final: the transient errors that are raised all the same.
     """
-    for attempt in range(1, TRIES + 1):
+    attempt = 1
+    while True:
         try:
-            function()
+            return function()
         except Exception as error:
             if attempt == TRIES or not is_passing(error) or isinstance(error, final):
                 raise
-        else:
-            return
+        attempt += 1

@@ -17,6 +17,7 @@ class EventTrigger:
         is_on: True if it is enabled.
         error: the error that AWS reports for its last invocation, or that it does not exist; "" if there is
             none.
+        missing: the events that it matches, and that nobody publishes; "" if there are none.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class EventTrigger:
     name: str
     is_on: bool
     error: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class PendingStart:
     """A start of the current attempt that may have reached its target.
 
     Attributes:
-        token: the token of the claim under which it was first sent.
+        token: the token of the claim under which it was first sent; "" once the attempt has started or ended.
         at: when it was first sent.
         target: the address it was sent to; a repetition goes there too, regardless of later deployments.
         kind: the target type.
@@ -238,8 +238,8 @@ class Run:
         allowances: the retry grants.
         edits: what operators did besides that, the latest last; the last twenty.
         reached: all statuses reached, by attempt and retry.
-        claim: the right to start the current attempt.
-        pending_start: a start of the current attempt that may have reached its target; None if there is none.
+        claim: the right to start the current attempt; None once it has started or ended.
+        pending_start: a start of the current attempt that has, or may have, reached its target; None if there is none.
         unseen_at: when the target was first queried for the pending start and did not have it.
         denied_at: when the current attempt was first denied.
         delayed: why the current attempt waits, as of its last try; None if it does not.

@@ -1,6 +1,6 @@
 """Estimates Treadle's cost: counted requests times published prices, compared with an always-on daemon."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 MILLION = 1_000_000
 MONTH_HOURS = 730.0
@@ -75,17 +75,20 @@ class Use:
 MEMORY_GB = 0.25
 """Memory of each function in the template."""
 
-IDLE_TICK = Use(write_units=2, invocations=1, seconds=0.03, schedules=1, log_bytes=1_200)
+INVOCATION_LOG_BYTES = 320
+"""Lambda's own lines of an invocation, START, END and REPORT (Lambda developer guide, python-logging)."""
+
+IDLE_TICK = Use(write_units=2, invocations=1, seconds=0.03, schedules=1, log_bytes=700)
 """A leased tick that finds nothing, with a cursor under 1 KB: the lease, and the skip streak."""
 
 MESSAGE = Use(queue_requests=3)
 """A message in a batch of one: sent, received, deleted."""
 
-EVENT = Use(write_units=2, read_units=1, invocations=1, seconds=0.05, queue_requests=3, log_bytes=1_500)
+EVENT = Use(write_units=2, read_units=1, invocations=1, seconds=0.05, queue_requests=3, log_bytes=1_550)
 """The evaluation of an event that a rule put on the sensor's queue."""
 
 RUN = Use(
-    write_units=21,
+    write_units=14,
     read_units=2,
     # DISPATCH, LAUNCH, RECORD twice; PUBLISH on the stream's two batches.
     invocations=6,
@@ -94,9 +97,21 @@ RUN = Use(
     queue_requests=9,
     # Events: QUEUED, STARTING, STARTED and the end.
     events=4,
-    log_bytes=7_000,
+    log_bytes=4_950,
 )
-"""A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost."""
+"""A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost.
+
+Each of its record's four writes takes another write unit for each kilobyte that the record has beyond the first.
+"""
+
+RUN_OF_TEN = replace(
+    RUN,
+    invocations=RUN.invocations / 10,
+    # Each message is sent by itself, two of them by rules.
+    queue_requests=3 + 6 / 10,
+    log_bytes=RUN.log_bytes - RUN.invocations * INVOCATION_LOG_BYTES * 9 / 10,
+)
+"""The same run where each batch has ten messages or records; its share of the time is assumed to be the same."""
 
 POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 """Lambda's five pollers poll an idle queue every 20 seconds."""
@@ -119,7 +134,9 @@ TicksSucceeded, DispatchesSucceeded, LaunchesStarted, ReportsApplied, StatusesPu
 EVENT_METRICS = 1
 """Metrics that are written for each sensor while there are events: EventAge."""
 
-IDLE_PASS = Use(write_units=0.1, read_units=15.5, invocations=1, seconds=0.1, schedules=1, log_bytes=400)
+IDLE_PASS = Use(
+    write_units=0.1, read_units=15.5, invocations=1, seconds=0.1, schedules=1, log_bytes=INVOCATION_LOG_BYTES
+)
 """A pass of RECONCILE that finds nothing.
 
 Seventeen queries of two sparse indexes, of which one also has the batches that are due; those of the declared pools and of their queues; the registry; the states of ten
@@ -216,5 +233,5 @@ def _not_due(work: Workload) -> Use:
     """Return the usage of invocations that are not due: each is one failed conditional write."""
     delivered = work.sensors * MONTH_SECONDS / MINUTE_SECONDS
     idle = max(0.0, delivered - work.ticks)
-    each = Use(write_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=400)
+    each = Use(write_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=INVOCATION_LOG_BYTES)
     return Use(**{field.name: getattr(each, field.name) * idle for field in fields(Use)})

@@ -183,7 +183,7 @@ def describe_run(run: Run, now: int, waits: PoolWaitView | None = None) -> str:
         return f"Run {run.run_id} is being canceled: {run.external_id} received the request to stop."
     if not run.status.is_finished:
         since = f" since {timestamp(run.started_at)}" if run.started_at else ""
-        check = f" RECONCILE queries its target at {timestamp(run.next_at)}." if run.next_at else ""
+        check = f" RECONCILE checks it at {timestamp(run.next_at)}." if run.next_at else ""
         if run.unanswered is not None:
             end = timestamp(run.unanswered.since + DENIED_ENDS_MS)
             reason = _cannot_be_queried(run.unanswered)

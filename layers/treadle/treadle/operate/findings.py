@@ -98,6 +98,12 @@ def of_switch(switch: EventTrigger) -> Iterator[Finding]:
             message,
             "Check the function's log.",
         )
+    if switch.missing:
+        message = (
+            f"Its {switch.kind} {switch.name} waits for events that are not published: {switch.missing}."
+        )
+        advice = "Deploy the engine with TREADLE_RUN_EVENTS all, or let the rule match only the ends of runs."
+        yield Finding(check, switch.owner, Severity.PROBLEM, message, advice)
 
 
 def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:

@@ -1,6 +1,7 @@
 """Events in DynamoDB, numbered in commit order."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
@@ -21,20 +22,26 @@ from treadle.ports.assets import AT_ONCE, OLD_EVENTS
 from treadle.ports.system import IdGenerator
 
 _COUNTER = "counter"
+_ID = "id#"
 _MATERIALIZED = "#assets"
 _OBSERVED = "#observed"
 """Partitions with one item for the key of each asset that was ever materialized, or observed."""
 _TRIES = 20
 _END = 10**14
 _CHUNK = 45
-"""Two writes per event, one of the counter, and one of the directory: a transaction has at most 100 items."""
+"""The number of events in a transaction, which has at most 4 MB: an event may have 64 KiB of metadata."""
+_TAIL = 20
+"""How many numbers after the counter are looked up at once."""
+_WRITERS = 4
 
 
 class DynamoEventStore:
     """An `EventStore` in a table.
 
-    Each key has a counter. One transaction increments it, puts events under their numbers, and puts their ids
-    if those are absent; so numbers follow commit order and no id is numbered twice.
+    Events are put under consecutive numbers, each if there is none, and readers see an event as soon as it is put. After
+    that their ids are put, and then the key's counter is moved to the last number: all events up to the counter have
+    their ids. Whoever finds an event after the counter completes its append, so a process that dies in between changes
+    nothing, and no id is numbered twice.
 
     Args:
         database: the client.
@@ -48,7 +55,7 @@ class DynamoEventStore:
         self._tokens = tokens
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """Append events and number each once, in transactions of up to 45 events of one key."""
+        """Append events and number each once, up to 45 events of one key at a time."""
         stored: dict[tuple[str, str], AssetEvent] = {}
         for key in dict.fromkeys(event.asset_key for event in events):
             of_key: dict[str, AssetEvent] = {}
@@ -61,56 +68,94 @@ class DynamoEventStore:
         return [stored[event.asset_key, event.event_id] for event in events]
 
     def _append(self, key: str, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        for _ in range(_TRIES):
-            ids = [(key, f"id#{event.event_id}") for event in events]
-            found = list(self._database.batch_get(self._table, [*ids, (key, _COUNTER)], strongly=True))
-            numbers = {item["item"]["S"]: _read_number(item) for item in found}
-            last = numbers.get(_COUNTER, 0)
-            is_listed = is_ended_runs_key(key) or any("listed" in item for item in found)
-            fresh = [event for event in events if f"id#{event.event_id}" not in numbers]
-            numbered = {e.event_id: replace(e, storage_id=last + i) for i, e in enumerate(fresh, 1)}
-            writes = self._writes(key, last, numbered, is_listed=is_listed)
-            if fresh and self._database.transact(writes, self._tokens.new()):
-                continue  # Another append was committed in between.
-            known = [numbers[f"id#{e.event_id}"] for e in events if e.event_id not in numbered]
-            return [*numbered.values(), *self._stored(key, known)]
+        for attempt in range(_TRIES):
+            last, is_listed = self._counter(key)
+            # Later than the counter, so that an event up to its number cannot be missed.
+            known = self._known(key, events)
+            is_behind = attempt > 0 or any(number > last for number in known.values())
+            unfinished = self._after_counter(key, last) if is_behind else []
+            known |= dict(unfinished)
+            fresh = [event for event in events if event.event_id not in known]
+            first = last + len(unfinished) + 1
+            numbered = [replace(event, storage_id=number) for number, event in enumerate(fresh, first)]
+            if not self._put(key, numbered):
+                continue  # Another append has put an event in between.
+            if unfinished or numbered:
+                ids = [*unfinished, *((event.event_id, event.storage_id) for event in numbered)]
+                self._finish(key, ids, is_listed=is_listed)
+            stored = {event.event_id: known[event.event_id] for event in events if event.event_id in known}
+            return [*numbered, *self._stored(key, stored.values())]
         msg = f"{len(events)} events of {key} conflicted with other writes {_TRIES} times. Send them again."
         raise StoreThrottledError(msg)
+
+    def _counter(self, key: str) -> tuple[int, bool]:
+        """Return the number up to which all events have their ids, and whether the key is in its directory."""
+        found = next(self._database.batch_get(self._table, [(key, _COUNTER)], strongly=True), None)
+        is_listed = is_ended_runs_key(key) or (found is not None and "listed" in found)
+        return (0 if found is None else _read_number(found)), is_listed
+
+    def _known(self, key: str, events: Sequence[AssetEvent]) -> dict[str, int]:
+        """Return the numbers of the events whose ids are stored."""
+        ids = [(key, _id(event.event_id)) for event in events]
+        found = self._database.batch_get(self._table, ids, strongly=True)
+        return {item["item"]["S"].removeprefix(_ID): _read_number(item) for item in found}
+
+    def _after_counter(self, key: str, last: int) -> list[tuple[str, int]]:
+        """Return the ids, which may not be stored yet, and the numbers of the events after the counter, in order."""
+        found: list[tuple[str, int]] = []
+        while True:
+            first = last + len(found) + 1
+            keys = [(key, _numbered(number)) for number in range(first, first + _TAIL)]
+            items = self._database.batch_get(self._table, keys, ("item", "event_id"), strongly=True)
+            ids = {item["item"]["S"]: item.get("event_id", {}).get("S", "") for item in items}
+            # The items are not read at one time: one that was absent may precede one that was put later.
+            there = [(ids[name], number) for number, (_, name) in enumerate(keys, first) if name in ids]
+            found += [each for number, each in enumerate(there, first) if each[1] == number]
+            if len(ids) < _TAIL:
+                return found
+
+    def _put(self, key: str, numbered: Sequence[AssetEvent]) -> bool:
+        """Put events under their numbers, all or none; return whether they are put."""
+        absent = Model.item.does_not_exist()
+        writes = [
+            Write(self._table, (key, _numbered(event.storage_id)), item=_item(key, event), condition=absent)
+            for event in numbered
+        ]
+        if len(writes) < 2:
+            # As a transaction it would take twice the write units.
+            return not any(
+                self._database.put(each.table, each.key, each.item or {}, absent) for each in writes
+            )
+        return self._database.transact(writes, self._tokens.new()) is None
+
+    def _finish(self, key: str, ids: Sequence[tuple[str, int]], *, is_listed: bool) -> None:
+        """Put the ids of events, and then move the counter to the last number."""
+
+        def put(event: tuple[str, int]) -> None:
+            event_id, number = event
+            named = Model(asset_key=key, item=_id(event_id), storage_id=number)
+            self._database.put(self._table, (key, _id(event_id)), named.serialize())
+
+        if len(ids) < 2:
+            put(ids[0])
+        else:
+            with ThreadPoolExecutor(min(_WRITERS, len(ids)), "number") as pool:
+                list(pool.map(put, ids))
+        _, last = ids[-1]
+        moved = [Model.storage_id.set(last)]
+        if not is_listed:
+            directory, asset = _OBSERVED if is_observed_key(key) else _MATERIALIZED, asset_of(key)
+            entry = Model(asset_key=directory, item=asset, storage_id=0)
+            self._database.put(self._table, (directory, asset), entry.serialize())
+            moved.append(Model.listed.set(True))
+        is_behind = Model.storage_id.does_not_exist() | (Model.storage_id < last)
+        # Another append may have moved it further.
+        self._database.update(self._table, (key, _COUNTER), moved, is_behind)
 
     def _stored(self, key: str, numbers: Collection[int]) -> list[AssetEvent]:
         """Return the stored events: a repeated append returns what the first one stored."""
         keys = [(key, _numbered(number)) for number in numbers]
         return [_read_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
-
-    def _writes(
-        self, key: str, last: int, numbered: Mapping[str, AssetEvent], *, is_listed: bool
-    ) -> list[Write]:
-        absent = Model.item.does_not_exist()
-        unmoved = Model.storage_id == last if last else absent
-        writes = []
-        for event_id, event in numbered.items():
-            number = event.storage_id
-            stored = Model(
-                asset_key=key,
-                item=_numbered(number),
-                storage_id=number,
-                event_id=event_id,
-                kind=event.kind,
-                time=event.time,
-                body=event.body,
-            )
-            named = Model(asset_key=key, item=f"id#{event_id}", storage_id=number)
-            writes += [
-                Write(self._table, (key, _numbered(number)), item=stored.serialize(), condition=absent),
-                Write(self._table, (key, f"id#{event_id}"), item=named.serialize(), condition=absent),
-            ]
-        moved = [Model.storage_id.set(last + len(numbered))]
-        if not is_listed:
-            directory, asset = _OBSERVED if is_observed_key(key) else _MATERIALIZED, asset_of(key)
-            entry = Model(asset_key=directory, item=asset, storage_id=0)
-            writes.append(Write(self._table, (directory, asset), item=entry.serialize()))
-            moved.append(Model.listed.set(True))
-        return [*writes, Write(self._table, (key, _COUNTER), actions=moved, condition=unmoved)]
 
     def asset_keys(self, after: str, limit: int, *, observed: bool = False) -> list[str]:
         """Return asset keys, from the directory."""
@@ -193,6 +238,23 @@ class DynamoEventStore:
             if later:
                 number = min(later) - 1
         return number or 0
+
+
+def _id(event_id: str) -> str:
+    return f"{_ID}{event_id}"
+
+
+def _item(key: str, event: AssetEvent) -> Item:
+    model = Model(
+        asset_key=key,
+        item=_numbered(event.storage_id),
+        storage_id=event.storage_id,
+        event_id=event.event_id,
+        kind=event.kind,
+        time=event.time,
+        body=event.body,
+    )
+    return model.serialize()
 
 
 def _numbered(storage_id: int) -> str:

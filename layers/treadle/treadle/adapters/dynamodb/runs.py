@@ -483,9 +483,15 @@ def _item(run: Run, revision: int) -> Item:
     if run.claim:
         model.claim_token, model.claim_expires = run.claim.token, run.claim.expires_at
     if start := run.pending_start:
-        model.tried_token, model.tried_at, model.tried_target = start.token, start.at, start.target
-        model.tried_kind, model.tried_options, model.tried_role = start.kind, dict(start.options), start.role
+        model.tried_token, model.tried_at, model.tried_kind = start.token or None, start.at, start.kind
+        model.tried_target = None if _is_at(start, run.target) else start.target
+        model.tried_options, model.tried_role = dict(start.options) or None, start.role
     return model.serialize()
+
+
+def _is_at(start: PendingStart, target: str | None) -> bool:
+    """Return whether the address of a start is not stored a second time: the run's own is the same."""
+    return not start.token and start.target == (target or "")
 
 
 def _failure_fields(failure: Failure | None) -> list[object] | None:
@@ -541,11 +547,11 @@ def _run_of(item: Item) -> Run:
     claim = pending_start = None
     if model.claim_token is not None:
         claim = Claim(model.claim_token, whole(model.claim_expires) or 0)
-    if model.tried_token is not None:
+    if not {"tried_token", "tried_at"}.isdisjoint(model.attribute_values):
         pending_start = PendingStart(
-            model.tried_token,
+            model.tried_token or "",
             whole(model.tried_at) or 0,
-            model.tried_target or "",
+            model.tried_target or ("" if model.tried_token else model.target) or "",
             model.tried_kind or "",
             texts(model.tried_options or {}),
             model.tried_role,

@@ -25,6 +25,7 @@ from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
 from treadle.definitions.objects import ObjectIdentity, each_of
+from treadle.definitions.status import FINISHED_STATUSES
 from treadle.model.deployment import DeployedSensor
 from treadle.model.health import (
     Activity,
@@ -190,12 +191,18 @@ class StackHealth:
             yield Probe("schedules", "the schedules of sensors", "scheduler:ListSchedules", check)
         for each in sensors:
             if each.rule:
-                check = _rule(self._stack, _step(each), each.rule)
+                check = _rule(self._stack, _step(each), each.rule, self._unpublished(each))
                 yield Probe("rules", "the rules", "events:DescribeRule", check)
             source = self._stack.arn_of_queue(each.queue) if each.queue else each.stream
             if source and not each.problem:
                 what, action = "the event source mappings", "lambda:ListEventSourceMappings"
                 yield Probe("mappings", what, action, _mapping_of(each, source))
+
+    def _unpublished(self, sensor: DeployedSensor) -> str:
+        """Return the statuses of runs that a sensor's rule matches, and that the engine does not publish."""
+        if self._stack.environment.get("TREADLE_RUN_EVENTS") != "ends" or sensor.subscription is None:
+            return ""
+        return ", ".join(each for each in sensor.subscription.statuses if each not in FINISHED_STATUSES)
 
     # ---- Backlogs
 
@@ -436,11 +443,12 @@ def _mapping_of(sensor: DeployedSensor, source: str) -> Any:
     return check
 
 
-def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
+def _rule(stack: DeployedStack, owner: str, name: str, missing: str = "") -> Any:
     def check() -> Iterator[EventTrigger]:
         rule = describe_rule(stack, name)
         problem = "" if rule is not None else GONE
-        yield EventTrigger("rule", owner, name, rule is not None and rule.get("State") != "DISABLED", problem)
+        is_on = rule is not None and rule.get("State") != "DISABLED"
+        yield EventTrigger("rule", owner, name, is_on, problem, missing)
 
     return check
 

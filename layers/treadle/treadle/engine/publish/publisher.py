@@ -70,26 +70,35 @@ class Publisher:
         events: numbers the completed runs of each job, in the order in which they are published.
         bus: the bus.
         namespace: the engine's, as `account/region/namespace`.
+        only_ends: True to publish no status that is not an end.
     """
 
-    def __init__(self, runs: RunStore, events: EventStore, bus: Bus, namespace: str) -> None:
+    def __init__(
+        self, runs: RunStore, events: EventStore, bus: Bus, namespace: str, *, only_ends: bool = False
+    ) -> None:
         self._runs = runs
         self._events = events
         self._bus = bus
         self._namespace = namespace
+        self._only_ends = only_ends
 
-    def publish(self, changes: Sequence[RunStatusChange]) -> None:
+    def publish(self, changes: Sequence[RunStatusChange]) -> int:
         """Publish each status, at least once; a final one is numbered before, exactly once.
+
+        Returns:
+            How many were published.
 
         Raises:
             StoreError: if the store or the bus did not answer; it is safe to retry.
         """
+        changes = [each for each in changes if each.status.is_finished or not self._only_ends]
         ends = [each for each in changes if each.status.is_finished and not each.will_retry]
         numbered = self._events.append([_numbered(each) for each in ends])
         numbers = {event.event_id: event.storage_id for event in numbered}
         self._bus.publish(
             [run_status_changed(each, self._namespace, numbers.get(each.event_id, 0)) for each in changes]
         )
+        return len(changes)
 
     def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> tuple[Run, int]:
         """Publish statuses of a run again; return its record, and how many.
@@ -106,8 +115,7 @@ class Publisher:
         if run is None:
             raise UnknownEventError(f"There is no run {run_id} to publish.")
         changes = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
-        self.publish(changes)
-        return run, len(changes)
+        return run, self.publish(changes)
 
 
 def _numbered(reached: RunStatusChange) -> AssetEvent:

@@ -41,6 +41,7 @@ from treadle.engine.record.run_state import (
     MESSAGE_LOST_MS,
     OVERDUE_MS,
     Report,
+    checked_first_at,
     fold,
     with_early_check,
 )
@@ -473,12 +474,21 @@ class Reconciler:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
-            found = self._check_run(found, run)
+            found = self._check_run(found, run, self._checked_later(run))
         return found, len(run_ids) < PAGE
 
-    def _check_run(self, found: Reconciled, run: Run) -> Reconciled:
-        """Check a started run, and return the updated result."""
+    def _checked_later(self, run: Run) -> int | None:
+        """Return when a run is to be checked that LAUNCH left where its launch was to be checked; None for now."""
+        first = checked_first_at(run, self._place)
+        is_early = first is not None and self._clock.now() < first and run.unanswered is None
+        return first if is_early else None
+
+    def _check_run(self, found: Reconciled, run: Run, later: int | None = None) -> Reconciled:
+        """Check a started run, or note that it is checked later, and return the updated result."""
         try:
+            if later is not None:
+                self._check_again(run, later)
+                return found
             if self._is_silent(run):
                 self._check_again(run, None)  # Its end is either reported or never known.
                 return found

@@ -9,7 +9,7 @@ from treadle.engine.record.arns import is_elsewhere
 from treadle.engine.record.max_runtime import current_cancellation, runtime_ends_at
 from treadle.engine.record.pool_slots import with_slots
 from treadle.engine.record.retries import with_retry
-from treadle.model.runs import Failure, Run
+from treadle.model.runs import Failure, PendingStart, Run
 
 LAUNCH_DUE_MS = 900_000
 """A run that no launch has claimed within 15 minutes is checked."""
@@ -94,6 +94,8 @@ def fold(run: Run, report: Report) -> Run:
         updated_at=run.updated_at if reached == run.reached else max(run.updated_at, observed_at),
         status=status,
         delayed=run.delayed if status is Status.QUEUED else None,
+        claim=run.claim if status is Status.QUEUED else None,
+        pending_start=run.pending_start if status is Status.QUEUED else _without_token(run.pending_start),
         unanswered=None if status.is_finished else run.unanswered,
         attempt=attempt,
         started_at=times.get(Status.STARTED),
@@ -107,6 +109,19 @@ def fold(run: Run, report: Report) -> Run:
         # It was to end before it had started.
         folded = replace(folded, next_at=max(request.at, folded.started_at or 0))
     return with_slots(with_retry(folded))
+
+
+def checked_first_at(run: Run, place: str) -> int | None:
+    """Return when a started run is checked first if no event comes; None if it is not, or is to end.
+
+    Args:
+        run: the run.
+        place: the own account and region, as `account/region`, and whatever follows.
+    """
+    started_at = run.started_at
+    if run.status is not Status.STARTED or started_at is None or current_cancellation(run) is not None:
+        return None
+    return with_early_check(replace(run, next_at=started_at + OVERDUE_MS), place, started_at).next_at
 
 
 def with_early_check(run: Run, place: str, now: int) -> Run:
@@ -209,3 +224,8 @@ def _weight(failure: Failure) -> tuple[object, ...]:
         failure.error,
         [(step.step_key, step.error, step.cause) for step in failure.steps],
     )
+
+
+def _without_token(pending_start: PendingStart | None) -> PendingStart | None:
+    """Return how the current attempt was started; no later launch compares its token."""
+    return None if pending_start is None else replace(pending_start, token="")
