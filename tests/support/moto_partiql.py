@@ -5,6 +5,11 @@ from functools import cache
 from typing import Any
 
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.responses import (
+    validate_put_has_empty_attrs,
+    validate_put_has_empty_keys,
+    validate_put_has_gsi_keys_set_to_none,
+)
 
 Item = dict[str, dict[str, Any]]
 
@@ -48,6 +53,12 @@ def _executed(backend: Any, statement: str, parameters: list[Any]) -> dict[str, 
 
 
 def _insert(backend: Any, table: str, item: Item) -> None:
+    for check in (
+        validate_put_has_empty_keys,
+        validate_put_has_empty_attrs,
+        validate_put_has_gsi_keys_set_to_none,
+    ):
+        check(item, backend.get_table(table))
     key = backend.get_table(table).table_key_attrs[0]
     backend.put_item(table, item, condition_expression=f"attribute_not_exists({key})")
 
