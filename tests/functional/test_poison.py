@@ -483,6 +483,7 @@ def test_a_record_that_no_dead_letter_can_be_kept_of_comes_again_and_those_befor
 
 # Tables.
 
+KEYS_OF_TICKS = ("sensor", "tick_id", "pending", "pending_since")
 KEYS_OF_RUNS = ("run_id", "sensor", "job", "created_at", "updated_at", "watch", "next_at", "job_ended")
 """Of the table and its indexes: DynamoDB itself takes nothing else there."""
 
@@ -560,7 +561,7 @@ def test_an_unreadable_tick_is_dispatched_once_it_is_repaired(deployment: Deploy
 
 def test_lists_show_what_cannot_be_read_as_a_line_and_all_others(stack: Deployment) -> None:
     tick, run = new_tick(at=now()), new_run()
-    ticks = list(damaged(to_item(tick, stack.stores.ticks._outcomes), keys=("sensor", "tick_id")))
+    ticks = list(damaged(to_item(tick, stack.stores.ticks._outcomes), keys=KEYS_OF_TICKS))
     runs = list(damaged(_item(run, 1), keys=KEYS_OF_RUNS))
     for _, item in islice(ticks, 0, None, 3):
         tick_id = event_tick_id(now(), [str(next(NUMBERS))])
