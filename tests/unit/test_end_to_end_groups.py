@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import WITH_FURTHER_STACKS, Groups
+from tests.e2e.conftest import WITH_FURTHER_STACKS, WITH_SENSORS_OF_RUNS, Groups
 from tools.project import ROOT
 
 MODULES = {path.stem: path.read_text() for path in (ROOT / "tests" / "e2e").glob("test_*.py")}
@@ -12,7 +12,7 @@ DEPLOYS = ("deploy_beside(", "deploy_engine(", "(following: Deployed", "stack.bu
 def test_modules_that_deploy_further_stacks_are_known() -> None:
     assert {name for name, text in MODULES.items() if any(each in text for each in DEPLOYS)} | {
         "test_project_layer"  # By the tools of a project of its own.
-    } == set(WITH_FURTHER_STACKS)
+    } == {*WITH_FURTHER_STACKS, *WITH_SENSORS_OF_RUNS}
     assert len(set(WITH_FURTHER_STACKS)) == len(WITH_FURTHER_STACKS)
 
 
