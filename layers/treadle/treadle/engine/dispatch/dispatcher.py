@@ -174,7 +174,7 @@ class Dispatcher:
         reactions = [(tick, found) for tick in ticks if (found := _reaction_of(tick))]
         if len(reactions) < 2:
             return frozenset()
-        before = self._runs.get_many({_run_of(reaction) for _, reaction in reactions})
+        before = self._runs.get_many(list(dict.fromkeys(_run_of(reaction) for _, reaction in reactions)))
         after = dict(before)
         for _, reaction in reactions:
             if (run := after.get(_run_of(reaction))) is not None:

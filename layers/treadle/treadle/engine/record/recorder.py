@@ -168,7 +168,7 @@ class Recorder:
     def _known(self, changes: Sequence[StatusChange]) -> dict[str, Run]:
         """Read the runs that several changes name; a single one is read as it is processed."""
         launches = (parse_launch_id(change.name or "") for change in changes)
-        run_ids = {launch[0] for launch in launches if launch}
+        run_ids = list(dict.fromkeys(launch[0] for launch in launches if launch))
         return self._runs.get_many(run_ids) if len(run_ids) > 1 else {}
 
     def _applied(self, change: StatusChange, known: Mapping[str, Run]) -> "Outcome | _Applied":
