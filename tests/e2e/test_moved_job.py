@@ -15,6 +15,7 @@ from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
 from treadle.engine.registry.registry_cache import MAX_AGE_MS
 from treadle.model.runs import PendingStart, Run, Unanswered
@@ -133,10 +134,12 @@ def stop(there: Deployed, run: Run) -> None:
 
 
 def reconciled(there: Deployed, run: Run, **changes: object) -> Run:
-    """Return the run after RECONCILE has checked it, as if it were due."""
+    """Return the run after RECONCILE has checked it, as if it were due: its first check is an hour after its start."""
     found = there.stores.runs.get(run.run_id)
     assert found is not None
-    there.stores.runs.replace(replace(found, next_at=int(time.time() * 1000) - 1, **changes))  # type: ignore[arg-type]
+    assert found.started_at is not None
+    due = replace(found, next_at=int(time.time() * 1000) - 1, started_at=found.started_at - OVERDUE_MS)
+    there.stores.runs.replace(replace(due, **changes))  # type: ignore[arg-type]
     there.invoke("Reconcile", {"treadle": "reconcile"})
     after = there.stores.runs.get(run.run_id)
     assert after is not None

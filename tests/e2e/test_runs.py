@@ -57,6 +57,7 @@ from treadle.definitions.errors import PayloadError
 from treadle.definitions.payloads import reference_in
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
+from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.model.run_queries import RunQuery
 from treadle.model.runs import Failure, Run
 from treadle.model.ticks import Tick
@@ -482,15 +483,19 @@ def losing(following: Deployed, share: float, seed: int) -> Iterator[list[tuple[
 
 
 def make_due(following: Deployed, runs: list[Run]) -> None:
-    """Bring forward the time at which RECONCILE checks those that have not ended."""
+    """Let RECONCILE check those that have not ended, as if they had started an hour ago."""
+    began = int(time.time() * 1000) - OVERDUE_MS - MINUTE
     for run in runs:
         if run.ended_at is None:
             following.client("dynamodb").update_item(
                 TableName=following.outputs["RunsTableName"],
                 Key={"run_id": {"S": run.run_id}},
-                UpdateExpression="SET next_at = :now",
+                UpdateExpression="SET next_at = :due, started_at = :began",
                 ConditionExpression="attribute_exists(next_at)",
-                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - MINUTE)}},
+                ExpressionAttributeValues={
+                    ":due": {"N": str(began + OVERDUE_MS)},
+                    ":began": {"N": str(began)},
+                },
             )
 
 
