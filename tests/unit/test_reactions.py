@@ -1,13 +1,19 @@
 """DISPATCH notes on runs that sensors acted on them, for the ticks of a batch together."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 from tests.support.counting_runs import CountingRuns
 from tests.support.dispatching import committed, dispatch
 from tests.support.engine import EngineHarness
+from treadle.bootstrap.inbox import Inbox
 from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_stream
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
+from treadle.testing.bus import InMemoryBus
+from treadle.testing.stores import InMemoryRunStore
 
 
 def reacting(harness: EngineHarness) -> tuple[list[Run], list[Tick]]:
@@ -80,3 +86,34 @@ def test_ticks_without_a_run_here_are_left_to_their_own_dispatch(harness: Engine
         tick.tick_id for tick in ticks[2:]
     }
     assert harness.dispatcher().note_reactions([ticks[0]]) == frozenset()
+
+
+class NeverTogether(InMemoryRunStore):
+    """Fails in a way that no caller knows where several records are written."""
+
+    def replace_many(self, changes: Sequence[tuple[Run, Run]]) -> list[Run | Exception | None]:
+        raise ValueError(f"no such thing as {len(changes)} changes")
+
+
+def test_batch_whose_reactions_cannot_be_noted_together_is_dispatched_all_the_same(
+    harness: EngineHarness,
+) -> None:
+    _, ticks = reacting(harness)
+    dispatcher = harness.dispatcher()
+    dispatcher._runs = NeverTogether(harness.tables)
+    read: list[str] = []
+    by_id = {tick.tick_id: tick for tick in ticks}
+
+    def tick_of(image: dict[str, dict[str, Any]]) -> Tick:
+        read.append(image["tick_id"]["S"])
+        return by_id[read[-1]]
+
+    none = cast("Any", None)
+    parts = DispatcherParts(dispatcher, none, none, tick_of, InMemoryBus(), Inbox("dispatch", none, none))
+    images = [{"tick_id": {"S": tick_id}, "acted_on": {"S": "an event"}} for tick_id in by_id]
+
+    answer = dispatch_stream(parts, [{"dynamodb": {"NewImage": image}} for image in images])
+
+    assert answer == {"batchItemFailures": []}
+    assert [len(each) for each in reactions(harness)] == [2, 1, 1]
+    assert read == list(by_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,18 @@ def test_one_that_cannot_be_recorded_fails_no_other_of_its_batch(harness: Engine
 
     assert [type(each) for each in results] == [Outcome, UnreadableRecordError, Outcome, Outcome]
     assert [run.status for run in harness.tables.runs.values()][1:] == [Status.SUCCESS] * 2
+
+
+def test_report_that_cannot_be_applied_fails_no_other_of_its_batch(harness: EngineHarness) -> None:
+    runs = several(harness)
+    broken = replace(harness.change(runs[0], Status.SUCCESS), time=cast("int", "noon"))
+
+    results = harness.recorder().record_many(
+        [broken, *(harness.change(run, Status.SUCCESS) for run in runs[1:])]
+    )
+
+    assert [type(each) for each in results] == [TypeError, Outcome, Outcome]
+    assert [run.status for run in harness.tables.runs.values()] == [Status.STARTED, *[Status.SUCCESS] * 2]
 
 
 def test_store_that_does_not_answer_fails_each_change_of_the_batch(harness: EngineHarness) -> None:

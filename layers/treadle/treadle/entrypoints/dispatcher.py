@@ -15,7 +15,7 @@ from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.errors import StoreError, StoreThrottledError
+from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import BackfillRequest, ChunkRequest, GrantRequest, TickRequest, dispatch_request
@@ -131,14 +131,17 @@ def dispatch_message(
 
 def dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Dispatch the ticks of a batch of stream records."""
-    noted = _note_reactions(parts, records)
+    acting = _acting(parts, records)
+    noted = _note_reactions(parts, acting.values())
 
     def handle(record: Record) -> None:
         image = record["dynamodb"]["NewImage"]
         if is_underway(image):
             return  # The stream also has a record for each completed chunk.
         try:
-            with_tries(lambda: _dispatch_tick(parts, parts.read(_decoded(image)), noted))
+            with_tries(
+                lambda: _dispatch_tick(parts, acting.get(id(record)) or parts.read(_decoded(image)), noted)
+            )
         except StoreThrottledError as error:
             # Still pending: RECONCILE will dispatch it.
             subject = str(_keys(record).get("tick_id") or "")
@@ -156,17 +159,22 @@ def _keys(record: Record) -> dict[str, Any]:
     return {name: value.get("S") for name, value in record.get("dynamodb", {}).get("Keys", {}).items()}
 
 
-def _note_reactions(parts: DispatcherParts, records: list[dict[str, Any]]) -> Collection[str]:
-    """Record the reactions of the ticks of a batch together; each other one is recorded with its tick."""
-    ticks = []
+def _acting(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[int, Tick]:
+    """Return the ticks that acted on an event, by the `id` of their record."""
+    found = {}
     for record in records:
         with suppress(Exception):  # One that cannot be read fails by itself, when it is handled.
             image = record["dynamodb"]["NewImage"]
             if "acted_on" in image and not is_underway(image):
-                ticks.append(parts.read(_decoded(image)))
+                found[id(record)] = parts.read(_decoded(image))
+    return found
+
+
+def _note_reactions(parts: DispatcherParts, ticks: Collection[Tick]) -> Collection[str]:
+    """Record the reactions of the ticks of a batch together; each other one is recorded with its tick."""
     try:
-        return parts.dispatcher.note_reactions(ticks)
-    except StoreError as error:
+        return parts.dispatcher.note_reactions(list(ticks))
+    except Exception as error:  # noqa: BLE001 - whatever it is, only the tick that it is about fails, when it is handled
         logger().warning(f"The reactions of {len(ticks)} ticks are recorded one by one: {error}")
         return ()
 

@@ -10,7 +10,6 @@ from treadle.definitions.errors import (
     LaunchDeniedError,
     LaunchError,
     LaunchRejectedError,
-    StoreError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
@@ -157,10 +156,9 @@ class Recorder:
         Returns:
             For each change, the outcome, or the error that `record` would raise.
         """
-        try:
-            known = self._known(changes)
-        except StoreError as error:
-            return [error] * len(changes)
+        known = _result(partial(self._known, changes))
+        if isinstance(known, Exception):
+            return [known] * len(changes)
         applied = [_result(partial(self._applied, change, known)) for change in changes]
         self._write([each for each in applied if isinstance(each, _Applied)])
         return [_result(each.outcome) if isinstance(each, _Applied) else each for each in applied]
@@ -188,15 +186,15 @@ class Recorder:
             by_run.setdefault(each.run.run_id, []).append(each)
         changes = []
         for reports in by_run.values():
-            before = after = max((each.run for each in reports), key=lambda run: run.revision)
-            for each in reports:
-                after = each.folded = self._folded(after, each.report)
-            if after != before:
+            before = max((each.run for each in reports), key=lambda run: run.revision)
+            after = _result(partial(self._all_folded, before, reports))
+            if isinstance(after, Exception):
+                for each in reports:
+                    each.error = after
+            elif after != before:
                 changes.append((after, before))
-        try:
-            results = self._runs.replace_many(changes) if changes else []
-        except StoreError as error:
-            results = [error] * len(changes)
+        written = _result(partial(self._runs.replace_many, changes)) if changes else []
+        results = [written] * len(changes) if isinstance(written, Exception) else written
         for (run, before), result in zip(changes, results, strict=True):
             if result is not None:
                 for each in by_run[run.run_id]:
@@ -216,6 +214,11 @@ class Recorder:
             applied.error = folded
         else:
             applied.folded = folded
+
+    def _all_folded(self, run: Run, reports: "Iterable[_Applied]") -> Run:
+        for each in reports:
+            run = each.folded = self._folded(run, each.report)
+        return run
 
     def _folded(self, run: Run, report: Report) -> Run:
         folded = fold(run, report)
