@@ -89,15 +89,15 @@ EVENT = Use(write_units=2, read_units=1, invocations=1, seconds=0.05, queue_requ
 
 RUN = Use(
     write_units=14,
-    read_units=2,
-    # DISPATCH, LAUNCH, RECORD twice; PUBLISH on the stream's two batches.
-    invocations=6,
-    seconds=0.4,
-    # The messages of LAUNCH and RECORD: a launch, a start and an end.
-    queue_requests=9,
+    read_units=1,
+    # DISPATCH, LAUNCH, RECORD; PUBLISH on the stream's two batches.
+    invocations=5,
+    seconds=0.35,
+    # The messages of LAUNCH and RECORD: a launch and an end.
+    queue_requests=6,
     # Events: QUEUED, STARTING, STARTED and the end.
     events=4,
-    log_bytes=4_950,
+    log_bytes=4_010,
 )
 """A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost.
 
@@ -107,8 +107,8 @@ Each of its record's four writes takes another write unit for each kilobyte that
 RUN_OF_TEN = replace(
     RUN,
     invocations=RUN.invocations / 10,
-    # Each message is sent by itself, two of them by rules.
-    queue_requests=3 + 6 / 10,
+    # Each message is sent by itself, one of them by a rule.
+    queue_requests=2 + 4 / 10,
     log_bytes=RUN.log_bytes - RUN.invocations * INVOCATION_LOG_BYTES * 9 / 10,
 )
 """The same run where each batch has ten messages or records; its share of the time is assumed to be the same."""
