@@ -1248,6 +1248,30 @@ MUTANTS = (
         (f"{HOPS}a_message_that_meets_a_throttled_store_waits_long_in_few_hops",),
     ),
     Mutant(
+        "delivery of a long interval refused although the interval has passed",
+        "engine/tick/scheduled_ticks.py",
+        "or last <= request.scheduled_for - request.interval:",
+        "or last < request.scheduled_for - request.interval:",
+        ("tests/unit/test_due_times.py::test_every_slot_is_evaluated_once_whatever_the_wobble[90s-90s]",),
+    ),
+    Mutant(
+        "delivery of a long interval refused by a time that lies ahead",
+        "engine/tick/scheduled_ticks.py",
+        "if last is None or is_ahead(last, request.now) or last <=",
+        "if last is None or last <=",
+        ("tests/unit/test_scheduled_ticks.py::test_last_scheduled_time_that_lies_ahead_is_forgotten[300]",),
+    ),
+    Mutant(
+        "operator's tick of a long interval refused between two ticks",
+        "engine/tick/scheduled_ticks.py",
+        "if request.at_once or request.interval <= MINUTE_MS:",
+        "if request.interval <= MINUTE_MS:",
+        (
+            "tests/unit/test_scheduled_ticks.py::"
+            "test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is",
+        ),
+    ),
+    Mutant(
         "lease condition",
         SENSORS,
         "running & free & due & (current if request.at_once else rested & ready)",

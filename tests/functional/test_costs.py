@@ -96,6 +96,30 @@ def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
     assert stores.sensors.cursor(state) == CURSOR
 
 
+def test_delivery_between_two_ticks_of_a_long_interval_costs_one_read(
+    meter: Meter, stores: DynamoStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule comes each minute, whatever the interval."""
+    monkeypatch.setenv("TREADLE_INTERVAL_SECONDS", "300")
+
+    @sensor(job_name="none")
+    def hardly_ever() -> SkipReason:
+        return SkipReason("Nothing new.")
+
+    handler = evaluator(hardly_ever)
+
+    def tick(minute: int) -> str:
+        meter.reset()
+        scheduled = f"2026-11-22T18:{minute:02d}:00Z"
+        answer: dict[str, Any] = handler({"treadle": "tick", "nominal_time": scheduled}, LambdaContext())
+        return str(answer["decision"])
+
+    assert tick(0) == "SKIPPED"
+    for minute in (1, 2):
+        assert tick(minute) == "NOT_DUE"
+        assert (meter.writes, len(meter.reads), meter.read_units) == ([], 1, 1)
+
+
 def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them(
     dynamodb_local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,8 +230,9 @@ def daemon_per_month(prices: Prices) -> float:
 
 
 def _not_due(work: Workload) -> Use:
-    """Return the usage of invocations that are not due: each is one failed conditional write."""
+    """Return the usage of invocations that are not due: each reads the state, as those that are due do then."""
     delivered = work.sensors * MONTH_SECONDS / MINUTE_SECONDS
     idle = max(0.0, delivered - work.ticks)
-    each = Use(write_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=INVOCATION_LOG_BYTES)
-    return Use(**{field.name: getattr(each, field.name) * idle for field in fields(Use)})
+    each = Use(read_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=INVOCATION_LOG_BYTES)
+    use = Use(**{field.name: getattr(each, field.name) * idle for field in fields(Use)})
+    return replace(use, read_units=delivered if idle else 0)

@@ -27,7 +27,7 @@ from treadle.engine.tick.evaluation import (
     is_unstorable,
     unstorable,
 )
-from treadle.engine.tick.schedule import later_slots, minute, slot
+from treadle.engine.tick.schedule import MINUTE_MS, later_slots, minute, slot
 from treadle.model.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
 from treadle.model.ticks import CUT, SHOWN_CURSOR, ErrorInfo, Tick, TickKind
 from treadle.ports.sensors import SensorStore
@@ -136,7 +136,7 @@ class ScheduledTickRunner:
         if hours is not None and not at_once and not hours.covers(scheduled_for):
             return self._outside(hours, scheduled_for)
         request = replace(self._request(scheduled_for, now, budget), at_once=at_once)
-        lease = self._sensors.acquire(request)
+        lease = self._refused_early(request) or self._sensors.acquire(request)
         if isinstance(lease, Refused):
             if lease.state is not None and self._is_foreign(lease.state):
                 return self._refuse(request, lease.state)
@@ -161,6 +161,16 @@ class ScheduledTickRunner:
                 self._sensors.release(lease)
             raise
         return replace(decided, recorded_failures=1) if death else decided
+
+    def _refused_early(self, request: LeaseRequest) -> Refused | None:
+        """Return the refusal of a delivery between two ticks of a long interval, for a read in place of a write."""
+        if request.at_once or request.interval <= MINUTE_MS:
+            return None  # Almost every delivery is due.
+        state = self._sensors.get(request.sensor)
+        last = state.last_scheduled_for
+        if last is None or is_ahead(last, request.now) or last <= request.scheduled_for - request.interval:
+            return None  # The lease decides.
+        return Refused(state)
 
     def _outside(self, hours: "Hours", scheduled_for: int) -> Outcome:
         """Return that a scheduled time is outside of the sensor's hours, for which nothing is read or written."""
