@@ -13,15 +13,14 @@ from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
 from tests.functional.test_engine import changed
 from tests.functional.test_publish import change
-from tests.functional.test_reconcile import the_run
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from tests.template.model import read
-from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
+from treadle import DagsterRunStatus, SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.entrypoints.handler import logger, metrics
-from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN
+from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN, RUN_OF_TEN, Use
 
 CURSORS = ["c" * 400, "c" * 401, "c" * 1_024, "c" * 100_000]
 Idle = Callable[[], dict[str, Any]]
@@ -167,29 +166,33 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Log(capsys)
 
 
+@pytest.mark.parametrize(("number", "use"), [(1, RUN), (10, RUN_OF_TEN)], ids=["alone", "in tens"])
 def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
-    log: Log, deployment: Deployment
+    log: Log, deployment: Deployment, number: int, use: Use
 ) -> None:
-    object_event = batch(object_created("incoming/orders.csv", "e1"))
-    event = log.of(lambda: deployment.invoke("sensors/new_objects", object_event))
+    objects = [object_created(f"incoming/orders{index}.csv", f"e{index}") for index in range(number)]
+    event = log.of(lambda: deployment.invoke("sensors/new_objects", batch(*objects)))
     dispatched = log.of(deployment.dispatch_pending)
-    queued = the_run(deployment)
+    queued = deployment.stores.runs.list_by_sensor("new_objects", number)
     launched = log.of(deployment.launch_queued)
-    started = the_run(deployment)
-    stop = str((started.started_at or 0) + 1_000)
-    recorded = log.of(
-        lambda: deployment.invoke("engine/record", batch(changed(deployment, started, "SUCCEEDED", stop)))
-    )
+    started = [deployment.stores.runs.get(run.run_id) or run for run in queued]
+    ends = [changed(deployment, run, "SUCCEEDED", str((run.started_at or 0) + 1_000)) for run in started]
+    recorded = log.of(lambda: deployment.invoke("engine/record", batch(*ends)))
+    ended = [deployment.stores.runs.get(run.run_id) or run for run in queued]
     # As in the model: one batch of the stream has the queued and the started run.
-    first = [change(queued, {}), change(started, queued.reached)]
-    last = [change(the_run(deployment), started.reached)]
+    first = [change(run, {}) for run in queued]
+    first += [change(after, before.reached) for after, before in zip(started, queued, strict=True)]
+    last = [change(after, before.reached) for after, before in zip(ended, started, strict=True)]
     published = log.of(
         lambda: deployment.invoke("engine/publish", {"Records": first}),
         lambda: deployment.invoke("engine/publish", {"Records": last}),
     )
 
-    assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
-    assert dispatched + launched + recorded + published == pytest.approx(RUN.log_bytes, rel=0.05)
+    assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * number
+    if number == 1:
+        assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
+    written = (dispatched + launched + recorded + published) / number
+    assert written == pytest.approx(use.log_bytes, rel=0.05)
 
 
 def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(
