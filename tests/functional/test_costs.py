@@ -198,14 +198,38 @@ def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
 def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(
     log: Log, deployment: Deployment
 ) -> None:
+    """The reason of a skipped tick is logged when it is another one than before."""
+    reasons = iter(["Nothing new.", "Nothing new.", "Nothing new.", "No answer.", "Nothing new."])
+
     @sensor(job_name="none")
     def idle() -> SkipReason:
-        return SkipReason("Nothing new after 17 checks.")
+        return SkipReason(next(reasons))
 
-    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10")
+    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10", TREADLE_INTERVAL_SECONDS="0")
     deployment.handlers["idle"] = evaluator(idle)
 
-    tick = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
-    written = log.of(lambda: deployment.invoke("idle", tick))
+    def tick(minute: int) -> int:
+        scheduled = {"treadle": "tick", "nominal_time": f"2026-11-22T18:{minute:02d}:00Z"}
+        return log.of(lambda: deployment.invoke("idle", scheduled))
 
-    assert written == pytest.approx(IDLE_TICK.log_bytes, rel=0.05)
+    written = [tick(minute) for minute in range(5)]
+
+    assert [each > IDLE_TICK.log_bytes for each in written] == [True, False, False, True, True]
+    assert set(written[1:3]) == {IDLE_TICK.log_bytes}
+
+
+def test_operators_tick_is_logged_although_its_reason_is_the_one_before(
+    log: Log, deployment: Deployment
+) -> None:
+    @sensor(job_name="none")
+    def idle() -> SkipReason:
+        return SkipReason("Nothing new.")
+
+    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10", TREADLE_INTERVAL_SECONDS="0")
+    deployment.handlers["idle"] = evaluator(idle)
+    tick = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
+
+    log.of(lambda: deployment.invoke("idle", tick))
+    written = log.of(lambda: deployment.invoke("idle", {"treadle": "tick", "at_once": True}))
+
+    assert written > IDLE_TICK.log_bytes

@@ -78,8 +78,11 @@ MEMORY_GB = 0.25
 INVOCATION_LOG_BYTES = 320
 """Lambda's own lines of an invocation, START, END and REPORT (Lambda developer guide, python-logging)."""
 
-IDLE_TICK = Use(write_units=2, invocations=1, seconds=0.03, schedules=1, log_bytes=700)
-"""A leased tick that finds nothing, with a cursor of up to 400 bytes: the lease, and the skip streak."""
+IDLE_TICK = Use(write_units=2, invocations=1, seconds=0.03, schedules=1, log_bytes=INVOCATION_LOG_BYTES)
+"""A leased tick that is skipped for the reason of the one before, with a cursor of up to 400 bytes.
+
+It writes the lease, and the skip streak.
+"""
 
 MESSAGE = Use(queue_requests=3)
 """A message in a batch of one: sent, received, deleted."""

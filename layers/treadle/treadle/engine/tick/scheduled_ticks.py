@@ -111,6 +111,7 @@ class ScheduledTickRunner:
         self._slots = slots
         self._acceptor = acceptor
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
+        self._skip_reason: str | None = None
 
     def tick(
         self, scheduled_for: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
@@ -152,6 +153,7 @@ class ScheduledTickRunner:
             if death is not None and not death.keeps_lease:
                 return replace(outcome(death.ticks[0]), paused=death.paused)
             decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
+            decided = replace(decided, is_repeated=self._is_repeated(decided) and not at_once)
         except LeaseLostError as error:
             self._sensors.release(lease)
             decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.scheduled_for, lease.epoch))
@@ -171,6 +173,12 @@ class ScheduledTickRunner:
         if last is None or is_ahead(last, request.now) or last <= request.scheduled_for - request.interval:
             return None  # The lease decides.
         return Refused(state)
+
+    def _is_repeated(self, decided: Outcome) -> bool:
+        """Whether the tick before, in this process, was skipped for the same reason; remember this one's."""
+        before, skipped = self._skip_reason, decided.decision is Decision.SKIPPED and not decided.rejected
+        self._skip_reason = decided.reason if skipped else None
+        return skipped and decided.reason == before
 
     def _outside(self, hours: "Hours", scheduled_for: int) -> Outcome:
         """Return that a scheduled time is outside of the sensor's hours, for which nothing is read or written."""
