@@ -36,6 +36,7 @@ MOVED, MOVED_LAUNCH, MOVED_RECORD = (
     f"tests/unit/test_{name}.py::test_"
     for name in ("moved_jobs", "launch_of_moved_jobs", "record_of_moved_jobs")
 )
+DISPATCHES = "tests/unit/test_dispatch_batches.py::test_"
 LAUNCHES = "tests/unit/test_launch_batches.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
@@ -957,14 +958,14 @@ MUTANTS = (
     ),
     Mutant(
         "reaction that a run's record cannot store",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "        except StoreRejectedError:\n            # Such as a record of the maximum size",
         "        except ZeroDivisionError:\n            # Such as a record of the maximum size",
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
         "reactions that were not written with others taken for recorded",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "        noted = before.keys() - unwritten\n",
         "        noted = before.keys()\n",
         (
@@ -1476,6 +1477,50 @@ MUTANTS = (
         (f"{LAUNCHES}run_that_ends_before_its_start_is_recorded_keeps_its_end",),
     ),
     Mutant(
+        "run of another tick taken for the run of a tick of the batch",
+        "engine/dispatch/dispatcher.py",
+        "(existing is not None and existing.tick_id != run.tick_id)",
+        "False",
+        (f"{DISPATCHES}requests_of_one_key_in_several_ticks_start_one_run",),
+    ),
+    Mutant(
+        "hourly limit used up by runs that existed",
+        "engine/dispatch/dispatcher.py",
+        "            if existing is not None:\n                self._give_back([(run, hour)])\n",
+        "",
+        (f"{DISPATCHES}hourly_limit_is_kept_exactly[4]",),
+    ),
+    Mutant(
+        "ticks of a batch complete before their launches are sent",
+        "engine/dispatch/dispatcher.py",
+        "        self._launches.send([LaunchRequest.of(run).to_json() for run in created if run.may_launch])\n        counts",
+        "        counts",
+        (f"{DISPATCHES}plain_ticks_share_their_requests",),
+    ),
+    Mutant(
+        "ticks of a batch not checked for a loop",
+        "engine/dispatch/dispatcher.py",
+        "            may_loop = self._loops.is_due(tick.sensor, new[tick.sensor])\n",
+        "            may_loop = False\n",
+        (f"{DISPATCHES}no_more_runs_are_created_between_two_checks_for_a_loop",),
+    ),
+    Mutant(
+        "held tick dispatched with a batch",
+        "engine/dispatch/dispatcher.py",
+        "        and tick.held is None\n        and tick.dropped is None\n",
+        "        and tick.held is None\n",
+        (f"{DISPATCHES}unusual_tick_is_dispatched_as_alone_beside_the_others[_is_dropped]",),
+    ),
+    Mutant(
+        "postponed tick completed by a statement that keeps why it was held",
+        TICKS,
+        '("sensor", "tick_id", "pending_since"))',
+        '("sensor", "tick_id"))',
+        (
+            "tests/contract/test_tick_store.py::test_dispatches_of_several_ticks_are_noted_as_of_each_alone[moto]",
+        ),
+    ),
+    Mutant(
         "claim before launch without condition",
         RUNS,
         'queued & free, returning="ALL_NEW"',
@@ -1612,7 +1657,7 @@ MUTANTS = (
     ),
     Mutant(
         "reactions recorded in runs",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:]",
         "reactions=run.reactions",
         (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),
