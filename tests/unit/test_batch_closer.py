@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine import JOB, EngineHarness
-from treadle import AssetKey, DagsterRunStatus, asset_sensor, run_status_sensor, sensor
+from treadle import AssetKey, JobDefinition, deadline_sensor, multi_asset_sensor, sensor
 from treadle.definitions.batch_contexts import BatchSensorContext
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, StoreThrottledError
@@ -359,8 +359,8 @@ def test_object_keeps_its_names_its_times_and_its_group() -> None:
     ("decorator", "options"),
     [
         (sensor, {}),
-        (run_status_sensor, {"run_status": DagsterRunStatus.SUCCESS}),
-        (asset_sensor, {"asset_key": AssetKey("orders")}),
+        (multi_asset_sensor, {"monitored_assets": [AssetKey("orders")]}),
+        (deadline_sensor, {"job": JobDefinition("load"), "within": LONG}),
     ],
 )
 def test_other_kinds_of_sensors_refuse_batches(

@@ -11,7 +11,7 @@ import {Loaded, Table, Time} from '../components.js';
  *
  * @param {Api.Sensor} sensor
  */
-export const takesBatches = ({kind}) => ['s3', 'event', 'queue', 'webhook'].includes(kind);
+export const takesBatches = ({kind}) => ['s3', 'event', 'queue', 'webhook', 'stream', 'run_status', 'asset'].includes(kind);
 
 /** @type {Column<Api.OpenBatch>[]} */
 const COLUMNS = [
