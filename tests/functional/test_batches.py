@@ -534,6 +534,16 @@ def test_record_for_which_by_always_fails_is_given_up_and_blocks_no_other(deploy
     assert "no such customer" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
+def test_record_is_not_given_up_while_the_sensor_belongs_to_another_project(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_PROJECT="shop")
+    streamed(deployment)
+    deployment.stores.sensors.claim("streamed", "other")
+
+    assert [read(deployment, "a1") for _ in range(4)] == [["1"]] * 4
+
+    assert deployment.messages("dead") == []
+
+
 def test_record_that_is_too_large_to_wait_is_given_up(deployment: Deployment) -> None:
     streamed(deployment)
 
