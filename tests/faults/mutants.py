@@ -364,7 +364,7 @@ MUTANTS = (
     Mutant(
         "records of a key change their places in a batch",
         "definitions/stream_sensor.py",
-        "sorted(items, key=lambda each: each.order)",
+        "sorted(items, key=_order)",
         "items",
         (f"{RECORDED_BATCHES}records_are_one_batch_in_the_order_of_their_keys",),
     ),

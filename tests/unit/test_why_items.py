@@ -179,4 +179,4 @@ def test_event_names_a_status_a_record_or_a_materialization(
     found = s3_engine.why(event=event)
 
     assert found.steps[0].detail == f"{identity} was accepted for a batch"
-    assert s3_engine.why(event="another").summary.startswith("No event another was evaluated")
+    assert s3_engine.why(event="another").summary.startswith("No record another was evaluated")

@@ -75,12 +75,6 @@ class StreamRecord:
         return ("record", self.arn, self.id)
 
     @property
-    def order(self) -> tuple[int, str]:
-        """What sorts the records of a key as they were put; numbers of all shards grow with time."""
-        digits = self.sequence_number.lstrip("0")
-        return len(digits), digits
-
-    @property
     def summary(self) -> str:
         """The record in one line, for operators; it ends with its id."""
         return f"Record of stream {self.stream}: {self.id}"

@@ -102,7 +102,7 @@ class StreamSensorDefinition(PerEventSensorDefinition[StreamRecord]):
         self, context: SensorEvaluationContext, items: Sequence[Any], by: str, run_key: str
     ) -> SensorExecutionData:
         """Evaluate a batch, of which the records of a key are in order."""
-        return super().evaluate_batch(context, sorted(items, key=lambda each: each.order), by, run_key)
+        return super().evaluate_batch(context, sorted(items, key=_order), by, run_key)
 
     def _size_of(self, event: StreamRecord) -> int:
         """Return the size of a record's data, or of the item's attributes before and after its change."""
@@ -114,6 +114,12 @@ class StreamSensorDefinition(PerEventSensorDefinition[StreamRecord]):
     def described(self) -> dict[str, Any]:
         """Return the sensor's properties as plain JSON, with its stream."""
         return {**super().described(), "stream": self.stream, "max_attempts": self.max_attempts}
+
+
+def _order(record: StreamRecord) -> tuple[int, str]:
+    """Return what sorts the records of a key as they were put; the numbers of all shards grow with time."""
+    digits = record.sequence_number.lstrip("0")
+    return len(digits), digits
 
 
 def stream_sensor(
