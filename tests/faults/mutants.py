@@ -371,15 +371,15 @@ MUTANTS = (
     Mutant(
         "statuses of a run are one item",
         "definitions/run_status.py",
-        "event.summary, event.event_id, event, size",
+        "event.summary, event.item_identity, event, size",
         "event.summary, event.run.run_id, event, size",
         (f"{RECORDED_BATCHES}statuses_of_one_run_are_items_of_their_own",),
     ),
     Mutant(
         "materialization with the number of another engine's is the same item",
-        "definitions/asset_sensor.py",
-        "{event.event_id}",
-        "{event.storage_id}",
+        "definitions/assets.py",
+        "/{self.event_id}",
+        "/{self.storage_id}",
         (f"{BATCHED}materialization_is_one_item_however_often_it_is_delivered",),
     ),
     Mutant(

@@ -127,9 +127,9 @@ class AssetSensorDefinition(SensorDefinition):
             reason = f"{event.summary}: not watched, because the sensor watches {self.asset_key.to_escaped_user_string()}."
             return SensorExecutionData((), reason)
         if self.batch is not None:
-            identity = f"{self.asset_key.to_escaped_user_string()}/{event.event_id}"
+            record = EventLogRecord.of(event)
             size = byte_size(canonical_json(event.materialization.plain_metadata))
-            return self._waiting(self.batch, event.summary, identity, EventLogRecord.of(event), size)
+            return self._waiting(self.batch, event.summary, event.item_identity, record, size)
         seen = replace(AssetSensorEvaluationContext.extending(context), _cursor=str(event.storage_id))
         values = flatten(self._called(seen, EventLogEntry.of(event)), self.name)
         return replace(combine(values, seen, self.job_names), cursor=None)

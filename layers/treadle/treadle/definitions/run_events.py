@@ -225,6 +225,11 @@ class RunStatusEvent:
         return ("run_status", self.event_id)
 
     @property
+    def item_identity(self) -> str:
+        """What identifies it as an item of a batch."""
+        return self.event_id
+
+    @property
     def depth(self) -> int:
         """The number of runs that led to it, one after the other, its own included."""
         return depth_of(self.run.tags)

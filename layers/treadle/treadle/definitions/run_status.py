@@ -258,7 +258,7 @@ class RunStatusSensorDefinition(SensorDefinition):
             return SensorExecutionData((), reason)
         if self.batch is not None:
             size = byte_size(canonical_json(dict(event.run.run_config)))
-            return self._waiting(self.batch, event.summary, event.event_id, event, size)
+            return self._waiting(self.batch, event.summary, event.item_identity, event, size)
         seen = self._context_of.of(context, event.run, event.dagster_event)
         values = flatten(self._called(seen), self.name, also=self._also_returned)
         return self._acted(
