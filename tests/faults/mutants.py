@@ -336,9 +336,23 @@ MUTANTS = (
     Mutant(
         "record that can never be accepted blocks its shard",
         "engine/tick/event_ticks.py",
-        "if self._definition.batch is None or self._definition.consumes_stream:",
+        "if self._definition.batch is None or self._definition.events_return:",
         "if self._definition.batch is None:",
         (f"{BATCHED}record_for_which_by_always_fails_is_given_up_and_blocks_no_other",),
+    ),
+    Mutant(
+        "status that was evaluated by itself is in a batch after a replay",
+        "definitions/run_status.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[status]",),
+    ),
+    Mutant(
+        "materialization that was evaluated by itself is in a batch after a replay",
+        "definitions/asset_sensor.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[materialization]",),
     ),
     Mutant(
         "record that waits has an attempt that never ends",

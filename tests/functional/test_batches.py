@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -443,15 +444,6 @@ def test_materialization_is_one_item_however_often_it_is_delivered(deployment: D
     assert deployment.stores.batches.known("summed", [f"summaries/{RUN_ID}-7/summaries"])
 
 
-def streamed(deployment: Deployment, by: Any = None, size: int = 3) -> None:
-    deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
-    batch = Batch(size=size, within=timedelta(hours=1), by=by)
-    made = stream_sensor("ignored", max_attempts=2, batch=batch, name="streamed", job=JOB)(
-        lambda context: RunRequest(run_config={"texts": [each.text for each in context.items]})
-    )
-    deployed(deployment, "streamed", made, TREADLE_STREAM_ARN=STREAM)
-
-
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 
 
@@ -472,6 +464,43 @@ def stream_records(*texts: str) -> dict[str, Any]:
             for number, text in enumerate(texts, 1)
         ]
     }
+
+
+def summary_event() -> dict[str, Any]:
+    [record] = sample("large_files-asset-materialized")["Records"]
+    return dict(json.loads(record["body"]))
+
+
+@pytest.mark.parametrize(
+    ("decorate", "event"),
+    [
+        (partial(run_status_sensor, DagsterRunStatus.FAILURE, request_job=JOB), batch(status_event(1))),
+        (partial(asset_sensor, AssetKey("summaries"), job=JOB), batch(summary_event())),
+        (partial(stream_sensor, "ignored", job=JOB), stream_records("a1")),
+    ],
+    ids=["status", "materialization", "record"],
+)
+def test_what_was_evaluated_before_the_sensor_had_batches_is_in_none(
+    deployment: Deployment, decorate: Any, event: dict[str, Any]
+) -> None:
+    alone = decorate(name="alone")(lambda: RunRequest("k"))
+    deployed(deployment, "alone", alone, TREADLE_STREAM_ARN=STREAM)
+    for _ in range(2):
+        answer = deployment.handlers["alone"](event, LambdaContext())
+        assert answer == {"batchItemFailures": []}
+        deployed(deployment, "alone", decorate(name="alone", batch=LONG)(requested))
+
+    assert len(ticks(deployment, "alone")) == 1
+    assert deployment.stores.batches.states("alone") == []
+
+
+def streamed(deployment: Deployment, by: Any = None, size: int = 3) -> None:
+    deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
+    batch = Batch(size=size, within=timedelta(hours=1), by=by)
+    made = stream_sensor("ignored", max_attempts=2, batch=batch, name="streamed", job=JOB)(
+        lambda context: RunRequest(run_config={"texts": [each.text for each in context.items]})
+    )
+    deployed(deployment, "streamed", made, TREADLE_STREAM_ARN=STREAM)
 
 
 def read(deployment: Deployment, *texts: str) -> list[str]:

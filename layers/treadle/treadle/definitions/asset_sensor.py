@@ -68,6 +68,7 @@ class AssetSensorDefinition(SensorDefinition):
     sensor_type: ClassVar[SensorType] = SensorType.ASSET
     kind: ClassVar[str] = "asset"
     takes_events: ClassVar[bool] = True
+    events_return: ClassVar[bool] = True
     values_taken: ClassVar[int] = 2
 
     def __init__(

@@ -140,6 +140,7 @@ class RunStatusSensorDefinition(SensorDefinition):
     sensor_type: ClassVar[SensorType] = SensorType.RUN_STATUS
     kind: ClassVar[str] = "run_status"
     takes_events: ClassVar[bool] = True
+    events_return: ClassVar[bool] = True
     _also_returned: ClassVar[type | None] = DagsterRunReaction
     _context_of: ClassVar[type[RunStatusSensorContext]] = RunStatusSensorContext
 

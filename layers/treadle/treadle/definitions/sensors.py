@@ -99,6 +99,8 @@ class SensorDefinition:
     takes_any_event: ClassVar[bool] = False
     consumes_queue: ClassVar[bool] = False
     consumes_stream: ClassVar[bool] = False
+    events_return: ClassVar[bool] = False
+    """Whether an event may come again long after it was evaluated: by a replay, or in a stream that is read again."""
     max_attempts: int = 0
     """How often a record of a stream is evaluated before it is given up."""
     values_taken: ClassVar[int] = 1

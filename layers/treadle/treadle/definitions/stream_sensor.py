@@ -57,6 +57,7 @@ class StreamSensorDefinition(PerEventSensorDefinition[StreamRecord]):
 
     kind: ClassVar[str] = "stream"
     consumes_stream: ClassVar[bool] = True
+    events_return: ClassVar[bool] = True
     event_type = StreamRecord
     context_type = StreamSensorContext
     attribute = "record"

@@ -126,8 +126,9 @@ class EventTicks:
         if self._project and state.project is None:
             state = self._sensors.claim(self._definition.name, self._project)
         known: Mapping[str, tuple[TickStatus, int]] = {}
-        # Items of batches are known by the ledger, but a record that cannot be accepted is given up in the end.
-        if self._definition.batch is None or self._definition.consumes_stream:
+        # The ledger knows the items of batches, but neither what was evaluated before there were any, nor how often a record
+        # could not be accepted.
+        if self._definition.batch is None or self._definition.events_return:
             known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
         # Imported here because scheduled ticks do not need it.
         from treadle.definitions.run_events import RunStatusEvent
