@@ -36,6 +36,7 @@ MOVED, MOVED_LAUNCH, MOVED_RECORD = (
     f"tests/unit/test_{name}.py::test_"
     for name in ("moved_jobs", "launch_of_moved_jobs", "record_of_moved_jobs")
 )
+LAUNCHES = "tests/unit/test_launch_batches.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -947,7 +948,7 @@ MUTANTS = (
     Mutant(
         "unregistered job failed at once",
         "engine/launch/launcher.py",
-        "        if not at.arn and settings is None:\n            return self._unregistered(run, request.hops)\n",
+        "        if not at.arn and settings is None:\n            return self._unregistered(run, launch.request.hops)\n",
         "",
         (f"{REFUSALS}ce_1_job_that_is_not_registered_is_waited_for_as_long_as_for_a_permission",),
     ),
@@ -1502,9 +1503,51 @@ MUTANTS = (
     Mutant(
         "claim before launch ignored",
         "engine/launch/launcher.py",
-        "        if run.claim != claim:\n            return self._not_ours(run, request, now)\n",
+        "        if run.claim != launch.claim:\n            return self._not_ours(run, launch.request, launch.pending_start.at)\n",
         "",
         (TAKEOVER,),
+    ),
+    Mutant(
+        "pending start replaced by the claims of a batch",
+        "engine/launch/launcher.py",
+        "run.claim is None and run.pending_start is None",
+        "run.claim is None",
+        (f"{LAUNCHES}attempt_with_a_pending_start_is_resolved_and_not_claimed_with_a_batch",),
+    ),
+    Mutant(
+        "claim of another launch replaced by the claims of a batch",
+        "engine/launch/launcher.py",
+        "run.claim is None and run.pending_start is None",
+        "run.pending_start is None",
+        (f"{LAUNCHES}messages_of_a_batch_that_name_no_launchable_attempt_are_settled_by_themselves",),
+    ),
+    Mutant(
+        "attempt of another number claimed with a batch",
+        "engine/launch/launcher.py",
+        "(run.job, run.attempt, run.status) == (request.job, request.attempt, Status.QUEUED)",
+        "(run.job, run.status) == (request.job, Status.QUEUED)",
+        (f"{LAUNCHES}messages_of_a_batch_that_name_no_launchable_attempt_are_settled_by_themselves",),
+    ),
+    Mutant(
+        "claims of a batch without condition",
+        "engine/launch/launcher.py",
+        "            if result is None:\n                claimed[request]",
+        "            if True:\n                claimed[request]",
+        (f"{LAUNCHES}run_that_others_change_before_it_is_claimed_is_judged_again",),
+    ),
+    Mutant(
+        "start that would be repeated recorded with its batch",
+        "engine/launch/launcher.py",
+        "        if not target.contract.is_at_least_once:\n            return started\n",
+        "        if True:\n            return started\n",
+        (f"{LAUNCHES}start_at_a_target_that_would_start_it_again_is_recorded_before_the_next_one",),
+    ),
+    Mutant(
+        "start of a run that has changed is not recorded",
+        "engine/launch/launcher.py",
+        "        if result is not None:\n            update_with_optimistic_lock(self._runs, result",
+        "        if False:\n            update_with_optimistic_lock(self._runs, result",
+        (f"{LAUNCHES}run_that_ends_before_its_start_is_recorded_keeps_its_end",),
     ),
     Mutant(
         "claim before launch without condition",

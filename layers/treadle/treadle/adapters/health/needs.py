@@ -231,7 +231,8 @@ def _secret(arns: _Arns, secret: str) -> _Call:
 
 def _of_launch(arns: _Arns, launches: str) -> Iterator[Need]:
     yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
-    yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
+    claiming = ("dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate")
+    yield Need("launch", "LaunchRole", arns.table("RUNS"), claiming)
     if bucket := arns.payload_bucket():
         listed = {"s3:prefix": [f"{FOLDER}{_ANYTHING}"]}
         yield Need("launch", "LaunchRole", bucket, ("s3:ListBucket",), listed)
