@@ -85,6 +85,7 @@ CLOSING = "tests/unit/test_batch_closer.py::test_"
 EACH_BATCH_CALL = "tests/faults/test_every_call_of_batches.py::test_"
 MANY_ITEMS = "tests/faults/test_batches_of_many.py::test_"
 BATCHED = "tests/functional/test_batches.py::test_"
+RECORDED_BATCHES = "tests/unit/test_batches_of_recorded_events.py::test_"
 EVENTS = "adapters/dynamodb/assets.py"
 NUMBERS = "tests/faults_moto/test_event_numbers.py::test_"
 
@@ -245,7 +246,7 @@ MUTANTS = (
         CLOSER,
         "        commit = self._commit_of(attempt, result.tick, failures)\n        try:\n",
         "        commit = self._commit_of(attempt, result.tick, failures)\n        if commit.manifest is not None:\n            self._batches.mark(commit.manifest, commit.manifest.members)\n        try:\n",
-        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[full]",),
+        (f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[full]",),
     ),
     Mutant(
         "death of an evaluation is no failure",
@@ -308,7 +309,7 @@ MUTANTS = (
         CLOSER,
         "return chosen if is_full or failures.count or now >= self._closes_at(items) else ()",
         "return chosen if is_full or failures.count else ()",
-        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[quiet]",),
+        (f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[quiet]",),
     ),
     Mutant(
         "item of a process that died does not open its batch",
@@ -323,6 +324,79 @@ MUTANTS = (
         "        parts.sensor.acceptor.settle(closes=closes)\n",
         "        try:\n            parts.sensor.acceptor.settle(closes=closes)\n        except StoreError:\n            pass\n",
         (f"{BATCHED}message_returns_to_its_queue_unless_it_is_certain_that_it_waits[open]",),
+    ),
+    Mutant(
+        "stream goes on before the batches of its records are open",
+        "entrypoints/evaluator.py",
+        '    answer = batch.consume(event["Records"])\n    _settle(parts, Budget(remaining_seconds(context)))\n',
+        '    answer = batch.consume(event["Records"])\n',
+        (
+            f"{BATCHED}stream_does_not_go_on_unless_it_is_certain_that_its_records_wait[open]",
+            f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[records]",
+        ),
+    ),
+    Mutant(
+        "record that can never be accepted blocks its shard",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is None or self._definition.events_return:",
+        "if self._definition.batch is None:",
+        (f"{BATCHED}record_for_which_by_always_fails_is_given_up_and_blocks_no_other",),
+    ),
+    Mutant(
+        "status that was evaluated by itself is in a batch after a replay",
+        "definitions/run_status.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[status]",),
+    ),
+    Mutant(
+        "materialization that was evaluated by itself is in a batch after a replay",
+        "definitions/asset_sensor.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[materialization]",),
+    ),
+    Mutant(
+        "record that waits has an attempt that never ends",
+        "engine/tick/event_ticks.py",
+        "if status is not TickStatus.FAILURE or self._definition.batch is not None:",
+        "if status is not TickStatus.FAILURE:",
+        (f"{BATCHED}stream_goes_on_once_its_records_wait_and_a_full_batch_is_one_tick",),
+    ),
+    Mutant(
+        "record that a store did not accept has failed",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is not None and not isinstance(error, SensorEvaluationError):",
+        "if self._definition.batch is not None and not isinstance(error, TreadleError):",
+        (f"{BATCHED}stream_does_not_go_on_unless_it_is_certain_that_its_records_wait[accept]",),
+    ),
+    Mutant(
+        "records of another project's sensor are given up",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is not None and not isinstance(error, SensorEvaluationError):",
+        "if self._definition.batch is not None:",
+        (f"{BATCHED}record_is_not_given_up_while_the_sensor_belongs_to_another_project",),
+    ),
+    Mutant(
+        "records of a key change their places in a batch",
+        "definitions/stream_sensor.py",
+        "sorted(items, key=_order)",
+        "items",
+        (f"{RECORDED_BATCHES}records_are_one_batch_in_the_order_of_their_keys",),
+    ),
+    Mutant(
+        "statuses of a run are one item",
+        "definitions/run_status.py",
+        "event.summary, event.item_identity, event, size",
+        "event.summary, event.run.run_id, event, size",
+        (f"{RECORDED_BATCHES}statuses_of_one_run_are_items_of_their_own",),
+    ),
+    Mutant(
+        "materialization with the number of another engine's is the same item",
+        "definitions/assets.py",
+        "/{self.event_id}",
+        "/{self.storage_id}",
+        (f"{BATCHED}materialization_is_one_item_however_often_it_is_delivered",),
     ),
     Mutant(
         "sweep does not know the items of batches",
