@@ -29,7 +29,7 @@ STREAM_SHARDS = 4
 JOBS_OF_AN_ENGINE = 15
 JOB_SECONDS = 60.0
 BUS_EVENTS_OF_A_RUN, STATUS_EVENTS_OF_A_RUN = 4, 2
-RAISED_CONCURRENCY, DEFAULT_CONCURRENCY = 1_000, 5
+RAISED_CONCURRENCY, DEFAULT_CONCURRENCY, LEAST_CONCURRENCY = 1_000, 5, 2
 """The engine's parameter MaxConcurrency, of LAUNCH and of RECORD."""
 
 DEPLOYED_HEADING, LIMITS_HEADING = "## A large project, deployed", "## The limits"
@@ -100,10 +100,10 @@ SCENARIOS = (
         concurrency=DEFAULT_CONCURRENCY,
     ),
     Scenario(
-        "half of it on one engine with MaxConcurrency of 5",
+        "half of it on one engine with MaxConcurrency of 2",
         500_000,
         of_an_engine=1_000,
-        concurrency=DEFAULT_CONCURRENCY,
+        concurrency=LEAST_CONCURRENCY,
     ),
     Scenario("a million an hour, a tenth of them at once for one sensor", 1_000_000, 0.1),
     Scenario("three million an hour, evenly", 3_000_000),
