@@ -88,10 +88,7 @@ def carry_out(harness: DynamoHarness, *ticks: Tick, launch_workers: int = 1) -> 
     grants: dict[str, Any] = {tick.sensor: JOB for tick in ticks}
     dispatcher, launcher = harness.dispatcher(**grants), harness.launcher(workers=launch_workers)
     for start in range(0, len(ticks), STREAM_BATCH):
-        batch = ticks[start : start + STREAM_BATCH]
-        noted = dispatcher.note_reactions(batch)
-        for tick in batch:
-            dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+        dispatcher.dispatch_many(ticks[start : start + STREAM_BATCH])
     for body in harness.chunks.drain():
         chunk = TickRequest.from_json(body)
         assert isinstance(chunk, ChunkRequest)

@@ -380,6 +380,7 @@ PERMISSIONS = [
     Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLInsert", dispatch_two_runs),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
+    Permission("DispatchRole", "Ticks", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
     Permission("DispatchRole", "LaunchQueue", "sqs:SendMessage", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),

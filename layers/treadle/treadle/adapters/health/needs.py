@@ -242,7 +242,8 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     launches = arns.queue("LaunchQueue")
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
-    yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
+    completing = (*get_update, "dynamodb:PartiQLUpdate")
+    yield Need("dispatch", "DispatchRole", arns.table("TICKS"), completing)
     yield Need(
         "dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING, "dynamodb:PartiQLUpdate")
     )
