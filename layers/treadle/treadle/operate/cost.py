@@ -114,8 +114,8 @@ RUN_OF_TEN = replace(
     # LAUNCH reads the runs of its batch before it claims them.
     read_units=RUN.read_units + 1,
     invocations=RUN.invocations / 10,
-    # Each message is sent by itself, one of them by a rule.
-    queue_requests=2 + 4 / 10,
+    # The rule sends each message by itself.
+    queue_requests=1 + (RUN.queue_requests - 1) / 10,
     # The lines of its decisions, and a tenth of Lambda's lines and of those with metrics.
     log_bytes=1_570,
 )
