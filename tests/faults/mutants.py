@@ -26,6 +26,7 @@ WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariant
 PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
 WATCHING = "tests/unit/test_external_run_poller.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
+SCHEDULED = "tests/unit/test_scheduled_ticks.py::test_"
 HELD = "tests/unit/test_held_ticks.py::test_"
 HOPS = "tests/unit/test_message_hops.py::test_"
 LOOPS, GUARD = "tests/functional/test_loops.py::test_", "tests/unit/test_loop_guard.py::test_"
@@ -1051,7 +1052,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
         "        except ZeroDivisionError as error:\n            unreadable = error",
-        ("tests/unit/test_scheduled_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
+        (f"{SCHEDULED}tick_without_a_readable_cursor_fails_and_says_so",),
     ),
     Mutant(
         "lost cursor",
@@ -1322,6 +1323,29 @@ MUTANTS = (
         "if hops_of(body) < MOST_HOPS:",
         "if True:",
         (f"{HOPS}a_message_that_meets_a_throttled_store_waits_long_in_few_hops",),
+    ),
+    Mutant(
+        "delivery of a long interval refused although the interval has passed",
+        "engine/tick/scheduled_ticks.py",
+        "or last <= request.scheduled_for - request.interval:",
+        "or last < request.scheduled_for - request.interval:",
+        ("tests/unit/test_due_times.py::test_every_slot_is_evaluated_once_whatever_the_wobble[90s-90s]",),
+    ),
+    Mutant(
+        "delivery of a long interval refused by a time that lies ahead",
+        "engine/tick/scheduled_ticks.py",
+        "if last is None or is_ahead(last, request.now) or last <=",
+        "if last is None or last <=",
+        (f"{SCHEDULED}last_scheduled_time_that_lies_ahead_is_forgotten[300]",),
+    ),
+    Mutant(
+        "operator's tick of a long interval refused between two ticks",
+        "engine/tick/scheduled_ticks.py",
+        "if request.at_once or request.interval <= MINUTE_MS:",
+        "if request.interval <= MINUTE_MS:",
+        (
+            f"{SCHEDULED}operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is",
+        ),
     ),
     Mutant(
         "lease condition",
