@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
-from tests.functional.test_engine import changed
 from tests.functional.test_publish import change
 from tests.functional.test_reconcile import the_run
 from tests.support.dynamodb_meter import Meter, metered
@@ -149,8 +148,8 @@ def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
     started = the_run(deployment)
     stop = str((started.started_at or 0) + 1_000)
     recorded = log.of(
-        lambda: deployment.invoke("engine/record", batch(changed(deployment, started, "RUNNING"))),
-        lambda: deployment.invoke("engine/record", batch(changed(deployment, started, "SUCCEEDED", stop))),
+        lambda: deployment.invoke("engine/record", batch(deployment.changed(started, "RUNNING"))),
+        lambda: deployment.invoke("engine/record", batch(deployment.changed(started, "SUCCEEDED", stop))),
     )
     # As in the model: one batch of the stream has the queued and the started run.
     first = [change(queued, {}), change(started, queued.reached)]
