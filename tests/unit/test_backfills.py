@@ -200,6 +200,7 @@ def test_look_finds_ends_that_nobody_reported(there: Deployment) -> None:
     assert there.get(name).next_at == there.clock.now() + LOOK_MS
 
 
+@pytest.mark.many
 def test_looks_read_a_part_of_many_runs_and_come_to_all(there: Deployment) -> None:
     name = there.start(2 * LOOKED_AT + 1)
     there.advance(name)
@@ -357,6 +358,7 @@ def test_canceled_backfill_cancels_what_waits_for_its_launch(there: Deployment) 
         there.operations.resume(name, "bob")
 
 
+@pytest.mark.many
 def test_cancellation_of_many_runs_stops_in_time_and_the_next_looks_continue(there: Deployment) -> None:
     name = there.start(2 * LOOKED_AT + 1)
     there.advance(name)
@@ -372,6 +374,7 @@ def test_cancellation_of_many_runs_stops_in_time_and_the_next_looks_continue(the
     assert there.get(name).shown_status is BackfillStatus.CANCELED
 
 
+@pytest.mark.many
 def test_cut_looks_at_a_canceled_backfill_come_to_all_its_runs(there: Deployment) -> None:
     """Runs that their targets have started stay in progress, and take the time of those that follow them."""
     name = there.start(2 * LOOKED_AT + 1)
