@@ -128,7 +128,7 @@ class Step:
         if self.name in BY_STREAM:
             workers, bound = float(STREAM_SHARDS) * limits.SHARD.value, limits.SHARD.name
         else:
-            workers, bound = self.workers, limits.POLLERS.name
+            workers, bound = min(self.workers, self.most_workers), limits.POLLERS.name
             if workers >= self.most_workers:
                 bound = MAX_CONCURRENCY
         by_workers = workers / SECONDS[self.name]

@@ -11,7 +11,16 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, OUTCOMES, Deployment, LambdaContext, batch, sample
+from tests.functional.conftest import (
+    BUCKET,
+    ON_BOTH,
+    OUTCOMES,
+    SECRET,
+    Deployment,
+    LambdaContext,
+    batch,
+    sample,
+)
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from treadle import (
@@ -24,7 +33,6 @@ from treadle import (
     RunRequest,
     TickStatus,
     asset_sensor,
-    evaluator,
     event_sensor,
     queue_sensor,
     read_payload,
@@ -56,7 +64,6 @@ from treadle.testing.system import VirtualClock
 
 JOB = JobDefinition("process_file")
 LONG = Batch(size=3, within=timedelta(hours=1))
-SECRET = "the secret"
 GITHUB = HmacSignature()
 NAMESPACE = "123456789012/us-east-1/test"
 
@@ -69,7 +76,7 @@ def requested(context: BatchSensorContext) -> RunRequest:
 def deployed(deployment: Deployment, name: str, sensor: Any, **environment: str) -> None:
     deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS", raising=False)
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND=sensor.kind, **environment)
-    deployment.handlers[name] = evaluator(sensor)
+    deployment.handlers[name] = deployment.evaluator(sensor)
 
 
 def queued(deployment: Deployment) -> None:
@@ -109,6 +116,7 @@ def close(deployment: Deployment, sensor: str, by: str = "") -> Any:
     return deployment.handlers[sensor]({"treadle": "close", "batches": [by_key(by)]}, LambdaContext())
 
 
+@ON_BOTH
 def test_messages_are_done_once_they_wait_and_a_full_batch_is_one_tick(deployment: Deployment) -> None:
     queued(deployment)
 
@@ -121,6 +129,7 @@ def test_messages_are_done_once_they_wait_and_a_full_batch_is_one_tick(deploymen
     assert [each.first_at > 0 for each in deployment.stores.batches.states("queued")] == [True]
 
 
+@ON_BOTH
 def test_message_of_a_batch_that_was_evaluated_is_done_and_starts_nothing(deployment: Deployment) -> None:
     queued(deployment)
     deliver(deployment, "m-1", "m-2", "m-3")
@@ -152,6 +161,7 @@ def test_message_returns_to_its_queue_unless_it_is_certain_that_it_waits(
     assert len(configs(deployment, "queued")) == 1
 
 
+@ON_BOTH
 def test_stopped_sensor_accepts_no_message(deployment: Deployment) -> None:
     queued(deployment)
     SensorOperations(deployment.stores.sensors, VirtualClock()).stop("queued", "ann")
@@ -203,6 +213,7 @@ def _later() -> VirtualClock:
     return VirtualClock(SystemClock().now() + 3_600_000)
 
 
+@ON_BOTH
 def test_message_to_close_batches_is_evaluated_at_once_if_they_are_due(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +228,7 @@ def test_message_to_close_batches_is_evaluated_at_once_if_they_are_due(
     assert configs(deployment, "queued") == [{"items": ["m-1"], "by": ""}]
 
 
+@ON_BOTH
 def test_message_without_keys_is_refused(deployment: Deployment) -> None:
     queued(deployment)
 
@@ -224,6 +236,7 @@ def test_message_without_keys_is_refused(deployment: Deployment) -> None:
         deployment.handlers["queued"]({"treadle": "close"}, LambdaContext())
 
 
+@ON_BOTH
 def test_items_of_a_sensor_whose_code_has_no_batches_any_more_are_reported(deployment: Deployment) -> None:
     queued(deployment)
     deliver(deployment, "m-1")
@@ -275,9 +288,9 @@ def large_objects() -> list[str]:
 
 def hooked(deployment: Deployment) -> None:
     deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
-    boto3.client("secretsmanager").create_secret(Name="senders", SecretString=SECRET)
+    deployment.share_secret()
     made = webhook_sensor(GITHUB, batch=LONG, name="hooked", job=JOB)(requested)
-    deployed(deployment, "hooked", made, TREADLE_WEBHOOK_SECRET="senders")
+    deployed(deployment, "hooked", made)
 
 
 def post(deployment: Deployment, body: bytes, delivery: str) -> Any:
@@ -292,6 +305,7 @@ def post(deployment: Deployment, body: bytes, delivery: str) -> Any:
     return deployment.handlers["hooked"](request, LambdaContext())
 
 
+@ON_BOTH
 def test_request_is_answered_once_it_waits_and_its_authentication_is_not_stored(
     deployment: Deployment,
 ) -> None:
@@ -314,6 +328,7 @@ def test_request_is_answered_once_it_waits_and_its_authentication_is_not_stored(
     assert "secret-token" not in first.content + second.content
 
 
+@ON_BOTH
 def test_full_batch_of_requests_is_due_at_once_instead_of_delaying_the_response(
     deployment: Deployment,
 ) -> None:
@@ -329,6 +344,7 @@ def test_full_batch_of_requests_is_due_at_once_instead_of_delaying_the_response(
     assert [len(each["items"]) for each in configs(deployment, "hooked")] == [3]
 
 
+@ON_BOTH
 def test_request_that_is_too_large_to_wait_is_refused(deployment: Deployment) -> None:
     hooked(deployment)
     body = Random(1).randbytes(400_000).hex().encode()

@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
-from tests.functional.test_engine import changed
 from tests.functional.test_publish import change
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
@@ -176,7 +175,7 @@ def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
     queued = deployment.stores.runs.list_by_sensor("new_objects", number)
     launched = log.of(deployment.launch_queued)
     started = [deployment.stores.runs.get(run.run_id) or run for run in queued]
-    ends = [changed(deployment, run, "SUCCEEDED", str((run.started_at or 0) + 1_000)) for run in started]
+    ends = [deployment.changed(run, "SUCCEEDED", str((run.started_at or 0) + 1_000)) for run in started]
     recorded = log.of(lambda: deployment.invoke("engine/record", batch(*ends)))
     ended = [deployment.stores.runs.get(run.run_id) or run for run in queued]
     # As in the model: one batch of the stream has the queued and the started run.

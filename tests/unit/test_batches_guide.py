@@ -6,13 +6,13 @@ from types import ModuleType
 
 import pytest
 
-from treadle.adapters.dynamodb.batches import MAX_CONTENT, MAX_READ
+from treadle.adapters.dynamodb.batches import MAX_READ
 from treadle.definitions.bounds import MAX_ID
 from treadle.definitions.item_batches import MAX_ITEMS, MAX_WAIT, Batch
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.batches.closer import RETRY_MS
 from treadle.engine.tick.batch_acceptor import LOOKS
-from treadle.model.batches import SHARDS
+from treadle.model.batches import MAX_CONTENT, SHARDS
 from treadle.operate.open_batches import SHOWN
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "batches.md"

@@ -11,7 +11,7 @@ from tests.support.engine import JOB, NO_LIMITS, RUN_IDS, EngineHarness
 from treadle.definitions.errors import StoreThrottledError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch.dispatcher import BATCH_SIZE, Dispatcher, Limits
+from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.dispatch.loop_guard import EVERY
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.registry.registry_cache import NO_POOLS, Pools
@@ -255,7 +255,3 @@ def test_error_of_the_store_is_the_error_of_each_tick(harness: EngineHarness) ->
     results = dispatched(dispatcher_of(harness, faults), ticks, faults)
 
     assert decisions(results) == [StoreThrottledError] * 2
-
-
-def test_batch_is_as_large_as_a_request_of_dynamodb() -> None:
-    assert BATCH_SIZE == 25

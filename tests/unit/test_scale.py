@@ -7,6 +7,8 @@ from benchmarks.key_writes import run_of_an_event
 from benchmarks.room import fits
 from benchmarks.scale import DEPLOYED_HEADING, PAGE, Scenario, Simulation, caps, span, with_deployed
 
+pytestmark = pytest.mark.many
+
 
 @pytest.fixture(scope="module")
 def writes() -> dict[str, int]:

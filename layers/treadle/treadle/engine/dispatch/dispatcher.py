@@ -33,6 +33,7 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.engine.registry.registry_cache import NO_POOLS, Grants, Pools
+from treadle.engine.run_batches import BATCH_SIZE, write_batches
 from treadle.model.runs import Run
 from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick
 from treadle.ports.partitions import PartitionStore
@@ -47,9 +48,6 @@ R = TypeVar("R")
 SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_CHUNK = 2
 """The number of refusals recorded with a reason, for a tick and for each of its chunks; all are counted."""
-
-BATCH_SIZE = 25
-"""How many new runs are written by one request; the maximum of DynamoDB's BatchExecuteStatement."""
 
 _SHOWN_JOBS = 5
 
@@ -550,7 +548,7 @@ class Dispatcher:
                 for request, plan in batch
             ]
 
-        batches = _batches(planned)
+        batches = write_batches(planned)
         if self._workers == 1 or len(batches) == 1:
             results = list(map(recorded, batches))
         else:
@@ -690,14 +688,6 @@ class _SkipCause(Enum):
 
 _Result = Run | _SkipCause | str | Exception
 """Of one request: the run that the tick started, why there is none, its refusal, or its error."""
-
-
-def _batches(planned: Sequence[_Result]) -> list[Sequence[int]]:
-    """Group requests by their indexes: new runs that are in no pool are written together, others alone."""
-    together = [index for index, plan in enumerate(planned) if isinstance(plan, Run) and not plan.pools]
-    batches = [together[first : first + BATCH_SIZE] for first in range(0, len(together), BATCH_SIZE)]
-    alone = set(range(len(planned))).difference(together)
-    return [*batches, *([index] for index in sorted(alone))]
 
 
 def _is_plain(tick: Tick) -> bool:
