@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from treadle.definitions.lazy_dataclasses import dataclass
 
 # Loaded only by evaluators that use them.
 if TYPE_CHECKING:

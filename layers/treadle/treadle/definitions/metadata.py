@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidMetadata
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.values import json_text
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class MarkdownMetadataValue(MetadataValue):
         return self.md_str or ""
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class _FileMetadataValue(MetadataValue):
     fspath: str
 

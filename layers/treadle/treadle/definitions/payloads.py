@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from treadle.definitions.canonical import canonical_json
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import PAYLOAD_NAME
 
 FOLDER = "large/"

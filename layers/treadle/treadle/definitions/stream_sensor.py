@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self, Unpack
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.sensors import SensorEvent, SensorFunction

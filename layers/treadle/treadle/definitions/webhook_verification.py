@@ -6,7 +6,6 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from typing import TypeAlias
 
 from treadle.definitions.clocks import duration_problem
 from treadle.definitions.errors import DagsterInvalidDefinitionError, WebhookRejectedError
+from treadle.definitions.lazy_dataclasses import dataclass
 
 MAX_TOLERANCE = timedelta(hours=1)
 

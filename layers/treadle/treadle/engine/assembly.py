@@ -5,10 +5,10 @@ Each component is imported when it is built, so that a function loads no other f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.identity import RunIds
 from treadle.engine.lazy import lazy
 
@@ -194,7 +194,7 @@ class Assembly:
         workers: int = 1,
     ) -> Dispatcher:
         """Build the dispatcher of ticks."""
-        from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
+        from treadle.engine.dispatch.dispatcher import Dispatcher
 
         return Dispatcher(
             self.stores.ticks,
@@ -205,7 +205,7 @@ class Assembly:
             self.asset_recorder(bus),
             lazy(lambda: self.stores.partitions),
             pools=self.pools,
-            limits=limits or Limits(),
+            limits=limits,
             chunks=chunks,
             workers=workers,
         )

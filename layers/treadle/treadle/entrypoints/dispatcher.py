@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
@@ -16,6 +15,7 @@ from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import BackfillRequest, ChunkRequest, GrantRequest, TickRequest, dispatch_request
@@ -104,7 +104,7 @@ def dispatcher() -> Handler:
             return dispatch_stream(found, event["Records"])
         ends_at = int((time.time() + remaining_seconds(context) - BACKFILL_MARGIN_SECONDS) * 1000)
         handle = functools.partial(dispatch_message, found, ends_at)
-        return process_queue(event, context, handle, found.inbox, dispatch_request, kept_in_tables=True)
+        return process_queue(event, handle, found.inbox, dispatch_request, kept_in_tables=True)
 
     return instrumented(handler)
 

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +24,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
 )
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly, SensorParts
@@ -559,7 +560,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             _send_later(parts, message.body, outcome.wait_seconds)
 
     parse = functools.partial(_message, parts)
-    answer = process_queue(event, context, handle, parts.inbox, parse, begin)
+    answer = process_queue(event, handle, parts.inbox, parse, begin)
     _settle(parts, Budget(remaining_seconds(context)))
     if lags:
         put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")

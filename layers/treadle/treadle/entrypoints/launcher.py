@@ -64,6 +64,6 @@ def launcher() -> Handler:
                 report(outcome, step="launch", run_id=request.run_id, job=request.job)
 
             parse = LaunchRequest.from_json
-            return process_queue(event, context, handle, inbox, parse, begin, kept_in_tables=True)
+            return process_queue(event, handle, inbox, parse, begin, kept_in_tables=True)
 
     return instrumented(handler)

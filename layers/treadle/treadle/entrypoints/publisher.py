@@ -4,7 +4,6 @@ import functools
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.bus import EventBridgeBus
@@ -13,6 +12,7 @@ from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import GrantRequest, PublishRequest
 from treadle.engine.publish.bus_events import RunStatusChange
@@ -78,12 +78,12 @@ def publisher() -> Handler:
     """
     parts = functools.cache(lambda: publisher_parts(os.environ))
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         found = parts()
         if not is_queue_batch(event):
             return publish_stream(found, event["Records"])
         handle = functools.partial(publish_message, found)
-        return process_queue(event, context, handle, found.inbox, PublishRequest.from_json)
+        return process_queue(event, handle, found.inbox, PublishRequest.from_json)
 
     return instrumented(handler)
 

@@ -37,14 +37,14 @@ def recorder() -> Handler:
     """Return the handler of RECORD, for status events of targets, and reports and events of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        return record_batch(event, context, *parts())
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        return record_batch(event, *parts())
 
     return instrumented(handler)
 
 
 def record_batch(
-    event: dict[str, Any], context: Any, runs: Recorder, assets: AssetRecorder, inbox: Inbox
+    event: dict[str, Any], runs: Recorder, assets: AssetRecorder, inbox: Inbox
 ) -> dict[str, Any]:
     """Record what a batch of messages reports of runs and assets."""
     batch = BatchRecorder(runs)
@@ -58,7 +58,7 @@ def record_batch(
         else:
             report(assets.record(reported), step="record")
 
-    return process_queue(event, context, record, inbox, _parsed, begin)
+    return process_queue(event, record, inbox, _parsed, begin)
 
 
 def _parsed(body: Mapping[str, Any]) -> StatusChange | Reported:

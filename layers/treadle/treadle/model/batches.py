@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 from treadle.definitions.bounds import MAX_REASON, fit, unicode_text
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import from_millis
 from treadle.model.ticks import Tick
 

@@ -1,7 +1,8 @@
 """Events for the bus, and dead letters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

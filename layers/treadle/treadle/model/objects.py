@@ -1,6 +1,6 @@
 """An S3 object as an operator sees it."""
 
-from dataclasses import dataclass
+from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

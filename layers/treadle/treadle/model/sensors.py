@@ -1,9 +1,10 @@
 """A sensor's stored state, the lease on it, and edits of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from treadle.definitions.bounds import fit
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.model.ticks import Tick
 

@@ -1,8 +1,9 @@
 """The settings of a job, and what its target reports of a start and of an execution."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.runs import Failure
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import time_zone
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import current_context, partition_loading_context
 from treadle.definitions.partitions.cron import CronSchedule, shift
@@ -60,7 +61,7 @@ def _cron_of(schedule_type: ScheduleType, minute: int, hour: int, day: int | Non
     }[schedule_type]
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True)
 class TimeWindowPartitionsDefinition(PartitionsDefinition):
     """Partitions of the time windows between the times at which a cron schedule fires.
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -15,6 +15,7 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
     is_passing,
 )
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assets.asset_recorder import AssetRecorder
@@ -141,7 +142,7 @@ class Dispatcher:
         partitions: PartitionStore,
         *,
         pools: Pools = NO_POOLS,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         chunks: Queue | None = None,
         workers: int = 1,
     ) -> None:
@@ -153,7 +154,7 @@ class Dispatcher:
         self._assets = assets
         self._partitions = partitions
         self._pools = pools
-        self._limits = limits
+        self._limits = limits or Limits()
         self._rate_limiter = RunRateLimiter(ticks, clock, self._runs_per_hour)
         self._loops = LoopGuard(ticks, runs, grants, clock)
         self._chunks = chunks

@@ -4,7 +4,7 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import (
@@ -17,6 +17,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp

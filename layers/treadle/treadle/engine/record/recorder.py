@@ -1,7 +1,7 @@
 """RECORD: applies the status changes that targets report to run records."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from treadle.definitions.errors import (
     LaunchError,
     LaunchRejectedError,
 )
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.optimistic_lock import update_with_optimistic_lock

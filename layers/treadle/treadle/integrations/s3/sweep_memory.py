@@ -7,9 +7,10 @@ earlier listings show when it appeared. The memory is bounded, and stored in the
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 
+from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import S3Object
 
 OVERLAP_MS = 7 * 86_400_000
