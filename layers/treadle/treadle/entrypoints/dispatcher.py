@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.clients import client
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.definitions.lazy_dataclasses import dataclass
@@ -97,6 +99,7 @@ def dispatcher() -> Handler:
     to the dead-letter queue.
     """
     parts = functools.cache(lambda: dispatcher_parts(os.environ))
+    prepare(parts, functools.partial(client, "sqs"))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         found = parts()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.adapters.blobs import S3BlobStore
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
@@ -254,7 +255,9 @@ def evaluator(
     Raises:
         DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
     """
-    return SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
+    handler = SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
+    prepare(handler.parts)
+    return handler
 
 
 class SensorHandler:

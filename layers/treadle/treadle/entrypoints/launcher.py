@@ -7,8 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from treadle.adapters.targets.registry import LazyTargets
+from treadle.adapters.targets.roles import sts
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.launch.launcher import Launcher
 from treadle.engine.lazy import lazy
@@ -45,6 +47,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
 def launcher() -> Handler:
     """Return the handler of LAUNCH, for the launch queue."""
     parts = functools.cache(lambda: launcher_parts(os.environ))
+    prepare(parts, sts)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         launch, inbox = parts()

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.clients import client
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
 from treadle.definitions.lazy_dataclasses import dataclass
@@ -77,6 +79,7 @@ def publisher() -> Handler:
     its own queue, or else to the dead-letter queue with the reason.
     """
     parts = functools.cache(lambda: publisher_parts(os.environ))
+    prepare(parts, functools.partial(client, "events"))
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         found = parts()

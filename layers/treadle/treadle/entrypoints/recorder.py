@@ -11,6 +11,7 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.record.recorder import BatchRecorder, Recorder, StatusChange
@@ -36,6 +37,7 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, AssetRecor
 def recorder() -> Handler:
     """Return the handler of RECORD, for status events of targets, and reports and events of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
+    prepare(parts)
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return record_batch(event, *parts())
