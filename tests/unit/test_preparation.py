@@ -33,6 +33,13 @@ Session.create_client = noted
 import app
 print(*made)
 """
+COLLECTIONS = """
+import gc
+found = []
+gc.callbacks.append(lambda *_: found.append(1))
+import app
+print(gc.isenabled(), gc.get_freeze_count() > 10_000, len(found))
+"""
 IDLE = """
 from treadle import SkipReason, evaluator, sensor
 
@@ -46,9 +53,14 @@ handler = evaluator(idle)
 
 def created(code: str, environment: dict[str, str]) -> list[str]:
     """Return the services whose clients a function creates before its first event."""
+    return printed(SCRIPT, code, environment)
+
+
+def printed(script: str, code: str, environment: dict[str, str]) -> list[str]:
+    """Return the words that a script prints, which imports a function's code."""
     paths = [str(ROOT / "layers" / "treadle"), code]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env={
             "PATH": os.defpath,
             "PYTHONPATH": os.pathsep.join(paths),
@@ -95,6 +107,21 @@ def test_an_evaluator_creates_the_client_of_dynamodb_before_an_event_comes(
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_function_without_its_settings_starts_so_that_its_events_report_them(name: str) -> None:
     assert created(str(ROOT / "functions" / "engine" / name), {**IN_LAMBDA, **KEYS}) == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_function_collects_garbage_from_its_first_event_on_and_not_before(
+    name: str, settings: dict[str, str]
+) -> None:
+    code = str(ROOT / "functions" / "engine" / name)
+
+    started = printed(COLLECTIONS, code, {**IN_LAMBDA, **KEYS, **settings})
+    elsewhere = printed(COLLECTIONS, code, {**KEYS, **settings})
+    without_settings = printed(COLLECTIONS, code, {**IN_LAMBDA, **KEYS})
+
+    assert started[:2] == without_settings[:2] == ["True", "True"]
+    assert elsewhere[:2] == ["True", "False"]
+    assert int(started[2]) * 4 < int(elsewhere[2])
 
 
 def test_what_cannot_be_made_is_left_to_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
