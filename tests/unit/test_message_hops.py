@@ -181,9 +181,7 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: 
                 raise StoreThrottledError("The table has too much to do.")
             done.append(clock.now())
 
-        return process_queue(
-            event, one, Inbox("record", chains.queue, _DeadLetters(chains.dead_letters))
-        )
+        return process_queue(event, one, Inbox("record", chains.queue, _DeadLetters(chains.dead_letters)))
 
     chains = Chains(clock, handle)
     chains.queue.send([{"any": "message"}])
