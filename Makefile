@@ -37,7 +37,8 @@ PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/templa
 	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
 # The modules of the console's page, without the vendored library.
 JAVASCRIPT := $(wildcard $(addprefix $(LIBRARY)/console/static/,*.js pages/*.js))
-PRETTIER := .tools/js/node_modules/.bin/prettier --config tools/javascript/prettier.json --log-level warn
+PRETTIER := .tools/js/node_modules/.bin/prettier --config tools/javascript/prettier.json --log-level warn \
+	--cache --cache-location .tools/js/.prettier
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
 # Runs independent targets in parallel, and prints the output of each in one piece if make can do that.

@@ -33,9 +33,13 @@ GARBAGE = 10_000
 END_TO_END = Path(__file__).parent / "e2e"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one process more than there are processors: some tests wait, for a browser, a cloud or other processes."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one process more than there are processors: some tests wait, for a browser, a cloud or other processes.
+
+    Quick tests wait for nothing, and each process collects them all.
+    """
+    is_quick: bool = config.option.markexpr == "quick"
+    return (os.cpu_count() or 1) + (not is_quick)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,12 +74,6 @@ def facts_of_clients_found_once() -> Iterator[None]:
         parse = functools.lru_cache(utils._parse_timestamp_with_tzinfo)  # type: ignore[attr-defined]
         patch.setattr(utils, "_parse_timestamp_with_tzinfo", parse)
         yield
-
-
-@pytest.fixture(autouse=True)
-def default_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test that uses boto3's default session create it: it keeps the credentials that it found first."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def pytest_configure() -> None:
@@ -115,7 +113,14 @@ def escaped(text: str) -> str:
 
 @pytest.fixture(autouse=True)
 def fake_aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches a real account: invented credentials, a fixed region, no profile, no endpoint."""
+    """No test reaches a real account: invented credentials, a fixed region, no profile, no endpoint.
+
+    Nor does one begin with what others left in this process: clients, credentials that boto3's default session keeps,
+    metrics that were counted without a handler that writes them at its end.
+    """
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    if "treadle.entrypoints.handler" in sys.modules:
+        discard_metrics()
     clients.forget()
     alerts._provider.cache_clear()
     if END_TO_END in request.path.parents:
@@ -130,13 +135,6 @@ def fake_aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture(autouse=True)
-def no_metrics_of_others() -> None:
-    """Let each test begin without what others counted in this process without a handler that writes it at its end."""
-    if "treadle.entrypoints.handler" in sys.modules:
-        discard_metrics()
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 
 from tests.contract.conftest import AT_THE_SAME_TIME, Stores
-from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.errors import ItemTooLargeError, LeaseLostError
 from treadle.definitions.status import TickStatus
 from treadle.model.batches import (
+    MAX_CONTENT,
     NO_FAILURES,
     BatchCommit,
     BatchFailures,
@@ -68,6 +70,17 @@ def test_item_is_accepted_once_and_its_first_acceptance_stays(stores: Stores) ->
     assert stores.batches.known(SENSOR, ["a", "b"]) == {"a": known}
     assert waiting(stores, "first") == ["a"]
     assert waiting(stores, "second") == []
+
+
+def test_item_that_is_too_large_is_not_accepted(stores: Stores) -> None:
+    fits, large = (Random(1).randbytes(size).hex() for size in (MAX_CONTENT // 2, MAX_CONTENT))
+    assert accept(stores, item("fits", content=fits)) == [None]
+
+    with pytest.raises(ItemTooLargeError, match="Send a reference to its content instead"):
+        accept(stores, item("large", content=large))
+
+    assert waiting(stores) == ["fits"]
+    assert stores.batches.known(SENSOR, ["large"]) == {}
 
 
 def test_items_that_wait_are_returned_by_time_with_their_content(stores: Stores) -> None:

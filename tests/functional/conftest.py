@@ -4,15 +4,18 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.dev_stores import worker_calls
 from tests.support.moto_partiql import execute_batches
 from tests.support.moto_responses import find_names_once, receive_at_once
 from tests.support.moto_transactions import keep_tables_uncopied
@@ -25,9 +28,23 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DagsterRunStatus
+from treadle.dev.engine import KIND as LOCAL
+from treadle.dev.engine import LocalEngine, LocalSensor
+from treadle.dev.jobs import EVERY, JobDouble
+from treadle.dev.messages import Load
+from treadle.dev.queue import LocalQueue
+from treadle.dev.worker import _described, _Local
 from treadle.engine.assembly import Assembly
-from treadle.model.targets import JobSettings
+from treadle.entrypoints.evaluator import Infrastructure, SensorHandler, evaluator
+from treadle.model.runs import Run
+from treadle.model.targets import Execution, JobSettings
+from treadle.testing.bus import NAMESPACE
+from treadle.testing.objects import InMemoryObjects
 from treadle.testing.registry import job_text, sensor_text
+from treadle.testing.stores import InMemoryStores
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
@@ -35,6 +52,13 @@ OUTCOMES = "treadle-outcomes-bucket"
 QUEUES = ("own", "launch", "dispatch", "publish", "record", "dead")
 ENGINE = "shop"
 ROLE = "arn:aws:iam::123456789012:role/machine"
+SECRET = "the secret"
+STATUSES = {
+    DagsterRunStatus.STARTED: "RUNNING",
+    DagsterRunStatus.SUCCESS: "SUCCEEDED",
+    DagsterRunStatus.FAILURE: "FAILED",
+    DagsterRunStatus.CANCELED: "ABORTED",
+}
 MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
 
 
@@ -67,8 +91,23 @@ class Deployment:
         if function not in self.handlers:
             name = f"functions.{function.replace('/', '.')}.app"
             sys.modules.pop(name, None)
-            self.handlers[function] = importlib.import_module(name).handler
+            self.handlers[function] = self.deployed(importlib.import_module(name).handler)
         return self.handlers[function](event, LambdaContext())
+
+    def deployed(self, handler: Any) -> Any:
+        """Return a function's handler as it is invoked here."""
+        return handler
+
+    def evaluator(self, definition: SensorDefinition, jobs: Sequence[JobDefinition] | None = None) -> Any:
+        """Return the handler of a sensor's function."""
+        return self.deployed(evaluator(definition, jobs=jobs))
+
+    def share_secret(self) -> None:
+        """Let a webhook sensor share a secret with its sender."""
+        boto3.client("secretsmanager").create_secret(
+            Name="shop/senders", SecretString=json.dumps({"github": SECRET})
+        )
+        self.setenv(TREADLE_WEBHOOK_SECRET="shop/senders#github")
 
     def put(self, key: str, body: bytes = b"a,b\n1,2\n") -> str:
         """Store an object; its entity tag."""
@@ -134,6 +173,37 @@ class Deployment:
         bodies = [message["Body"] for message in self.messages("launch")]
         return self.invoke("engine/launch", batch(*bodies))
 
+    def published(self) -> list[dict[str, Any]]:
+        """Let PUBLISH receive all run records, as the stream would; return the events on the bus."""
+        sqs, events = boto3.client("sqs"), boto3.client("events")
+        self.queues["bus"] = sqs.create_queue(QueueName="bus")["QueueUrl"]
+        events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle"]}')
+        arn = "arn:aws:sqs:us-east-1:123456789012:bus"
+        events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
+        runs = boto3.client("dynamodb").scan(TableName=self.environment["TREADLE_RUNS_TABLE"])["Items"]
+        self.invoke("engine/publish", {"Records": [as_record(each) for each in runs]})
+        bodies = [json.loads(message["Body"]) for message in self.messages("bus")]
+        # AWS says where an event comes from; moto does not.
+        return [{**body, "account": "123456789012", "region": "us-east-1"} for body in bodies]
+
+    def changed(self, run: Run, status: str, stop: str = "") -> dict[str, object]:
+        """Return the event of an execution's status, as the rule's transformer leaves it."""
+        event = json.loads(sample("record-execution-failed")["Records"][0]["body"])
+        detail = {
+            "executionArn": run.external_id,
+            "stateMachineArn": self.machine,
+            "name": run.launch_id,
+            "status": status,
+            "startDate": str(run.started_at),
+            "stopDate": stop,
+        }
+        return {**event, "detail": detail}
+
+    def report(self, run: Run, status: DagsterRunStatus, ended_at: int | None = None) -> None:
+        """Let RECORD receive the status of a run's execution."""
+        event = self.changed(run, STATUSES[status], str(ended_at or ""))
+        assert self.invoke("engine/record", batch(event)) == {"batchItemFailures": []}
+
     @property
     def environment(self) -> dict[str, str]:
         """The functions' environment."""
@@ -147,6 +217,85 @@ class Deployment:
         for name, value in values.items():
             self.monkeypatch.setenv(name, value)
         self.handlers.clear()
+
+
+@dataclass(kw_only=True)
+class DevDeployment(Deployment):
+    """The engine and the stores of `treadle dev`; functions call them over a connection, as their processes do.
+
+    Attributes:
+        engine: the engine, whose steps a test takes.
+        infrastructure: what a function is built on.
+        objects: those of all buckets.
+        own: the queue of the sensor.
+    """
+
+    engine: LocalEngine
+    infrastructure: Infrastructure
+    objects: InMemoryObjects
+    own: LocalQueue
+
+    def deployed(self, handler: SensorHandler) -> SensorHandler:
+        made = handler.on(self.infrastructure)
+        function: Any = SimpleNamespace(loaded=_described(made))
+        local = self.engine.sensors["function"] = LocalSensor(function, self.own)
+        self.engine.loaded(local)
+        return made
+
+    def register(self, path: str, text: str, operation: str = "Update") -> None:
+        """Do nothing: a function that has loaded is registered."""
+
+    def share_secret(self) -> None:
+        self.setenv(TREADLE_WEBHOOK_SECRET="senders")
+
+    def put(self, key: str, body: bytes = b"a,b\n1,2\n") -> str:
+        return self.objects.put(BUCKET, key, body).object.etag
+
+    def messages(self, queue: str) -> list[dict[str, Any]]:
+        if queue == "dead":
+            dead_letters = self.engine.dead_letters.receive()
+            for each in dead_letters:
+                self.engine.dead_letters.delete(each)
+            return [
+                {
+                    "Body": each.body,
+                    "MessageAttributes": {
+                        name: {"StringValue": value} for name, value in each.attributes.items()
+                    },
+                }
+                for each in dead_letters
+            ]
+        source = {"own": self.own, "launch": self.engine.launches, "dispatch": self.engine.dispatches}[queue]
+        found = source.receive()
+        for message in found:
+            source.delete(message)
+        return [{"Body": each.body} for each in found]
+
+    def executions(self) -> list[str]:
+        return list(self.engine.targets[LOCAL].begun)
+
+    def dispatch_pending(self) -> None:
+        self.engine._dispatch()
+
+    def launch_queued(self) -> None:
+        self.engine._launch()
+
+    def published(self) -> list[dict[str, Any]]:
+        self.engine._publish()
+        return [json.loads(message["Body"]) for message in self.messages("own")]
+
+    def report(self, run: Run, status: DagsterRunStatus, ended_at: int | None = None) -> None:
+        assert run.external_id is not None
+        assert run.started_at is not None
+        arn = self.engine.jobs[run.job].arn
+        self.engine._changed(
+            Execution(run.external_id, arn, status, run.started_at, ended_at, launch_id=run.launch_id)
+        )
+        self.engine._record()
+
+
+ON_BOTH = pytest.mark.parametrize("deployment", ["aws", "dev"], indirect=True)
+"""Marks a test of what the deployed engine and that of `treadle dev` have in common."""
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -189,7 +338,46 @@ def registered(machine: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def deployment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Deployment]:
+    made = on_dev if getattr(request, "param", "") == "dev" else on_moto
+    with made(monkeypatch, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def on_dev(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[DevDeployment]:
+    """Provide the engine of `treadle dev`, whose jobs end when a test reports it."""
+    # Their threads end with the process.
+    doubles = {EVERY: JobDouble(seconds=3_600)}
+    engine = LocalEngine(InMemoryStores(), lambda: doubles, folder, lambda *_: None)
+    objects, own = InMemoryObjects(engine.clock), engine.queue("own")
+    calls = {**vars(engine.stores), "objects": objects, "queue": own, "dead_letters": engine.dead_letters}
+    with worker_calls(calls) as caller:
+        local = _Local(caller, Load(folder, folder, {}, engine.clock.now(), SECRET))
+        made = DevDeployment(
+            *(cast("DynamoStores", engine.stores), "", {}, monkeypatch),
+            engine=engine,
+            infrastructure=local,
+            objects=objects,
+            own=own,
+        )
+        made.setenv(
+            TREADLE_NAMESPACE=NAMESPACE,
+            TREADLE_INTERVAL_SECONDS="60",
+            TREADLE_DEFAULT_STATUS="RUNNING",
+            TREADLE_S3_BUCKET=BUCKET,
+            TREADLE_S3_START_FROM="beginning",
+        )
+        yield made
+    engine._pool.shutdown()
+
+
+@contextmanager
+def on_moto(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Deployment]:
+    """Provide the deployed engine's handlers, on moto."""
+    del folder
     for handler in logging.getLogger("treadle").handlers:
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         handler.stream = sys.stdout  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.functional.conftest import Deployment, LambdaContext, batch
+from tests.functional.conftest import ON_BOTH, Deployment, LambdaContext, batch
 from tests.support.dynamodb_meter import metered
 from treadle import (
     AssetKey,
@@ -20,7 +20,6 @@ from treadle import (
     TickStatus,
     asset_sensor,
     assets_updated,
-    evaluator,
     multi_asset_sensor,
 )
 from treadle.definitions.assets import AssetMaterialized
@@ -28,7 +27,6 @@ from treadle.engine.assets.asset_events import asset_event, materialized
 from treadle.engine.publish.bus_events import asset_recorded, envelope
 from treadle.model.ticks import Tick
 
-NAMESPACE = "123456789012/us-east-1/test"
 ORDERS, CUSTOMERS = AssetKey(["shop", "orders"]), AssetKey("customers")
 process_file = JobDefinition("process_file")
 
@@ -64,12 +62,13 @@ def recorded(deployment: Deployment, key: AssetKey, *rows: int) -> list[dict[str
         for number in rows
     ]
     stored = deployment.stores.events.append([asset_event(each) for each in materializations])
-    return [envelope(asset_recorded(materialized(each), NAMESPACE), NAMESPACE) for each in stored]
+    namespace = deployment.environment["TREADLE_NAMESPACE"]
+    return [envelope(asset_recorded(materialized(each), namespace), namespace) for each in stored]
 
 
 def deliver(deployment: Deployment, definition: SensorDefinition, events: Sequence[dict[str, Any]]) -> Any:
     """Hand events to the sensor's function, as its queue does."""
-    deployment.handlers.setdefault(definition.name, evaluator(definition))
+    deployment.handlers.setdefault(definition.name, deployment.evaluator(definition))
     return deployment.handlers[definition.name](batch(*events), LambdaContext())
 
 
@@ -83,6 +82,7 @@ def start(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING")
 
 
+@ON_BOTH
 def test_each_queued_materialization_is_a_tick_however_often_it_comes(deployment: Deployment) -> None:
     start(deployment)
     events = recorded(deployment, ORDERS, 3, 4)
@@ -94,6 +94,7 @@ def test_each_queued_materialization_is_a_tick_however_often_it_comes(deployment
     assert sorted(configs) == ['{"newest":4,"rows":3}', '{"newest":4,"rows":4}']
 
 
+@ON_BOTH
 def test_what_is_no_materialization_is_a_dead_letter_with_the_reason(deployment: Deployment) -> None:
     start(deployment)
     [event] = recorded(deployment, ORDERS, 3)
@@ -106,6 +107,7 @@ def test_what_is_no_materialization_is_a_dead_letter_with_the_reason(deployment:
     assert ticks(deployment, on_orders) == []
 
 
+@ON_BOTH
 def test_a_batch_of_materializations_wakes_a_sensor_over_several_assets_once(deployment: Deployment) -> None:
     start(deployment)
     events = [*recorded(deployment, ORDERS, 1, 2), *recorded(deployment, CUSTOMERS, 1)]
@@ -120,11 +122,12 @@ def test_a_batch_of_materializations_wakes_a_sensor_over_several_assets_once(dep
     )
 
 
+@ON_BOTH
 def test_a_sensor_in_one_line_reads_what_woke_it(deployment: Deployment) -> None:
     start(deployment)
     deliver(deployment, when_fresh, recorded(deployment, ORDERS, 1))
     assert ticks(deployment, when_fresh) == []
-    deployment.setenv(TREADLE_NAMESPACE=NAMESPACE)  # Started again, it continues from its cursor.
+    deployment.setenv()  # Started again, it continues from its cursor.
     deliver(deployment, when_fresh, recorded(deployment, CUSTOMERS, 1))
 
     tick, _skipped = ticks(deployment, when_fresh)
@@ -144,6 +147,7 @@ def test_newest_of_several_assets_cost_two_requests(deployment: Deployment) -> N
     assert [call.operation for call in meter.calls] == ["BatchGetItem", "BatchGetItem"]
 
 
+@ON_BOTH
 def test_sensor_over_selections_requests_assets_of_the_job_that_makes_them(deployment: Deployment) -> None:
     @multi_asset_sensor(AssetSelection.groups("shop"), request_assets=AssetSelection.assets("report"))
     def when_shop_is_new(context: MultiAssetSensorEvaluationContext) -> list[RunRequest]:
@@ -153,7 +157,7 @@ def test_sensor_over_selections_requests_assets_of_the_job_that_makes_them(deplo
     load = JobDefinition("load", assets=[AssetSpec(ORDERS, group_name="shop")])
     report = JobDefinition("process_file", assets=[AssetSpec("report", deps=[ORDERS])])
     start(deployment)
-    handler = evaluator(when_shop_is_new, jobs=[load, report])
+    handler = deployment.evaluator(when_shop_is_new, jobs=[load, report])
 
     assert handler(batch(*recorded(deployment, ORDERS, 1)), LambdaContext()) == {"batchItemFailures": []}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.functional.conftest import STACK, Deployment
+from tests.functional.conftest import ON_BOTH, STACK, Deployment
 from tests.support.project import run
 from treadle import (
     DynamicPartitionsDefinition,
@@ -17,7 +17,6 @@ from treadle import (
     SensorResult,
     sensor,
 )
-from treadle import evaluator as handler_of
 
 FRUITS = DynamicPartitionsDefinition(name="fruits")
 load = JobDefinition("process_file", partitions_def=FRUITS)
@@ -53,10 +52,11 @@ def found(deployment: Deployment) -> list[str]:
             [RunRequest(partition_key=key) for key in new], dynamic_partitions_requests=requests
         )
 
-    deployment.handlers["fruits"] = handler_of(definition)
+    deployment.handlers["fruits"] = deployment.evaluator(definition)
     return keys
 
 
+@ON_BOTH
 def test_keys_are_stored_and_their_runs_are_started_once(deployment: Deployment, found: list[str]) -> None:
     found += ["apple", "pear"]
 
@@ -80,6 +80,7 @@ def test_keys_are_stored_and_their_runs_are_started_once(deployment: Deployment,
     assert (deleting.deleted_partitions, deleting.skipped_partitions) == (("apple",), ("plum",))
 
 
+@ON_BOTH
 def test_preview_lists_changes_and_makes_none(deployment: Deployment, found: list[str]) -> None:
     found.append("apple")
 
@@ -133,7 +134,7 @@ def test_operator_sees_the_requests_of_a_tick(stack: Deployment) -> None:
         return SensorResult(dynamic_partitions_requests=[FRUITS.build_delete_request(["plum"])])
 
     treadle("partition", "add", "fruits", "apple")
-    stack.handlers["fruits"] = handler_of(definition)
+    stack.handlers["fruits"] = stack.evaluator(definition)
     tick(stack)
     [found] = stack.stores.ticks.latest("new_objects", 1)
 

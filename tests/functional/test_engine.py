@@ -6,7 +6,7 @@ from threading import Barrier
 import boto3
 import pytest
 
-from tests.functional.conftest import Deployment, batch, object_created, sample
+from tests.functional.conftest import ON_BOTH, Deployment, batch, object_created, sample
 from tests.support.hooks import hooked
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import tick_time
@@ -23,20 +23,6 @@ def launched(deployment: Deployment) -> Run:
     deployment.launch_queued()
     [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     return run
-
-
-def changed(deployment: Deployment, run: Run, status: str, stop: str = "") -> dict[str, object]:
-    """Return the event of an execution's status, as the rule's transformer leaves it."""
-    event = json.loads(sample("record-execution-failed")["Records"][0]["body"])
-    detail = {
-        "executionArn": run.external_id,
-        "stateMachineArn": deployment.machine,
-        "name": run.launch_id,
-        "status": status,
-        "startDate": str(run.started_at),
-        "stopDate": stop,
-    }
-    return {**event, "detail": detail}
 
 
 def test_time_from_the_event_to_the_launch_is_measured(
@@ -111,6 +97,7 @@ def test_messages_that_are_no_launches_become_dead_letters_and_the_others_starte
     assert len(deployment.messages("dead")) == 2
 
 
+@ON_BOTH
 def test_an_identical_upload_makes_a_tick_but_no_second_run(deployment: Deployment) -> None:
     launched(deployment)
 
@@ -122,6 +109,7 @@ def test_an_identical_upload_makes_a_tick_but_no_second_run(deployment: Deployme
     assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
+@ON_BOTH
 def test_the_tick_says_what_became_of_its_requests(deployment: Deployment) -> None:
     launched(deployment)
 
@@ -244,7 +232,7 @@ def test_a_status_change_is_applied_to_the_run(
 ) -> None:
     run = launched(deployment)
 
-    deployment.invoke("engine/record", batch(changed(deployment, run, target_status, "1795370499000")))
+    deployment.invoke("engine/record", batch(deployment.changed(run, target_status, "1795370499000")))
 
     [folded] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert folded.status is status
@@ -253,9 +241,9 @@ def test_a_status_change_is_applied_to_the_run(
 
 def test_a_late_running_event_does_not_reopen_a_finished_run(deployment: Deployment) -> None:
     run = launched(deployment)
-    deployment.invoke("engine/record", batch(changed(deployment, run, "SUCCEEDED", "1795370499000")))
+    deployment.invoke("engine/record", batch(deployment.changed(run, "SUCCEEDED", "1795370499000")))
 
-    deployment.invoke("engine/record", batch(changed(deployment, run, "RUNNING", "null")))
+    deployment.invoke("engine/record", batch(deployment.changed(run, "RUNNING", "null")))
 
     [folded] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert folded.status is DagsterRunStatus.SUCCESS
@@ -271,7 +259,7 @@ def test_samples_of_executions_that_are_not_ours_change_nothing(deployment: Depl
 
 def test_a_failing_store_brings_the_message_back_and_at_last_buries_it(deployment: Deployment) -> None:
     run = launched(deployment)
-    message = changed(deployment, run, "SUCCEEDED", "1795370499000")
+    message = deployment.changed(run, "SUCCEEDED", "1795370499000")
     deployment.setenv(TREADLE_RUNS_TABLE="no-such-table")
 
     early = deployment.invoke("engine/record", batch(message))

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from tests.functional.conftest import Deployment, LambdaContext, batch
+from tests.functional.conftest import ON_BOTH, Deployment, LambdaContext, batch
 from tests.support.dynamodb_meter import metered
-from treadle import EventSensorContext, JobDefinition, RunRequest, TickStatus, evaluator, event_sensor
+from treadle import EventSensorContext, JobDefinition, RunRequest, TickStatus, event_sensor
 from treadle.adapters import clients
 from treadle.model.ticks import Tick
 
@@ -34,7 +34,7 @@ def start(deployment: Deployment) -> None:
     """Deploy the sensor as the template does."""
     deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="event")
-    deployment.handlers["placed"] = evaluator(placed)
+    deployment.handlers["placed"] = deployment.evaluator(placed)
 
 
 def deliver(deployment: Deployment, *events: Any) -> Any:
@@ -46,6 +46,7 @@ def ticks(deployment: Deployment) -> list[Tick]:
     return deployment.stores.ticks.latest("placed", 10)
 
 
+@ON_BOTH
 def test_each_event_is_a_tick_however_often_it_comes(deployment: Deployment) -> None:
     """Also one that other kinds of sensors would parse as an object's, and that lacks what these have."""
     start(deployment)
@@ -60,6 +61,7 @@ def test_each_event_is_a_tick_however_often_it_comes(deployment: Deployment) -> 
     assert deployment.messages("dead") == []
 
 
+@ON_BOTH
 def test_what_is_no_event_is_a_dead_letter_with_the_reason(deployment: Deployment) -> None:
     start(deployment)
 
@@ -71,6 +73,7 @@ def test_what_is_no_event_is_a_dead_letter_with_the_reason(deployment: Deploymen
     assert len(ticks(deployment)) == 1
 
 
+@ON_BOTH
 def test_event_at_which_the_function_fails_comes_again_and_the_others_do_not(deployment: Deployment) -> None:
     start(deployment)
 
@@ -80,6 +83,7 @@ def test_event_at_which_the_function_fails_comes_again_and_the_others_do_not(dep
     assert sorted(tick.status for tick in ticks(deployment)) == [TickStatus.FAILURE, TickStatus.SUCCESS]
 
 
+@ON_BOTH
 def test_preview_evaluates_an_event_and_commits_nothing(deployment: Deployment) -> None:
     start(deployment)
 

@@ -10,7 +10,15 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch, object_created, sample
+from tests.functional.conftest import (
+    BUCKET,
+    ON_BOTH,
+    Deployment,
+    LambdaContext,
+    batch,
+    object_created,
+    sample,
+)
 from tests.support.dynamodb_meter import metered
 from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
@@ -25,6 +33,7 @@ def ago(seconds: int) -> int:
     return (int(time.time()) - seconds) * 1000
 
 
+@ON_BOTH
 def test_a_scheduled_tick_sweeps_and_requests_a_run_per_object(deployment: Deployment) -> None:
     etag = deployment.put("in/a.csv")
 
@@ -36,6 +45,7 @@ def test_a_scheduled_tick_sweeps_and_requests_a_run_per_object(deployment: Deplo
     assert json.loads(tick.requests[0].run_config)["size"] == 8
 
 
+@ON_BOTH
 def test_the_same_scheduled_time_ticks_once(deployment: Deployment) -> None:
     event = sample("new_objects-schedule")
     deployment.invoke(SENSOR, event)
@@ -43,6 +53,7 @@ def test_the_same_scheduled_time_ticks_once(deployment: Deployment) -> None:
     assert deployment.invoke(SENSOR, event)["decision"] == "NOT_DUE"
 
 
+@ON_BOTH
 def test_a_schedule_that_does_not_resolve_its_time_ticks_for_the_present_minute(
     deployment: Deployment,
 ) -> None:
@@ -53,10 +64,12 @@ def test_a_schedule_that_does_not_resolve_its_time_ticks_for_the_present_minute(
     assert answer["subject"].split("-0000")[0].endswith(":00.000Z")
 
 
+@ON_BOTH
 def test_a_direct_tick_needs_no_time(deployment: Deployment) -> None:
     assert deployment.invoke(SENSOR, sample("new_objects-direct"))["decision"] == "SKIPPED"
 
 
+@ON_BOTH
 def test_event_and_sweep_of_one_object_give_one_run(deployment: Deployment) -> None:
     etag = deployment.put("in/a.csv")
     deployment.invoke(SENSOR, batch(object_created("in/a.csv", etag)))
@@ -67,6 +80,7 @@ def test_event_and_sweep_of_one_object_give_one_run(deployment: Deployment) -> N
     assert (answer["decision"], answer["count"]) == ("SKIPPED", 0)
 
 
+@ON_BOTH
 def test_the_sample_batch_commits_one_event_tick(deployment: Deployment) -> None:
     answer = deployment.invoke(SENSOR, sample("new_objects-s3-object-created"))
 
@@ -76,6 +90,7 @@ def test_the_sample_batch_commits_one_event_tick(deployment: Deployment) -> None
     assert "orders 1.csv" in (tick.trigger or "")
 
 
+@ON_BOTH
 def test_an_event_of_the_future_becomes_a_dead_letter_and_those_beside_it_are_evaluated(
     deployment: Deployment,
 ) -> None:
@@ -98,12 +113,14 @@ def test_a_deadline_of_the_future_is_refused(deployment: Deployment) -> None:
     assert "which is in the future" in str(deployment.messages("dead"))
 
 
+@ON_BOTH
 def test_an_event_invoked_directly_is_evaluated_too(deployment: Deployment) -> None:
     answer = deployment.invoke(SENSOR, sample("new_objects-s3-event-direct"))
 
     assert (answer["decision"], answer["count"]) == ("SUCCESS", 1)
 
 
+@ON_BOTH
 def test_a_second_delivery_of_an_event_is_a_duplicate(deployment: Deployment) -> None:
     event = sample("new_objects-s3-event-direct")
     deployment.invoke(SENSOR, event)
@@ -134,6 +151,7 @@ def test_an_unknown_event_ends_as_a_dead_letter_with_the_reason_and_the_rest_pro
     assert dead_letter["MessageAttributes"]["origin"]["StringValue"] == "sensor new_objects"
 
 
+@ON_BOTH
 def test_an_event_outside_the_selection_is_skipped_with_the_reason(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_S3_SUFFIX=".csv")
 
@@ -144,6 +162,7 @@ def test_an_event_outside_the_selection_is_skipped_with_the_reason(deployment: D
     assert "is not watched" in (tick.reason or "")
 
 
+@ON_BOTH
 def test_a_stopped_sensor_takes_no_tick_and_drops_events(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_DEFAULT_STATUS="STOPPED")
 
@@ -211,6 +230,7 @@ def test_a_preview_shows_what_a_tick_would_do_and_what_holds_and_commits_nothing
     assert len(deployment.stores.ticks.latest("new_objects", 5)) == 1
 
 
+@ON_BOTH
 def test_a_preview_of_an_event_evaluates_that_event(deployment: Deployment) -> None:
     event = sample("new_objects-s3-event-direct")
 

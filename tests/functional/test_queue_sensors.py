@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import Deployment, LambdaContext
-from treadle import JobDefinition, QueueSensorContext, RunRequest, TickStatus, evaluator, queue_sensor
+from tests.functional.conftest import ON_BOTH, Deployment, LambdaContext
+from treadle import JobDefinition, QueueSensorContext, RunRequest, TickStatus, queue_sensor
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.system import VirtualClock
@@ -24,7 +24,7 @@ def started(deployment: Deployment) -> Deployment:
     """The sensor as the template deploys it."""
     deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="queue")
-    deployment.handlers["queued"] = evaluator(queued)
+    deployment.handlers["queued"] = deployment.evaluator(queued)
     return deployment
 
 
@@ -54,6 +54,7 @@ def nothing_sent(deployment: Deployment) -> bool:
     return not deployment.messages("own") and not deployment.messages("dead")
 
 
+@ON_BOTH
 def test_each_message_is_a_tick_however_often_it_comes(started: Deployment) -> None:
     for _ in range(3):
         assert deliver(started, record("m-1"), record("m-2", "{}")) == []
@@ -64,6 +65,7 @@ def test_each_message_is_a_tick_however_often_it_comes(started: Deployment) -> N
     assert nothing_sent(started)
 
 
+@ON_BOTH
 def test_message_at_which_the_function_fails_returns_however_often_it_was_received(
     started: Deployment,
 ) -> None:
@@ -73,13 +75,14 @@ def test_message_at_which_the_function_fails_returns_however_often_it_was_receiv
     assert nothing_sent(started)
 
 
+@ON_BOTH
 def test_stopped_sensor_takes_no_message_and_evaluates_all_after_its_start(started: Deployment) -> None:
     operations = SensorOperations(started.stores.sensors, VirtualClock())
     operations.stop("queued", "ann")
     assert deliver(started, record("m-1"), record("m-2")) == ["m-1", "m-2"]
     assert ticks(started) == []
 
-    started.handlers["queued"] = evaluator(queued)
+    started.handlers["queued"] = started.evaluator(queued)
     operations.start("queued", queued.default_status, "ann")
     assert deliver(started, record("m-1"), record("m-2")) == []
 
@@ -87,6 +90,7 @@ def test_stopped_sensor_takes_no_message_and_evaluates_all_after_its_start(start
     assert nothing_sent(started)
 
 
+@ON_BOTH
 def test_preview_evaluates_a_sample_message_and_commits_nothing(started: Deployment) -> None:
     sample = {"treadle": "preview", "event": {"Records": [record("m-1")]}}
 

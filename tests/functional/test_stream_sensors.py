@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import Deployment, LambdaContext
-from treadle import JobDefinition, RunRequest, StreamSensorContext, TickStatus, evaluator, stream_sensor
+from tests.functional.conftest import ON_BOTH, Deployment, LambdaContext
+from treadle import JobDefinition, RunRequest, StreamSensorContext, TickStatus, stream_sensor
 from treadle.adapters.blobs import S3BlobStore
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.tick.given_up_records import MAX_DEAD_LETTER
@@ -34,7 +34,7 @@ def started(deployment: Deployment) -> Deployment:
     for name in ("TREADLE_INTERVAL_SECONDS", "TREADLE_QUEUE_URL"):
         deployment.monkeypatch.delenv(name, raising=False)
     deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="stream", TREADLE_STREAM_ARN=STREAM)
-    deployment.handlers["streamed"] = evaluator(streamed)
+    deployment.handlers["streamed"] = deployment.evaluator(streamed)
     BAD.clear()
     return deployment
 
@@ -85,6 +85,7 @@ def redrive(deployment: Deployment, bucket: str) -> None:
         queue.send([json.loads(each["Body"])])
 
 
+@ON_BOTH
 def test_each_record_is_a_tick_however_often_it_is_delivered(started: Deployment) -> None:
     for _ in range(3):
         assert deliver(started, record(1), record(2, b"{}")) == []
@@ -98,13 +99,14 @@ def test_each_record_is_a_tick_however_often_it_is_delivered(started: Deployment
     assert not started.messages("dead")
 
 
+@ON_BOTH
 def test_stopped_sensor_takes_no_record_and_evaluates_all_after_its_start(started: Deployment) -> None:
     operations = SensorOperations(started.stores.sensors, VirtualClock())
     operations.stop("streamed", "ann")
     assert deliver(started, record(1), record(2)) == ["1"]
     assert ticks(started) == []
 
-    started.handlers["streamed"] = evaluator(streamed)
+    started.handlers["streamed"] = started.evaluator(streamed)
     operations.start("streamed", streamed.default_status, "ann")
     assert deliver(started, record(1), record(2)) == []
 
@@ -136,12 +138,13 @@ def test_dead_letter_of_a_stopped_sensor_is_not_evaluated(started: Deployment) -
     assert [deliver(started, record(1, b"bad")) for _ in range(2)] == [["1"], []]
     BAD.clear()
     SensorOperations(started.stores.sensors, VirtualClock()).stop("streamed", "ann")
-    started.handlers["streamed"] = evaluator(streamed)
+    started.handlers["streamed"] = started.evaluator(streamed)
 
     with pytest.raises(CommandRefusedError, match="is stopped; the record stays in its stream"):
         redrive(started, started.environment["TREADLE_OUTCOMES_BUCKET"])
 
 
+@ON_BOTH
 def test_preview_evaluates_a_sample_record_and_commits_nothing(started: Deployment) -> None:
     sample = {"treadle": "preview", "event": {"Records": [record(1)]}}
 

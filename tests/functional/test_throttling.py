@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created, sample
-from tests.functional.test_engine import changed, launched
+from tests.functional.test_engine import launched
 from tests.support.throttling import CONFLICT, THROTTLED, refusing
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.definitions.status import DagsterRunStatus
@@ -82,7 +82,7 @@ def test_a_status_change_that_meets_a_throttled_store_is_sent_again(
     deployment: Deployment, store: Store
 ) -> None:
     run = launched(deployment)
-    event = changed(deployment, run, "SUCCEEDED", stop="1795370500000")
+    event = deployment.changed(run, "SUCCEEDED", stop="1795370500000")
     store.refuse(THROTTLED)
 
     assert deployment.invoke("engine/record", batch(event, receives=5)) == {"batchItemFailures": []}
@@ -131,7 +131,7 @@ def test_a_write_that_meets_anothers_transaction_is_made_again(
     store.refuse(CONFLICT, operation, times=3)
 
     deployment.invoke(
-        "engine/record", batch(changed(deployment, run, "SUCCEEDED", stop="1795370500000"))
+        "engine/record", batch(deployment.changed(run, "SUCCEEDED", stop="1795370500000"))
     ) if operation == "PutItem" else deployment.invoke("sensors/new_objects", sample("new_objects-schedule"))
 
     assert store.left == 0

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.functional.conftest import Deployment, LambdaContext
+from tests.functional.conftest import ON_BOTH, SECRET, Deployment, LambdaContext
 from treadle import (
     BearerToken,
     HmacSignature,
@@ -20,7 +20,6 @@ from treadle import (
     TimestampedSignature,
     WebhookSensorContext,
     WebhookSensorDefinition,
-    evaluator,
 )
 from treadle.adapters.system import SystemClock
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError, WebhookSecretError
@@ -33,7 +32,6 @@ from treadle.operate.sensors import SensorOperations
 from treadle.testing.system import VirtualClock
 
 GITHUB = HmacSignature()
-SECRET = "the secret"
 
 
 def sensor(verification: WebhookVerification = GITHUB) -> WebhookSensorDefinition:
@@ -52,12 +50,9 @@ def started(deployment: Deployment) -> Deployment:
     """The sensor as the template deploys it."""
     deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
     deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
-    name = {"TREADLE_WEBHOOK_SECRET": "shop/senders#github"}
-    deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="webhook", **name)
-    boto3.client("secretsmanager").create_secret(
-        Name="shop/senders", SecretString=json.dumps({"github": SECRET})
-    )
-    deployment.handlers["hooked"] = evaluator(sensor())
+    deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING", TREADLE_KIND="webhook")
+    deployment.share_secret()
+    deployment.handlers["hooked"] = deployment.evaluator(sensor())
     return deployment
 
 
@@ -100,6 +95,7 @@ def items(deployment: Deployment) -> int:
     )
 
 
+@ON_BOTH
 def test_request_is_a_tick_however_often_it_is_delivered(started: Deployment) -> None:
     answers = [post(started, b'{"id":1}') for _ in range(3)]
 
@@ -110,6 +106,7 @@ def test_request_is_a_tick_however_often_it_is_delivered(started: Deployment) ->
     assert [request.run_config for request in tick.requests] == ['{"text":"{\\"id\\":1}"}']
 
 
+@ON_BOTH
 def test_signature_is_of_the_bytes_that_base64_contains(started: Deployment) -> None:
     assert post(started, b"\x00\xff", in_base64=True)["statusCode"] == 202
     assert post(started, "é".encode(), "d-2")["statusCode"] == 202
@@ -131,6 +128,7 @@ def test_nothing_is_stored_before_the_sender_is_authenticated(started: Deploymen
     assert items(started) == before
 
 
+@ON_BOTH
 def test_function_that_fails_leaves_a_failed_tick_and_503(started: Deployment) -> None:
     answers = [post(started, b"bad") for _ in range(2)]
 
@@ -141,13 +139,14 @@ def test_function_that_fails_leaves_a_failed_tick_and_503(started: Deployment) -
     assert (tick.status, tick.attempts) == (TickStatus.FAILURE, 2)
 
 
+@ON_BOTH
 def test_stopped_sensor_answers_503_until_it_is_started(started: Deployment) -> None:
     operations = SensorOperations(started.stores.sensors, VirtualClock())
     operations.stop("hooked", "ann")
     assert post(started, b"{}")["statusCode"] == 503
     assert ticks(started) == []
 
-    started.handlers["hooked"] = evaluator(sensor())
+    started.handlers["hooked"] = started.evaluator(sensor())
     operations.start("hooked", sensor().default_status, "ann")
     assert post(started, b"{}")["statusCode"] == 202
     assert len(ticks(started)) == 1
@@ -171,7 +170,7 @@ def test_ssm_parameter_is_valid_in_its_last_two_versions(
             Name="/shop/github", Value=version, Type="SecureString", Overwrite=True
         )
     started.setenv(TREADLE_WEBHOOK_SECRET="ssm:/shop/github")
-    started.handlers["hooked"] = evaluator(sensor())
+    started.handlers["hooked"] = started.evaluator(sensor())
 
     found = [post(started, each.encode(), each, each)["statusCode"] for each in versions]
 
@@ -181,7 +180,7 @@ def test_ssm_parameter_is_valid_in_its_last_two_versions(
 @pytest.mark.parametrize("secret", ["gone", "ssm:/gone", "shop/senders#other", "shop/senders#"])
 def test_secret_that_cannot_be_read_accepts_nobody(started: Deployment, secret: str) -> None:
     started.setenv(TREADLE_WEBHOOK_SECRET=secret)
-    started.handlers["hooked"] = evaluator(sensor())
+    started.handlers["hooked"] = started.evaluator(sensor())
 
     for tried in (SECRET, "", "None"):
         assert post(started, b"{}", secret=tried)["statusCode"] in {401, 503}
@@ -199,18 +198,20 @@ def test_empty_secret_accepts_nobody(started: Deployment) -> None:
 
 def test_missing_secret_of_the_deployment_is_a_problem_of_its_settings(started: Deployment) -> None:
     started.monkeypatch.delenv("TREADLE_WEBHOOK_SECRET")
-    started.handlers["hooked"] = evaluator(sensor())
+    started.handlers["hooked"] = started.evaluator(sensor())
 
     with pytest.raises(Exception, match="TREADLE_WEBHOOK_SECRET is not set"):
         post(started, b"{}")
 
 
+@ON_BOTH
 @pytest.mark.parametrize("given", [{}, {"body": "x"}, {"requestContext": {}}, {"requestContext": "x"}])
 def test_event_that_is_no_request_is_an_error(started: Deployment, given: dict[str, Any]) -> None:
     with pytest.raises(UnknownEventError, match="The event is no request to an HTTP API"):
         started.handlers["hooked"](given, LambdaContext())
 
 
+@ON_BOTH
 def test_request_in_a_message_is_not_evaluated_without_its_signature(started: Deployment) -> None:
     body = json.dumps(event(b"{}", {"X-GitHub-Delivery": "d-1"}))
     record = {"messageId": "m-1", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
@@ -221,6 +222,7 @@ def test_request_in_a_message_is_not_evaluated_without_its_signature(started: De
     assert ticks(started) == []
 
 
+@ON_BOTH
 def test_preview_evaluates_a_sample_request_and_commits_nothing(started: Deployment) -> None:
     sample = {"treadle": "preview", "event": event(b"{}", {"X-GitHub-Delivery": "d-1"})}
 
@@ -282,7 +284,7 @@ FUZZED = settings(max_examples=30, deadline=None, suppress_health_check=[HealthC
 def test_request_of_whatever_form_is_refused_without_an_error_of_ours(
     started: Deployment, verification: WebhookVerification, sent: dict[str, Any]
 ) -> None:
-    handler = evaluator(sensor(verification))
+    handler = started.evaluator(sensor(verification))
 
     answer = handler(sent, LambdaContext())
 
@@ -297,7 +299,7 @@ def test_request_of_whatever_form_is_refused_without_an_error_of_ours(
 def test_authentic_request_of_whatever_content_is_accepted(
     started: Deployment, verification: WebhookVerification, body: bytes, more: dict[str, Any]
 ) -> None:
-    handler = evaluator(sensor(verification))
+    handler = started.evaluator(sensor(verification))
     signed = verification.signed(body, SECRET, SystemClock().now(), "d-1")
     names = {name.lower() for name in signed}
     headers = {**{name: value for name, value in more.items() if name.lower() not in names}, **signed}

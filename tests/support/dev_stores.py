@@ -1,6 +1,6 @@
 """The stores of `treadle dev`, as a function's process has them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from threading import Thread
@@ -14,9 +14,16 @@ from treadle.testing.stores import InMemoryStores
 
 @contextmanager
 def worker_stores(stores: InMemoryStores) -> Iterator[Any]:
-    """Provide stores over a connection: each call is pickled, as is its answer."""
-    ours, theirs = Pipe()
+    """Provide stores over a connection."""
     objects = vars(locked(stores))
+    with worker_calls(objects) as caller:
+        yield SimpleNamespace(**{name: caller.proxy(name) for name in objects})
+
+
+@contextmanager
+def worker_calls(objects: Mapping[str, Any]) -> Iterator[Caller]:
+    """Provide a connection to objects: each call is pickled, as is its answer."""
+    ours, theirs = Pipe()
 
     def answer() -> None:
         with suppress(EOFError):
@@ -25,9 +32,8 @@ def worker_stores(stores: InMemoryStores) -> Iterator[Any]:
 
     thread = Thread(target=answer)
     thread.start()
-    caller = Caller(theirs)
     try:
-        yield SimpleNamespace(**{name: caller.proxy(name) for name in objects})
+        yield Caller(theirs)
     finally:
         theirs.close()
         thread.join()

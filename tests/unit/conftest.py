@@ -15,17 +15,20 @@ settings.load_profile("unit")
 
 
 TAKES_TIME = frozenset(
-    {"mock_aws", "subprocess", "aws_server", "copy_of_project", "time", "RuleBasedStateMachine"}
+    {"mock_aws", "Stubber", "get_session", "subprocess", "aws_server", "copy_of_project", "time"}
+    | {"RuleBasedStateMachine"}
 )
 """Names in a module whose tests start processes, make AWS clients or copies of the project, or wait."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests in memory that are done at once: neither those, nor any with examples or a time limit."""
+    """Mark the tests in memory that are done at once: neither those, nor any with examples, many requests or a time limit."""
     for item in items:
         if "/unit/" not in item.path.as_posix() or not isinstance(item, pytest.Function):
             continue
-        takes_time = is_hypothesis_test(item.obj) or item.get_closest_marker("timeout")
+        takes_time = is_hypothesis_test(item.obj) or any(
+            item.get_closest_marker(name) for name in ("many", "timeout")
+        )
         if TAKES_TIME.isdisjoint(vars(item.module)) and not takes_time:
             item.add_marker(pytest.mark.quick)
 

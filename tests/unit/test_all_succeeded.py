@@ -212,6 +212,7 @@ class TestDefinition:
 
         assert reports(instance)[0].run_config == '{"runs":1}'
 
+    @pytest.mark.many
     def test_more_than_there_is_room_for_is_rejected_and_named(self) -> None:
         ends, ready = Ends(), when_ready(earlier="each")
         ends.evaluate(ready)

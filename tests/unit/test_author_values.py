@@ -407,6 +407,7 @@ def test_error_of_many_invalid_requests_names_some_and_counts_all(harness: Engin
     assert len(str(failed.value)) < 8_000
 
 
+@pytest.mark.many
 def test_all_that_was_rejected_is_named_with_reasons_as_long_as_there_is_room(
     harness: EngineHarness,
 ) -> None:

@@ -34,6 +34,7 @@ from treadle.model.targets import JobSettings
 from treadle.operate.backfills import MAX_CONTENT_BYTES, BackfillChange, BackfillOperations
 from treadle.operate.runs import RunOperations
 from treadle.testing.backfills import InMemoryBackfillStore
+from treadle.testing.faults import Faults, faulty
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, VirtualClock
 
@@ -93,6 +94,22 @@ class Deployment:
 @pytest.fixture
 def there() -> Deployment:
     return Deployment()
+
+
+def test_runs_of_a_slice_are_created_25_at_a_time(there: Deployment) -> None:
+    faults = Faults()
+    runs = faulty(there.stores.runs, "RunStore", faults)
+    backfiller = Backfiller(there.stores.backfills, runs, there.launches, there.jobs, RUN_IDS, there.clock)
+    name = there.start(60)
+
+    faults.run("DISPATCH", lambda: backfiller.advance(name, there.clock.now() + 60_000))
+
+    assert [(call.method, call.size) for call in faults.calls] == [
+        ("create_many", 25),
+        ("create_many", 25),
+        ("create_many", 10),
+    ]
+    assert len(there.runs()) == len(there.launches.messages) == 60
 
 
 def test_each_partition_gets_one_run(there: Deployment) -> None:
@@ -183,6 +200,7 @@ def test_look_finds_ends_that_nobody_reported(there: Deployment) -> None:
     assert there.get(name).next_at == there.clock.now() + LOOK_MS
 
 
+@pytest.mark.many
 def test_looks_read_a_part_of_many_runs_and_come_to_all(there: Deployment) -> None:
     name = there.start(2 * LOOKED_AT + 1)
     there.advance(name)
@@ -340,6 +358,7 @@ def test_canceled_backfill_cancels_what_waits_for_its_launch(there: Deployment) 
         there.operations.resume(name, "bob")
 
 
+@pytest.mark.many
 def test_cancellation_of_many_runs_stops_in_time_and_the_next_looks_continue(there: Deployment) -> None:
     name = there.start(2 * LOOKED_AT + 1)
     there.advance(name)
@@ -355,6 +374,7 @@ def test_cancellation_of_many_runs_stops_in_time_and_the_next_looks_continue(the
     assert there.get(name).shown_status is BackfillStatus.CANCELED
 
 
+@pytest.mark.many
 def test_cut_looks_at_a_canceled_backfill_come_to_all_its_runs(there: Deployment) -> None:
     """Runs that their targets have started stay in progress, and take the time of those that follow them."""
     name = there.start(2 * LOOKED_AT + 1)

@@ -1,5 +1,6 @@
 """Batches do not depend on the order in which successes and updates become known, as far as that can be."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,6 +59,7 @@ class Known:
     events: InMemoryEventStore = field(init=False)
     cursor: str | None = None
     made: list[Event] = field(default_factory=list)
+    numbers: Counter[str] = field(default_factory=Counter)
     rejected: list[tuple[str | None, str]] = field(default_factory=list)
     remaining_seconds: float = 100
 
@@ -78,7 +80,8 @@ class Known:
 
     def add(self, name: str, at: int, partition: str | None = None) -> Event:
         """Deliver a success or an update."""
-        number = sum(each[1] == name for each in self.made) + 1
+        self.numbers[name] += 1
+        number = self.numbers[name]
         event_id, time = f"{name}-{number}", self.began + at
         if self.kind == "all_succeeded":
             body: dict[str, Any] = {"run_id": event_id, "partition_key": partition, "tags": {}, "depth": 1}
@@ -257,6 +260,7 @@ def test_time_in_the_future_is_taken_for_the_present(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("earlier", ["latest", "each", "all"])
+@pytest.mark.many
 def test_long_backlog_read_over_several_ticks_makes_the_same_batches_as_at_once(
     kind: str, earlier: str
 ) -> None:
@@ -306,6 +310,7 @@ def test_cursor_has_room_for_keys_of_any_length_and_what_is_dropped_is_named(ear
     assert "Too many updates are waiting" in known.rejected[0][1]
 
 
+@pytest.mark.many
 def test_full_cursor_with_much_for_late_news_can_be_kept() -> None:
     known = Known("all_succeeded", earlier="each", within=HOUR)
     known.tick()

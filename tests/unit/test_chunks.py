@@ -67,6 +67,7 @@ def launched(harness: EngineHarness) -> list[object]:
 
 
 @pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.many
 def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(workers: int) -> None:
     """I1 and I2: from the evaluation to the launch messages, each chunk delivered twice."""
     harness = EngineHarness(workers=workers)

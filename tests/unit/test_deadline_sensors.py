@@ -242,6 +242,7 @@ def test_window_is_as_long_as_it_says_whatever_clocks_do_in_it(
 
 
 @pytest.mark.parametrize("later", [99, 100, 1_050])
+@pytest.mark.many
 def test_success_in_time_is_found_behind_any_number_of_later_ones(later: int) -> None:
     instance, run = deployed()
     instance.finish_run(run)

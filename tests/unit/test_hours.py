@@ -274,6 +274,7 @@ def test_operator_evaluates_outside_of_the_hours_too(harness: EngineHarness) -> 
     assert ticks.tick(harness.clock.time, Budget(), at_once=True).decision is Decision.SUCCESS
 
 
+@pytest.mark.many
 def test_sensor_whose_scheduled_times_are_all_outside_is_evaluated_as_its_hours_begin(
     harness: EngineHarness,
 ) -> None:

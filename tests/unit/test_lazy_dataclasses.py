@@ -45,6 +45,7 @@ def orders(dataclass: Callable[..., Any], options: dict[str, bool]) -> Any:
         batch: int = field(default=0, hash=False)
         lines: "dict[str, int]" = field(default_factory=dict, init=False, compare=False)
         state: str = field(default="new", init=False)
+        set: int = 8
         _: KW_ONLY
         currency: str = "CHF"
         kind: ClassVar[str] = "order"

@@ -135,6 +135,7 @@ def test_only_the_look_that_finds_the_loop_is_new_and_the_sensor_stays_held(sens
     assert all(each.held == found[LINKS].held for each in found[LINKS:])
 
 
+@pytest.mark.many
 def test_ten_thousand_objects_of_others_while_twenty_runs_are_always_in_progress_are_not_held(
     sensors: Sensors,
 ) -> None:

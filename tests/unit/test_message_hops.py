@@ -18,6 +18,7 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.message_hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
 from treadle.engine.messages import LaunchRequest
+from treadle.entrypoints import handler
 from treadle.entrypoints.evaluator import WAKE, EvaluatorParts, _evaluate_batch
 from treadle.entrypoints.handler import MAX_RECEIVES, flush_metrics, process_queue
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
@@ -170,7 +171,10 @@ class _DeadLetters:
 
 
 @pytest.mark.parametrize("minutes", [20, 60, 240])
-def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(minutes: int) -> None:
+def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(
+    minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "LAST_PAUSE_SECONDS", (0, 0))
     clock, done = VirtualClock(), list[int]()
     begun = clock.now()
 

@@ -364,6 +364,7 @@ class TestPartitions:
         assert json.loads(context.cursor or "")[str(ORDERS)] == ["c", 3, {}]
         assert context.get_trailing_unconsumed_events(ORDERS) == []
 
+    @pytest.mark.many
     def test_more_than_there_is_room_for_are_refused(self, instance: TreadleInstance) -> None:
         make(instance, ORDERS, *(f"p{number}" for number in range(MAX_UNCONSUMED + 2)))
 

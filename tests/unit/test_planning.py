@@ -168,6 +168,7 @@ def test_claimed_keys_are_those_whose_run_can_start_no_more(harness: EngineHarne
     assert harness.planner(DEFINITION).claimed_keys(ids) == {"done"}
 
 
+@pytest.mark.many
 def test_more_than_can_be_kept_of_one_tick_is_an_error_that_says_how_much(harness: EngineHarness) -> None:
     each = MAX_REQUEST_BYTES // 2
     fits = MAX_OUTCOME_BYTES // (each + 500)
@@ -180,6 +181,7 @@ def test_more_than_can_be_kept_of_one_tick_is_an_error_that_says_how_much(harnes
         )
 
 
+@pytest.mark.many
 def test_what_a_planner_lets_pass_can_always_be_packed(harness: EngineHarness) -> None:
     """However much the characters grow when the requests are written as JSON."""
     filling = '\\"' * (MAX_REQUEST_BYTES // 5)

@@ -270,6 +270,7 @@ def test_partition_key_travels_to_the_run() -> None:
 
 
 @pytest.mark.parametrize("number", [15, 1_000, pytest.param(MAX_REQUESTS, marks=pytest.mark.timeout(300))])
+@pytest.mark.many
 def test_many_requests_of_one_tick_are_all_launched_once(number: int) -> None:
     @sensor(job=load)
     def watch() -> Iterator[RunRequest]:
@@ -283,6 +284,7 @@ def test_many_requests_of_one_tick_are_all_launched_once(number: int) -> None:
     assert len(instance.target.executions) == number
 
 
+@pytest.mark.many
 def test_requests_with_many_tags_and_large_config_are_launched() -> None:
     @sensor(job=load)
     def watch() -> list[RunRequest]:

@@ -152,6 +152,7 @@ def test_checks_that_the_local_cloud_cannot_show_come_to_a_verdict_of_their_own(
     monkeypatch.setattr(streams, "QUIET_SECONDS", 2)
     monkeypatch.setattr(streams, "STREAM_SECONDS", 20)
     monkeypatch.setattr(functions, "LOOP_SECONDS", 20)
+    monkeypatch.setattr(functions, "GIVEN_UP_SECONDS", 2)
     forced = [dataclasses.replace(check, not_local="") for check in ALL if check.not_local]
     before = inventory()
 

@@ -75,26 +75,26 @@ class _Method:
 
 def _init(cls: Any) -> Any:
     """Compile `__init__`, as many instances are made, and a loop over the fields is slower."""
-    known: dict[str, Any] = {"set": object.__setattr__, "UNSET": dataclasses.MISSING}
+    known: dict[str, Any] = {"__set": object.__setattr__, "__unset": dataclasses.MISSING}
     parameters: dict[bool, list[str]] = {False: [], True: []}
     lines = []
     is_frozen, has_slots = cls.__dataclass_params__.frozen, "__slots__" in vars(cls)
     fields = dataclasses.fields(cls)
     for number, each in enumerate(fields):
         name, default, value = each.name, "", each.name
-        known[f"default{number}"] = each.default
+        known[f"__default{number}"] = each.default
         if each.default_factory is not dataclasses.MISSING:
-            known[f"default{number}"] = each.default_factory
-            default, value = "=UNSET", f"default{number}() if {name} is UNSET else {name}"
+            known[f"__default{number}"] = each.default_factory
+            default, value = "=__unset", f"__default{number}() if {name} is __unset else {name}"
         elif each.default is not dataclasses.MISSING:
-            default = f"=default{number}"
+            default = f"=__default{number}"
         if each.init:
             parameters[bool(each.kw_only)].append(name + default)
-        elif not default or (default != "=UNSET" and not has_slots):
+        elif not default or (default != "=__unset" and not has_slots):
             continue  # Unset, or an attribute of the class.
         else:
-            value = f"default{number}" + "()" * (default == "=UNSET")
-        lines.append(f" set(self, {name!r}, {value})" if is_frozen else f" self.{name} = {value}")
+            value = f"__default{number}" + "()" * (default == "=__unset")
+        lines.append(f" __set(self, {name!r}, {value})" if is_frozen else f" self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
     if parameters[True]:

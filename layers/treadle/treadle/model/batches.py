@@ -1,10 +1,12 @@
 """Batches: the items that wait for one, what a committed one contains, and the state of an open one."""
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from functools import cached_property
 
-from treadle.definitions.bounds import MAX_REASON, fit, unicode_text
+from treadle.definitions.bounds import MAX_REASON, byte_size, fit, unicode_text
+from treadle.definitions.errors import ItemTooLargeError
 from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import from_millis
 from treadle.model.ticks import Tick
@@ -14,6 +16,9 @@ MOVED_MS = 5_000
 
 SHARDS = "0123456789abcdef"
 """Items are spread over as many partitions, by the first digit of their keys."""
+
+MAX_CONTENT = 300_000
+"""The most bytes of an item's content, compressed, and of its identity; an item of the table has 400 KB."""
 
 _TIME_DIGITS = 15
 
@@ -55,6 +60,21 @@ class BatchItem:
     def member(self) -> "Member":
         """What a manifest names it by."""
         return Member(self.accepted_at, self.key)
+
+    def compressed(self, sensor: str) -> bytes:
+        """Return its content, compressed.
+
+        Raises:
+            ItemTooLargeError: if it is too large to wait for a batch of the sensor.
+        """
+        content = zlib.compress(self.content.encode())
+        if len(content) + byte_size(unicode_text(self.identity)) > MAX_CONTENT:
+            msg = (
+                f"An item of sensor {sensor} cannot wait for a batch: it has {len(content):,} bytes, compressed, and the "
+                f"most are {MAX_CONTENT:,}. Send a reference to its content instead."
+            )
+            raise ItemTooLargeError(msg)
+        return content
 
 
 @dataclass(frozen=True, slots=True, order=True)

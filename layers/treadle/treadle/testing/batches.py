@@ -32,6 +32,7 @@ class InMemoryBatchStore:
         return [self._accept(sensor, item) for item in items]
 
     def _accept(self, sensor: str, item: BatchItem) -> LedgerEntry | None:
+        item.compressed(sensor)
         with self._tables.lock:
             before = self._tables.ledger.get((sensor, item.key))
             if before is None:

@@ -12,8 +12,8 @@ from treadle.adapters.dynamodb.models import BatchModel as Model
 from treadle.adapters.dynamodb.models import named, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
-from treadle.definitions.bounds import byte_size, unicode_text
-from treadle.definitions.errors import ItemTooLargeError, LeaseLostError, StoreThrottledError
+from treadle.definitions.bounds import unicode_text
+from treadle.definitions.errors import LeaseLostError, StoreThrottledError
 from treadle.model.batches import (
     NO_FAILURES,
     SHARDS,
@@ -48,9 +48,6 @@ _DUE = "batch/"
 DUE_SHARDS = 4
 """Number of partitions of the index of batches that are due."""
 
-MAX_CONTENT = 300_000
-"""The most bytes of an item's content, compressed, and of its identity; an item of the table has 400 KB."""
-
 MAX_READ = 16_000_000
 """The most bytes of contents, uncompressed, that are read for one batch: the function has them all in memory."""
 
@@ -84,18 +81,12 @@ class DynamoBatchStore:
         return _each(lambda item: self._accept(sensor, item), items)
 
     def _accept(self, sensor: str, item: BatchItem) -> LedgerEntry | None:
-        content, identity = zlib.compress(item.content.encode()), unicode_text(item.identity)
-        if len(content) + byte_size(identity) > MAX_CONTENT:
-            msg = (
-                f"An item of sensor {sensor} cannot wait for a batch: it has {len(content):,} bytes, compressed, and the "
-                f"most are {MAX_CONTENT:,}. Send a reference to its content instead."
-            )
-            raise ItemTooLargeError(msg)
+        content = item.compressed(sensor)
         ledger, waits = _ledger_key(sensor, item.key), _waiting_key(sensor, item.by, item.member)
         noted = _model(ledger, batch_by=item.by, accepted_at=item.accepted_at)
         waiting = _model(
             waits,
-            identity=identity,
+            identity=unicode_text(item.identity),
             batch_by=item.by,
             accepted_at=item.accepted_at,
             size=item.size,
