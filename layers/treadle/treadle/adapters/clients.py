@@ -1,7 +1,7 @@
 """AWS clients, each created once per process, on first use."""
 
 import threading
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.session import Session, get_session
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -1,13 +1,13 @@
 """An engine's stack in CloudFormation: protected from deletion, and deleted when nothing uses it."""
 
 import json
+from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from treadle.adapters.clients import client
 from treadle.adapters.parameters import ParameterStore
 from treadle.definitions.errors import DeploymentError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 PROTECTED = (
     "AWS::DynamoDB::Table",

@@ -6,6 +6,7 @@ outputs, and DISPATCH's and LAUNCH's variables.
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import CommandRefusedError, DeploymentError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import UNKNOWN_KIND
 from treadle.model.moving import ENGINE_QUEUES, STORE_OUTPUTS, NewEngine, OldSensor, OldStack, Part

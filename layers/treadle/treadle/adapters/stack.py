@@ -1,7 +1,7 @@
 """A deployed stack: its resources, and its functions' environment."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -9,7 +9,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import DeploymentError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.contract import parse_contract
 
 _ENGINE = "Engine"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from treadle.definitions.assets import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import CommandRefusedError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure, StepFailure, from_millis
 from treadle.definitions.sensors import SensorEvent

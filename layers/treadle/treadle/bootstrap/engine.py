@@ -1,9 +1,10 @@
 """The assembly of the engine's components over a deployment's tables."""
 
+from dataclasses import dataclass
+
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.assembly import Assembly
 from treadle.ports.system import BlobStore
 

@@ -1,8 +1,9 @@
 """The queue from which a component receives its messages."""
 
+from dataclasses import dataclass
+
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.ports.system import DeadLetters, InboxQueue
 
 

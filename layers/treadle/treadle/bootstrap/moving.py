@@ -1,13 +1,13 @@
 """What `treadle move` works with."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.queues import SqsDeadLetterQueue, SqsMover, SqsQueue, queue_arn
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.operator import operator_parts
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.operate.hand_over import HandOver
 from treadle.operate.move import QueuePair, pairs_of
 from treadle.operate.redrive import Redriver

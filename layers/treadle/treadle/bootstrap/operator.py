@@ -1,10 +1,10 @@
 """The objects that an operator of a deployed stack works with."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.identity import RunIds
 
 if TYPE_CHECKING:

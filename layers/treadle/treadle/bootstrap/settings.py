@@ -1,13 +1,12 @@
 """A function's environment, read once; all its problems are reported together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.jobs import names_in
-from treadle.definitions.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.tables import TableNames

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord
-from treadle.definitions.lazy_dataclasses import dataclass
 
 MAX_UNCONSUMED = 1_000
 """Maximum number of partitions of an asset left for later ticks; Dagster's limit is 25."""

@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from treadle.definitions.bounds import byte_size, shown
 from treadle.definitions.errors import InvalidReportError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.values import text_value
 
 MAX_KEY = 1_024

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.asset_specs import DEFAULT_GROUP, AssetSpec, CoercibleToAssetKey, key_of
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from treadle.definitions.jobs import JobDefinition

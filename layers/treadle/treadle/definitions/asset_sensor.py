@@ -1,7 +1,7 @@
 """Asset sensors: a function that is called once for each materialization of an asset."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from treadle.definitions.asset_key import AssetKey
@@ -16,7 +16,6 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.event_log import EventLogEntry, EventLogRecord
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from treadle.definitions.partitions.base import PartitionsDefinition

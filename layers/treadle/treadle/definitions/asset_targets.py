@@ -1,6 +1,7 @@
 """Which job makes the assets that a sensor or a request selects."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.asset_selection import (
@@ -14,7 +15,6 @@ from treadle.definitions.asset_selection import (
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import RunRequest, for_job
 
 

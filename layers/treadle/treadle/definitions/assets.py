@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.errors import InvalidReportError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.metadata import MetadataValue, normalized_metadata, plain_types, typed_metadata
 from treadle.definitions.values import json_text, tag_texts, unicode_problem
 

@@ -1,6 +1,7 @@
 """Sensors that wait until assets are updated: one line each, exactly one run per batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Unpack
 
@@ -19,7 +20,6 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
 from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import UntargetedOptions, check_options
 from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent

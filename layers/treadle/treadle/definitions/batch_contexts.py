@@ -1,10 +1,10 @@
 """The context of a function that is called for a batch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -18,7 +18,6 @@ from treadle.definitions.errors import (
     InvalidResultError,
 )
 from treadle.definitions.evaluation import combine
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
 from treadle.definitions.run_config import RunConfig
 from treadle.definitions.runs import from_millis

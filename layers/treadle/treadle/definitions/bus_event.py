@@ -1,10 +1,10 @@
 """An event of an EventBridge bus, from any source."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import depth_of
 
 OWN_SOURCE = "treadle"

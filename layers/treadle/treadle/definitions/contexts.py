@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.logs import SensorLogger
 from treadle.definitions.resources import Resources, ResourceScope
 from treadle.definitions.values import unicode_problem

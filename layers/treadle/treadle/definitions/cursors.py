@@ -3,10 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 class DataclassInstance(Protocol):

@@ -1,7 +1,7 @@
 """Deadline sensors: a function that is called if a job has not succeeded by its deadline."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Unpack
 
@@ -11,7 +11,6 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
 from treadle.definitions.instance import DagsterInstance
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SharedOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.runs import RunRecord, RunsFilter

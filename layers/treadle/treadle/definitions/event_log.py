@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import (
@@ -12,7 +13,6 @@ from treadle.definitions.assets import (
     ReportedEvent,
 )
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_events import (
     DagsterEvent,
     DagsterEventType,

@@ -1,6 +1,7 @@
 """Event sensors: a function that is called once for each event of an EventBridge bus."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from treadle.definitions.bounds import byte_size
@@ -9,7 +10,6 @@ from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.event_pattern import EventPattern
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.sensors import SensorEvent, SensorFunction

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 # Loaded only by evaluators that use them.
 if TYPE_CHECKING:

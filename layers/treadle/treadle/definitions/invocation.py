@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, get_type_hints
@@ -9,7 +10,6 @@ from typing import Any, get_type_hints
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.resources import is_resource_parameter, parameter_problem
 
 _BY_PLACE = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}

@@ -1,12 +1,12 @@
 """Batches: many items, for which a sensor's function is called once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from treadle.definitions.bounds import MAX_ID, MAX_RUN_KEY, byte_size, shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 MAX_ITEMS = 5_000
 """The most items of a batch: its manifest is one item of a table."""

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.max_runtime import max_runtime_problem
 from treadle.definitions.runs import MAX_RETRIES_TAG, priority_problem
 from treadle.definitions.values import tag_texts

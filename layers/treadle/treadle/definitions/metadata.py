@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidMetadata
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.values import json_text
 
 if TYPE_CHECKING:

@@ -1,14 +1,13 @@
 """The assets that a multi-asset sensor monitors, and what is declared about them."""
 
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.asset_partitions import AssetPartitions
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 # A sensor that lists its assets by their keys loads nothing of these.
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.asset_cursors import AssetCursor, dump_cursors, load_cursors
@@ -12,7 +12,6 @@ from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_c
 from treadle.definitions.errors import DagsterInvalidInvocationError, DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
 from treadle.definitions.event_numbers import check_is_recorded
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.monitored_assets import MonitoredAssets
 from treadle.definitions.run_events import DagsterEventType
 

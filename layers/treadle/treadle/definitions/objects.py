@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from treadle.definitions.errors import DagsterInvalidInvocationError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from treadle.definitions.partitions.base import PartitionsDefinition

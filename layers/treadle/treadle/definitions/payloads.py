@@ -3,10 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import PAYLOAD_NAME
 
 FOLDER = "large/"

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import unquote_plus
 
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.json_text import parsed_json
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import NO_VERSION, S3Object
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.queue_message import QueueMessage

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.context import partition_loading_context
 from treadle.definitions.partitions.requests import AddDynamicPartitionsRequest, DynamicPartitionsRequest
 from treadle.definitions.results import RunRequest, SensorExecutionData

@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ContextDecorator, ExitStack, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import update_wrapper
 from types import TracebackType
 from typing import Annotated, Any, Self, TypeVar, cast, get_args, get_origin, overload
@@ -19,7 +19,6 @@ from treadle.definitions.errors import (
     DagsterResourceFunctionError,
     TreadleError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.logs import SensorLogger
 
 T = TypeVar("T")

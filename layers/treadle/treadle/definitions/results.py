@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.definitions.bounds import error_text, shown
 from treadle.definitions.errors import InvalidResultError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_config import RunConfig
 from treadle.definitions.status import DagsterRunStatus
 from treadle.definitions.values import json_text, tag_texts, text_value

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 from treadle.definitions.bounds import shown
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import MAX_RETRIES_TAG
 
 RETRY_POLICY_TAG = "treadle/retry_policy"

@@ -2,10 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Events of a run: in Dagster's form, and as sensors evaluate them."""
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -9,7 +9,6 @@ from typing import Self
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialization, AssetObservation, ReportedEvent
 from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import DagsterRun, RunFailure, depth_of
 from treadle.definitions.status import DagsterRunStatus
 

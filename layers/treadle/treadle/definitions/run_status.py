@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, overload
 
 from treadle.definitions.bounds import byte_size
@@ -11,7 +11,6 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, SensorReturnType, combine, flatten, requests_runs
 from treadle.definitions.jobs import JobDefinition, names_in
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import (
     FailureOptions,
     RetryOptions,

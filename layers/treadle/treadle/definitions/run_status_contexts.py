@@ -1,11 +1,11 @@
 """The context of a run status sensor's function, and how to make one in a test."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidInvocationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_events import DagsterEvent, step_failure_events
 from treadle.definitions.runs import DagsterRun
 

@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
 from treadle.definitions.clocks import check_time
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:

@@ -1,13 +1,12 @@
 """A record of a Kinesis stream, or a change of an item in the stream of a DynamoDB table."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.json_text import parsed_json
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

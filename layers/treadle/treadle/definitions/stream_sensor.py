@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from treadle.definitions.attribute_values import typed_attributes
@@ -9,7 +10,6 @@ from treadle.definitions.bounds import byte_size, shown
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.results import SensorExecutionData

@@ -1,9 +1,8 @@
 """The event that a deadline was reached."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Webhook sensors: a function that is called once for each HTTPS request of an authenticated sender."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, get_args
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.per_event_sensor import PerEventSensorDefinition
 from treadle.definitions.sensors import SensorEvent, SensorFunction

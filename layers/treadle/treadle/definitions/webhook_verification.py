@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -13,7 +14,6 @@ from typing import TypeAlias
 
 from treadle.definitions.clocks import duration_problem
 from treadle.definitions.errors import DagsterInvalidDefinitionError, WebhookRejectedError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 MAX_TOLERANCE = timedelta(hours=1)
 

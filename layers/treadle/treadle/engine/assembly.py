@@ -5,10 +5,10 @@ Each component is imported when it is built, so that a function loads no other f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.identity import RunIds
 from treadle.engine.lazy import lazy
 

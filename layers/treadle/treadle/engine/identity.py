@@ -3,12 +3,12 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.clocks import can_be_kept
-from treadle.definitions.lazy_dataclasses import dataclass
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")

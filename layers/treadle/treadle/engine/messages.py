@@ -1,11 +1,10 @@
 """The messages that components send each other through queues: how they are built, parsed and checked."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.errors import UnknownEventError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import MAX_REQUESTS
 from treadle.engine.message_hops import hops_of
 from treadle.model.backfills import MAX_PARTITIONS

@@ -1,9 +1,9 @@
 """The decision of each component on its input, with the reason; used for logs, metrics and responses."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.definitions.bounds import MAX_MESSAGE, fit
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import Measure
 
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
@@ -17,7 +18,6 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.lazy import lazy

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +25,6 @@ from treadle.definitions.errors import (
     UnknownEventError,
 )
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly, SensorParts

@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
@@ -21,7 +22,6 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints import metric_names

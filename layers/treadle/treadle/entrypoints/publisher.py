@@ -4,6 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.bus import EventBridgeBus
@@ -14,7 +15,6 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import GrantRequest, PublishRequest
 from treadle.engine.publish.bus_events import RunStatusChange

@@ -1,7 +1,8 @@
 """Events of assets, and of a job's completed runs."""
 
+from dataclasses import dataclass
+
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

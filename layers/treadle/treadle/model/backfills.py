@@ -3,12 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
 from treadle.definitions.bounds import MAX_MESSAGE, fit_some
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.runs import KEPT_EDITS, OperatorEdit, Run
 
 BACKFILL_TAG = "dagster/backfill"

@@ -3,11 +3,11 @@
 import hashlib
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from treadle.definitions.bounds import MAX_REASON, byte_size, fit, unicode_text
 from treadle.definitions.errors import ItemTooLargeError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import from_millis
 from treadle.model.ticks import Tick
 

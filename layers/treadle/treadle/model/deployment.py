@@ -1,11 +1,10 @@
 """A deployment as its operator sees it: sensors, subscriptions, log lines."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The engine's identity and heartbeat, and the sensors that are late."""
 
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

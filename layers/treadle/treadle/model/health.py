@@ -1,6 +1,6 @@
 """A snapshot of a deployment's health: what is enabled, what waits in queues, what is denied."""
 
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 HOLDERS = "sensor roles"
 """The check of who has the engine's policies for evaluators."""

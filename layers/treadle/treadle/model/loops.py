@@ -1,7 +1,8 @@
 """Whether a sensor is held because it looks like a loop."""
 
+from dataclasses import dataclass
+
 from treadle.definitions.bounds import MAX_NAME, MAX_REASON, fit
-from treadle.definitions.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Events for the bus, and dead letters."""
 
 from collections.abc import Mapping
-
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
 """A deployment of one stack, from before engines and projects, and the engine that it moves to."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus
 
 ENGINE_QUEUES = ("Dispatch", "Launch", "Record", "Publish")

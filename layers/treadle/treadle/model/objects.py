@@ -1,6 +1,6 @@
 """An S3 object as an operator sees it."""
 
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Changes of stored sets of dynamic partitions."""
 
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 OF_JOB = "job:"
 """The prefix of the pool of one job, which no declared pool's name can have."""

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError, RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import CONCURRENCY_KEY_TAG
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.model.deployment import EVENT_KINDS

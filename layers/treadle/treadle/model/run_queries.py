@@ -1,10 +1,9 @@
 """Queries for run records: by id, job or sensor, ordered or by page."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:

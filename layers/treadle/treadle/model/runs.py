@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import ASSET_SELECTION_TAG, PAYLOAD_NAME
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.pools import BEYOND, Overlap, PoolChanges, PoolWait, Slot, StartSlot, order_in_turn

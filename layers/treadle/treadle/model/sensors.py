@@ -1,10 +1,9 @@
 """A sensor's stored state, the lease on it, and edits of it."""
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from treadle.definitions.bounds import fit
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.model.ticks import Tick
 

@@ -1,9 +1,8 @@
 """The settings of a job, and what its target reports of a start and of an execution."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus
 from treadle.model.runs import Failure
 

@@ -1,7 +1,7 @@
 """The record of a tick."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from treadle.definitions.bounds import (
     fit_some,
 )
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import TickStatus
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
@@ -19,7 +19,6 @@ from pynamodb.expressions.update import Action
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import MAKING, session_for
 from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
 

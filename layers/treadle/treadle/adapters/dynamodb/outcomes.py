@@ -5,11 +5,11 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.records import integer, reader, text, text_or_none, texts
 from treadle.model.ticks import DynamicPartitionsRequestResult, PlannedRun, RejectedRequest, Tick
 from treadle.ports.system import BlobStore

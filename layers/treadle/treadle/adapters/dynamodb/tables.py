@@ -1,5 +1,6 @@
 """All stores over one client."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,6 @@ from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore
 from treadle.definitions.errors import StoreError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.ports.system import BlobStore, IdGenerator
 
 if TYPE_CHECKING:

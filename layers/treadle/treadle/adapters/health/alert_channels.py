@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 
@@ -10,7 +11,6 @@ from botocore.exceptions import ClientError
 from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.health.probes import Probe, Vital, taken
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.health import AlertAddress, AlertChannel
 
 Allowed = Callable[[str, str], Iterable[Probe]]

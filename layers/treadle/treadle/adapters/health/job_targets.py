@@ -1,6 +1,7 @@
 """Checks that the targets of jobs exist."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -10,7 +11,6 @@ from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.probes import LOCAL_ACCOUNT, Probe
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import InvocationError, LaunchError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.health import JobTarget, SkippedCheck
 from treadle.model.targets import JobSettings
 

@@ -1,7 +1,7 @@
 """The permissions that the deployment's roles need, with the condition keys that their policies check."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from treadle.adapters.dynamodb.batches import BATCH
 from treadle.adapters.dynamodb.deliveries import REQUESTS
@@ -12,7 +12,6 @@ from treadle.adapters.dynamodb.pools import QUEUES as POOL_QUEUES
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import each_of
 from treadle.definitions.payloads import FOLDER
 from treadle.engine.publish.bus_events import SOURCE

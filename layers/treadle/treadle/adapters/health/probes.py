@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import CONNECTIONS
 from treadle.adapters.targets.errors import is_denied
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.health import (
     Activity,
     Alarm,

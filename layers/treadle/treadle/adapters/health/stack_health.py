@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -24,7 +24,6 @@ from treadle.adapters.health.webhook_secrets import secret_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.errors import millis_of
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import ObjectIdentity, each_of
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.model.deployment import DeployedSensor

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from urllib.parse import quote
-
-from treadle.definitions.lazy_dataclasses import dataclass
 
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):(?P<service>[a-z0-9]+):(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>.+)"

@@ -7,13 +7,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.adapters.clients import Credentials, client, client_with
 from treadle.adapters.targets.errors import AwsError, is_denied, not_assumed
 from treadle.definitions.errors import LaunchError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.targets import JobSettings
 
 ASSUMED_SECONDS = 3_600

@@ -1,6 +1,7 @@
 """Partitions whose keys are not known in code."""
 
 from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,6 @@ from treadle.definitions.errors import (
     DagsterInvariantViolationError,
     InvalidResultError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionsDefinition
 from treadle.definitions.partitions.context import partition_loading_context
 from treadle.definitions.partitions.requests import (

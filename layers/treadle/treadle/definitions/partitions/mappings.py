@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionsDefinition
 from treadle.definitions.partitions.static import StaticPartitionsDefinition
 from treadle.definitions.partitions.time_windows import TimeWindowPartitionsDefinition

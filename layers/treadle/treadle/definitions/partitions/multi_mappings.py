@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionsDefinition
 from treadle.definitions.partitions.mappings import (
     AllPartitionMapping,

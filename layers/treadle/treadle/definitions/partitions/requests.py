@@ -1,11 +1,11 @@
 """Requests to add and delete keys of stored sets of dynamic partitions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.values import text_value
 
 MAX_SET_NAME = 512

@@ -1,11 +1,11 @@
 """The mapping between partitions of time windows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionsDefinition
 from treadle.definitions.partitions.mappings import PartitionMapping
 from treadle.definitions.partitions.time_windows import TimeWindow, TimeWindowPartitionsDefinition

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
 from functools import cached_property
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import time_zone
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvalidInvocationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.partitions.base import PartitionKeyRange, PartitionsDefinition
 from treadle.definitions.partitions.context import current_context, partition_loading_context
 from treadle.definitions.partitions.cron import CronSchedule, shift

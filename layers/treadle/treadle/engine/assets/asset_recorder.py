@@ -3,14 +3,13 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from treadle.definitions.assets import RecordedEvent, ReportedEvent, recorded_as
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.clocks import check_time, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import depth_of, from_millis
 from treadle.definitions.values import unicode_problem
 from treadle.engine.assets.asset_events import asset_event, recorded

@@ -8,13 +8,12 @@ whoever finds a reservation creates what may be missing: a second creation chang
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import TypeVar
 
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.bounds import counted
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -15,7 +15,6 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
 )
 from treadle.definitions.item_batches import Batch
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id

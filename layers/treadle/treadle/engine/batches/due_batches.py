@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.definitions.errors import StoreError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.registry.registry_cache import Grants
 from treadle.model.registry import SensorEntry
 from treadle.model.sensors import SensorState

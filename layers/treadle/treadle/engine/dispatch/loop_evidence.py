@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.identity import event_tick_time
 from treadle.model.runs import Run
 from treadle.model.targets import UNANSWERING, kind_of

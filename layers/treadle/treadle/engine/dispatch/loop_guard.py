@@ -5,11 +5,10 @@ records, so that nothing is counted, and a repeated or lost dispatch changes not
 """
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.dispatch.loop_evidence import LINKS, Evidence, WatchedObject, find_loop, objects_of
 from treadle.engine.registry.registry_cache import Grants
 from treadle.model.loops import LoopHold

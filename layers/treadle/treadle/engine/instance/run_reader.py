@@ -1,12 +1,12 @@
 """The sensors' read access to recorded runs."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.instance import EndedRun
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, from_millis
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.instance.views import dagster_run, run_record

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,7 +21,6 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Collection, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import StoreError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import GrantRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock

@@ -1,9 +1,8 @@
 """Pools as the granter reads them: their free slots, and the runs in their queues."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.pools import Holder, Overlap, PoolState, PoolWait, Waiter, pool_name
 from treadle.model.runs import Run
 from treadle.ports.pools import PoolStore

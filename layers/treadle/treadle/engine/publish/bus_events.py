@@ -1,10 +1,10 @@
 """The events that Treadle publishes on its bus; the format of each is documented and versioned."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from treadle.definitions.assets import AssetObservation, AssetObserved, RecordedEvent, ReportedEvent
 from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import WILL_RETRY_TAG
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import LaunchError, UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.outcomes import Decision

@@ -1,10 +1,9 @@
 """RECONCILE's check of held ticks: a deployment may have removed what they are held for."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.outcomes import Decision
 from treadle.ports.system import Clock

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import (
     LaunchDeniedError,
@@ -14,7 +14,6 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
     is_passing,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.backfills.backfiller import Backfiller
 from treadle.engine.batches.due_batches import DueBatches

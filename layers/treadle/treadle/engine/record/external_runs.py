@@ -1,9 +1,9 @@
 """Records of external runs, for the jobs that a deployment observes."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from treadle.definitions.clocks import bounded
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.identity import RunIds
 from treadle.engine.record.run_state import Report, fold
 from treadle.engine.registry.registry_cache import NO_POOLS, Pools

@@ -1,7 +1,7 @@
 """RECORD: applies the status changes that targets report to run records."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from treadle.definitions.errors import (
@@ -10,7 +10,6 @@ from treadle.definitions.errors import (
     LaunchError,
     LaunchRejectedError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.invocation_batch import result_of

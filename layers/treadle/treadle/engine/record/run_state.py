@@ -1,10 +1,9 @@
 """How reports are applied to a run record; their order of arrival does not matter."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.clocks import bounded, is_ahead
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.arns import is_elsewhere
 from treadle.engine.record.max_runtime import current_cancellation, runtime_ends_at

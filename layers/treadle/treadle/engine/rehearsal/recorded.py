@@ -1,9 +1,9 @@
 """A recorded tick, with what its evaluation was given."""
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.model.ticks import Tick, TickKind
 
 if TYPE_CHECKING:

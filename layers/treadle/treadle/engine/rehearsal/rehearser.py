@@ -1,14 +1,13 @@
 """Evaluates recorded ticks again, one after the other, and commits nothing."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_log import EventLogRecord
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import SensorParts

@@ -1,6 +1,6 @@
 """Backoff of scheduled sensors: after several consecutive failures they slow down, and finally are paused."""
 
-from treadle.definitions.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 FAILURES_BEFORE_BACKOFF = 3
 """The number of consecutive failures after which each further one doubles the wait."""

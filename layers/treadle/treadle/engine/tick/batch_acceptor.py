@@ -1,11 +1,10 @@
 """Accepts items of batches, and makes sure that somebody closes these."""
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from treadle.definitions.bounds import unicode_text
 from treadle.definitions.item_batches import Batch, ItemFacts
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.engine.tick.batch_content import packed
 from treadle.model.batches import BatchItem, LedgerEntry, by_key, waiting_since
 from treadle.ports.batches import BatchStore

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -14,7 +14,6 @@ from treadle.definitions.errors import (
     StoreRejectedError,
     TreadleError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.logs import LOGGER, SensorLogger
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -13,7 +13,6 @@ from treadle.definitions.errors import (
     TreadleError,
     UnreadableRecordError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import (
@@ -24,7 +24,6 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.evaluation import EMPTY_RESULT
 from treadle.definitions.jobs import tags_problem
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config_schema import config_problem
 from treadle.definitions.runs import ASSET_SELECTION_TAG, PAYLOAD_NAME

@@ -1,10 +1,9 @@
 """Preview: evaluates with a given cursor or event, and commits nothing."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.results import SensorExecutionData
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.tick.evaluation import Budget, Evaluator, TickContext

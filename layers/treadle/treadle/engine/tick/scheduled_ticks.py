@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from treadle.definitions.bounds import byte_size, counted, fit
@@ -15,7 +15,6 @@ from treadle.definitions.errors import (
     StoreThrottledError,
     UnreadableRecordError,
 )
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome

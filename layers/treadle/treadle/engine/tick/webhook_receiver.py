@@ -1,10 +1,10 @@
 """Accepts requests to a webhook sensor: authenticates their sender, and evaluates each once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from treadle.definitions.errors import ItemTooLargeError, WebhookRejectedError, WebhookSecretError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.runs import from_millis
 from treadle.definitions.webhook_request import WebhookRequest
 from treadle.definitions.webhook_verification import (

@@ -3,12 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Self, Unpack
 
 from treadle.definitions.errors import AlertDelayedError, AlertError, SettingsError
 from treadle.definitions.jobs import names_in
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import check_options
 from treadle.definitions.run_status import RunFailureOptions, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext

@@ -4,10 +4,10 @@ Names, causes and all other values of a run are untrusted input.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from treadle.adapters.targets.links import console_links
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 
 TextFunction = Callable[[RunFailureSensorContext], str]

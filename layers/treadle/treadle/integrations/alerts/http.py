@@ -9,14 +9,13 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
 from urllib.parse import SplitResult, urlsplit
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.integrations.alerts.secrets import redacted
 
 Remaining = Callable[[], float]

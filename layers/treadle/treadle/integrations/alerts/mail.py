@@ -4,7 +4,7 @@ import smtplib
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -14,7 +14,6 @@ from typing import Protocol
 
 from treadle.adapters.alerts import send_mail
 from treadle.definitions.errors import AlertDelayedError, AlertError, DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus

@@ -1,11 +1,10 @@
 """Alerts to PagerDuty, by its Events API v2: one incident for each run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus

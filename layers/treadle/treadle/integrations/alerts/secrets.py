@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
 from treadle.adapters.alerts import secret_value
 from treadle.definitions.errors import AlertError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 _SHORTEST = 4
 """A shorter text does not count as a secret, as redacting it would garble the message."""

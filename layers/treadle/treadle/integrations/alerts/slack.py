@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import renamed
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.alerts import publish
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus

@@ -1,11 +1,10 @@
 """Alerts to Microsoft Teams, by the address of a workflow or of a legacy incoming webhook."""
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from treadle.definitions.errors import AlertDelayedError, AlertError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.options import renamed
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext

@@ -1,10 +1,9 @@
 """Alerts to a webhook: a POST of JSON, whose format the guide's page on alerts documents."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus

@@ -1,13 +1,13 @@
 """Groups of objects, in one "directory" or with the same names in their keys, and when they are complete."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.lazy_dataclasses import dataclass
 
 MOST_NAMES = 1_000
 LONGEST_WAIT = timedelta(days=31)

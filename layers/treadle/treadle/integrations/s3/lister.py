@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treadle.definitions.errors import BucketError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import NO_VERSION, S3Object
 from treadle.integrations.s3.selection import S3Selection
 

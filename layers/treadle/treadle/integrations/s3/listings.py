@@ -1,10 +1,9 @@
 """One listing of all buckets and prefixes that a sensor watches, in the order of places."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import BucketError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import S3Object
 from treadle.integrations.s3.lister import ObjectLister, Page
 from treadle.integrations.s3.selection import LAST, S3Selection

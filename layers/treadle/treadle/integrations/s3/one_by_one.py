@@ -1,14 +1,13 @@
 """Evaluates the objects of a slice one after the other, so that a failure is limited to its object."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
 from treadle.definitions.bounds import byte_size
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import InvalidResultError, SensorEvaluationError, SensorTimeoutError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import S3Object
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP

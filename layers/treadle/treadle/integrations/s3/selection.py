@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import ObjectIdentity, S3Object, each_of
 from treadle.integrations.s3.groups import (
     FILES,

@@ -1,10 +1,9 @@
 """Whether the object of an event counts by now: unchanged for long enough, and its group complete."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import ObjectCreated, S3Group, S3Object
 from treadle.integrations.s3.groups import FileCount, Files
 from treadle.integrations.s3.lister import ObjectLister

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import BucketError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
 from treadle.integrations.s3.groups import Files
 from treadle.integrations.s3.lister import ObjectLister, Page

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import S3Object
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Before, modified_ms

@@ -7,10 +7,9 @@ earlier listings show when it appeared. The memory is bounded, and stored in the
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from treadle.definitions.lazy_dataclasses import dataclass
 from treadle.definitions.objects import S3Object
 
 OVERLAP_MS = 7 * 86_400_000
