@@ -35,7 +35,7 @@ from treadle.model.targets import JobSettings
 
 ENGINE = "shop"
 ROUNDS, ENGINE_ROUNDS = 12, 4
-GOAL = 1.25
+GOAL = 1.1
 COMPARED = ("evaluator", "least")
 DURATION = re.compile(r"\tDuration: ([0-9.]+) ms")
 IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")

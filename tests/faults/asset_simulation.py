@@ -195,7 +195,7 @@ class AssetSimulation(Simulation):
     def _record_batch(self, event: dict[str, Any]) -> Any:
         runs, assets = self.engine.recorder(JOBS, {}), self.engine.asset_recorder(self._bus)
         inbox = self._inbox("record", self.queues["record"])
-        return record_batch(event, _Context(), runs, assets, inbox)
+        return record_batch(event, runs, assets, inbox)
 
     def _evaluator_of(self, definition: SensorDefinition) -> EvaluatorParts:
         return self._evaluator(definition, self.queues[definition.name])

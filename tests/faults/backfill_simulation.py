@@ -78,13 +78,6 @@ UNLIMITED = BackfillScenario(limit=0, commands=((0, "start"), (1, "start"), (60,
 SCENARIOS = {"paused": PAUSED, "canceled": CANCELED, "unlimited": UNLIMITED}
 
 
-class _Context:
-    """Lambda's context of an invocation that has just begun."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return SECONDS * 1000
-
-
 @dataclass(slots=True)
 class BackfillSimulation(Simulation):
     """A simulation of one backfill.
@@ -183,14 +176,14 @@ class BackfillSimulation(Simulation):
         def handle(request: BackfillRequest) -> None:
             backfiller.advance(request.name, self.clock.now() + SECONDS * 1000, request.positions)
 
-        return process_queue(event, _Context(), handle, inbox, BackfillRequest.from_json, kept_in_tables=True)
+        return process_queue(event, handle, inbox, BackfillRequest.from_json, kept_in_tables=True)
 
     def _launch(self, event: dict[str, Any]) -> Any:
         inbox, target = self._inbox("launch", self.launches), self._target()
         launcher = self.engine.launcher(inbox.queue, JOBS, target)
         batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
         return process_queue(
-            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+            event, batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
         )
 
     def _target(self) -> dict[str, Target]:
@@ -203,7 +196,7 @@ class BackfillSimulation(Simulation):
 
         batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
+        return process_queue(event, batch.result, inbox, parse_status_change, batch.begin)
 
     def _publish(self, run: Run, before: Any) -> None:
         requests = backfill_requests(statuses_reached(run, before))

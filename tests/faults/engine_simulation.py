@@ -263,7 +263,7 @@ class EngineSimulation(Simulation):
     def _chunk(self, event: dict[str, Any]) -> Any:
         parts = self._dispatcher_parts()
         handle = partial(dispatch_message, parts, 0)
-        return process_queue(event, _Context(), handle, parts.inbox, dispatch_request, kept_in_tables=True)
+        return process_queue(event, handle, parts.inbox, dispatch_request, kept_in_tables=True)
 
     def _launch(self, event: dict[str, Any]) -> Any:
         engine, inbox = self._engine_of("LAUNCH"), self._inbox("launch", self.launches)
@@ -271,7 +271,7 @@ class EngineSimulation(Simulation):
 
         batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
         return process_queue(
-            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+            event, batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
         )
 
     def _record(self, event: dict[str, Any]) -> Any:
@@ -281,7 +281,7 @@ class EngineSimulation(Simulation):
 
         batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
+        return process_queue(event, batch.result, inbox, parse_status_change, batch.begin)
 
     def _reconciler(self) -> Reconciler:
         engine, launches = self.engine, self._queue(self.launches)

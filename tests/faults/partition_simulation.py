@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
-from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
+from tests.faults.engine_simulation import MINUTE_MS, PAUSE_SECONDS, SECONDS
 from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import Simulation
 from tests.support.engine import JOB
@@ -142,9 +142,7 @@ class PartitionSimulation(Simulation):
 
     def _dispatch_chunks(self, event: dict[str, Any]) -> Any:
         inbox = self._inbox("dispatch", self.queues["dispatch"])
-        return process_queue(
-            event, _Context(), self._dispatch_chunk, inbox, TickRequest.from_json, kept_in_tables=True
-        )
+        return process_queue(event, self._dispatch_chunk, inbox, TickRequest.from_json, kept_in_tables=True)
 
     def _tick(self, definition: SensorDefinition, nominal: int) -> None:
         parts = self._evaluator(definition, self.queues[definition.name])

@@ -114,13 +114,6 @@ class PoolScenario:
     unsure: frozenset[str] = frozenset()
 
 
-class _Context:
-    """Lambda's context of an invocation that has just begun."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return SECONDS * 1000
-
-
 @dataclass(slots=True)
 class Interval:
     """The time in which an execution was under way, as its target knows it.
@@ -441,7 +434,7 @@ class PoolSimulation(Simulation):
             inbox,
         )
         handle = partial(dispatch_message, parts, self.clock.now() + SECONDS * 1000)
-        return process_queue(event, _Context(), handle, inbox, dispatch_request, kept_in_tables=True)
+        return process_queue(event, handle, inbox, dispatch_request, kept_in_tables=True)
 
     def _launch(self, event: dict[str, Any]) -> Any:
         inbox = self._inbox("launch", self.launches)
@@ -449,7 +442,7 @@ class PoolSimulation(Simulation):
 
         batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
         return process_queue(
-            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+            event, batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
         )
 
     def _record(self, event: dict[str, Any]) -> Any:
@@ -457,7 +450,7 @@ class PoolSimulation(Simulation):
 
         batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
+        return process_queue(event, batch.result, inbox, parse_status_change, batch.begin)
 
     def _publisher(self) -> PublisherParts:
         engine, inbox = self.engine, self._inbox("publish", self.publishes)
@@ -472,7 +465,7 @@ class PoolSimulation(Simulation):
     def _publish_again(self, event: dict[str, Any]) -> Any:
         parts = self._publisher()
         handle = partial(publish_message, parts)
-        return process_queue(event, _Context(), handle, parts.inbox, PublishRequest.from_json)
+        return process_queue(event, handle, parts.inbox, PublishRequest.from_json)
 
     def _reconcile(self) -> None:
         engine, launches = self.engine, self._queue(self.launches)

@@ -179,7 +179,7 @@ class PublishSimulation(Simulation):
     def _publish_queue(self, event: dict[str, Any]) -> Any:
         parts = self._publisher()
         handle = partial(publish_message, parts)
-        return process_queue(event, _Context(), handle, parts.inbox, PublishRequest.from_json)
+        return process_queue(event, handle, parts.inbox, PublishRequest.from_json)
 
     def _evaluator_of(self, definition: SensorDefinition) -> EvaluatorParts:
         return self._evaluator(definition, self.queues[definition.name])

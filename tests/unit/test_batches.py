@@ -51,7 +51,6 @@ class World:
 
         answer = process_queue(
             batch(*bodies),
-            None,
             self.handled.append,
             self.inbox,
             parse,

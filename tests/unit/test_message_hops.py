@@ -151,7 +151,7 @@ def _launching(harness: EngineHarness) -> Chains:
         inbox = Inbox("launch", chains.queue, _DeadLetters(chains.dead_letters))
         launcher._launches = chains.queue
         return process_queue(
-            event, Context(), lambda body: launcher.launch(LaunchRequest.from_json(body), SECONDS), inbox
+            event, lambda body: launcher.launch(LaunchRequest.from_json(body), SECONDS), inbox
         )
 
     chains = Chains(harness.clock, handle)
@@ -185,9 +185,7 @@ def test_a_message_that_meets_a_throttled_store_waits_long_in_few_hops(
                 raise StoreThrottledError("The table has too much to do.")
             done.append(clock.now())
 
-        return process_queue(
-            event, Context(), one, Inbox("record", chains.queue, _DeadLetters(chains.dead_letters))
-        )
+        return process_queue(event, one, Inbox("record", chains.queue, _DeadLetters(chains.dead_letters)))
 
     chains = Chains(clock, handle)
     chains.queue.send([{"any": "message"}])

@@ -63,7 +63,7 @@ def process(origin: str, error: Exception) -> None:
 
     record = {"messageId": "m", "receiptHandle": "h", "body": "{}", "eventSource": "aws:sqs"}
     batch = {"Records": [{**record, "attributes": {"ApproximateReceiveCount": "1"}}]}
-    process_queue(batch, None, handle, Inbox(origin, InMemoryQueue(), InMemoryDeadLetters()))
+    process_queue(batch, handle, Inbox(origin, InMemoryQueue(), InMemoryDeadLetters()))
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -52,7 +52,7 @@ def test_message_that_met_a_throttled_store_is_sent_again_though_the_queue_is_th
     answers: list[object] = []
     inbox = Inbox("launch", faulty(queue, "Queue", faults), _None())
 
-    faults.run("launch", lambda: answers.append(process_queue(message({"a": 1}), None, busy, inbox)))
+    faults.run("launch", lambda: answers.append(process_queue(message({"a": 1}), busy, inbox)))
 
     assert answers == [{"batchItemFailures": []}]
     assert len(faults.injected) == throttled
@@ -65,7 +65,7 @@ def test_message_that_cannot_be_sent_again_stays_in_its_queue() -> None:
 
     answers: list[object] = []
 
-    faults.run("launch", lambda: answers.append(process_queue(message({}), None, busy, inbox)))
+    faults.run("launch", lambda: answers.append(process_queue(message({}), busy, inbox)))
 
     assert answers == [{"batchItemFailures": [{"itemIdentifier": "m"}]}]
 

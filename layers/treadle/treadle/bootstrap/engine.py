@@ -28,4 +28,6 @@ def assembly(settings: Settings, blobs: BlobStore | None = None) -> DeployedAsse
     """
     tables, namespace, ids = settings.tables(), settings.text("TREADLE_NAMESPACE"), RandomTokens()
     settings.check()
-    return DeployedAssembly(DynamoStores(tables, ids, blobs), SystemClock(), ids, namespace)
+    stores = DynamoStores(tables, ids, blobs)
+    stores.create_client()
+    return DeployedAssembly(stores, SystemClock(), ids, namespace)

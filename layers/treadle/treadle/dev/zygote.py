@@ -23,7 +23,6 @@ PRELOADED = (
     "treadle.entrypoints.evaluator",
     "treadle.integrations.alerts.environment",
     "treadle.integrations.s3.definition",
-    "aws_lambda_powertools.utilities.batch",
     "boto3",
 )
 

@@ -194,7 +194,7 @@ class Assembly:
         workers: int = 1,
     ) -> Dispatcher:
         """Build the dispatcher of ticks."""
-        from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
+        from treadle.engine.dispatch.dispatcher import Dispatcher
 
         return Dispatcher(
             self.stores.ticks,
@@ -205,7 +205,7 @@ class Assembly:
             self.asset_recorder(bus),
             lazy(lambda: self.stores.partitions),
             pools=self.pools,
-            limits=limits or Limits(),
+            limits=limits,
             chunks=chunks,
             workers=workers,
         )

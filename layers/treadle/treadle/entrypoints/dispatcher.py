@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.clients import client
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
@@ -98,6 +100,7 @@ def dispatcher() -> Handler:
     to the dead-letter queue.
     """
     parts = functools.cache(lambda: dispatcher_parts(os.environ))
+    prepare(parts, functools.partial(client, "sqs"))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         found = parts()
@@ -105,7 +108,7 @@ def dispatcher() -> Handler:
             return dispatch_stream(found, event["Records"])
         ends_at = int((time.time() + remaining_seconds(context) - BACKFILL_MARGIN_SECONDS) * 1000)
         handle = functools.partial(dispatch_message, found, ends_at)
-        return process_queue(event, context, handle, found.inbox, dispatch_request, kept_in_tables=True)
+        return process_queue(event, handle, found.inbox, dispatch_request, kept_in_tables=True)
 
     return instrumented(handler)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.adapters.blobs import S3BlobStore
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
@@ -253,7 +254,9 @@ def evaluator(
     Raises:
         DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
     """
-    return SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
+    handler = SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
+    prepare(handler.parts)
+    return handler
 
 
 class SensorHandler:
@@ -559,7 +562,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             _send_later(parts, message.body, outcome.wait_seconds)
 
     parse = functools.partial(_message, parts)
-    answer = process_queue(event, context, handle, parts.inbox, parse, begin)
+    answer = process_queue(event, handle, parts.inbox, parse, begin)
     _settle(parts, Budget(remaining_seconds(context)))
     if lags:
         put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")

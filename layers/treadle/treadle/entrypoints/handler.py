@@ -213,8 +213,7 @@ def remaining_seconds(context: Any) -> float:
 
 
 def process_queue(
-    event: dict[str, Any],
-    context: Any,
+    event: Json,
     handle: Callable[[T], object],
     inbox: Inbox,
     parse: Callable[[Json], T] = lambda body: body,  # type: ignore[assignment,return-value] # for Json
@@ -233,7 +232,6 @@ def process_queue(
 
     Args:
         event: SQS's batch.
-        context: Lambda's.
         handle: takes a parsed message.
         inbox: the batch's queue.
         parse: converts a message's JSON to what the handler takes; unchanged by default.
@@ -244,21 +242,17 @@ def process_queue(
     Returns:
         SQS's partial batch response.
     """
-    # Imported here because scheduled ticks do not need it.
-    from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
     parsed = {str(record["messageId"]): _parsed(record, parse) for record in event["Records"]}
     begin([each.value for each in parsed.values() if isinstance(each, _Parsed)])
 
-    def handle_record(record: SQSRecord) -> None:
-        message = parsed[record.message_id]
+    def handle_record(record: Json) -> None:
+        message = parsed[record["messageId"]]
         try:
             _handled(handle, message, is_kept=kept_in_tables)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
                 count(metric_names.MESSAGES_THROTTLED, dimension=_dimension_of(inbox.origin))
-                body = parse_body(record.body)
+                body = parse_body(record["body"])
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent again, to be handled later: {error}")
                     _requeue(body, inbox.queue)
@@ -268,15 +262,19 @@ def process_queue(
                         f"Left to RECONCILE, because the message has reached its hop limit: {error}"
                     )
                     return
-            receives = int(record.attributes.approximate_receive_count or 1)
+            receives = int(record.get("attributes", {}).get("ApproximateReceiveCount") or 1)
             if not isinstance(error, PERMANENT) and receives < MAX_RECEIVES:
                 _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
                 raise
-            send_to_dlq(record.body, error, inbox.dead_letters, inbox.origin)
+            send_to_dlq(record["body"], error, inbox.dead_letters, inbox.origin)
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    answer = process_partial_response(event, handle_record, processor, context)
-    return dict(answer)
+    failures = []
+    for record in event["Records"]:
+        try:
+            handle_record(record)
+        except Exception:  # noqa: BLE001 - logged by then; SQS delivers the message again
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +367,7 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
     try:
         dead_letters.send(body, origin=origin, reason=reason)
     except StoreError as unkept:
-        # Logged here because the batch processor does not log what it catches.
+        # Logged here because what a message raises is not logged again.
         logger().error(str(unkept))
         raise
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treadle.adapters.targets.registry import LazyTargets
+from treadle.adapters.targets.roles import sts
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.launch.launcher import Launcher
@@ -46,6 +48,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
 def launcher() -> Handler:
     """Return the handler of LAUNCH, for the launch queue."""
     parts = functools.cache(lambda: launcher_parts(os.environ))
+    prepare(parts, sts)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         launch, inbox = parts()
@@ -59,6 +62,6 @@ def launcher() -> Handler:
             report(batch.result(request), step="launch", run_id=request.run_id, job=request.job)
 
         parse = LaunchRequest.from_json
-        return process_queue(event, context, handle, inbox, parse, batch.begin, kept_in_tables=True)
+        return process_queue(event, handle, inbox, parse, batch.begin, kept_in_tables=True)
 
     return instrumented(handler)

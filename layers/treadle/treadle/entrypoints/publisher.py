@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.clients import client
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
 from treadle.engine.lazy import lazy
@@ -77,13 +79,14 @@ def publisher() -> Handler:
     its own queue, or else to the dead-letter queue with the reason.
     """
     parts = functools.cache(lambda: publisher_parts(os.environ))
+    prepare(parts, functools.partial(client, "events"))
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         found = parts()
         if not is_queue_batch(event):
             return publish_stream(found, event["Records"])
         handle = functools.partial(publish_message, found)
-        return process_queue(event, context, handle, found.inbox, PublishRequest.from_json)
+        return process_queue(event, handle, found.inbox, PublishRequest.from_json)
 
     return instrumented(handler)
 

@@ -11,6 +11,7 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.invocation_batch import InvocationBatch
@@ -37,15 +38,16 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, AssetRecor
 def recorder() -> Handler:
     """Return the handler of RECORD, for status events of targets, and reports and events of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
+    prepare(parts)
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        return record_batch(event, context, *parts())
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        return record_batch(event, *parts())
 
     return instrumented(handler)
 
 
 def record_batch(
-    event: dict[str, Any], context: Any, runs: Recorder, assets: AssetRecorder, inbox: Inbox
+    event: dict[str, Any], runs: Recorder, assets: AssetRecorder, inbox: Inbox
 ) -> dict[str, Any]:
     """Record what a batch of messages reports of runs and assets."""
     batch = InvocationBatch(runs.record_many)
@@ -59,7 +61,7 @@ def record_batch(
         else:
             report(assets.record(reported), step="record")
 
-    return process_queue(event, context, record, inbox, _parsed, begin)
+    return process_queue(event, record, inbox, _parsed, begin)
 
 
 def _parsed(body: Mapping[str, Any]) -> StatusChange | Reported:

@@ -430,10 +430,14 @@ class Database:
             raise _store_error(operation, error) from error
         return answer
 
-    def _dispatch(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def create_client(self) -> None:
+        """Create the client, which sends nothing, unless it is there."""
         with MAKING:
             # PynamoDB creates its client on the first call, without a lock: each thread would create one.
             _ = self._connection.client
+
+    def _dispatch(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        self.create_client()
         answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
         return answer
 

@@ -65,6 +65,10 @@ class DynamoStores:
         self.sensors = DynamoSensorStore(self._database, sensors, ticks, self._outcomes)
         self.ticks = DynamoTickStore(self._database, ticks, self._outcomes)
 
+    def create_client(self) -> None:
+        """Create the client now, and not for the first request."""
+        self._database.create_client()
+
     @property
     def blobs(self) -> BlobStore:
         """Return the store of payloads."""

@@ -32,6 +32,11 @@ MOST_CLIENTS = 32
 """Maximum number of cached clients for roles, about 0.4 MB each; the least recently used is dropped first."""
 
 
+def sts() -> Any:
+    """Return the client that assumes roles."""
+    return client("sts", once=True, seconds=STS_SECONDS)
+
+
 @dataclass(slots=True)
 class _Role:
     """The cached state of a role.
@@ -128,7 +133,7 @@ class Roles:
     def _assumed(self, role: str) -> Credentials:
         now = self._now()
         try:
-            answer = client("sts", once=True, seconds=STS_SECONDS).assume_role(
+            answer = sts().assume_role(
                 RoleArn=role, RoleSessionName=self._session, DurationSeconds=ASSUMED_SECONDS
             )
         except AwsError as error:

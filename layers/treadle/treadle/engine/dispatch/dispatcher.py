@@ -139,7 +139,7 @@ class Dispatcher:
         partitions: PartitionStore,
         *,
         pools: Pools = NO_POOLS,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         chunks: Queue | None = None,
         workers: int = 1,
     ) -> None:
@@ -151,7 +151,7 @@ class Dispatcher:
         self._assets = assets
         self._partitions = partitions
         self._pools = pools
-        self._limits = limits
+        self._limits = limits or Limits()
         self._reactions = ReactionNotes(runs)
         self._rate_limiter = RunRateLimiter(ticks, clock, self._runs_per_hour)
         self._loops = LoopGuard(ticks, runs, grants, clock)
